@@ -1,0 +1,66 @@
+// The checked spec: one value per key of schema.def, defaults filled in, units resolved, arithmetic done.
+// Const once made. Bytes, pixels, steps and images are plain integers here; seconds and ratios are doubles.
+#ifndef SEER_LANG_SPEC_H
+#define SEER_LANG_SPEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "compiler/base/diag.h"
+
+typedef enum SpecKey {
+#define KEY(section, key, ...) KEY_##section##_##key,
+#include "lang/schema.def"
+#undef KEY
+  SPEC_KEY_COUNT
+} SpecKey;
+
+typedef enum SpecValueKind { SPEC_UNSET, SPEC_NUMBER, SPEC_STRING, SPEC_NAME, SPEC_RANGE, SPEC_LIST, SPEC_CALL } SpecValueKind;
+
+typedef struct SpecValue {
+  SpecValueKind kind;
+  bool by_user;       // false: the default of schema.def
+  SourceSpan span;    // where it was written; file 0 for a default
+  double number;      // SPEC_NUMBER: in the key's base unit
+  double low, high;   // SPEC_RANGE
+  const char *text;   // SPEC_STRING, SPEC_NAME, SPEC_CALL (its name)
+  const struct SpecValue *items;  // SPEC_LIST: elements; SPEC_CALL: arguments in the order of schema.def, defaults filled
+  int item_count;
+} SpecValue;
+
+typedef struct Spec {
+  const char *path;
+  SpecValue values[SPEC_KEY_COUNT];
+  SourceSpan section_spans[SPEC_KEY_COUNT];  // by key: where its section was last opened, for errors on defaults
+} Spec;
+
+// Arguments of the crop(...) call in views.crops.
+typedef enum CropArgument {
+#define ARGUMENT(call, name, ...) ARGUMENT_##call##_##name,
+#define CALL(name, ...)
+#include "lang/schema.def"
+#undef ARGUMENT
+#undef CALL
+  SPEC_ARGUMENT_COUNT
+} CropArgument;
+
+typedef struct SpecDefine { const char *text; } SpecDefine;  // one -D section.key=value, as typed
+
+// Reads, checks and resolves. NULL when the list holds an error; every error of the file is in it.
+// `path` "-" reads standard input. `library` is the folder of shipped specs (models/, recipes/, machines/).
+const Spec *spec_load(Arena *arena, SourceMap *sources, DiagList *diags, const char *path, const char *library,
+                      const SpecDefine *defines, int define_count);
+
+const SpecValue *spec_value(const Spec *spec, SpecKey key);
+bool spec_is_set(const Spec *spec, SpecKey key);
+int64_t spec_integer(const Spec *spec, SpecKey key);
+double spec_number(const Spec *spec, SpecKey key);
+const char *spec_text(const Spec *spec, SpecKey key);   // string or name; NULL when unset
+bool spec_flag(const Spec *spec, SpecKey key);          // the names yes and no
+bool spec_is(const Spec *spec, SpecKey key, const char *name);
+SourceSpan spec_span(const Spec *spec, SpecKey key);    // of the value, else of its section, else none
+const char *spec_key_name(SpecKey key);                 // "model.depth"
+// The whole resolved spec as a .seer text without `use`, which reads back to the same values.
+void spec_print(const Spec *spec, Writer *out);
+
+#endif

@@ -1,0 +1,48 @@
+// Batches of augmented views, decoded ahead of the step by a few threads.
+//
+// Order and augmentation are pure functions of (seed, epoch, position, crop): the position-th picture of epoch e is
+// permutation(seed, e, position), its draws are Philox(seed, e, position, crop, draw). Thread count, ring depth and the
+// step at which the loader starts change no byte.
+//
+// A picture that cannot be decoded is replaced by the picture at permutation(seed, e, (position + k * stride) % count)
+// for the first k >= 1 that decodes (stated in docs/guide.md), and listed once in the quarantine file with the reason.
+#ifndef SEER_RUNTIME_DATA_LOADER_H
+#define SEER_RUNTIME_DATA_LOADER_H
+
+#include <stdint.h>
+
+#include "runtime/data/source.h"
+#include "runtime/program.h"
+#include "runtime/status.h"
+
+typedef struct SeerLoader SeerLoader;
+
+typedef struct SeerLoaderConfig {
+  const SeerViews *views;
+  int batch;                     // pictures per micro-step
+  uint64_t seed;
+  int threads;                   // >= 1
+  int64_t first_position;        // pictures seen so far, over all epochs: the first picture to deliver
+  double max_undecodable;        // share of pictures seen
+  int64_t max_pixels;
+  const char *quarantine_path;   // JSON lines {picture, reason}, appended; NULL: none
+  unsigned char *ring;           // seer_loader_ring_bytes() bytes, SEER_ALIGNMENT-aligned
+  int ring_depth;                // batches held, >= 1
+} SeerLoaderConfig;
+
+typedef struct SeerBatch {
+  const uint8_t *images[SEER_MAX_SIZE_GROUPS];  // u8 [crops * batch][size][size][3]
+  const int32_t *labels;                        // [batch]; -1 where the source has none
+  const int64_t *pictures;                      // [batch] index in the source
+  double wait_seconds;                          // the step waited this long for the loader
+} SeerBatch;
+
+uint64_t seer_loader_ring_bytes(const SeerViews *views, int batch, int ring_depth);
+// The source must outlive the loader. An epoch holds source count / batch whole batches; the rest is dropped.
+SeerStatus seer_loader_make(const SeerLoaderConfig *config, const SeerSource *source, SeerLoader **loader);
+// The batch stays valid until the next call.
+SeerStatus seer_loader_next(SeerLoader *loader, SeerBatch *batch);
+int64_t seer_loader_quarantined(const SeerLoader *loader);
+void seer_loader_release(SeerLoader *loader);
+
+#endif

@@ -1,0 +1,141 @@
+// What an emitted trainer tells the runtime about itself, and what the runtime hands to the emitted step.
+//
+// The emitted program.c defines `const SeerProgram seer_program`. All sizes are bytes unless named otherwise; all
+// addresses are offsets, so that a snapshot or an arena can lie anywhere.
+#ifndef SEER_RUNTIME_PROGRAM_H
+#define SEER_RUNTIME_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/parallel.h"
+
+enum { SEER_MAX_SIZE_GROUPS = 8, SEER_MAX_RANK = 4, SEER_ALIGNMENT = 64 };
+
+typedef enum SeerTask { SEER_SWAV, SEER_SUPERVISED } SeerTask;
+
+typedef enum SeerTensorKind { SEER_PARAMETER, SEER_VELOCITY, SEER_STATISTIC, SEER_QUEUE, SEER_ACCUMULATOR } SeerTensorKind;
+
+typedef enum SeerInit { SEER_INIT_ZERO, SEER_INIT_ONE, SEER_INIT_NORMAL, SEER_INIT_UNIFORM } SeerInit;
+
+// A tensor of the state arena: f32, row-major, in its logical layout (PyTorch's), as it stands in a snapshot.
+typedef struct SeerTensor {
+  const char *name;
+  SeerTensorKind kind;
+  int rank;
+  int64_t size[SEER_MAX_RANK];
+  uint64_t offset;            // in the state arena
+  SeerInit init;
+  double init_a;              // standard deviation, or half-width
+  bool normalize_rows_at_start;
+} SeerTensor;
+
+// One size group of views. Its images are u8 [crops * batch][size][size][3], crop-major, RGB.
+typedef struct SeerSizeGroup {
+  int crops, size;
+  double scale_low, scale_high;  // area share
+} SeerSizeGroup;
+
+typedef struct SeerViews {
+  int size_group_count;
+  SeerSizeGroup size_groups[SEER_MAX_SIZE_GROUPS];
+  double flip, jitter, brightness, contrast, saturation, hue, grey, blur;  // probabilities and strengths
+  double blur_sigma_low, blur_sigma_high, aspect_low, aspect_high;
+} SeerViews;
+
+typedef enum SeerScheduleShape { SEER_COSINE, SEER_CONSTANT, SEER_STEP } SeerScheduleShape;
+
+typedef struct SeerSchedule {
+  double start, peak, end;
+  int64_t warmup_steps;        // -1: warmup_fraction of the run
+  double warmup_fraction;
+  SeerScheduleShape shape;
+  bool cosine_from_run;        // the released behaviour: see lang/schema.def
+  int milestone_count;
+  const double *milestones;    // shares of the run
+  double gamma;
+} SeerSchedule;
+
+// One launch of the step, for failures and profiles: what it computes, where it was specified, what it wrote.
+typedef struct SeerLaunch {
+  const char *label;      // "block2-1.f.a conv2d forward"
+  const char *location;   // "rg.seer:12"
+  bool in_state;          // the output lies in the state arena
+  uint64_t offset;        // of its first f32 output
+  uint64_t count;         // of f32 elements; 0: nothing to check
+} SeerLaunch;
+
+struct SeerContext;
+typedef void SeerEntry(struct SeerContext *context);
+
+typedef struct SeerProgram {
+  const char *name;             // of the spec, without folder and suffix
+  const char *seer_version, *cpu;      // cpu: "x86-64-v3" and the like, checked at start
+  const char *spec_text;        // the resolved spec
+  const char *plan_json;
+  uint64_t model_hash;          // of names, shapes and kinds of all tensors: snapshots of another model are refused
+  SeerTask task;
+  SeerViews views;
+  SeerSchedule schedule;
+
+  int batch, accumulate;        // pictures per step; a micro-step takes batch / accumulate
+  int64_t steps;                // 0: epochs
+  double epochs;
+  uint64_t seed;
+  int64_t freeze_prototypes_steps, queue_start_steps, queue_rows;
+  int prototypes, classes;      // of the task at hand; the other is 0
+  int64_t save_every, save_keep, log_every;
+  bool tensorboard;
+  const char *const *pictures;  // of the spec, NULL-terminated; may be empty
+  const char *labels;           // or NULL
+  int decode_threads;           // 0: auto
+  double max_undecodable;
+  int64_t max_pixels;
+  double mean[3], std[3];
+
+  int tensor_count;
+  const SeerTensor *tensors;
+  uint64_t state_bytes, arena_bytes, ring_bytes;  // ring: the loader's batches, see runtime/data/loader.h
+  int ring_depth;
+
+  SeerEntry *train;             // forward, loss, backward of one micro-step; gradients land in the arena
+  SeerEntry *update;            // optimizer and statistics, after the last micro-step
+  uint64_t loss_offset;         // f32 [1], mean over the micro-batch, in the arena after `train`
+  uint64_t usage_offset;        // f32 [prototypes] sums of codes, after `train` (swav)
+
+  int evaluate_batch, evaluate_size, evaluate_resize, feature_width;
+  int neighbours;
+  double knn_temperature;
+  SeerEntry *features;          // images of size group 0 = [evaluate_batch][evaluate_size][evaluate_size][3]
+  uint64_t features_offset;     // f32 [evaluate_batch][feature_width], in the arena after `features`
+
+  int launch_count;
+  const SeerLaunch *launches;
+} SeerProgram;
+
+extern const SeerProgram seer_program;
+
+// Set before each entry.
+typedef struct SeerScalars {
+  float learning_rate;
+  float prototypes_active, queue_active;  // 0 or 1
+  float accumulate_restart;               // 1 in the first micro-step of a step, else 0
+} SeerScalars;
+
+typedef struct SeerContext {
+  unsigned char *state, *arena;           // SEER_ALIGNMENT-aligned; the arena's content is undefined between steps
+  const uint8_t *images[SEER_MAX_SIZE_GROUPS];
+  const int32_t *labels;                  // [batch], or NULL
+  SeerScalars scalars;
+  SeerPool *pool;
+  bool check_finite;                      // look at each launch's output, and stop looking at the first bad one
+  int first_not_finite;                   // index of a launch, or -1
+} SeerContext;
+
+// Called by the emitted step around each launch: runs tasks 0..tasks-1 of `function` on the pool, then, with
+// check_finite, looks at launches[launch]'s output.
+void seer_launch(SeerContext *context, int launch, void (*function)(const void *arguments, int task, int worker),
+                 const void *arguments, int tasks);
+
+#endif

@@ -1,0 +1,25 @@
+// Status of runtime calls: 0 or an exit code. The first error of a run is kept with its context and printed once.
+#ifndef SEER_RUNTIME_STATUS_H
+#define SEER_RUNTIME_STATUS_H
+
+#include <stdbool.h>
+
+typedef enum SeerStatus {
+  SEER_OK = 0,
+  SEER_INPUT = 1,     // the user's input is wrong: data, weights, arguments' values
+  SEER_USAGE = 2,     // the command line is wrong
+  SEER_MACHINE = 3,   // the machine lacks something: memory, disk, permission, instruction set
+  SEER_BUG = 70,
+  SEER_STOPPED = 75   // stopped on request, snapshot written
+} SeerStatus;
+
+// Records an error ("what is wrong", then "note: what to do" after a newline) unless one is recorded, and returns
+// `status`. Safe from any thread.
+SeerStatus seer_fail(SeerStatus status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// Puts "context: " in front of the recorded error and returns `status`.
+SeerStatus seer_context(SeerStatus status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// The recorded error, or "" when there is none.
+const char *seer_error(void);
+void seer_error_clear(void);
+
+#endif
