@@ -26,6 +26,8 @@ typedef struct SeerTensor {
   int rank;
   int64_t size[SEER_MAX_RANK];
   uint64_t offset;            // in the state arena
+  uint64_t gradient_offset;   // parameters: of the f32 gradient, in the arena between `train` and `update`; with
+                              // accumulate > 1 the accumulator tensor "NAME.accumulator" of the state holds it instead
   SeerInit init;
   double init_a;              // standard deviation, or half-width
   bool normalize_rows_at_start;
