@@ -1,0 +1,41 @@
+// From Programs to a folder of sources that builds a trainer with `make` and a C compiler alone.
+#ifndef SEER_CODEGEN_EMIT_H
+#define SEER_CODEGEN_EMIT_H
+
+#include "codegen/program.h"
+#include "runtime/program.h"
+
+// What one trainer is made of. `settings` carries everything of SeerProgram that is not derived from the programs.
+typedef struct Trainer {
+  const Program *train, *features;
+  const SourceMap *sources;
+  SeerProgram settings;
+  int lanes;
+  bool sanitize;             // the Makefile builds under ASan and UBSan
+} Trainer;
+
+// Writes model.h, step.c, blocks/*.c, program.c, kernels/, runtime/ and a Makefile into `folder`, which is made if
+// need be. Returns NULL, or what went wrong ("cannot write 'x/step.c': No space left on device").
+const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *folder);
+
+// The parts, each one text.
+void print_model_header(const Trainer *trainer, Writer *out);
+void print_step(const Trainer *trainer, Writer *out);
+void print_function(const Trainer *trainer, const Program *program, const ProgramSegment *segment, Writer *out);
+void print_program(const Trainer *trainer, Arena *arena, Writer *out);
+void print_makefile(const Trainer *trainer, Writer *out);
+
+// "a b" with everything but plain printable ASCII escaped: nothing of a spec can end the literal.
+void print_c_string(Writer *out, const char *text);
+
+// Hash of all tensors' names, shapes and kinds.
+uint64_t model_hash(const Program *train);
+
+// A source file of the runtime or the kernels, carried inside seerc.
+typedef struct EmbeddedFile {
+  const char *path, *text;
+} EmbeddedFile;
+extern const EmbeddedFile embedded_files[];
+extern const int embedded_file_count;
+
+#endif

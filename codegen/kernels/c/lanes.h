@@ -1,0 +1,113 @@
+// The vector of images every kernel computes with, and small operations on it: loads, sums over lanes, exp.
+// LANES is set by the compiler command (-DLANES=8 or 16); the vectors are GCC/Clang vector extensions, so the same
+// source serves x86-64, x86-64-v3 and x86-64-v4. Compile with -ffp-contract=fast, so that products and sums fuse.
+#ifndef SEER_KERNELS_LANES_H
+#define SEER_KERNELS_LANES_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef LANES
+#define LANES 8
+#endif
+
+// Without AVX, gcc notes that passing such a vector by value would depend on the CPU; everything here is inlined.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wpsabi"
+#endif
+
+#define KERNEL static inline __attribute__((always_inline))
+
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+typedef float Lanes __attribute__((vector_size(4 * LANES), may_alias));
+typedef float LanesUnaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t LanesInt __attribute__((vector_size(4 * LANES), may_alias));
+
+// p is aligned to a whole vector: every pixel and channel of a lane tensor is.
+KERNEL Lanes lanes_load(const float *p) { return *(const Lanes *)p; }
+KERNEL void lanes_store(float *p, Lanes v) { *(Lanes *)p = v; }
+KERNEL Lanes lanes_load_unaligned(const float *p) { return *(const LanesUnaligned *)p; }
+KERNEL void lanes_store_unaligned(float *p, Lanes v) { *(LanesUnaligned *)p = v; }
+KERNEL Lanes lanes_splat(float v) { return (Lanes){0} + v; }
+
+// The first `count` < LANES floats at p, the rest zero.
+KERNEL Lanes lanes_load_part(const float *p, int count) {
+  float part[LANES] __attribute__((aligned(64))) = {0};
+  for (int i = 0; i < count; i++) part[i] = p[i];
+  return lanes_load(part);
+}
+
+KERNEL void lanes_store_part(float *p, Lanes v, int count) {
+  float part[LANES] __attribute__((aligned(64)));
+  lanes_store(part, v);
+  for (int i = 0; i < count; i++) p[i] = part[i];
+}
+
+KERNEL Lanes lanes_select(LanesInt mask, Lanes yes, Lanes no) {
+  return (Lanes)((mask & (LanesInt)yes) | (~mask & (LanesInt)no));
+}
+KERNEL Lanes lanes_max(Lanes a, Lanes b) { return lanes_select(a > b, a, b); }
+
+// Images of block `block` that exist.
+KERNEL int lanes_live(int n, int block) {
+  int left = n - block * LANES;
+  return left < LANES ? left : LANES;
+}
+
+// 1 in the first `live` lanes, 0 in the dead ones.
+KERNEL Lanes lanes_mask(int live) {
+  float mask[LANES] __attribute__((aligned(64)));
+  for (int i = 0; i < LANES; i++) mask[i] = i < live ? 1.0f : 0.0f;
+  return lanes_load(mask);
+}
+
+// Sum over lanes as a fixed tree (halves).
+KERNEL float lanes_sum(Lanes v) {
+  float part[LANES] __attribute__((aligned(64)));
+  lanes_store(part, v);
+  for (int half = LANES / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) part[i] += part[i + half];
+  return part[0];
+}
+
+KERNEL double lanes_sum_live(Lanes v, int live) {
+  float part[LANES] __attribute__((aligned(64)));
+  lanes_store(part, v);
+  double sum = 0;
+  for (int i = 0; i < live; i++) sum += (double)part[i];
+  return sum;
+}
+
+KERNEL float lanes_largest(Lanes v) {
+  float part[LANES] __attribute__((aligned(64)));
+  lanes_store(part, v);
+  float largest = part[0];
+  for (int i = 1; i < LANES; i++) largest = part[i] > largest ? part[i] : largest;
+  return largest;
+}
+
+// e^x to about 1e-7 relative; 0 below -87, e^88 above 88. A NaN stays a NaN.
+KERNEL Lanes lanes_exp(Lanes x) {
+  Lanes clamped = lanes_select(x > 88.0f, lanes_splat(88.0f), lanes_select(x < -87.0f, lanes_splat(-87.0f), x));
+  Lanes shifted = clamped * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: the low bits now hold round(x / ln 2)
+  Lanes n = shifted - 12582912.0f;
+  Lanes r = clamped - n * 0.693359375f;
+  r = r + n * 2.12194440e-4f;
+  Lanes p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  LanesInt power = ((LanesInt)shifted - 0x4B400000 + 127) << 23;
+  return lanes_select(x < -87.0f, lanes_splat(0.0f), p * (Lanes)power);
+}
+
+#endif

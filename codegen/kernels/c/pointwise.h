@@ -1,0 +1,139 @@
+// Pointwise operations on `count` floats, whatever their layout, and the operations that scale or pool whole channels.
+// Pointwise results may be written in place of an operand. Tasks of pointwise kernels: pointwise_tasks(count).
+#ifndef SEER_KERNELS_POINTWISE_H
+#define SEER_KERNELS_POINTWISE_H
+
+#include "lanes.h"
+#include "sizes.h"
+
+// The floats of a task.
+#define POINTWISE_RANGE(count, task)                                      \
+  const int64_t first = (int64_t)(task) * TASK_FLOATS;                    \
+  const int64_t last = first + TASK_FLOATS < (count) ? first + TASK_FLOATS : (count); \
+  const int64_t whole = first + (last - first) / LANES * LANES;           \
+  const int rest = (int)(last - whole)
+
+KERNEL Lanes relu_lanes(Lanes x) { return lanes_max(x, lanes_splat(0.0f)); }
+KERNEL Lanes relu_backward_lanes(Lanes dy, Lanes y) { return lanes_select(y > 0.0f, dy, lanes_splat(0.0f)); }
+KERNEL Lanes sigmoid_lanes(Lanes x) { return 1.0f / (1.0f + lanes_exp(-x)); }
+
+KERNEL void relu(int64_t count, const float *x, float *y, int task) {
+  POINTWISE_RANGE(count, task);
+  for (int64_t i = first; i < whole; i += LANES) lanes_store(y + i, relu_lanes(lanes_load(x + i)));
+  if (rest) lanes_store_part(y + whole, relu_lanes(lanes_load_part(x + whole, rest)), rest);
+}
+
+KERNEL void relu_backward(int64_t count, const float *dy, const float *y, float *dx, int task) {
+  POINTWISE_RANGE(count, task);
+  for (int64_t i = first; i < whole; i += LANES)
+    lanes_store(dx + i, relu_backward_lanes(lanes_load(dy + i), lanes_load(y + i)));
+  if (rest) {
+    Lanes part = relu_backward_lanes(lanes_load_part(dy + whole, rest), lanes_load_part(y + whole, rest));
+    lanes_store_part(dx + whole, part, rest);
+  }
+}
+
+KERNEL void sigmoid(int64_t count, const float *x, float *y, int task) {
+  POINTWISE_RANGE(count, task);
+  for (int64_t i = first; i < whole; i += LANES) lanes_store(y + i, sigmoid_lanes(lanes_load(x + i)));
+  if (rest) lanes_store_part(y + whole, sigmoid_lanes(lanes_load_part(x + whole, rest)), rest);
+}
+
+KERNEL void sigmoid_backward(int64_t count, const float *dy, const float *y, float *dx, int task) {
+  POINTWISE_RANGE(count, task);
+  for (int64_t i = first; i < whole; i += LANES) {
+    Lanes s = lanes_load(y + i);
+    lanes_store(dx + i, lanes_load(dy + i) * s * (1.0f - s));
+  }
+  for (int64_t i = whole; i < last; i++) dx[i] = dy[i] * y[i] * (1.0f - y[i]);
+}
+
+KERNEL void add(int64_t count, const float *a, const float *b, float *y, int task) {
+  POINTWISE_RANGE(count, task);
+  (void)rest;
+  for (int64_t i = first; i < whole; i += LANES) lanes_store(y + i, lanes_load(a + i) + lanes_load(b + i));
+  for (int64_t i = whole; i < last; i++) y[i] = a[i] + b[i];
+}
+
+KERNEL void scale(int64_t count, double factor, const float *x, float *y, int task) {
+  POINTWISE_RANGE(count, task);
+  (void)rest;
+  const float by = (float)factor;
+  for (int64_t i = first; i < whole; i += LANES) lanes_store(y + i, lanes_load(x + i) * by);
+  for (int64_t i = whole; i < last; i++) y[i] = x[i] * by;
+}
+
+// x [n,h,w,c] * s [n,c] -> y, all in lanes. Tasks: lane_tasks(n, h, w, c, LANES).
+KERNEL void scale_channels(int n, int h, int w, int c, const float *restrict x, const float *restrict s,
+                           float *restrict y, int task) {
+  (void)n;
+  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
+  const int64_t width = (int64_t)c * LANES;
+  const float *factors = s + block * width;
+  for (int64_t pixel = block * pixels + first; pixel < block * pixels + last; pixel++)
+    for (int64_t i = 0; i < width; i += LANES)
+      lanes_store(y + pixel * width + i, lanes_load(x + pixel * width + i) * lanes_load(factors + i));
+}
+
+// dx = dy * s, ds = sum over pixels of dy * x. Tasks: channel_tasks(n, c, LANES).
+KERNEL void scale_channels_backward(int n, int h, int w, int c, const float *restrict dy, const float *restrict x,
+                                    const float *restrict s, float *restrict dx, float *restrict ds, int task) {
+  (void)n;
+  const int parts = (c + 15) / 16, block = task / parts, part = task % parts;
+  const int first = part * 16, last = first + 16 < c ? first + 16 : c;
+  const int64_t width = (int64_t)c * LANES, base = (int64_t)block * h * w * width;
+  float sums[16 * LANES] __attribute__((aligned(64))) = {0};
+  for (int row = 0; row < h; row++) {
+    float row_sums[16 * LANES] __attribute__((aligned(64))) = {0};
+    for (int column = 0; column < w; column++) {
+      const int64_t pixel = base + ((int64_t)row * w + column) * width;
+      for (int i = first; i < last; i++) {
+        const int64_t at = pixel + (int64_t)i * LANES;
+        Lanes gradient = lanes_load(dy + at);
+        float *sum = row_sums + (i - first) * LANES;
+        lanes_store(sum, lanes_load(sum) + gradient * lanes_load(x + at));
+        lanes_store(dx + at, gradient * lanes_load(s + block * width + (int64_t)i * LANES));
+      }
+    }
+    for (int i = 0; i < 16 * LANES; i++) sums[i] += row_sums[i];
+  }
+  memcpy(ds + block * width + (int64_t)first * LANES, sums, (size_t)(last - first) * LANES * sizeof(float));
+}
+
+// x [n,h,w,c] -> y [n,c], mean over pixels, both in lanes. Tasks: channel_tasks(n, c, LANES).
+KERNEL void pool_average(int n, int h, int w, int c, const float *restrict x, float *restrict y, int task) {
+  (void)n;
+  const int parts = (c + 15) / 16, block = task / parts, part = task % parts;
+  const int first = part * 16, last = first + 16 < c ? first + 16 : c;
+  const int64_t width = (int64_t)c * LANES;
+  const float inverse = 1.0f / (float)((int64_t)h * w);
+  float sums[16 * LANES] __attribute__((aligned(64))) = {0};
+  for (int row = 0; row < h; row++) {
+    float row_sums[16 * LANES] __attribute__((aligned(64))) = {0};
+    for (int column = 0; column < w; column++) {
+      const float *pixel = x + (((int64_t)block * h + row) * w + column) * width + (int64_t)first * LANES;
+      for (int i = 0; i < last - first; i++) {
+        float *sum = row_sums + i * LANES;
+        lanes_store(sum, lanes_load(sum) + lanes_load(pixel + (int64_t)i * LANES));
+      }
+    }
+    for (int i = 0; i < 16 * LANES; i++) sums[i] += row_sums[i];
+  }
+  for (int i = first; i < last; i++)
+    lanes_store(y + block * width + (int64_t)i * LANES, lanes_load(sums + (i - first) * LANES) * inverse);
+}
+
+// dy [n,c] -> dx [n,h,w,c] = dy / (h*w), both in lanes. Tasks: lane_tasks(n, h, w, c, LANES).
+KERNEL void pool_average_backward(int n, int h, int w, int c, const float *restrict dy, float *restrict dx, int task) {
+  (void)n;
+  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
+  const int64_t width = (int64_t)c * LANES;
+  const float inverse = 1.0f / (float)pixels;
+  for (int64_t pixel = block * pixels + first; pixel < block * pixels + last; pixel++)
+    for (int64_t i = 0; i < width; i += LANES)
+      lanes_store(dx + pixel * width + i, lanes_load(dy + block * width + i) * inverse);
+}
+
+#endif

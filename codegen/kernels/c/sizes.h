@@ -1,0 +1,208 @@
+// How many tasks each kernel has and how many floats of workspace it needs, as functions of the shape and the number of
+// lanes. Included by the kernels and by the code generator, which runs elsewhere: plain integers, no vectors.
+// A kernel with 0 tasks is not launched. Every sum's shape follows from these numbers, so they may depend on shapes only.
+#ifndef SEER_KERNELS_SIZES_H
+#define SEER_KERNELS_SIZES_H
+
+#include <stdint.h>
+
+enum {
+  TASK_FLOATS = 16384,        // of a pointwise task
+  TASK_PIXELS = 128,          // most pixels a lane sums in single precision
+  CONV_PIXELS = 48,           // wanted output pixels of a convolution task
+  CONV_TASKS = 16,            // split output channels or sums until there are as many
+  WEIGHT_PIXELS = 128,        // pixels (of all lanes) a weight gradient sums before it folds the lanes
+  WEIGHT_PLANE_LANES = 8192,  // vectors of input held in planes by one weight gradient task
+  WEIGHT_OUTPUTS = 64,        // most output channels of one weight gradient task
+  MATRIX_ROWS = 128, MATRIX_COLUMNS = 96, MATRIX_DEPTH = 256
+};
+
+static inline int64_t size_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t size_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t size_ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// ---- tensors ----
+
+static inline int64_t image_blocks(int64_t n, int64_t lanes) { return size_ceil(n, lanes); }
+// Floats of [n,h,w,c] in lanes.
+static inline int64_t lane_tensor_floats(int64_t n, int64_t h, int64_t w, int64_t c, int64_t lanes) {
+  return image_blocks(n, lanes) * h * w * c * lanes;
+}
+// Tasks of an operation over all of `count` floats.
+static inline int64_t pointwise_tasks(int64_t count) { return size_ceil(count, TASK_FLOATS); }
+// Parts into which the pixels of an image block are split; part p holds pixels [h*w*p/parts, h*w*(p+1)/parts).
+static inline int64_t pixel_parts(int64_t h, int64_t w, int64_t c, int64_t lanes) {
+  int64_t pixels = size_min(TASK_PIXELS, size_max(1, TASK_FLOATS / (c * lanes)));
+  return size_ceil(h * w, pixels);
+}
+// Tasks of an operation on a lane tensor, by pixels.
+static inline int64_t lane_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t lanes) {
+  return image_blocks(n, lanes) * pixel_parts(h, w, c, lanes);
+}
+// Tasks of an operation on a lane tensor that sums over pixels: 16 channels of one image block each.
+static inline int64_t channel_tasks(int64_t n, int64_t c, int64_t lanes) {
+  return image_blocks(n, lanes) * size_ceil(c, 16);
+}
+// Tasks of an operation over the columns of a row-major matrix.
+static inline int64_t column_tasks(int64_t columns) { return size_ceil(columns, 64); }
+// Tasks of an operation over the rows of a row-major matrix.
+static inline int64_t row_tasks(int64_t rows, int64_t columns) {
+  return size_ceil(rows, size_max(1, TASK_FLOATS / size_max(1, columns)));
+}
+
+// ---- convolution ----
+
+static inline int64_t conv2d_size(int64_t size, int64_t k, int64_t stride, int64_t pad) {
+  return (size + 2 * pad - k) / stride + 1;
+}
+// Output channels computed together, of a group of `width` output channels.
+static inline int64_t conv2d_tile(int64_t width) { return size_min(width, 4); }
+static inline int64_t conv2d_units(int64_t groups, int64_t width) {
+  return groups * size_ceil(width, conv2d_tile(width));
+}
+static inline int64_t conv2d_row_parts(int64_t height, int64_t width) {
+  return size_ceil(height, size_max(1, CONV_PIXELS / width));
+}
+static inline int64_t conv2d_unit_parts(int64_t n, int64_t height, int64_t width, int64_t units, int64_t lanes) {
+  return size_min(units, size_ceil(CONV_TASKS, image_blocks(n, lanes) * conv2d_row_parts(height, width)));
+}
+
+// conv2d_pack and conv2d_pack_backward: floats of the packed weights, and tasks.
+static inline int64_t conv2d_packed_floats(int64_t c, int64_t o, int64_t k, int64_t groups) {
+  int64_t width = o / groups;
+  return conv2d_units(groups, width) * conv2d_tile(width) * k * k * (c / groups);
+}
+static inline int64_t conv2d_pack_tasks(int64_t c, int64_t o, int64_t k, int64_t groups) {
+  return size_min(conv2d_units(groups, o / groups), size_ceil(conv2d_packed_floats(c, o, k, groups), TASK_FLOATS));
+}
+static inline int64_t conv2d_packed_backward_floats(int64_t c, int64_t o, int64_t k, int64_t groups) {
+  return conv2d_packed_floats(o, c, k, groups);
+}
+static inline int64_t conv2d_pack_backward_tasks(int64_t c, int64_t o, int64_t k, int64_t groups) {
+  return conv2d_pack_tasks(o, c, k, groups);
+}
+
+static inline int64_t conv2d_forward_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
+                                           int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
+  (void)c;
+  int64_t ho = conv2d_size(h, k, stride, pad), wo = conv2d_size(w, k, stride, pad);
+  return image_blocks(n, lanes) * conv2d_row_parts(ho, wo) *
+         conv2d_unit_parts(n, ho, wo, conv2d_units(groups, o / groups), lanes);
+}
+static inline int64_t conv2d_backward_input_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
+                                                  int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
+  (void)o, (void)k, (void)stride, (void)pad;
+  return image_blocks(n, lanes) * conv2d_row_parts(h, w) *
+         conv2d_unit_parts(n, h, w, conv2d_units(groups, c / groups), lanes);
+}
+// conv2d_forward with statistics: parts, and floats of the workspace `statistics` that statistics_fold reads.
+static inline int64_t conv2d_statistics_parts(int64_t n, int64_t h, int64_t w, int64_t k, int64_t stride, int64_t pad,
+                                              int64_t lanes) {
+  return image_blocks(n, lanes) * conv2d_row_parts(conv2d_size(h, k, stride, pad), conv2d_size(w, k, stride, pad));
+}
+// Three doubles a part and channel: count, mean, sum of squared deviations.
+static inline int64_t statistics_workspace_floats(int64_t parts, int64_t c) { return parts * c * 6; }
+static inline int64_t statistics_fold_tasks(int64_t c) { return size_ceil(c, 32); }
+
+// conv2d_backward_weight sums over chunks of `blocks` image blocks, `rows` output rows, `columns` output columns.
+typedef struct WeightChunks {
+  int64_t blocks, rows, columns;                         // of a chunk
+  int64_t plane_height, plane_width;                     // of one input channel of one image block in a chunk
+  int64_t chunks_blocks, chunks_rows, chunks_columns, chunks;
+  int64_t inputs, input_parts, output_parts;             // per group
+  int64_t units, splits;                                 // tasks = units * splits
+} WeightChunks;
+
+static inline int64_t weight_plane(int64_t size, int64_t k, int64_t stride) {
+  return k == 1 ? size : (size - 1) * stride + k;
+}
+static inline WeightChunks weight_chunks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
+                                         int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
+  int64_t ho = conv2d_size(h, k, stride, pad), wo = conv2d_size(w, k, stride, pad), blocks = image_blocks(n, lanes);
+  WeightChunks r = {0};
+  r.columns = size_min(wo, WEIGHT_PIXELS);
+  while (r.columns > 1 && weight_plane(r.columns, k, stride) * k > WEIGHT_PLANE_LANES) r.columns = (r.columns + 1) / 2;
+  r.rows = size_min(ho, size_max(1, WEIGHT_PIXELS / r.columns));
+  while (r.rows > 1 && weight_plane(r.columns, k, stride) * weight_plane(r.rows, k, stride) > WEIGHT_PLANE_LANES)
+    r.rows = (r.rows + 1) / 2;
+  r.rows = size_ceil(ho, size_ceil(ho, r.rows));
+  r.plane_width = weight_plane(r.columns, k, stride);
+  r.plane_height = weight_plane(r.rows, k, stride);
+  r.blocks = 1;
+  if (r.columns == wo && r.rows == ho) {
+    r.blocks = size_min(blocks, size_max(1, WEIGHT_PIXELS / (r.rows * r.columns)));
+    r.blocks = size_min(r.blocks, size_max(1, WEIGHT_PLANE_LANES / (r.plane_width * r.plane_height)));
+  }
+  r.chunks_blocks = size_ceil(blocks, r.blocks);
+  r.chunks_rows = size_ceil(ho, r.rows);
+  r.chunks_columns = size_ceil(wo, r.columns);
+  r.chunks = r.chunks_blocks * r.chunks_rows * r.chunks_columns;
+  int64_t inputs = c / groups, outputs = o / groups;
+  int64_t most = size_max(1, WEIGHT_PLANE_LANES / (r.blocks * r.plane_width * r.plane_height));
+  r.input_parts = size_ceil(inputs, size_min(inputs, most));
+  r.inputs = size_ceil(inputs, r.input_parts);
+  r.output_parts = size_ceil(outputs, WEIGHT_OUTPUTS);
+  r.units = groups * r.input_parts * r.output_parts;
+  r.splits = size_min(r.chunks, size_ceil(CONV_TASKS, r.units));
+  return r;
+}
+static inline int64_t conv2d_backward_weight_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
+                                                   int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
+  WeightChunks chunks = weight_chunks(n, h, w, c, o, k, stride, pad, groups, lanes);
+  return chunks.units * chunks.splits;
+}
+static inline int64_t conv2d_backward_weight_workspace_floats(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o,
+                                                              int64_t k, int64_t stride, int64_t pad, int64_t groups,
+                                                              int64_t lanes) {
+  int64_t splits = weight_chunks(n, h, w, c, o, k, stride, pad, groups, lanes).splits;
+  return splits > 1 ? splits * o * (c / groups) * k * k : 0;
+}
+static inline int64_t conv2d_fold_weight_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
+                                               int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
+  int64_t splits = weight_chunks(n, h, w, c, o, k, stride, pad, groups, lanes).splits;
+  return splits > 1 ? size_ceil(o * (c / groups) * k * k, 4096) : 0;
+}
+
+// ---- normalisation ----
+
+static inline int64_t batch_statistics_parts(int64_t n, int64_t h, int64_t w, int64_t c, int64_t lanes) {
+  return lane_tasks(n, h, w, c, lanes);
+}
+// batch_norm_backward_sums and batch_norm_relu_backward_sums: two doubles a part and channel.
+static inline int64_t batch_norm_backward_workspace_floats(int64_t n, int64_t h, int64_t w, int64_t c, int64_t lanes) {
+  return lane_tasks(n, h, w, c, lanes) * c * 4;
+}
+static inline int64_t batch_norm_backward_fold_tasks(int64_t c) { return size_ceil(c, 32); }
+
+// ---- matrices and dense layers on lanes ----
+
+static inline int64_t matmul_row_parts(int64_t m) { return size_ceil(m, MATRIX_ROWS); }
+static inline int64_t matmul_tasks(int64_t m, int64_t n) { return matmul_row_parts(m) * size_ceil(n, MATRIX_COLUMNS); }
+static inline int64_t linear_lanes_tasks(int64_t n, int64_t o, int64_t lanes) {
+  return image_blocks(n, lanes) * size_ceil(o, 32);
+}
+static inline int64_t linear_lanes_backward_input_tasks(int64_t n, int64_t c, int64_t lanes) {
+  return image_blocks(n, lanes) * size_ceil(c, 32);
+}
+static inline int64_t linear_lanes_backward_weight_tasks(int64_t o) { return size_ceil(o, 8); }
+static inline int64_t sum_rows_lanes_tasks(int64_t c) { return size_ceil(c, 64); }
+
+// ---- losses ----
+
+static inline int64_t sinkhorn_prototypes_tasks(int64_t k) { return column_tasks(k); }
+static inline int64_t sinkhorn_samples_tasks(int64_t b, int64_t q) { return size_ceil(b + q, 8); }
+static inline int64_t sinkhorn_codes_tasks(int64_t b) { return size_ceil(b, 8); }
+// A potential for each prototype, then one for each sample; padded so that both start on a cache line.
+static inline int64_t sinkhorn_workspace_floats(int64_t b, int64_t q, int64_t k) {
+  return size_ceil(k, 16) * 16 + size_ceil(b + q, 16) * 16;
+}
+static inline int64_t loss_rows_tasks(int64_t rows) { return size_ceil(rows, 4); }
+// One double a row.
+static inline int64_t loss_workspace_floats(int64_t rows) { return rows * 2; }
+
+// ---- optimizer ----
+
+// larc_norms: two doubles a task.
+static inline int64_t larc_workspace_floats(int64_t count) { return pointwise_tasks(count) * 4; }
+
+#endif

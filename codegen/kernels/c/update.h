@@ -1,0 +1,144 @@
+// State and optimizer: running statistics, gradient accumulation, SGD, LARC, the queue, unit rows.
+// Results may be written in place of the operand they update. Tasks: pointwise_tasks(count) unless said otherwise.
+#ifndef SEER_KERNELS_UPDATE_H
+#define SEER_KERNELS_UPDATE_H
+
+#include "pointwise.h"
+
+// (1-momentum)*running + momentum*batch*factor -> y. count = channels.
+KERNEL void running_update(int64_t count, double momentum, double factor, const float *running, const float *batch,
+                           float *y, int task) {
+  POINTWISE_RANGE(count, task);
+  (void)whole, (void)rest;
+  const float keep = (float)(1.0 - momentum), take = (float)(momentum * factor);
+  for (int64_t i = first; i < last; i++) y[i] = keep * running[i] + take * batch[i];
+}
+
+// (restart ? 0 : accumulator) + factor*gradient -> y. restart: one float, or NULL.
+KERNEL void accumulate(int64_t count, double factor, const float *accumulator, const float *gradient,
+                       const float *restart, float *y, int task) {
+  POINTWISE_RANGE(count, task);
+  (void)whole, (void)rest;
+  const float by = (float)factor;
+  if (restart && *restart != 0.0f) {
+    for (int64_t i = first; i < last; i++) y[i] = by * gradient[i];
+  } else {
+    for (int64_t i = first; i < last; i++) y[i] = accumulator[i] + by * gradient[i];
+  }
+}
+
+// One task's floats of a step of SGD on gradients already scaled and decayed as g = (gradient + decay*parameter)*ratio.
+KERNEL void sgd_step(int64_t first, int64_t last, float momentum, float decay, float ratio, int nesterov, float rate,
+                     const float *parameter, const float *gradient, const float *velocity, float *next_parameter,
+                     float *next_velocity) {
+  for (int64_t i = first; i < last; i++) {
+    float p = parameter[i], g = (gradient[i] + decay * p) * ratio;
+    float v = momentum * velocity[i] + g;
+    next_velocity[i] = v;
+    next_parameter[i] = p - rate * (nesterov ? g + momentum * v : v);
+  }
+}
+
+KERNEL void sgd_keep(int64_t first, int64_t last, const float *parameter, const float *velocity, float *next_parameter,
+                     float *next_velocity) {
+  const size_t bytes = (size_t)(last - first) * sizeof(float);
+  if (next_parameter != parameter) memcpy(next_parameter + first, parameter + first, bytes);
+  if (next_velocity != velocity) memcpy(next_velocity + first, velocity + first, bytes);
+}
+
+// velocity' = momentum*velocity + g, parameter' = parameter - rate*velocity' (nesterov: rate*(g + momentum*velocity')),
+// with g = gradient + weight_decay*parameter. active: one float, or NULL; 0: parameter and velocity stay as they are.
+KERNEL void sgd_update(int64_t count, double momentum, double weight_decay, int nesterov, const float *parameter,
+                       const float *gradient, const float *velocity, const float *learning_rate, const float *active,
+                       float *next_parameter, float *next_velocity, int task) {
+  POINTWISE_RANGE(count, task);
+  (void)whole, (void)rest;
+  if (active && *active == 0.0f) {
+    sgd_keep(first, last, parameter, velocity, next_parameter, next_velocity);
+  } else {
+    sgd_step(first, last, (float)momentum, (float)weight_decay, 1.0f, nesterov, *learning_rate, parameter, gradient,
+             velocity, next_parameter, next_velocity);
+  }
+}
+
+// Sums of squares of a task's floats, in double: workspace of larc_workspace_floats(count), [task][parameter, gradient].
+KERNEL void larc_norms(int64_t count, const float *parameter, const float *gradient, float *workspace, int task) {
+  POINTWISE_RANGE(count, task);
+  (void)whole, (void)rest;
+  double p[4] = {0}, g[4] = {0};
+  int64_t i = first;
+  for (; i + 4 <= last; i += 4)
+    for (int j = 0; j < 4; j++) {
+      p[j] += (double)parameter[i + j] * (double)parameter[i + j];
+      g[j] += (double)gradient[i + j] * (double)gradient[i + j];
+    }
+  for (; i < last; i++) {
+    p[0] += (double)parameter[i] * (double)parameter[i];
+    g[0] += (double)gradient[i] * (double)gradient[i];
+  }
+  double *sums = (double *)(void *)workspace + 2 * (int64_t)task;
+  sums[0] = (p[0] + p[1]) + (p[2] + p[3]);
+  sums[1] = (g[0] + g[1]) + (g[2] + g[3]);
+}
+
+// After larc_norms. ratio = trust*|p| / (|g| + weight_decay*|p| + epsilon), clip: min(ratio/rate, 1); when |p| or |g| is
+// 0 the gradient is used as it stands, without decay. Then as sgd_update.
+KERNEL void larc_update(int64_t count, double momentum, double weight_decay, double trust, double epsilon, int clip,
+                        int nesterov, const float *parameter, const float *gradient, const float *velocity,
+                        const float *learning_rate, const float *active, const float *workspace,
+                        float *next_parameter, float *next_velocity, int task) {
+  POINTWISE_RANGE(count, task);
+  (void)whole, (void)rest;
+  if (active && *active == 0.0f) {
+    sgd_keep(first, last, parameter, velocity, next_parameter, next_velocity);
+    return;
+  }
+  const double *sums = (const double *)(const void *)workspace;
+  double p = 0, g = 0, ratio = 1, decay = 0;
+  const int64_t parts = pointwise_tasks(count);
+  for (int64_t i = 0; i < parts; i++) p += sums[2 * i], g += sums[2 * i + 1];
+  p = sqrt(p), g = sqrt(g);
+  if (p != 0 && g != 0) {
+    decay = weight_decay;
+    ratio = trust * p / (g + weight_decay * p + epsilon);
+    if (clip) {
+      ratio /= (double)*learning_rate;
+      if (!(ratio < 1)) ratio = 1;
+    }
+  }
+  sgd_step(first, last, (float)momentum, (float)decay, (float)ratio, nesterov, *learning_rate, parameter, gradient,
+           velocity, next_parameter, next_velocity);
+}
+
+// rows [b][d] first, then the first q-b rows of queue [q][d] -> y [q][d]; y must not overlap the operands.
+// Tasks: row_tasks(q, d).
+KERNEL void queue_push(int q, int b, int d, const float *restrict queue, const float *restrict rows, float *restrict y,
+                       int task) {
+  const int parts = (int)row_tasks(q, d), first = (int)((int64_t)q * task / parts);
+  const int last = (int)((int64_t)q * (task + 1) / parts);
+  for (int row = first; row < last; row++) {
+    const float *source = row < b ? rows + (int64_t)row * d : queue + (int64_t)(row - b) * d;
+    memcpy(y + (int64_t)row * d, source, (size_t)d * sizeof(float));
+  }
+}
+
+KERNEL double row_square_sum(int d, const float *x) {
+  double sum = 0;
+  for (int i = 0; i < d; i++) sum += (double)x[i] * (double)x[i];
+  return sum;
+}
+
+// w [k][d] -> y: rows of length 1 (a row of zeros stays). Tasks: row_tasks(k, d).
+KERNEL void normalize_rows(int k, int d, const float *w, float *y, int task) {
+  const int parts = (int)row_tasks(k, d), first = (int)((int64_t)k * task / parts);
+  const int last = (int)((int64_t)k * (task + 1) / parts);
+  for (int row = first; row < last; row++) {
+    const float *source = w + (int64_t)row * d;
+    float *target = y + (int64_t)row * d;
+    const double norm = sqrt(row_square_sum(d, source));
+    const float inverse = (float)(1.0 / (norm > 1e-12 ? norm : 1e-12));
+    for (int i = 0; i < d; i++) target[i] = source[i] * inverse;
+  }
+}
+
+#endif

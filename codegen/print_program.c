@@ -1,0 +1,245 @@
+// Prints program.c: the tables by which the runtime knows this trainer (runtime/program.h).
+#include <inttypes.h>
+#include <string.h>
+
+#include "codegen/emit.h"
+#include "compiler/base/bug.h"
+
+void print_c_string(Writer *out, const char *text) {
+  if (!text) {
+    writer_text(out, "NULL");
+    return;
+  }
+  writer_text(out, "\"");
+  for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+    if (*c == '\n') {
+      writer_text(out, c[1] ? "\\n\"\n  \"" : "\\n");
+    } else if (*c == '"' || *c == '\\') {
+      writer_printf(out, "\\%c", *c);
+    } else if (*c < 0x20 || *c >= 0x7F || *c == '?') {
+      writer_printf(out, "\\%03o", *c);
+    } else {
+      writer_bytes(out, (const char *)c, 1);
+    }
+  }
+  writer_text(out, "\"");
+}
+
+static bool has_suffix(const char *text, const char *suffix) {
+  size_t length = strlen(text), suffix_length = strlen(suffix);
+  return length >= suffix_length && strcmp(text + length - suffix_length, suffix) == 0;
+}
+
+static const char *tensor_kind(const Value *value) {
+  if (value->kind == VALUE_PARAMETER) return "SEER_PARAMETER";
+  if (has_suffix(value->name, ".velocity")) return "SEER_VELOCITY";
+  if (has_suffix(value->name, ".accumulator")) return "SEER_ACCUMULATOR";
+  if (strstr(value->name, "queue")) return "SEER_QUEUE";
+  return "SEER_STATISTIC";
+}
+
+static bool is_tensor(const Value *value) { return value->kind == VALUE_PARAMETER || value->kind == VALUE_STATE; }
+
+static uint64_t hash_text(uint64_t hash, const char *text) {
+  for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+  return hash;
+}
+
+// FNV-1a over one line per tensor.
+uint64_t model_hash(const Program *train) {
+  uint64_t hash = 14695981039346656037u;
+  Arena *scratch = arena_make("hashing the model");
+  for (ValueId v = 0; v < train->graph->values.count; v++) {
+    const Value *value = graph_value(train->graph, v);
+    if (!is_tensor(value)) continue;
+    hash = hash_text(hash, arena_printf(scratch, "%s %s", value->name, tensor_kind(value)));
+    for (int i = 0; i < value->shape.rank; i++) hash = hash_text(hash, arena_printf(scratch, " %" PRId64, value->shape.size[i]));
+    hash = hash_text(hash, "\n");
+  }
+  arena_release(scratch);
+  return hash;
+}
+
+static uint64_t gradient_offset(const Program *train, const Value *parameter, Arena *arena) {
+  ValueId gradient = graph_find_value(train->graph, arena_printf(arena, "%s.gradient", parameter->name));
+  if (gradient == VALUE_NONE || train->plan->value_in_state[gradient]) return 0;
+  return train->plan->value_offsets[gradient];
+}
+
+static void print_tensor(const Program *train, ValueId v, Arena *arena, Writer *out) {
+  static const char *const inits[] = {"SEER_INIT_ZERO", "SEER_INIT_ONE", "SEER_INIT_NORMAL", "SEER_INIT_UNIFORM"};
+  const Value *value = graph_value(train->graph, v);
+  writer_text(out, "  {.name = ");
+  print_c_string(out, value->name);
+  writer_printf(out, ", .kind = %s, .rank = %d, .size = {", tensor_kind(value), value->shape.rank);
+  for (int i = 0; i < value->shape.rank; i++) writer_printf(out, "%s%" PRId64, i ? ", " : "", value->shape.size[i]);
+  writer_printf(out, "},\n   .offset = %" PRIu64, train->plan->value_offsets[v]);
+  if (value->kind == VALUE_PARAMETER) writer_printf(out, ", .gradient_offset = %" PRIu64, gradient_offset(train, value, arena));
+  writer_printf(out, ", .init = %s", inits[value->init]);
+  if (value->init_a != 0) {
+    writer_text(out, ", .init_a = ");
+    writer_json_number(out, value->init_a);
+  }
+  if (value->normalize_rows_at_start) writer_text(out, ", .normalize_rows_at_start = true");
+  writer_text(out, "},\n");
+}
+
+static int print_tensors(const Program *train, Arena *arena, Writer *out) {
+  int count = 0;
+  writer_text(out, "static const SeerTensor tensors[] = {\n");
+  for (ValueId v = 0; v < train->graph->values.count; v++) {
+    if (!is_tensor(graph_value(train->graph, v))) continue;
+    print_tensor(train, v, arena, out);
+    count++;
+  }
+  writer_text(out, "};\n\n");
+  return count;
+}
+
+// Where to look for a bad number after a launch, in f32 elements of its memory.
+static void print_launches_of(const Trainer *trainer, const Program *program, Arena *arena, Writer *out) {
+  static const char *const phases[] = {"forward", "backward", "update"};
+  for (size_t i = 0; i < program->launches.count; i++) {
+    const ProgramLaunch *launch = &program->launches.items[i];
+    const Op *op = graph_op(program->graph, launch->op);
+    writer_text(out, "  {");
+    print_c_string(out, arena_printf(arena, "%s %s %s", op->name, kernel_info(launch->kernel)->name, phases[op->phase]));
+    writer_text(out, ", ");
+    print_c_string(out, span_label(arena, trainer->sources, op->span));
+    if (launch->checked != VALUE_NONE) {
+      const Value *value = graph_value(program->graph, launch->checked);
+      uint64_t count = value->type == DATA_F32 ? (uint64_t)shape_elements(value->shape) : 0;
+      writer_printf(out, ", %s, %" PRIu64 ", %" PRIu64, program->plan->value_in_state[launch->checked] ? "true" : "false",
+        program->plan->value_offsets[launch->checked], count);
+    } else {
+      writer_text(out, ", false, 0, 0");
+    }
+    writer_text(out, "},\n");
+  }
+}
+
+static void print_number_field(Writer *out, const char *name, double number) {
+  writer_printf(out, "    .%s = ", name);
+  writer_json_number(out, number);
+  writer_text(out, ",\n");
+}
+
+static void print_views(const SeerViews *views, Writer *out) {
+  writer_printf(out, "  .views = {\n    .size_group_count = %d,\n    .size_groups = {", views->size_group_count);
+  for (int i = 0; i < views->size_group_count; i++) {
+    const SeerSizeGroup *group = &views->size_groups[i];
+    writer_printf(out, "%s{.crops = %d, .size = %d, .scale_low = ", i ? ", " : "", group->crops, group->size);
+    writer_json_number(out, group->scale_low);
+    writer_text(out, ", .scale_high = ");
+    writer_json_number(out, group->scale_high);
+    writer_text(out, "}");
+  }
+  writer_text(out, "},\n");
+  print_number_field(out, "flip", views->flip);
+  print_number_field(out, "jitter", views->jitter);
+  print_number_field(out, "brightness", views->brightness);
+  print_number_field(out, "contrast", views->contrast);
+  print_number_field(out, "saturation", views->saturation);
+  print_number_field(out, "hue", views->hue);
+  print_number_field(out, "grey", views->grey);
+  print_number_field(out, "blur", views->blur);
+  print_number_field(out, "blur_sigma_low", views->blur_sigma_low);
+  print_number_field(out, "blur_sigma_high", views->blur_sigma_high);
+  print_number_field(out, "aspect_low", views->aspect_low);
+  print_number_field(out, "aspect_high", views->aspect_high);
+  writer_text(out, "  },\n");
+}
+
+static void print_schedule(const SeerSchedule *schedule, Writer *out) {
+  static const char *const shapes[] = {"SEER_COSINE", "SEER_CONSTANT", "SEER_STEP"};
+  writer_printf(out, "  .schedule = {\n    .warmup_steps = %" PRId64 ", .shape = %s, .cosine_from_run = %s,\n",
+    schedule->warmup_steps, shapes[schedule->shape], schedule->cosine_from_run ? "true" : "false");
+  print_number_field(out, "start", schedule->start);
+  print_number_field(out, "peak", schedule->peak);
+  print_number_field(out, "end", schedule->end);
+  print_number_field(out, "warmup_fraction", schedule->warmup_fraction);
+  print_number_field(out, "gamma", schedule->gamma);
+  writer_printf(out, "    .milestone_count = %d, .milestones = milestones,\n  },\n", schedule->milestone_count);
+}
+
+static void print_triple(Writer *out, const char *name, const double triple[3]) {
+  writer_printf(out, "  .%s = {", name);
+  for (int i = 0; i < 3; i++) {
+    if (i) writer_text(out, ", ");
+    writer_json_number(out, triple[i]);
+  }
+  writer_text(out, "},\n");
+}
+
+static void print_string_field(Writer *out, const char *name, const char *text) {
+  writer_printf(out, "  .%s = ", name);
+  print_c_string(out, text);
+  writer_text(out, ",\n");
+}
+
+static void print_lists(const SeerProgram *settings, Writer *out) {
+  writer_text(out, "static const char *const pictures[] = {");
+  for (int i = 0; settings->pictures && settings->pictures[i]; i++) {
+    print_c_string(out, settings->pictures[i]);
+    writer_text(out, ", ");
+  }
+  writer_text(out, "NULL};\n\nstatic const double milestones[] = {");
+  for (int i = 0; i < settings->schedule.milestone_count; i++) {
+    writer_json_number(out, settings->schedule.milestones[i]);
+    writer_text(out, ", ");
+  }
+  writer_text(out, "0};\n\n");
+}
+
+static uint64_t output_offset(const Program *program, const char *name) {
+  ValueId value = graph_find_output(program->graph, name);
+  return value == VALUE_NONE ? 0 : program->plan->value_offsets[value];
+}
+
+static void print_settings(const SeerProgram *s, Writer *out) {
+  print_string_field(out, "name", s->name);
+  print_string_field(out, "seer_version", s->seer_version);
+  print_string_field(out, "cpu", s->cpu);
+  print_string_field(out, "spec_text", s->spec_text);
+  print_string_field(out, "plan_json", s->plan_json);
+  print_string_field(out, "labels", s->labels);
+  writer_printf(out, "  .task = %s,\n", s->task == SEER_SWAV ? "SEER_SWAV" : "SEER_SUPERVISED");
+  print_views(&s->views, out);
+  print_schedule(&s->schedule, out);
+  writer_printf(out, "  .batch = %d, .accumulate = %d, .steps = %" PRId64 ", .seed = %" PRIu64 "u,\n", s->batch, s->accumulate, s->steps, s->seed);
+  print_number_field(out, "epochs", s->epochs);
+  writer_printf(out, "  .freeze_prototypes_steps = %" PRId64 ", .queue_start_steps = %" PRId64 ", .queue_rows = %" PRId64 ",\n",
+    s->freeze_prototypes_steps, s->queue_start_steps, s->queue_rows);
+  writer_printf(out, "  .prototypes = %d, .classes = %d,\n  .save_every = %" PRId64 ", .save_keep = %" PRId64 ", .log_every = %" PRId64 ", .tensorboard = %s,\n",
+    s->prototypes, s->classes, s->save_every, s->save_keep, s->log_every, s->tensorboard ? "true" : "false");
+  writer_printf(out, "  .pictures = pictures, .decode_threads = %d, .max_pixels = %" PRId64 ",\n", s->decode_threads, s->max_pixels);
+  print_number_field(out, "max_undecodable", s->max_undecodable);
+  print_triple(out, "mean", s->mean);
+  print_triple(out, "std", s->std);
+  writer_printf(out, "  .ring_bytes = %" PRIu64 "u, .ring_depth = %d,\n", s->ring_bytes, s->ring_depth);
+  writer_printf(out, "  .evaluate_batch = %d, .evaluate_size = %d, .evaluate_resize = %d, .feature_width = %d, .neighbours = %d,\n",
+    s->evaluate_batch, s->evaluate_size, s->evaluate_resize, s->feature_width, s->neighbours);
+  print_number_field(out, "knn_temperature", s->knn_temperature);
+}
+
+void print_program(const Trainer *trainer, Arena *arena, Writer *out) {
+  const SeerProgram *settings = &trainer->settings;
+  const Program *train = trainer->train, *features = trainer->features;
+  uint64_t arena_bytes = train->plan->arena_bytes > features->plan->arena_bytes ? train->plan->arena_bytes : features->plan->arena_bytes;
+  writer_printf(out, "// What '%s' is: its tensors, settings and plan, as the runtime reads them. Written by seerc; edits are lost.\n", settings->name);
+  writer_text(out, "#include \"runtime/program.h\"\n\n#include \"model.h\"\n\n");
+  int tensor_count = print_tensors(train, arena, out);
+  writer_text(out, "static const SeerLaunch launches[] = {\n");
+  print_launches_of(trainer, train, arena, out);
+  print_launches_of(trainer, features, arena, out);
+  writer_text(out, "};\n\n");
+  print_lists(settings, out);
+  writer_text(out, "const SeerProgram seer_program = {\n");
+  print_settings(settings, out);
+  writer_printf(out, "  .model_hash = 0x%016" PRIx64 "u,\n  .tensor_count = %d, .tensors = tensors,\n", model_hash(train), tensor_count);
+  writer_printf(out, "  .state_bytes = %" PRIu64 "u, .arena_bytes = %" PRIu64 "u,\n", train->plan->state_bytes, arena_bytes);
+  writer_text(out, "  .train = step_train, .update = step_update, .features = step_features,\n");
+  writer_printf(out, "  .loss_offset = %" PRIu64 "u, .usage_offset = %" PRIu64 "u, .features_offset = %" PRIu64 "u,\n",
+    output_offset(train, "loss"), output_offset(train, "usage"), output_offset(features, "features"));
+  writer_printf(out, "  .launch_count = %zu, .launches = launches,\n};\n", train->launches.count + features->launches.count);
+}

@@ -1,0 +1,213 @@
+// Prints the step: one file per block function with its kernels at literal shapes, and step.c, which calls them in the
+// plan's order with each block's addresses.
+#include <stdio.h>
+#include <string.h>
+
+#include "codegen/emit.h"
+#include "compiler/base/bug.h"
+
+static bool is_function(const Program *program, size_t segment) {
+  return (size_t)program->segments.items[segment].function == segment;
+}
+
+static const char *space_accessor(ProgramSpace space) {
+  return space == SPACE_STATE ? "context->state + " : "context->arena + ";
+}
+
+// Only buffers in the state and the arena have addresses to pass; images, labels and scalars come from the context.
+static bool has_address(const SegmentBuffer *buffer) { return buffer->space == SPACE_STATE || buffer->space == SPACE_ARENA; }
+
+static void print_buffers_struct(const ProgramSegment *segment, Writer *out) {
+  writer_printf(out, "// Offsets in the state and the arena.\nstruct %s {\n", segment->function_name);
+  int printed = 0;
+  for (int i = 0; i < segment->buffer_count; i++) {
+    const SegmentBuffer *buffer = &segment->buffers[i];
+    if (!has_address(buffer)) continue;
+    writer_printf(out, "  uint64_t %s;  // %s\n", buffer->field, buffer->space == SPACE_STATE ? "state" : "arena");
+    printed++;
+  }
+  if (!printed) writer_text(out, "  uint64_t unused;\n");
+  writer_printf(out, "};\nvoid %s(SeerContext *context, int launch, const struct %s *at);\n\n", segment->function_name, segment->function_name);
+}
+
+static void print_functions_of(const Program *program, Writer *out) {
+  for (size_t i = 0; i < program->segments.count; i++) {
+    if (is_function(program, i)) print_buffers_struct(&program->segments.items[i], out);
+  }
+}
+
+void print_model_header(const Trainer *trainer, Writer *out) {
+  writer_printf(out, "// The blocks of '%s': a function each, and the addresses it takes. Written by seerc; edits are lost.\n", trainer->settings.name);
+  writer_text(out, "#ifndef SEER_MODEL_H\n#define SEER_MODEL_H\n\n#include \"runtime/program.h\"\n\n");
+  print_functions_of(trainer->train, out);
+  print_functions_of(trainer->features, out);
+  writer_text(out, "void step_train(SeerContext *context);\nvoid step_update(SeerContext *context);\nvoid step_features(SeerContext *context);\n\n#endif\n");
+}
+
+// Launches with the same kernel and constants share one instance.
+static bool same_instance(const ProgramLaunch *a, const ProgramLaunch *b) {
+  if (a->kernel != b->kernel) return false;
+  for (int i = 0; i < kernel_info(a->kernel)->constant_count; i++) {
+    if (a->constants[i].integer != b->constants[i].integer || a->constants[i].number != b->constants[i].number) return false;
+  }
+  return true;
+}
+
+// Number of the launch's instance among those of its kernel in this segment, from 1; *is_first tells whether the
+// launch is the one that defines it.
+static int instance_number(const Program *program, const ProgramSegment *segment, size_t index, bool *is_first) {
+  const ProgramLaunch *launch = &program->launches.items[index];
+  int number = 0;
+  for (size_t i = segment->launch_begin; i <= index; i++) {
+    const ProgramLaunch *other = &program->launches.items[i];
+    if (other->kernel != launch->kernel) continue;
+    bool first = true;
+    for (size_t j = segment->launch_begin; j < i; j++) first = first && !same_instance(&program->launches.items[j], other);
+    number += first;
+    if (same_instance(other, launch)) {
+      *is_first = i == index;
+      return number;
+    }
+  }
+  BUG("launch %zu is not in its segment", index);
+}
+
+static void print_real(Writer *out, double number) {
+  char text[40];
+  snprintf(text, sizeof text, "%.9g", number);
+  writer_text(out, text);
+  if (!strpbrk(text, ".en")) writer_text(out, ".0");
+}
+
+static void print_instance(const Program *program, const ProgramLaunch *launch, int number, Writer *out) {
+  const KernelInfo *info = kernel_info(launch->kernel);
+  (void)program;
+  writer_printf(out, "static void %s_%d(const void *arguments, int task, int worker) {\n", info->name, number);
+  writer_printf(out, "  const struct %s_pointers *at = arguments;\n  (void)worker;\n  %s(", info->name, info->name);
+  for (int i = 0; i < info->constant_count; i++) {
+    writer_printf(out, "/*%s*/ ", info->constants[i]);
+    if (info->constant_is_real[i]) {
+      print_real(out, launch->constants[i].number);
+    } else {
+      writer_printf(out, "%lld", (long long)launch->constants[i].integer);
+    }
+    writer_text(out, ", ");
+  }
+  writer_text(out, "\n    ");
+  for (int i = 0; i < info->pointer_count; i++) writer_printf(out, "at->%s, ", info->pointers[i]);
+  writer_text(out, "task);\n}\n\n");
+}
+
+static void print_pointers_struct(const KernelInfo *info, Writer *out) {
+  writer_printf(out, "struct %s_pointers {\n", info->name);
+  for (int i = 0; i < info->pointer_count; i++) writer_printf(out, "  %s *%s;\n", info->pointer_types[i], info->pointers[i]);
+  writer_text(out, "};\n");
+}
+
+static bool kernel_seen(const Program *program, const ProgramSegment *segment, size_t index) {
+  for (size_t i = segment->launch_begin; i < index; i++) {
+    if (program->launches.items[i].kernel == program->launches.items[index].kernel) return true;
+  }
+  return false;
+}
+
+static bool header_seen(const Program *program, const ProgramSegment *segment, size_t index) {
+  const char *header = kernel_info(program->launches.items[index].kernel)->header;
+  for (size_t i = segment->launch_begin; i < index; i++) {
+    if (strcmp(kernel_info(program->launches.items[i].kernel)->header, header) == 0) return true;
+  }
+  return false;
+}
+
+static void print_operand(const Program *program, const ProgramSegment *segment, const KernelOperand *operand, Writer *out) {
+  switch (operand->space) {
+    case SPACE_NONE: writer_text(out, "NULL"); return;
+    case SPACE_IMAGES: writer_printf(out, "context->images[%llu]", (unsigned long long)operand->offset); return;
+    case SPACE_LABELS: writer_text(out, "context->labels"); return;
+    case SPACE_SCALARS: writer_printf(out, "&context->scalars.%s", graph_value(program->graph, operand->value)->name); return;
+    case SPACE_STATE:
+    case SPACE_ARENA: break;
+  }
+  writer_printf(out, "(void *)(%sat->%s", space_accessor(operand->space), segment->buffers[operand->buffer].field);
+  if (operand->relative) writer_printf(out, " + %llu", (unsigned long long)operand->relative);
+  writer_text(out, ")");
+}
+
+static void print_launch(const Program *program, const ProgramSegment *segment, size_t index, Writer *out) {
+  const ProgramLaunch *launch = &program->launches.items[index];
+  const KernelInfo *info = kernel_info(launch->kernel);
+  bool is_first;
+  int number = instance_number(program, segment, index, &is_first);
+  writer_printf(out, "  seer_launch(context, launch + %zu, %s_%d,\n    &(struct %s_pointers){", index - segment->launch_begin, info->name, number, info->name);
+  for (int i = 0; i < info->pointer_count; i++) {
+    writer_printf(out, "%s.%s = ", i ? ",\n      " : "", info->pointers[i]);
+    print_operand(program, segment, &launch->operands[i], out);
+  }
+  writer_printf(out, "},\n    %lld);\n", (long long)launch->tasks);
+}
+
+void print_function(const Trainer *trainer, const Program *program, const ProgramSegment *segment, Writer *out) {
+  Arena *scratch = arena_make("printing one function");
+  writer_printf(out, "// %s (%s). Written by seerc; edits are lost.\n", segment->function_name, span_label(scratch, trainer->sources, segment->span));
+  writer_text(out, "#include \"model.h\"\n");
+  for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
+    if (!header_seen(program, segment, i)) writer_printf(out, "#include \"kernels/%s\"\n", kernel_info(program->launches.items[i].kernel)->header);
+  }
+  writer_text(out, "\n");
+  for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
+    const ProgramLaunch *launch = &program->launches.items[i];
+    if (!kernel_seen(program, segment, i)) print_pointers_struct(kernel_info(launch->kernel), out);
+    bool is_first;
+    int number = instance_number(program, segment, i, &is_first);
+    if (is_first) print_instance(program, launch, number, out);
+  }
+  writer_printf(out, "void %s(SeerContext *context, int launch, const struct %s *at) {\n", segment->function_name, segment->function_name);
+  writer_text(out, "  (void)at;\n");
+  OpId last = OP_NONE;
+  for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
+    const ProgramLaunch *launch = &program->launches.items[i];
+    if (launch->op != last) {
+      const Op *op = graph_op(program->graph, launch->op);
+      writer_printf(out, "\n  // %s: %s", op->name, op_kind_name(op->kind));
+      if (op->size_group >= 0) writer_printf(out, ", size group %d", op->size_group);
+      writer_printf(out, " (%s)\n", span_label(scratch, trainer->sources, op->span));
+      last = launch->op;
+    }
+    print_launch(program, segment, i, out);
+  }
+  writer_text(out, "}\n");
+  arena_release(scratch);
+}
+
+static void print_call(const Trainer *trainer, const Program *program, const ProgramSegment *segment, int first_launch, Arena *scratch, Writer *out) {
+  const ProgramSegment *function = &program->segments.items[segment->function];
+  const char *block = segment->block >= 0 ? program->graph->block_names[segment->block] : "step";
+  writer_printf(out, "  // %s (%s)\n", block, span_label(scratch, trainer->sources, segment->span));
+  writer_printf(out, "  %s(context, %zu, &(const struct %s){", function->function_name, (size_t)first_launch + segment->launch_begin, function->function_name);
+  bool comma = false;
+  for (int i = 0; i < segment->buffer_count; i++) {
+    if (!has_address(&segment->buffers[i])) continue;
+    writer_printf(out, "%s\n    .%s = %llu", comma ? "," : "", function->buffers[i].field, (unsigned long long)segment->buffers[i].offset);
+    comma = true;
+  }
+  writer_text(out, comma ? "});\n" : ".unused = 0});\n");
+}
+
+static void print_entry(const Trainer *trainer, const Program *program, const ProgramEntry *entry, int first_launch, Writer *out) {
+  Arena *scratch = arena_make("printing one entry");
+  writer_printf(out, "void step_%s(SeerContext *context) {\n", entry->name);
+  for (size_t s = entry->segment_begin; s < entry->segment_end; s++) {
+    print_call(trainer, program, &program->segments.items[s], first_launch, scratch, out);
+  }
+  writer_text(out, "}\n\n");
+  arena_release(scratch);
+}
+
+void print_step(const Trainer *trainer, Writer *out) {
+  writer_printf(out, "// The step of '%s' in the plan's order: each call is one block, with where its tensors lie.\n", trainer->settings.name);
+  writer_text(out, "// Written by seerc; edits are lost.\n#include \"model.h\"\n\n");
+  for (int i = 0; i < trainer->train->entry_count; i++) print_entry(trainer, trainer->train, &trainer->train->entries[i], 0, out);
+  for (int i = 0; i < trainer->features->entry_count; i++) {
+    print_entry(trainer, trainer->features, &trainer->features->entries[i], (int)trainer->train->launches.count, out);
+  }
+}

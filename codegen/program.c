@@ -1,0 +1,289 @@
+// Makes the Program: resolves operands to addresses, cuts launches into segments, and finds segments that are the same
+// function on other addresses.
+#include "codegen/program.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "compiler/base/bug.h"
+
+static ProgramSpace space_of_value(const Plan *plan, const Value *value, ValueId id) {
+  if (value->kind == VALUE_SCALAR) return SPACE_SCALARS;
+  if (value->kind == VALUE_INPUT) return value->type == DATA_U8 ? SPACE_IMAGES : SPACE_LABELS;
+  return plan->value_in_state[id] ? SPACE_STATE : SPACE_ARENA;
+}
+
+// Inputs are named images0, images1, ...: the number is the size group.
+static uint64_t images_group(const Value *value) {
+  const char *digits = value->name + strlen(value->name);
+  while (digits > value->name && isdigit((unsigned char)digits[-1])) digits--;
+  uint64_t group = 0;
+  for (; *digits; digits++) group = group * 10 + (uint64_t)(*digits - '0');
+  return group;
+}
+
+static void resolve_operand(const Program *program, const ProgramLaunch *launch, KernelOperand *operand) {
+  const Plan *plan = program->plan;
+  if (operand->kind == OPERAND_NONE) {
+    operand->space = SPACE_NONE;
+  } else if (operand->kind == OPERAND_WORKSPACE) {
+    operand->space = SPACE_ARENA;
+    operand->offset = plan->workspace_offsets[launch->op] + operand->relative;
+  } else {
+    const Value *value = graph_value(program->graph, operand->value);
+    operand->space = space_of_value(plan, value, operand->value);
+    operand->offset = operand->space == SPACE_IMAGES ? images_group(value)
+      : operand->space == SPACE_LABELS || operand->space == SPACE_SCALARS ? 0
+      : plan->value_offsets[operand->value] + operand->relative;
+  }
+}
+
+static const char *local_name(const char *name, const char *block) {
+  size_t length = block ? strlen(block) : 0;
+  const char *found = length ? strstr(name, block) : NULL;
+  if (!found) return name;
+  const char *rest = found + length;
+  while (*rest == '.' || *rest == '_') rest++;
+  return *rest ? rest : name;
+}
+
+static char *make_identifier(Arena *arena, const char *name) {
+  char *text = arena_printf(arena, "%s%s", isdigit((unsigned char)name[0]) ? "v" : "", name);
+  for (char *c = text; *c; c++) {
+    if (!isalnum((unsigned char)*c)) *c = '_';
+  }
+  return text;
+}
+
+static const char *role_of_result(const Op *op, int index) {
+  static const char *const norm[] = {"y", "mean", "variance", "extra"};
+  static const char *const gradient[] = {"dx", "dgamma", "dbeta", "masked"};
+  if (op->result_count == 1) return "";
+  return op->phase == PHASE_FORWARD ? norm[index] : gradient[index];
+}
+
+static const char *field_name(const Program *program, const ProgramSegment *segment, const ProgramLaunch *launch,
+                              const KernelOperand *operand) {
+  const Graph *graph = program->graph;
+  const char *block = segment->block >= 0 ? graph->block_names[segment->block] : NULL;
+  char *name;
+  if (operand->kind == OPERAND_WORKSPACE) {
+    name = arena_printf(program->arena, "%s_scratch", make_identifier(program->arena, local_name(graph_op(graph, launch->op)->name, block)));
+  } else {
+    const Value *value = graph_value(graph, operand->value);
+    if (value->kind == VALUE_RESULT) {
+      const Op *op = graph_op(graph, value->producer);
+      const char *role = role_of_result(op, value->result_index);
+      const char *local = make_identifier(program->arena, local_name(op->name, block));
+      const char *prefix = op->phase == PHASE_BACKWARD ? "d_" : "";
+      name = arena_printf(program->arena, *role ? "%s%s_%s" : "%s%s", prefix, local, role);
+    } else {
+      name = make_identifier(program->arena, local_name(value->name, block));
+    }
+  }
+  const char *unique = name;
+  for (int i = 0, suffix = 2; i < segment->buffer_count; i++) {
+    if (strcmp(segment->buffers[i].field, unique) == 0) {
+      unique = arena_printf(program->arena, "%s_%d", name, suffix++);
+      i = -1;
+    }
+  }
+  return unique;
+}
+
+static int buffer_of(Program *program, ProgramSegment *segment, const ProgramLaunch *launch, const KernelOperand *operand) {
+  for (int i = 0; i < segment->buffer_count; i++) {
+    const SegmentBuffer *buffer = &segment->buffers[i];
+    if (buffer->kind != operand->kind) continue;
+    if (operand->kind == OPERAND_VALUE ? buffer->value == operand->value : buffer->workspace_of == launch->op) return i;
+  }
+  SegmentBuffer buffer = {.field = field_name(program, segment, launch, operand), .kind = operand->kind, .value = operand->value,
+    .workspace_of = operand->kind == OPERAND_WORKSPACE ? launch->op : OP_NONE, .space = operand->space,
+    .offset = operand->space == SPACE_ARENA || operand->space == SPACE_STATE ? operand->offset - operand->relative : operand->offset};
+  segment->buffers[segment->buffer_count] = buffer;
+  return segment->buffer_count++;
+}
+
+static void number_buffers(Program *program, ProgramSegment *segment) {
+  int pointers = 0;
+  for (size_t i = segment->launch_begin; i < segment->launch_end; i++) pointers += kernel_info(program->launches.items[i].kernel)->pointer_count;
+  segment->buffers = arena_array(program->arena, SegmentBuffer, pointers + 1);
+  for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
+    ProgramLaunch *launch = &program->launches.items[i];
+    for (int p = 0; p < kernel_info(launch->kernel)->pointer_count; p++) {
+      KernelOperand *operand = &launch->operands[p];
+      operand->buffer = operand->kind == OPERAND_NONE ? -1 : buffer_of(program, segment, launch, operand);
+    }
+  }
+}
+
+static bool same_launch(const Program *program, const ProgramSegment *sa, const ProgramLaunch *a, const ProgramSegment *sb,
+                        const ProgramLaunch *b) {
+  if (a->kernel != b->kernel || a->tasks != b->tasks) return false;
+  const KernelInfo *info = kernel_info(a->kernel);
+  for (int i = 0; i < info->constant_count; i++) {
+    if (a->constants[i].integer != b->constants[i].integer || a->constants[i].number != b->constants[i].number) return false;
+  }
+  for (int i = 0; i < info->pointer_count; i++) {
+    const KernelOperand *x = &a->operands[i], *y = &b->operands[i];
+    if (x->kind != y->kind || x->space != y->space || x->relative != y->relative || x->buffer != y->buffer) return false;
+    if (x->space == SPACE_IMAGES && x->offset != y->offset) return false;
+    if (x->space == SPACE_SCALARS && x->value != y->value) return false;
+    if (x->buffer >= 0 && strcmp(sa->buffers[x->buffer].field, sb->buffers[y->buffer].field) != 0) return false;
+  }
+  (void)program;
+  return true;
+}
+
+static bool same_function(const Program *program, const ProgramSegment *a, const ProgramSegment *b) {
+  if (a->launch_end - a->launch_begin != b->launch_end - b->launch_begin || a->buffer_count != b->buffer_count) return false;
+  for (size_t i = 0; i < a->launch_end - a->launch_begin; i++) {
+    if (!same_launch(program, a, &program->launches.items[a->launch_begin + i], b, &program->launches.items[b->launch_begin + i])) return false;
+  }
+  return true;
+}
+
+static const char *phase_name(OpPhase phase) {
+  return phase == PHASE_FORWARD ? "forward" : phase == PHASE_BACKWARD ? "backward" : "update";
+}
+
+static bool name_taken(const Program *program, size_t segment_count, const char *name) {
+  for (size_t i = 0; i < segment_count; i++) {
+    const ProgramSegment *segment = &program->segments.items[i];
+    if ((size_t)segment->function == i && strcmp(segment->function_name, name) == 0) return true;
+  }
+  return false;
+}
+
+static void name_function(Program *program, size_t index) {
+  ProgramSegment *segment = &program->segments.items[index];
+  for (size_t i = 0; i < index; i++) {
+    const ProgramSegment *earlier = &program->segments.items[i];
+    if ((size_t)earlier->function == i && earlier->phase == segment->phase && same_function(program, earlier, segment)) {
+      segment->function = (int)i;
+      segment->function_name = earlier->function_name;
+      return;
+    }
+  }
+  const char *block = segment->block >= 0 ? program->graph->block_names[segment->block] : "step";
+  const char *entry = program->entry_count == 1 ? "features_" : "";
+  const char *base = arena_printf(program->arena, "%s%s_%s", entry, phase_name(segment->phase), make_identifier(program->arena, block));
+  const char *name = base;
+  for (int suffix = 2; name_taken(program, index, name); suffix++) name = arena_printf(program->arena, "%s_%d", base, suffix);
+  segment->function = (int)index;
+  segment->function_name = name;
+}
+
+enum { MAX_SEGMENT_LAUNCHES = 160 };
+
+// A segment ends where the block or the phase changes, at the update, and when it grows past what one reads in one go.
+static void cut_segments(Program *program) {
+  const Graph *graph = program->graph;
+  for (size_t i = 0; i < program->launches.count; i++) {
+    const Op *op = graph_op(graph, program->launches.items[i].op);
+    ProgramSegment *last = program->segments.count ? &program->segments.items[program->segments.count - 1] : NULL;
+    bool op_begins = i == 0 || program->launches.items[i - 1].op != program->launches.items[i].op;
+    if (last && last->phase == op->phase && last->block == op->block &&
+        (!op_begins || last->launch_end - last->launch_begin < MAX_SEGMENT_LAUNCHES)) {
+      last->launch_end = i + 1;
+      continue;
+    }
+    ProgramSegment segment = {.phase = op->phase, .block = op->block, .launch_begin = i, .launch_end = i + 1, .span = op->span};
+    arena_push(program->arena, &program->segments, ProgramSegment, segment);
+  }
+}
+
+static void list_entries(Program *program) {
+  size_t update = 0;
+  while (update < program->segments.count && program->segments.items[update].phase != PHASE_UPDATE) update++;
+  bool trains = update < program->segments.count;
+  program->entries[0] = (ProgramEntry){trains ? "train" : "features", 0, update};
+  program->entries[1] = (ProgramEntry){"update", update, program->segments.count};
+  program->entry_count = trains ? 2 : 1;
+}
+
+Program *program_make(Arena *arena, const Graph *graph, const Lowering *lowering, const Plan *plan) {
+  Program *program = arena_new(arena, Program);
+  *program = (Program){.arena = arena, .graph = graph, .plan = plan};
+  for (uint32_t step = 0; step < plan->step_count; step++) {
+    OpId op = plan->steps[step].op;
+    for (size_t i = lowering->launch_begin[op]; i < lowering->launch_begin[op + 1]; i++) {
+      ProgramLaunch launch = lowering->launches.items[i];
+      for (int p = 0; p < kernel_info(launch.kernel)->pointer_count; p++) resolve_operand(program, &launch, &launch.operands[p]);
+      arena_push(arena, &program->launches, ProgramLaunch, launch);
+    }
+  }
+  cut_segments(program);
+  list_entries(program);
+  for (size_t i = 0; i < program->segments.count; i++) number_buffers(program, &program->segments.items[i]);
+  for (size_t i = 0; i < program->segments.count; i++) name_function(program, i);
+  return program;
+}
+
+static const char *verify_operand(const Program *program, const ProgramLaunch *launch, int index, Arena *arena) {
+  const KernelOperand *operand = &launch->operands[index];
+  const KernelInfo *info = kernel_info(launch->kernel);
+  const char *op = graph_op(program->graph, launch->op)->name;
+  if (operand->space != SPACE_STATE && operand->space != SPACE_ARENA) return NULL;
+  uint64_t limit = operand->space == SPACE_STATE ? program->plan->state_bytes : program->plan->arena_bytes;
+  if (operand->offset >= limit) {
+    return arena_printf(arena, "'%s': argument '%s' of %s lies outside its space", op, info->pointers[index], info->name);
+  }
+  if (operand->relative == 0 && operand->offset % PLAN_ALIGNMENT) {
+    return arena_printf(arena, "'%s': argument '%s' of %s is not aligned", op, info->pointers[index], info->name);
+  }
+  return NULL;
+}
+
+const char *program_verify(const Program *program, Arena *arena) {
+  for (size_t i = 0; i < program->launches.count; i++) {
+    const ProgramLaunch *launch = &program->launches.items[i];
+    const KernelInfo *info = kernel_info(launch->kernel);
+    if (launch->tasks < 1 || launch->tasks > INT32_MAX) {
+      return arena_printf(arena, "'%s': %s has %lld tasks", graph_op(program->graph, launch->op)->name, info->name, (long long)launch->tasks);
+    }
+    for (int p = 0; p < info->pointer_count; p++) {
+      const char *error = verify_operand(program, launch, p, arena);
+      if (error) return error;
+    }
+  }
+  for (size_t i = 0; i + 1 < program->segments.count; i++) {
+    if (program->segments.items[i].launch_end != program->segments.items[i + 1].launch_begin) return "segments leave launches out";
+  }
+  return NULL;
+}
+
+static void print_operand(const KernelOperand *operand, const char *name, Writer *out) {
+  static const char *const spaces[] = {"none", "state", "arena", "images", "labels", "scalars"};
+  if (operand->space == SPACE_STATE || operand->space == SPACE_ARENA || operand->space == SPACE_IMAGES) {
+    writer_printf(out, " %s=%s+%llu", name, spaces[operand->space], (unsigned long long)operand->offset);
+  } else {
+    writer_printf(out, " %s=%s", name, spaces[operand->space]);
+  }
+}
+
+void program_print(const Program *program, Writer *out) {
+  for (int e = 0; e < program->entry_count; e++) {
+    const ProgramEntry *entry = &program->entries[e];
+    writer_printf(out, "entry %s\n", entry->name);
+    for (size_t s = entry->segment_begin; s < entry->segment_end; s++) {
+      const ProgramSegment *segment = &program->segments.items[s];
+      writer_printf(out, "  segment %zu function %s\n", s, segment->function_name);
+      for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
+        const ProgramLaunch *launch = &program->launches.items[i];
+        const KernelInfo *info = kernel_info(launch->kernel);
+        writer_printf(out, "    %zu %s tasks=%lld", i, info->name, (long long)launch->tasks);
+        for (int c = 0; c < info->constant_count; c++) {
+          writer_printf(out, " %s=", info->constants[c]);
+          if (info->constant_is_real[c]) {
+            writer_json_number(out, launch->constants[c].number);
+          } else {
+            writer_printf(out, "%lld", (long long)launch->constants[c].integer);
+          }
+        }
+        for (int p = 0; p < info->pointer_count; p++) print_operand(&launch->operands[p], info->pointers[p], out);
+        writer_text(out, "\n");
+      }
+    }
+  }
+}

@@ -1,0 +1,114 @@
+// The Program: what will be printed, as data. Launches of kernels with literal constants and resolved addresses, grouped
+// into segments (a run of launches of one block in one phase); segments that differ only in addresses share a function.
+//
+// Made by program_make from a graph, its lowering and its plan; checked by program_verify; only print_*.c print code.
+#ifndef SEER_CODEGEN_PROGRAM_H
+#define SEER_CODEGEN_PROGRAM_H
+
+#include "compiler/plan/plan.h"
+
+typedef enum KernelKind {
+#define KERNEL(name, ...) KERNEL_##name,
+#include "codegen/kernels.def"
+#undef KERNEL
+  KERNEL_KIND_COUNT
+} KernelKind;
+
+enum { MAX_KERNEL_CONSTANTS = 16, MAX_KERNEL_POINTERS = 12 };
+
+// One row of kernels.def, its lists split.
+typedef struct KernelInfo {
+  const char *name, *header;
+  int constant_count, pointer_count;
+  const char *constants[MAX_KERNEL_CONSTANTS];      // names; a leading '#' in kernels.def marks a real number
+  bool constant_is_real[MAX_KERNEL_CONSTANTS];
+  const char *pointer_types[MAX_KERNEL_POINTERS];   // "const float", "float", "const uint8_t", ...
+  const char *pointers[MAX_KERNEL_POINTERS];        // names
+} KernelInfo;
+
+const KernelInfo *kernel_info(KernelKind kernel);
+
+typedef struct KernelConstant {
+  int64_t integer;
+  double number;   // for the constants marked real
+} KernelConstant;
+
+// What a pointer argument stands for before the plan has given addresses.
+typedef enum OperandKind { OPERAND_NONE /* NULL */, OPERAND_VALUE, OPERAND_WORKSPACE } OperandKind;
+
+typedef enum ProgramSpace { SPACE_NONE, SPACE_STATE, SPACE_ARENA, SPACE_IMAGES, SPACE_LABELS, SPACE_SCALARS } ProgramSpace;
+
+typedef struct KernelOperand {
+  OperandKind kind;
+  ValueId value;           // OPERAND_VALUE
+  uint64_t relative;       // bytes from its beginning
+  ProgramSpace space;      // set by program_make
+  uint64_t offset;         // bytes in the space; SPACE_IMAGES: the size group; SPACE_SCALARS: unused
+  int buffer;              // index in the segment's buffers, set by program_make
+} KernelOperand;
+
+typedef struct ProgramLaunch {
+  KernelKind kernel;
+  KernelConstant constants[MAX_KERNEL_CONSTANTS];
+  KernelOperand operands[MAX_KERNEL_POINTERS];
+  int64_t tasks;
+  OpId op;
+  ValueId checked;         // the value that is whole after this launch, looked at when hunting NaNs; or VALUE_NONE
+} ProgramLaunch;
+
+typedef struct LaunchList { ProgramLaunch *items; size_t count, capacity; } LaunchList;
+
+// A buffer of a segment: a field of the struct that its function takes.
+typedef struct SegmentBuffer {
+  const char *field;
+  OperandKind kind;
+  ValueId value;
+  OpId workspace_of;
+  ProgramSpace space;
+  uint64_t offset;
+} SegmentBuffer;
+
+typedef struct ProgramSegment {
+  OpPhase phase;
+  int block;
+  size_t launch_begin, launch_end;
+  SegmentBuffer *buffers;
+  int buffer_count;
+  int function;            // the segment that stands for all with the same shape; its own index if it does
+  const char *function_name;
+  SourceSpan span;
+} ProgramSegment;
+
+typedef struct ProgramEntry {
+  const char *name;        // "train", "update", "features"
+  size_t segment_begin, segment_end;
+} ProgramEntry;
+
+typedef struct Program {
+  Arena *arena;
+  const Graph *graph;
+  const Plan *plan;
+  LaunchList launches;
+  struct { ProgramSegment *items; size_t count, capacity; } segments;
+  ProgramEntry entries[2];
+  int entry_count;
+} Program;
+
+// The lowering of a graph for target c: launches by op, before addresses.
+typedef struct Lowering {
+  const Graph *graph;
+  int lanes;
+  LaunchList launches;             // in op order
+  size_t *launch_begin;            // by OpId, count + 1 entries
+  uint64_t *value_bytes;           // by ValueId, in the target's layout
+  uint64_t *workspace_bytes;       // by OpId
+} Lowering;
+
+Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes);
+
+Program *program_make(Arena *arena, const Graph *graph, const Lowering *lowering, const Plan *plan);
+// NULL when every address lies inside its space, is aligned and stands for a placed value; else what is broken.
+const char *program_verify(const Program *program, Arena *arena);
+void program_print(const Program *program, Writer *out);
+
+#endif

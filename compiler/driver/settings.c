@@ -1,0 +1,172 @@
+// Settings: one function per group of keys. Derived defaults (auto) are worked out here, in one place.
+#include "compiler/driver/settings.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "compiler/base/bug.h"
+
+enum { RING_DEPTH = 3 };
+
+static double number_or(const Spec *spec, SpecKey key, double when_auto) {
+  return spec_value(spec, key)->kind == SPEC_NUMBER ? spec_number(spec, key) : when_auto;
+}
+
+static int int_of(const Spec *spec, SpecKey key) { return (int)spec_integer(spec, key); }
+
+static SeerViews views_from_spec(const Spec *spec) {
+  const SpecValue *crops = spec_value(spec, KEY_views_crops);
+  SeerViews views = {.size_group_count = crops->item_count};
+  if (crops->item_count > SEER_MAX_SIZE_GROUPS) BUG("%d size groups passed the checks", crops->item_count);
+  for (int i = 0; i < crops->item_count; i++) {
+    const SpecValue *arguments = crops->items[i].items;
+    views.size_groups[i] = (SeerSizeGroup){.crops = (int)arguments[ARGUMENT_crop_count].number,
+      .size = (int)arguments[ARGUMENT_crop_size].number, .scale_low = arguments[ARGUMENT_crop_scale].low,
+      .scale_high = arguments[ARGUMENT_crop_scale].high};
+  }
+  double strength = spec_number(spec, KEY_views_jitter_strength);
+  views.flip = spec_number(spec, KEY_views_flip);
+  views.jitter = spec_number(spec, KEY_views_jitter);
+  views.brightness = views.contrast = views.saturation = 0.8 * strength;
+  views.hue = 0.2 * strength;
+  views.grey = spec_number(spec, KEY_views_grey);
+  views.blur = spec_number(spec, KEY_views_blur);
+  views.blur_sigma_low = spec_value(spec, KEY_views_blur_sigma)->low;
+  views.blur_sigma_high = spec_value(spec, KEY_views_blur_sigma)->high;
+  views.aspect_low = spec_value(spec, KEY_views_aspect)->low;
+  views.aspect_high = spec_value(spec, KEY_views_aspect)->high;
+  return views;
+}
+
+static SeerSchedule schedule_from_spec(Arena *arena, const Spec *spec) {
+  double peak = number_or(spec, KEY_schedule_peak, spec_number(spec, KEY_schedule_base) * spec_number(spec, KEY_train_batch) / 256);
+  const SpecValue *milestones = spec_value(spec, KEY_schedule_milestones);
+  double *shares = arena_array(arena, double, milestones->item_count + 1);
+  for (int i = 0; i < milestones->item_count; i++) shares[i] = milestones->items[i].number;
+  bool by_fraction = spec_is_set(spec, KEY_schedule_warmup_fraction);
+  return (SeerSchedule){
+    .peak = peak,
+    .start = number_or(spec, KEY_schedule_start, peak / 16),
+    .end = number_or(spec, KEY_schedule_end, peak / 1000),
+    .warmup_steps = by_fraction ? -1 : spec_integer(spec, KEY_schedule_warmup),
+    .warmup_fraction = by_fraction ? spec_number(spec, KEY_schedule_warmup_fraction) : 0,
+    .shape = spec_is(spec, KEY_schedule_shape, "cosine") ? SEER_COSINE : spec_is(spec, KEY_schedule_shape, "step") ? SEER_STEP : SEER_CONSTANT,
+    .cosine_from_run = spec_is(spec, KEY_schedule_cosine_from, "run"),
+    .milestone_count = milestones->item_count,
+    .milestones = shares,
+    .gamma = spec_number(spec, KEY_schedule_gamma)};
+}
+
+static const char *const *pictures_from_spec(Arena *arena, const Spec *spec) {
+  const SpecValue *paths = spec_value(spec, KEY_data_pictures);
+  int count = paths->kind == SPEC_LIST ? paths->item_count : paths->kind == SPEC_STRING ? 1 : 0;
+  const char **pictures = arena_array(arena, const char *, count + 1);
+  for (int i = 0; i < count; i++) pictures[i] = paths->kind == SPEC_LIST ? paths->items[i].text : paths->text;
+  return pictures;
+}
+
+static void triple_from_spec(const Spec *spec, SpecKey key, double triple[3]) {
+  const SpecValue *list = spec_value(spec, key);
+  if (list->item_count != 3) BUG("'%s' with %d numbers passed the checks", spec_key_name(key), list->item_count);
+  for (int i = 0; i < 3; i++) triple[i] = list->items[i].number;
+}
+
+static const char *program_name(Arena *arena, const char *path) {
+  if (strcmp(path, "-") == 0) return "spec";
+  const char *slash = strrchr(path, '/');
+  const char *base = slash ? slash + 1 : path;
+  const char *dot = strrchr(base, '.');
+  return arena_string(arena, base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
+}
+
+static void set_task(const Spec *spec, SeerProgram *program) {
+  if (spec_is_set(spec, KEY_supervised_classes)) {
+    program->task = SEER_SUPERVISED;
+    program->classes = int_of(spec, KEY_supervised_classes);
+    return;
+  }
+  program->task = SEER_SWAV;
+  program->prototypes = int_of(spec, KEY_swav_prototypes);
+  program->freeze_prototypes_steps = spec_integer(spec, KEY_swav_freeze_prototypes);
+  program->queue_start_steps = spec_integer(spec, KEY_swav_queue_start);
+  program->queue_rows = spec_integer(spec, KEY_swav_queue);
+}
+
+static uint64_t ring_bytes(const SeerProgram *program) {
+  uint64_t pictures = (uint64_t)program->batch / (uint64_t)program->accumulate;
+  uint64_t bytes = 0;
+  for (int i = 0; i < program->views.size_group_count; i++) {
+    const SeerSizeGroup *group = &program->views.size_groups[i];
+    uint64_t images = pictures * (uint64_t)group->crops * (uint64_t)group->size * (uint64_t)group->size * 3;
+    bytes += (images + SEER_ALIGNMENT - 1) / SEER_ALIGNMENT * SEER_ALIGNMENT;
+  }
+  return bytes * RING_DEPTH;
+}
+
+SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
+  SeerProgram program = {
+    .name = program_name(arena, spec->path),
+    .views = views_from_spec(spec),
+    .schedule = schedule_from_spec(arena, spec),
+    .batch = int_of(spec, KEY_train_batch),
+    .accumulate = int_of(spec, KEY_train_accumulate),
+    .steps = spec_is_set(spec, KEY_train_steps) ? spec_integer(spec, KEY_train_steps) : 0,
+    .epochs = spec_is_set(spec, KEY_train_epochs) ? spec_number(spec, KEY_train_epochs) : 0,
+    .seed = (uint64_t)spec_integer(spec, KEY_train_seed),
+    .save_every = spec_integer(spec, KEY_save_every),
+    .save_keep = spec_integer(spec, KEY_save_keep),
+    .log_every = spec_integer(spec, KEY_log_every),
+    .tensorboard = spec_flag(spec, KEY_log_tensorboard),
+    .pictures = pictures_from_spec(arena, spec),
+    .labels = spec_is_set(spec, KEY_data_labels) ? spec_text(spec, KEY_data_labels) : NULL,
+    .decode_threads = (int)number_or(spec, KEY_data_decode_threads, 0),
+    .max_undecodable = spec_number(spec, KEY_data_max_undecodable),
+    .max_pixels = spec_integer(spec, KEY_data_max_pixels),
+    .ring_depth = RING_DEPTH,
+    .evaluate_batch = int_of(spec, KEY_evaluate_batch),
+    .evaluate_size = int_of(spec, KEY_evaluate_size),
+    .evaluate_resize = int_of(spec, KEY_evaluate_resize),
+    .neighbours = int_of(spec, KEY_evaluate_neighbours),
+    .knn_temperature = spec_number(spec, KEY_evaluate_knn_temperature)};
+  triple_from_spec(spec, KEY_views_mean, program.mean);
+  triple_from_spec(spec, KEY_views_std, program.std);
+  set_task(spec, &program);
+  program.ring_bytes = ring_bytes(&program);
+  return program;
+}
+
+static void override_machine(const Spec *spec, PlanMachine *machine) {
+  if (spec_value(spec, KEY_cluster_memory)->kind == SPEC_NUMBER) machine->memory_bytes = (uint64_t)spec_integer(spec, KEY_cluster_memory);
+  machine->flops_per_second = number_or(spec, KEY_cluster_flops, machine->flops_per_second);
+  machine->bytes_per_second = number_or(spec, KEY_cluster_bandwidth, machine->bytes_per_second);
+}
+
+// This machine, guessed from its cores: 16 multiply-adds a cycle at 2.5 GHz, 20 GB/s a core. `seerc tune` will measure.
+static PlanMachine this_machine(void) {
+  long cores = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+  if (cores < 1) cores = 1;
+  PlanMachine machine = {.name = "this", .flops_per_second = (double)cores * 2 * 16 * 2.5e9, .bytes_per_second = (double)cores * 20e9};
+  machine.memory_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
+  return machine;
+}
+
+bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
+                       PlanMachine *machine) {
+  const char *name = spec_text(spec, KEY_cluster_machine);
+  *machine = this_machine();
+  if (strcmp(name, "this") != 0) {
+    const char *path = arena_printf(arena, "%s/machines/%s.seer", library, name);
+    if (access(path, R_OK) != 0) {
+      diag_error(diags, spec_span(spec, KEY_cluster_machine), "machine", "unknown machine '%s'", name);
+      diag_note(diags, (SourceSpan){0}, "machines are files of '%s/machines'; \"this\" is the machine that seerc runs on", library);
+      return false;
+    }
+    const Spec *described = spec_load(arena, sources, diags, path, library, NULL, 0);
+    if (!described) return false;
+    machine->name = name;
+    override_machine(described, machine);
+  }
+  override_machine(spec, machine);
+  machine->ranks = int_of(spec, KEY_cluster_nodes) * int_of(spec, KEY_cluster_ranks_per_node);
+  return true;
+}

@@ -1,0 +1,17 @@
+// From a checked spec to what the other rooms ask for: the trainer's settings, the report's model and machine.
+#ifndef SEER_DRIVER_SETTINGS_H
+#define SEER_DRIVER_SETTINGS_H
+
+#include "compiler/plan/report.h"
+#include "lang/spec.h"
+#include "runtime/program.h"
+
+// Everything of SeerProgram that a spec alone decides; tables, addresses and texts are left zero.
+SeerProgram settings_from_spec(Arena *arena, const Spec *spec);
+
+// Reads specs/machines/NAME.seer where the spec's cluster.machine names one, then lets the spec's own cluster keys
+// override. `library` is the folder of shipped specs. False when the machine is unknown (a diagnostic says so).
+bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
+                       PlanMachine *machine);
+
+#endif

@@ -1,0 +1,90 @@
+// Placement: greedy by size, each item at the lowest free offset among items live with it; then a deterministic hill
+// climb that moves the items which stick out to the front of the order, until the largest live sum is reached.
+// Requires: lifetimes and sizes. Keeps: everything but offsets.
+#include "compiler/plan/place.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_ROUNDS = 60 };
+
+typedef struct Placement {
+  PlanItem *items;
+  uint32_t count;
+  uint32_t *order;      // item indices, the next to place first
+  uint32_t *placed;     // item indices by rising offset
+} Placement;
+
+static const PlanItem *sort_items;
+
+static int by_size(const void *a, const void *b) {
+  const PlanItem *x = &sort_items[*(const uint32_t *)a], *y = &sort_items[*(const uint32_t *)b];
+  if (x->bytes != y->bytes) return x->bytes > y->bytes ? -1 : 1;
+  if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+  return x < y ? -1 : x > y;
+}
+
+static bool live_together(const PlanItem *a, const PlanItem *b) { return a->begin <= b->end && b->begin <= a->end; }
+
+// The lowest offset at which `item` fits between the placed items live with it; `placed` is sorted by offset.
+static uint64_t lowest_gap(const Placement *placement, uint32_t placed_count, const PlanItem *item) {
+  uint64_t offset = 0;
+  for (uint32_t i = 0; i < placed_count; i++) {
+    const PlanItem *other = &placement->items[placement->placed[i]];
+    if (!live_together(other, item)) continue;
+    if (other->offset >= offset + item->bytes) break;
+    if (other->offset + other->bytes > offset) offset = other->offset + other->bytes;
+  }
+  return offset;
+}
+
+static uint64_t place_in_order(Placement *placement) {
+  uint64_t top = 0;
+  for (uint32_t i = 0; i < placement->count; i++) {
+    uint32_t index = placement->order[i];
+    PlanItem *item = &placement->items[index];
+    item->offset = lowest_gap(placement, i, item);
+    if (item->offset + item->bytes > top) top = item->offset + item->bytes;
+    uint32_t at = i;
+    for (; at > 0 && placement->items[placement->placed[at - 1]].offset > item->offset; at--) {
+      placement->placed[at] = placement->placed[at - 1];
+    }
+    placement->placed[at] = index;
+  }
+  return top;
+}
+
+// Moves the items that end above `limit` to the front of the order, the rest keeping theirs.
+static void promote_items_above(Placement *placement, uint64_t limit, uint32_t *scratch) {
+  uint32_t front = 0, back = 0;
+  for (uint32_t i = 0; i < placement->count; i++) {
+    uint32_t index = placement->order[i];
+    const PlanItem *item = &placement->items[index];
+    if (item->offset + item->bytes > limit) {
+      placement->order[front++] = index;
+    } else {
+      scratch[back++] = index;
+    }
+  }
+  memcpy(placement->order + front, scratch, back * sizeof *scratch);
+}
+
+uint64_t place_items(Arena *arena, PlanItem *items, uint32_t count, uint64_t live_peak_bytes) {
+  Placement placement = {items, count, arena_array(arena, uint32_t, count + 1), arena_array(arena, uint32_t, count + 1)};
+  uint32_t *scratch = arena_array(arena, uint32_t, count + 1);
+  uint64_t *best_offsets = arena_array(arena, uint64_t, count + 1);
+  for (uint32_t i = 0; i < count; i++) placement.order[i] = i;
+  sort_items = items;
+  qsort(placement.order, count, sizeof *placement.order, by_size);
+  uint64_t best = UINT64_MAX;
+  for (int round = 0; round < MAX_ROUNDS && best > live_peak_bytes; round++) {
+    uint64_t top = place_in_order(&placement);
+    if (top < best) {
+      best = top;
+      for (uint32_t i = 0; i < count; i++) best_offsets[i] = items[i].offset;
+    }
+    promote_items_above(&placement, live_peak_bytes, scratch);
+  }
+  for (uint32_t i = 0; i < count; i++) items[i].offset = best_offsets[i];
+  return count ? best : 0;
+}
