@@ -10,18 +10,21 @@ import torch
 from reference_model import Network, cross_entropy, sinkhorn, swapped_prediction
 
 
-def schedule_rate(step, steps, start, peak, end, warmup_fraction, shape="cosine", cosine_from_run=True, milestones=(),
-                  gamma=0.1):
-    """As released: the cosine sees the share of the whole run, so the rate drops a little after warm-up."""
+def schedule_rate(step, steps, start, peak, end, warmup_fraction=None, warmup_steps=0, shape="cosine",
+                  cosine_from_run=True, milestones=(), gamma=0.1):
+    """As released: the cosine sees the share of the whole run, so the rate drops a little after warm-up. fvcore ends an
+    interval a millionth of the run early, so that a warm-up share that means a whole step ends on that step."""
     where = step / steps
-    if where < warmup_fraction:
-        return start + (peak - start) * where / warmup_fraction
+    warmup = warmup_steps / steps if warmup_fraction is None else warmup_fraction
+    in_warmup = step < warmup_steps if warmup_fraction is None else where + 1e-6 < warmup_fraction
+    if in_warmup:
+        return start + (peak - start) * where / warmup
     if shape == "constant":
         return peak
     if shape == "step":
         return peak * gamma ** sum(where >= m for m in milestones)
     if not cosine_from_run:
-        where = (where - warmup_fraction) / (1 - warmup_fraction)
+        where = max(0, (where - warmup) / (1 - warmup))
     return end + 0.5 * (peak - end) * (1 + math.cos(math.pi * where))
 
 

@@ -1,0 +1,13 @@
+# Builds step_driver in a folder that `seerc build --keep` left, with the flags of its own Makefile:
+#   make -C FOLDER -f ROOT/tests/train/driver.mk ROOT=ROOT step_driver
+include Makefile
+
+driver_objects := $(filter objects/blocks/% objects/step.o objects/program.o objects/runtime/parallel.o \
+  objects/runtime/launch.o objects/runtime/status.o,$(objects))
+
+step_driver: $(driver_objects) objects/step_driver.o objects/raw_file.o
+	$(CC) $(SANITIZE) -o $@ $^ -lm -lpthread
+
+objects/step_driver.o objects/raw_file.o: objects/%.o: $(ROOT)/tests/train/%.c $(ROOT)/tests/train/raw_file.h
+	@mkdir -p $(@D)
+	$(CC) $(common) -Werror $(runtime_flags) -I$(ROOT) -c -o $@ $<

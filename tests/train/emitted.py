@@ -1,0 +1,76 @@
+"""Builds and runs the emitted step of a case (step_driver.c), and names its tensors as the reference does."""
+import os
+import pathlib
+import subprocess
+from dataclasses import dataclass
+
+import raw_file
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Failure(Exception):
+    """A tool did not do its work; the text is its output."""
+
+
+def run(command, **options):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
+    if done.returncode != 0:
+        raise Failure(f"{' '.join(map(str, command))}\nexit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+@dataclass
+class Tensor:
+    kind: str
+    name: str
+    init: str
+    init_a: float
+    normalized: bool
+    shape: tuple
+
+
+def reference_name(name):
+    """Head, prototypes and queues by the reference's names; the trunk's are torchvision's on both sides."""
+    return name
+
+
+def to_reference(key):
+    """A record's name with the tensor's name in it replaced."""
+    for part in ("/state/", "/gradient/"):
+        if part in key:
+            before, name = key.split(part)
+            return before + part + reference_name(name)
+    return key
+
+
+class Emitted:
+    """The step of one spec, built in `folder`."""
+
+    def __init__(self, seerc, text, folder):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        spec, sources = self.folder / "case.seer", self.folder / "sources"
+        spec.write_text(text)
+        run([seerc, "build", spec, "-o", self.folder / "trainer", "--keep", sources])
+        run(["make", "-j2", "-C", sources, "-f", ROOT / "tests/train/driver.mk", f"ROOT={ROOT}", "step_driver"])
+        self.driver = sources / "step_driver"
+        self.tensors = [parse_tensor(line) for line in run([self.driver, "--describe"]).splitlines()[1:]]
+
+    def shapes(self):
+        return {reference_name(t.name): t.shape for t in self.tensors if t.kind != "accumulator"}
+
+    def run_steps(self, inputs, threads=2):
+        """Outputs by the reference's names, and the bytes of the whole output file."""
+        own = {reference_name(t.name): t.name for t in self.tensors}
+        renamed = {f"state/{own[k[6:]]}" if k.startswith("state/") else k: v for k, v in inputs.items()}
+        input_path, output_path = self.folder / "input.raw", self.folder / f"output.{threads}.raw"
+        raw_file.write(input_path, renamed)
+        run([self.driver, input_path, output_path, threads], env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+        outputs = {to_reference(key): value for key, value in raw_file.read(output_path).items()}
+        return outputs, output_path.read_bytes()
+
+
+def parse_tensor(line):
+    kind, name, init, init_a, normalized, _, *sizes = line.split()
+    return Tensor(kind, name, init, float(init_a), normalized == "1", tuple(int(s) for s in sizes))

@@ -1,0 +1,96 @@
+"""Whole emitted training steps against the PyTorch reference, in double precision, over several steps.
+
+usage: parity_test.py --seerc SEERC --folder DIR [--yardstick] [CASE...]   (no case: all)
+Builds each case's spec, runs the emitted step, compares loss, codes, every gradient, parameter, velocity, BatchNorm
+statistic, queue and evaluation features; compares the declared initialisation with the formulas; runs the step with
+1, 2 and 5 threads and asks for the same bytes. --yardstick also prints PyTorch's own f32 distance from f64.
+"""
+import argparse
+import math
+import sys
+
+import torch
+
+from cases import CASES, find_case, spec_text, step_inputs
+from compare import compare, report
+from emitted import Emitted, Failure, reference_name
+from reference_step import run_steps, zero_gradients
+
+
+def expected_init(tensor, is_convolution):
+    """(init, a) of the released initialisation (VISSL); docs: normal by fan-out over all groups, PyTorch's defaults else."""
+    name, shape = reference_name(tensor.name), tensor.shape
+    if name.endswith("running_var"):
+        return "one", 0
+    if tensor.kind != "parameter":
+        return "zero", 0
+    if name == "fc.weight":
+        return "normal", 0.01
+    if name == "fc.bias":
+        return "zero", 0
+    if is_convolution and len(shape) == 4:
+        return "normal", math.sqrt(2 / (shape[0] * shape[2] * shape[3]))
+    return None
+
+
+def check_init(emitted):
+    wrong = []
+    by_name = {reference_name(t.name): t for t in emitted.tensors}
+    for name, tensor in by_name.items():
+        expected = expected_init(tensor, True)
+        if expected is None:
+            weight = by_name.get(name.replace(".bias", ".weight"), tensor)
+            if len(weight.shape) == 1:
+                expected = ("one", 0) if name.endswith(".weight") else ("zero", 0)
+            else:
+                expected = ("uniform", 1 / math.sqrt(math.prod(weight.shape[1:])))
+        if tensor.init != expected[0] or (expected[1] and abs(tensor.init_a / expected[1] - 1) > 1e-6):
+            wrong.append(f"{name}: starts {tensor.init} {tensor.init_a}, expected {expected[0]} {expected[1]}")
+        if tensor.normalized != (name == "prototypes.weight"):
+            wrong.append(f"{name}: rows {'are' if tensor.normalized else 'are not'} normalised at the start")
+    return wrong
+
+
+def check_threads(emitted, inputs, bytes_of_two):
+    return [f"{threads} threads give other bits than 2" for threads in (1, 5)
+            if emitted.run_steps(inputs, threads)[1] != bytes_of_two]
+
+
+def check_case(case, options):
+    emitted = Emitted(options.seerc, spec_text(case), f"{options.folder}/{case.name}")
+    inputs = step_inputs(case, emitted.shapes())
+    outputs, output_bytes = emitted.run_steps(inputs)
+    expected = run_steps(case, inputs)
+    worst, wrong = compare(outputs, expected, inputs, zero_gradients(case))
+    print(report(case.name, worst), flush=True)
+    if options.yardstick:
+        single, _ = compare(run_steps(case, inputs, torch.float32), expected, inputs, zero_gradients(case))
+        print(report(f"{case.name} (PyTorch f32)", single), flush=True)
+    return wrong + check_init(emitted) + check_threads(emitted, inputs, output_bytes)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seerc", required=True)
+    parser.add_argument("--folder", required=True)
+    parser.add_argument("--yardstick", action="store_true")
+    parser.add_argument("cases", nargs="*")
+    options = parser.parse_args()
+    failed = 0
+    for case in [find_case(name) for name in options.cases] or CASES:
+        try:
+            wrong = check_case(case, options)
+        except Failure as failure:
+            wrong = [str(failure)]
+        for line in wrong[:25]:
+            print(f"{case.name}: {line}")
+        if len(wrong) > 25:
+            print(f"{case.name}: and {len(wrong) - 25} more")
+        failed += bool(wrong)
+    print(f"{failed} of {len(options.cases) or len(CASES)} cases failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    main()
