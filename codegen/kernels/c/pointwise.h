@@ -6,61 +6,66 @@
 #include "lanes.h"
 #include "sizes.h"
 
-// The floats of a task.
-#define POINTWISE_RANGE(count, task)                                      \
-  const int64_t first = (int64_t)(task) * TASK_FLOATS;                    \
-  const int64_t last = first + TASK_FLOATS < (count) ? first + TASK_FLOATS : (count); \
-  const int64_t whole = first + (last - first) / LANES * LANES;           \
-  const int rest = (int)(last - whole)
+// The floats of a task: [first, whole) in whole vectors, then `rest` more up to last.
+typedef struct TaskRange {
+  int64_t first, whole, last;
+  int rest;
+} TaskRange;
+
+KERNEL TaskRange task_range(int64_t count, int task) {
+  TaskRange r = {(int64_t)task * TASK_FLOATS, 0, 0, 0};
+  r.last = r.first + TASK_FLOATS < count ? r.first + TASK_FLOATS : count;
+  r.whole = r.first + (r.last - r.first) / LANES * LANES;
+  r.rest = (int)(r.last - r.whole);
+  return r;
+}
 
 KERNEL Lanes relu_lanes(Lanes x) { return lanes_max(x, lanes_splat(0.0f)); }
 KERNEL Lanes relu_backward_lanes(Lanes dy, Lanes y) { return lanes_select(y > 0.0f, dy, lanes_splat(0.0f)); }
 KERNEL Lanes sigmoid_lanes(Lanes x) { return 1.0f / (1.0f + lanes_exp(-x)); }
 
 KERNEL void relu(int64_t count, const float *x, float *y, int task) {
-  POINTWISE_RANGE(count, task);
-  for (int64_t i = first; i < whole; i += LANES) lanes_store(y + i, relu_lanes(lanes_load(x + i)));
-  if (rest) lanes_store_part(y + whole, relu_lanes(lanes_load_part(x + whole, rest)), rest);
+  const TaskRange r = task_range(count, task);
+  for (int64_t i = r.first; i < r.whole; i += LANES) lanes_store(y + i, relu_lanes(lanes_load(x + i)));
+  if (r.rest) lanes_store_part(y + r.whole, relu_lanes(lanes_load_part(x + r.whole, r.rest)), r.rest);
 }
 
 KERNEL void relu_backward(int64_t count, const float *dy, const float *y, float *dx, int task) {
-  POINTWISE_RANGE(count, task);
-  for (int64_t i = first; i < whole; i += LANES)
+  const TaskRange r = task_range(count, task);
+  for (int64_t i = r.first; i < r.whole; i += LANES)
     lanes_store(dx + i, relu_backward_lanes(lanes_load(dy + i), lanes_load(y + i)));
-  if (rest) {
-    Lanes part = relu_backward_lanes(lanes_load_part(dy + whole, rest), lanes_load_part(y + whole, rest));
-    lanes_store_part(dx + whole, part, rest);
+  if (r.rest) {
+    Lanes part = relu_backward_lanes(lanes_load_part(dy + r.whole, r.rest), lanes_load_part(y + r.whole, r.rest));
+    lanes_store_part(dx + r.whole, part, r.rest);
   }
 }
 
 KERNEL void sigmoid(int64_t count, const float *x, float *y, int task) {
-  POINTWISE_RANGE(count, task);
-  for (int64_t i = first; i < whole; i += LANES) lanes_store(y + i, sigmoid_lanes(lanes_load(x + i)));
-  if (rest) lanes_store_part(y + whole, sigmoid_lanes(lanes_load_part(x + whole, rest)), rest);
+  const TaskRange r = task_range(count, task);
+  for (int64_t i = r.first; i < r.whole; i += LANES) lanes_store(y + i, sigmoid_lanes(lanes_load(x + i)));
+  if (r.rest) lanes_store_part(y + r.whole, sigmoid_lanes(lanes_load_part(x + r.whole, r.rest)), r.rest);
 }
 
 KERNEL void sigmoid_backward(int64_t count, const float *dy, const float *y, float *dx, int task) {
-  POINTWISE_RANGE(count, task);
-  for (int64_t i = first; i < whole; i += LANES) {
+  const TaskRange r = task_range(count, task);
+  for (int64_t i = r.first; i < r.whole; i += LANES) {
     Lanes s = lanes_load(y + i);
     lanes_store(dx + i, lanes_load(dy + i) * s * (1.0f - s));
   }
-  for (int64_t i = whole; i < last; i++) dx[i] = dy[i] * y[i] * (1.0f - y[i]);
+  for (int64_t i = r.whole; i < r.last; i++) dx[i] = dy[i] * y[i] * (1.0f - y[i]);
 }
 
 KERNEL void add(int64_t count, const float *a, const float *b, float *y, int task) {
-  POINTWISE_RANGE(count, task);
-  (void)rest;
-  for (int64_t i = first; i < whole; i += LANES) lanes_store(y + i, lanes_load(a + i) + lanes_load(b + i));
-  for (int64_t i = whole; i < last; i++) y[i] = a[i] + b[i];
+  const TaskRange r = task_range(count, task);
+  for (int64_t i = r.first; i < r.whole; i += LANES) lanes_store(y + i, lanes_load(a + i) + lanes_load(b + i));
+  for (int64_t i = r.whole; i < r.last; i++) y[i] = a[i] + b[i];
 }
 
 KERNEL void scale(int64_t count, double factor, const float *x, float *y, int task) {
-  POINTWISE_RANGE(count, task);
-  (void)rest;
+  const TaskRange r = task_range(count, task);
   const float by = (float)factor;
-  for (int64_t i = first; i < whole; i += LANES) lanes_store(y + i, lanes_load(x + i) * by);
-  for (int64_t i = whole; i < last; i++) y[i] = x[i] * by;
+  for (int64_t i = r.first; i < r.whole; i += LANES) lanes_store(y + i, lanes_load(x + i) * by);
+  for (int64_t i = r.whole; i < r.last; i++) y[i] = x[i] * by;
 }
 
 // x [n,h,w,c] * s [n,c] -> y, all in lanes. Tasks: lane_tasks(n, h, w, c, LANES).

@@ -8,22 +8,20 @@
 // (1-momentum)*running + momentum*batch*factor -> y. count = channels.
 KERNEL void running_update(int64_t count, double momentum, double factor, const float *running, const float *batch,
                            float *y, int task) {
-  POINTWISE_RANGE(count, task);
-  (void)whole, (void)rest;
+  const TaskRange r = task_range(count, task);
   const float keep = (float)(1.0 - momentum), take = (float)(momentum * factor);
-  for (int64_t i = first; i < last; i++) y[i] = keep * running[i] + take * batch[i];
+  for (int64_t i = r.first; i < r.last; i++) y[i] = keep * running[i] + take * batch[i];
 }
 
 // (restart ? 0 : accumulator) + factor*gradient -> y. restart: one float, or NULL.
 KERNEL void accumulate(int64_t count, double factor, const float *accumulator, const float *gradient,
                        const float *restart, float *y, int task) {
-  POINTWISE_RANGE(count, task);
-  (void)whole, (void)rest;
+  const TaskRange r = task_range(count, task);
   const float by = (float)factor;
   if (restart && *restart != 0.0f) {
-    for (int64_t i = first; i < last; i++) y[i] = by * gradient[i];
+    for (int64_t i = r.first; i < r.last; i++) y[i] = by * gradient[i];
   } else {
-    for (int64_t i = first; i < last; i++) y[i] = accumulator[i] + by * gradient[i];
+    for (int64_t i = r.first; i < r.last; i++) y[i] = accumulator[i] + by * gradient[i];
   }
 }
 
@@ -51,28 +49,26 @@ KERNEL void sgd_keep(int64_t first, int64_t last, const float *parameter, const 
 KERNEL void sgd_update(int64_t count, double momentum, double weight_decay, int nesterov, const float *parameter,
                        const float *gradient, const float *velocity, const float *learning_rate, const float *active,
                        float *next_parameter, float *next_velocity, int task) {
-  POINTWISE_RANGE(count, task);
-  (void)whole, (void)rest;
+  const TaskRange r = task_range(count, task);
   if (active && *active == 0.0f) {
-    sgd_keep(first, last, parameter, velocity, next_parameter, next_velocity);
+    sgd_keep(r.first, r.last, parameter, velocity, next_parameter, next_velocity);
   } else {
-    sgd_step(first, last, (float)momentum, (float)weight_decay, 1.0f, nesterov, *learning_rate, parameter, gradient,
+    sgd_step(r.first, r.last, (float)momentum, (float)weight_decay, 1.0f, nesterov, *learning_rate, parameter, gradient,
              velocity, next_parameter, next_velocity);
   }
 }
 
 // Sums of squares of a task's floats, in double: workspace of larc_workspace_floats(count), [task][parameter, gradient].
 KERNEL void larc_norms(int64_t count, const float *parameter, const float *gradient, float *workspace, int task) {
-  POINTWISE_RANGE(count, task);
-  (void)whole, (void)rest;
+  const TaskRange r = task_range(count, task);
   double p[4] = {0}, g[4] = {0};
-  int64_t i = first;
-  for (; i + 4 <= last; i += 4)
+  int64_t i = r.first;
+  for (; i + 4 <= r.last; i += 4)
     for (int j = 0; j < 4; j++) {
       p[j] += (double)parameter[i + j] * (double)parameter[i + j];
       g[j] += (double)gradient[i + j] * (double)gradient[i + j];
     }
-  for (; i < last; i++) {
+  for (; i < r.last; i++) {
     p[0] += (double)parameter[i] * (double)parameter[i];
     g[0] += (double)gradient[i] * (double)gradient[i];
   }
@@ -87,10 +83,9 @@ KERNEL void larc_update(int64_t count, double momentum, double weight_decay, dou
                         int nesterov, const float *parameter, const float *gradient, const float *velocity,
                         const float *learning_rate, const float *active, const float *workspace,
                         float *next_parameter, float *next_velocity, int task) {
-  POINTWISE_RANGE(count, task);
-  (void)whole, (void)rest;
+  const TaskRange r = task_range(count, task);
   if (active && *active == 0.0f) {
-    sgd_keep(first, last, parameter, velocity, next_parameter, next_velocity);
+    sgd_keep(r.first, r.last, parameter, velocity, next_parameter, next_velocity);
     return;
   }
   const double *sums = (const double *)(const void *)workspace;
@@ -106,7 +101,7 @@ KERNEL void larc_update(int64_t count, double momentum, double weight_decay, dou
       if (!(ratio < 1)) ratio = 1;
     }
   }
-  sgd_step(first, last, (float)momentum, (float)decay, (float)ratio, nesterov, *learning_rate, parameter, gradient,
+  sgd_step(r.first, r.last, (float)momentum, (float)decay, (float)ratio, nesterov, *learning_rate, parameter, gradient,
            velocity, next_parameter, next_velocity);
 }
 

@@ -1,0 +1,230 @@
+// Convolution of lane tensors: any kernel size, stride, padding and groups, forward and both gradients.
+//
+// Shape arguments are always (n, h, w, c, o, k, stride, pad, groups): input [n,h,w,c], o output channels, k x k taps.
+// A tile of up to 4 output channels x 3 pixels of lanes is summed in registers: input vectors are loaded, packed weights
+// broadcast. Taps in the padding read zeros. Tasks: image block x rows x output channels.
+#ifndef SEER_KERNELS_CONV2D_H
+#define SEER_KERNELS_CONV2D_H
+
+#include "lanes.h"
+#include "normalize.h"
+#include "sizes.h"
+
+enum { CONV_ACCUMULATORS = 12, CONV_RUN = 64 /* input channels between looks at the padding */ };
+
+static const float conv2d_zeros[CONV_RUN * LANES] __attribute__((aligned(64)));
+
+// Packs the weights of units [first, last): unit = (group, tile of outputs), inside it [tap][input][output of the tile],
+// outputs beyond the group zero. Strides are those of w for an output, an input, a tap.
+KERNEL void conv2d_pack_units(int inputs, int outputs, int taps, int64_t group_stride, int64_t output_stride,
+                              int64_t input_stride, const float *restrict w, float *restrict packed, int first,
+                              int last) {
+  const int tile = (int)conv2d_tile(outputs), tiles = (outputs + tile - 1) / tile;
+  for (int unit = first; unit < last; unit++) {
+    const int group = unit / tiles, output = unit % tiles * tile;
+    const float *source = w + group * group_stride + output * output_stride;
+    float *target = packed + (int64_t)unit * taps * inputs * tile;
+    for (int tap = 0; tap < taps; tap++)
+      for (int input = 0; input < inputs; input++)
+        for (int i = 0; i < tile; i++)
+          *target++ = output + i < outputs ? source[i * output_stride + input * input_stride + tap] : 0.0f;
+  }
+}
+
+// w [o][c/groups][k][k] -> packed, conv2d_packed_floats(c, o, k, groups) floats, for conv2d_forward.
+// Tasks: conv2d_pack_tasks(c, o, k, groups).
+KERNEL void conv2d_pack(int c, int o, int k, int groups, const float *restrict w, float *restrict packed, int task) {
+  const int parts = (int)conv2d_pack_tasks(c, o, k, groups), units = (int)conv2d_units(groups, o / groups);
+  const int inputs = c / groups, outputs = o / groups;
+  conv2d_pack_units(inputs, outputs, k * k, (int64_t)outputs * inputs * k * k, (int64_t)inputs * k * k, k * k, w,
+                    packed, (int)((int64_t)units * task / parts), (int)((int64_t)units * (task + 1) / parts));
+}
+
+// w [o][c/groups][k][k] -> packed, conv2d_packed_backward_floats(c, o, k, groups) floats, for conv2d_backward_input.
+// Tasks: conv2d_pack_backward_tasks(c, o, k, groups).
+KERNEL void conv2d_pack_backward(int c, int o, int k, int groups, const float *restrict w, float *restrict packed,
+                                 int task) {
+  const int parts = (int)conv2d_pack_backward_tasks(c, o, k, groups), units = (int)conv2d_units(groups, c / groups);
+  const int inputs = c / groups, outputs = o / groups;
+  conv2d_pack_units(outputs, inputs, k * k, (int64_t)outputs * inputs * k * k, k * k, (int64_t)inputs * k * k, w,
+                    packed, (int)((int64_t)units * task / parts), (int)((int64_t)units * (task + 1) / parts));
+}
+
+// sums[i][p] += sum over `count` inputs of pixel[p][input] * packed[input][i].
+KERNEL void conv2d_accumulate(int tile, int pixels, int count, const float *const *pixel, const float *packed,
+                              Lanes *sums) {
+  for (int input = 0; input < count; input++) {
+    Lanes x[CONV_ACCUMULATORS];
+    UNROLL for (int p = 0; p < pixels; p++) x[p] = lanes_load(pixel[p] + (int64_t)input * LANES);
+    UNROLL for (int i = 0; i < tile; i++) {
+      const float weight = packed[input * tile + i];
+      UNROLL for (int p = 0; p < pixels; p++) sums[i * pixels + p] += x[p] * weight;
+    }
+  }
+}
+
+// What a task works on: units [unit_first, unit_last) of rows [row_first, row_last) of one image block.
+typedef struct Conv2dTask {
+  int block, row_part, row_first, row_last, unit_first, unit_last;
+} Conv2dTask;
+
+KERNEL Conv2dTask conv2d_task(int n, int height, int width, int units, int task) {
+  const int row_parts = (int)conv2d_row_parts(height, width);
+  const int unit_parts = (int)conv2d_unit_parts(n, height, width, units, LANES);
+  const int unit_part = task % unit_parts, row_part = task / unit_parts % row_parts;
+  return (Conv2dTask){task / unit_parts / row_parts, row_part, (int)((int64_t)height * row_part / row_parts),
+                      (int)((int64_t)height * (row_part + 1) / row_parts),
+                      (int)((int64_t)units * unit_part / unit_parts),
+                      (int)((int64_t)units * (unit_part + 1) / unit_parts)};
+}
+
+KERNEL void conv2d_store(int tile, int pixels, int live, int64_t pixel_stride, const Lanes *sums, float *y) {
+  UNROLL for (int i = 0; i < tile; i++) {
+    if (i >= live) break;
+    UNROLL for (int p = 0; p < pixels; p++) lanes_store(y + p * pixel_stride + (int64_t)i * LANES, sums[i * pixels + p]);
+  }
+}
+
+// A strip of convolution as the tile loop sees it: outputs of `oc` channels gathered from inputs of `ic` channels.
+// Output pixel q of a row reads, for column tap t, input pixel q * step + offset[t]; rows likewise.
+typedef struct Conv2dGeometry {
+  int h, w, ic, oc, groups, k, stride, pad;  // h, w, ic: of the tensor read
+  int backward;                              // gather for the gradient of the input
+} Conv2dGeometry;
+
+// Input row or column that output position `at` reads for tap `tap`; -1 where that is padding (or between strides).
+KERNEL int conv2d_source(Conv2dGeometry g, int at, int tap, int size) {
+  int source;
+  if (g.backward) {
+    const int reach = at + g.pad - tap;
+    if (reach < 0 || reach % g.stride) return -1;
+    source = reach / g.stride;
+  } else {
+    source = at * g.stride - g.pad + tap;
+  }
+  return source >= 0 && source < size ? source : -1;
+}
+
+// `pixels` outputs of row `row` at columns column, column + spacing, ..: units [first, last), all of one group.
+KERNEL void conv2d_pixels(Conv2dGeometry g, int pixels, int group, int first, int last, int row, int column, int spacing,
+                          int width, const float *restrict x, const float *restrict packed, float *restrict y) {
+  const int inputs = g.ic / g.groups, outputs = g.oc / g.groups;
+  const int tile = (int)conv2d_tile(outputs), tiles = (outputs + tile - 1) / tile;
+  const int64_t row_stride = (int64_t)g.w * g.ic * LANES;
+  for (int run = 0; run < inputs; run += g.k == 1 ? 256 : inputs) {
+    const int run_end = g.k == 1 && run + 256 < inputs ? run + 256 : inputs;
+    for (int unit = first; unit < last; unit++) {
+      const int output = unit % tiles * tile;
+      const float *weights = packed + (int64_t)unit * g.k * g.k * inputs * tile;
+      float *target = y + (((int64_t)row * width + column) * g.oc + (int64_t)group * outputs + output) * LANES;
+      const int live = outputs - output < tile ? outputs - output : tile;
+      Lanes sums[CONV_ACCUMULATORS];
+      UNROLL for (int i = 0; i < tile * pixels; i++) sums[i] = lanes_splat(0.0f);
+      if (run > 0) {
+        UNROLL for (int i = 0; i < tile; i++) {
+          if (i >= live) break;
+          UNROLL for (int p = 0; p < pixels; p++)
+            sums[i * pixels + p] = lanes_load(target + ((int64_t)p * spacing * g.oc + i) * LANES);
+        }
+      }
+      for (int ky = 0; ky < g.k; ky++) {
+        const int source_row = conv2d_source(g, row, ky, g.h);
+        if (source_row < 0) continue;
+        for (int kx = 0; kx < g.k; kx++) {
+          if (g.backward && (column + g.pad - kx + g.stride * g.k) % g.stride) continue;
+          const float *base = x + source_row * row_stride + (int64_t)group * inputs * LANES;
+          const float *tap_weights = weights + (int64_t)(ky * g.k + kx) * inputs * tile;
+          int source[CONV_ACCUMULATORS];
+          UNROLL for (int p = 0; p < pixels; p++) source[p] = conv2d_source(g, column + p * spacing, kx, g.w);
+          for (int at = run; at < run_end; at += CONV_RUN) {
+            const int count = run_end - at < CONV_RUN ? run_end - at : CONV_RUN;
+            const float *pixel[CONV_ACCUMULATORS];
+            UNROLL for (int p = 0; p < pixels; p++)
+              pixel[p] = source[p] < 0 ? conv2d_zeros : base + ((int64_t)source[p] * g.ic + at) * LANES;
+            conv2d_accumulate(tile, pixels, count, pixel, tap_weights + (int64_t)at * tile, sums);
+          }
+        }
+      }
+      conv2d_store(tile, pixels, live, (int64_t)spacing * g.oc * LANES, sums, target);
+    }
+  }
+}
+
+// All of a task's outputs: `width` columns a row. x and y are those of the task's image block.
+KERNEL void conv2d_strip(Conv2dGeometry g, Conv2dTask t, int width, const float *restrict x,
+                         const float *restrict packed, float *restrict y) {
+  const int outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs), tiles = (outputs + tile - 1) / tile;
+  const int pixels = CONV_ACCUMULATORS / tile, spacing = g.backward ? g.stride : 1;
+  for (int group = t.unit_first / tiles; group * tiles < t.unit_last; group++) {
+    const int first = group * tiles > t.unit_first ? group * tiles : t.unit_first;
+    const int last = (group + 1) * tiles < t.unit_last ? (group + 1) * tiles : t.unit_last;
+    for (int row = t.row_first; row < t.row_last; row++)
+      for (int phase = 0; phase < spacing; phase++) {
+        int column = phase;
+        for (; column + (pixels - 1) * spacing < width; column += pixels * spacing)
+          conv2d_pixels(g, pixels, group, first, last, row, column, spacing, width, x, packed, y);
+        if (pixels > 2 && column + spacing < width) {
+          conv2d_pixels(g, 2, group, first, last, row, column, spacing, width, x, packed, y);
+          column += 2 * spacing;
+        }
+        for (; column < width; column += spacing)
+          conv2d_pixels(g, 1, group, first, last, row, column, spacing, width, x, packed, y);
+      }
+  }
+}
+
+// x, packed -> y [n,ho,wo,o]. statistics: NULL, or workspace of statistics_workspace_floats(parts, o) floats with
+// parts = conv2d_statistics_parts(..), to be folded by statistics_fold(parts, o, ..).
+// Tasks: conv2d_forward_tasks(n, h, w, c, o, k, stride, pad, groups, LANES).
+KERNEL void conv2d_forward(int n, int h, int w, int c, int o, int k, int stride, int pad, int groups,
+                           const float *restrict x, const float *restrict packed, float *restrict y,
+                           float *restrict statistics, int task) {
+  const int ho = (int)conv2d_size(h, k, stride, pad), wo = (int)conv2d_size(w, k, stride, pad);
+  const int outputs = o / groups, tile = (int)conv2d_tile(outputs), tiles = (outputs + tile - 1) / tile;
+  const Conv2dTask t = conv2d_task(n, ho, wo, groups * tiles, task);
+  const float *source = x + (int64_t)t.block * h * w * c * LANES;
+  float *target = y + (int64_t)t.block * ho * wo * o * LANES;
+  if (k == 1 && stride == 1 && pad == 0) {  // rows follow each other: one long row
+    const int64_t pixel = (int64_t)t.row_first * w;
+    const int width = (t.row_last - t.row_first) * w;
+    const Conv2dTask line = {t.block, 0, 0, 1, t.unit_first, t.unit_last};
+    conv2d_strip((Conv2dGeometry){1, width, c, o, groups, 1, 1, 0, 0}, line, width, source + pixel * c * LANES, packed,
+                 target + pixel * o * LANES);
+  } else {
+    conv2d_strip((Conv2dGeometry){h, w, c, o, groups, k, stride, pad, 0}, t, wo, source, packed, target);
+  }
+  if (statistics) {
+    const int first = t.unit_first / tiles * outputs + t.unit_first % tiles * tile;
+    const int last_unit = t.unit_last - 1;
+    int last = last_unit % tiles * tile + tile;
+    last = last_unit / tiles * outputs + (last < outputs ? last : outputs);
+    const int part = t.block * (int)conv2d_row_parts(ho, wo) + t.row_part;
+    statistics_part((t.row_last - t.row_first) * wo, o, first, last, lanes_live(n, t.block),
+                    target + (int64_t)t.row_first * wo * o * LANES,
+                    (double *)(void *)statistics + (int64_t)part * o * 3);
+  }
+}
+
+// dy [n,ho,wo,o], packed by conv2d_pack_backward -> dx [n,h,w,c].
+// Tasks: conv2d_backward_input_tasks(n, h, w, c, o, k, stride, pad, groups, LANES).
+KERNEL void conv2d_backward_input(int n, int h, int w, int c, int o, int k, int stride, int pad, int groups,
+                                  const float *restrict dy, const float *restrict packed, float *restrict dx,
+                                  int task) {
+  const int ho = (int)conv2d_size(h, k, stride, pad), wo = (int)conv2d_size(w, k, stride, pad);
+  const Conv2dTask t = conv2d_task(n, h, w, (int)conv2d_units(groups, c / groups), task);
+  const float *source = dy + (int64_t)t.block * ho * wo * o * LANES;
+  float *target = dx + (int64_t)t.block * h * w * c * LANES;
+  if (k == 1 && stride == 1 && pad == 0) {
+    const int64_t pixel = (int64_t)t.row_first * w;
+    const int width = (t.row_last - t.row_first) * w;
+    const Conv2dTask line = {t.block, 0, 0, 1, t.unit_first, t.unit_last};
+    conv2d_strip((Conv2dGeometry){1, width, o, c, groups, 1, 1, 0, 0}, line, width, source + pixel * o * LANES, packed,
+                 target + pixel * c * LANES);
+  } else {
+    conv2d_strip((Conv2dGeometry){ho, wo, o, c, groups, k, stride, pad, 1}, t, w, source, packed, target);
+  }
+}
+
+#include "conv2d_weight.h"
+
+#endif

@@ -1,0 +1,204 @@
+// Dense layers: on lanes ([n,c] in lanes, for squeeze-and-excitation) and on row-major matrices (heads, prototypes,
+// classifiers); sums over rows; rows of unit length.
+#ifndef SEER_KERNELS_MATRIX_H
+#define SEER_KERNELS_MATRIX_H
+
+#include "lanes.h"
+#include "sizes.h"
+
+// ---- lanes ----
+
+// x [n,c], w [o][c], bias [o] or NULL -> y [n,o]. Tasks: linear_lanes_tasks(n, o, LANES).
+KERNEL void linear_lanes(int n, int c, int o, const float *restrict x, const float *restrict w,
+                         const float *restrict bias, float *restrict y, int task) {
+  (void)n;
+  const int parts = (o + 31) / 32, block = task / parts, first = task % parts * 32;
+  const int last = first + 32 < o ? first + 32 : o;
+  const float *source = x + (int64_t)block * c * LANES;
+  for (int output = first; output < last; output += 4) {
+    const int count = last - output < 4 ? last - output : 4;
+    const float *rows[4];
+    Lanes sums[4];
+    UNROLL for (int i = 0; i < 4; i++) {
+      const int row = output + (i < count ? i : 0);
+      rows[i] = w + (int64_t)row * c;
+      sums[i] = lanes_splat(bias ? bias[row] : 0.0f);
+    }
+    for (int input = 0; input < c; input++) {
+      Lanes v = lanes_load(source + (int64_t)input * LANES);
+      UNROLL for (int i = 0; i < 4; i++) sums[i] += v * rows[i][input];
+    }
+    UNROLL for (int i = 0; i < 4; i++) if (i < count)
+      lanes_store(y + ((int64_t)block * o + output + i) * LANES, sums[i]);
+  }
+}
+
+// dy [n,o], w [o][c] -> dx [n,c]. Tasks: linear_lanes_backward_input_tasks(n, c, LANES).
+KERNEL void linear_lanes_backward_input(int n, int c, int o, const float *restrict dy, const float *restrict w,
+                                        float *restrict dx, int task) {
+  (void)n;
+  const int parts = (c + 31) / 32, block = task / parts, first = task % parts * 32;
+  const int last = first + 32 < c ? first + 32 : c;
+  const float *source = dy + (int64_t)block * o * LANES;
+  for (int input = first; input < last; input += 4) {
+    const int count = last - input < 4 ? last - input : 4;
+    Lanes sums[4] = {{0}};
+    for (int output = 0; output < o; output++) {
+      Lanes v = lanes_load(source + (int64_t)output * LANES);
+      const float *row = w + (int64_t)output * c + input;
+      UNROLL for (int i = 0; i < 4; i++) sums[i] += v * row[i < count ? i : 0];
+    }
+    UNROLL for (int i = 0; i < 4; i++) if (i < count)
+      lanes_store(dx + ((int64_t)block * c + input + i) * LANES, sums[i]);
+  }
+}
+
+// x [n,c], dy [n,o] -> dw [o][c], dead lanes left out. Tasks: linear_lanes_backward_weight_tasks(o).
+KERNEL void linear_lanes_backward_weight(int n, int c, int o, const float *restrict x, const float *restrict dy,
+                                         float *restrict dw, int task) {
+  const int first = task * 8, last = first + 8 < o ? first + 8 : o, blocks = (int)image_blocks(n, LANES);
+  for (int output = first; output < last; output++)
+    for (int input = 0; input < c; input++) {
+      Lanes sum = lanes_splat(0.0f);
+      for (int block = 0; block < blocks; block++) {
+        Lanes d = lanes_load(dy + ((int64_t)block * o + output) * LANES);
+        if (block == blocks - 1 && n % LANES) d *= lanes_mask(n % LANES);
+        sum += d * lanes_load(x + ((int64_t)block * c + input) * LANES);
+      }
+      dw[(int64_t)output * c + input] = lanes_sum(sum);
+    }
+}
+
+// x [n,c] in lanes -> y [c], dead lanes left out. Tasks: sum_rows_lanes_tasks(c).
+KERNEL void sum_rows_lanes(int n, int c, const float *restrict x, float *restrict y, int task) {
+  const int first = task * 64, last = first + 64 < c ? first + 64 : c, blocks = (int)image_blocks(n, LANES);
+  for (int channel = first; channel < last; channel++) {
+    double sum = 0;
+    for (int block = 0; block < blocks; block++)
+      sum += lanes_sum_live(lanes_load(x + ((int64_t)block * c + channel) * LANES), lanes_live(n, block));
+    y[channel] = (float)sum;
+  }
+}
+
+// ---- row-major matrices ----
+
+enum { MATRIX_TILE = 3 * LANES };
+
+// y[m][n] = sum over k of a(m,k) * b(k,n) (+ bias[n]); a(m,k) = a[m*a_row + k*a_column], b(k,n) = b[k*b_row + n*b_column];
+// y row-major. A task computes MATRIX_ROWS x MATRIX_COLUMNS of y.
+KERNEL void matmul(int m, int n, int k, int64_t a_row, int64_t a_column, int64_t b_row, int64_t b_column,
+                   const float *restrict a, const float *restrict b, const float *restrict bias, float *restrict y,
+                   int task) {
+  const int parts = (int)matmul_row_parts(m), row_first = (int)((int64_t)m * (task % parts) / parts);
+  const int rows = (int)((int64_t)m * (task % parts + 1) / parts) - row_first;
+  const int column_first = task / parts * MATRIX_COLUMNS;
+  const int columns = n - column_first < MATRIX_COLUMNS ? n - column_first : MATRIX_COLUMNS;
+  float left[MATRIX_ROWS * MATRIX_DEPTH] __attribute__((aligned(64)));
+  float right[MATRIX_TILE * MATRIX_DEPTH] __attribute__((aligned(64)));
+  for (int depth_first = 0; depth_first < k; depth_first += MATRIX_DEPTH) {
+    const int depth = k - depth_first < MATRIX_DEPTH ? k - depth_first : MATRIX_DEPTH;
+    for (int row = 0; row < rows; row += 4)
+      for (int i = 0; i < depth; i++)
+        for (int j = 0; j < 4; j++)
+          left[row * depth + i * 4 + j] =
+              row + j < rows ? a[(row_first + row + j) * a_row + (depth_first + i) * a_column] : 0.0f;
+    for (int column = 0; column < columns; column += MATRIX_TILE) {
+      const int wide = columns - column < MATRIX_TILE ? columns - column : MATRIX_TILE;
+      for (int i = 0; i < depth; i++)
+        for (int j = 0; j < MATRIX_TILE; j++)
+          right[i * MATRIX_TILE + j] =
+              j < wide ? b[(depth_first + i) * b_row + (column_first + column + j) * b_column] : 0.0f;
+      for (int row = 0; row < rows; row += 4) {
+        const int high = rows - row < 4 ? rows - row : 4;
+        Lanes sums[12] = {{0}};
+        for (int i = 0; i < depth; i++) {
+          Lanes x[3];
+          UNROLL for (int j = 0; j < 3; j++) x[j] = lanes_load(right + i * MATRIX_TILE + j * LANES);
+          UNROLL for (int r = 0; r < 4; r++) {
+            const float weight = left[row * depth + i * 4 + r];
+            UNROLL for (int j = 0; j < 3; j++) sums[r * 3 + j] += x[j] * weight;
+          }
+        }
+        float block[12 * LANES] __attribute__((aligned(64)));
+        UNROLL for (int i = 0; i < 12; i++) lanes_store(block + i * LANES, sums[i]);
+        for (int r = 0; r < high; r++) {
+          float *target = y + (int64_t)(row_first + row + r) * n + column_first + column;
+          for (int j = 0; j < wide; j++) {
+            float v = block[r * MATRIX_TILE + j];
+            if (depth_first > 0) {
+              v += target[j];
+            } else if (bias) {
+              v += bias[column_first + column + j];
+            }
+            target[j] = v;
+          }
+        }
+      }
+    }
+  }
+}
+
+// x [n][c], w [o][c], bias [o] or NULL -> y [n][o]. Tasks: matmul_tasks(n, o).
+KERNEL void linear_rows(int n, int c, int o, const float *restrict x, const float *restrict w,
+                        const float *restrict bias, float *restrict y, int task) {
+  matmul(n, o, c, c, 1, 1, c, x, w, bias, y, task);
+}
+
+// dy [n][o], w [o][c] -> dx [n][c]. Tasks: matmul_tasks(n, c).
+KERNEL void linear_rows_backward_input(int n, int c, int o, const float *restrict dy, const float *restrict w,
+                                       float *restrict dx, int task) {
+  matmul(n, c, o, o, 1, c, 1, dy, w, NULL, dx, task);
+}
+
+// x [n][c], dy [n][o] -> dw [o][c]. Tasks: matmul_tasks(o, c).
+KERNEL void linear_rows_backward_weight(int n, int c, int o, const float *restrict x, const float *restrict dy,
+                                        float *restrict dw, int task) {
+  matmul(o, c, n, 1, o, c, 1, dy, x, NULL, dw, task);
+}
+
+// x [n][c] -> y [c], summed in double. Tasks: column_tasks(c).
+KERNEL void sum_rows_rows(int n, int c, const float *restrict x, float *restrict y, int task) {
+  const int first = task * 64, count = c - first < 64 ? c - first : 64;
+  double sum[64] = {0};
+  for (int row = 0; row < n; row++)
+    for (int i = 0; i < count; i++) sum[i] += (double)x[(int64_t)row * c + first + i];
+  for (int i = 0; i < count; i++) y[first + i] = (float)sum[i];
+}
+
+// codes [b][k] -> [k], sum over rows. Tasks: column_tasks(k).
+KERNEL void count_assignments(int b, int k, const float *restrict codes, float *restrict y, int task) {
+  sum_rows_rows(b, k, codes, y, task);
+}
+
+// x [n][d] -> y = x / max(|x|, epsilon) by row, norms [n] = |x|. Tasks: row_tasks(n, d).
+KERNEL void l2_normalize(int n, int d, double epsilon, const float *x, float *y, float *norms, int task) {
+  const int parts = (int)row_tasks(n, d), first = (int)((int64_t)n * task / parts);
+  const int last = (int)((int64_t)n * (task + 1) / parts);
+  for (int row = first; row < last; row++) {
+    const float *source = x + (int64_t)row * d;
+    double sum = 0;
+    for (int i = 0; i < d; i++) sum += (double)source[i] * (double)source[i];
+    const double norm = sqrt(sum);
+    const float inverse = (float)(1.0 / (norm > epsilon ? norm : epsilon));
+    for (int i = 0; i < d; i++) y[(int64_t)row * d + i] = source[i] * inverse;
+    norms[row] = (float)norm;
+  }
+}
+
+// dy, y [n][d], norms [n] -> dx = (dy - y * (y . dy)) / norm; dy / epsilon where norm <= epsilon.
+// Tasks: row_tasks(n, d).
+KERNEL void l2_normalize_backward(int n, int d, double epsilon, const float *dy, const float *y, const float *norms,
+                                  float *dx, int task) {
+  const int parts = (int)row_tasks(n, d), first = (int)((int64_t)n * task / parts);
+  const int last = (int)((int64_t)n * (task + 1) / parts);
+  for (int row = first; row < last; row++) {
+    const int64_t base = (int64_t)row * d;
+    const int small = !((double)norms[row] > epsilon);
+    double dot = 0;
+    for (int i = 0; i < d && !small; i++) dot += (double)y[base + i] * (double)dy[base + i];
+    const float inverse = (float)(1.0 / (small ? epsilon : (double)norms[row]));
+    for (int i = 0; i < d; i++) dx[base + i] = (dy[base + i] - y[base + i] * (float)dot) * inverse;
+  }
+}
+
+#endif

@@ -1,0 +1,267 @@
+// Batch normalisation of lane tensors [n,h,w,c] and of row-major matrices [n][c]: statistics, affine map, gradients.
+//
+// Statistics: each part finds the exact mean of its pixels and the squared deviations from it; parts are combined in
+// double precision in a fixed order (Chan, Golub, LeVeque 1979), so |mean| >> deviation costs no digits.
+#ifndef SEER_KERNELS_NORMALIZE_H
+#define SEER_KERNELS_NORMALIZE_H
+
+#include "lanes.h"
+#include "sizes.h"
+
+// Statistics of channels [first, last) of `pixels` pixels of one image block: part[channel] = {count, mean, deviations}.
+KERNEL void statistics_part(int pixels, int c, int first, int last, int live, const float *x, double *part) {
+  const int64_t stride = (int64_t)c * LANES;
+  const float inverse = 1.0f / (float)pixels;
+  for (int channel = first; channel < last; channel += 4) {
+    const int count = last - channel < 4 ? last - channel : 4;
+    const float *source = x + (int64_t)channel * LANES;
+    float mean[4 * LANES] __attribute__((aligned(64))), deviation[4 * LANES] __attribute__((aligned(64)));
+    Lanes sum[4] = {{0}}, square[4] = {{0}};
+    for (int64_t pixel = 0; pixel < pixels; pixel++)
+      UNROLL for (int i = 0; i < 4; i++) if (i < count) sum[i] += lanes_load(source + pixel * stride + i * LANES);
+    UNROLL for (int i = 0; i < 4; i++) sum[i] *= inverse;
+    for (int64_t pixel = 0; pixel < pixels; pixel++)
+      UNROLL for (int i = 0; i < 4; i++) if (i < count) {
+        Lanes d = lanes_load(source + pixel * stride + i * LANES) - sum[i];
+        square[i] += d * d;
+      }
+    UNROLL for (int i = 0; i < 4; i++) {
+      lanes_store(mean + i * LANES, sum[i]);
+      lanes_store(deviation + i * LANES, square[i]);
+    }
+    for (int i = 0; i < count; i++) {
+      double total = 0, between = 0;
+      for (int lane = 0; lane < live; lane++) total += (double)mean[i * LANES + lane];
+      total /= live;
+      for (int lane = 0; lane < live; lane++) {
+        double d = (double)mean[i * LANES + lane] - total;
+        between += (double)deviation[i * LANES + lane] + d * d * pixels;
+      }
+      double *target = part + (int64_t)(channel + i) * 3;
+      target[0] = (double)pixels * live;
+      target[1] = total;
+      target[2] = between;
+    }
+  }
+}
+
+// x [n,h,w,c] -> statistics, statistics_workspace_floats(batch_statistics_parts(n, h, w, c, LANES), c) floats.
+// Tasks: lane_tasks(n, h, w, c, LANES).
+KERNEL void batch_statistics(int n, int h, int w, int c, const float *restrict x, float *restrict statistics, int task) {
+  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
+  statistics_part((int)(last - first), c, 0, c, lanes_live(n, block), x + (block * pixels + first) * c * LANES,
+                  (double *)(void *)statistics + (int64_t)task * c * 3);
+}
+
+// statistics of `parts` parts (of batch_statistics or conv2d_forward) -> mean [c], biased variance [c].
+// Tasks: statistics_fold_tasks(c).
+KERNEL void statistics_fold(int parts, int c, const float *restrict statistics, float *restrict mean,
+                            float *restrict variance, int task) {
+  const double *source = (const double *)(const void *)statistics;
+  const int first = task * 32, last = first + 32 < c ? first + 32 : c;
+  for (int channel = first; channel < last; channel++) {
+    double count = 0, average = 0, squares = 0;
+    for (int part = 0; part < parts; part++) {
+      const double *p = source + ((int64_t)part * c + channel) * 3;
+      const double delta = p[1] - average, total = count + p[0];
+      average += delta * (p[0] / total);
+      squares += p[2] + delta * delta * (count * p[0] / total);
+      count = total;
+    }
+    mean[channel] = (float)average;
+    variance[channel] = (float)(squares / count);
+  }
+}
+
+KERNEL float inverse_deviation(float variance, double epsilon) {
+  return (float)(1.0 / sqrt((double)variance + epsilon));
+}
+
+// (x - mean) / sqrt(variance + epsilon) * gamma + beta, + residual (NULL: none), ReLU if relu -> y, in lanes. y may be x
+// or the residual. Tasks: lane_tasks(n, h, w, c, LANES).
+KERNEL void batch_normalize(int n, int h, int w, int c, double epsilon, int relu, const float *x, const float *gamma,
+                            const float *beta, const float *mean, const float *variance, const float *residual, float *y,
+                            int task) {
+  (void)n;
+  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
+  for (int channel = 0; channel < c; channel += 64) {
+    const int count = c - channel < 64 ? c - channel : 64;
+    float factor[64], centre[64], shift[64];
+    for (int i = 0; i < count; i++) {
+      factor[i] = gamma[channel + i] * inverse_deviation(variance[channel + i], epsilon);
+      centre[i] = mean[channel + i];
+      shift[i] = beta[channel + i];
+    }
+    for (int64_t pixel = block * pixels + first; pixel < block * pixels + last; pixel++) {
+      const int64_t base = (pixel * c + channel) * LANES;
+      for (int i = 0; i < count; i++) {
+        const int64_t at = base + (int64_t)i * LANES;
+        Lanes v = (lanes_load(x + at) - centre[i]) * factor[i] + shift[i];
+        if (residual) v += lanes_load(residual + at);
+        lanes_store(y + at, relu ? lanes_max(v, lanes_splat(0.0f)) : v);
+      }
+    }
+  }
+}
+
+// Sums of one task for the gradient: workspace[task][channel] = {sum of dz, sum of dz * (x - mean)}, live lanes only,
+// where dz = dy, or with y (after ReLU) dy where y > 0; masked (may be NULL, may be dy) takes dz.
+KERNEL void batch_norm_sums(int n, int h, int w, int c, const float *dy, const float *y, const float *x,
+                            const float *mean, float *masked, float *workspace, int task) {
+  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int64_t pixels = (int64_t)h * w, first = block * pixels + pixels * part / parts;
+  const int64_t last = block * pixels + pixels * (part + 1) / parts;
+  const int live = lanes_live(n, block);
+  double *target = (double *)(void *)workspace + (int64_t)task * c * 2;
+  for (int channel = 0; channel < c; channel += 4) {
+    const int count = c - channel < 4 ? c - channel : 4;
+    Lanes sum[4] = {{0}}, product[4] = {{0}};
+    float centre[4] = {0};
+    for (int i = 0; i < count; i++) centre[i] = mean[channel + i];
+    for (int64_t pixel = first; pixel < last; pixel++)
+      UNROLL for (int i = 0; i < 4; i++) if (i < count) {
+        const int64_t at = (pixel * c + channel + i) * LANES;
+        Lanes d = lanes_load(dy + at);
+        if (y) d = lanes_select(lanes_load(y + at) > 0.0f, d, lanes_splat(0.0f));
+        if (masked) lanes_store(masked + at, d);
+        sum[i] += d;
+        product[i] += d * (lanes_load(x + at) - centre[i]);
+      }
+    UNROLL for (int i = 0; i < 4; i++) if (i < count) {
+      target[2 * (channel + i)] = lanes_sum_live(sum[i], live);
+      target[2 * (channel + i) + 1] = lanes_sum_live(product[i], live);
+    }
+  }
+}
+
+// workspace: batch_norm_backward_workspace_floats(n, h, w, c, LANES). Tasks: lane_tasks(n, h, w, c, LANES).
+KERNEL void batch_norm_backward_sums(int n, int h, int w, int c, const float *dy, const float *x, const float *mean,
+                                     float *workspace, int task) {
+  batch_norm_sums(n, h, w, c, dy, NULL, x, mean, NULL, workspace, task);
+}
+
+// The same for dy masked by y > 0; masked (NULL: not wanted; may be dy) takes the masked dy.
+KERNEL void batch_norm_relu_backward_sums(int n, int h, int w, int c, const float *dy, const float *y, const float *x,
+                                          const float *mean, float *masked, float *workspace, int task) {
+  batch_norm_sums(n, h, w, c, dy, y, x, mean, masked, workspace, task);
+}
+
+// workspace -> dgamma [c], dbeta [c]. Tasks: batch_norm_backward_fold_tasks(c).
+KERNEL void batch_norm_backward_fold(int n, int h, int w, int c, double epsilon, const float *restrict variance,
+                                     const float *restrict workspace, float *restrict dgamma, float *restrict dbeta,
+                                     int task) {
+  const double *source = (const double *)(const void *)workspace;
+  const int parts = (int)lane_tasks(n, h, w, c, LANES), first = task * 32, last = first + 32 < c ? first + 32 : c;
+  for (int channel = first; channel < last; channel++) {
+    double sum = 0, product = 0;
+    for (int part = 0; part < parts; part++) {
+      sum += source[((int64_t)part * c + channel) * 2];
+      product += source[((int64_t)part * c + channel) * 2 + 1];
+    }
+    dbeta[channel] = (float)sum;
+    dgamma[channel] = (float)(product / sqrt((double)variance[channel] + epsilon));
+  }
+}
+
+// dx = gamma/deviation * (dz - dbeta/count - (x-mean)/deviation * dgamma/count) with dz = dy, or with y (NULL: none) dy
+// where y > 0. Give the masked dy of batch_norm_relu_backward_sums as dy and NULL as y where it was kept. dx may be dy.
+// Tasks: lane_tasks(n, h, w, c, LANES).
+KERNEL void batch_norm_backward_input(int n, int h, int w, int c, double epsilon, const float *dy, const float *y,
+                                      const float *x, const float *gamma, const float *mean, const float *variance,
+                                      const float *dgamma, const float *dbeta, float *dx, int task) {
+  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
+  const float inverse = (float)(1.0 / ((double)n * (double)pixels));
+  for (int channel = 0; channel < c; channel += 64) {
+    const int count = c - channel < 64 ? c - channel : 64;
+    float factor[64], centre[64], slope[64], shift[64];
+    for (int i = 0; i < count; i++) {
+      const float deviation = inverse_deviation(variance[channel + i], epsilon);
+      factor[i] = gamma[channel + i] * deviation;
+      centre[i] = mean[channel + i];
+      slope[i] = -dgamma[channel + i] * deviation * inverse;
+      shift[i] = -dbeta[channel + i] * inverse;
+    }
+    for (int64_t pixel = block * pixels + first; pixel < block * pixels + last; pixel++) {
+      const int64_t base = (pixel * c + channel) * LANES;
+      for (int i = 0; i < count; i++) {
+        const int64_t at = base + (int64_t)i * LANES;
+        Lanes d = lanes_load(dy + at);
+        if (y) d = lanes_select(lanes_load(y + at) > 0.0f, d, lanes_splat(0.0f));
+        d += (lanes_load(x + at) - centre[i]) * slope[i] + shift[i];
+        lanes_store(dx + at, d * factor[i]);
+      }
+    }
+  }
+}
+
+// ---- row-major matrices [n][c]; tasks of all: column_tasks(c), 64 columns each ----
+
+// x -> mean [c], biased variance [c].
+KERNEL void batch_statistics_rows(int n, int c, const float *restrict x, float *restrict mean, float *restrict variance,
+                                  int task) {
+  const int first = task * 64, count = c - first < 64 ? c - first : 64;
+  double sum[64] = {0}, square[64] = {0};
+  for (int row = 0; row < n; row++)
+    for (int i = 0; i < count; i++) sum[i] += (double)x[(int64_t)row * c + first + i];
+  for (int i = 0; i < count; i++) sum[i] /= n;
+  for (int row = 0; row < n; row++)
+    for (int i = 0; i < count; i++) {
+      const double d = (double)x[(int64_t)row * c + first + i] - sum[i];
+      square[i] += d * d;
+    }
+  for (int i = 0; i < count; i++) {
+    mean[first + i] = (float)sum[i];
+    variance[first + i] = (float)(square[i] / n);
+  }
+}
+
+// As batch_normalize.
+KERNEL void batch_normalize_rows(int n, int c, double epsilon, int relu, const float *x, const float *gamma,
+                                 const float *beta, const float *mean, const float *variance, const float *residual,
+                                 float *y, int task) {
+  const int first = task * 64, count = c - first < 64 ? c - first : 64;
+  float factor[64];
+  for (int i = 0; i < count; i++) factor[i] = gamma[first + i] * inverse_deviation(variance[first + i], epsilon);
+  for (int row = 0; row < n; row++)
+    for (int i = 0; i < count; i++) {
+      const int64_t at = (int64_t)row * c + first + i;
+      float v = (x[at] - mean[first + i]) * factor[i] + beta[first + i];
+      if (residual) v += residual[at];
+      y[at] = relu && !(v > 0.0f) ? 0.0f : v;
+    }
+}
+
+// batch_norm_backward, or with y (after ReLU; NULL: none) batch_norm_relu_backward; masked may be NULL. dx may be dy.
+KERNEL void batch_norm_backward_rows(int n, int c, double epsilon, const float *dy, const float *y, const float *x,
+                                     const float *gamma, const float *mean, const float *variance, float *dx,
+                                     float *dgamma, float *dbeta, float *masked, int task) {
+  const int first = task * 64, count = c - first < 64 ? c - first : 64;
+  double sum[64] = {0}, product[64] = {0};
+  float deviation[64], slope[64], shift[64];
+  for (int row = 0; row < n; row++)
+    for (int i = 0; i < count; i++) {
+      const int64_t at = (int64_t)row * c + first + i;
+      const double d = y && !(y[at] > 0.0f) ? 0.0 : (double)dy[at];
+      sum[i] += d;
+      product[i] += d * ((double)x[at] - (double)mean[first + i]);
+    }
+  for (int i = 0; i < count; i++) {
+    deviation[i] = inverse_deviation(variance[first + i], epsilon);
+    dbeta[first + i] = (float)sum[i];
+    dgamma[first + i] = (float)(product[i] / sqrt((double)variance[first + i] + epsilon));
+    shift[i] = -dbeta[first + i] / (float)n;
+    slope[i] = -dgamma[first + i] * deviation[i] / (float)n;
+  }
+  for (int row = 0; row < n; row++)
+    for (int i = 0; i < count; i++) {
+      const int64_t at = (int64_t)row * c + first + i;
+      const float d = y && !(y[at] > 0.0f) ? 0.0f : dy[at];
+      if (masked) masked[at] = d;
+      dx[at] = (d + (x[at] - mean[first + i]) * slope[i] + shift[i]) * (gamma[first + i] * deviation[i]);
+    }
+}
+
+#endif
