@@ -1,11 +1,21 @@
 // A set of pictures, by index: folders (recursive), tar shards, IDX files, and glob and {a..b} patterns of them.
 // Indices follow the sorted order of paths, then of members; labels are folder names in sorted order, or IDX labels.
+//
+// What counts as a picture: a file or member whose suffix says JPEG, PNG or WebP (even if its content does not decode:
+// that is a damaged picture), or, under any other suffix, one whose first bytes say so. The rest is passed over.
+// Hidden files and folders are passed over; a folder reached twice through links is read once. A `.tar` file inside a
+// folder is a shard.
+//
+// Labels: the folder of a picture relative to the data root ("cats", "birds/owls"), none for pictures in the root
+// itself; in a shard the first folder of the member's path. The data root of a pattern is the part of it that is
+// spelled out: of 'photos/*' and 'photos/{cats,dogs}' it is 'photos'.
 #ifndef SEER_RUNTIME_DATA_SOURCE_H
 #define SEER_RUNTIME_DATA_SOURCE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/data/buffer.h"
 #include "runtime/status.h"
 
 typedef struct SeerSource SeerSource;
@@ -14,23 +24,29 @@ typedef struct SeerSource SeerSource;
 SeerStatus seer_source_open(const char *const *patterns, const char *labels, SeerSource **source);
 void seer_source_close(SeerSource *source);
 int64_t seer_source_count(const SeerSource *source);
-const char *seer_source_name(const SeerSource *source, int64_t picture);  // "photos/cats/1.jpg", "a.tar:cats/1.jpg", "train.gz#17"
+// "photos/cats/1.jpg", "a.tar:cats/1.jpg", "train.gz#17"
+const char *seer_source_name(const SeerSource *source, int64_t picture);
 int32_t seer_source_label(const SeerSource *source, int64_t picture);     // -1: none
 int seer_source_label_count(const SeerSource *source);
 const char *seer_source_label_name(const SeerSource *source, int32_t label);
 
-// A decoded picture: 8-bit RGB, upright (EXIF orientation applied), alpha composed over white.
+// A decoded picture: 8-bit RGB, upright (EXIF orientation applied), alpha composed over white. Start from {0}: its
+// memory is used again by the next decode, and lasts until seer_picture_release.
 typedef struct SeerPicture {
   int width, height;
-  uint8_t *pixels;   // [height][width][3]
+  uint8_t *pixels;                    // [height][width][3], at least SEER_BUFFER_PADDING bytes readable after the last
+  SeerBuffer image, spare, file;      // pixels lie in `image`
 } SeerPicture;
 
-// Reads and decodes. On failure (bytes that are no picture, too large, truncated) *reason says why, in a static or
-// thread-local string, and nothing is recorded as an error: the caller decides.
-SeerStatus seer_source_decode(const SeerSource *source, int64_t picture, int64_t max_pixels, SeerPicture *decoded, const char **reason);
+// Reads and decodes; any thread. On failure (bytes that are no picture, too large, truncated, unreadable) returns
+// SEER_INPUT and *reason says why, in a static or thread-local string; nothing is recorded as an error: the caller
+// decides.
+SeerStatus seer_source_decode(const SeerSource *source, int64_t picture, int64_t max_pixels, SeerPicture *decoded,
+                              const char **reason);
 void seer_picture_release(SeerPicture *picture);
 
-// Evaluation view: shorter side to `resize` (bilinear, antialiased, as Pillow), centre crop of `size`.
-void seer_picture_evaluate(const SeerPicture *picture, int resize, int size, uint8_t *pixels);
+// Evaluation view: shorter side to `resize` (bilinear, antialiased, as Pillow; at least `size`), centre crop of `size`,
+// into u8 [size][size][3]. Fails only for want of memory.
+SeerStatus seer_picture_evaluate(const SeerPicture *picture, int resize, int size, uint8_t *pixels);
 
 #endif
