@@ -1,0 +1,59 @@
+"""The double-precision interpreter's training steps against the PyTorch reference in double precision.
+
+usage: interpret_test.py --tool INTERPRET_TOOL --library SPECS --folder DIR [CASE...]   (no case: all but the largest)
+The same cases and inputs as parity_test.py: what differs here is a fault of building, differentiating or evaluating the
+graph; what differs only there is a fault of kernels or of code generation. Both sides are exact to rounding: 1e-8.
+"""
+import argparse
+import pathlib
+import sys
+
+import raw_file
+from cases import CASES, find_case, spec_text, step_inputs
+from compare import EXACT_LIMITS, compare, report
+from emitted import Failure, parse_tensor, reference_name, run, to_reference
+from reference_step import run_steps, zero_gradients
+
+
+def check_case(case, options):
+    folder = pathlib.Path(options.folder) / case.name
+    folder.mkdir(parents=True, exist_ok=True)
+    spec, inputs_path, outputs_path = folder / "case.seer", folder / "input.raw", folder / "output.f64.raw"
+    spec.write_text(spec_text(case))
+    lines = run([options.tool, "--describe", spec, options.library]).splitlines()[1:]
+    tensors = [t for t in map(parse_tensor, lines) if t.kind != "accumulator"]
+    own = {reference_name(t.name): t.name for t in tensors}
+    inputs = step_inputs(case, {reference_name(t.name): t.shape for t in tensors})
+    raw_file.write(inputs_path, {f"state/{own[k[6:]]}" if k.startswith("state/") else k: v for k, v in inputs.items()})
+    run([options.tool, spec, options.library, inputs_path, outputs_path])
+    outputs = {to_reference(key): value for key, value in raw_file.read(outputs_path).items()}
+    expected = run_steps(case, inputs)
+    expected.pop("features", None)
+    worst, wrong = compare(outputs, expected, inputs, zero_gradients(case), EXACT_LIMITS)
+    print(report(case.name, worst), flush=True)
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tool", required=True)
+    parser.add_argument("--library", required=True)
+    parser.add_argument("--folder", required=True)
+    parser.add_argument("cases", nargs="*")
+    options = parser.parse_args()
+    cases = [find_case(name) for name in options.cases] or [c for c in CASES if c.name != "regnety_400mf"]
+    failed = 0
+    for case in cases:
+        try:
+            wrong = check_case(case, options)
+        except Failure as failure:
+            wrong = [str(failure)]
+        for line in wrong[:25]:
+            print(f"{case.name}: {line}")
+        failed += bool(wrong)
+    print(f"{failed} of {len(cases)} cases failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
