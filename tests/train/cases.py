@@ -66,6 +66,7 @@ CASES = [
     Case("hard_codes", hard=True, crops=((2, 24), (2, 16)), prototypes=7),
     Case("three_assigned", assign_crops=3, crops=((3, 24), (2, 16)), temperature=0.2),
     Case("supervised_smoothing", quick=True, classes=11, label_smoothing=0.1, crops=((1, 32),), batch=8, rates=(2, 1, 3)),
+    Case("supervised_crops", classes=5, crops=((2, 24), (1, 16)), batch=3, label_smoothing=0.2),
     Case("sgd_nesterov", classes=5, optimizer="sgd", nesterov=True, crops=((1, 24),), batch=5, rates=(0.05, 0.1, 0.02),
          weight_decay=5e-4),
     Case("sgd_no_decay_1d", optimizer="sgd", decay_norm_and_bias=False, crops=((2, 24), (1, 16)), rates=(0.02, 0.05, 0.01),

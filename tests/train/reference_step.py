@@ -85,8 +85,9 @@ class Trainer:
     def micro_step(self, pixels, labels, queue_active):
         groups = [self.images(group, self.case.mean, self.case.std) for group in pixels]
         if self.case.classes:
-            loss, usage = cross_entropy(self.network(groups), torch.from_numpy(labels.copy()).long(),
-                                        self.case.label_smoothing), None
+            logits = self.network(groups)  # crop-major: each crop has its picture's label
+            repeated = torch.from_numpy(labels.copy()).long().repeat(len(logits) // len(labels))
+            loss, usage = cross_entropy(logits, repeated, self.case.label_smoothing), None
         else:
             loss, usage = self.swav_loss(groups, queue_active)
         gradients = torch.autograd.grad(loss, list(self.parameters.values()))
