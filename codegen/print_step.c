@@ -1,6 +1,5 @@
 // Prints the step: one file per block function with its kernels at literal shapes, and step.c, which calls them in the
 // plan's order with each block's addresses.
-#include <stdio.h>
 #include <string.h>
 
 #include "codegen/emit.h"
@@ -72,11 +71,11 @@ static int instance_number(const Program *program, const ProgramSegment *segment
   BUG("launch %zu is not in its segment", index);
 }
 
+// A double literal that reads back as the same number.
 static void print_real(Writer *out, double number) {
-  char text[40];
-  snprintf(text, sizeof text, "%.9g", number);
-  writer_text(out, text);
-  if (!strpbrk(text, ".en")) writer_text(out, ".0");
+  size_t begin = out->size;
+  writer_json_number(out, number);
+  if (!strpbrk(out->text + begin, ".en")) writer_text(out, ".0");
 }
 
 static void print_instance(const Program *program, const ProgramLaunch *launch, int number, Writer *out) {

@@ -43,9 +43,10 @@ static void schedule_steps(Planner *planner) {
   }
 }
 
-// Ops whose kernels read each element before they write it, so that a result may lie on its first operand.
+// Ops that a target must be able to do with a result lying on the operand of the same meaning.
 static bool writes_in_place(OpKind kind) {
-  return kind == OP_sgd_update || kind == OP_larc_update || kind == OP_running_update || kind == OP_accumulate;
+  return kind == OP_sgd_update || kind == OP_larc_update || kind == OP_running_update || kind == OP_accumulate ||
+         kind == OP_queue_push || kind == OP_normalize_rows;
 }
 
 static bool on_operand_storage(const Planner *planner, const Op *op, ValueId state) {

@@ -1,0 +1,181 @@
+// Lowers a graph for target c: decides which values lie in lanes, then asks each op for its launches.
+#include "codegen/lower.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/base/bug.h"
+
+typedef struct KernelRow { const char *name, *header, *constants, *pointers; } KernelRow;
+
+static const KernelRow kernel_rows[KERNEL_KIND_COUNT] = {
+#define KERNEL(name, header, constants, pointers) {#name, header, constants, pointers},
+#include "codegen/kernels.def"
+#undef KERNEL
+};
+
+// Copies the next item of a list separated by `separator` into `item`; false at the end.
+static bool next_item(const char **list, char separator, char *item, size_t size) {
+  while (**list == ' ') (*list)++;
+  if (!**list) return false;
+  size_t length = 0;
+  for (; **list && **list != separator; (*list)++) {
+    if (length + 1 >= size) BUG("an item of kernels.def is longer than %zu bytes", size);
+    item[length++] = **list;
+  }
+  while (length && item[length - 1] == ' ') length--;
+  item[length] = '\0';
+  if (**list) (*list)++;
+  return true;
+}
+
+static const char *keep(const char *text, size_t length) {
+  char *copy = calloc(1, length + 1);
+  if (!copy) BUG("out of memory");
+  memcpy(copy, text, length);
+  return copy;
+}
+
+static void split_row(const KernelRow *row, KernelInfo *info) {
+  char item[80];
+  info->name = row->name;
+  info->header = row->header;
+  for (const char *list = row->constants; next_item(&list, ' ', item, sizeof item);) {
+    bool is_real = item[0] == '#';
+    info->constant_is_real[info->constant_count] = is_real;
+    info->constants[info->constant_count++] = keep(item + is_real, strlen(item + is_real));
+  }
+  for (const char *list = row->pointers; next_item(&list, ',', item, sizeof item);) {
+    char *name = strrchr(item, ' ');
+    if (!name) BUG("kernel '%s': pointer '%s' has no type", row->name, item);
+    info->pointer_types[info->pointer_count] = keep(item, (size_t)(name - item));
+    info->pointers[info->pointer_count++] = keep(name + 1, strlen(name + 1));
+  }
+}
+
+// The table is split once and kept for the life of the process.
+const KernelInfo *kernel_info(KernelKind kernel) {
+  static KernelInfo infos[KERNEL_KIND_COUNT];
+  if (!infos[kernel].name) split_row(&kernel_rows[kernel], &infos[kernel]);
+  return &infos[kernel];
+}
+
+static bool result_in_lanes(const Op *op, int index, const bool *in_lanes) {
+  bool first = op->operand_count && in_lanes[op->operands[0]];
+  switch (op->kind) {
+    case OP_normalize_images:
+    case OP_conv2d:
+    case OP_conv2d_backward_input:
+    case OP_scale_channels:
+    case OP_scale_channels_backward:
+    case OP_pool_average:
+    case OP_pool_average_backward: return true;
+    case OP_conv2d_statistics: return index == 0;
+    case OP_slice_rows: return op->size_group >= 0;
+    case OP_conv2d_backward_weight:
+    case OP_linear_backward_weight:
+    case OP_sum_rows:
+    case OP_concat_rows: return false;
+    case OP_batch_norm:
+    case OP_batch_norm_backward: return first && index == 0;
+    case OP_batch_norm_relu_backward: return first && (index == 0 || index == 3);
+    default: return first;
+  }
+}
+
+static const bool *choose_layouts(Arena *arena, const Graph *graph) {
+  bool *in_lanes = arena_array(arena, bool, graph->values.count + 1);
+  for (OpId id = 0; id < graph->ops.count; id++) {
+    const Op *op = graph_op(graph, id);
+    for (int i = 0; i < op->result_count; i++) in_lanes[op->results[i]] = result_in_lanes(op, i, in_lanes);
+  }
+  return in_lanes;
+}
+
+bool is_in_lanes(const Lower *lower, ValueId value) { return lower->in_lanes[value]; }
+
+static Extent extent_of_shape(const Shape *shape) {
+  if (shape->rank == 4) return (Extent){shape->size[0], shape->size[1], shape->size[2], shape->size[3]};
+  if (shape->rank == 2) return (Extent){shape->size[0], 1, 1, shape->size[1]};
+  return (Extent){1, 1, 1, shape->size[0]};
+}
+
+Extent extent_of(const Lower *lower, ValueId value) {
+  const Value *v = graph_value(lower->graph, value);
+  if (v->shape.rank == 3 || v->shape.rank < 1) BUG("value %u has rank %d", value, v->shape.rank);
+  return extent_of_shape(&v->shape);
+}
+
+static int64_t floats_in_memory(const Value *value, bool in_lanes, int lanes) {
+  if (!in_lanes) return shape_elements(value->shape);
+  Extent e = extent_of_shape(&value->shape);
+  return lane_tensor_floats(e.n, e.h, e.w, e.c, lanes);
+}
+
+int64_t count_of(const Lower *lower, ValueId value) {
+  return floats_in_memory(graph_value(lower->graph, value), lower->in_lanes[value], lower->lanes);
+}
+
+KernelOperand no_operand(void) { return (KernelOperand){.kind = OPERAND_NONE, .value = VALUE_NONE}; }
+
+KernelOperand value_operand(ValueId value) { return (KernelOperand){.kind = OPERAND_VALUE, .value = value}; }
+
+KernelOperand operand(const Lower *lower, int index) {
+  return index < lower->op->operand_count ? value_operand(lower->op->operands[index]) : no_operand();
+}
+
+KernelOperand result(const Lower *lower, int index) { return value_operand(lower->op->results[index]); }
+
+KernelOperand workspace(Lower *lower, int64_t floats) {
+  if (floats == 0) return no_operand();
+  KernelOperand scratch = {.kind = OPERAND_WORKSPACE, .value = VALUE_NONE, .relative = lower->workspace_bytes};
+  uint64_t bytes = (uint64_t)floats * 4;
+  lower->workspace_bytes += (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT;
+  return scratch;
+}
+
+void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant *constants, int constant_count,
+            const KernelOperand *operands, int operand_count) {
+  const KernelInfo *info = kernel_info(kernel);
+  if (constant_count != info->constant_count || operand_count != info->pointer_count) {
+    BUG("'%s' takes %d constants and %d pointers, was given %d and %d", info->name, info->constant_count, info->pointer_count,
+      constant_count, operand_count);
+  }
+  if (tasks == 0) return;
+  ProgramLaunch added = {.kernel = kernel, .tasks = tasks, .op = lower->id, .checked = VALUE_NONE};
+  memcpy(added.constants, constants, (size_t)constant_count * sizeof *constants);
+  memcpy(added.operands, operands, (size_t)operand_count * sizeof *operands);
+  arena_push(lower->arena, &lower->lowering->launches, ProgramLaunch, added);
+}
+
+typedef void LowerOp(Lower *lower);
+static LowerOp *const lower_op[OP_KIND_COUNT] = {
+#define OP(name, ...) lower_##name,
+#include "compiler/graph/ops.def"
+#undef OP
+};
+
+Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes) {
+  Lowering *lowering = arena_new(arena, Lowering);
+  *lowering = (Lowering){.graph = graph, .lanes = lanes, .launch_begin = arena_array(arena, size_t, graph->ops.count + 1),
+    .value_bytes = arena_array(arena, uint64_t, graph->values.count + 1),
+    .workspace_bytes = arena_array(arena, uint64_t, graph->ops.count + 1)};
+  Lower lower = {.arena = arena, .graph = graph, .lowering = lowering, .in_lanes = choose_layouts(arena, graph), .lanes = lanes};
+  for (ValueId v = 0; v < graph->values.count; v++) {
+    const Value *value = graph_value(graph, v);
+    lowering->value_bytes[v] = (uint64_t)floats_in_memory(value, lower.in_lanes[v], lanes) * (uint64_t)data_type_bytes(value->type);
+  }
+  for (OpId id = 0; id < graph->ops.count; id++) {
+    lower.id = id;
+    lower.op = graph_op(graph, id);
+    lower.workspace_bytes = 0;
+    lowering->launch_begin[id] = lowering->launches.count;
+    lower_op[lower.op->kind](&lower);
+    if (lowering->launches.count == lowering->launch_begin[id]) BUG("op '%s' (%s) has no launch", lower.op->name, op_kind_name(lower.op->kind));
+    lowering->launches.items[lowering->launches.count - 1].checked = lower.op->results[0];
+    lowering->workspace_bytes[id] = lower.workspace_bytes;
+  }
+  lowering->launch_begin[graph->ops.count] = lowering->launches.count;
+  return lowering;
+}

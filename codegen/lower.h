@@ -1,0 +1,54 @@
+// Inside of the lowering for target c: how the files lower_*.c add launches. Not for other rooms.
+#ifndef SEER_CODEGEN_LOWER_H
+#define SEER_CODEGEN_LOWER_H
+
+#include "codegen/kernels/c/sizes.h"
+#include "codegen/program.h"
+
+typedef struct Lower {
+  Arena *arena;
+  const Graph *graph;
+  Lowering *lowering;
+  const bool *in_lanes;      // by ValueId: stored with images as vector lanes
+  OpId id;
+  const Op *op;
+  uint64_t workspace_bytes;  // of this op so far
+  int lanes;
+} Lower;
+
+// A tensor [n,h,w,c] or [n,c] (h = w = 1) as kernels take it.
+typedef struct Extent {
+  int64_t n, h, w, c;
+} Extent;
+
+Extent extent_of(const Lower *lower, ValueId value);
+int64_t count_of(const Lower *lower, ValueId value);         // of floats in memory, dead lanes included
+bool is_in_lanes(const Lower *lower, ValueId value);
+
+// Reserves scratch of the op and returns it as an operand. Zero floats give NULL.
+KernelOperand workspace(Lower *lower, int64_t floats);
+KernelOperand operand(const Lower *lower, int index);         // op's operand; NULL when the op has fewer
+KernelOperand result(const Lower *lower, int index);
+KernelOperand value_operand(ValueId value);
+KernelOperand no_operand(void);
+
+// Appends a launch; `constants` and `operands` in the order of kernels.def. Zero tasks append nothing.
+void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant *constants, int constant_count,
+            const KernelOperand *operands, int operand_count);
+
+#define INT(number) {.integer = (int64_t)(number)}
+#define REAL(value) {.number = (value)}
+#define LAUNCH(lower, kernel, tasks, constants, operands)                                                            \
+  launch(lower, KERNEL_##kernel, tasks, (KernelConstant[])CONSTANTS constants,                                        \
+         (int)(sizeof((KernelConstant[])CONSTANTS constants) / sizeof(KernelConstant)),                               \
+         (KernelOperand[])OPERANDS operands, (int)(sizeof((KernelOperand[])OPERANDS operands) / sizeof(KernelOperand)))
+#define CONSTANTS(...) {__VA_ARGS__}
+#define OPERANDS(...) {__VA_ARGS__}
+
+// One function per op of ops.def, in lower_conv.c, lower_dense.c, lower_norm.c, lower_pointwise.c, lower_loss.c,
+// lower_update.c. An op that target c never sees (removed by a pass) is a BUG there.
+#define OP(name, ...) void lower_##name(Lower *lower);
+#include "compiler/graph/ops.def"
+#undef OP
+
+#endif

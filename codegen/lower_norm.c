@@ -1,0 +1,60 @@
+// Lowers batch normalisation, on lane tensors and on row-major matrices.
+#include "codegen/lower.h"
+
+#define EXTENT(x) (x).n, (x).h, (x).w, (x).c
+#define EXTENT_CONSTANTS(x) INT((x).n), INT((x).h), INT((x).w), INT((x).c)
+
+static void normalize(Lower *lower, Extent x, KernelOperand mean, KernelOperand variance, KernelOperand residual) {
+  const OpAttributes *a = &lower->op->attributes;
+  if (is_in_lanes(lower, lower->op->operands[0])) {
+    LAUNCH(lower, batch_normalize, lane_tasks(EXTENT(x), lower->lanes), (EXTENT_CONSTANTS(x), REAL(a->epsilon), INT(a->relu)),
+      (operand(lower, 0), operand(lower, 1), operand(lower, 2), mean, variance, residual, result(lower, 0)));
+  } else {
+    LAUNCH(lower, batch_normalize_rows, column_tasks(x.c), (INT(x.n), INT(x.c), REAL(a->epsilon), INT(a->relu)),
+      (operand(lower, 0), operand(lower, 1), operand(lower, 2), mean, variance, residual, result(lower, 0)));
+  }
+}
+
+void lower_batch_normalize(Lower *lower) {
+  normalize(lower, extent_of(lower, lower->op->operands[0]), operand(lower, 3), operand(lower, 4), operand(lower, 5));
+}
+
+void lower_batch_norm(Lower *lower) {
+  Extent x = extent_of(lower, lower->op->operands[0]);
+  if (is_in_lanes(lower, lower->op->operands[0])) {
+    int64_t parts = batch_statistics_parts(EXTENT(x), lower->lanes);
+    KernelOperand statistics = workspace(lower, statistics_workspace_floats(parts, x.c));
+    LAUNCH(lower, batch_statistics, lane_tasks(EXTENT(x), lower->lanes), (EXTENT_CONSTANTS(x)), (operand(lower, 0), statistics));
+    LAUNCH(lower, statistics_fold, statistics_fold_tasks(x.c), (INT(parts), INT(x.c)), (statistics, result(lower, 1), result(lower, 2)));
+  } else {
+    LAUNCH(lower, batch_statistics_rows, column_tasks(x.c), (INT(x.n), INT(x.c)), (operand(lower, 0), result(lower, 1), result(lower, 2)));
+  }
+  normalize(lower, x, result(lower, 1), result(lower, 2), no_operand());
+}
+
+// Operands of batch_norm_backward: dy, x, gamma, mean, variance; the fused form has y after dy and a fourth result.
+static void backward(Lower *lower, bool fused) {
+  int x_index = fused ? 2 : 1;
+  KernelOperand dy = operand(lower, 0), y = fused ? operand(lower, 1) : no_operand(), x = operand(lower, x_index);
+  KernelOperand gamma = operand(lower, x_index + 1), mean = operand(lower, x_index + 2), variance = operand(lower, x_index + 3);
+  KernelOperand dx = result(lower, 0), dgamma = result(lower, 1), dbeta = result(lower, 2), masked = fused ? result(lower, 3) : no_operand();
+  Extent e = extent_of(lower, lower->op->operands[x_index]);
+  double epsilon = lower->op->attributes.epsilon;
+  if (!is_in_lanes(lower, lower->op->operands[x_index])) {
+    LAUNCH(lower, batch_norm_backward_rows, column_tasks(e.c), (INT(e.n), INT(e.c), REAL(epsilon)), (dy, y, x, gamma, mean, variance, dx, dgamma, dbeta, masked));
+    return;
+  }
+  KernelOperand sums = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->lanes));
+  int64_t tasks = lane_tasks(EXTENT(e), lower->lanes);
+  if (fused) {
+    LAUNCH(lower, batch_norm_relu_backward_sums, tasks, (EXTENT_CONSTANTS(e)), (dy, y, x, mean, masked, sums));
+  } else {
+    LAUNCH(lower, batch_norm_backward_sums, tasks, (EXTENT_CONSTANTS(e)), (dy, x, mean, sums));
+  }
+  LAUNCH(lower, batch_norm_backward_fold, batch_norm_backward_fold_tasks(e.c), (EXTENT_CONSTANTS(e), REAL(epsilon)), (variance, sums, dgamma, dbeta));
+  LAUNCH(lower, batch_norm_backward_input, tasks, (EXTENT_CONSTANTS(e), REAL(epsilon)),
+    (fused ? masked : dy, no_operand(), x, gamma, mean, variance, dgamma, dbeta, dx));
+}
+
+void lower_batch_norm_backward(Lower *lower) { backward(lower, false); }
+void lower_batch_norm_relu_backward(Lower *lower) { backward(lower, true); }
