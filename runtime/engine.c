@@ -1,0 +1,48 @@
+// Threads and memory of a run; see engine.h. Sizes come from the program, none is decided here.
+#include "runtime/engine.h"
+
+#include <string.h>
+
+uint64_t seer_program_bytes(const SeerProgram *program) {
+  return program->state_bytes + program->arena_bytes + program->ring_bytes;
+}
+
+static SeerStatus cpu_check(const SeerProgram *program) {
+  const char *missing = NULL;
+  if (seer_cpu_supports(program->cpu, &missing)) return SEER_OK;
+  return seer_fail(SEER_MACHINE,
+                   "this trainer was built for processors of level '%s', and this one lacks '%s'\n"
+                   "note: rebuild it with `seerc build --cpu %s`",
+                   program->cpu, missing, seer_cpu_level());
+}
+
+static SeerStatus memory_check(const SeerProgram *program, bool with_ring) {
+  uint64_t needed = seer_program_bytes(program) - (with_ring ? 0 : program->ring_bytes);
+  uint64_t available = seer_memory_available();
+  if (needed <= available) return SEER_OK;
+  return seer_fail(SEER_MACHINE,
+                   "this trainer needs %.1f MiB of memory, and %.1f MiB are available\n"
+                   "note: stop other programs, or build with a smaller train.batch or a larger train.accumulate",
+                   (double)needed / 1048576, (double)available / 1048576);
+}
+
+SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool with_ring, SeerEngine *engine) {
+  *engine = (SeerEngine){.program = program};
+  engine->context.first_not_finite = -1;
+  SeerStatus status = cpu_check(program);
+  if (!status) status = memory_check(program, with_ring);
+  if (!status) status = seer_memory_map(program->state_bytes, "parameters and optimizer state", &engine->context.state);
+  if (!status) status = seer_memory_map(program->arena_bytes, "activations and gradients", &engine->context.arena);
+  if (!status && with_ring) status = seer_memory_map(program->ring_bytes, "pictures decoded ahead", &engine->ring);
+  if (!status && !(engine->context.pool = seer_pool_make(threads))) status = SEER_MACHINE;
+  if (status) seer_engine_release(engine);
+  return status;
+}
+
+void seer_engine_release(SeerEngine *engine) {
+  seer_pool_release(engine->context.pool);
+  seer_memory_unmap(engine->context.state, engine->program->state_bytes);
+  seer_memory_unmap(engine->context.arena, engine->program->arena_bytes);
+  seer_memory_unmap(engine->ring, engine->program->ring_bytes);
+  *engine = (SeerEngine){.program = engine->program};
+}

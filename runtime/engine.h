@@ -1,0 +1,38 @@
+// The machine side of a run: threads and the three memory blocks that a program names (state, arena, ring), mapped once
+// at start. Nothing else is allocated for the step.
+#ifndef SEER_RUNTIME_ENGINE_H
+#define SEER_RUNTIME_ENGINE_H
+
+#include <stdbool.h>
+
+#include "runtime/program.h"
+#include "runtime/status.h"
+
+typedef struct SeerEngine {
+  const SeerProgram *program;
+  SeerContext context;
+  unsigned char *ring;
+} SeerEngine;
+
+// Checks the processor, starts threads, maps state and arena (zeroed), and the loader's ring when `with_ring`.
+SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool with_ring, SeerEngine *engine);
+void seer_engine_release(SeerEngine *engine);
+// What the plan gave the run, in bytes: state, arena and ring.
+uint64_t seer_program_bytes(const SeerProgram *program);
+
+// Zeroed, aligned to SEER_ALIGNMENT, with huge pages where the system grants them. `what` is for the error.
+SeerStatus seer_memory_map(uint64_t size_bytes, const char *what, unsigned char **memory);
+void seer_memory_unmap(unsigned char *memory, uint64_t size_bytes);
+// What this process may still take: the smaller of the machine's and the control group's.
+uint64_t seer_memory_available(void);
+// Highest resident size of this process so far.
+uint64_t seer_memory_resident_peak(void);
+
+// Cores this process may use: affinity and control group quota. At least 1.
+int seer_cpu_count(void);
+// Does this processor have all of a level ("x86-64-v3")? `missing` gets the name of the first lacking feature.
+bool seer_cpu_supports(const char *level, const char **missing);
+// The highest level of this processor.
+const char *seer_cpu_level(void);
+
+#endif

@@ -1,0 +1,69 @@
+// metrics.jsonl; see metrics.h. Lines are printed by hand: fixed keys, numbers only, no allocation in the step.
+#include "runtime/metrics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// Bytes of the leading lines whose step is at most `step`.
+static off_t lines_kept(FILE *file, int64_t step) {
+  off_t kept = 0;
+  char *line = NULL;
+  size_t capacity = 0;
+  for (ssize_t length; (length = getline(&line, &capacity, file)) > 0 && line[length - 1] == '\n'; kept += length) {
+    json_t *object = json_loadb(line, (size_t)length, 0, NULL);
+    const json_t *number = json_object_get(object, "step");
+    bool keep = json_is_integer(number) && json_integer_value(number) <= step;
+    json_decref(object);
+    if (!keep) break;
+  }
+  free(line);
+  return kept;
+}
+
+SeerStatus seer_metrics_open(SeerMetrics *metrics, const char *run, int64_t step, bool events) {
+  *metrics = (SeerMetrics){.fd = -1, .events = {.fd = -1}};
+  SeerStatus status = seer_path_print(&metrics->path, "%s/metrics.jsonl", run);
+  if (status) return status;
+  metrics->fd = open(metrics->path.text, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  FILE *file = metrics->fd >= 0 ? fopen(metrics->path.text, "re") : NULL;
+  if (!file || ftruncate(metrics->fd, lines_kept(file, step)) != 0) {
+    status = seer_fail(SEER_MACHINE, "cannot write '%s': %s", metrics->path.text, strerror(errno));
+  }
+  if (file) fclose(file);
+  if (!status && events) status = seer_events_open(&metrics->events, run, step);
+  return status;
+}
+
+SeerStatus seer_metrics_write(SeerMetrics *metrics, const SeerStepRecord *record) {
+  char line[768], entropy[48] = "";
+  if (record->prototype_entropy >= 0) snprintf(entropy, sizeof entropy, ", \"prototype_entropy\": %.6g", record->prototype_entropy);
+  int length = snprintf(line, sizeof line,
+                        "{\"step\": %lld, \"loss\": %.9g, \"learning_rate\": %.9g, \"images_per_second\": %.6g, "
+                        "\"peak_bytes\": %llu, \"resident_bytes\": %llu, \"epoch\": %.6g, \"seconds\": %.6g, "
+                        "\"loader_wait\": %.4g%s, \"quarantined\": %lld}\n",
+                        (long long)record->step, record->loss, record->learning_rate, record->images_per_second,
+                        (unsigned long long)record->peak_bytes, (unsigned long long)record->resident_bytes, record->epoch,
+                        record->seconds, record->loader_wait, entropy, (long long)record->quarantined);
+  SeerStatus status = seer_fd_write(metrics->fd, metrics->path.text, line, (uint64_t)length);
+  const SeerScalar scalars[] = {
+      {"train/loss", record->loss},
+      {"train/learning_rate", record->learning_rate},
+      {"train/epoch", record->epoch},
+      {"speed/images_per_second", record->images_per_second},
+      {"speed/loader_wait", record->loader_wait},
+      {"train/prototype_entropy", record->prototype_entropy},
+  };
+  if (!status) status = seer_events_write(&metrics->events, record->step, scalars, record->prototype_entropy >= 0 ? 6 : 5);
+  return status;
+}
+
+void seer_metrics_close(SeerMetrics *metrics) {
+  if (metrics->fd >= 0) close(metrics->fd);
+  metrics->fd = -1;
+  seer_events_close(&metrics->events);
+}

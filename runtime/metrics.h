@@ -1,0 +1,31 @@
+// What a run records of each step: metrics.jsonl, one object per line and one write per line, and event files.
+#ifndef SEER_RUNTIME_METRICS_H
+#define SEER_RUNTIME_METRICS_H
+
+#include "runtime/events.h"
+#include "runtime/files.h"
+
+typedef struct SeerStepRecord {
+  int64_t step;               // 1 for the first step done
+  double loss, learning_rate;
+  double images_per_second;   // pictures, not crops
+  double seconds, epoch;
+  double loader_wait;         // share of the step spent waiting for pictures
+  double prototype_entropy;   // of the mean code, over ln K: 1 uses all prototypes alike; -1: not swav
+  int64_t quarantined;
+  uint64_t peak_bytes;        // state, arena and ring: what the plan gave and the run mapped
+  uint64_t resident_bytes;    // the process's highest resident size
+} SeerStepRecord;
+
+typedef struct SeerMetrics {
+  int fd;
+  SeerPath path;
+  SeerEvents events;
+} SeerMetrics;
+
+// Opens for appending after cutting off every line beyond `step`, and a torn last line.
+SeerStatus seer_metrics_open(SeerMetrics *metrics, const char *run, int64_t step, bool events);
+SeerStatus seer_metrics_write(SeerMetrics *metrics, const SeerStepRecord *record);
+void seer_metrics_close(SeerMetrics *metrics);
+
+#endif

@@ -1,0 +1,140 @@
+// One training step; see step.h.
+#include "runtime/step.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/finite.h"
+#include "runtime/init.h"
+#include "runtime/schedule.h"
+
+static void scalars_set(SeerEngine *engine, int64_t step, double rate) {
+  const SeerProgram *program = engine->program;
+  SeerScalars *scalars = &engine->context.scalars;
+  scalars->learning_rate = (float)rate;
+  scalars->prototypes_active = step >= program->freeze_prototypes_steps ? 1 : 0;
+  // The queue joins once every row of it was written, however early it is asked for.
+  bool full = program->queue_rows > 0 && step * (int64_t)program->batch >= program->queue_rows;
+  scalars->queue_active = full && step >= program->queue_start_steps ? 1 : 0;
+}
+
+// Where a parameter's gradient lies between `train` and `update`.
+static const float *gradient_find(const SeerEngine *engine, const SeerTensor *parameter) {
+  const SeerProgram *program = engine->program;
+  if (program->accumulate <= 1) return (const float *)(const void *)(engine->context.arena + parameter->gradient_offset);
+  size_t length = strlen(parameter->name);
+  for (int i = 0; i < program->tensor_count; i++) {
+    const SeerTensor *tensor = &program->tensors[i];
+    if (tensor->kind == SEER_ACCUMULATOR && strncmp(tensor->name, parameter->name, length) == 0 &&
+        strcmp(tensor->name + length, ".accumulator") == 0) {
+      return (const float *)(const void *)(engine->context.state + tensor->offset);
+    }
+  }
+  return NULL;
+}
+
+static const SeerTensor *gradient_find_not_finite(const SeerEngine *engine) {
+  for (int i = 0; i < engine->program->tensor_count; i++) {
+    const SeerTensor *tensor = &engine->program->tensors[i];
+    if (tensor->kind != SEER_PARAMETER) continue;
+    const float *gradient = gradient_find(engine, tensor);
+    if (gradient && !seer_floats_finite(gradient, seer_tensor_count(tensor))) return tensor;
+  }
+  return NULL;
+}
+
+// Runs the micro-step once more, looking at every launch.
+static SeerStatus not_finite(SeerEngine *engine, int64_t step, const char *what) {
+  SeerContext *context = &engine->context;
+  context->check_finite = true;
+  context->first_not_finite = -1;
+  engine->program->train(context);
+  context->check_finite = false;
+  const char *label = "the loss itself", *location = "";
+  if (context->first_not_finite >= 0) {
+    label = engine->program->launches[context->first_not_finite].label;
+    location = engine->program->launches[context->first_not_finite].location;
+  }
+  return seer_fail(SEER_INPUT,
+                   "%s is not finite in step %lld: first in '%s'%s%s%s; the step was not applied\n"
+                   "note: lower the learning rate (schedule.peak) or lengthen schedule.warmup, and continue with --resume",
+                   what, (long long)step + 1, label, location && *location ? " (" : "", location ? location : "",
+                   location && *location ? ")" : "");
+}
+
+static SeerStatus micro_step(SeerEngine *engine, SeerNextBatch *next, void *source, int64_t step, double *usage,
+                             SeerStepResult *result) {
+  SeerContext *context = &engine->context;
+  SeerBatch batch;
+  SeerStatus status = next(source, &batch);
+  if (status) return status;
+  result->wait_seconds += batch.wait_seconds;
+  memcpy(context->images, batch.images, sizeof context->images);
+  context->labels = batch.labels;
+  engine->program->train(context);
+  float loss;
+  memcpy(&loss, context->arena + engine->program->loss_offset, sizeof loss);
+  if (!seer_floats_finite(&loss, 1)) return not_finite(engine, step, "the loss");
+  result->loss += (double)loss / engine->program->accumulate;
+  const float *codes = (const float *)(const void *)(context->arena + engine->program->usage_offset);
+  for (int i = 0; usage && i < engine->program->prototypes; i++) usage[i] += (double)codes[i];
+  return SEER_OK;
+}
+
+static SeerStatus labels_check(const SeerEngine *engine, const SeerBatch *batch) {
+  const SeerProgram *program = engine->program;
+  if (program->task != SEER_SUPERVISED) return SEER_OK;
+  for (int i = 0; i < program->batch / program->accumulate; i++) {
+    if (batch->labels && batch->labels[i] >= 0 && batch->labels[i] < program->classes) continue;
+    return seer_fail(SEER_INPUT, "picture %lld has label %d, this trainer was built for labels 0 to %d\nnote: sort pictures "
+                     "into folders by class, or give --labels; set supervised.classes to their number",
+                     batch->pictures ? (long long)batch->pictures[i] : -1LL, batch->labels ? batch->labels[i] : -1,
+                     program->classes - 1);
+  }
+  return SEER_OK;
+}
+
+typedef struct CheckedSource {
+  const SeerEngine *engine;
+  SeerNextBatch *next;
+  void *source;
+} CheckedSource;
+
+static SeerStatus checked_next(void *argument, SeerBatch *batch) {
+  CheckedSource *checked = argument;
+  SeerStatus status = checked->next(checked->source, batch);
+  return status ? status : labels_check(checked->engine, batch);
+}
+
+SeerStatus seer_step_run(SeerEngine *engine, SeerNextBatch *next, void *source, int64_t step, int64_t steps,
+                         double *usage, SeerStepResult *result) {
+  const SeerProgram *program = engine->program;
+  *result = (SeerStepResult){.learning_rate = seer_schedule_rate(&program->schedule, step, steps)};
+  scalars_set(engine, step, result->learning_rate);
+  CheckedSource checked = {engine, next, source};
+  for (int micro = 0; micro < program->accumulate; micro++) {
+    engine->context.scalars.accumulate_restart = micro == 0 ? 1 : 0;
+    SeerStatus status = micro_step(engine, checked_next, &checked, step, usage, result);
+    if (status) return status;
+  }
+  const SeerTensor *bad = gradient_find_not_finite(engine);
+  if (bad) {
+    char what[256];
+    snprintf(what, sizeof what, "the gradient of '%.200s'", bad->name);
+    return not_finite(engine, step, what);
+  }
+  program->update(&engine->context);
+  return SEER_OK;
+}
+
+double seer_entropy_share(const double *weights, int count) {
+  double sum = 0, entropy = 0;
+  for (int i = 0; i < count; i++) sum += weights[i];
+  if (!(sum > 0) || count < 2) return 0;
+  for (int i = 0; i < count; i++) {
+    double share = weights[i] / sum;
+    if (share > 0) entropy -= share * log(share);
+  }
+  return entropy / log((double)count);
+}

@@ -1,0 +1,24 @@
+// One training step: micro-steps, the looks for NaN and infinity, the update.
+#ifndef SEER_RUNTIME_STEP_H
+#define SEER_RUNTIME_STEP_H
+
+#include "runtime/data/loader.h"
+#include "runtime/engine.h"
+
+typedef struct SeerStepResult {
+  double loss;           // mean over the step's pictures
+  double wait_seconds;   // for pictures
+  double learning_rate;
+} SeerStepResult;
+
+// Where a step gets its pictures: the loader, or synthetic ones for `bench`.
+typedef SeerStatus SeerNextBatch(void *source, SeerBatch *batch);
+
+// Runs step `step` (0..steps-1). When the loss or a gradient is not finite, nothing is updated and the error names the
+// step and the first launch whose output was not finite. `usage` (or NULL) is a sum over steps of the codes' row sums.
+SeerStatus seer_step_run(SeerEngine *engine, SeerNextBatch *next, void *source, int64_t step, int64_t steps,
+                         double *usage, SeerStepResult *result);
+// Entropy of a distribution given by its weights, over its maximum: 1 is uniform.
+double seer_entropy_share(const double *weights, int count);
+
+#endif

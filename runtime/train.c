@@ -1,0 +1,310 @@
+// The training loop: loader, step, metrics, snapshots, until the run is done, fails, or is asked to stop.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/commands.h"
+#include "runtime/data/loader.h"
+#include "runtime/engine.h"
+#include "runtime/init.h"
+#include "runtime/metrics.h"
+#include "runtime/progress.h"
+#include "runtime/report.h"
+#include "runtime/rundir.h"
+#include "runtime/schedule.h"
+#include "runtime/snapshot.h"
+#include "runtime/step.h"
+#include "runtime/stop.h"
+
+typedef struct Training {
+  const SeerProgram *program;
+  const SeerOptions *options;
+  SeerRun run;
+  SeerEngine engine;
+  SeerSource *source;
+  SeerLoader *loader;
+  SeerMetrics metrics;
+  SeerProgress progress;
+  int64_t step, steps, saved;    // done, length, step of the newest snapshot (-1: none)
+  int64_t save_every, keep;
+  double *usage, *usage_recent;  // [prototypes] of this step, and decaying over steps
+} Training;
+
+static const double usage_decay = 0.99;
+
+static SeerStatus steps_decide(Training *training) {
+  const SeerProgram *program = training->program;
+  int64_t pictures = seer_source_count(training->source), micro_batch = program->batch / program->accumulate;
+  if (pictures < micro_batch) {
+    return seer_fail(SEER_INPUT, "the data set holds %lld pictures, fewer than one batch of %lld\nnote: add pictures, or build "
+                     "with a smaller train.batch", (long long)pictures, (long long)micro_batch);
+  }
+  SeerRun *run = &training->run;
+  if (run->steps <= 0) run->steps = seer_schedule_steps(run->epochs, pictures, program->batch, program->accumulate);
+  training->steps = run->steps;
+  return SEER_OK;
+}
+
+static SeerStatus source_open(Training *training) {
+  SeerRun *run = &training->run;
+  if (run->data.count == 0) {
+    return seer_fail(SEER_INPUT, "no pictures are named\nnote: give --data FOLDER, or set data.pictures in the spec");
+  }
+  return seer_source_open(run->data.items, run->labels, &training->source);
+}
+
+static SeerStatus weights_start(Training *training) {
+  SeerWeights weights;
+  SeerStatus status = seer_weights_load(training->program, training->options->weights, training->engine.context.state, &weights);
+  if (status) return status;
+  seer_progress_note(&training->progress, "weights: %d tensors from '%s'%s", weights.loaded, training->options->weights,
+                     weights.missing ? "; those it lacks start at random:" : "");
+  if (weights.missing) seer_progress_note(&training->progress, "  '%s'%s", weights.first_missing,
+                                          weights.missing > 1 ? " and others" : "");
+  return SEER_OK;
+}
+
+// The state at the step where this process begins.
+static SeerStatus state_start(Training *training) {
+  const SeerOptions *options = training->options;
+  SeerRun *run = &training->run;
+  unsigned char *state = training->engine.context.state;
+  training->saved = -1;
+  if (run->existed) {
+    SeerSnapshot snapshot;
+    bool found = false;
+    SeerStatus status = seer_snapshot_load_newest(training->program, run->folder.text, true, state, &snapshot, &found);
+    if (status) return status;
+    if (found) {
+      if (snapshot.steps != training->steps) {
+        seer_progress_note(&training->progress, "note: the run's length changes from %lld to %lld steps, and its learning rates "
+                           "with it", (long long)snapshot.steps, (long long)training->steps);
+      }
+      training->step = training->saved = snapshot.step;
+      run->seed = snapshot.seed;
+      seer_progress_note(&training->progress, "resuming '%s' at step %lld", run->folder.text, (long long)snapshot.step);
+      return SEER_OK;
+    }
+    seer_progress_note(&training->progress, "'%s' has no snapshot yet: starting at step 0", run->folder.text);
+  }
+  seer_state_init(training->program, run->seed, training->engine.context.pool, state);
+  return options->weights ? weights_start(training) : SEER_OK;
+}
+
+static int decode_threads(const Training *training) {
+  if (training->options->decode_threads > 0) return (int)training->options->decode_threads;
+  if (training->program->decode_threads > 0) return training->program->decode_threads;
+  int threads = seer_pool_threads(training->engine.context.pool) / 2;
+  return threads < 1 ? 1 : threads > 8 ? 8 : threads;
+}
+
+static SeerStatus loader_start(Training *training) {
+  const SeerProgram *program = training->program;
+  SeerPath quarantine;
+  SeerStatus status = seer_run_path(&training->run, "quarantine.jsonl", &quarantine);
+  SeerLoaderConfig config = {
+      .views = &program->views,
+      .batch = program->batch / program->accumulate,
+      .seed = training->run.seed,
+      .threads = decode_threads(training),
+      .first_position = training->step * program->batch,
+      .max_undecodable = program->max_undecodable,
+      .max_pixels = program->max_pixels,
+      .quarantine_path = quarantine.text,
+      .ring = training->engine.ring,
+      .ring_depth = program->ring_depth,
+  };
+  return status ? status : seer_loader_make(&config, training->source, &training->loader);
+}
+
+static SeerStatus usage_save(const Training *training) {
+  int count = training->program->prototypes;
+  if (!training->usage_recent || count == 0) return SEER_OK;
+  size_t capacity = (size_t)count * 32 + 128;
+  char *text = malloc(capacity);
+  SeerPath path;
+  SeerStatus status = text ? seer_run_path(&training->run, "prototypes.json", &path) : seer_fail(SEER_MACHINE, "no memory");
+  if (!status) {
+    size_t at = (size_t)snprintf(text, capacity, "{\"step\": %lld, \"usage\": [", (long long)training->step);
+    for (int i = 0; i < count; i++) {
+      at += (size_t)snprintf(text + at, capacity - at, "%s%.6g", i ? ", " : "", training->usage_recent[i]);
+    }
+    snprintf(text + at, capacity - at, "]}\n");
+    status = seer_file_replace(path.text, text, strlen(text));
+  }
+  free(text);
+  return status;
+}
+
+static SeerStatus state_save(Training *training) {
+  if (training->saved == training->step) return SEER_OK;
+  SeerSnapshot snapshot = {training->step, training->steps, training->step * training->program->batch, training->run.seed};
+  SeerPath folder;
+  SeerStatus status = seer_snapshot_save(training->program, training->engine.context.state, &snapshot, training->run.folder.text,
+                                         training->keep, &folder);
+  if (!status) status = usage_save(training);
+  if (!status) training->saved = training->step;
+  return status;
+}
+
+static SeerStatus loader_next(void *source, SeerBatch *batch) { return seer_loader_next(source, batch); }
+
+static SeerStepRecord record_make(const Training *training, const SeerStepResult *result, double seconds) {
+  const SeerProgram *program = training->program;
+  int64_t micro_batch = program->batch / program->accumulate;
+  int64_t epoch_pictures = seer_source_count(training->source) / micro_batch * micro_batch;
+  return (SeerStepRecord){
+      .step = training->step,
+      .loss = result->loss,
+      .learning_rate = result->learning_rate,
+      .images_per_second = seconds > 0 ? program->batch / seconds : 0,
+      .seconds = seconds,
+      .epoch = (double)training->step * program->batch / (double)epoch_pictures,
+      .loader_wait = seconds > 0 ? result->wait_seconds / seconds : 0,
+      .prototype_entropy = training->usage ? seer_entropy_share(training->usage, program->prototypes) : -1,
+      .quarantined = seer_loader_quarantined(training->loader),
+      .peak_bytes = seer_program_bytes(program),
+      .resident_bytes = seer_memory_resident_peak(),
+  };
+}
+
+static SeerStatus step_advance(Training *training) {
+  const SeerProgram *program = training->program;
+  double began = seer_seconds_now();
+  SeerStepResult result;
+  for (int i = 0; training->usage && i < program->prototypes; i++) training->usage[i] = 0;
+  SeerStatus status = seer_step_run(&training->engine, loader_next, training->loader, training->step, training->steps,
+                                    training->usage, &result);
+  if (status) return status;
+  training->step++;
+  for (int i = 0; training->usage && i < program->prototypes; i++) {
+    training->usage_recent[i] = usage_decay * training->usage_recent[i] + training->usage[i];
+  }
+  SeerStepRecord record = record_make(training, &result, seer_seconds_now() - began);
+  if (training->step % program->log_every == 0 || training->step == training->steps) {
+    status = seer_metrics_write(&training->metrics, &record);
+  }
+  seer_progress_step(&training->progress, &record);
+  return status;
+}
+
+// After a failed step: the state before it is sound, and worth keeping.
+static SeerStatus step_failed(Training *training, SeerStatus status) {
+  seer_progress_end(&training->progress);
+  if (training->step == training->saved || seer_state_find_not_finite(training->program, training->engine.context.state)) {
+    return status;
+  }
+  char error[4096];
+  snprintf(error, sizeof error, "%s", seer_error());
+  seer_error_clear();
+  if (state_save(training) == SEER_OK) {
+    seer_fail(status, "%s\nnote: the state before the failure is saved as '%s/snapshots/step-%lld'", error,
+              training->run.folder.text, (long long)training->step);
+  } else {
+    seer_error_clear();
+    seer_fail(status, "%s", error);
+  }
+  return status;
+}
+
+static SeerStatus stopped(Training *training, const char *why) {
+  seer_progress_end(&training->progress);
+  SeerStatus status = state_save(training);
+  if (status) return status;
+  fprintf(stderr, "%s: stopped on %s at step %lld of %lld, snapshot written; continue with %s --resume '%s'\n",
+          training->program->name, why, (long long)training->step, (long long)training->steps, training->options->program,
+          training->run.folder.text);
+  return SEER_STOPPED;
+}
+
+static SeerStatus loop_run(Training *training) {
+  int64_t stop_at = training->options->stop_after > 0 ? training->step + training->options->stop_after : INT64_MAX;
+  while (training->step < training->steps) {
+    int signal_number = seer_stop_requested();
+    if (signal_number) return stopped(training, seer_stop_name(signal_number));
+    if (training->step >= stop_at) return stopped(training, "--stop-after");
+    SeerStatus status = step_advance(training);
+    if (status) return step_failed(training, status);
+    if (training->step % training->save_every == 0 || training->step == training->steps) {
+      status = state_save(training);
+      if (status) return status;
+    }
+  }
+  seer_progress_end(&training->progress);
+  return SEER_OK;
+}
+
+static SeerStatus training_prepare(Training *training) {
+  const SeerOptions *options = training->options;
+  const SeerProgram *program = training->program;
+  training->save_every = options->save_every > 0 ? options->save_every : program->save_every > 0 ? program->save_every : 1000;
+  training->keep = options->keep > 0 ? options->keep : program->save_keep > 0 ? program->save_keep : 1;
+  int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
+  SeerStatus status = source_open(training);
+  if (!status) status = steps_decide(training);
+  if (!status) status = seer_engine_make(program, threads, true, &training->engine);
+  if (!status && program->task == SEER_SWAV && program->prototypes > 0) {
+    training->usage = calloc((size_t)program->prototypes, sizeof *training->usage);
+    training->usage_recent = calloc((size_t)program->prototypes, sizeof *training->usage_recent);
+    if (!training->usage || !training->usage_recent) status = seer_fail(SEER_MACHINE, "no memory for prototype usage");
+  }
+  if (!status) status = state_start(training);
+  if (!status) status = seer_run_describe(program, &training->run);
+  if (!status) status = seer_metrics_open(&training->metrics, training->run.folder.text, training->step, program->tensorboard);
+  return status;
+}
+
+static void training_announce(Training *training) {
+  char rest[64] = "";
+  int64_t quarantined = seer_loader_quarantined(training->loader);
+  if (quarantined) snprintf(rest, sizeof rest, ", %lld undecodable", (long long)quarantined);
+  seer_progress_note(&training->progress, "%s: %lld pictures%s, batch %d, %lld steps, %d threads, %.1f MiB, in '%s'",
+                     training->program->name, (long long)seer_source_count(training->source), rest, training->program->batch,
+                     (long long)training->steps, seer_pool_threads(training->engine.context.pool),
+                     (double)seer_program_bytes(training->program) / 1048576, training->run.folder.text);
+}
+
+static void training_release(Training *training) {
+  seer_metrics_close(&training->metrics);
+  seer_loader_release(training->loader);
+  if (training->engine.program) seer_engine_release(&training->engine);
+  seer_source_close(training->source);
+  seer_run_release(&training->run);
+  free(training->usage);
+  free(training->usage_recent);
+}
+
+// The page is a nicety: a run that is done stays done when it cannot be written.
+static void report_finish(Training *training) {
+  SeerReportRequest request = {.run = training->run.folder.text, .options = training->options, .engine = &training->engine,
+                               .source = training->source, .seed = training->run.seed};
+  SeerPath path;
+  seer_progress_note(&training->progress, "writing the report page");
+  if (seer_report_write(&request, &path) == SEER_OK) {
+    seer_progress_note(&training->progress, "report: %s", path.text);
+    return;
+  }
+  fprintf(stderr, "warning: no report page: %s\n", seer_error());
+  seer_error_clear();
+}
+
+SeerStatus seer_command_train(const SeerProgram *program, const SeerOptions *options) {
+  Training training = {.program = program, .options = options, .metrics = {.fd = -1, .events = {.fd = -1}},
+                       .run = {.lock = -1}};
+  seer_stop_listen();
+  seer_progress_begin(&training.progress, options->quiet, 0, 0);
+  SeerStatus status = seer_run_open(program, options, &training.run);
+  if (!status) status = training_prepare(&training);
+  if (!status && training.step >= training.steps) {
+    seer_progress_note(&training.progress, "the run in '%s' is complete: %lld steps; for more: --resume with --steps N",
+                       training.run.folder.text, (long long)training.steps);
+  } else if (!status) {
+    status = loader_start(&training);
+    if (!status) training_announce(&training);
+    seer_progress_begin(&training.progress, options->quiet, training.step, training.steps);
+    if (!status) status = loop_run(&training);
+    if (!status && !options->no_report) report_finish(&training);
+  }
+  training_release(&training);
+  return status;
+}
