@@ -65,7 +65,7 @@ typedef enum OpPhase { PHASE_FORWARD, PHASE_BACKWARD, PHASE_UPDATE } OpPhase;
 // Attributes: each op uses the fields that ops.def names; the others are zero.
 typedef struct OpAttributes {
   int stride, padding, groups;
-  int begin, end;            // slice_rows: rows; pool_average_backward: height, width
+  int begin, end;            // slice_rows, pad_rows: rows; pool_average_backward: height, width
   int crops, assign_crops;   // swapped_prediction: rows are crop-major; codes are of the first assign_crops crops
   int iterations;            // sinkhorn
   bool hard;                 // sinkhorn: one-hot codes
@@ -118,6 +118,8 @@ OpId graph_add_op(Graph *graph, Op op);
 // graph_add_op for the common case of one result.
 ValueId graph_add_op1(Graph *graph, Op op);
 void graph_bind(Graph *graph, ValueId state, ValueId result);
+// Names a result, for values that others look up ("stem.0.weight.gradient").
+void graph_name_value(Graph *graph, ValueId value, const char *name);
 void graph_add_output(Graph *graph, const char *name, ValueId value);
 
 const Value *graph_value(const Graph *graph, ValueId value);
@@ -125,6 +127,16 @@ const Op *graph_op(const Graph *graph, OpId op);
 ValueId graph_find_value(const Graph *graph, const char *name);   // VALUE_NONE when there is none
 ValueId graph_find_output(const Graph *graph, const char *name);  // VALUE_NONE when there is none
 
+// Passes make a new graph from an old one: start copies everything but ops, then ops are copied or replaced in order,
+// then finish carries bindings and outputs over. map[old value] is the new value; its maker fills in what it replaces.
+Graph *graph_copy_start(Arena *arena, const Graph *source, ValueId **map);
+OpId graph_copy_op(Graph *target, const Graph *source, OpId op, ValueId *map);
+void graph_copy_finish(Graph *target, const Graph *source, const ValueId *map);
+Graph *graph_copy(Arena *arena, const Graph *source);
+
+Shape shape_make(int rank, int64_t a, int64_t b, int64_t c, int64_t d);
+// Rank 1..4, sizes at least 1, and at most 2^59 elements, so that bytes never overflow.
+bool shape_valid(Shape shape);
 int64_t shape_elements(Shape shape);
 bool shape_equal(Shape a, Shape b);
 int64_t data_type_bytes(DataType type);
@@ -142,5 +154,11 @@ const char *graph_verify(const Graph *graph, Arena *arena);
 // tensors[value] holds shape_elements doubles, allocated by the caller for inputs, parameters, states and scalars;
 // results are allocated in `arena`. Integers and bytes are held as doubles.
 void graph_evaluate(const Graph *graph, Arena *arena, double **tensors);
+// Only the ops of the phases first..last; earlier results must still be in `tensors`.
+void graph_evaluate_phases(const Graph *graph, Arena *arena, double **tensors, OpPhase first, OpPhase last);
+// States and parameters take the results bound to them that were made in this phase.
+void graph_take_bindings(const Graph *graph, double **tensors, OpPhase phase);
+// Room for every value that is not a result, zeroed.
+double **graph_make_tensors(const Graph *graph, Arena *arena);
 
 #endif
