@@ -1,4 +1,4 @@
-"""Builds and runs the emitted step of a case (step_driver.c), and names its tensors as the reference does."""
+"""Builds and runs the emitted step of a spec (step_driver.c)."""
 import os
 import pathlib
 import subprocess
@@ -30,20 +30,6 @@ class Tensor:
     shape: tuple
 
 
-def reference_name(name):
-    """Head, prototypes and queues by the reference's names; the trunk's are torchvision's on both sides."""
-    return name
-
-
-def to_reference(key):
-    """A record's name with the tensor's name in it replaced."""
-    for part in ("/state/", "/gradient/"):
-        if part in key:
-            before, name = key.split(part)
-            return before + part + reference_name(name)
-    return key
-
-
 class Emitted:
     """The step of one spec, built in `folder`."""
 
@@ -58,17 +44,14 @@ class Emitted:
         self.tensors = [parse_tensor(line) for line in run([self.driver, "--describe"]).splitlines()[1:]]
 
     def shapes(self):
-        return {reference_name(t.name): t.shape for t in self.tensors if t.kind != "accumulator"}
+        return {t.name: t.shape for t in self.tensors if t.kind != "accumulator"}
 
     def run_steps(self, inputs, threads=2):
-        """Outputs by the reference's names, and the bytes of the whole output file."""
-        own = {reference_name(t.name): t.name for t in self.tensors}
-        renamed = {f"state/{own[k[6:]]}" if k.startswith("state/") else k: v for k, v in inputs.items()}
+        """Outputs by name, and the bytes of the whole output file."""
         input_path, output_path = self.folder / "input.raw", self.folder / f"output.{threads}.raw"
-        raw_file.write(input_path, renamed)
+        raw_file.write(input_path, inputs)
         run([self.driver, input_path, output_path, threads], env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
-        outputs = {to_reference(key): value for key, value in raw_file.read(output_path).items()}
-        return outputs, output_path.read_bytes()
+        return raw_file.read(output_path), output_path.read_bytes()
 
 
 def parse_tensor(line):

@@ -11,7 +11,7 @@ import sys
 import raw_file
 from cases import CASES, find_case, spec_text, step_inputs
 from compare import EXACT_LIMITS, compare, report
-from emitted import Failure, parse_tensor, reference_name, run, to_reference
+from emitted import Failure, parse_tensor, run
 from reference_step import run_steps, zero_gradients
 
 
@@ -22,11 +22,10 @@ def check_case(case, options):
     spec.write_text(spec_text(case))
     lines = run([options.tool, "--describe", spec, options.library]).splitlines()[1:]
     tensors = [t for t in map(parse_tensor, lines) if t.kind != "accumulator"]
-    own = {reference_name(t.name): t.name for t in tensors}
-    inputs = step_inputs(case, {reference_name(t.name): t.shape for t in tensors})
-    raw_file.write(inputs_path, {f"state/{own[k[6:]]}" if k.startswith("state/") else k: v for k, v in inputs.items()})
+    inputs = step_inputs(case, {t.name: t.shape for t in tensors})
+    raw_file.write(inputs_path, inputs)
     run([options.tool, spec, options.library, inputs_path, outputs_path])
-    outputs = {to_reference(key): value for key, value in raw_file.read(outputs_path).items()}
+    outputs = raw_file.read(outputs_path)
     expected = run_steps(case, inputs)
     expected.pop("features", None)
     worst, wrong = compare(outputs, expected, inputs, zero_gradients(case), EXACT_LIMITS)

@@ -13,13 +13,13 @@ import torch
 
 from cases import CASES, find_case, spec_text, step_inputs
 from compare import compare, report
-from emitted import Emitted, Failure, reference_name
+from emitted import Emitted, Failure
 from reference_step import run_steps, zero_gradients
 
 
 def expected_init(tensor, is_convolution):
     """(init, a) of the released initialisation (VISSL); docs: normal by fan-out over all groups, PyTorch's defaults else."""
-    name, shape = reference_name(tensor.name), tensor.shape
+    name, shape = tensor.name, tensor.shape
     if name.endswith("running_var"):
         return "one", 0
     if tensor.kind != "parameter":
@@ -35,7 +35,7 @@ def expected_init(tensor, is_convolution):
 
 def check_init(emitted):
     wrong = []
-    by_name = {reference_name(t.name): t for t in emitted.tensors}
+    by_name = {t.name: t for t in emitted.tensors}
     for name, tensor in by_name.items():
         expected = expected_init(tensor, True)
         if expected is None:

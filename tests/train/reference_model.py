@@ -114,7 +114,7 @@ class Network(nn.Module):
             layers.append(nn.ReLU())
             width = hidden
         layers.append(nn.Linear(width, case.head[-1]))
-        self.head = nn.Sequential(*layers)
+        self.projection_head = nn.Sequential(*layers)
         self.prototypes = nn.Linear(case.head[-1], case.prototypes, bias=False)
 
     def features(self, images):
@@ -124,7 +124,7 @@ class Network(nn.Module):
         features = torch.cat([self.features(images) for images in groups])
         if self.classes:
             return self.fc(features)
-        embedding = self.head(features)
+        embedding = self.projection_head(features)
         embedding = embedding / embedding.norm(dim=1, keepdim=True).clamp_min(1e-12)
         return embedding, self.prototypes(embedding)
 
@@ -132,8 +132,8 @@ class Network(nn.Module):
         """Names of the biases that a BatchNorm follows: their gradient is zero but for rounding."""
         if self.classes:
             return set()
-        layers = list(self.head)
-        return {f"head.{i}.bias" for i in range(len(layers) - 1) if isinstance(layers[i + 1], BatchNorm)}
+        layers = list(self.projection_head)
+        return {f"projection_head.{i}.bias" for i in range(len(layers) - 1) if isinstance(layers[i + 1], BatchNorm)}
 
 
 def sinkhorn(scores, queue_scores, epsilon, iterations, hard):
