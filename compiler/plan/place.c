@@ -1,5 +1,6 @@
-// Placement: greedy by size, each item at the lowest free offset among items live with it; then a deterministic hill
-// climb that moves the items which stick out to the front of the order, until the largest live sum is reached.
+// Placement: greedy, longest lives first, then largest first; each item at the lowest free offset among items live with
+// it, and a deterministic hill climb that moves the items which stick out to the front of the order, until the largest
+// live sum is reached.
 // Requires: lifetimes and sizes. Keeps: everything but offsets.
 #include "compiler/plan/place.h"
 
@@ -17,11 +18,21 @@ typedef struct Placement {
 
 static const PlanItem *sort_items;
 
+static int by_index(const PlanItem *x, const PlanItem *y) { return x < y ? -1 : x > y; }
+
 static int by_size(const void *a, const void *b) {
   const PlanItem *x = &sort_items[*(const uint32_t *)a], *y = &sort_items[*(const uint32_t *)b];
   if (x->bytes != y->bytes) return x->bytes > y->bytes ? -1 : 1;
   if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
-  return x < y ? -1 : x > y;
+  return by_index(x, y);
+}
+
+// Longest lives first: nested lifetimes (a chain's forward and backward) then pile up as a stack without gaps.
+static int by_lifetime(const void *a, const void *b) {
+  const PlanItem *x = &sort_items[*(const uint32_t *)a], *y = &sort_items[*(const uint32_t *)b];
+  uint32_t x_length = x->end - x->begin, y_length = y->end - y->begin;
+  if (x_length != y_length) return x_length > y_length ? -1 : 1;
+  return by_size(a, b);
 }
 
 static bool live_together(const PlanItem *a, const PlanItem *b) { return a->begin <= b->end && b->begin <= a->end; }
@@ -69,21 +80,30 @@ static void promote_items_above(Placement *placement, uint64_t limit, uint32_t *
   memcpy(placement->order + front, scratch, back * sizeof *scratch);
 }
 
+// Hill climb from one order; keeps the best offsets seen. Returns the best top.
+static uint64_t climb(Placement *placement, uint64_t live_peak_bytes, uint32_t *scratch, uint64_t best, uint64_t *best_offsets) {
+  for (int round = 0; round < MAX_ROUNDS && best > live_peak_bytes; round++) {
+    uint64_t top = place_in_order(placement);
+    if (top < best) {
+      best = top;
+      for (uint32_t i = 0; i < placement->count; i++) best_offsets[i] = placement->items[i].offset;
+    }
+    promote_items_above(placement, live_peak_bytes, scratch);
+  }
+  return best;
+}
+
 uint64_t place_items(Arena *arena, PlanItem *items, uint32_t count, uint64_t live_peak_bytes) {
   Placement placement = {items, count, arena_array(arena, uint32_t, count + 1), arena_array(arena, uint32_t, count + 1)};
   uint32_t *scratch = arena_array(arena, uint32_t, count + 1);
   uint64_t *best_offsets = arena_array(arena, uint64_t, count + 1);
-  for (uint32_t i = 0; i < count; i++) placement.order[i] = i;
-  sort_items = items;
-  qsort(placement.order, count, sizeof *placement.order, by_size);
+  int (*const orders[])(const void *, const void *) = {by_lifetime, by_size};
   uint64_t best = UINT64_MAX;
-  for (int round = 0; round < MAX_ROUNDS && best > live_peak_bytes; round++) {
-    uint64_t top = place_in_order(&placement);
-    if (top < best) {
-      best = top;
-      for (uint32_t i = 0; i < count; i++) best_offsets[i] = items[i].offset;
-    }
-    promote_items_above(&placement, live_peak_bytes, scratch);
+  sort_items = items;
+  for (size_t order = 0; order < sizeof orders / sizeof *orders && best > live_peak_bytes; order++) {
+    for (uint32_t i = 0; i < count; i++) placement.order[i] = i;
+    qsort(placement.order, count, sizeof *placement.order, orders[order]);
+    best = climb(&placement, live_peak_bytes, scratch, best, best_offsets);
   }
   for (uint32_t i = 0; i < count; i++) items[i].offset = best_offsets[i];
   return count ? best : 0;
