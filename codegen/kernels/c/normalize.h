@@ -16,31 +16,36 @@ KERNEL void statistics_part(int pixels, int c, int first, int last, int live, co
     const int count = last - channel < 4 ? last - channel : 4;
     const float *source = x + (int64_t)channel * LANES;
     float mean[4 * LANES] __attribute__((aligned(64))), deviation[4 * LANES] __attribute__((aligned(64)));
-    Lanes sum[4] = {{0}}, square[4] = {{0}};
+    float rest[4 * LANES] __attribute__((aligned(64)));
+    Lanes sum[4] = {{0}}, square[4] = {{0}}, left[4] = {{0}};
     for (int64_t pixel = 0; pixel < pixels; pixel++)
       UNROLL for (int i = 0; i < 4; i++) if (i < count) sum[i] += lanes_load(source + pixel * stride + i * LANES);
     UNROLL for (int i = 0; i < 4; i++) sum[i] *= inverse;
     for (int64_t pixel = 0; pixel < pixels; pixel++)
       UNROLL for (int i = 0; i < 4; i++) if (i < count) {
         Lanes d = lanes_load(source + pixel * stride + i * LANES) - sum[i];
+        left[i] += d;
         square[i] += d * d;
       }
     UNROLL for (int i = 0; i < 4; i++) {
       lanes_store(mean + i * LANES, sum[i]);
       lanes_store(deviation + i * LANES, square[i]);
+      lanes_store(rest + i * LANES, left[i]);
     }
     for (int i = 0; i < count; i++) {
-      double total = 0, between = 0;
-      for (int lane = 0; lane < live; lane++) total += (double)mean[i * LANES + lane];
-      total /= live;
+      double exact[LANES], total = 0, squares = 0;  // the mean was rounded: what it left over puts that right
       for (int lane = 0; lane < live; lane++) {
-        double d = (double)mean[i * LANES + lane] - total;
-        between += (double)deviation[i * LANES + lane] + d * d * pixels;
+        const double over = (double)rest[i * LANES + lane] / pixels;
+        exact[lane] = (double)mean[i * LANES + lane] + over;
+        squares += (double)deviation[i * LANES + lane] - over * over * pixels;
+        total += exact[lane];
       }
+      total /= live;
+      for (int lane = 0; lane < live; lane++) squares += (exact[lane] - total) * (exact[lane] - total) * pixels;
       double *target = part + (int64_t)(channel + i) * 3;
       target[0] = (double)pixels * live;
       target[1] = total;
-      target[2] = between;
+      target[2] = squares;
     }
   }
 }

@@ -1,0 +1,187 @@
+// Batch normalisation: statistics far from zero, affine map with residual and ReLU, gradients, lanes and rows.
+#include "support.h"
+
+typedef struct NormShape {
+  int n, h, w, c;
+} NormShape;
+
+static const NormShape shapes[] = {{5, 3, 3, 7}, {16, 6, 5, 24}, {9, 1, 1, 130}, {8, 20, 20, 12}, {40, 2, 2, 65}, {1, 5, 7, 3}};
+
+enum { CHANNELS_MOST = 160 };
+
+typedef struct Channels {
+  float gamma[CHANNELS_MOST], beta[CHANNELS_MOST], mean[CHANNELS_MOST], variance[CHANNELS_MOST];
+} Channels;
+
+static Channels random_channels(int c) {
+  Channels r;
+  uint64_t seed = 11;
+  for (int i = 0; i < c; i++) {
+    r.gamma[i] = (float)(1 + 0.5 * random_value(&seed));
+    r.beta[i] = (float)random_value(&seed);
+    r.mean[i] = (float)(0.2 * random_value(&seed));
+    r.variance[i] = (float)(0.4 + 0.2 * random_value(&seed));
+  }
+  return r;
+}
+
+// value(image, pixel, channel) of a lane tensor, in double.
+static double value_at(const float *x, NormShape s, int64_t i, int64_t channel) {
+  int64_t pixels = (int64_t)s.h * s.w;
+  return (double)x[lane_index(i / pixels, i % pixels, channel, pixels, s.c)];
+}
+
+static void reference_statistics(const float *x, NormShape s, double *mean, double *variance) {
+  const int64_t count = (int64_t)s.n * s.h * s.w;
+  for (int c = 0; c < s.c; c++) {
+    double m = 0, v = 0;
+    for (int64_t i = 0; i < count; i++) m += value_at(x, s, i, c) / (double)count;
+    for (int64_t i = 0; i < count; i++) v += (value_at(x, s, i, c) - m) * (value_at(x, s, i, c) - m) / (double)count;
+    mean[c] = m, variance[c] = v;
+  }
+}
+
+static void test_statistics(void **state) {
+  (void)state;
+  for (size_t i = 0; i < COUNT(shapes); i++) {
+    const NormShape s = shapes[i];
+    float *x = random_lanes(s.n, (int64_t)s.h * s.w, s.c, 1);
+    for (int64_t j = 0; j < lane_tensor_floats(s.n, s.h, s.w, s.c, LANES); j++) x[j] = x[j] * 0.01f + 100.0f;
+    const int parts = (int)batch_statistics_parts(s.n, s.h, s.w, s.c, LANES);
+    float *work = floats_make(statistics_workspace_floats(parts, s.c)), mean[CHANNELS_MOST], variance[CHANNELS_MOST];
+    RUN_TASKS(lane_tasks(s.n, s.h, s.w, s.c, LANES), batch_statistics(s.n, s.h, s.w, s.c, x, work, task));
+    RUN_TASKS(statistics_fold_tasks(s.c), statistics_fold(parts, s.c, work, mean, variance, task));
+    double m[CHANNELS_MOST], v[CHANNELS_MOST];
+    reference_statistics(x, s, m, v);
+    check_floats("mean", mean, m, s.c, 1e-7);
+    for (int c = 0; c < s.c; c++) check_value("variance", c, (double)variance[c], v[c], 0, 1e-5);
+    free(x), free(work);
+  }
+}
+
+static void test_normalize(void **state) {
+  (void)state;
+  for (size_t i = 0; i < COUNT(shapes) * 4; i++) {
+    const NormShape s = shapes[i / 4];
+    const int relu_set = (int)(i & 1), with_residual = (int)(i >> 1 & 1);
+    const int64_t pixels = (int64_t)s.h * s.w;
+    float *x = random_lanes(s.n, pixels, s.c, 1), *residual = random_lanes(s.n, pixels, s.c, 2);
+    float *y = lanes_make(s.n, pixels, s.c);
+    const Channels p = random_channels(s.c);
+    RUN_TASKS(lane_tasks(s.n, s.h, s.w, s.c, LANES),
+              batch_normalize(s.n, s.h, s.w, s.c, 1e-5, relu_set, x, p.gamma, p.beta, p.mean, p.variance,
+                              with_residual ? residual : NULL, y, task));
+    double *want = doubles_make(s.n * pixels * s.c);
+    for (int64_t j = 0; j < s.n * pixels; j++)
+      for (int c = 0; c < s.c; c++) {
+        double v = (value_at(x, s, j, c) - (double)p.mean[c]) / sqrt((double)p.variance[c] + 1e-5) * (double)p.gamma[c];
+        v += (double)p.beta[c] + (with_residual ? value_at(residual, s, j, c) : 0);
+        want[j * s.c + c] = relu_set && v < 0 ? 0 : v;
+      }
+    check_lanes("y", y, want, s.n, pixels, s.c, 1e-6);
+    free(x), free(residual), free(y), free(want);
+  }
+}
+
+// Reference gradient of rows of values x, dz [count][c].
+static void reference_backward(int64_t count, int c, const double *dz, const double *x, Channels p, double *dx,
+                               double *dgamma, double *dbeta) {
+  for (int j = 0; j < c; j++) {
+    const double deviation = sqrt((double)p.variance[j] + 1e-5);
+    dgamma[j] = dbeta[j] = 0;
+    for (int64_t i = 0; i < count; i++) {
+      dbeta[j] += dz[i * c + j];
+      dgamma[j] += dz[i * c + j] * (x[i * c + j] - (double)p.mean[j]) / deviation;
+    }
+    for (int64_t i = 0; i < count; i++)
+      dx[i * c + j] = (double)p.gamma[j] / deviation *
+                      (dz[i * c + j] - dbeta[j] / (double)count -
+                       (x[i * c + j] - (double)p.mean[j]) / deviation * dgamma[j] / (double)count);
+  }
+}
+
+static void check_backward(NormShape s, int with_relu, int keep_masked) {
+  const int64_t pixels = (int64_t)s.h * s.w, count = s.n * pixels;
+  float *x = random_lanes(s.n, pixels, s.c, 1), *dy = random_lanes(s.n, pixels, s.c, 2);
+  float *y = random_lanes(s.n, pixels, s.c, 3), *dx = lanes_make(s.n, pixels, s.c);
+  float *masked = lanes_make(s.n, pixels, s.c);
+  float *work = floats_make(batch_norm_backward_workspace_floats(s.n, s.h, s.w, s.c, LANES));
+  const Channels p = random_channels(s.c);
+  float dgamma[CHANNELS_MOST], dbeta[CHANNELS_MOST];
+  const int tasks = (int)lane_tasks(s.n, s.h, s.w, s.c, LANES);
+  if (with_relu) {
+    RUN_TASKS(tasks, batch_norm_relu_backward_sums(s.n, s.h, s.w, s.c, dy, y, x, p.mean, keep_masked ? masked : NULL,
+                                                   work, task));
+  } else {
+    RUN_TASKS(tasks, batch_norm_backward_sums(s.n, s.h, s.w, s.c, dy, x, p.mean, work, task));
+  }
+  RUN_TASKS(batch_norm_backward_fold_tasks(s.c),
+            batch_norm_backward_fold(s.n, s.h, s.w, s.c, 1e-5, p.variance, work, dgamma, dbeta, task));
+  RUN_TASKS(tasks, batch_norm_backward_input(s.n, s.h, s.w, s.c, 1e-5, with_relu && keep_masked ? masked : dy,
+                                             with_relu && !keep_masked ? y : NULL, x, p.gamma, p.mean, p.variance,
+                                             dgamma, dbeta, dx, task));
+  double *dz = doubles_make(count * s.c), *rx = doubles_make(count * s.c), *want = doubles_make(count * s.c);
+  double wg[CHANNELS_MOST], wb[CHANNELS_MOST];
+  for (int64_t i = 0; i < count * s.c; i++) {
+    rx[i] = value_at(x, s, i / s.c, i % s.c);
+    dz[i] = with_relu && value_at(y, s, i / s.c, i % s.c) <= 0 ? 0 : value_at(dy, s, i / s.c, i % s.c);
+  }
+  reference_backward(count, s.c, dz, rx, p, want, wg, wb);
+  check_floats("dgamma", dgamma, wg, s.c, 3e-6);
+  check_floats("dbeta", dbeta, wb, s.c, 3e-6);
+  check_lanes("dx", dx, want, s.n, pixels, s.c, 2e-6);
+  if (with_relu && keep_masked) check_lanes("masked", masked, dz, s.n, pixels, s.c, 0);
+  free(x), free(dy), free(y), free(dx), free(masked), free(work), free(dz), free(rx), free(want);
+}
+
+static void test_backward(void **state) {
+  (void)state;
+  for (size_t i = 0; i < COUNT(shapes); i++) {
+    check_backward(shapes[i], 0, 0);
+    check_backward(shapes[i], 1, 0);
+    check_backward(shapes[i], 1, 1);
+  }
+}
+
+static void check_rows(int n, int c, int relu_set) {
+  float *x = random_floats((int64_t)n * c, 1), *dy = random_floats((int64_t)n * c, 2), *y = floats_make((int64_t)n * c);
+  float *dx = floats_make((int64_t)n * c), *masked = floats_make((int64_t)n * c);
+  Channels p = random_channels(c);
+  float dgamma[CHANNELS_MOST], dbeta[CHANNELS_MOST];
+  RUN_TASKS(column_tasks(c), batch_statistics_rows(n, c, x, p.mean, p.variance, task));
+  RUN_TASKS(column_tasks(c), batch_normalize_rows(n, c, 1e-5, relu_set, x, p.gamma, p.beta, p.mean, p.variance, NULL, y,
+                                                  task));
+  RUN_TASKS(column_tasks(c), batch_norm_backward_rows(n, c, 1e-5, dy, relu_set ? y : NULL, x, p.gamma, p.mean,
+                                                      p.variance, dx, dgamma, dbeta, masked, task));
+  double *rx = doubles_make((int64_t)n * c), *dz = doubles_make((int64_t)n * c), *want = doubles_make((int64_t)n * c);
+  double m[CHANNELS_MOST] = {0}, v[CHANNELS_MOST] = {0}, wg[CHANNELS_MOST], wb[CHANNELS_MOST];
+  for (int i = 0; i < n * c; i++) rx[i] = (double)x[i], m[i % c] += rx[i] / n;
+  for (int i = 0; i < n * c; i++) v[i % c] += (rx[i] - m[i % c]) * (rx[i] - m[i % c]) / n;
+  check_floats("mean", p.mean, m, c, 1e-6);
+  check_floats("variance", p.variance, v, c, 1e-6);
+  for (int i = 0; i < n * c; i++) {
+    want[i] = (rx[i] - m[i % c]) / sqrt(v[i % c] + 1e-5) * (double)p.gamma[i % c] + (double)p.beta[i % c];
+    dz[i] = relu_set && want[i] <= 0 ? 0 : (double)dy[i];
+    if (relu_set && want[i] < 0) want[i] = 0;
+  }
+  check_floats("y", y, want, (int64_t)n * c, 1e-6);
+  check_floats("masked", masked, dz, (int64_t)n * c, 0);
+  reference_backward(n, c, dz, rx, p, want, wg, wb);
+  check_floats("dx", dx, want, (int64_t)n * c, 4e-6);
+  check_floats("dgamma", dgamma, wg, c, 4e-6);
+  check_floats("dbeta", dbeta, wb, c, 4e-6);
+  free(x), free(dy), free(y), free(dx), free(masked), free(rx), free(dz), free(want);
+}
+
+static void test_rows(void **state) {
+  (void)state;
+  check_rows(24, 130, 0);
+  check_rows(7, 64, 1);
+  check_rows(33, 3, 1);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_statistics), cmocka_unit_test(test_normalize),
+                                     cmocka_unit_test(test_backward), cmocka_unit_test(test_rows)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,134 @@
+// Optimizer and state: SGD, LARC with each of its exceptions, accumulation, running statistics, the queue, unit rows.
+#include "support.h"
+
+enum { COUNT_MOST = 40000 };
+
+typedef struct Step {
+  double momentum, decay, trust, epsilon;
+  int larc, clip, nesterov;
+  float rate;
+} Step;
+
+static void reference_step(Step s, int64_t count, const float *p, const float *g, const float *v, double *np, double *nv) {
+  double ps = 0, gs = 0, ratio = 1, decay = s.decay;
+  for (int64_t i = 0; i < count; i++) ps += (double)p[i] * (double)p[i], gs += (double)g[i] * (double)g[i];
+  ps = sqrt(ps), gs = sqrt(gs);
+  if (s.larc) {
+    decay = 0;
+    if (ps != 0 && gs != 0) {
+      ratio = s.trust * ps / (gs + s.decay * ps + s.epsilon);
+      if (s.clip) ratio = fmin(ratio / (double)s.rate, 1);
+      decay = s.decay;
+    }
+  }
+  for (int64_t i = 0; i < count; i++) {
+    const double d = ((double)g[i] + decay * (double)p[i]) * ratio;
+    nv[i] = s.momentum * (double)v[i] + d;
+    np[i] = (double)p[i] - (double)s.rate * (s.nesterov ? d + s.momentum * nv[i] : nv[i]);
+  }
+}
+
+static void check_step(Step s, int64_t count, int zero_gradient, int in_place) {
+  float *p = random_floats(count, 1), *g = random_floats(count, 2), *v = random_floats(count, 3);
+  float *np = in_place ? p : floats_make(count), *nv = in_place ? v : floats_make(count);
+  double *wp = doubles_make(count), *wv = doubles_make(count);
+  if (zero_gradient)
+    for (int64_t i = 0; i < count; i++) g[i] = 0;
+  reference_step(s, count, p, g, v, wp, wv);
+  if (s.larc) {
+    float *work = floats_make(larc_workspace_floats(count));
+    RUN_TASKS(pointwise_tasks(count), larc_norms(count, p, g, work, task));
+    RUN_TASKS(pointwise_tasks(count), larc_update(count, s.momentum, s.decay, s.trust, s.epsilon, s.clip, s.nesterov, p,
+                                                  g, v, &s.rate, NULL, work, np, nv, task));
+    free(work);
+  } else {
+    RUN_TASKS(pointwise_tasks(count),
+              sgd_update(count, s.momentum, s.decay, s.nesterov, p, g, v, &s.rate, NULL, np, nv, task));
+  }
+  check_floats("parameter", np, wp, count, 3e-7);
+  check_floats("velocity", nv, wv, count, 3e-7);
+  if (!in_place) free(np), free(nv);
+  free(p), free(g), free(v), free(wp), free(wv);
+}
+
+static void test_steps(void **state) {
+  (void)state;
+  const Step steps[] = {
+      {0.9, 1e-4, 0, 0, 0, 0, 0, 0.3f},         {0.9, 1e-2, 0, 0, 0, 0, 1, 0.1f},
+      {0, 0, 0, 0, 0, 0, 0, 0.1f},              {0.9, 1e-6, 0.001, 1e-8, 1, 0, 0, 0.6f},
+      {0.9, 1e-6, 0.001, 1e-8, 1, 1, 0, 0.6f},  {0.9, 1e-1, 5, 1e-8, 1, 1, 1, 1e-3f},
+  };
+  const int64_t counts[] = {1, 13, 5000, COUNT_MOST};
+  for (size_t i = 0; i < COUNT(steps); i++)
+    for (size_t j = 0; j < COUNT(counts); j++) {
+      check_step(steps[i], counts[j], 0, 0);
+      check_step(steps[i], counts[j], 0, 1);
+      check_step(steps[i], counts[j], 1, 1);
+    }
+}
+
+static void test_inactive(void **state) {
+  (void)state;
+  enum { N = 100 };
+  float *p = random_floats(N, 1), *g = random_floats(N, 2), *v = random_floats(N, 3), np[N], nv[N], work[4];
+  const float rate = 0.1f, off = 0.0f;
+  sgd_update(N, 0.9, 0.1, 0, p, g, v, &rate, &off, np, nv, 0);
+  for (int i = 0; i < N; i++) assert_true(np[i] == p[i] && nv[i] == v[i]);
+  larc_update(N, 0.9, 0.1, 0.001, 1e-8, 1, 0, p, g, v, &rate, &off, work, np, nv, 0);
+  for (int i = 0; i < N; i++) assert_true(np[i] == p[i] && nv[i] == v[i]);
+  larc_update(N, 0.9, 0.1, 0.001, 1e-8, 1, 0, p, g, v, &rate, &off, work, p, v, 0);
+  for (int i = 0; i < N; i++) assert_true(np[i] == p[i] && nv[i] == v[i]);
+  free(p), free(g), free(v);
+}
+
+static void test_accumulate(void **state) {
+  (void)state;
+  enum { N = TASK_FLOATS + 5 };
+  float *a = random_floats(N, 1), *g = random_floats(N, 2), *y = floats_make(N);
+  double *want = doubles_make(N);
+  const float restarts[] = {0.0f, 1.0f};
+  for (int j = 0; j < 3; j++) {
+    for (int i = 0; i < N; i++) want[i] = (j == 2 ? 0 : (double)a[i]) + 0.25 * (double)g[i];
+    RUN_TASKS(pointwise_tasks(N), accumulate(N, 0.25, a, g, j == 0 ? NULL : &restarts[j - 1], y, task));
+    check_floats("accumulated", y, want, N, 1e-7);
+  }
+  for (int i = 0; i < N; i++) want[i] = 0.9 * (double)a[i] + 0.1 * (double)g[i] * 1.25;
+  RUN_TASKS(pointwise_tasks(N), running_update(N, 0.1, 1.25, a, g, a, task));
+  check_floats("running", a, want, N, 2e-7);
+  free(a), free(g), free(y), free(want);
+}
+
+static void test_queue(void **state) {
+  (void)state;
+  enum { Q = 300, D = 65 };
+  const int pushes[] = {7, 300, 400};
+  float *queue = random_floats(Q * D, 1), *rows = random_floats(400 * D, 2), *y = floats_make(Q * D);
+  for (size_t j = 0; j < COUNT(pushes); j++) {
+    const int b = pushes[j];
+    RUN_TASKS(row_tasks(Q, D), queue_push(Q, b, D, queue, rows, y, task));
+    for (int i = 0; i < Q * D; i++) assert_true(y[i] == (i / D < b ? rows[i] : queue[i - b * D]));
+  }
+  free(queue), free(rows), free(y);
+}
+
+static void test_normalize_rows(void **state) {
+  (void)state;
+  enum { K = 300, D = 128 };
+  float *w = random_floats(K * D, 1), *y = floats_make(K * D);
+  for (int i = 0; i < D; i++) w[5 * D + i] = 0;
+  RUN_TASKS(row_tasks(K, D), normalize_rows(K, D, w, y, task));
+  for (int row = 0; row < K; row++) {
+    double norm = 0;
+    for (int i = 0; i < D; i++) norm += (double)w[row * D + i] * (double)w[row * D + i];
+    for (int i = 0; i < D; i++)
+      check_value("row", row, (double)y[row * D + i], norm > 0 ? (double)w[row * D + i] / sqrt(norm) : 0, 1, 2e-7);
+  }
+  free(w), free(y);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps), cmocka_unit_test(test_inactive),
+                                     cmocka_unit_test(test_accumulate), cmocka_unit_test(test_queue),
+                                     cmocka_unit_test(test_normalize_rows)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
