@@ -48,7 +48,7 @@ static void measure_peak(void) {
 }
 
 typedef struct Buffers {
-  float *x, *y, *w, *packed, *work;
+  float *input, *output, *weights, *packed, *work;
 } Buffers;
 
 static double best_of(void (*function)(Buffers, int), Buffers b, int tasks) {
@@ -89,13 +89,13 @@ static void report_bytes(const char *name, double bytes, double took) {
 
 #define DEFINE(name, n, h, w, c, o, k, s, p, g)                                                                  \
   static void forward_##name(Buffers b, int task) {                                                              \
-    conv2d_forward(n, h, w, c, o, k, s, p, g, b.x, b.packed, b.y, b.work, task);                                 \
+    conv2d_forward(n, h, w, c, o, k, s, p, g, b.input, b.packed, b.output, b.work, task);                                 \
   }                                                                                                              \
   static void input_##name(Buffers b, int task) {                                                                \
-    conv2d_backward_input(n, h, w, c, o, k, s, p, g, b.y, b.packed, b.x, task);                                  \
+    conv2d_backward_input(n, h, w, c, o, k, s, p, g, b.output, b.packed, b.input, task);                                  \
   }                                                                                                              \
   static void weight_##name(Buffers b, int task) {                                                               \
-    conv2d_backward_weight(n, h, w, c, o, k, s, p, g, b.x, b.y, b.w, b.work, task);                              \
+    conv2d_backward_weight(n, h, w, c, o, k, s, p, g, b.input, b.output, b.weights, b.work, task);                              \
   }                                                                                                              \
   static void bench_##name(void) {                                                                               \
     const int64_t ho = conv2d_size(h, k, s, p), wo = conv2d_size(w, k, s, p);                                    \
@@ -114,7 +114,7 @@ static void report_bytes(const char *name, double bytes, double took) {
     if (strstr("weight " #name, wanted))                                                                         \
       report_flops("weight " #name, macs,                                                                        \
                    best_of(weight_##name, b, (int)conv2d_backward_weight_tasks(n, h, w, c, o, k, s, p, g, LANES))); \
-    free(b.x), free(b.y), free(b.w), free(b.packed), free(b.work);                                               \
+    free(b.input), free(b.output), free(b.weights), free(b.packed), free(b.work);                                               \
   }
 CONVOLUTIONS(DEFINE)
 
@@ -122,27 +122,27 @@ CONVOLUTIONS(DEFINE)
 #define TENSORS(X) X(48_40, 32, 40, 40, 48) X(208_10, 32, 10, 10, 208)
 #define DEFINE_TENSOR(name, n, h, w, c)                                                                        \
   static void normalize_##name(Buffers b, int task) {                                                          \
-    batch_normalize(n, h, w, c, 1e-5, 1, b.x, b.w, b.w, b.w, b.w + c, NULL, b.y, task);                        \
+    batch_normalize(n, h, w, c, 1e-5, 1, b.input, b.weights, b.weights, b.weights, b.weights + c, NULL, b.output, task);                        \
   }                                                                                                            \
   static void sums_##name(Buffers b, int task) {                                                               \
-    batch_norm_relu_backward_sums(n, h, w, c, b.y, b.packed, b.x, b.w, NULL, b.work, task);                    \
+    batch_norm_relu_backward_sums(n, h, w, c, b.output, b.packed, b.input, b.weights, NULL, b.work, task);                    \
   }                                                                                                            \
   static void apply_##name(Buffers b, int task) {                                                              \
-    batch_norm_backward_input(n, h, w, c, 1e-5, b.y, b.packed, b.x, b.w, b.w, b.w, b.w, b.w, b.y, task);       \
+    batch_norm_backward_input(n, h, w, c, 1e-5, b.output, b.packed, b.input, b.weights, b.weights, b.weights, b.weights, b.weights, b.output, task);       \
   }                                                                                                            \
-  static void statistics_##name(Buffers b, int task) { batch_statistics(n, h, w, c, b.x, b.work, task); }      \
-  static void channels_##name(Buffers b, int task) { scale_channels(n, h, w, c, b.x, b.w, b.y, task); }        \
+  static void statistics_##name(Buffers b, int task) { batch_statistics(n, h, w, c, b.input, b.work, task); }      \
+  static void channels_##name(Buffers b, int task) { scale_channels(n, h, w, c, b.input, b.weights, b.output, task); }        \
   static void channels_backward_##name(Buffers b, int task) {                                                  \
-    scale_channels_backward(n, h, w, c, b.y, b.x, b.w, b.packed, b.work, task);                                \
+    scale_channels_backward(n, h, w, c, b.output, b.input, b.weights, b.packed, b.work, task);                                \
   }                                                                                                            \
-  static void pool_##name(Buffers b, int task) { pool_average(n, h, w, c, b.x, b.work, task); }                \
+  static void pool_##name(Buffers b, int task) { pool_average(n, h, w, c, b.input, b.work, task); }                \
   static void add_##name(Buffers b, int task) {                                                                \
-    add(lane_tensor_floats(n, h, w, c, LANES), b.x, b.packed, b.y, task);                                      \
+    add(lane_tensor_floats(n, h, w, c, LANES), b.input, b.packed, b.output, task);                                      \
   }                                                                                                            \
   static void bench_##name(void) {                                                                             \
     const int64_t count = lane_tensor_floats(n, h, w, c, LANES);                                               \
     Buffers b = {floats(count), floats(count), floats(count), floats(count), floats(count)};                   \
-    for (int64_t i = 0; i < 2 * c; i++) b.w[i] = 1.0f;                                                         \
+    for (int64_t i = 0; i < 2 * c; i++) b.weights[i] = 1.0f;                                                         \
     const int tasks = (int)lane_tasks(n, h, w, c, LANES), by_channel = (int)channel_tasks(n, c, LANES);        \
     const double bytes = (double)count * 4;                                                                    \
     LINE(normalize, name, 2, tasks)                                                                            \
@@ -153,31 +153,31 @@ CONVOLUTIONS(DEFINE)
     LINE(channels_backward, name, 3, by_channel)                                                               \
     LINE(pool, name, 1, by_channel)                                                                            \
     LINE(add, name, 3, (int)pointwise_tasks(count))                                                            \
-    free(b.x), free(b.y), free(b.w), free(b.packed), free(b.work);                                             \
+    free(b.input), free(b.output), free(b.weights), free(b.packed), free(b.work);                                             \
   }
 #define LINE(kernel, name, tensors, tasks)      \
   if (strstr(#kernel " " #name, wanted))        \
     report_bytes(#kernel " " #name, tensors *bytes, best_of(kernel##_##name, b, tasks));
 TENSORS(DEFINE_TENSOR)
 
-static void matrix_forward(Buffers b, int task) { linear_rows(192, 128, 3000, b.x, b.w, NULL, b.y, task); }
-static void matrix_input(Buffers b, int task) { linear_rows_backward_input(192, 128, 3000, b.y, b.w, b.x, task); }
-static void matrix_weight(Buffers b, int task) { linear_rows_backward_weight(192, 128, 3000, b.x, b.y, b.w, task); }
-static void matrix_deep(Buffers b, int task) { linear_rows(192, 2048, 2048, b.x, b.w, NULL, b.y, task); }
+static void matrix_forward(Buffers b, int task) { linear_rows(192, 128, 3000, b.input, b.weights, NULL, b.output, task); }
+static void matrix_input(Buffers b, int task) { linear_rows_backward_input(192, 128, 3000, b.output, b.weights, b.input, task); }
+static void matrix_weight(Buffers b, int task) { linear_rows_backward_weight(192, 128, 3000, b.input, b.output, b.weights, task); }
+static void matrix_deep(Buffers b, int task) { linear_rows(192, 2048, 2048, b.input, b.weights, NULL, b.output, task); }
 static void sinkhorn_step(Buffers b, int task) {
-  sinkhorn_prototypes(64, 0, 3000, 0.05, 1, b.x, NULL, NULL, b.work, task);
+  sinkhorn_prototypes(64, 0, 3000, 0.05, 1, b.input, NULL, NULL, b.work, task);
 }
 static void swapped_rows(Buffers b, int task) {
-  swapped_prediction_rows(32, 3000, 6, 2, 0.1, b.x, b.y, b.work, task);
+  swapped_prediction_rows(32, 3000, 6, 2, 0.1, b.input, b.output, b.work, task);
 }
 static void swapped_backward(Buffers b, int task) {
-  swapped_prediction_backward(32, 3000, 6, 2, 0.1, b.x, b.y, b.packed, task);
+  swapped_prediction_backward(32, 3000, 6, 2, 0.1, b.input, b.output, b.packed, task);
 }
 static void optimizer(Buffers b, int task) {
   const float rate = 0.1f;
-  sgd_update(400000, 0.9, 1e-4, 0, b.x, b.y, b.w, &rate, NULL, b.x, b.w, task);
+  sgd_update(400000, 0.9, 1e-4, 0, b.input, b.output, b.weights, &rate, NULL, b.input, b.weights, task);
 }
-static void norms(Buffers b, int task) { larc_norms(400000, b.x, b.y, b.work, task); }
+static void norms(Buffers b, int task) { larc_norms(400000, b.input, b.output, b.work, task); }
 
 static void bench_rest(void) {
   const int64_t count = 2048 * 2048;
@@ -197,7 +197,7 @@ static void bench_rest(void) {
     report_bytes("update sgd 400000", 5 * 1.6e6, best_of(optimizer, b, (int)pointwise_tasks(400000)));
     report_bytes("update larc_norms 400000", 2 * 1.6e6, best_of(norms, b, (int)pointwise_tasks(400000)));
   }
-  free(b.x), free(b.y), free(b.w), free(b.packed), free(b.work);
+  free(b.input), free(b.output), free(b.weights), free(b.packed), free(b.work);
 }
 
 int main(int argc, char **argv) {
