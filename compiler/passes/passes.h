@@ -1,0 +1,30 @@
+// The passes: each takes a graph and returns a new one in the same arena; the old one stays as it was.
+#ifndef SEER_PASSES_PASSES_H
+#define SEER_PASSES_PASSES_H
+
+#include "compiler/graph/graph.h"
+
+typedef enum OptimizerKind { OPTIMIZER_SGD, OPTIMIZER_LARC } OptimizerKind;
+
+typedef struct OptimizerOptions {
+  OptimizerKind kind;
+  double momentum, weight_decay, trust, epsilon;
+  bool nesterov, clip;
+  bool decay_norm_and_bias;  // false: 1-D parameters take plain SGD without weight decay
+  int accumulate;            // micro-steps of a step
+  SourceSpan span;
+} OptimizerOptions;
+
+// What any pass may ask for.
+typedef struct PassOptions {
+  OptimizerOptions optimizer;
+} PassOptions;
+
+typedef Graph *PassRun(Arena *arena, const Graph *graph, const PassOptions *options);
+
+PassRun differentiate_run;
+PassRun optimize_run;
+PassRun fuse_normalization_run;
+PassRun dead_code_run;
+
+#endif
