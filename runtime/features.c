@@ -1,0 +1,230 @@
+// Features of pictures, and the command that writes them; see features.h. Decoding and the network take turns on the
+// same threads: both are parallel over the batch, so no core waits for the other kind of work.
+#include "runtime/features.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/commands.h"
+#include "runtime/init.h"
+#include "runtime/progress.h"
+#include "runtime/rundir.h"
+#include "runtime/safetensors.h"
+#include "runtime/snapshot.h"
+
+typedef struct DecodeArguments {
+  const SeerFeatureRequest *request;
+  const int64_t *pictures;
+  uint8_t *views;   // [batch][size][size][3]
+  float *pixels;    // [batch][SEER_PIXEL_WIDTH] or NULL
+  bool *decoded;
+} DecodeArguments;
+
+static void picture_decode(const void *arguments, int task, int worker) {
+  (void)worker;
+  const DecodeArguments *decode = arguments;
+  const SeerProgram *program = decode->request->engine->program;
+  size_t size = (size_t)program->evaluate_size, view_bytes = size * size * 3;
+  uint8_t *view = decode->views + (size_t)task * view_bytes;
+  SeerPicture picture;
+  const char *reason = NULL;
+  decode->decoded[task] =
+      seer_source_decode(decode->request->source, decode->pictures[task], program->max_pixels, &picture, &reason) == SEER_OK;
+  if (!decode->decoded[task]) {
+    memset(view, 0, view_bytes);
+    return;
+  }
+  seer_picture_evaluate(&picture, program->evaluate_resize, program->evaluate_size, view);
+  if (decode->pixels) {
+    uint8_t small[SEER_PIXEL_WIDTH];
+    seer_picture_evaluate(&picture, SEER_PIXEL_SIDE, SEER_PIXEL_SIDE, small);
+    float *pixels = decode->pixels + (size_t)task * SEER_PIXEL_WIDTH;
+    for (int i = 0; i < SEER_PIXEL_WIDTH; i++) {
+      pixels[i] = (float)((small[i] / 255.0 - program->mean[i % 3]) / program->std[i % 3]);
+    }
+  }
+  seer_picture_release(&picture);
+}
+
+typedef struct Extraction {
+  const SeerFeatureRequest *request;
+  SeerFeatureSet *set;
+  int64_t total, next, reported;
+  int64_t *pictures;
+  uint8_t *views;
+  float *pixels;
+  bool *decoded;
+} Extraction;
+
+static SeerStatus extraction_make(const SeerFeatureRequest *request, SeerFeatureSet *set, Extraction *extraction) {
+  const SeerProgram *program = request->engine->program;
+  size_t batch = (size_t)program->evaluate_batch, size = (size_t)program->evaluate_size;
+  int64_t count = seer_source_count(request->source);
+  int64_t total = request->limit > 0 && request->limit < count ? request->limit : count;
+  size_t n = (size_t)total + 1;
+  *set = (SeerFeatureSet){.width = program->feature_width, .state_count = request->state_count};
+  *extraction = (Extraction){.request = request, .set = set, .total = total};
+  extraction->pictures = calloc(batch, sizeof *extraction->pictures);
+  extraction->views = aligned_alloc(SEER_ALIGNMENT, (batch * size * size * 3 + SEER_ALIGNMENT - 1) / SEER_ALIGNMENT * SEER_ALIGNMENT);
+  extraction->decoded = calloc(batch, sizeof *extraction->decoded);
+  extraction->pixels = request->pixels ? calloc(batch * SEER_PIXEL_WIDTH, sizeof(float)) : NULL;
+  set->pictures = calloc(n, sizeof *set->pictures);
+  set->labels = calloc(n, sizeof *set->labels);
+  set->pixels = request->pixels ? calloc(n * SEER_PIXEL_WIDTH, sizeof(float)) : NULL;
+  bool made = extraction->pictures && extraction->views && extraction->decoded && set->pictures && set->labels &&
+              (!request->pixels || (extraction->pixels && set->pixels));
+  for (int i = 0; i < request->state_count; i++) {
+    set->features[i] = calloc(n * (size_t)set->width, sizeof(float));
+    made = made && set->features[i];
+  }
+  return made ? SEER_OK : seer_fail(SEER_MACHINE, "no memory for features of %lld pictures\nnote: take fewer with --limit",
+                                    (long long)total);
+}
+
+static void network_run(Extraction *extraction) {
+  SeerEngine *engine = extraction->request->engine;
+  SeerContext context = engine->context;
+  const SeerProgram *program = engine->program;
+  SeerFeatureSet *set = extraction->set;
+  size_t row_bytes = (size_t)set->width * sizeof(float);
+  context.images[0] = extraction->views;
+  context.labels = NULL;
+  for (int s = 0; s < set->state_count; s++) {
+    context.state = extraction->request->states[s];
+    program->features(&context);
+    int64_t to = set->count;
+    for (int i = 0; i < program->evaluate_batch; i++) {
+      if (!extraction->decoded[i]) continue;
+      memcpy(set->features[s] + (size_t)to++ * (size_t)set->width,
+             context.arena + program->features_offset + (size_t)i * row_bytes, row_bytes);
+    }
+  }
+}
+
+// Decodes the next batch and runs the networks over it. The last batch is filled up with black pictures.
+static void batch_run(Extraction *extraction) {
+  const SeerFeatureRequest *request = extraction->request;
+  const SeerProgram *program = request->engine->program;
+  SeerFeatureSet *set = extraction->set;
+  int64_t count = seer_source_count(request->source), left = extraction->total - extraction->next;
+  int batch = program->evaluate_batch, used = left < batch ? (int)left : batch;
+  for (int i = 0; i < used; i++) {
+    extraction->pictures[i] = (int64_t)((__extension__ (__int128)(extraction->next + i)) * count / extraction->total);
+  }
+  memset(extraction->decoded, 0, (size_t)batch * sizeof *extraction->decoded);
+  if (used < batch) {
+    size_t view_bytes = (size_t)program->evaluate_size * (size_t)program->evaluate_size * 3;
+    memset(extraction->views + (size_t)used * view_bytes, 0, (size_t)(batch - used) * view_bytes);
+  }
+  DecodeArguments decode = {request, extraction->pictures, extraction->views, extraction->pixels, extraction->decoded};
+  seer_pool_run(request->engine->context.pool, picture_decode, &decode, used);
+  network_run(extraction);
+  for (int i = 0; i < used; i++) {
+    if (!extraction->decoded[i]) {
+      set->skipped++;
+      continue;
+    }
+    if (set->pixels) memcpy(set->pixels + (size_t)set->count * SEER_PIXEL_WIDTH, extraction->pixels + (size_t)i * SEER_PIXEL_WIDTH,
+                            SEER_PIXEL_WIDTH * sizeof(float));
+    set->pictures[set->count] = extraction->pictures[i];
+    set->labels[set->count++] = seer_source_label(request->source, extraction->pictures[i]);
+  }
+  extraction->next += used;
+}
+
+SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet *set) {
+  Extraction extraction;
+  SeerStatus status = extraction_make(request, set, &extraction);
+  bool terminal = !request->quiet && isatty(STDERR_FILENO) == 1;
+  while (!status && extraction.next < extraction.total) {
+    batch_run(&extraction);
+    if (terminal) fprintf(stderr, "\rfeatures %lld/%lld\033[K", (long long)extraction.next, (long long)extraction.total);
+  }
+  if (terminal) fprintf(stderr, "\r\033[K");
+  if (!status && set->count == 0) status = seer_fail(SEER_INPUT, "none of %lld pictures could be decoded", (long long)set->skipped);
+  free(extraction.pictures);
+  free(extraction.views);
+  free(extraction.decoded);
+  free(extraction.pixels);
+  if (status) seer_features_release(set);
+  return status;
+}
+
+void seer_features_release(SeerFeatureSet *set) {
+  for (int i = 0; i < SEER_FEATURE_STATES_MAX; i++) free(set->features[i]);
+  free(set->pictures);
+  free(set->labels);
+  free(set->pixels);
+  *set = (SeerFeatureSet){.count = 0};
+}
+
+// Names of the pictures, one a line, malloc'ed.
+static char *names_make(const SeerSource *source, const SeerFeatureSet *set, size_t *bytes) {
+  char *text = NULL;
+  FILE *stream = open_memstream(&text, bytes);
+  for (int64_t i = 0; stream && i < set->count; i++) fprintf(stream, "%s\n", seer_source_name(source, set->pictures[i]));
+  return stream && fclose(stream) == 0 ? text : NULL;
+}
+
+static SeerStatus features_write(const SeerSource *source, const SeerProgram *program, const SeerFeatureSet *set,
+                                 const char *path) {
+  size_t name_bytes = 0;
+  char *names = names_make(source, set, &name_bytes);
+  json_t *labels = json_array();
+  for (int i = 0; i < seer_source_label_count(source); i++) json_array_append_new(labels, json_string(seer_source_label_name(source, i)));
+  char *label_names = json_dumps(labels, JSON_COMPACT);
+  SeerToStore tensors[] = {
+      {{.name = "features", .dtype = SEER_DTYPE_F32, .rank = 2, .size = {set->count, set->width}}, set->features[0]},
+      {{.name = "labels", .dtype = SEER_DTYPE_I32, .rank = 1, .size = {set->count}}, set->labels},
+      {{.name = "names", .dtype = SEER_DTYPE_U8, .rank = 1, .size = {(int64_t)name_bytes}}, names},
+  };
+  SeerMetadata metadata[] = {{"format", "pt"}, {"program", program->name}, {"label_names", label_names ? label_names : "[]"}};
+  uint64_t bytes = 0;
+  SeerStatus status = names ? SEER_OK : seer_fail(SEER_MACHINE, "no memory for picture names");
+  SeerPath temporary;
+  if (!status) status = seer_path_print(&temporary, "%s.tmp", path);
+  if (!status) {
+    unlink(temporary.text);
+    status = seer_safetensors_write(temporary.text, tensors, 3, metadata, 3, &bytes, NULL);
+    if (!status && rename(temporary.text, path) != 0) status = seer_fail(SEER_MACHINE, "cannot rename to '%s'", path);
+    if (status) unlink(temporary.text);
+  }
+  free(names);
+  free(label_names);
+  json_decref(labels);
+  return status;
+}
+
+SeerStatus seer_command_features(const SeerProgram *program, const SeerOptions *options) {
+  if (!options->weights) return seer_fail(SEER_USAGE, "which network?\nnote: --weights RUN, SNAPSHOT or FILE.safetensors");
+  if (!options->data.count && !(program->pictures && program->pictures[0])) {
+    return seer_fail(SEER_USAGE, "which pictures?\nnote: --data FOLDER");
+  }
+  const char *path = options->out ? options->out : "features.safetensors";
+  const char *labels = options->labels ? options->labels : options->data.count ? NULL : program->labels;
+  SeerSource *source = NULL;
+  SeerEngine engine = {.program = program};
+  SeerFeatureSet set = {.count = 0};
+  SeerWeights weights;
+  int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
+  SeerStatus status = seer_source_open(options->data.count ? options->data.items : program->pictures, labels, &source);
+  if (!status) status = seer_engine_make(program, threads, false, &engine);
+  if (!status) seer_state_init(program, options->seed >= 0 ? (uint64_t)options->seed : program->seed, engine.context.pool, engine.context.state);
+  if (!status) status = seer_weights_load(program, options->weights, engine.context.state, &weights);
+  SeerFeatureRequest request = {.engine = &engine, .states = {engine.context.state}, .state_count = 1, .source = source,
+                                .limit = options->limit, .quiet = options->quiet};
+  if (!status) status = seer_features_make(&request, &set);
+  if (!status) status = features_write(source, program, &set, path);
+  if (!status && !options->quiet) {
+    printf("features of %lld pictures, %d wide, in '%s'", (long long)set.count, set.width, path);
+    if (set.skipped) printf("; %lld could not be decoded", (long long)set.skipped);
+    printf("\n");
+  }
+  seer_features_release(&set);
+  if (engine.context.pool) seer_engine_release(&engine);
+  seer_source_close(source);
+  return status;
+}

@@ -1,0 +1,35 @@
+// Features of pictures: evaluation views through the network, in the order of the source.
+#ifndef SEER_RUNTIME_FEATURES_H
+#define SEER_RUNTIME_FEATURES_H
+
+#include <stdbool.h>
+
+#include "runtime/data/source.h"
+#include "runtime/engine.h"
+
+enum { SEER_FEATURE_STATES_MAX = 2, SEER_PIXEL_SIDE = 32, SEER_PIXEL_WIDTH = SEER_PIXEL_SIDE * SEER_PIXEL_SIDE * 3 };
+
+typedef struct SeerFeatureSet {
+  int64_t count;           // pictures that could be decoded
+  int64_t skipped;         // and those that could not
+  int width, state_count;
+  int64_t *pictures;       // [count] index in the source
+  int32_t *labels;         // [count]; -1: none
+  float *features[SEER_FEATURE_STATES_MAX];  // [count][width], one per state
+  float *pixels;           // [count][SEER_PIXEL_WIDTH], normalised by the program's mean and deviation; NULL unless asked for
+} SeerFeatureSet;
+
+typedef struct SeerFeatureRequest {
+  SeerEngine *engine;
+  unsigned char *states[SEER_FEATURE_STATES_MAX];  // as many networks, each seeing the same views
+  int state_count;
+  const SeerSource *source;
+  int64_t limit;      // at most so many pictures, evenly spread; <= 0: all
+  bool pixels;
+  bool quiet;         // no progress line
+} SeerFeatureRequest;
+
+SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet *set);
+void seer_features_release(SeerFeatureSet *set);
+
+#endif

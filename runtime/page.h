@@ -1,0 +1,34 @@
+// Parts of a report page: escaped text, curves and bars as SVG, thumbnails as data URIs. Everything goes to a stream;
+// nothing refers to the network.
+#ifndef SEER_RUNTIME_PAGE_H
+#define SEER_RUNTIME_PAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "runtime/data/source.h"
+
+void seer_page_begin(FILE *page, const char *title);
+void seer_page_end(FILE *page);
+void seer_page_escape(FILE *page, const char *text);
+
+typedef struct SeerChart {
+  const char *title, *note;
+  const double *x, *y;   // [count], x rising
+  int count;
+  const char *color;
+  bool smooth;           // a pale line of the values under a smoothed one
+  bool from_zero;
+} SeerChart;
+
+void seer_chart_print(FILE *page, const SeerChart *chart);
+// Values as bars from the largest to the smallest, joined into at most 400 of them.
+void seer_bars_print(FILE *page, const char *title, const char *note, const double *values, int count);
+
+// An <img> of the picture's square middle. False when it cannot be decoded: nothing is printed.
+bool seer_thumbnail_print(FILE *page, const SeerSource *source, int64_t picture, int64_t max_pixels, int side, const char *attributes);
+// The bare data URI, malloc'ed; NULL when it cannot be decoded.
+char *seer_thumbnail_uri(const SeerSource *source, int64_t picture, int64_t max_pixels, int side);
+
+#endif

@@ -1,0 +1,346 @@
+// The report page of a run; see report.h. What it shows is read from the run folder and measured with its network.
+#include "runtime/report.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/commands.h"
+#include "runtime/evaluation.h"
+#include "runtime/init.h"
+#include "runtime/page.h"
+#include "runtime/rundir.h"
+#include "runtime/snapshot.h"
+
+enum { PICTURES_DEFAULT = 1000, QUERIES = 10, SHOWN = 7, SIDE = 112, MAP_PICTURES = 160, MAP_SIDE = 40, MAP_WIDTH = 1040,
+       MAP_HEIGHT = 620, POWER_STEPS = 60, PROTOTYPES_BYTES_MAX = 1 << 28 };
+
+//   SERIES(field, "key in metrics.jsonl")
+#define METRIC_SERIES(SERIES) \
+  SERIES(step, "step") SERIES(loss, "loss") SERIES(rate, "learning_rate") SERIES(speed, "images_per_second") \
+  SERIES(entropy, "prototype_entropy") SERIES(peak, "peak_bytes") SERIES(resident, "resident_bytes")
+
+typedef struct Series {
+  int count, capacity;
+#define SERIES(field, key) double *field;
+  METRIC_SERIES(SERIES)
+#undef SERIES
+} Series;
+
+static bool series_grow(Series *series) {
+  series->capacity = series->capacity ? 2 * series->capacity : 1024;
+  bool grown = true;
+#define SERIES(field, key)                                                                  \
+  {                                                                                         \
+    double *more = realloc(series->field, (size_t)series->capacity * sizeof *more);         \
+    if (more) series->field = more;                                                         \
+    grown = grown && more;                                                                  \
+  }
+  METRIC_SERIES(SERIES)
+#undef SERIES
+  return grown;
+}
+
+static void series_release(Series *series) {
+#define SERIES(field, key) free(series->field);
+  METRIC_SERIES(SERIES)
+#undef SERIES
+}
+
+static SeerStatus series_read(const char *run, Series *series) {
+  *series = (Series){.count = 0};
+  SeerPath path;
+  SeerStatus status = seer_path_print(&path, "%s/metrics.jsonl", run);
+  FILE *file = status ? NULL : fopen(path.text, "re");
+  if (!file) return status ? status : seer_fail(SEER_INPUT, "'%s' has no metrics.jsonl: no step was run there", run);
+  char *line = NULL;
+  size_t capacity = 0;
+  for (ssize_t length; !status && (length = getline(&line, &capacity, file)) > 0;) {
+    json_t *object = json_loadb(line, (size_t)length, 0, NULL);
+    if (!object) continue;  // a line torn by a crash
+    if (series->count == series->capacity && !series_grow(series)) status = seer_fail(SEER_MACHINE, "no memory for '%s'", path.text);
+#define SERIES(field, key) \
+  if (!status) series->field[series->count] = json_number_value(json_object_get(object, key));
+    METRIC_SERIES(SERIES)
+#undef SERIES
+    if (!status) series->count++;
+    json_decref(object);
+  }
+  free(line);
+  fclose(file);
+  if (!status && series->count == 0) status = seer_fail(SEER_INPUT, "'%s' is empty: no step was run", path.text);
+  return status;
+}
+
+static double series_mean_end(const double *values, int count) {
+  int used = count < 20 ? count : 20;
+  double sum = 0;
+  for (int i = count - used; i < count; i++) sum += values[i];
+  return sum / used;
+}
+
+static void tile_print(FILE *page, const char *name, const char *format, double value) {
+  fputs("<div class=\"tile\"><b>", page);
+  char text[64];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  snprintf(text, sizeof text, format, value);
+#pragma GCC diagnostic pop
+  seer_page_escape(page, text);
+  fprintf(page, "</b><span>%s</span></div>", name);
+}
+
+static void tiles_print(FILE *page, const Series *series, const SeerEvaluation *evaluation, int prototypes) {
+  int last = series->count - 1;
+  fputs("<div class=\"tiles\">", page);
+  if (evaluation && evaluation->labels > 1) tile_print(page, "nearest-neighbour accuracy", "%.1f %%", 100 * evaluation->trained);
+  tile_print(page, "loss at the end", "%.4g", series_mean_end(series->loss, series->count));
+  tile_print(page, "steps", "%.0f", series->step[last]);
+  tile_print(page, "pictures per second", "%.1f", series_mean_end(series->speed, series->count));
+  tile_print(page, "memory planned, MiB", "%.1f", series->peak[last] / 1048576);
+  if (prototypes > 0) tile_print(page, "prototype entropy", "%.1f %%", 100 * series_mean_end(series->entropy, series->count));
+  fputs("</div>\n", page);
+}
+
+static void race_print(FILE *page, const SeerEvaluation *evaluation) {
+  const struct { const char *name; double share; } rows[] = {{"trained network", evaluation->trained},
+                                                             {"untrained network", evaluation->untrained},
+                                                             {"raw pixels", evaluation->pixels},
+                                                             {"largest class", evaluation->majority}};
+  fprintf(page, "<section class=\"card\"><h2>What it learnt</h2><p class=\"note\">Share of %lld pictures whose label a vote of their "
+          "%d nearest neighbours gets right, among %d labels. The network never saw a label in self-supervised training.</p>"
+          "<div class=\"race\">", (long long)evaluation->queries.count, evaluation->k, evaluation->labels);
+  for (int i = 0; i < 4; i++) {
+    fprintf(page, "<span>%s</span><div class=\"bar%s\"><i style=\"width:%.2f%%\"></i></div><b>%.1f %%</b>", rows[i].name,
+            i == 0 ? " first" : "", 100 * rows[i].share, 100 * rows[i].share);
+  }
+  fputs("</div></section>\n", page);
+}
+
+static void charts_print(FILE *page, const Series *series, int prototypes) {
+  SeerChart charts[] = {
+      {"Loss", "per step; the strong line is smoothed", series->step, series->loss, series->count, "#2f6fed", true, false},
+      {"Learning rate", "per step", series->step, series->rate, series->count, "#d97b0d", false, true},
+      {"Throughput", "pictures per second", series->step, series->speed, series->count, "#7a5af8", true, true},
+      {"Prototype entropy", "1: every prototype is used alike; near 0: collapse", series->step, series->entropy, series->count,
+       "#0f9d8a", true, false},
+  };
+  fputs("<div class=\"grid\">", page);
+  for (int i = 0; i < (prototypes > 0 ? 4 : 3); i++) seer_chart_print(page, &charts[i]);
+}
+
+// Closes the grid that charts_print opened, after the histogram where there is one.
+static void usage_print(FILE *page, const char *run) {
+  SeerPath path;
+  char *text = NULL;
+  uint64_t bytes = 0;
+  json_t *root = NULL;
+  if (seer_path_print(&path, "%s/prototypes.json", run) == SEER_OK &&
+      seer_file_read(path.text, PROTOTYPES_BYTES_MAX, &text, &bytes) == SEER_OK) {
+    root = json_loadb(text, bytes, 0, NULL);
+  } else {
+    seer_error_clear();
+  }
+  const json_t *usage = json_object_get(root, "usage");
+  int count = (int)json_array_size(usage);
+  double *values = count > 0 ? calloc((size_t)count, sizeof *values) : NULL;
+  for (int i = 0; values && i < count; i++) values[i] = json_number_value(json_array_get(usage, (size_t)i));
+  if (values) {
+    seer_bars_print(page, "Prototype usage", "share of the codes over the last steps, most used first, as a multiple of the mean",
+                    values, count);
+  }
+  fputs("</div>\n", page);
+  free(values);
+  free(text);
+  json_decref(root);
+}
+
+static void caption_print(FILE *page, const SeerSource *source, int64_t picture, int32_t label) {
+  const char *name = label >= 0 ? seer_source_label_name(source, label) : NULL;
+  if (!name) {
+    const char *path = seer_source_name(source, picture), *slash = strrchr(path, '/');
+    name = slash ? slash + 1 : path;
+  }
+  fputs("<figcaption>", page);
+  seer_page_escape(page, name);
+  fputs("</figcaption></figure>", page);
+}
+
+static void gallery_print(FILE *page, const SeerReportRequest *request, const SeerEvaluation *evaluation) {
+  const SeerFeatureSet *set = &evaluation->queries;
+  int64_t max_pixels = request->engine->program->max_pixels;
+  int queries = set->count < QUERIES ? (int)set->count : QUERIES, shown = evaluation->k < SHOWN ? evaluation->k : SHOWN;
+  fputs("<section class=\"card\" style=\"margin-top:18px\"><h2>Pictures and their nearest neighbours</h2><p class=\"note\">Left: a "
+        "picture, taken at even distances through the data set. Right: what the trained network finds most alike, nearest first. "
+        "A green frame means the same label.</p>", page);
+  for (int q = 0; q < queries; q++) {
+    int64_t row = (2 * q + 1) * set->count / (2 * queries);
+    fputs("<div class=\"row\"><figure class=\"query\">", page);
+    seer_thumbnail_print(page, request->source, set->pictures[row], max_pixels, SIDE, "");
+    caption_print(page, request->source, set->pictures[row], set->labels[row]);
+    fputs("<div class=\"arrow\">›</div>", page);
+    for (int i = 0; i < shown; i++) {
+      int64_t other = evaluation->neighbours[row * evaluation->k + i].index;
+      bool same = set->labels[row] >= 0 && set->labels[other] == set->labels[row];
+      fprintf(page, "<figure class=\"%s\">", same ? "same" : "other");
+      seer_thumbnail_print(page, request->source, set->pictures[other], max_pixels, SIDE, "");
+      caption_print(page, request->source, set->pictures[other], set->labels[other]);
+    }
+    fputs("</div>", page);
+  }
+  fputs("</section>\n", page);
+}
+
+// One principal direction of the rows by power iteration, orthogonal to `before`; projections of the rows go to `out`.
+static void direction_find(const float *rows, int64_t count, int width, const double *mean, const double *before, double *direction,
+                           double *out) {
+  for (int i = 0; i < width; i++) direction[i] = 1.0 / (1 + i) - (i % 2) * 0.3;
+  for (int step = 0; step <= POWER_STEPS; step++) {
+    double overlap = 0, squares = 0;
+    for (int i = 0; before && i < width; i++) overlap += direction[i] * before[i];
+    for (int i = 0; i < width; i++) {
+      if (before) direction[i] -= overlap * before[i];
+      squares += direction[i] * direction[i];
+    }
+    for (int i = 0; i < width; i++) direction[i] *= squares > 0 ? 1 / sqrt(squares) : 0;
+    for (int64_t r = 0; r < count; r++) {
+      out[r] = 0;
+      for (int i = 0; i < width; i++) out[r] += ((double)rows[r * width + i] - mean[i]) * direction[i];
+    }
+    if (step == POWER_STEPS) break;
+    memset(direction, 0, (size_t)width * sizeof *direction);
+    for (int64_t r = 0; r < count; r++) {
+      for (int i = 0; i < width; i++) direction[i] += out[r] * ((double)rows[r * width + i] - mean[i]);
+    }
+  }
+}
+
+// Places by rank in each direction: the page is filled evenly, and what is near stays near.
+static void ranks_make(const double *values, int64_t count, double *ranks) {
+  for (int64_t i = 0; i < count; i++) {
+    int64_t below = 0;
+    for (int64_t j = 0; j < count; j++) below += values[j] < values[i] || (values[j] == values[i] && j < i);
+    ranks[i] = count > 1 ? (double)below / (double)(count - 1) : 0.5;
+  }
+}
+
+static void map_draw(FILE *page, const SeerReportRequest *request, const SeerFeatureSet *set, const double *x, const double *y) {
+  int64_t shown = set->count < MAP_PICTURES ? set->count : MAP_PICTURES;
+  fprintf(page, "<section class=\"card\"><h2>A map of what it sees</h2><p class=\"note\">%lld pictures laid out by the two strongest "
+          "directions of the features, by rank: pictures the network finds alike lie close together.</p>"
+          "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"map of pictures\">", (long long)shown, MAP_WIDTH, MAP_HEIGHT);
+  for (int64_t i = 0; i < shown; i++) {
+    int64_t row = i * set->count / shown;
+    char *uri = seer_thumbnail_uri(request->source, set->pictures[row], request->engine->program->max_pixels, MAP_SIDE);
+    if (!uri) continue;
+    fprintf(page, "<image href=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%d\" height=\"%d\"><title>", uri, x[row] * (MAP_WIDTH - MAP_SIDE),
+            y[row] * (MAP_HEIGHT - MAP_SIDE), MAP_SIDE, MAP_SIDE);
+    seer_page_escape(page, seer_source_name(request->source, set->pictures[row]));
+    fputs("</title></image>", page);
+    free(uri);
+  }
+  fputs("</svg></section>\n", page);
+}
+
+static void map_print(FILE *page, const SeerReportRequest *request, const SeerEvaluation *evaluation) {
+  const SeerFeatureSet *set = &evaluation->queries;
+  size_t width = (size_t)set->width, count = (size_t)set->count;
+  double *memory = calloc(3 * width + 4 * count, sizeof *memory);
+  if (!memory || count < 3) {
+    free(memory);
+    return;
+  }
+  double *mean = memory, *first = mean + width, *second = first + width, *a = second + width, *b = a + count, *x = b + count, *y = x + count;
+  for (size_t r = 0; r < count; r++) {
+    for (size_t i = 0; i < width; i++) mean[i] += (double)set->features[0][r * width + i] / (double)count;
+  }
+  direction_find(set->features[0], set->count, set->width, mean, NULL, first, a);
+  direction_find(set->features[0], set->count, set->width, mean, first, second, b);
+  ranks_make(a, set->count, x);
+  ranks_make(b, set->count, y);
+  map_draw(page, request, set, x, y);
+  free(memory);
+}
+
+static void spec_print(FILE *page, const SeerProgram *program) {
+  fputs("<section class=\"card\"><details><summary>The spec, resolved</summary><pre>", page);
+  seer_page_escape(page, program->spec_text);
+  fputs("</pre></details></section>\n", page);
+}
+
+static void page_print(FILE *page, const SeerReportRequest *request, const Series *series, const SeerEvaluation *evaluation) {
+  const SeerProgram *program = request->engine->program;
+  int prototypes = program->task == SEER_SWAV ? program->prototypes : 0;
+  seer_page_begin(page, program->name);
+  fputs("<h1>", page);
+  seer_page_escape(page, program->name);
+  fputs("</h1><p class=\"sub\">", page);
+  fprintf(page, "%s training of %.0f steps with batches of %d", prototypes ? "Self-supervised" : "Supervised",
+          series->step[series->count - 1], program->batch);
+  if (request->source) fprintf(page, " on %lld pictures", (long long)seer_source_count(request->source));
+  fputs("</p>\n", page);
+  tiles_print(page, series, evaluation, prototypes);
+  if (evaluation && evaluation->labels > 1) race_print(page, evaluation);
+  charts_print(page, series, prototypes);
+  usage_print(page, request->run);
+  if (evaluation) {
+    gallery_print(page, request, evaluation);
+    map_print(page, request, evaluation);
+  }
+  spec_print(page, program);
+  seer_page_end(page);
+}
+
+SeerStatus seer_report_write(const SeerReportRequest *request, SeerPath *path) {
+  Series series;
+  SeerEvaluation evaluation = {.k = 0};
+  const SeerOptions *options = request->options;
+  SeerStatus status = seer_path_print(path, "%s/report.html", request->run);
+  SeerStatus read = status ? status : series_read(request->run, &series);
+  if (read) {
+    if (!status) series_release(&series);
+    return read;
+  }
+  SeerEvaluationRequest evaluate = {.engine = request->engine, .seed = request->seed, .source = request->source,
+                                    .limit = options->limit > 0 ? options->limit : PICTURES_DEFAULT,
+                                    .neighbours = (int)options->neighbours, .temperature = options->temperature,
+                                    .quiet = options->quiet};
+  bool pictures = request->source && seer_source_count(request->source) > 1;
+  if (pictures) status = seer_evaluation_make(&evaluate, &evaluation);
+  char *text = NULL;
+  size_t bytes = 0;
+  FILE *page = status ? NULL : open_memstream(&text, &bytes);
+  if (page) page_print(page, request, &series, pictures ? &evaluation : NULL);
+  if (page && fclose(page) == 0) status = seer_file_replace(path->text, text, bytes);
+  else if (!status) status = seer_fail(SEER_MACHINE, "no memory for the report page");
+  free(text);
+  seer_evaluation_release(&evaluation);
+  series_release(&series);
+  return status;
+}
+
+SeerStatus seer_command_report(const SeerProgram *program, const SeerOptions *options) {
+  const char *folder = options->operand ? options->operand : options->out;
+  if (!folder) return seer_fail(SEER_USAGE, "which run folder?\nnote: %s report RUN", options->program);
+  SeerRun run;
+  SeerSource *source = NULL;
+  SeerEngine engine = {.program = program};
+  SeerWeights weights;
+  SeerPath path;
+  int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
+  SeerStatus status = seer_run_read(folder, &run);
+  const SeerTextList *data = options->data.count ? &options->data : &run.data;
+  const char *labels = options->labels ? options->labels : options->data.count ? NULL : run.labels;
+  if (!status && data->count > 0) status = seer_source_open(data->items, labels, &source);
+  if (!status) status = seer_engine_make(program, threads, false, &engine);
+  if (!status) seer_state_init(program, run.seed, engine.context.pool, engine.context.state);
+  if (!status) status = seer_weights_load(program, options->weights ? options->weights : folder, engine.context.state, &weights);
+  SeerReportRequest request = {.run = folder, .options = options, .engine = &engine, .source = source, .seed = run.seed};
+  if (!status) status = seer_report_write(&request, &path);
+  if (!status && !options->quiet) printf("report: %s\n", path.text);
+  if (engine.context.pool) seer_engine_release(&engine);
+  seer_source_close(source);
+  seer_run_release(&run);
+  return status;
+}
