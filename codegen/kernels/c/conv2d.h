@@ -55,7 +55,10 @@ KERNEL void conv2d_accumulate(int tile, int pixels, int count, const float *cons
                               Lanes *sums) {
   for (int input = 0; input < count; input++) {
     Lanes x[CONV_ACCUMULATORS];
-    UNROLL for (int p = 0; p < pixels; p++) x[p] = lanes_load(pixel[p] + (int64_t)input * LANES);
+    UNROLL for (int p = 0; p < pixels; p++) {
+      x[p] = lanes_load(pixel[p] + (int64_t)input * LANES);
+      LANES_PIN(x[p]);
+    }
     UNROLL for (int i = 0; i < tile; i++) {
       const float weight = packed[input * tile + i];
       UNROLL for (int p = 0; p < pixels; p++) sums[i * pixels + p] += x[p] * weight;
@@ -136,11 +139,12 @@ KERNEL void conv2d_pixels(Conv2dGeometry g, int pixels, int group, int first, in
           const float *tap_weights = weights + (int64_t)(ky * g.k + kx) * inputs * tile;
           int source[CONV_ACCUMULATORS];
           UNROLL for (int p = 0; p < pixels; p++) source[p] = conv2d_source(g, column + p * spacing, kx, g.w);
-          for (int at = run; at < run_end; at += CONV_RUN) {
-            const int count = run_end - at < CONV_RUN ? run_end - at : CONV_RUN;
+          const int longest = g.k == 1 ? 256 : CONV_RUN;  // one tap never meets the padding
+          for (int at = run; at < run_end; at += longest) {
+            const int count = run_end - at < longest ? run_end - at : longest;
             const float *pixel[CONV_ACCUMULATORS];
             UNROLL for (int p = 0; p < pixels; p++)
-              pixel[p] = source[p] < 0 ? conv2d_zeros : base + ((int64_t)source[p] * g.ic + at) * LANES;
+              pixel[p] = g.k > 1 && source[p] < 0 ? conv2d_zeros : base + ((int64_t)source[p] * g.ic + at) * LANES;
             conv2d_accumulate(tile, pixels, count, pixel, tap_weights + (int64_t)at * tile, sums);
           }
         }

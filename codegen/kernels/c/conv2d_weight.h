@@ -69,9 +69,13 @@ KERNEL void weight_pack_panel(WeightChunk t, int n, int ho, int wo, int o, int f
 KERNEL void weight_accumulate(int count, int step, const float *panel, const float *const *plane, Lanes *sums) {
   for (int pixel = 0; pixel < count; pixel++) {
     Lanes x[3];
-    UNROLL for (int j = 0; j < 3; j++) x[j] = lanes_load(plane[j] + (int64_t)pixel * step * LANES);
+    UNROLL for (int j = 0; j < 3; j++) {
+      x[j] = lanes_load(plane[j] + (int64_t)pixel * step * LANES);
+      LANES_PIN(x[j]);
+    }
     UNROLL for (int i = 0; i < 4; i++) {
       Lanes g = lanes_load(panel + ((int64_t)pixel * 4 + i) * LANES);
+      LANES_PIN(g);
       UNROLL for (int j = 0; j < 3; j++) sums[i * 3 + j] += g * x[j];
     }
   }
@@ -91,15 +95,24 @@ KERNEL void weight_tile(WeightChunks s, WeightChunk t, int k, int stride, int co
   UNROLL for (int i = 0; i < 12; i++) sums[i] = lanes_splat(0.0f);
   const int rows = t.row_last - t.row_first, across = t.column_last - t.column_first;
   const int step = k == 1 ? 1 : stride;
-  for (int block = 0; block < t.block_last - t.block_first; block++)
-    for (int row = 0; row < rows; row++) {
-      const float *plane[3];
-      UNROLL for (int j = 0; j < 3; j++)
-        plane[j] = base[j] + ((int64_t)block * height + row * step) * width * LANES;
-      weight_accumulate(across, step, panel + ((int64_t)block * rows + row) * across * 4 * LANES, plane, sums);
-    }
-  for (int i = 0; i < live; i++)
-    for (int j = 0; j < 3 && column + j < columns; j++) dw[i * dw_stride + column + j] += lanes_sum(sums[i * 3 + j]);
+  const int blocks = t.block_last - t.block_first;
+  if (k == 1 && across == width && (rows == height || blocks == 1)) {  // planes without gaps: one run
+    weight_accumulate(blocks * rows * across, 1, panel, base, sums);
+  } else {
+    for (int block = 0; block < blocks; block++)
+      for (int row = 0; row < rows; row++) {
+        const float *plane[3];
+        UNROLL for (int j = 0; j < 3; j++)
+          plane[j] = base[j] + ((int64_t)block * height + row * step) * width * LANES;
+        weight_accumulate(across, step, panel + ((int64_t)block * rows + row) * across * 4 * LANES, plane, sums);
+      }
+  }
+  UNROLL for (int i = 0; i < 4; i++) {
+    float folded[4] __attribute__((aligned(16)));
+    lanes_sum4(sums[i * 3], sums[i * 3 + 1], sums[i * 3 + 2], sums[i * 3 + 2], folded);
+    if (i >= live) break;
+    for (int j = 0; j < 3 && column + j < columns; j++) dw[i * dw_stride + column + j] += folded[j];
+  }
 }
 
 // x [n,h,w,c], dy [n,ho,wo,o] -> dw [o][c/groups][k][k], or, where the workspace is not empty, one such sum per split

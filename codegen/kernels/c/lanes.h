@@ -37,6 +37,14 @@ KERNEL Lanes lanes_load_unaligned(const float *p) { return *(const LanesUnaligne
 KERNEL void lanes_store_unaligned(float *p, Lanes v) { *(LanesUnaligned *)p = v; }
 KERNEL Lanes lanes_splat(float v) { return (Lanes){0} + v; }
 
+// Keeps a loaded vector in a register: compilers like to load it again for each product that uses it, and then loads,
+// not products, set the pace.
+#if (LANES == 8 && defined(__AVX__)) || (LANES == 16 && defined(__AVX512F__))
+#define LANES_PIN(vector) __asm__("" : "+v"(vector))
+#else
+#define LANES_PIN(vector) ((void)0)
+#endif
+
 // The first `count` < LANES floats at p, the rest zero.
 KERNEL Lanes lanes_load_part(const float *p, int count) {
   float part[LANES] __attribute__((aligned(64))) = {0};
@@ -76,6 +84,42 @@ KERNEL float lanes_sum(Lanes v) {
     for (int i = 0; i < half; i++) part[i] += part[i + half];
   return part[0];
 }
+
+// Four sums over lanes at once: {sum of a, of b, of c, of d}, each a fixed tree.
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define LANES_SHUFFLE 1
+#endif
+#endif
+#if defined(LANES_SHUFFLE) && LANES == 8
+#define LANES_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14)
+#define LANES_ODD(a, b) __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15)
+#elif defined(LANES_SHUFFLE) && LANES == 16
+#define LANES_EVEN(a, b) \
+  __builtin_shufflevector(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30)
+#define LANES_ODD(a, b) \
+  __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31)
+#endif
+#ifdef LANES_EVEN
+typedef float Quad __attribute__((vector_size(16), may_alias));
+KERNEL void lanes_sum4(Lanes a, Lanes b, Lanes c, Lanes d, float *sums) {
+  const Lanes ab = LANES_EVEN(a, b) + LANES_ODD(a, b), cd = LANES_EVEN(c, d) + LANES_ODD(c, d);
+  float part[LANES] __attribute__((aligned(64)));
+  lanes_store(part, LANES_EVEN(ab, cd) + LANES_ODD(ab, cd));
+  Quad sum = *(const Quad *)part + *(const Quad *)(part + 4);
+#if LANES == 16
+  sum += *(const Quad *)(part + 8) + *(const Quad *)(part + 12);
+#endif
+  *(Quad *)sums = sum;
+}
+#else
+KERNEL void lanes_sum4(Lanes a, Lanes b, Lanes c, Lanes d, float *sums) {
+  sums[0] = lanes_sum(a);
+  sums[1] = lanes_sum(b);
+  sums[2] = lanes_sum(c);
+  sums[3] = lanes_sum(d);
+}
+#endif
 
 KERNEL double lanes_sum_live(Lanes v, int live) {
   float part[LANES] __attribute__((aligned(64)));
