@@ -76,10 +76,12 @@ static ValueId concat_all(ModelBuilder *b, const char *name, ValueId *rows, int 
 
 // The queues take this step's embeddings after it: a state's new value belongs to the backward phase.
 static void push_queues(ModelBuilder *b, ValueId embeddings, const ValueId *queues) {
+  ValueId rows[64];
+  for (int i = 0; i < b->options->assign_crops; i++)
+    rows[i] = crop_rows(b, arena_printf(b->graph->arena, "queue.%d", i), embeddings, i);
   for (int i = 0; i < b->options->assign_crops; i++) {
     const char *name = arena_printf(b->graph->arena, "queue.%d", i);
-    Op slice = *graph_op(b->graph, graph_value(b->graph, crop_rows(b, name, embeddings, i))->producer);
-    Op op = builder_op(b, OP_queue_push, name, -1, 2, (ValueId[]){queues[i], slice.results[0]});
+    Op op = builder_op(b, OP_queue_push, name, -1, 2, (ValueId[]){queues[i], rows[i]});
     op.phase = PHASE_BACKWARD;
     graph_bind(b->graph, queues[i], graph_add_op1(b->graph, op));
   }
