@@ -74,7 +74,7 @@ CASES = [
     Case("larc_no_decay_1d", decay_norm_and_bias=False, crops=((2, 24),), weight_decay=1e-1, rates=(0.02, 0.02, 0.02)),
     Case("larc_clip", clip=True, nesterov=True, weight_decay=1e-2, rates=(0.001, 0.05, 0.5), crops=((2, 24),)),
     Case("odd_batch_three_groups", batch=5, crops=((2, 32), (1, 24), (3, 16))),
-    Case("lanes_full", batch=8, crops=((2, 16), (1, 24)), widths=(16, 16, 32)),
+    Case("lanes_full", batch=8, crops=((2, 24), (1, 16)), widths=(16, 16, 32)),
     Case("odd_group_width", widths=(18, 30, 42), group_widths=(6, 10, 7), stem_width=9, crops=((2, 24),), family="regnety"),
     Case("ungrouped_and_depthwise", widths=(12, 20, 24), group_widths=(12, 1, 3), crops=((2, 24),), batch=3),
     Case("stride_1_stem", stem_stride=1, crops=((2, 16), (2, 12)), strides=(1, 2, 2)),
@@ -114,6 +114,7 @@ def spec_text(case):
   hard = {format_flag(case.hard)}
   assign_crops = {case.assign_crops}
   queue = {case.queue}
+  freeze_prototypes = {case.frozen_steps}
 }}"""
     return f"""# {case.name}: parity with PyTorch
 model {{
@@ -123,7 +124,7 @@ model {{
   group_widths = {format_list(case.group_widths)}
   strides = {format_list(case.strides)}
   bottleneck = {case.bottleneck}
-  se_ratio = {case.se_ratio}
+  {f"se_ratio = {case.se_ratio}" if case.family == "regnety" else ""}
   stem_width = {case.stem_width}
   stem_stride = {case.stem_stride}
   init = {case.init}

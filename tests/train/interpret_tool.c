@@ -2,7 +2,7 @@
 // same outputs, so that building and differentiating a model can be judged apart from kernels (interpret_test.py).
 //
 //   interpret_tool --describe SPEC LIBRARY
-//   interpret_tool SPEC LIBRARY INPUT OUTPUT
+//   interpret_tool SPEC LIBRARY INPUT OUTPUT [PASS]    the graph after PASS, "optimize" or later (default: the last)
 //
 // One evaluation is one micro-step: states bound in the forward and backward phases move after each, those bound in the
 // update phase after the last one of a step.
@@ -32,15 +32,39 @@ static double *doubles_make(int64_t count) {
   return data;
 }
 
-static const Spec *load_spec(Arena *arena, const char *path, const char *library) {
-  SourceMap *sources = source_map_make(arena);
-  DiagList *diags = diag_list_make(arena, sources);
-  const Spec *spec = spec_load(arena, sources, diags, path, library, NULL, 0);
-  if (spec) return spec;
+typedef struct Compilation {
+  Arena *arena;
+  DiagList *diags;
+  const Spec *spec;
+  const char *wanted_pass;  // NULL: the last
+  const Graph *wanted;
+} Compilation;
+
+static _Noreturn void report_errors(const Compilation *c) {
   Writer out = {0};
-  diag_print(diags, &out, false);
-  fputs(out.text, stderr);
+  diag_print(c->diags, &out, false);
+  fputs(out.text ? out.text : "error: no graph and no reason\n", stderr);
   exit(1);
+}
+
+static Compilation load_spec(const char *path, const char *library, const char *wanted_pass) {
+  Compilation c = {.arena = arena_make("compilation"), .wanted_pass = wanted_pass};
+  SourceMap *sources = source_map_make(c.arena);
+  c.diags = diag_list_make(c.arena, sources);
+  c.spec = spec_load(c.arena, sources, c.diags, path, library, NULL, 0);
+  if (!c.spec) report_errors(&c);
+  return c;
+}
+
+static void keep_wanted(void *data, const char *pass, const Graph *graph) {
+  Compilation *c = data;
+  if (c->wanted_pass && strcmp(c->wanted_pass, pass) == 0) c->wanted = graph;
+}
+
+static const Graph *make_training_graph(Compilation *c) {
+  const Graph *graph = training_graph(c->arena, c->spec, 0, c->diags, (PassWatch){.hook = keep_wanted, .data = c});
+  if (!graph || (c->wanted_pass && !c->wanted)) report_errors(c);
+  return c->wanted_pass ? c->wanted : graph;
 }
 
 static void describe(const Graph *graph) {
@@ -57,16 +81,31 @@ static void describe(const Graph *graph) {
   }
 }
 
-static void load_state(Interpreter *self, const RawFile *input) {
-  for (size_t i = 0; i < self->graph->values.count; i++) {
-    const Value *value = &self->graph->values.items[i];
+static Interpreter interpreter_make(const Compilation *c, const Graph *graph, const RawFile *input) {
+  Interpreter self = {.graph = graph, .accumulate = (int)spec_integer(c->spec, KEY_train_accumulate)};
+  self.values = arena_array(c->arena, double *, graph->values.count);
+  for (size_t i = 0; i < graph->values.count; i++) {
+    const Value *value = &graph->values.items[i];
     if (value->kind == VALUE_RESULT) continue;
     int64_t count = shape_elements(value->shape);
-    self->values[i] = doubles_make(count);
+    self.values[i] = doubles_make(count);
     if (!is_kept(value) || is_accumulator(value)) continue;
     const float *data = raw_get(input, RAW_F32, (uint64_t)count, "state/%s", value->name);
-    for (int64_t k = 0; k < count; k++) self->values[i][k] = (double)data[k];
+    for (int64_t k = 0; k < count; k++) self.values[i][k] = (double)data[k];
   }
+  return self;
+}
+
+static void interpreter_release(Interpreter *self) {
+  for (size_t i = 0; i < self->graph->values.count; i++) free(self->values[i]);
+}
+
+// Results by value; the values that live across evaluations among them.
+static double **evaluate(const Interpreter *self, Arena *arena) {
+  double **results = arena_array(arena, double *, self->graph->values.count);
+  memcpy(results, self->values, sizeof *results * self->graph->values.count);
+  graph_evaluate(self->graph, arena, results);
+  return results;
 }
 
 static void set_scalar(Interpreter *self, const char *name, double number) {
@@ -145,9 +184,7 @@ static void run_micro_step(Interpreter *self, const RawFile *input, FILE *out, i
   set_scalar(self, "queue_active", (double)scalars[2]);
   set_scalar(self, "accumulate_restart", micro == 0);
   Arena *arena = arena_make("evaluation");
-  double **results = arena_array(arena, double *, self->graph->values.count);
-  memcpy(results, self->values, sizeof *results * self->graph->values.count);
-  graph_evaluate(self->graph, arena, results);
+  double **results = evaluate(self, arena);
   dump_output(self, out, results, "loss", step, micro);
   dump_output(self, out, results, "usage", step, micro);
   if (last) dump_gradients(self, out, results, step);
@@ -156,31 +193,47 @@ static void run_micro_step(Interpreter *self, const RawFile *input, FILE *out, i
   arena_release(arena);
 }
 
-static void run(Interpreter *self, const char *input_path, const char *output_path) {
-  RawFile input = raw_load(input_path);
-  load_state(self, &input);
-  FILE *out = raw_create(output_path);
-  int steps = *(const int32_t *)raw_get(&input, RAW_I32, 1, "steps");
+static void run_steps(Compilation *c, const RawFile *input, FILE *out) {
+  Interpreter self = interpreter_make(c, make_training_graph(c), input);
+  int steps = *(const int32_t *)raw_get(input, RAW_I32, 1, "steps");
   for (int step = 0; step < steps; step++)
-    for (int micro = 0; micro < self->accumulate; micro++) run_micro_step(self, &input, out, step, micro);
-  raw_close(out);
-  raw_release(&input);
-  for (size_t i = 0; i < self->graph->values.count; i++) free(self->values[i]);
+    for (int micro = 0; micro < self.accumulate; micro++) run_micro_step(&self, input, out, step, micro);
+  interpreter_release(&self);
+}
+
+static void run_features(Compilation *c, const RawFile *input, FILE *out) {
+  const Graph *graph = features_graph(c->arena, c->spec, c->diags, (PassWatch){0});
+  if (!graph) report_errors(c);
+  Interpreter self = interpreter_make(c, graph, input);
+  ValueId images = graph_find_value(graph, "images0"), features = graph_find_output(graph, "features");
+  if (images == VALUE_NONE || features == VALUE_NONE) BUG("the feature graph lacks images0 or features");
+  int64_t count = shape_elements(graph_value(graph, images)->shape);
+  const uint8_t *pixels = raw_get(input, RAW_U8, (uint64_t)count, "features/images");
+  for (int64_t k = 0; k < count; k++) self.values[images][k] = pixels[k];
+  double **results = evaluate(&self, c->arena);
+  dump(out, graph_value(graph, features), results[features], "", "features");
+  interpreter_release(&self);
 }
 
 int main(int argc, char **argv) {
   bool describing = argc == 4 && strcmp(argv[1], "--describe") == 0;
-  if (!describing && argc != 5) {
-    fprintf(stderr, "usage: %s --describe SPEC LIBRARY | SPEC LIBRARY INPUT OUTPUT\n", argv[0]);
+  if (!describing && argc != 5 && argc != 6) {
+    fprintf(stderr, "usage: %s --describe SPEC LIBRARY | SPEC LIBRARY INPUT OUTPUT [PASS]\n", argv[0]);
     return 2;
   }
-  Arena *arena = arena_make("compilation");
-  const Spec *spec = load_spec(arena, argv[describing ? 2 : 1], argv[describing ? 3 : 2]);
-  Interpreter self = {.accumulate = (int)spec_integer(spec, KEY_train_accumulate)};
-  self.graph = training_graph(arena, spec);
-  self.values = arena_array(arena, double *, self.graph->values.count);
-  if (describing) describe(self.graph);
-  else run(&self, argv[3], argv[4]);
-  arena_release(arena);
+  if (describing) {
+    Compilation c = load_spec(argv[2], argv[3], NULL);
+    describe(make_training_graph(&c));
+    arena_release(c.arena);
+    return 0;
+  }
+  Compilation c = load_spec(argv[1], argv[2], argc == 6 ? argv[5] : NULL);
+  RawFile input = raw_load(argv[3]);
+  FILE *out = raw_create(argv[4]);
+  run_features(&c, &input, out);
+  run_steps(&c, &input, out);
+  raw_close(out);
+  raw_release(&input);
+  arena_release(c.arena);
   return 0;
 }
