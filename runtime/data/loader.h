@@ -2,10 +2,13 @@
 //
 // Order and augmentation are pure functions of (seed, epoch, position, crop): the position-th picture of epoch e is
 // permutation(seed, e, position), its draws are Philox(seed, e, position, crop, draw). Thread count, ring depth and the
-// step at which the loader starts change no byte.
+// step at which the loader starts change no byte. An epoch holds floor(count / batch) * batch positions.
 //
 // A picture that cannot be decoded is replaced by the picture at permutation(seed, e, (position + k * stride) % count)
 // for the first k >= 1 that decodes (stated in docs/guide.md), and listed once in the quarantine file with the reason.
+// stride is the least number above 0.618 * count that shares no divisor with count: every picture gets its turn.
+// The run stops when more than max_undecodable * max(min(seen, count), min(count, 1000)) pictures met by this loader
+// cannot be decoded: a share of the data set, not of the first few pictures.
 #ifndef SEER_RUNTIME_DATA_LOADER_H
 #define SEER_RUNTIME_DATA_LOADER_H
 
@@ -23,25 +26,28 @@ typedef struct SeerLoaderConfig {
   uint64_t seed;
   int threads;                   // >= 1
   int64_t first_position;        // pictures seen so far, over all epochs: the first picture to deliver
-  double max_undecodable;        // share of pictures seen
+  double max_undecodable;        // share of pictures
   int64_t max_pixels;
   const char *quarantine_path;   // JSON lines {picture, reason}, appended; NULL: none
   unsigned char *ring;           // seer_loader_ring_bytes() bytes, SEER_ALIGNMENT-aligned
-  int ring_depth;                // batches held, >= 1
+  int ring_depth;                // batches held, >= 1; 2 or more to decode during the step
 } SeerLoaderConfig;
 
 typedef struct SeerBatch {
-  const uint8_t *images[SEER_MAX_SIZE_GROUPS];  // u8 [crops * batch][size][size][3]
+  const uint8_t *images[SEER_MAX_SIZE_GROUPS];  // u8 [crops * batch][size][size][3], crop-major
   const int32_t *labels;                        // [batch]; -1 where the source has none
   const int64_t *pictures;                      // [batch] index in the source
   double wait_seconds;                          // the step waited this long for the loader
 } SeerBatch;
 
+// ring_depth times the sum of: each size group's crops * batch * size * size * 3, batch * 8 and batch * 4, each rounded up
+// to SEER_ALIGNMENT.
 uint64_t seer_loader_ring_bytes(const SeerViews *views, int batch, int ring_depth);
-// The source must outlive the loader. An epoch holds source count / batch whole batches; the rest is dropped.
+// Views and source must outlive the loader. A data set smaller than one batch is an error.
 SeerStatus seer_loader_make(const SeerLoaderConfig *config, const SeerSource *source, SeerLoader **loader);
-// The batch stays valid until the next call.
+// The batch stays valid until the next call. After an error every call returns that error.
 SeerStatus seer_loader_next(SeerLoader *loader, SeerBatch *batch);
+// Pictures that this loader met and could not decode.
 int64_t seer_loader_quarantined(const SeerLoader *loader);
 void seer_loader_release(SeerLoader *loader);
 

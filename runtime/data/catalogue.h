@@ -1,0 +1,66 @@
+// The inside of a SeerSource while it is filled: containers, pictures, labels and the strings they point to.
+// Shared by the readers of folders, shards and IDX files; nobody else includes it.
+#ifndef SEER_RUNTIME_DATA_CATALOGUE_H
+#define SEER_RUNTIME_DATA_CATALOGUE_H
+
+#include <stdbool.h>
+
+#include "runtime/data/source.h"
+
+enum { SEER_MAGIC_BYTES = 16 };  // enough of a file's start to tell its kind
+
+typedef enum SeerSuffix { SEER_SUFFIX_PICTURE, SEER_SUFFIX_TAR, SEER_SUFFIX_UNREAD, SEER_SUFFIX_OTHER } SeerSuffix;
+
+typedef enum SeerContainerKind { SEER_FOLDER, SEER_TAR, SEER_IDX } SeerContainerKind;
+
+typedef struct SeerContainer {
+  SeerContainerKind kind;
+  const char *path;
+  // IDX: all pixels, [count][height][width][channels]
+  uint8_t *pixels;
+  int width, height, channels;
+} SeerContainer;
+
+typedef struct SeerItem {
+  const char *name;
+  uint64_t offset, size;  // SEER_TAR: of the member's bytes; SEER_IDX: offset is the index; SEER_FOLDER: neither
+  int32_t container, label;
+} SeerItem;
+
+struct SeerSource {
+  SeerItem *items;
+  int64_t count, capacity;
+  SeerContainer *containers;
+  int32_t container_count, container_capacity;
+
+  const char **labels;        // interned names; in sorted order once opened
+  int32_t label_count, label_capacity;
+  int32_t *label_slots;       // open addressing over `labels`; -1: free
+  uint32_t slot_count;
+
+  struct SeerStringBlock *strings;
+  int64_t unread;             // files of picture kinds that seer does not read
+};
+
+// Kind of a file by its name.
+SeerSuffix seer_suffix_of(const char *name);
+// Whether the first bytes are those of a JPEG, PNG or WebP.
+bool seer_magic_is_picture(const uint8_t *bytes, size_t count);
+
+// All of these record an error and return non-zero (NULL) when memory runs out.
+const char *seer_catalogue_string(SeerSource *source, const char *bytes, size_t length);
+SeerStatus seer_catalogue_label(SeerSource *source, const char *name, size_t length, int32_t *label);
+SeerStatus seer_catalogue_container(SeerSource *source, SeerContainer container, int32_t *index);
+SeerStatus seer_catalogue_item(SeerSource *source, SeerItem item);
+SeerStatus seer_catalogue_sort_labels(SeerSource *source);
+void seer_catalogue_release(SeerSource *source);
+
+SeerStatus seer_no_memory(const char *what);
+
+// The readers. Each adds the pictures of `path` in sorted order.
+SeerStatus seer_tar_index(SeerSource *source, const char *path);
+SeerStatus seer_idx_images(SeerSource *source, const char *path);
+SeerStatus seer_idx_labels(SeerSource *source, const char *path);
+bool seer_idx_is(const uint8_t *bytes, size_t count);  // plain or gzip
+
+#endif

@@ -1,0 +1,33 @@
+// From the bytes of a file to a SeerPicture, with limits: hostile bytes cost bounded time and memory, and end in a reason.
+#ifndef SEER_RUNTIME_DATA_DECODE_H
+#define SEER_RUNTIME_DATA_DECODE_H
+
+#include <stdbool.h>
+
+#include "runtime/data/source.h"
+
+#define SEER_MAX_FILE_BYTES ((uint64_t)512 << 20)
+enum { SEER_MAX_SCANS = 64 };  // a progressive JPEG may legally hold so many scans that decoding takes hours
+
+// `bytes` must have SEER_BUFFER_PADDING readable bytes behind them. Kind by content. False with a reason on failure.
+bool seer_decode(const uint8_t *bytes, size_t count, int64_t max_pixels, SeerPicture *picture, const char **reason);
+
+// Formats a reason into thread-local memory, kept until the next one of this thread.
+const char *seer_decode_reason(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+// For the decoders of single formats: checks the limit and makes room for `channels` bytes per pixel in `image`.
+bool seer_picture_prepare(SeerPicture *picture, uint64_t width, uint64_t height, int channels, int64_t max_pixels,
+                          const char **reason);
+// [pixels][4] RGBA to [pixels][3] over white, in place.
+void seer_compose_over_white(uint8_t *pixels, size_t count);
+// Orientation 1..8 in a TIFF structure as EXIF holds it; 1 when there is none or the bytes are damaged.
+int seer_exif_orientation(const uint8_t *tiff, size_t count);
+
+bool seer_decode_jpeg(const uint8_t *bytes, size_t count, int64_t max_pixels, SeerPicture *picture, int *orientation,
+                      const char **reason);
+bool seer_decode_png(const uint8_t *bytes, size_t count, int64_t max_pixels, SeerPicture *picture, int *orientation,
+                     const char **reason);
+bool seer_decode_webp(const uint8_t *bytes, size_t count, int64_t max_pixels, SeerPicture *picture, int *orientation,
+                      const char **reason);
+
+#endif

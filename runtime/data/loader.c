@@ -1,0 +1,410 @@
+// A ring of batches, filled picture by picture: threads take positions in order, so the oldest batch is always finished
+// first. What can be told from the order of threads (which failed first, what the list names) is decided when a batch is
+// handed out, in the order of positions.
+#include "runtime/data/loader.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "runtime/data/augment.h"
+#include "runtime/data/quarantine.h"
+#include "runtime/random.h"
+
+enum { MAX_TRIES = 1000, SHARE_FLOOR = 1000 };
+
+// A picture that did not decode, met at `slot` of a batch as its `attempt`-th choice.
+typedef struct Failure {
+  struct Failure *next;
+  int slot, attempt;
+  int64_t picture;
+  char *reason;
+} Failure;
+
+typedef struct RingBatch {
+  uint8_t *images[SEER_MAX_SIZE_GROUPS];
+  int32_t *labels;
+  int64_t *pictures;
+  int left;             // slots still to fill
+  int lost_slot;        // first slot for which nothing decoded, or -1
+  Failure *failures;
+} RingBatch;
+
+typedef struct Worker {
+  struct SeerLoader *loader;
+  pthread_t thread;
+  SeerPicture picture;
+  SeerAugmenter augmenter;
+} Worker;
+
+struct SeerLoader {
+  SeerLoaderConfig config;
+  const SeerSource *source;
+  int64_t count, positions_per_epoch, stride;
+  int tries;
+  RingBatch *ring;
+  Worker *workers;
+  int started;
+  SeerQuarantine *quarantine;
+  uint8_t *met;                 // per picture: known not to decode
+  int64_t met_count, seen;
+
+  pthread_mutex_t lock;
+  pthread_cond_t work, ready;
+  int64_t next_task, handed_out, released;  // tasks are slots, the others batches
+  bool stopping;
+  SeerStatus status;
+};
+
+static uint64_t align_up(uint64_t bytes) {
+  return (bytes + SEER_ALIGNMENT - 1) / SEER_ALIGNMENT * SEER_ALIGNMENT;
+}
+
+static uint64_t group_bytes(const SeerSizeGroup *group, int batch) {
+  uint64_t side = (uint64_t)group->size;
+  return align_up((uint64_t)group->crops * (uint64_t)batch * side * side * 3);
+}
+
+uint64_t seer_loader_ring_bytes(const SeerViews *views, int batch, int ring_depth) {
+  uint64_t bytes = align_up((uint64_t)batch * sizeof(int64_t)) + align_up((uint64_t)batch * sizeof(int32_t));
+  for (int i = 0; i < views->size_group_count; i++) {
+    bytes += group_bytes(&views->size_groups[i], batch);
+  }
+  return bytes * (uint64_t)ring_depth;
+}
+
+static void ring_lay_out(SeerLoader *loader) {
+  const SeerViews *views = loader->config.views;
+  unsigned char *at = loader->config.ring;
+  for (int i = 0; i < loader->config.ring_depth; i++) {
+    RingBatch *batch = &loader->ring[i];
+    for (int group = 0; group < views->size_group_count; group++) {
+      batch->images[group] = at;
+      at += group_bytes(&views->size_groups[group], loader->config.batch);
+    }
+    batch->pictures = (int64_t *)(void *)at;
+    at += align_up((uint64_t)loader->config.batch * sizeof(int64_t));
+    batch->labels = (int32_t *)(void *)at;
+    at += align_up((uint64_t)loader->config.batch * sizeof(int32_t));
+    batch->left = loader->config.batch;
+    batch->lost_slot = -1;
+  }
+}
+
+static SeerStatus out_of_memory(void) {
+  return seer_fail(SEER_MACHINE, "out of memory to decode pictures\nnote: set fewer data.decode_threads, or a smaller "
+                   "data.max_pixels");
+}
+
+static SeerStatus failure_note(SeerLoader *loader, RingBatch *batch, int slot, int attempt, int64_t picture,
+                               const char *reason) {
+  Failure *failure = malloc(sizeof *failure);
+  char *copy = strdup(reason);
+  if (failure == NULL || copy == NULL) {
+    free(failure);
+    free(copy);
+    return out_of_memory();
+  }
+  *failure = (Failure){.slot = slot, .attempt = attempt, .picture = picture, .reason = copy};
+  pthread_mutex_lock(&loader->lock);
+  failure->next = batch->failures;
+  batch->failures = failure;
+  pthread_mutex_unlock(&loader->lock);
+  return SEER_OK;
+}
+
+static SeerStatus views_make(Worker *worker, RingBatch *batch, int slot, uint32_t epoch, int64_t position) {
+  const SeerLoaderConfig *config = &worker->loader->config;
+  uint32_t lane = 0;
+  for (int g = 0; g < config->views->size_group_count; g++) {
+    const SeerSizeGroup *group = &config->views->size_groups[g];
+    size_t view_bytes = (size_t)group->size * (size_t)group->size * 3;
+    for (int crop = 0; crop < group->crops; crop++, lane++) {
+      SeerRandom random = seer_random_make(config->seed, SEER_STREAM_VIEWS, epoch, (uint64_t)position, lane);
+      SeerViewDraw draw;
+      seer_view_draw(config->views, group, worker->picture.width, worker->picture.height, &random, &draw);
+      uint8_t *pixels = batch->images[g] + ((size_t)crop * (size_t)config->batch + (size_t)slot) * view_bytes;
+      if (!seer_view_apply(&worker->augmenter, &worker->picture, &draw, group->size, pixels)) {
+        return out_of_memory();
+      }
+    }
+  }
+  return SEER_OK;
+}
+
+// Fills one slot. *lost: none of the tries gave a picture.
+static SeerStatus slot_fill(Worker *worker, RingBatch *batch, int slot, int64_t global_position, bool *lost) {
+  SeerLoader *loader = worker->loader;
+  uint32_t epoch = (uint32_t)(global_position / loader->positions_per_epoch);
+  int64_t position = global_position % loader->positions_per_epoch;
+  *lost = false;
+  for (int attempt = 0; attempt < loader->tries; attempt++) {
+    int64_t place = (position + attempt * loader->stride) % loader->count;
+    int64_t picture = seer_permutation(loader->config.seed, epoch, loader->count, place);
+    const char *reason = NULL;
+    if (seer_source_decode(loader->source, picture, loader->config.max_pixels, &worker->picture, &reason) == SEER_OK) {
+      batch->pictures[slot] = picture;
+      batch->labels[slot] = seer_source_label(loader->source, picture);
+      return views_make(worker, batch, slot, epoch, position);
+    }
+    SeerStatus status = failure_note(loader, batch, slot, attempt, picture, reason);
+    if (status != SEER_OK) {
+      return status;
+    }
+  }
+  *lost = true;
+  return SEER_OK;
+}
+
+static void *worker_run(void *argument) {
+  Worker *worker = argument;
+  SeerLoader *loader = worker->loader;
+  int batch_size = loader->config.batch;
+  pthread_mutex_lock(&loader->lock);
+  for (;;) {
+    while (!loader->stopping && loader->next_task / batch_size >= loader->released + loader->config.ring_depth) {
+      pthread_cond_wait(&loader->work, &loader->lock);
+    }
+    if (loader->stopping) {
+      break;
+    }
+    int64_t task = loader->next_task++;
+    RingBatch *batch = &loader->ring[task / batch_size % loader->config.ring_depth];
+    int slot = (int)(task % batch_size);
+    pthread_mutex_unlock(&loader->lock);
+
+    bool lost;
+    SeerStatus status = slot_fill(worker, batch, slot, loader->config.first_position + task, &lost);
+
+    pthread_mutex_lock(&loader->lock);
+    if (status != SEER_OK) {
+      loader->status = status;
+      loader->stopping = true;
+      pthread_cond_broadcast(&loader->work);
+    }
+    if (lost && (batch->lost_slot < 0 || slot < batch->lost_slot)) {
+      batch->lost_slot = slot;
+    }
+    batch->left--;
+    if (batch->left == 0 || status != SEER_OK) {
+      pthread_cond_signal(&loader->ready);
+    }
+  }
+  pthread_mutex_unlock(&loader->lock);
+  return NULL;
+}
+
+static int64_t greatest_common_divisor(int64_t a, int64_t b) {
+  while (b != 0) {
+    int64_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a;
+}
+
+static SeerStatus threads_start(SeerLoader *loader) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are the main thread's business
+  int failed = 0;
+  for (int i = 0; i < loader->config.threads && failed == 0; i++) {
+    loader->workers[i].loader = loader;
+    failed = pthread_create(&loader->workers[i].thread, NULL, worker_run, &loader->workers[i]);
+    loader->started += failed == 0;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return failed == 0 ? SEER_OK
+                     : seer_fail(SEER_MACHINE, "cannot start %d decode threads: %s\nnote: set fewer data.decode_threads",
+                                 loader->config.threads, strerror(failed));
+}
+
+SeerStatus seer_loader_make(const SeerLoaderConfig *config, const SeerSource *source, SeerLoader **loader) {
+  *loader = NULL;
+  int64_t count = seer_source_count(source);
+  if (count < config->batch) {
+    return seer_fail(SEER_INPUT, "the data set has %lld pictures, fewer than one batch of %d\nnote: use more pictures, or a "
+                     "smaller train.batch", (long long)count, config->batch);
+  }
+  SeerLoader *made = calloc(1, sizeof *made);
+  if (made == NULL) {
+    return out_of_memory();
+  }
+  made->config = *config;
+  made->source = source;
+  made->count = count;
+  made->positions_per_epoch = count / config->batch * config->batch;
+  made->stride = count * 618 / 1000 + 1;
+  while (greatest_common_divisor(made->stride, count) != 1) {
+    made->stride++;
+  }
+  // More failures than this at one position already break the limit on the whole data set.
+  double enough = config->max_undecodable * (double)count + 1.0;
+  int64_t tries = count < MAX_TRIES ? count : MAX_TRIES;
+  made->tries = enough < (double)tries ? (int)enough : (int)tries;
+  pthread_mutex_init(&made->lock, NULL);
+  pthread_cond_init(&made->work, NULL);
+  pthread_cond_init(&made->ready, NULL);
+  made->ring = calloc((size_t)config->ring_depth, sizeof *made->ring);
+  made->workers = calloc((size_t)config->threads, sizeof *made->workers);
+  made->met = calloc((size_t)count, 1);
+  SeerStatus status = made->ring != NULL && made->workers != NULL && made->met != NULL ? SEER_OK : out_of_memory();
+  if (status == SEER_OK) {
+    ring_lay_out(made);
+    status = seer_quarantine_make(config->quarantine_path, &made->quarantine);
+  }
+  if (status == SEER_OK) {
+    status = threads_start(made);
+  }
+  if (status != SEER_OK) {
+    seer_loader_release(made);
+    return status;
+  }
+  *loader = made;
+  return SEER_OK;
+}
+
+static int failure_compare(const void *a, const void *b) {
+  const Failure *one = *(Failure *const *)a, *other = *(Failure *const *)b;
+  return one->slot != other->slot ? (one->slot > other->slot) - (one->slot < other->slot)
+                                  : (one->attempt > other->attempt) - (one->attempt < other->attempt);
+}
+
+static SeerStatus share_check(const SeerLoader *loader, const Failure *last) {
+  int64_t seen = loader->seen < loader->count ? loader->seen : loader->count;
+  int64_t floor_count = loader->count < SHARE_FLOOR ? loader->count : SHARE_FLOOR;
+  double base = (double)(seen > floor_count ? seen : floor_count);
+  if ((double)loader->met_count <= loader->config.max_undecodable * base) {
+    return SEER_OK;
+  }
+  return seer_fail(SEER_INPUT, "%lld of the first %lld pictures cannot be decoded, more than data.max_undecodable = %g "
+                   "allows; the last is '%s': %s\nnote: %s%s; repair or remove them, or raise data.max_undecodable",
+                   (long long)loader->met_count, (long long)loader->seen, loader->config.max_undecodable,
+                   seer_source_name(loader->source, last->picture), last->reason,
+                   loader->config.quarantine_path != NULL ? "all are listed in " : "no list is kept",
+                   loader->config.quarantine_path != NULL ? loader->config.quarantine_path : "");
+}
+
+// Counts and lists the failures of a finished batch in the order of positions.
+static SeerStatus failures_settle(SeerLoader *loader, RingBatch *batch) {
+  size_t count = 0;
+  for (const Failure *failure = batch->failures; failure != NULL; failure = failure->next) {
+    count++;
+  }
+  Failure **sorted = malloc((count + 1) * sizeof *sorted);
+  if (sorted == NULL) {
+    return out_of_memory();
+  }
+  Failure *failure = batch->failures;
+  for (size_t i = 0; i < count; i++, failure = failure->next) {
+    sorted[i] = failure;
+  }
+  batch->failures = NULL;
+  qsort(sorted, count, sizeof *sorted, failure_compare);
+  SeerStatus status = SEER_OK;
+  const Failure *last = NULL;
+  for (size_t i = 0; i < count && status == SEER_OK; i++) {
+    last = sorted[i];
+    if (!loader->met[last->picture]) {
+      loader->met[last->picture] = 1;
+      loader->met_count++;
+      status = seer_quarantine_add(loader->quarantine, seer_source_name(loader->source, last->picture), last->reason);
+    }
+  }
+  if (status == SEER_OK && last != NULL) {
+    status = share_check(loader, last);
+  }
+  if (status == SEER_OK && batch->lost_slot >= 0 && last != NULL) {
+    status = seer_fail(SEER_INPUT, "none of %d pictures tried in a row can be decoded; the last is '%s': %s\nnote: repair or "
+                       "remove the pictures that are listed", loader->tries,
+                       seer_source_name(loader->source, last->picture), last->reason);
+  }
+  for (size_t i = 0; i < count; i++) {
+    free(sorted[i]->reason);
+    free(sorted[i]);
+  }
+  free(sorted);
+  return status;
+}
+
+static double seconds_now(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+SeerStatus seer_loader_next(SeerLoader *loader, SeerBatch *batch) {
+  double start = seconds_now();
+  pthread_mutex_lock(&loader->lock);
+  if (loader->released < loader->handed_out) {
+    RingBatch *done = &loader->ring[loader->released % loader->config.ring_depth];
+    done->left = loader->config.batch;
+    done->lost_slot = -1;
+    loader->released++;
+    pthread_cond_broadcast(&loader->work);
+  }
+  RingBatch *ready = &loader->ring[loader->handed_out % loader->config.ring_depth];
+  while (ready->left > 0 && loader->status == SEER_OK) {
+    pthread_cond_wait(&loader->ready, &loader->lock);
+  }
+  SeerStatus status = loader->status;
+  pthread_mutex_unlock(&loader->lock);
+  if (status != SEER_OK) {
+    return status;
+  }
+  loader->seen += loader->config.batch;
+  status = failures_settle(loader, ready);
+  if (status != SEER_OK) {
+    pthread_mutex_lock(&loader->lock);
+    loader->status = status;
+    loader->stopping = true;
+    pthread_cond_broadcast(&loader->work);
+    pthread_mutex_unlock(&loader->lock);
+    return status;
+  }
+  loader->handed_out++;
+  memset(batch, 0, sizeof *batch);
+  for (int group = 0; group < loader->config.views->size_group_count; group++) {
+    batch->images[group] = ready->images[group];
+  }
+  batch->labels = ready->labels;
+  batch->pictures = ready->pictures;
+  batch->wait_seconds = seconds_now() - start;
+  return SEER_OK;
+}
+
+int64_t seer_loader_quarantined(const SeerLoader *loader) {
+  return loader->met_count;
+}
+
+void seer_loader_release(SeerLoader *loader) {
+  if (loader == NULL) {
+    return;
+  }
+  pthread_mutex_lock(&loader->lock);
+  loader->stopping = true;
+  pthread_cond_broadcast(&loader->work);
+  pthread_mutex_unlock(&loader->lock);
+  for (int i = 0; i < loader->started; i++) {
+    pthread_join(loader->workers[i].thread, NULL);
+    seer_picture_release(&loader->workers[i].picture);
+    seer_augmenter_release(&loader->workers[i].augmenter);
+  }
+  for (int i = 0; loader->ring != NULL && i < loader->config.ring_depth; i++) {
+    for (Failure *failure = loader->ring[i].failures, *next; failure != NULL; failure = next) {
+      next = failure->next;
+      free(failure->reason);
+      free(failure);
+    }
+  }
+  seer_quarantine_release(loader->quarantine);
+  pthread_cond_destroy(&loader->ready);
+  pthread_cond_destroy(&loader->work);
+  pthread_mutex_destroy(&loader->lock);
+  free(loader->met);
+  free(loader->workers);
+  free(loader->ring);
+  free(loader);
+}
