@@ -114,7 +114,7 @@ static void batch_run(Extraction *extraction) {
   for (int i = 0; i < used; i++) {
     extraction->pictures[i] = (int64_t)((__extension__ (__int128)(extraction->next + i)) * count / extraction->total);
   }
-  memset(extraction->decoded, 0, (size_t)batch * sizeof *extraction->decoded);
+  for (int i = 0; i < batch; i++) extraction->decoded[i] = false;
   if (used < batch) {
     size_t view_bytes = (size_t)program->evaluate_size * (size_t)program->evaluate_size * 3;
     memset(extraction->views + (size_t)used * view_bytes, 0, (size_t)(batch - used) * view_bytes);

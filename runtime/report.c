@@ -103,14 +103,14 @@ static void tiles_print(FILE *page, const Series *series, const SeerEvaluation *
   fputs("</div>\n", page);
 }
 
-static void race_print(FILE *page, const SeerEvaluation *evaluation) {
+static void race_print(FILE *page, const SeerEvaluation *evaluation, bool supervised) {
   const struct { const char *name; double share; } rows[] = {{"trained network", evaluation->trained},
                                                              {"untrained network", evaluation->untrained},
                                                              {"raw pixels", evaluation->pixels},
                                                              {"largest class", evaluation->majority}};
   fprintf(page, "<section class=\"card\"><h2>What it learnt</h2><p class=\"note\">Share of %lld pictures whose label a vote of their "
-          "%d nearest neighbours gets right, among %d labels. The network never saw a label in self-supervised training.</p>"
-          "<div class=\"race\">", (long long)evaluation->queries.count, evaluation->k, evaluation->labels);
+          "%d nearest neighbours gets right, among %d labels.%s</p><div class=\"race\">", (long long)evaluation->queries.count,
+          evaluation->k, evaluation->labels, supervised ? "" : " The network was trained without ever seeing a label.");
   for (int i = 0; i < 4; i++) {
     fprintf(page, "<span>%s</span><div class=\"bar%s\"><i style=\"width:%.2f%%\"></i></div><b>%.1f %%</b>", rows[i].name,
             i == 0 ? " first" : "", 100 * rows[i].share, 100 * rows[i].share);
@@ -281,7 +281,7 @@ static void page_print(FILE *page, const SeerReportRequest *request, const Serie
   if (request->source) fprintf(page, " on %lld pictures", (long long)seer_source_count(request->source));
   fputs("</p>\n", page);
   tiles_print(page, series, evaluation, prototypes);
-  if (evaluation && evaluation->labels > 1) race_print(page, evaluation);
+  if (evaluation && evaluation->labels > 1) race_print(page, evaluation, prototypes == 0);
   charts_print(page, series, prototypes);
   usage_print(page, request->run);
   if (evaluation) {

@@ -1,0 +1,62 @@
+// Preloaded under a trainer: the N-th call among write, pwrite, fsync, rename, mkdir, ftruncate and creating open fails.
+// SEER_FAULT_AT=N, SEER_FAULT_ERRNO=name's number, SEER_FAULT_FOREVER=1 keeps failing, SEER_FAULT_SHORT=1 makes the
+// N-th write short instead. SEER_FAULT_REPORT names a file that is made when the fault has struck.
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static atomic_long calls;
+
+static long setting(const char *name) {
+  const char *text = getenv(name);
+  return text ? atol(text) : 0;
+}
+
+static void report(void) {
+  const char *path = getenv("SEER_FAULT_REPORT");
+  if (!path) return;
+  long fd = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (fd >= 0) syscall(SYS_close, fd);
+}
+
+static bool strikes(void) {
+  long at = setting("SEER_FAULT_AT"), call = atomic_fetch_add(&calls, 1) + 1;
+  if (at <= 0 || !(call == at || (call > at && setting("SEER_FAULT_FOREVER")))) return false;
+  report();
+  errno = (int)setting("SEER_FAULT_ERRNO");
+  return true;
+}
+
+ssize_t write(int fd, const void *data, size_t bytes) {
+  if (fd > 2 && strikes()) {
+    if (!setting("SEER_FAULT_SHORT")) return -1;
+    bytes = bytes > 1 ? bytes / 2 : bytes;
+  }
+  return syscall(SYS_write, fd, data, bytes);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t bytes, off_t at) {
+  return strikes() ? -1 : syscall(SYS_pwrite64, fd, data, bytes, at);
+}
+
+int fsync(int fd) { return strikes() ? -1 : (int)syscall(SYS_fsync, fd); }
+int rename(const char *from, const char *to) { return strikes() ? -1 : (int)syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to); }
+int mkdir(const char *path, mode_t mode) { return strikes() ? -1 : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode); }
+int ftruncate(int fd, off_t bytes) { return strikes() ? -1 : (int)syscall(SYS_ftruncate, fd, bytes); }
+
+int open(const char *path, int flags, ...) {
+  va_list arguments;
+  va_start(arguments, flags);
+  mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+  va_end(arguments);
+  if ((flags & O_CREAT) && strikes()) return -1;
+  return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
