@@ -38,13 +38,13 @@ static void resolve_operand(const Program *program, const ProgramLaunch *launch,
   }
 }
 
+// The part of a dotted name behind the block's own: "f.a" of "trunk_output.block1.block1-0.f.a"; "y" for the block's.
 static const char *local_name(const char *name, const char *block) {
   size_t length = block ? strlen(block) : 0;
   const char *found = length ? strstr(name, block) : NULL;
+  for (; found && found[length] != '.' && found[length] != '\0'; found = strstr(found + 1, block)) continue;
   if (!found) return name;
-  const char *rest = found + length;
-  while (*rest == '.' || *rest == '_') rest++;
-  return *rest ? rest : name;
+  return found[length] ? found + length + 1 : "y";
 }
 
 static char *make_identifier(Arena *arena, const char *name) {
@@ -62,24 +62,29 @@ static const char *role_of_result(const Op *op, int index) {
   return op->phase == PHASE_FORWARD ? norm[index] : gradient[index];
 }
 
+// What a result is called inside the segment. Names must not depend on which block a neighbour is, so that equal blocks
+// read the same: what comes from other blocks is an input, or the gradient of the output.
+static const char *result_name(const Program *program, const ProgramSegment *segment, const Value *value, const char *block) {
+  const Op *op = graph_op(program->graph, value->producer);
+  const char *prefix = op->phase == PHASE_BACKWARD ? "d_" : "";
+  if (op->block != segment->block) return op->phase == PHASE_BACKWARD ? "d_output" : "input";
+  const char *role = role_of_result(op, value->result_index);
+  const char *local = make_identifier(program->arena, local_name(op->name, block));
+  return arena_printf(program->arena, *role ? "%s%s_%s" : "%s%s", prefix, local, role);
+}
+
 static const char *field_name(const Program *program, const ProgramSegment *segment, const ProgramLaunch *launch,
                               const KernelOperand *operand) {
   const Graph *graph = program->graph;
   const char *block = segment->block >= 0 ? graph->block_names[segment->block] : NULL;
-  char *name;
+  const char *name;
   if (operand->kind == OPERAND_WORKSPACE) {
-    name = arena_printf(program->arena, "%s_scratch", make_identifier(program->arena, local_name(graph_op(graph, launch->op)->name, block)));
+    const char *op = graph_op(graph, launch->op)->name;
+    name = arena_printf(program->arena, "%s_scratch", make_identifier(program->arena, local_name(op, block)));
   } else {
     const Value *value = graph_value(graph, operand->value);
-    if (value->kind == VALUE_RESULT) {
-      const Op *op = graph_op(graph, value->producer);
-      const char *role = role_of_result(op, value->result_index);
-      const char *local = make_identifier(program->arena, local_name(op->name, block));
-      const char *prefix = op->phase == PHASE_BACKWARD ? "d_" : "";
-      name = arena_printf(program->arena, *role ? "%s%s_%s" : "%s%s", prefix, local, role);
-    } else {
-      name = make_identifier(program->arena, local_name(value->name, block));
-    }
+    name = value->kind == VALUE_RESULT ? result_name(program, segment, value, block)
+                                       : make_identifier(program->arena, local_name(value->name, block));
   }
   const char *unique = name;
   for (int i = 0, suffix = 2; i < segment->buffer_count; i++) {

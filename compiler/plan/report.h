@@ -4,17 +4,17 @@
 
 #include "compiler/plan/plan.h"
 
-enum { MAX_STAGES = 16, MAX_SIZES = 8 };
+enum { REPORT_MAX_STAGES = 64, REPORT_MAX_SIZES = 9 };
 
 // What the report says of the model beyond the graphs.
 typedef struct PlanModel {
   const char *name, *family;
   int stage_count;
-  int64_t depths[MAX_STAGES], widths[MAX_STAGES], group_widths[MAX_STAGES];
+  int64_t depths[REPORT_MAX_STAGES], widths[REPORT_MAX_STAGES], group_widths[REPORT_MAX_STAGES];
   int64_t parameters_trunk, parameters_total;   // trunk: without head, prototypes and classifier
   int size_count;
-  int sizes[MAX_SIZES];                         // pixels
-  int64_t macs[MAX_SIZES];                      // of one picture's trunk forward at that size
+  int sizes[REPORT_MAX_SIZES];                         // pixels
+  int64_t macs[REPORT_MAX_SIZES];                      // of one picture's trunk forward at that size
 } PlanModel;
 
 typedef struct PlanMachine {

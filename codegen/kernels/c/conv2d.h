@@ -122,7 +122,7 @@ KERNEL void conv2d_pixels(Conv2dGeometry g, int pixels, int group, int first, in
       float *target = y + (((int64_t)row * width + column) * g.oc + (int64_t)group * outputs + output) * LANES;
       const int live = outputs - output < tile ? outputs - output : tile;
       Lanes sums[CONV_ACCUMULATORS];
-      UNROLL for (int i = 0; i < tile * pixels; i++) sums[i] = lanes_splat(0.0f);
+      UNROLL for (int i = 0; i < tile * pixels; i++) LANES_CLEAR(sums[i]);
       if (run > 0) {
         UNROLL for (int i = 0; i < tile; i++) {
           if (i >= live) break;

@@ -92,7 +92,7 @@ KERNEL void weight_tile(WeightChunks s, WeightChunk t, int k, int stride, int co
     base[j] = planes + ((int64_t)channel * s.blocks * height * width + (int64_t)ky * width + kx) * LANES;
   }
   Lanes sums[12];
-  UNROLL for (int i = 0; i < 12; i++) sums[i] = lanes_splat(0.0f);
+  UNROLL for (int i = 0; i < 12; i++) LANES_CLEAR(sums[i]);
   const int rows = t.row_last - t.row_first, across = t.column_last - t.column_first;
   const int step = k == 1 ? 1 : stride;
   const int blocks = t.block_last - t.block_first;

@@ -37,12 +37,18 @@ KERNEL Lanes lanes_load_unaligned(const float *p) { return *(const LanesUnaligne
 KERNEL void lanes_store_unaligned(float *p, Lanes v) { *(LanesUnaligned *)p = v; }
 KERNEL Lanes lanes_splat(float v) { return (Lanes){0} + v; }
 
-// Keeps a loaded vector in a register: compilers like to load it again for each product that uses it, and then loads,
-// not products, set the pace.
-#if (LANES == 8 && defined(__AVX__)) || (LANES == 16 && defined(__AVX512F__))
+// LANES_PIN keeps a loaded vector in a register: compilers like to load it again for each product that uses it, and then
+// loads, not products, set the pace. LANES_CLEAR makes zeros anew: compilers like to keep a vector of zeros in a register
+// that the sums need.
+#if LANES == 8 && defined(__AVX__)
+#define LANES_PIN(vector) __asm__("" : "+x"(vector))
+#define LANES_CLEAR(vector) __asm__ volatile("vxorps %0, %0, %0" : "=x"(vector))
+#elif LANES == 16 && defined(__AVX512DQ__)
 #define LANES_PIN(vector) __asm__("" : "+v"(vector))
+#define LANES_CLEAR(vector) __asm__ volatile("vxorps %0, %0, %0" : "=v"(vector))
 #else
 #define LANES_PIN(vector) ((void)0)
+#define LANES_CLEAR(vector) ((vector) = lanes_splat(0.0f))
 #endif
 
 // The first `count` < LANES floats at p, the rest zero.

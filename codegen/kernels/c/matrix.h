@@ -110,10 +110,14 @@ KERNEL void matmul(int m, int n, int k, int64_t a_row, int64_t a_column, int64_t
               j < wide ? b[(depth_first + i) * b_row + (column_first + column + j) * b_column] : 0.0f;
       for (int row = 0; row < rows; row += 4) {
         const int high = rows - row < 4 ? rows - row : 4;
-        Lanes sums[12] = {{0}};
+        Lanes sums[12];
+        UNROLL for (int i = 0; i < 12; i++) LANES_CLEAR(sums[i]);
         for (int i = 0; i < depth; i++) {
           Lanes x[3];
-          UNROLL for (int j = 0; j < 3; j++) x[j] = lanes_load(right + i * MATRIX_TILE + j * LANES);
+          UNROLL for (int j = 0; j < 3; j++) {
+            x[j] = lanes_load(right + i * MATRIX_TILE + j * LANES);
+            LANES_PIN(x[j]);
+          }
           UNROLL for (int r = 0; r < 4; r++) {
             const float weight = left[row * depth + i * 4 + r];
             UNROLL for (int j = 0; j < 3; j++) sums[r * 3 + j] += x[j] * weight;

@@ -1,0 +1,33 @@
+// The whole pipeline behind `plan`, `build` and `show`: from a spec file to graphs, plan and program.
+#ifndef SEER_DRIVER_COMPILE_H
+#define SEER_DRIVER_COMPILE_H
+
+#include "codegen/emit.h"
+#include "compiler/driver/settings.h"
+#include "compiler/passes/pipeline.h"
+
+typedef struct CompileOptions {
+  const char *cpu;       // "native", or a level: x86-64, x86-64-v3, x86-64-v4
+  bool sanitize;
+  PassHook *hook;        // sees the training graph after each pass; or NULL
+  void *hook_data;
+} CompileOptions;
+
+typedef struct Compiled {
+  const Spec *spec;
+  const Graph *train_graph, *features_graph;
+  const Plan *train_plan, *features_plan;
+  PlanReport report;
+  Trainer trainer;       // programs included
+} Compiled;
+
+// False when a diagnostic says why: the spec is wrong, the machine unknown, the plan larger than its budget, or
+// something that seerc cannot do yet.
+bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
+                  const CompileOptions *options, Compiled *compiled);
+
+// The level of this machine's processor, by what it supports.
+const char *native_cpu(void);
+bool cpu_is_known(const char *cpu);
+
+#endif
