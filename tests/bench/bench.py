@@ -5,7 +5,7 @@ usage: bench.py --seerc SEERC --folder DIR [--out FILE.json] [--rounds N] [--ste
 Method. The same network, pictures per step, crop sizes, loss and optimizer (SGD with momentum), f32, the same threads.
 PyTorch runs eagerly in both memory formats, each in a process of its own (peer.py) that sleeps while others run; the
 trainer runs `bench`. A round is: default format, channels_last, seer, in turn; every side warms up first. Per side the
-figure is the median over the steps of all rounds, and the fastest step beside it; the ratio is seer over the better
+figure is the median of its rounds' median steps, and the fastest step beside it; the ratio is seer over the better
 PyTorch format. On a busy machine PyTorch's thread pool sometimes collapses by ten times and more: a round of any side
 whose median is over 3 times that side's best round is left out, and counted under `discarded`.
 Memory is the resident peak of the whole process; PyTorch's libraries alone (`import_bytes`) are given beside it.
@@ -72,7 +72,9 @@ class Peer:
         line = self.process.stdout.readline()
         if not line:
             raise SystemExit("bench: the PyTorch process ended; its message is above")
-        return json.loads(line)
+        told = json.loads(line)
+        return {"median": statistics.median(told["seconds"]), "fastest": min(told["seconds"]),
+                "peak_bytes": told["peak_bytes"], "import_bytes": told["import_bytes"]}
 
     def close(self):
         self.process.stdin.close()
@@ -94,17 +96,17 @@ class Seer:
         if process.returncode:
             raise SystemExit(f"bench: '{' '.join(map(str, command))}' ended with exit code {process.returncode}")
         told = json.loads(output)
-        return {"seconds": told["step_seconds"], "peak_bytes": usage.ru_maxrss * 1024}
+        return {"median": told["step_seconds_median"], "fastest": told["step_seconds_min"],
+                "peak_bytes": usage.ru_maxrss * 1024}
 
     def close(self):
         pass
 
 
 def summarize(batch, rounds):
-    medians = [statistics.median(r["seconds"]) for r in rounds]
-    kept = [r for r, m in zip(rounds, medians) if m <= COLLAPSE * min(medians)]
-    seconds = [s for r in kept for s in r["seconds"]]
-    median, fastest = statistics.median(seconds), min(seconds)
+    medians = [r["median"] for r in rounds]
+    kept = [r for r in rounds if r["median"] <= COLLAPSE * min(medians)]
+    median, fastest = statistics.median(r["median"] for r in kept), min(r["fastest"] for r in kept)
     summary = {"median_seconds": median, "fastest_seconds": fastest, "images_per_second": batch / median,
                "best_images_per_second": batch / fastest, "peak_bytes": max(r["peak_bytes"] for r in rounds),
                "round_medians": medians, "discarded": len(rounds) - len(kept)}
