@@ -51,6 +51,14 @@ typedef struct SpecDefine { const char *text; } SpecDefine;  // one -D section.k
 const Spec *spec_load(Arena *arena, SourceMap *sources, DiagList *diags, const char *path, const char *library,
                       const SpecDefine *defines, int define_count);
 
+// The same for a text in memory, `use` looked up in `files` only (files.h); for tests and fuzzing.
+struct SpecFiles;
+const Spec *spec_load_text(Arena *arena, SourceMap *sources, DiagList *diags, const char *name, const char *text, size_t size,
+                           const struct SpecFiles *files, const SpecDefine *defines, int define_count);
+// A trainer needs a network: false, with an error, when the model has no shape. Recipes alone have none and are fine
+// for spec_load.
+bool spec_require_model(const Spec *spec, DiagList *diags);
+
 const SpecValue *spec_value(const Spec *spec, SpecKey key);
 bool spec_is_set(const Spec *spec, SpecKey key);
 int64_t spec_integer(const Spec *spec, SpecKey key);

@@ -1,0 +1,168 @@
+// Checks of the run: length, batch, optimiser, schedule, machine, snapshots, and settings that others switch off.
+#include <math.h>
+
+#include "lang/check.h"
+
+void check_train_length(CheckContext *context) {
+  NEEDS(context, KEY_train_steps, KEY_train_epochs);
+  if (!check_is_set(context, KEY_train_steps) || !check_is_set(context, KEY_train_epochs)) return;
+  check_error(context, check_span(context, KEY_train_epochs), "'steps' and 'epochs' are both set");
+  check_note(context, check_span(context, KEY_train_steps), "keep one of them");
+}
+
+void check_batch_split(CheckContext *context) {
+  NEEDS(context, KEY_train_batch, KEY_train_accumulate, KEY_cluster_nodes, KEY_cluster_ranks_per_node);
+  double batch = check_number(context, KEY_train_batch, 1), micro_steps = check_number(context, KEY_train_accumulate, 1);
+  double ranks = check_number(context, KEY_cluster_nodes, 1) * check_number(context, KEY_cluster_ranks_per_node, 1);
+  double parts = micro_steps * ranks;
+  if (fmod(batch, parts) == 0) return;
+  SourceSpan span = check_span(context, KEY_train_batch);
+  if (ranks == 1) check_error(context, span, "'batch' %g does not divide into %g micro-steps", batch, micro_steps);
+  else if (micro_steps == 1) check_error(context, span, "'batch' %g does not divide among %g ranks", batch, ranks);
+  else check_error(context, span, "'batch' %g does not divide into %g micro-steps on %g ranks", batch, micro_steps, ranks);
+  double below = floor(batch / parts) * parts;
+  if (below > 0) check_note(context, span_none(), "the nearest batches are %g and %g", below, below + parts);
+  else check_note(context, span_none(), "the smallest batch is %g", parts);
+}
+
+void check_tiny_batch(CheckContext *context) {
+  NEEDS(context, KEY_train_batch, KEY_train_accumulate, KEY_cluster_nodes, KEY_cluster_ranks_per_node);
+  double ranks = check_number(context, KEY_cluster_nodes, 1) * check_number(context, KEY_cluster_ranks_per_node, 1);
+  double together = check_number(context, KEY_train_batch, 1) / check_number(context, KEY_train_accumulate, 1);
+  if (together >= 4 || ranks > together) return;
+  check_warning(context, check_span(context, KEY_train_batch), "BatchNorm sees only %g picture%s at a time", together, together == 1 ? "" : "s");
+  check_note(context, span_none(), "use a larger batch, or fewer micro-steps; 32 or more is usual");
+}
+
+void check_momentum(CheckContext *context) {
+  NEEDS(context, KEY_optimizer_momentum, KEY_optimizer_nesterov);
+  double momentum = check_number(context, KEY_optimizer_momentum, 0);
+  SourceSpan span = check_span(context, KEY_optimizer_momentum);
+  if (momentum >= 1) {
+    check_error(context, span, "with 'momentum' 1 updates grow without end");
+    check_note(context, span_none(), "stay below 1; 0.9 is usual");
+  }
+  if (momentum == 0 && spec_flag(context->spec, KEY_optimizer_nesterov)) {
+    check_error(context, check_span(context, KEY_optimizer_nesterov), "'nesterov' needs momentum");
+    check_note(context, span, "raise it above 0, or set 'nesterov = no'");
+  }
+}
+
+void check_warmup(CheckContext *context) {
+  NEEDS(context, KEY_schedule_warmup, KEY_schedule_warmup_fraction, KEY_train_steps);
+  double warmup = check_number(context, KEY_schedule_warmup, 0), steps = check_steps(context);
+  SourceSpan span = check_span(context, KEY_schedule_warmup);
+  if (check_is_set(context, KEY_schedule_warmup_fraction) && check_by_user(context, KEY_schedule_warmup)) {
+    check_error(context, check_span(context, KEY_schedule_warmup_fraction), "'warmup' and 'warmup_fraction' are both set");
+    check_note(context, span, "keep one of them");
+    return;
+  }
+  if (steps == 0 || warmup <= steps) return;
+  check_error(context, span, "'warmup' of %g steps is longer than the run of %g", warmup, steps);
+  check_note(context, check_span(context, KEY_train_steps), "shorten it, or use 'warmup_fraction', such as 0.05");
+}
+
+void check_rates(CheckContext *context) {
+  NEEDS(context, KEY_schedule_base, KEY_schedule_peak, KEY_schedule_start, KEY_schedule_end, KEY_train_batch);
+  double batch = check_number(context, KEY_train_batch, 1);
+  bool explicit_peak = spec_value(context->spec, KEY_schedule_peak)->kind == SPEC_NUMBER;
+  double scaled = check_number(context, KEY_schedule_base, 0) * batch / 256;
+  double peak = check_number(context, KEY_schedule_peak, scaled);
+  SpecKey source = explicit_peak ? KEY_schedule_peak : KEY_schedule_base;
+  double slack = peak * 1e-9;
+  if (peak == 0) {
+    check_warning(context, check_span(context, source), "the learning rate is 0: nothing would be learnt");
+    check_note(context, span_none(), "raise '%s'", check_short(source));
+    return;
+  }
+  if (check_number(context, KEY_schedule_start, 0) > peak + slack) {
+    check_error(context, check_span(context, KEY_schedule_start), "'start' %g is above the peak %g", check_number(context, KEY_schedule_start, 0),
+                peak);
+    check_note(context, span_none(), "warm-up rises from start to peak; lower it, or leave it to auto");
+  }
+  if (check_number(context, KEY_schedule_end, 0) > peak + slack) {
+    check_warning(context, check_span(context, KEY_schedule_end), "'end' %g is above the peak %g", check_number(context, KEY_schedule_end, 0), peak);
+    check_note(context, span_none(), "the rate falls from peak to end; lower it, or leave it to auto");
+  }
+}
+
+void check_milestones(CheckContext *context) {
+  NEEDS(context, KEY_schedule_shape, KEY_schedule_milestones);
+  if (!spec_is(context->spec, KEY_schedule_shape, "step")) return;
+  const SpecValue *milestones = spec_value(context->spec, KEY_schedule_milestones);
+  if (milestones->item_count == 0) {
+    check_error(context, check_span(context, KEY_schedule_shape), "'shape = step' needs 'milestones'");
+    check_note(context, span_none(), "give shares of the run, such as milestones = [0.3, 0.6, 0.9]");
+  }
+  for (int i = 1; i < milestones->item_count; i++) {
+    if (milestones->items[i].number > milestones->items[i - 1].number) continue;
+    check_error(context, milestones->items[i].span, "milestone %g comes after %g", milestones->items[i].number, milestones->items[i - 1].number);
+    check_note(context, span_none(), "list them in ascending order, each once");
+  }
+}
+
+static void warn_if(CheckContext *context, bool off, SpecKey key, const char *reason, const char *advice) {
+  if (!off || check_failed(context, &key, 1) || !check_changed(context, key)) return;
+  check_warning(context, check_span(context, key), "'%s' has no effect: %s", check_short(key), reason);
+  check_note(context, span_none(), "%s", advice);
+}
+
+void check_no_effect(CheckContext *context) {
+  NEEDS(context, KEY_optimizer_name, KEY_schedule_shape, KEY_schedule_peak, KEY_views_jitter, KEY_views_blur, KEY_model_depths);
+  const Spec *spec = context->spec;
+  bool sgd = spec_is(spec, KEY_optimizer_name, "sgd");
+  warn_if(context, sgd, KEY_optimizer_trust, "the optimizer is sgd", "set 'name = larc', or remove it");
+  warn_if(context, sgd, KEY_optimizer_larc_epsilon, "the optimizer is sgd", "set 'name = larc', or remove it");
+  warn_if(context, sgd, KEY_optimizer_clip, "the optimizer is sgd", "set 'name = larc', or remove it");
+  bool stepped = spec_is(spec, KEY_schedule_shape, "step"), cosine = spec_is(spec, KEY_schedule_shape, "cosine");
+  warn_if(context, !stepped, KEY_schedule_milestones, "'shape' is not step", "set 'shape = step', or remove it");
+  warn_if(context, !stepped, KEY_schedule_gamma, "'shape' is not step", "set 'shape = step', or remove it");
+  warn_if(context, !cosine, KEY_schedule_cosine_from, "'shape' is not cosine", "set 'shape = cosine', or remove it");
+  bool peak = spec_value(spec, KEY_schedule_peak)->kind == SPEC_NUMBER;
+  warn_if(context, peak, KEY_schedule_base, "'peak' is set", "keep 'peak' or 'base'");
+  warn_if(context, check_number(context, KEY_views_jitter, 1) == 0, KEY_views_jitter_strength, "'jitter' is 0", "raise 'jitter', or remove it");
+  warn_if(context, check_number(context, KEY_views_blur, 1) == 0, KEY_views_blur_sigma, "'blur' is 0", "raise 'blur', or remove it");
+  warn_if(context, check_is_set(context, KEY_model_depths), KEY_model_group_rule, "stages are explicit",
+          "it adapts the generator's widths; remove it");
+}
+
+void check_known_machine(CheckContext *context) {
+  NEEDS(context, KEY_cluster_machine);
+  const char *machine = spec_text(context->spec, KEY_cluster_machine);
+  Resolver *resolver = context->resolver;
+  if (!resolver->library || !check_by_user(context, KEY_cluster_machine)) return;
+  const char *path = path_join(context->arena, resolver->library, arena_printf(context->arena, "machines/%s.seer", machine));
+  if (!*machine || resolver->files->is_file(resolver->files->context, path)) return;
+  check_error(context, check_span(context, KEY_cluster_machine), "unknown machine '%s'", machine);
+  const char **names = NULL;
+  const char *folder = path_join(context->arena, resolver->library, "machines");
+  int count = resolver->files->list(resolver->files->context, context->arena, folder, &names);
+  Suggestion suggestion = suggestion_make(machine);
+  Writer all = {0};
+  for (int i = 0; i < count; i++) {
+    const char *name = path_without_suffix(context->arena, names[i]);
+    suggestion_offer(&suggestion, name);
+    writer_printf(&all, "%s%s", i ? ", " : "", name);
+  }
+  const char *best = suggestion_best(&suggestion);
+  if (best) check_note(context, span_none(), "did you mean \"%s\"?", best);
+  else check_note(context, span_none(), "the machines are %s", count ? all.text : "missing from this installation");
+  writer_release(&all);
+}
+
+void check_budget(CheckContext *context) {
+  NEEDS(context, KEY_checkpoint_budget, KEY_cluster_memory);
+  double budget = check_number(context, KEY_checkpoint_budget, 0), memory = check_number(context, KEY_cluster_memory, 0);
+  if (budget == 0 || memory == 0 || budget <= memory) return;
+  check_error(context, check_span(context, KEY_checkpoint_budget), "'budget' %s is above a rank's memory of %s",
+              check_quantity(context, budget, UNIT_BYTES), check_quantity(context, memory, UNIT_BYTES));
+  check_note(context, check_span(context, KEY_cluster_memory), "lower it, or leave it to auto");
+}
+
+void check_save_every(CheckContext *context) {
+  NEEDS(context, KEY_save_every, KEY_train_steps);
+  double every = check_number(context, KEY_save_every, 0), steps = check_steps(context);
+  if (!check_by_user(context, KEY_save_every) || steps == 0 || every <= steps) return;
+  check_warning(context, check_span(context, KEY_save_every), "a snapshot every %g steps is rarer than the run of %g steps is long", every, steps);
+  check_note(context, check_span(context, KEY_train_steps), "lower 'every' to lose less when the run is interrupted");
+}

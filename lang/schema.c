@@ -1,0 +1,195 @@
+// schema.def as tables. A row's bounds mean numbers or names by its type, which the BOUNDS_ macros tell apart.
+#include "lang/schema.h"
+
+#include <math.h>
+#include <string.h>
+
+#define BOUNDS_INTEGER(low, high) .minimum = (low), .maximum = (high)
+#define BOUNDS_NUMBER BOUNDS_INTEGER
+#define BOUNDS_RANGE BOUNDS_INTEGER
+#define BOUNDS_LIST_INTEGER BOUNDS_INTEGER
+#define BOUNDS_LIST_NUMBER BOUNDS_INTEGER
+#define BOUNDS_AUTO_INTEGER BOUNDS_INTEGER
+#define BOUNDS_AUTO_BYTES BOUNDS_INTEGER
+#define BOUNDS_AUTO_NUMBER BOUNDS_INTEGER
+#define BOUNDS_NAME(low, high) .names = (low)
+#define BOUNDS_FLAG(low, high) .names = "yes|no"
+#define BOUNDS_STRING(low, high) .names = NULL
+#define BOUNDS_PATHS BOUNDS_STRING
+#define BOUNDS_LIST_CALL BOUNDS_STRING
+
+#define FIELD(owner_name, field_name, type_name, unit_name, default_value, low, high, help_text)                  \
+  {.section = #owner_name,                                                                                        \
+   .name = #field_name,                                                                                           \
+   .type = TYPE_##type_name,                                                                                      \
+   .unit = UNIT_##unit_name,                                                                                      \
+   .default_text = default_value,                                                                                 \
+   .help = help_text,                                                                                             \
+   BOUNDS_##type_name(low, high)},
+
+#define COUNT(table) ((int)(sizeof(table) / sizeof *(table)))
+
+const SchemaField schema_keys[] = {
+#define KEY FIELD
+#include "lang/schema.def"
+};
+const int schema_key_count = COUNT(schema_keys);
+
+const SchemaField schema_arguments[] = {
+#define ARGUMENT FIELD
+#include "lang/schema.def"
+};
+const int schema_argument_count = COUNT(schema_arguments);
+
+const SchemaSection schema_sections[] = {
+#define SECTION(section_name, help_text) {.name = #section_name, .help = help_text},
+#include "lang/schema.def"
+};
+const int schema_section_count = COUNT(schema_sections);
+
+const SchemaSection schema_calls[] = {
+#define CALL(call_name, help_text) {.name = #call_name, .help = help_text},
+#include "lang/schema.def"
+};
+const int schema_call_count = COUNT(schema_calls);
+
+// The first name of a unit with factor 1 is the one that is printed.
+const SchemaUnitName schema_units[] = {
+    {"px", UNIT_PIXELS, 1},          {"B", UNIT_BYTES, 1},
+    {"KiB", UNIT_BYTES, 1024.0},     {"MiB", UNIT_BYTES, 1048576.0},
+    {"GiB", UNIT_BYTES, 1073741824.0}, {"TiB", UNIT_BYTES, 1099511627776.0},
+    {"kB", UNIT_BYTES, 1e3},         {"MB", UNIT_BYTES, 1e6},
+    {"GB", UNIT_BYTES, 1e9},         {"TB", UNIT_BYTES, 1e12},
+    {"steps", UNIT_STEPS, 1},        {"step", UNIT_STEPS, 1},
+    {"epochs", UNIT_EPOCHS, 1},      {"epoch", UNIT_EPOCHS, 1},
+    {"s", UNIT_SECONDS, 1},          {"ms", UNIT_SECONDS, 1e-3},
+    {"min", UNIT_SECONDS, 60},       {"h", UNIT_SECONDS, 3600},
+    {"images", UNIT_IMAGES, 1},      {"image", UNIT_IMAGES, 1},
+    {"deg", UNIT_DEGREES, 1},
+};
+const int schema_unit_count = COUNT(schema_units);
+
+int schema_find_section(const char *name) {
+  for (int i = 0; i < schema_section_count; i++) {
+    if (strcmp(schema_sections[i].name, name) == 0) return i;
+  }
+  return -1;
+}
+
+static int find_field(const SchemaField *fields, int count, const char *owner, const char *name) {
+  for (int i = 0; i < count; i++) {
+    if (strcmp(fields[i].name, name) == 0 && strcmp(fields[i].section, owner) == 0) return i;
+  }
+  return -1;
+}
+
+int schema_find_key(const char *section, const char *key) {
+  return find_field(schema_keys, schema_key_count, section, key);
+}
+
+int schema_find_argument(const char *call, const char *name) {
+  return find_field(schema_arguments, schema_argument_count, call, name);
+}
+
+int schema_find_call(const char *name) {
+  for (int i = 0; i < schema_call_count; i++) {
+    if (strcmp(schema_calls[i].name, name) == 0) return i;
+  }
+  return -1;
+}
+
+int schema_find_unit(const char *name) {
+  for (int i = 0; i < schema_unit_count; i++) {
+    if (strcmp(schema_units[i].name, name) == 0) return i;
+  }
+  return -1;
+}
+
+bool schema_takes_auto(SchemaType type) {
+  return type == TYPE_AUTO_INTEGER || type == TYPE_AUTO_BYTES || type == TYPE_AUTO_NUMBER;
+}
+
+bool schema_is_whole(SchemaType type) {
+  return type == TYPE_INTEGER || type == TYPE_AUTO_INTEGER || type == TYPE_AUTO_BYTES || type == TYPE_LIST_INTEGER;
+}
+
+bool schema_names_hold(const char *names, const char *name) {
+  size_t length = strlen(name);
+  for (const char *at = names; at && *at;) {
+    const char *end = strchr(at, '|');
+    size_t size = end ? (size_t)(end - at) : strlen(at);
+    if (size == length && memcmp(at, name, length) == 0) return true;
+    at = end ? end + 1 : NULL;
+  }
+  return false;
+}
+
+const char *schema_unit_plural(SchemaUnit unit) {
+  static const char *const plurals[] = {"",        "pixels", "bytes",   "steps",
+                                        "epochs", "seconds", "pictures", "degrees"};
+  return plurals[unit];
+}
+
+const char *schema_quantity(Arena *arena, double number, SchemaUnit unit) {
+  double shown = number;
+  const char *suffix = "";
+  for (int i = 0; i < schema_unit_count && unit != UNIT_NONE && unit != UNIT_IMAGES; i++) {
+    const SchemaUnitName *name = &schema_units[i];
+    if (name->unit != unit) continue;
+    bool whole = name->factor > 1 && number >= name->factor && fmod(number, name->factor) == 0;
+    if (*suffix && !(whole && unit == UNIT_BYTES)) continue;
+    shown = number / name->factor;
+    suffix = name->name;
+  }
+  Writer text = {0};
+  writer_json_number(&text, shown);
+  const char *result = arena_printf(arena, "%s%s", text.text, suffix);
+  writer_release(&text);
+  return result;
+}
+
+static const char *names_text(Arena *arena, const char *names) {
+  Writer text = {0};
+  for (const char *at = names; *at; at++) writer_bytes(&text, *at == '|' ? ", " : at, *at == '|' ? 2 : 1);
+  const char *result = arena_printf(arena, "%s", text.text);
+  writer_release(&text);
+  return result;
+}
+
+static const char *describe_number(Arena *arena, const SchemaField *field, const char *what) {
+  const char *unit = schema_unit_plural(field->unit);
+  return arena_printf(arena, "%s%s%s from %s to %s", what, *unit ? " of " : "", unit,
+                      schema_quantity(arena, field->minimum, field->unit),
+                      schema_quantity(arena, field->maximum, field->unit));
+}
+
+static const char *describe_type(Arena *arena, const SchemaField *field) {
+  switch (field->type) {
+    case TYPE_INTEGER: return describe_number(arena, field, "a whole number");
+    case TYPE_NUMBER: return describe_number(arena, field, "a number");
+    case TYPE_STRING: return "a string in double quotes";
+    case TYPE_NAME:
+      if (!strchr(field->names, '|')) return arena_printf(arena, "the name %s", field->names);
+      return arena_printf(arena, "one of the names %s", names_text(arena, field->names));
+    case TYPE_FLAG: return "yes or no";
+    case TYPE_RANGE: return arena_printf(arena, "a range lo..hi within %s..%s", schema_quantity(arena, field->minimum, field->unit),
+                                         schema_quantity(arena, field->maximum, field->unit));
+    case TYPE_LIST_INTEGER: return describe_number(arena, field, "a list of whole numbers");
+    case TYPE_LIST_NUMBER: return describe_number(arena, field, "a list of numbers");
+    case TYPE_LIST_CALL: return "a list of crop(...) calls";
+    case TYPE_PATHS: return "a string, or a list of strings";
+    case TYPE_AUTO_INTEGER: return describe_number(arena, field, "auto, or a whole number");
+    case TYPE_AUTO_BYTES: return "auto, or an amount of memory such as 40GiB";
+    case TYPE_AUTO_NUMBER: return describe_number(arena, field, "auto, or a number");
+  }
+  return "";
+}
+
+const char *schema_describe(Arena *arena, const SchemaField *field) {
+  const char *type = describe_type(arena, field);
+  bool has_example = *field->default_text && field->type != TYPE_NAME && field->type != TYPE_FLAG &&
+                     field->type != TYPE_LIST_CALL && strcmp(field->default_text, "auto") != 0;
+  if (has_example) return arena_printf(arena, "%s, such as %s", type, field->default_text);
+  if (field->type == TYPE_LIST_CALL) return arena_printf(arena, "%s, such as [crop(count = 2, size = 160px)]", type);
+  return type;
+}
