@@ -1,0 +1,38 @@
+// What commands share: loading a spec, printing messages, writing results.
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "compiler/driver/driver.h"
+
+LoadedSpec driver_load(Invocation *invocation, const char *path) {
+  LoadedSpec loaded = {.sources = source_map_make(invocation->arena)};
+  loaded.diags = diag_list_make(invocation->arena, loaded.sources);
+  loaded.spec = spec_load(invocation->arena, loaded.sources, loaded.diags, path, invocation->library, invocation->defines,
+                          invocation->define_count);
+  return loaded;
+}
+
+int driver_report(const Invocation *invocation, DiagList *diags) {
+  Writer out = {0};
+  diag_print(diags, &out, invocation->colour);
+  if (out.size) fwrite(out.text, 1, out.size, stderr);
+  writer_release(&out);
+  return diags->error_count ? EXIT_INPUT : EXIT_DONE;
+}
+
+int driver_write_stream(const Writer *out) {
+  bool written = !out->size || fwrite(out->text, 1, out->size, stdout) == out->size;
+  if (written && fflush(stdout) == 0) return EXIT_DONE;
+  fprintf(stderr, "seerc: error: cannot write to standard output: %s [output]\n", strerror(errno));
+  return EXIT_MACHINE;
+}
+
+int driver_write(const Invocation *invocation, const Writer *out) {
+  const char *path = option_text(invocation, "out");
+  if (!path || strcmp(path, "-") == 0) return driver_write_stream(out);
+  int error = writer_save(out, path);
+  if (!error) return EXIT_DONE;
+  fprintf(stderr, "seerc: error: cannot write '%s': %s [output]\n", path, strerror(error));
+  return EXIT_MACHINE;
+}
