@@ -37,13 +37,17 @@ void lower_swapped_prediction_backward(Lower *lower) {
 void lower_softmax_cross_entropy(Lower *lower) {
   Extent logits = extent_of(lower, lower->op->operands[0]);
   KernelOperand rows = workspace(lower, loss_workspace_floats(logits.n));
-  LAUNCH(lower, softmax_cross_entropy_rows, loss_rows_tasks(logits.n), (INT(logits.n), INT(logits.c), REAL(lower->op->attributes.label_smoothing)),
+  int64_t labels = count_of(lower, lower->op->operands[1]);
+  LAUNCH(lower, softmax_cross_entropy_rows, loss_rows_tasks(logits.n),
+    (INT(logits.n), INT(labels), INT(logits.c), REAL(lower->op->attributes.label_smoothing)),
     (operand(lower, 0), operand(lower, 1), rows));
   LAUNCH(lower, loss_fold, 1, (INT(logits.n)), (rows, result(lower, 0)));
 }
 
 void lower_softmax_cross_entropy_backward(Lower *lower) {
   Extent logits = extent_of(lower, lower->op->operands[0]);
-  LAUNCH(lower, softmax_cross_entropy_backward, loss_rows_tasks(logits.n), (INT(logits.n), INT(logits.c), REAL(lower->op->attributes.label_smoothing)),
+  int64_t labels = count_of(lower, lower->op->operands[1]);
+  LAUNCH(lower, softmax_cross_entropy_backward, loss_rows_tasks(logits.n),
+    (INT(logits.n), INT(labels), INT(logits.c), REAL(lower->op->attributes.label_smoothing)),
     (operand(lower, 0), operand(lower, 1), result(lower, 0)));
 }

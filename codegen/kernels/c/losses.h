@@ -197,39 +197,43 @@ KERNEL void swapped_prediction_backward(int b, int k, int crops, int assign_crop
   }
 }
 
-// ---- softmax cross-entropy with label smoothing, mean over rows; a label outside 0..k-1 has no one-hot part ----
+// ---- softmax cross-entropy with label smoothing, mean over rows. Rows are crop-major: row r has label r % label_count.
+//      A label outside 0..k-1 has no one-hot part. ----
 
 // Loss of each row, in double, for loss_fold. workspace: loss_workspace_floats(n). Tasks: loss_rows_tasks(n).
-KERNEL void softmax_cross_entropy_rows(int n, int k, double smoothing, const float *restrict logits,
+KERNEL void softmax_cross_entropy_rows(int n, int label_count, int k, double smoothing, const float *restrict logits,
                                        const int32_t *restrict labels, float *restrict workspace, int task) {
   const int first = task * 4, last = first + 4 < n ? first + 4 : n;
   double *loss = (double *)(void *)workspace;
   for (int row = first; row < last; row++) {
     const float *source = logits + (int64_t)row * k;
     const double total = row_log_sum_exp(k, 1.0f, source, NULL);
+    const int32_t label = labels[row % label_count];
     double sum = 0, value = 0;
     for (int i = 0; i < k && smoothing > 0; i++) sum += total - (double)source[i];
-    if (labels[row] >= 0 && labels[row] < k) value = (1 - smoothing) * (total - (double)source[labels[row]]);
+    if (label >= 0 && label < k) value = (1 - smoothing) * (total - (double)source[label]);
     loss[row] = (value + smoothing * sum / k) / n;
   }
 }
 
-// logits [n][k], labels [n] -> dlogits. Tasks: loss_rows_tasks(n).
-KERNEL void softmax_cross_entropy_backward(int n, int k, double smoothing, const float *restrict logits,
-                                           const int32_t *restrict labels, float *restrict dlogits, int task) {
+// logits [n][k], labels [label_count] -> dlogits. Tasks: loss_rows_tasks(n).
+KERNEL void softmax_cross_entropy_backward(int n, int label_count, int k, double smoothing,
+                                           const float *restrict logits, const int32_t *restrict labels,
+                                           float *restrict dlogits, int task) {
   const int first = task * 4, last = first + 4 < n ? first + 4 : n;
   const float inverse = (float)(1.0 / n), even = (float)(smoothing / k);
   for (int row = first; row < last; row++) {
     const float *source = logits + (int64_t)row * k;
     float *target = dlogits + (int64_t)row * k;
     const float total = (float)row_log_sum_exp(k, 1.0f, source, NULL);
-    const int known = labels[row] >= 0 && labels[row] < k;
+    const int32_t label = labels[row % label_count];
+    const int known = label >= 0 && label < k;
     const float mass = known ? 1.0f : (float)smoothing;
     for (int i = 0; i < k; i += LANES) {
       Lanes v = lanes_exp(loss_load(source + i, k - i, 0.0f) - total) * mass - even;
       loss_store(target + i, v * inverse, k - i);
     }
-    if (known) target[labels[row]] -= (float)(1 - smoothing) * inverse;
+    if (known) target[label] -= (float)(1 - smoothing) * inverse;
   }
 }
 
