@@ -1,8 +1,9 @@
 // The weight gradient of a convolution: dw[o][c][ky][kx] = sum over images and pixels of dy * x.
 //
 // A task owns a block of (output, input channel) pairs. Chunk by chunk of pixels it copies its input channels into padded
-// planes and 4 output gradients at a time into a panel, so that every (channel, tap) is one stream of vectors; then tiles
-// of 4 outputs x 3 (channel, tap) are summed over the chunk in registers, the lanes folded, and added to dw.
+// planes and its output gradients into panels of 4, so that every (channel, tap) and every panel is one stream of
+// vectors; then tiles of 4 outputs x 3 (channel, tap) are summed over the chunk in registers, the lanes folded, and
+// added to dw.
 // Included by conv2d.h.
 #ifndef SEER_KERNELS_CONV2D_WEIGHT_H
 #define SEER_KERNELS_CONV2D_WEIGHT_H
@@ -27,6 +28,14 @@ KERNEL WeightChunk weight_chunk(WeightChunks s, int blocks, int ho, int wo, int 
   return r;
 }
 
+// Channels of one pixel are a short run, which hardware does not fetch ahead to the next: ask for 4 channels of the pixel
+// after next.
+#define WEIGHT_PREFETCH(address, channels)                                      \
+  do {                                                                          \
+    const char *ahead = (const char *)((address) + 3 * (int64_t)(channels)*LANES); \
+    for (int byte = 0; byte < 16 * LANES; byte += 64) __builtin_prefetch(ahead + byte); \
+  } while (0)
+
 // Copies input channels [first, first + count) of the chunk into planes [channel][block][plane row][plane column].
 KERNEL void weight_pack_planes(WeightChunks s, WeightChunk t, int h, int w, int c, int k, int stride, int pad, int first,
                                int count, const float *restrict x, float *restrict planes) {
@@ -41,82 +50,104 @@ KERNEL void weight_pack_planes(WeightChunks s, WeightChunk t, int h, int w, int 
           for (int i = 0; i < count; i++) lanes_store(target + i * plane, lanes_splat(0.0f));
         } else {
           const float *source = x + ((((int64_t)block * h + y) * w + at) * c + first) * LANES;
-          for (int i = 0; i < count; i++) lanes_store(target + i * plane, lanes_load(source + (int64_t)i * LANES));
+          for (int i = 0; i < count; i++) {
+            if (i % 4 == 0) WEIGHT_PREFETCH(source + (int64_t)i * LANES, c);
+            lanes_store(target + i * plane, lanes_load(source + (int64_t)i * LANES));
+          }
         }
       }
 }
 
-// Copies 4 output gradients from channel `first` on (`live` of them exist, the others become zero) into [pixel][4],
-// dead lanes zero.
-KERNEL void weight_pack_panel(WeightChunk t, int n, int ho, int wo, int o, int first, int live,
-                              const float *restrict dy, float *restrict panel) {
+// Copies output gradients [first, first + count) of the chunk into panels [tile of 4][pixel][4], dead lanes zero; a last
+// tile of fewer than 4 is filled with zeros. panel_stride: floats from panel to panel.
+KERNEL void weight_pack_panels(WeightChunk t, int n, int ho, int wo, int o, int first, int count, int64_t panel_stride,
+                               const float *restrict dy, float *restrict panels) {
   for (int block = t.block_first; block < t.block_last; block++) {
     const int images = lanes_live(n, block);
     const Lanes mask = lanes_mask(images);
     for (int row = t.row_first; row < t.row_last; row++)
-      for (int column = t.column_first; column < t.column_last; column++) {
+      for (int column = t.column_first; column < t.column_last; column++, panels += 4 * LANES) {
         const float *source = dy + ((((int64_t)block * ho + row) * wo + column) * o + first) * LANES;
-        for (int i = 0; i < 4; i++, panel += LANES) {
-          Lanes v = i < live ? lanes_load(source + i * LANES) : lanes_splat(0.0f);
-          if (images < LANES) v *= mask;
-          lanes_store(panel, v);
+        for (int i = 0; i < count; i += 4) {
+          float *target = panels + i / 4 * panel_stride;
+          WEIGHT_PREFETCH(source + (int64_t)i * LANES, o);
+          for (int j = 0; j < 4; j++) {
+            Lanes v = i + j < count ? lanes_load(source + (int64_t)(i + j) * LANES) : lanes_splat(0.0f);
+            if (images < LANES) v *= mask;
+            lanes_store(target + j * LANES, v);
+          }
         }
       }
   }
 }
 
-// sums[i][j] += sum over `count` pixels of panel[pixel][i] * plane[j][pixel * step].
-KERNEL void weight_accumulate(int count, int step, const float *panel, const float *const *plane, Lanes *sums) {
-  for (int pixel = 0; pixel < count; pixel++) {
-    Lanes x[3];
-    UNROLL for (int j = 0; j < 3; j++) {
-      x[j] = lanes_load(plane[j] + (int64_t)pixel * step * LANES);
-      LANES_PIN(x[j]);
-    }
-    UNROLL for (int i = 0; i < 4; i++) {
-      Lanes g = lanes_load(panel + ((int64_t)pixel * 4 + i) * LANES);
-      LANES_PIN(g);
-      UNROLL for (int j = 0; j < 3; j++) sums[i * 3 + j] += g * x[j];
-    }
-  }
-}
+// The pixels of a chunk as the inner loop walks them: `blocks` x `rows` x `count` gradients, one after another in the
+// panel; in the planes, vectors `step` apart in a row, floats `row_stride` and `block_stride` between rows and blocks.
+typedef struct WeightWalk {
+  int blocks, rows, count, step;
+  int64_t row_stride, block_stride;
+} WeightWalk;
 
-// One tile over one chunk: columns [column, column + 3) of the `columns` (channel, tap) pairs, added to dw.
-KERNEL void weight_tile(WeightChunks s, WeightChunk t, int k, int stride, int column, int columns, int live,
-                        int64_t dw_stride, const float *panel, const float *planes, float *dw) {
-  const int height = (int)s.plane_height, width = (int)s.plane_width;
-  const float *base[3];
-  UNROLL for (int j = 0; j < 3; j++) {
-    const int at = column + j < columns ? column + j : columns - 1;
-    const int channel = at / (k * k), ky = at / k % k, kx = at % k;
-    base[j] = planes + ((int64_t)channel * s.blocks * height * width + (int64_t)ky * width + kx) * LANES;
-  }
+// folded[i][j] = sum over pixels and lanes of panel[pixel][i] * plane j[pixel]; j = 3 is not used.
+KERNEL_SHARED void weight_sum(const WeightWalk *walk, const float *panel, const float *plane0, const float *plane1,
+                              const float *plane2, float *folded) {
   Lanes sums[12];
   UNROLL for (int i = 0; i < 12; i++) LANES_CLEAR(sums[i]);
-  const int rows = t.row_last - t.row_first, across = t.column_last - t.column_first;
-  const int step = k == 1 ? 1 : stride;
-  const int blocks = t.block_last - t.block_first;
-  if (k == 1 && across == width && (rows == height || blocks == 1)) {  // planes without gaps: one run
-    weight_accumulate(blocks * rows * across, 1, panel, base, sums);
-  } else {
-    for (int block = 0; block < blocks; block++)
-      for (int row = 0; row < rows; row++) {
-        const float *plane[3];
-        UNROLL for (int j = 0; j < 3; j++)
-          plane[j] = base[j] + ((int64_t)block * height + row * step) * width * LANES;
-        weight_accumulate(across, step, panel + ((int64_t)block * rows + row) * across * 4 * LANES, plane, sums);
+  const int64_t step = (int64_t)walk->step * LANES;
+  for (int block = 0; block < walk->blocks; block++)
+    for (int row = 0; row < walk->rows; row++) {
+      int64_t at = block * walk->block_stride + row * walk->row_stride;
+      for (int pixel = 0; pixel < walk->count; pixel++, at += step, panel += 4 * LANES) {
+        Lanes x0 = lanes_load(plane0 + at), x1 = lanes_load(plane1 + at), x2 = lanes_load(plane2 + at);
+        LANES_PIN(x0);
+        LANES_PIN(x1);
+        LANES_PIN(x2);
+        UNROLL for (int i = 0; i < 4; i++) {
+          Lanes g = lanes_load(panel + i * LANES);
+          LANES_PIN(g);
+          sums[i * 3] += g * x0;
+          sums[i * 3 + 1] += g * x1;
+          sums[i * 3 + 2] += g * x2;
+        }
       }
+    }
+  UNROLL for (int i = 0; i < 4; i++)
+    lanes_sum4(sums[i * 3], sums[i * 3 + 1], sums[i * 3 + 2], sums[i * 3 + 2], folded + i * 4);
+}
+
+KERNEL WeightWalk weight_walk(WeightChunks s, WeightChunk t, int k, int stride) {
+  WeightWalk walk = {t.block_last - t.block_first, t.row_last - t.row_first, t.column_last - t.column_first,
+                     k == 1 ? 1 : stride, 0, s.plane_height * s.plane_width * LANES};
+  walk.row_stride = s.plane_width * walk.step * LANES;
+  if (k == 1 && walk.count == s.plane_width && (walk.rows == s.plane_height || walk.blocks == 1)) {  // no gaps: one row
+    walk.count *= walk.blocks * walk.rows;
+    walk.blocks = walk.rows = 1;
   }
-  UNROLL for (int i = 0; i < 4; i++) {
-    float folded[4] __attribute__((aligned(16)));
-    lanes_sum4(sums[i * 3], sums[i * 3 + 1], sums[i * 3 + 2], sums[i * 3 + 2], folded);
-    if (i >= live) break;
-    for (int j = 0; j < 3 && column + j < columns; j++) dw[i * dw_stride + column + j] += folded[j];
+  return walk;
+}
+
+// The plane of (channel, tap) pair `pair`.
+KERNEL const float *weight_plane_of(WeightChunks s, int k, int pair, const float *planes) {
+  const int channel = pair / (k * k), ky = pair / k % k, kx = pair % k;
+  return planes + ((int64_t)channel * s.blocks * s.plane_height * s.plane_width + ky * s.plane_width + kx) * LANES;
+}
+
+// Adds 4 outputs (`live` of them exist) x all `pairs` (channel, tap) pairs of a chunk to dw.
+KERNEL void weight_tiles(WeightChunks s, WeightWalk walk, int k, int pairs, int live, int64_t dw_stride,
+                         const float *panel, const float *planes, float *dw) {
+  for (int pair = 0; pair < pairs; pair += 3) {
+    const int last = pairs - 1, wide = pairs - pair < 3 ? pairs - pair : 3;
+    float folded[16] __attribute__((aligned(64)));
+    weight_sum(&walk, panel, weight_plane_of(s, k, pair, planes),
+               weight_plane_of(s, k, pair + 1 < pairs ? pair + 1 : last, planes),
+               weight_plane_of(s, k, pair + 2 < pairs ? pair + 2 : last, planes), folded);
+    for (int i = 0; i < live; i++)
+      for (int j = 0; j < wide; j++) dw[i * dw_stride + pair + j] += folded[i * 4 + j];
   }
 }
 
 // x [n,h,w,c], dy [n,ho,wo,o] -> dw [o][c/groups][k][k], or, where the workspace is not empty, one such sum per split
-// there, for conv2d_fold_weight. workspace: conv2d_backward_weight_workspace_floats(..) floats. Needs 300 KiB of stack
+// there, for conv2d_fold_weight. workspace: conv2d_backward_weight_workspace_floats(..) floats. Needs 400 KiB of stack
 // (twice that with 16 lanes).
 // Tasks: conv2d_backward_weight_tasks(n, h, w, c, o, k, stride, pad, groups, LANES).
 KERNEL void conv2d_backward_weight(int n, int h, int w, int c, int o, int k, int stride, int pad, int groups,
@@ -132,25 +163,27 @@ KERNEL void conv2d_backward_weight(int n, int h, int w, int c, int o, int k, int
   const int input_last = inputs * (part / output_parts + 1) / input_parts;
   const int output_first = outputs * (part % output_parts) / output_parts;
   const int output_last = outputs * (part % output_parts + 1) / output_parts;
-  const int columns = (input_last - input_first) * k * k;
+  const int pairs = (input_last - input_first) * k * k;
   const int64_t stride_o = (int64_t)inputs * k * k;
   float *target = s.splits > 1 ? workspace + (int64_t)split * o * stride_o : dw;
   target += ((int64_t)group * outputs + output_first) * stride_o + (int64_t)input_first * k * k;
   for (int i = 0; i < output_last - output_first; i++)
-    memset(target + i * stride_o, 0, (size_t)columns * sizeof(float));
+    memset(target + i * stride_o, 0, (size_t)pairs * sizeof(float));
 
   float planes[WEIGHT_PLANE_LANES * LANES] __attribute__((aligned(64)));
-  float panel[WEIGHT_PIXELS * 4 * LANES] __attribute__((aligned(64)));
+  float panels[WEIGHT_PLANE_LANES * LANES] __attribute__((aligned(64)));
+  const int64_t panel_stride = s.blocks * s.rows * s.columns * 4 * LANES;
   const int chunk_first = (int)(s.chunks * split / s.splits), chunk_last = (int)(s.chunks * (split + 1) / s.splits);
   for (int chunk = chunk_first; chunk < chunk_last; chunk++) {
     const WeightChunk t = weight_chunk(s, blocks, ho, wo, chunk);
     weight_pack_planes(s, t, h, w, c, k, stride, pad, group * inputs + input_first, input_last - input_first, x, planes);
+    weight_pack_panels(t, n, ho, wo, o, group * outputs + output_first, output_last - output_first, panel_stride, dy,
+                       panels);
     for (int output = output_first; output < output_last; output += 4) {
       const int live = output_last - output < 4 ? output_last - output : 4;
-      weight_pack_panel(t, n, ho, wo, o, group * outputs + output, live, dy, panel);
-      for (int column = 0; column < columns; column += 3)
-        weight_tile(s, t, k, stride, column, columns, live, stride_o, panel, planes,
-                    target + (output - output_first) * stride_o);
+      weight_tiles(s, weight_walk(s, t, k, stride), k, pairs, live, stride_o,
+                   panels + (output - output_first) / 4 * panel_stride, planes,
+                   target + (output - output_first) * stride_o);
     }
   }
 }

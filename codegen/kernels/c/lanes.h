@@ -20,6 +20,9 @@
 
 #define KERNEL static inline __attribute__((always_inline))
 
+// For inner loops that are the same for all shapes: one copy, whose registers no caller disturbs.
+#define KERNEL_SHARED static __attribute__((noinline, unused))
+
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else

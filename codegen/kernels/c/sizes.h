@@ -12,8 +12,8 @@ enum {
   CONV_PIXELS = 48,           // wanted output pixels of a convolution task
   CONV_TASKS = 16,            // split output channels or sums until there are as many
   WEIGHT_PIXELS = 128,        // pixels (of all lanes) a weight gradient sums before it folds the lanes
-  WEIGHT_PLANE_LANES = 8192,  // vectors of input held in planes by one weight gradient task
-  WEIGHT_OUTPUTS = 64,        // most output channels of one weight gradient task
+  WEIGHT_PLANE_LANES = 6144,  // vectors of input, and of output gradient, that a weight gradient task holds: with 8
+                              // lanes both fit a 512 KiB cache
   MATRIX_ROWS = 128, MATRIX_COLUMNS = 96, MATRIX_DEPTH = 256
 };
 
@@ -141,7 +141,8 @@ static inline WeightChunks weight_chunks(int64_t n, int64_t h, int64_t w, int64_
   int64_t most = size_max(1, WEIGHT_PLANE_LANES / (r.blocks * r.plane_width * r.plane_height));
   r.input_parts = size_ceil(inputs, size_min(inputs, most));
   r.inputs = size_ceil(inputs, r.input_parts);
-  r.output_parts = size_ceil(outputs, WEIGHT_OUTPUTS);
+  int64_t most_outputs = size_max(1, WEIGHT_PLANE_LANES / (4 * r.blocks * r.rows * r.columns)) * 4;
+  r.output_parts = size_ceil(outputs, size_min(outputs, most_outputs));
   r.units = groups * r.input_parts * r.output_parts;
   r.splits = size_min(r.chunks, size_ceil(CONV_TASKS, r.units));
   return r;
