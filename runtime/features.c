@@ -23,30 +23,31 @@ typedef struct DecodeArguments {
   bool *decoded;
 } DecodeArguments;
 
+static bool views_make(const DecodeArguments *decode, int task, const SeerPicture *picture) {
+  const SeerProgram *program = decode->request->engine->program;
+  size_t size = (size_t)program->evaluate_size;
+  uint8_t small[SEER_PIXEL_WIDTH], *view = decode->views + (size_t)task * size * size * 3;
+  if (seer_picture_evaluate(picture, program->evaluate_resize, program->evaluate_size, view) != SEER_OK) return false;
+  if (!decode->pixels) return true;
+  if (seer_picture_evaluate(picture, SEER_PIXEL_SIDE, SEER_PIXEL_SIDE, small) != SEER_OK) return false;
+  float *pixels = decode->pixels + (size_t)task * SEER_PIXEL_WIDTH;
+  for (int i = 0; i < SEER_PIXEL_WIDTH; i++) {
+    pixels[i] = (float)((small[i] / 255.0 - program->mean[i % 3]) / program->std[i % 3]);
+  }
+  return true;
+}
+
 static void picture_decode(const void *arguments, int task, int worker) {
   (void)worker;
   const DecodeArguments *decode = arguments;
   const SeerProgram *program = decode->request->engine->program;
-  size_t size = (size_t)program->evaluate_size, view_bytes = size * size * 3;
-  uint8_t *view = decode->views + (size_t)task * view_bytes;
-  SeerPicture picture;
+  SeerPicture picture = {0};
   const char *reason = NULL;
-  decode->decoded[task] =
-      seer_source_decode(decode->request->source, decode->pictures[task], program->max_pixels, &picture, &reason) == SEER_OK;
-  if (!decode->decoded[task]) {
-    memset(view, 0, view_bytes);
-    return;
-  }
-  seer_picture_evaluate(&picture, program->evaluate_resize, program->evaluate_size, view);
-  if (decode->pixels) {
-    uint8_t small[SEER_PIXEL_WIDTH];
-    seer_picture_evaluate(&picture, SEER_PIXEL_SIDE, SEER_PIXEL_SIDE, small);
-    float *pixels = decode->pixels + (size_t)task * SEER_PIXEL_WIDTH;
-    for (int i = 0; i < SEER_PIXEL_WIDTH; i++) {
-      pixels[i] = (float)((small[i] / 255.0 - program->mean[i % 3]) / program->std[i % 3]);
-    }
-  }
+  bool decoded = seer_source_decode(decode->request->source, decode->pictures[task], program->max_pixels, &picture, &reason) == SEER_OK;
+  decode->decoded[task] = decoded && views_make(decode, task, &picture);
   seer_picture_release(&picture);
+  size_t size = (size_t)program->evaluate_size;
+  if (!decode->decoded[task]) memset(decode->views + (size_t)task * size * size * 3, 0, size * size * 3);
 }
 
 typedef struct Extraction {

@@ -13,7 +13,7 @@
 #include "runtime/rundir.h"
 #include "runtime/snapshot.h"
 
-enum { PICTURES_DEFAULT = 1000, QUERIES = 10, SHOWN = 7, SIDE = 112, MAP_PICTURES = 160, MAP_SIDE = 40, MAP_WIDTH = 1040,
+enum { PICTURES_DEFAULT = 1000, QUERIES = 10, SHOWN = 7, SIDE = 112, MAP_PICTURES = 160, MAP_SIDE = 46, MAP_WIDTH = 1040,
        MAP_HEIGHT = 620, POWER_STEPS = 60, PROTOTYPES_BYTES_MAX = 1 << 28 };
 
 //   SERIES(field, "key in metrics.jsonl")

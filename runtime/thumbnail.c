@@ -67,16 +67,15 @@ static char *base64_uri(const unsigned char *bytes, size_t length) {
 }
 
 char *seer_thumbnail_uri(const SeerSource *source, int64_t picture, int64_t max_pixels, int side) {
-  SeerPicture decoded;
+  SeerPicture decoded = {0};
   const char *reason = NULL;
-  if (seer_source_decode(source, picture, max_pixels, &decoded, &reason) != SEER_OK) return NULL;
   uint8_t *pixels = malloc((size_t)side * (size_t)side * 3);
   unsigned char *jpeg = NULL;
   unsigned long length = 0;
   char *uri = NULL;
-  if (pixels) {
-    seer_picture_evaluate(&decoded, side, side, pixels);
-    if (jpeg_encode(pixels, side, &jpeg, &length)) uri = base64_uri(jpeg, length);
+  if (pixels && seer_source_decode(source, picture, max_pixels, &decoded, &reason) == SEER_OK &&
+      seer_picture_evaluate(&decoded, side, side, pixels) == SEER_OK && jpeg_encode(pixels, side, &jpeg, &length)) {
+    uri = base64_uri(jpeg, length);
   }
   seer_picture_release(&decoded);
   free(pixels);

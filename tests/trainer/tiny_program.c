@@ -13,7 +13,7 @@
 #define TINY_ACCUMULATE 1
 #endif
 #ifndef TINY_PEAK
-#define TINY_PEAK 0.5
+#define TINY_PEAK 0.05
 #endif
 #ifndef TINY_CLASSES
 #define TINY_CLASSES 0
