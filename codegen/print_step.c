@@ -90,9 +90,8 @@ static void print_instance(const Program *program, const ProgramLaunch *launch, 
     } else {
       writer_printf(out, "%lld", (long long)launch->constants[i].integer);
     }
-    writer_text(out, ", ");
+    writer_text(out, i + 1 < info->constant_count ? ", " : ",\n    ");
   }
-  writer_text(out, "\n    ");
   for (int i = 0; i < info->pointer_count; i++) writer_printf(out, "at->%s, ", info->pointers[i]);
   writer_text(out, "task);\n}\n\n");
 }

@@ -1,6 +1,7 @@
 // seerc show: one row per stage; a stage prints what the compiler holds there.
 #include <string.h>
 
+#include "compiler/driver/compile.h"
 #include "compiler/driver/driver.h"
 #include "lang/files.h"
 #include "lang/parse.h"
@@ -32,9 +33,59 @@ static int show_spec(Invocation *invocation, const char *path, Writer *out) {
   return driver_report(invocation, loaded.diags);
 }
 
+typedef struct Watched {
+  Writer *out;
+  const char *stop;  // print the graph as it stands after this pass; NULL: after each
+} Watched;
+
+static void print_watched(void *data, const char *pass, const Graph *graph) {
+  Watched *watched = data;
+  if (watched->stop && strcmp(watched->stop, pass) != 0) return;
+  graph_print(graph, watched->out);
+}
+
+static int show_graph(Invocation *invocation, const char *pass, Writer *out) {
+  Compiled compiled;
+  DiagList *diags;
+  Watched watched = {out, pass};
+  return driver_compile(invocation, print_watched, &watched, &compiled, &diags);
+}
+
+static int show_model(Invocation *invocation, const char *path, Writer *out) {
+  (void)path;
+  return show_graph(invocation, "model", out);
+}
+
+static int show_training(Invocation *invocation, const char *path, Writer *out) {
+  (void)path;
+  return show_graph(invocation, pass_list[pass_count - 1].name, out);
+}
+
+static int show_plan(Invocation *invocation, const char *path, Writer *out) {
+  Compiled compiled;
+  DiagList *diags;
+  (void)path;
+  int code = driver_compile(invocation, NULL, NULL, &compiled, &diags);
+  if (code == EXIT_DONE) plan_print(compiled.train_plan, out);
+  return code;
+}
+
+static int show_program(Invocation *invocation, const char *path, Writer *out) {
+  Compiled compiled;
+  DiagList *diags;
+  (void)path;
+  int code = driver_compile(invocation, NULL, NULL, &compiled, &diags);
+  if (code == EXIT_DONE) program_print(compiled.trainer.train, out);
+  return code;
+}
+
 static const Stage stages[] = {
     {"ast", "the text as a tree, with positions", show_ast},
     {"spec", "every key with its value, which reads back as a spec", show_spec},
+    {"model", "the graph of the model and its loss, before any pass", show_model},
+    {"training", "the graph of the whole step, after every pass", show_training},
+    {"plan", "the steps in order with the address of every result", show_plan},
+    {"program", "the launches with their constants and addresses", show_program},
 };
 
 static const Stage *find_stage(Invocation *invocation, const char *name) {

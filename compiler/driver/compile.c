@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "compiler/base/bug.h"
+#include "compiler/driver/driver.h"
 #include "compiler/passes/pipeline.h"
 
 bool cpu_is_known(const char *cpu) {
@@ -189,4 +190,16 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
     .sanitize = options->sanitize};
   bug_set_stage(NULL);
   return true;
+}
+
+int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {
+  const char *cpu = option_text(invocation, "cpu");
+  if (cpu && strcmp(cpu, "native") != 0 && !cpu_is_known(cpu)) {
+    return usage_error(invocation, "unknown processor '%s': native, x86-64, x86-64-v3 and x86-64-v4 are known", cpu);
+  }
+  CompileOptions options = {.cpu = cpu ? cpu : "native", .sanitize = option_is_set(invocation, "sanitize"), .hook = hook, .hook_data = hook_data};
+  LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
+  *diags = loaded.diags;
+  if (loaded.spec) compile_spec(invocation->arena, loaded.sources, loaded.diags, loaded.spec, invocation->library, &options, compiled);
+  return driver_report(invocation, loaded.diags);
 }

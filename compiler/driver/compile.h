@@ -30,4 +30,9 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
 const char *native_cpu(void);
 bool cpu_is_known(const char *cpu);
 
+// What the commands share: loads the invocation's spec, compiles it for its --cpu and --sanitize, and prints the
+// messages. EXIT_DONE, or an exit code.
+struct Invocation;
+int driver_compile(struct Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags);
+
 #endif

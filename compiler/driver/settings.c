@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "compiler/base/bug.h"
+#include "runtime/data/loader.h"
 
 enum { RING_DEPTH = 3 };
 
@@ -92,17 +93,6 @@ static void set_task(const Spec *spec, SeerProgram *program) {
   program->queue_rows = spec_integer(spec, KEY_swav_queue);
 }
 
-static uint64_t ring_bytes(const SeerProgram *program) {
-  uint64_t pictures = (uint64_t)program->batch / (uint64_t)program->accumulate;
-  uint64_t bytes = 0;
-  for (int i = 0; i < program->views.size_group_count; i++) {
-    const SeerSizeGroup *group = &program->views.size_groups[i];
-    uint64_t images = pictures * (uint64_t)group->crops * (uint64_t)group->size * (uint64_t)group->size * 3;
-    bytes += (images + SEER_ALIGNMENT - 1) / SEER_ALIGNMENT * SEER_ALIGNMENT;
-  }
-  return bytes * RING_DEPTH;
-}
-
 SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
   SeerProgram program = {
     .name = program_name(arena, spec->path),
@@ -131,7 +121,7 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
   triple_from_spec(spec, KEY_views_mean, program.mean);
   triple_from_spec(spec, KEY_views_std, program.std);
   set_task(spec, &program);
-  program.ring_bytes = ring_bytes(&program);
+  program.ring_bytes = seer_loader_ring_bytes(&program.views, program.batch / program.accumulate, RING_DEPTH);
   return program;
 }
 

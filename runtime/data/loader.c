@@ -58,23 +58,6 @@ struct SeerLoader {
   SeerStatus status;
 };
 
-static uint64_t align_up(uint64_t bytes) {
-  return (bytes + SEER_ALIGNMENT - 1) / SEER_ALIGNMENT * SEER_ALIGNMENT;
-}
-
-static uint64_t group_bytes(const SeerSizeGroup *group, int batch) {
-  uint64_t side = (uint64_t)group->size;
-  return align_up((uint64_t)group->crops * (uint64_t)batch * side * side * 3);
-}
-
-uint64_t seer_loader_ring_bytes(const SeerViews *views, int batch, int ring_depth) {
-  uint64_t bytes = align_up((uint64_t)batch * sizeof(int64_t)) + align_up((uint64_t)batch * sizeof(int32_t));
-  for (int i = 0; i < views->size_group_count; i++) {
-    bytes += group_bytes(&views->size_groups[i], batch);
-  }
-  return bytes * (uint64_t)ring_depth;
-}
-
 static void ring_lay_out(SeerLoader *loader) {
   const SeerViews *views = loader->config.views;
   unsigned char *at = loader->config.ring;
@@ -82,12 +65,12 @@ static void ring_lay_out(SeerLoader *loader) {
     RingBatch *batch = &loader->ring[i];
     for (int group = 0; group < views->size_group_count; group++) {
       batch->images[group] = at;
-      at += group_bytes(&views->size_groups[group], loader->config.batch);
+      at += seer_ring_group_bytes(&views->size_groups[group], loader->config.batch);
     }
     batch->pictures = (int64_t *)(void *)at;
-    at += align_up((uint64_t)loader->config.batch * sizeof(int64_t));
+    at += seer_ring_align((uint64_t)loader->config.batch * sizeof(int64_t));
     batch->labels = (int32_t *)(void *)at;
-    at += align_up((uint64_t)loader->config.batch * sizeof(int32_t));
+    at += seer_ring_align((uint64_t)loader->config.batch * sizeof(int32_t));
     batch->left = loader->config.batch;
     batch->lost_slot = -1;
   }

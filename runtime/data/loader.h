@@ -42,7 +42,23 @@ typedef struct SeerBatch {
 
 // ring_depth times the sum of: each size group's crops * batch * size * size * 3, batch * 8 and batch * 4, each rounded up
 // to SEER_ALIGNMENT.
-uint64_t seer_loader_ring_bytes(const SeerViews *views, int batch, int ring_depth);
+// The compiler plans these bytes, so the formula stands here: per batch, indices, labels, then the images of each size
+// group, each rounded up to SEER_ALIGNMENT.
+static inline uint64_t seer_ring_align(uint64_t bytes) {
+  return (bytes + SEER_ALIGNMENT - 1) / SEER_ALIGNMENT * SEER_ALIGNMENT;
+}
+
+static inline uint64_t seer_ring_group_bytes(const SeerSizeGroup *group, int batch) {
+  uint64_t side = (uint64_t)group->size;
+  return seer_ring_align((uint64_t)group->crops * (uint64_t)batch * side * side * 3);
+}
+
+static inline uint64_t seer_loader_ring_bytes(const SeerViews *views, int batch, int ring_depth) {
+  uint64_t bytes = seer_ring_align((uint64_t)batch * sizeof(int64_t)) + seer_ring_align((uint64_t)batch * sizeof(int32_t));
+  for (int i = 0; i < views->size_group_count; i++) bytes += seer_ring_group_bytes(&views->size_groups[i], batch);
+  return bytes * (uint64_t)ring_depth;
+}
+
 // Views and source must outlive the loader. A data set smaller than one batch is an error.
 SeerStatus seer_loader_make(const SeerLoaderConfig *config, const SeerSource *source, SeerLoader **loader);
 // The batch stays valid until the next call. After an error every call returns that error.

@@ -10,7 +10,12 @@
 #include "normalize.h"
 #include "sizes.h"
 
-enum { CONV_ACCUMULATORS = 12, CONV_RUN = 64 /* input channels between looks at the padding */ };
+enum {
+  CONV_ACCUMULATORS = 12,
+  CONV_RUN = 64,        // input channels of a tap at once, where it may read padding
+  CONV_CHANNELS = 256,  // input channels of a 1 x 1 kernel at once: 3 pixels of them fit the first cache
+  CONV_TAPS = 48        // runs summed before the outputs are written
+};
 
 static const float conv2d_zeros[CONV_RUN * LANES] __attribute__((aligned(64)));
 
@@ -50,20 +55,62 @@ KERNEL void conv2d_pack_backward(int c, int o, int k, int groups, const float *r
                     packed, (int)((int64_t)units * task / parts), (int)((int64_t)units * (task + 1) / parts));
 }
 
-// sums[i][p] += sum over `count` inputs of pixel[p][input] * packed[input][i].
-KERNEL void conv2d_accumulate(int tile, int pixels, int count, const float *const *pixel, const float *packed,
-                              Lanes *sums) {
-  for (int input = 0; input < count; input++) {
-    Lanes x[CONV_ACCUMULATORS];
-    UNROLL for (int p = 0; p < pixels; p++) {
-      x[p] = lanes_load(pixel[p] + (int64_t)input * LANES);
-      LANES_PIN(x[p]);
-    }
-    UNROLL for (int i = 0; i < tile; i++) {
-      const float weight = packed[input * tile + i];
-      UNROLL for (int p = 0; p < pixels; p++) sums[i * pixels + p] += x[p] * weight;
+// A run of input channels of one tap: where each pixel of the tile reads it, and its weights' place in a unit.
+typedef struct Conv2dTap {
+  const float *pixel[CONV_ACCUMULATORS];
+  int64_t weights;
+  int count;
+} Conv2dTap;
+
+// y[p][i] = sum over taps and inputs of pixel[p][input] * packed[input][i] for `tile` outputs, of which `live` exist, and
+// `pixels` pixels, pixel_stride floats apart; added to what y holds if more.
+KERNEL void conv2d_sum(int tile, int pixels, int taps, const Conv2dTap *tap, const float *packed, int more, int live,
+                       int64_t pixel_stride, float *y) {
+  Lanes sums[CONV_ACCUMULATORS];
+  UNROLL for (int i = 0; i < tile * pixels; i++) LANES_CLEAR(sums[i]);
+  for (; taps > 0; taps--, tap++) {
+    const float *weights = packed + tap->weights;
+    const int64_t end = (int64_t)tap->count * LANES;
+    const float *pixel[CONV_ACCUMULATORS];
+    UNROLL for (int p = 0; p < pixels; p++) pixel[p] = tap->pixel[p];
+    for (int64_t at = 0; at < end; at += LANES, weights += tile) {
+      Lanes x[CONV_ACCUMULATORS];
+      UNROLL for (int p = 0; p < pixels; p++) {
+        x[p] = lanes_load(pixel[p] + at);
+        LANES_PIN(x[p]);
+      }
+      UNROLL for (int i = 0; i < tile; i++) {
+        const float weight = weights[i];
+        UNROLL for (int p = 0; p < pixels; p++) sums[i * pixels + p] += x[p] * weight;
+      }
     }
   }
+  UNROLL for (int i = 0; i < tile; i++) {
+    if (i >= live) break;
+    UNROLL for (int p = 0; p < pixels; p++) {
+      float *target = y + p * pixel_stride + (int64_t)i * LANES;
+      if (more) sums[i * pixels + p] += lanes_load(target);
+      lanes_store(target, sums[i * pixels + p]);
+    }
+  }
+}
+
+// The tiles there are: all pixels that fit the registers, two, one.
+#define CONV2D_TILES(X) \
+  X(4, 3) X(4, 2) X(4, 1) X(3, 4) X(3, 2) X(3, 1) X(2, 6) X(2, 2) X(2, 1) X(1, 12) X(1, 2) X(1, 1)
+#define CONV2D_SUM(tile, pixels)                                                                                    \
+  KERNEL_SHARED void conv2d_sum_##tile##x##pixels(int taps, const Conv2dTap *tap, const float *packed, int more,    \
+                                                  int live, int64_t pixel_stride, float *y) {                       \
+    conv2d_sum(tile, pixels, taps, tap, packed, more, live, pixel_stride, y);                                       \
+  }
+CONV2D_TILES(CONV2D_SUM)
+
+KERNEL void conv2d_sum_tile(int tile, int pixels, int taps, const Conv2dTap *tap, const float *packed, int more,
+                            int live, int64_t pixel_stride, float *y) {
+#define CONV2D_CALL(a, b) \
+  if (tile == a && pixels == b) conv2d_sum_##a##x##b(taps, tap, packed, more, live, pixel_stride, y);
+  CONV2D_TILES(CONV2D_CALL)
+#undef CONV2D_CALL
 }
 
 // What a task works on: units [unit_first, unit_last) of rows [row_first, row_last) of one image block.
@@ -79,13 +126,6 @@ KERNEL Conv2dTask conv2d_task(int n, int height, int width, int units, int task)
                       (int)((int64_t)height * (row_part + 1) / row_parts),
                       (int)((int64_t)units * unit_part / unit_parts),
                       (int)((int64_t)units * (unit_part + 1) / unit_parts)};
-}
-
-KERNEL void conv2d_store(int tile, int pixels, int live, int64_t pixel_stride, const Lanes *sums, float *y) {
-  UNROLL for (int i = 0; i < tile; i++) {
-    if (i >= live) break;
-    UNROLL for (int p = 0; p < pixels; p++) lanes_store(y + p * pixel_stride + (int64_t)i * LANES, sums[i * pixels + p]);
-  }
 }
 
 // A strip of convolution as the tile loop sees it: outputs of `oc` channels gathered from inputs of `ic` channels.
@@ -113,43 +153,33 @@ KERNEL void conv2d_pixels(Conv2dGeometry g, int pixels, int group, int first, in
                           int width, const float *restrict x, const float *restrict packed, float *restrict y) {
   const int inputs = g.ic / g.groups, outputs = g.oc / g.groups;
   const int tile = (int)conv2d_tile(outputs), tiles = (outputs + tile - 1) / tile;
-  const int64_t row_stride = (int64_t)g.w * g.ic * LANES;
-  for (int run = 0; run < inputs; run += g.k == 1 ? 256 : inputs) {
-    const int run_end = g.k == 1 && run + 256 < inputs ? run + 256 : inputs;
-    for (int unit = first; unit < last; unit++) {
-      const int output = unit % tiles * tile;
-      const float *weights = packed + (int64_t)unit * g.k * g.k * inputs * tile;
-      float *target = y + (((int64_t)row * width + column) * g.oc + (int64_t)group * outputs + output) * LANES;
-      const int live = outputs - output < tile ? outputs - output : tile;
-      Lanes sums[CONV_ACCUMULATORS];
-      UNROLL for (int i = 0; i < tile * pixels; i++) LANES_CLEAR(sums[i]);
-      if (run > 0) {
-        UNROLL for (int i = 0; i < tile; i++) {
-          if (i >= live) break;
-          UNROLL for (int p = 0; p < pixels; p++)
-            sums[i * pixels + p] = lanes_load(target + ((int64_t)p * spacing * g.oc + i) * LANES);
-        }
+  const int longest = g.k == 1 ? CONV_CHANNELS : CONV_RUN;  // a single tap never meets the padding
+  const int runs = (inputs + longest - 1) / longest;
+  const float *base = x + (int64_t)group * inputs * LANES;
+  float *target = y + (((int64_t)row * width + column) * g.oc + (int64_t)group * outputs) * LANES;
+  Conv2dTap taps[CONV_TAPS];
+  int count = 0, more = 0;
+  for (int at = 0; at < g.k * g.k * runs; at++) {
+    const int ky = at / runs / g.k, kx = at / runs % g.k, run = at % runs * longest;
+    const int source_row = conv2d_source(g, row, ky, g.h);
+    const int met = source_row >= 0 && !(g.backward && (column + g.pad - kx + g.stride * g.k) % g.stride);
+    if (met) {
+      Conv2dTap *tap = &taps[count++];
+      UNROLL for (int p = 0; p < pixels; p++) {
+        const int source = conv2d_source(g, column + p * spacing, kx, g.w);
+        const int64_t pixel = ((int64_t)source_row * g.w + source) * g.ic + run;
+        tap->pixel[p] = g.k > 1 && source < 0 ? conv2d_zeros : base + pixel * LANES;
       }
-      for (int ky = 0; ky < g.k; ky++) {
-        const int source_row = conv2d_source(g, row, ky, g.h);
-        if (source_row < 0) continue;
-        for (int kx = 0; kx < g.k; kx++) {
-          if (g.backward && (column + g.pad - kx + g.stride * g.k) % g.stride) continue;
-          const float *base = x + source_row * row_stride + (int64_t)group * inputs * LANES;
-          const float *tap_weights = weights + (int64_t)(ky * g.k + kx) * inputs * tile;
-          int source[CONV_ACCUMULATORS];
-          UNROLL for (int p = 0; p < pixels; p++) source[p] = conv2d_source(g, column + p * spacing, kx, g.w);
-          const int longest = g.k == 1 ? 256 : CONV_RUN;  // one tap never meets the padding
-          for (int at = run; at < run_end; at += longest) {
-            const int count = run_end - at < longest ? run_end - at : longest;
-            const float *pixel[CONV_ACCUMULATORS];
-            UNROLL for (int p = 0; p < pixels; p++)
-              pixel[p] = g.k > 1 && source[p] < 0 ? conv2d_zeros : base + ((int64_t)source[p] * g.ic + at) * LANES;
-            conv2d_accumulate(tile, pixels, count, pixel, tap_weights + (int64_t)at * tile, sums);
-          }
-        }
+      tap->weights = ((int64_t)(ky * g.k + kx) * inputs + run) * tile;
+      tap->count = inputs - run < longest ? inputs - run : longest;
+    }
+    if (count == CONV_TAPS || (g.k == 1 && runs > 1) || at == g.k * g.k * runs - 1) {
+      for (int unit = first; unit < last; unit++) {
+        const int output = unit % tiles * tile, live = outputs - output < tile ? outputs - output : tile;
+        conv2d_sum_tile(tile, pixels, count, taps, packed + (int64_t)unit * g.k * g.k * inputs * tile, more, live,
+                        (int64_t)spacing * g.oc * LANES, target + (int64_t)output * LANES);
       }
-      conv2d_store(tile, pixels, live, (int64_t)spacing * g.oc * LANES, sums, target);
+      count = 0, more = 1;
     }
   }
 }
