@@ -66,7 +66,7 @@ keys: %empty
     ;
 
 value: sum
-     | sum[low] ".." sum[high]                     { $$ = parser_node(parser, AST_RANGE, @$, 0, $low, $high); }
+     | sum[low] DOTDOT sum[high]                     { $$ = parser_node(parser, AST_RANGE, @$, 0, $low, $high); }
      ;
 
 sum: product

@@ -176,7 +176,7 @@ static const char *note_for_token(const Parser *parser, size_t index, const Expe
   if (token->kind == TOK_NAME && expected->close_brace) return "a key is set with 'key = value'";
   if (expected->statement) return "a spec is a list of 'name { key = value }', 'use \"path\"' and 'let name = value'";
   if (expected->close_brace) return "keys are set with 'key = value'; a section ends with '}'";
-  if (expected->string) return "name the file in double quotes: use \"models/regnety_400mf\"";
+  if (expected->string && !expected->value) return "name the file in double quotes: use \"models/regnety_400mf\"";
   if (expected->key) return "write 'let name = value'";
   if (expected->equals) return "a value follows '='";
   return "write a number, a string, a name, a list, a range or a call";
@@ -205,9 +205,11 @@ void parser_syntax_error(Parser *parser, bool at_end, const char *const *names, 
     diag_note(parser->diags, nowhere(), "write one, or remove the key to keep its default");
     return;
   }
-  SourceSpan span = token->starts_line && previous && (token->kind == 0 || token->kind == TOK_KEY) && !expected.statement ? previous->span : token->span;
-  diag_error(parser->diags, span, "syntax", "%s %s, expected %s", span.begin == token->span.begin ? "unexpected" : "after this comes",
-             token_text(parser, token), expected_text(&expected));
+  bool at_previous = token->starts_line && previous && (token->kind == 0 || token->kind == TOK_KEY) && !expected.statement;
+  if (at_previous)
+    diag_error(parser->diags, previous->span, "syntax", "expected %s after %s", expected_text(&expected), token_text(parser, previous));
+  else
+    diag_error(parser->diags, token->span, "syntax", "unexpected %s, expected %s", token_text(parser, token), expected_text(&expected));
   diag_note(parser->diags, nowhere(), "%s", note_for_token(parser, index, &expected));
 }
 
@@ -227,6 +229,7 @@ static AstNode *checked_depth(Parser *parser, AstNode *node) {
 }
 
 AstNode *parser_number(Parser *parser, const Token *token) {
+  if (token->bad) return ast_node(parser->arena, AST_ERROR, token->span);
   AstNode *node = ast_node(parser->arena, AST_NUMBER, token->span);
   node->number = token->number;
   node->unit = token->unit;
@@ -234,6 +237,7 @@ AstNode *parser_number(Parser *parser, const Token *token) {
 }
 
 AstNode *parser_text(Parser *parser, AstKind kind, const Token *token) {
+  if (token->bad) return ast_node(parser->arena, AST_ERROR, token->span);
   AstNode *node = ast_node(parser->arena, kind, token->span);
   node->text = token->text;
   node->key = token->key;
@@ -265,7 +269,9 @@ static AstStatement *add_statement(Parser *parser, AstStatementKind kind, Source
   return &parser->file->items[parser->file->count - 1];
 }
 
-void parser_use(Parser *parser, SourceSpan span, const Token *path) { add_statement(parser, AST_USE, span, path); }
+void parser_use(Parser *parser, SourceSpan span, const Token *path) {
+  if (!path->bad) add_statement(parser, AST_USE, span, path);
+}
 
 void parser_let(Parser *parser, SourceSpan span, const Token *name, const AstNode *value) {
   add_statement(parser, AST_LET, span, name)->value = value;

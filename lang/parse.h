@@ -16,6 +16,7 @@ typedef struct Token {
   const char *unit;
   double number;
   bool starts_line;
+  bool bad;          // already reported
   int depth;         // of open ( and [ before this token
   bool in_call;      // the innermost open bracket is (
 } Token;

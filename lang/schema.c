@@ -130,6 +130,11 @@ const char *schema_unit_plural(SchemaUnit unit) {
   return plurals[unit];
 }
 
+void schema_number(Writer *out, double number) {
+  if (number == floor(number) && fabs(number) < 1e15) writer_printf(out, "%.0f", number);
+  else writer_json_number(out, number);
+}
+
 const char *schema_quantity(Arena *arena, double number, SchemaUnit unit) {
   double shown = number;
   const char *suffix = "";
@@ -142,7 +147,7 @@ const char *schema_quantity(Arena *arena, double number, SchemaUnit unit) {
     suffix = name->name;
   }
   Writer text = {0};
-  writer_json_number(&text, shown);
+  schema_number(&text, shown);
   const char *result = arena_printf(arena, "%s%s", text.text, suffix);
   writer_release(&text);
   return result;

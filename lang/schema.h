@@ -83,6 +83,8 @@ bool schema_names_hold(const char *names, const char *name);
 
 // "pixels"; "" for none.
 const char *schema_unit_plural(SchemaUnit unit);
+// A number in full: no exponent where it is whole and moderate.
+void schema_number(Writer *out, double number);
 // "160px", "40GiB", "0.15": a number in its base unit as a user would write it.
 const char *schema_quantity(Arena *arena, double number, SchemaUnit unit);
 // "a whole number of pixels from 8px to 4096px, such as 224px"

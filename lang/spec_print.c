@@ -20,7 +20,7 @@ static void print_string(const char *text, Writer *out) {
 }
 
 static void print_number(double number, SchemaUnit unit, Writer *out) {
-  writer_json_number(out, number);
+  schema_number(out, number);
   if (unit == UNIT_NONE || unit == UNIT_IMAGES) return;
   for (int i = 0; i < schema_unit_count; i++) {
     if (schema_units[i].unit == unit && schema_units[i].factor == 1) {
