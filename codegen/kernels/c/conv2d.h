@@ -135,53 +135,59 @@ typedef struct Conv2dGeometry {
   int backward;                              // gather for the gradient of the input
 } Conv2dGeometry;
 
-// Input row or column that output position `at` reads for tap `tap`; -1 where that is padding (or between strides).
-KERNEL int conv2d_source(Conv2dGeometry g, int at, int tap, int size) {
-  int source;
-  if (g.backward) {
-    const int reach = at + g.pad - tap;
-    if (reach < 0 || reach % g.stride) return -1;
-    source = reach / g.stride;
-  } else {
-    source = at * g.stride - g.pad + tap;
+// Input row or column that output position `at` reads for tap `tap`, perhaps outside; -1 where it falls between strides.
+KERNEL int conv2d_source(Conv2dGeometry g, int at, int tap) {
+  if (!g.backward) return at * g.stride - g.pad + tap;
+  const int reach = at + g.pad - tap;
+  return reach < 0 || reach % g.stride ? -1 : reach / g.stride;
+}
+
+// Sums the taps listed for a tile of pixels, for units [first, last) of one group; y: the group's first output there.
+KERNEL void conv2d_units_sum(Conv2dGeometry g, int pixels, int first, int last, int spacing, int count,
+                             const Conv2dTap *taps, int more, const float *packed, float *y) {
+  const int inputs = g.ic / g.groups, outputs = g.oc / g.groups;
+  const int tile = (int)conv2d_tile(outputs), tiles = (outputs + tile - 1) / tile;
+  for (int unit = first; unit < last; unit++) {
+    const int output = unit % tiles * tile, live = outputs - output < tile ? outputs - output : tile;
+    conv2d_sum_tile(tile, pixels, count, taps, packed + (int64_t)unit * g.k * g.k * inputs * tile, more, live,
+                    (int64_t)spacing * g.oc * LANES, y + (int64_t)output * LANES);
   }
-  return source >= 0 && source < size ? source : -1;
 }
 
 // `pixels` outputs of row `row` at columns column, column + spacing, ..: units [first, last), all of one group.
 KERNEL void conv2d_pixels(Conv2dGeometry g, int pixels, int group, int first, int last, int row, int column, int spacing,
                           int width, const float *restrict x, const float *restrict packed, float *restrict y) {
-  const int inputs = g.ic / g.groups, outputs = g.oc / g.groups;
-  const int tile = (int)conv2d_tile(outputs), tiles = (outputs + tile - 1) / tile;
+  const int inputs = g.ic / g.groups, outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs);
   const int longest = g.k == 1 ? CONV_CHANNELS : CONV_RUN;  // a single tap never meets the padding
-  const int runs = (inputs + longest - 1) / longest;
-  const float *base = x + (int64_t)group * inputs * LANES;
+  const int apart = g.backward ? 1 : g.stride;              // columns read by neighbouring pixels of the tile
   float *target = y + (((int64_t)row * width + column) * g.oc + (int64_t)group * outputs) * LANES;
   Conv2dTap taps[CONV_TAPS];
   int count = 0, more = 0;
-  for (int at = 0; at < g.k * g.k * runs; at++) {
-    const int ky = at / runs / g.k, kx = at / runs % g.k, run = at % runs * longest;
-    const int source_row = conv2d_source(g, row, ky, g.h);
-    const int met = source_row >= 0 && !(g.backward && (column + g.pad - kx + g.stride * g.k) % g.stride);
-    if (met) {
-      Conv2dTap *tap = &taps[count++];
-      UNROLL for (int p = 0; p < pixels; p++) {
-        const int source = conv2d_source(g, column + p * spacing, kx, g.w);
-        const int64_t pixel = ((int64_t)source_row * g.w + source) * g.ic + run;
-        tap->pixel[p] = g.k > 1 && source < 0 ? conv2d_zeros : base + pixel * LANES;
+  for (int ky = 0; ky < g.k; ky++) {
+    const int source_row = conv2d_source(g, row, ky);
+    if (source_row < 0 || source_row >= g.h) continue;
+    const float *base = x + ((int64_t)source_row * g.w * g.ic + (int64_t)group * inputs) * LANES;
+    for (int kx = 0; kx < g.k; kx++) {
+      if (g.backward && (column + g.pad - kx + g.stride * g.k) % g.stride) continue;
+      const int source = g.backward ? (column + g.pad - kx + g.stride * g.k) / g.stride - g.k
+                                    : column * g.stride - g.pad + kx;
+      const float *pixel = base + (int64_t)source * g.ic * LANES;
+      for (int run = 0; run < inputs; run += longest) {
+        Conv2dTap *tap = &taps[count++];
+        UNROLL for (int p = 0; p < pixels; p++) {
+          const int inside = g.k == 1 || (unsigned)(source + p * apart) < (unsigned)g.w;
+          tap->pixel[p] = inside ? pixel + ((int64_t)p * apart * g.ic + run) * LANES : conv2d_zeros;
+        }
+        tap->weights = ((int64_t)(ky * g.k + kx) * inputs + run) * tile;
+        tap->count = inputs - run < longest ? inputs - run : longest;
+        if (count == CONV_TAPS || (g.k == 1 && run + longest < inputs)) {
+          conv2d_units_sum(g, pixels, first, last, spacing, count, taps, more, packed, target);
+          count = 0, more = 1;
+        }
       }
-      tap->weights = ((int64_t)(ky * g.k + kx) * inputs + run) * tile;
-      tap->count = inputs - run < longest ? inputs - run : longest;
-    }
-    if (count == CONV_TAPS || (g.k == 1 && runs > 1) || at == g.k * g.k * runs - 1) {
-      for (int unit = first; unit < last; unit++) {
-        const int output = unit % tiles * tile, live = outputs - output < tile ? outputs - output : tile;
-        conv2d_sum_tile(tile, pixels, count, taps, packed + (int64_t)unit * g.k * g.k * inputs * tile, more, live,
-                        (int64_t)spacing * g.oc * LANES, target + (int64_t)output * LANES);
-      }
-      count = 0, more = 1;
     }
   }
+  if (count || !more) conv2d_units_sum(g, pixels, first, last, spacing, count, taps, more, packed, target);
 }
 
 // All of a task's outputs: `width` columns a row. x and y are those of the task's image block.
