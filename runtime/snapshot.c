@@ -346,10 +346,26 @@ static SeerStatus damaged_put_aside(const char *folder) {
   return status;
 }
 
-SeerStatus seer_snapshot_load_newest(const SeerProgram *program, const char *run, bool put_aside, unsigned char *state,
+// What a crash in the middle of saving left behind.
+static SeerStatus leftovers_remove(const char *run) {
+  SeerPath parent, leftover;
+  SeerStatus status = seer_path_print(&parent, "%s/snapshots", run);
+  DIR *stream = status ? NULL : opendir(parent.text);
+  for (struct dirent *entry; stream && !status && (entry = readdir(stream)) != NULL;) {
+    if (strncmp(entry->d_name, ".step-", 6) != 0) continue;
+    status = seer_path_print(&leftover, "%s/%s", parent.text, entry->d_name);
+    if (!status) status = seer_folder_remove(leftover.text);
+  }
+  if (stream) closedir(stream);
+  return status;
+}
+
+SeerStatus seer_snapshot_load_newest(const SeerProgram *program, const char *run, bool owner, unsigned char *state,
                                      SeerSnapshot *snapshot, bool *found) {
   SeerSnapshotList list;
-  SeerStatus status = seer_snapshot_list(run, &list);
+  SeerStatus status = owner ? leftovers_remove(run) : SEER_OK;
+  if (status) return status;
+  status = seer_snapshot_list(run, &list);
   *found = false;
   for (int i = list.count - 1; i >= 0 && !status && !*found; i--) {
     SeerPath folder;
@@ -361,7 +377,7 @@ SeerStatus seer_snapshot_load_newest(const SeerProgram *program, const char *run
     if (!status || !damaged) continue;
     fprintf(stderr, "warning: %s\n", seer_error());
     seer_error_clear();
-    status = put_aside ? damaged_put_aside(folder.text) : SEER_OK;
+    status = owner ? damaged_put_aside(folder.text) : SEER_OK;
   }
   if (!status && !*found && list.count > 0) {
     status = seer_fail(SEER_INPUT, "no snapshot of '%s' is sound: all %d are damaged, see above\nnote: start a new run with "

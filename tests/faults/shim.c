@@ -27,7 +27,9 @@ static void report(void) {
   if (fd >= 0) syscall(SYS_close, fd);
 }
 
-static bool strikes(void) {
+// A short write is no error, so with SEER_FAULT_SHORT only writes count.
+static bool strikes(bool is_write) {
+  if (!is_write && setting("SEER_FAULT_SHORT")) return false;
   long at = setting("SEER_FAULT_AT"), call = atomic_fetch_add(&calls, 1) + 1;
   if (at <= 0 || !(call == at || (call > at && setting("SEER_FAULT_FOREVER")))) return false;
   report();
@@ -36,7 +38,7 @@ static bool strikes(void) {
 }
 
 ssize_t write(int fd, const void *data, size_t bytes) {
-  if (fd > 2 && strikes()) {
+  if (fd > 2 && strikes(true)) {
     if (!setting("SEER_FAULT_SHORT")) return -1;
     bytes = bytes > 1 ? bytes / 2 : bytes;
   }
@@ -44,19 +46,19 @@ ssize_t write(int fd, const void *data, size_t bytes) {
 }
 
 ssize_t pwrite(int fd, const void *data, size_t bytes, off_t at) {
-  return strikes() ? -1 : syscall(SYS_pwrite64, fd, data, bytes, at);
+  return strikes(false) ? -1 : syscall(SYS_pwrite64, fd, data, bytes, at);
 }
 
-int fsync(int fd) { return strikes() ? -1 : (int)syscall(SYS_fsync, fd); }
-int rename(const char *from, const char *to) { return strikes() ? -1 : (int)syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to); }
-int mkdir(const char *path, mode_t mode) { return strikes() ? -1 : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode); }
-int ftruncate(int fd, off_t bytes) { return strikes() ? -1 : (int)syscall(SYS_ftruncate, fd, bytes); }
+int fsync(int fd) { return strikes(false) ? -1 : (int)syscall(SYS_fsync, fd); }
+int rename(const char *from, const char *to) { return strikes(false) ? -1 : (int)syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to); }
+int mkdir(const char *path, mode_t mode) { return strikes(false) ? -1 : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode); }
+int ftruncate(int fd, off_t bytes) { return strikes(false) ? -1 : (int)syscall(SYS_ftruncate, fd, bytes); }
 
 int open(const char *path, int flags, ...) {
   va_list arguments;
   va_start(arguments, flags);
   mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
-  if ((flags & O_CREAT) && strikes()) return -1;
+  if ((flags & O_CREAT) && strikes(false)) return -1;
   return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
