@@ -57,13 +57,12 @@ double seer_random_between(SeerRandom *random, double low, double high) {
 }
 
 uint32_t seer_random_below(SeerRandom *random, uint32_t count) {
-  // Lemire 2019: the high half of word * count is uniform once the low halves that would favour some values are redrawn.
+  // Lemire 2019: the high half of word * count is uniform once the low halves that would favour some values are
+  // redrawn.
   uint32_t reject_below = -count % count;
   for (;;) {
     uint64_t product = (uint64_t)seer_random_word(random) * count;
-    if ((uint32_t)product >= reject_below) {
-      return (uint32_t)(product >> 32);
-    }
+    if ((uint32_t)product >= reject_below) { return (uint32_t)(product >> 32); }
   }
 }
 
@@ -76,9 +75,7 @@ double seer_random_normal(SeerRandom *random) {
 int64_t seer_permutation(uint64_t seed, uint32_t epoch, int64_t count, int64_t i) {
   enum { ROUNDS = 8 };
   int half_bits = 1;
-  while ((int64_t)1 << (2 * half_bits) < count) {
-    half_bits++;
-  }
+  while ((int64_t)1 << (2 * half_bits) < count) { half_bits++; }
   uint32_t mask = (uint32_t)(((uint64_t)1 << half_bits) - 1);
   uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
   uint64_t value = (uint64_t)i;

@@ -22,10 +22,10 @@ SeerRandom seer_random_make(uint64_t seed, SeerStream stream, uint32_t epoch, ui
 // Continues at word 4 * block: lets threads share one long sequence.
 void seer_random_seek(SeerRandom *random, uint32_t block);
 uint32_t seer_random_word(SeerRandom *random);
-double seer_random_uniform(SeerRandom *random);                          // [0, 1), 53 bits, two words
-double seer_random_between(SeerRandom *random, double low, double high); // [low, high)
-uint32_t seer_random_below(SeerRandom *random, uint32_t count);          // 0..count-1, no bias; count >= 1
-double seer_random_normal(SeerRandom *random);                           // mean 0, deviation 1; four words
+double seer_random_uniform(SeerRandom *random);                           // [0, 1), 53 bits, two words
+double seer_random_between(SeerRandom *random, double low, double high);  // [low, high)
+uint32_t seer_random_below(SeerRandom *random, uint32_t count);           // 0..count-1, no bias; count >= 1
+double seer_random_normal(SeerRandom *random);                            // mean 0, deviation 1; four words
 
 // The i-th of a permutation of 0..count-1 that (seed, epoch) names, without a table. 0 <= i < count <= 2^48.
 int64_t seer_permutation(uint64_t seed, uint32_t epoch, int64_t count, int64_t i);

@@ -35,9 +35,7 @@ SeerStatus seer_context(SeerStatus status, const char *format, ...) {
   pthread_mutex_lock(&error_lock);
   if (error_text[0] != '\0') {
     size_t prefix = strlen(context), length = strlen(error_text);
-    if (length > sizeof error_text - 1 - prefix) {
-      length = sizeof error_text - 1 - prefix;
-    }
+    if (length > sizeof error_text - 1 - prefix) { length = sizeof error_text - 1 - prefix; }
     memmove(error_text + prefix, error_text, length);
     memcpy(error_text, context, prefix);
     error_text[prefix + length] = '\0';
@@ -46,9 +44,7 @@ SeerStatus seer_context(SeerStatus status, const char *format, ...) {
   return status;
 }
 
-const char *seer_error(void) {
-  return error_text;
-}
+const char *seer_error(void) { return error_text; }
 
 void seer_error_clear(void) {
   pthread_mutex_lock(&error_lock);

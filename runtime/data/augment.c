@@ -1,5 +1,5 @@
-// Draws and applies views. The flip is applied last, while planes become pixels: it commutes with all that follows it in
-// the recipe, bit for bit, since colour operations know no place and the blur is symmetric.
+// Draws and applies views. The flip is applied last, while planes become pixels: it commutes with all that follows it
+// in the recipe, bit for bit, since colour operations know no place and the blur is symmetric.
 #include "runtime/data/augment.h"
 
 #include <math.h>
@@ -9,7 +9,8 @@
 
 // torchvision's RandomResizedCrop: ten tries at an area and an aspect ratio, then the largest central box whose aspect
 // ratio is allowed.
-static SeerBox crop_draw(const SeerViews *views, const SeerSizeGroup *group, int width, int height, SeerRandom *random) {
+static SeerBox crop_draw(const SeerViews *views, const SeerSizeGroup *group, int width, int height,
+                         SeerRandom *random) {
   enum { TRIES = 10 };
   double area = (double)width * height;
   double log_low = log(views->aspect_low), log_high = log(views->aspect_high);
@@ -63,20 +64,11 @@ void seer_view_draw(const SeerViews *views, const SeerSizeGroup *group, int widt
 
 static void jitter_apply(SeerJitter jitter, uint8_t *const planes[3], size_t count, double amount) {
   switch (jitter) {
-    case SEER_BRIGHTNESS:
-      seer_adjust_brightness(planes, count, amount);
-      break;
-    case SEER_CONTRAST:
-      seer_adjust_contrast(planes, count, amount);
-      break;
-    case SEER_SATURATION:
-      seer_adjust_saturation(planes, count, amount);
-      break;
-    case SEER_HUE:
-      seer_adjust_hue(planes, count, amount);
-      break;
-    case SEER_JITTER_COUNT:
-      break;
+    case SEER_BRIGHTNESS: seer_adjust_brightness(planes, count, amount); break;
+    case SEER_CONTRAST: seer_adjust_contrast(planes, count, amount); break;
+    case SEER_SATURATION: seer_adjust_saturation(planes, count, amount); break;
+    case SEER_HUE: seer_adjust_hue(planes, count, amount); break;
+    case SEER_JITTER_COUNT: break;
   }
 }
 
@@ -104,25 +96,17 @@ void seer_interleave(const uint8_t *const planes[3], int width, int height, bool
 bool seer_view_apply(SeerAugmenter *augmenter, const SeerPicture *picture, const SeerViewDraw *draw, int size,
                      uint8_t *pixels) {
   size_t count = (size_t)size * (size_t)size;
-  if (!seer_buffer_reserve(&augmenter->planes, count * 3)) {
-    return false;
-  }
+  if (!seer_buffer_reserve(&augmenter->planes, count * 3)) { return false; }
   uint8_t *memory = augmenter->planes.bytes;
   uint8_t *planes[3] = {memory, memory + count, memory + 2 * count};
   SeerBox window = {0, 0, size, size};
-  if (!seer_resample(&augmenter->resampler, picture, draw->box, size, size, window, planes)) {
-    return false;
-  }
+  if (!seer_resample(&augmenter->resampler, picture, draw->box, size, size, window, planes)) { return false; }
   for (int i = 0; draw->jitter && i < SEER_JITTER_COUNT; i++) {
     jitter_apply(draw->order[i], planes, count, draw->amount[draw->order[i]]);
   }
-  if (draw->grey) {
-    seer_make_grey(planes, count);
-  }
+  if (draw->grey) { seer_make_grey(planes, count); }
   for (int channel = 0; draw->blur && channel < 3; channel++) {
-    if (!seer_blur(planes[channel], size, size, draw->sigma, &augmenter->blur)) {
-      return false;
-    }
+    if (!seer_blur(planes[channel], size, size, draw->sigma, &augmenter->blur)) { return false; }
   }
   const uint8_t *read[3] = {planes[0], planes[1], planes[2]};
   seer_interleave(read, size, size, draw->flip, pixels);
@@ -140,8 +124,8 @@ SeerStatus seer_picture_evaluate(const SeerPicture *picture, int resize, int siz
   resize = resize < size ? size : resize;
   int width = (int)((int64_t)resize * picture->width / shorter);
   int height = (int)((int64_t)resize * picture->height / shorter);
-  SeerBox window = {.left = (int)rint((width - size) / 2.0), .top = (int)rint((height - size) / 2.0), .width = size,
-                    .height = size};
+  SeerBox window = {
+      .left = (int)rint((width - size) / 2.0), .top = (int)rint((height - size) / 2.0), .width = size, .height = size};
   SeerBox whole = {0, 0, picture->width, picture->height};
   SeerAugmenter scratch = {0};
   size_t count = (size_t)size * (size_t)size;
@@ -151,9 +135,7 @@ SeerStatus seer_picture_evaluate(const SeerPicture *picture, int resize, int siz
     uint8_t *planes[3] = {memory, memory + count, memory + 2 * count};
     made = seer_resample(&scratch.resampler, picture, whole, width, height, window, planes);
     const uint8_t *read[3] = {planes[0], planes[1], planes[2]};
-    if (made) {
-      seer_interleave(read, size, size, false, pixels);
-    }
+    if (made) { seer_interleave(read, size, size, false, pixels); }
   }
   seer_augmenter_release(&scratch);
   return made ? SEER_OK : seer_fail(SEER_MACHINE, "out of memory to resize a picture");

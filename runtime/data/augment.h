@@ -13,10 +13,10 @@
 typedef enum SeerJitter { SEER_BRIGHTNESS, SEER_CONTRAST, SEER_SATURATION, SEER_HUE, SEER_JITTER_COUNT } SeerJitter;
 
 typedef struct SeerViewDraw {
-  SeerBox box;                            // of the picture
+  SeerBox box;  // of the picture
   bool flip, jitter, grey, blur;
   SeerJitter order[SEER_JITTER_COUNT];
-  double amount[SEER_JITTER_COUNT];       // by SeerJitter: three factors, and the hue's turn
+  double amount[SEER_JITTER_COUNT];  // by SeerJitter: three factors, and the hue's turn
   double sigma;
 } SeerViewDraw;
 

@@ -41,18 +41,12 @@ static void row_blur(uint8_t *restrict row, uint8_t *restrict padded, uint16_t *
     memset(padded, row[0], (size_t)margin);
     memcpy(padded + margin, row, (size_t)width);
     memset(padded + margin + width, row[width - 1], (size_t)margin);
-    for (int x = 0; x < width; x++) {
-      sums[x] = padded[x + 1];
-    }
+    for (int x = 0; x < width; x++) { sums[x] = padded[x + 1]; }
     for (int k = 1; k < 2 * box.radius + 1; k++) {
-      for (int x = 0; x < width; x++) {
-        sums[x] = (uint16_t)(sums[x] + padded[x + 1 + k]);
-      }
+      for (int x = 0; x < width; x++) { sums[x] = (uint16_t)(sums[x] + padded[x + 1 + k]); }
     }
     const uint8_t *right = padded + 2 * margin;
-    for (int x = 0; x < width; x++) {
-      row[x] = weigh(sums[x], (uint32_t)padded[x] + right[x], box);
-    }
+    for (int x = 0; x < width; x++) { row[x] = weigh(sums[x], (uint32_t)padded[x] + right[x], box); }
   }
 }
 
@@ -61,14 +55,12 @@ static const uint8_t *row_at(const uint8_t *plane, int width, int height, int y)
   return plane + (size_t)y * (size_t)width;
 }
 
-static void columns_blur(const uint8_t *restrict from, uint8_t *restrict to, uint16_t *restrict sums, int width, int height,
-                         Box box) {
+static void columns_blur(const uint8_t *restrict from, uint8_t *restrict to, uint16_t *restrict sums, int width,
+                         int height, Box box) {
   memset(sums, 0, (size_t)width * sizeof *sums);
   for (int k = -box.radius - 1; k < box.radius; k++) {
     const uint8_t *row = row_at(from, width, height, k);
-    for (int x = 0; x < width; x++) {
-      sums[x] = (uint16_t)(sums[x] + row[x]);
-    }
+    for (int x = 0; x < width; x++) { sums[x] = (uint16_t)(sums[x] + row[x]); }
   }
   for (int y = 0; y < height; y++) {
     const uint8_t *gone = row_at(from, width, height, y - box.radius - 1);
@@ -87,14 +79,10 @@ bool seer_blur(uint8_t *plane, int width, int height, double sigma, SeerBuffer *
   Box box = box_make(sigma);
   size_t plane_bytes = (size_t)width * (size_t)height, sums_bytes = (size_t)width * sizeof(uint16_t);
   size_t padded_bytes = (size_t)width + 2 * (size_t)(box.radius + 1);
-  if (!seer_buffer_reserve(scratch, sums_bytes + padded_bytes + plane_bytes)) {
-    return false;
-  }
+  if (!seer_buffer_reserve(scratch, sums_bytes + padded_bytes + plane_bytes)) { return false; }
   uint16_t *sums = (uint16_t *)(void *)scratch->bytes;
   uint8_t *padded = scratch->bytes + sums_bytes, *other = padded + padded_bytes;
-  for (int y = 0; y < height; y++) {
-    row_blur(plane + (size_t)y * (size_t)width, padded, sums, width, box);
-  }
+  for (int y = 0; y < height; y++) { row_blur(plane + (size_t)y * (size_t)width, padded, sums, width, box); }
   columns_blur(plane, other, sums, width, height, box);
   columns_blur(other, plane, sums, width, height, box);
   columns_blur(plane, other, sums, width, height, box);

@@ -17,16 +17,10 @@ typedef struct SeerBuffer {
 
 // Room for `size` bytes; what was there may be lost. False when there is no memory: the buffer is then as before.
 static inline bool seer_buffer_reserve(SeerBuffer *buffer, size_t size) {
-  if (buffer->bytes != NULL && size <= buffer->capacity) {
-    return true;
-  }
-  if (size > SIZE_MAX / 2) {
-    return false;
-  }
+  if (buffer->bytes != NULL && size <= buffer->capacity) { return true; }
+  if (size > SIZE_MAX / 2) { return false; }
   uint8_t *bytes = calloc(1, size + SEER_BUFFER_PADDING);
-  if (bytes == NULL) {
-    return false;
-  }
+  if (bytes == NULL) { return false; }
   free(buffer->bytes);
   buffer->bytes = bytes;
   buffer->capacity = size;

@@ -33,13 +33,13 @@ struct SeerSource {
   SeerContainer *containers;
   int32_t container_count, container_capacity;
 
-  const char **labels;        // interned names; in sorted order once opened
+  const char **labels;  // interned names; in sorted order once opened
   int32_t label_count, label_capacity;
-  int32_t *label_slots;       // open addressing over `labels`; -1: free
+  int32_t *label_slots;  // open addressing over `labels`; -1: free
   uint32_t slot_count;
 
   struct SeerStringBlock *strings;
-  int64_t unread;             // files of picture kinds that seer does not read
+  int64_t unread;  // files of picture kinds that seer does not read
 };
 
 // Kind of a file by its name.

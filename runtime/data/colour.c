@@ -22,9 +22,7 @@ static inline uint8_t luma(uint32_t red, uint32_t green, uint32_t blue) {
 static void blend_constant(uint8_t *const planes[3], size_t count, float base, float factor) {
   for (int channel = 0; channel < 3; channel++) {
     uint8_t *plane = planes[channel];
-    for (size_t i = 0; i < count; i++) {
-      plane[i] = blend(base, (float)plane[i], factor);
-    }
+    for (size_t i = 0; i < count; i++) { plane[i] = blend(base, (float)plane[i], factor); }
   }
 }
 
@@ -38,9 +36,7 @@ void seer_adjust_contrast(uint8_t *const planes[3], size_t count, double factor)
   for (size_t start = 0; start < count; start += CHUNK) {
     size_t end = start + CHUNK < count ? start + CHUNK : count;
     uint32_t part = 0;
-    for (size_t i = start; i < end; i++) {
-      part += luma(red[i], green[i], blue[i]);
-    }
+    for (size_t i = start; i < end; i++) { part += luma(red[i], green[i], blue[i]); }
     sum += part;
   }
   int mean = (int)((double)sum / (double)count + 0.5);
@@ -52,23 +48,17 @@ void seer_adjust_saturation(uint8_t *const planes[3], size_t count, double facto
   for (size_t start = 0; start < count; start += CHUNK) {
     uint8_t grey[CHUNK];
     size_t n = count - start < CHUNK ? count - start : CHUNK;
-    for (size_t i = 0; i < n; i++) {
-      grey[i] = luma(red[start + i], green[start + i], blue[start + i]);
-    }
+    for (size_t i = 0; i < n; i++) { grey[i] = luma(red[start + i], green[start + i], blue[start + i]); }
     for (int channel = 0; channel < 3; channel++) {
       uint8_t *plane = planes[channel] + start;
-      for (size_t i = 0; i < n; i++) {
-        plane[i] = blend((float)grey[i], (float)plane[i], (float)factor);
-      }
+      for (size_t i = 0; i < n; i++) { plane[i] = blend((float)grey[i], (float)plane[i], (float)factor); }
     }
   }
 }
 
 void seer_make_grey(uint8_t *const planes[3], size_t count) {
   uint8_t *red = planes[0], *green = planes[1], *blue = planes[2];
-  for (size_t i = 0; i < count; i++) {
-    red[i] = luma(red[i], green[i], blue[i]);
-  }
+  for (size_t i = 0; i < count; i++) { red[i] = luma(red[i], green[i], blue[i]); }
   memcpy(green, red, count);
   memcpy(blue, red, count);
 }
@@ -133,16 +123,10 @@ void seer_adjust_hue(uint8_t *const planes[3], size_t count, double turns) {
     uint8_t rgb[3][CHUNK] = {{0}};
     HsvChunk hsv;
     size_t n = count - start < CHUNK ? count - start : CHUNK;
-    for (int channel = 0; channel < 3; channel++) {
-      memcpy(rgb[channel], planes[channel] + start, n);
-    }
+    for (int channel = 0; channel < 3; channel++) { memcpy(rgb[channel], planes[channel] + start, n); }
     chunk_to_hsv(rgb[0], rgb[1], rgb[2], &hsv);
-    for (int i = 0; i < CHUNK; i++) {
-      hsv.hue[i] = (hsv.hue[i] + shift) & 255;
-    }
+    for (int i = 0; i < CHUNK; i++) { hsv.hue[i] = (hsv.hue[i] + shift) & 255; }
     chunk_from_hsv(&hsv, rgb[0], rgb[1], rgb[2]);
-    for (int channel = 0; channel < 3; channel++) {
-      memcpy(planes[channel] + start, rgb[channel], n);
-    }
+    for (int channel = 0; channel < 3; channel++) { memcpy(planes[channel] + start, rgb[channel], n); }
   }
 }

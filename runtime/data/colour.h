@@ -1,5 +1,5 @@
-// Colour operations on three planes of u8, with the arithmetic of Pillow's ImageEnhance and of torchvision's adjust_hue:
-// equal bit for bit. `count` is the number of pixels.
+// Colour operations on three planes of u8, with the arithmetic of Pillow's ImageEnhance and of torchvision's
+// adjust_hue: equal bit for bit. `count` is the number of pixels.
 #ifndef SEER_RUNTIME_DATA_COLOUR_H
 #define SEER_RUNTIME_DATA_COLOUR_H
 

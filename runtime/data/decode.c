@@ -75,16 +75,13 @@ int seer_exif_orientation(const uint8_t *bytes, size_t count) {
     bytes += 6;
     count -= 6;
   }
-  if (count < 8 || (memcmp(bytes, "II*\0", 4) != 0 && memcmp(bytes, "MM\0*", 4) != 0)) {
-    return 1;
-  }
+  if (count < 8 || (memcmp(bytes, "II*\0", 4) != 0 && memcmp(bytes, "MM\0*", 4) != 0)) { return 1; }
   TiffReader tiff = {bytes, count, bytes[0] == 'M'};
   size_t directory = tiff_number(&tiff, 4, 4);
-  if (directory > count - 2) {
-    return 1;
-  }
+  if (directory > count - 2) { return 1; }
   size_t entries = tiff_number(&tiff, directory, 2);
-  for (size_t i = 0, at = directory + 2; i < entries && at <= count && count - at >= ENTRY_BYTES; i++, at += ENTRY_BYTES) {
+  for (size_t i = 0, at = directory + 2; i < entries && at <= count && count - at >= ENTRY_BYTES;
+       i++, at += ENTRY_BYTES) {
     if (tiff_number(&tiff, at, 2) == TAG_ORIENTATION && tiff_number(&tiff, at + 2, 2) == TYPE_SHORT) {
       uint32_t value = tiff_number(&tiff, at + 8, 2);
       return value >= 1 && value <= 8 ? (int)value : 1;

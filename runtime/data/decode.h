@@ -1,4 +1,5 @@
-// From the bytes of a file to a SeerPicture, with limits: hostile bytes cost bounded time and memory, and end in a reason.
+// From the bytes of a file to a SeerPicture, with limits: hostile bytes cost bounded time and memory, and end in a
+// reason.
 #ifndef SEER_RUNTIME_DATA_DECODE_H
 #define SEER_RUNTIME_DATA_DECODE_H
 

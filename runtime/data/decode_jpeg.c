@@ -1,12 +1,13 @@
 // JPEG by libjpeg-turbo: grey, YCbCr, RGB, CMYK and YCCK (inverted when an Adobe marker says so), baseline and
 // progressive. Damage that libjpeg would paint over (truncation, bad codes, lost markers) is a failure here: half a
 // picture must not be learnt from. All of libjpeg's memory is its own pool, so one longjmp and a destroy leave nothing.
+#include <setjmp.h>
 #include <stdio.h>
+#include <string.h>
+
+#include <jpeglib.h>
 
 #include <jerror.h>
-#include <jpeglib.h>
-#include <setjmp.h>
-#include <string.h>
 
 #include "runtime/data/decode.h"
 
@@ -32,16 +33,12 @@ static _Noreturn void jpeg_give_up(j_common_ptr common) {
 }
 
 static void jpeg_message(j_common_ptr common, int level) {
-  if (level >= 0) {
-    return;
-  }
+  if (level >= 0) { return; }
   switch (common->err->msg_code) {
     case JWRN_ADOBE_XFORM:
     case JWRN_EXTRANEOUS_DATA:
-    case JWRN_JFIF_MAJOR:
-      return;  // the pixels are whole
-    default:
-      jpeg_give_up(common);
+    case JWRN_JFIF_MAJOR: return;  // the pixels are whole
+    default: jpeg_give_up(common);
   }
 }
 
@@ -126,7 +123,8 @@ static bool jpeg_run(JpegDecoder *decoder) {
 
 bool seer_decode_jpeg(const uint8_t *bytes, size_t count, int64_t max_pixels, SeerPicture *picture, int *orientation,
                       const char **reason) {
-  JpegDecoder decoder = {.bytes = bytes, .count = count, .max_pixels = max_pixels, .picture = picture, .orientation = 1};
+  JpegDecoder decoder = {
+      .bytes = bytes, .count = count, .max_pixels = max_pixels, .picture = picture, .orientation = 1};
   decoder.jpeg.err = jpeg_std_error(&decoder.errors);
   decoder.jpeg.client_data = &decoder;
   decoder.errors.error_exit = jpeg_give_up;

@@ -31,9 +31,7 @@ static void png_ignore(png_structp png, png_const_charp message) {
 
 static void png_take(png_structp png, png_bytep bytes, size_t count) {
   PngDecoder *decoder = png_get_io_ptr(png);
-  if (count > decoder->count - decoder->at) {
-    png_error(png, "premature end of file");
-  }
+  if (count > decoder->count - decoder->at) { png_error(png, "premature end of file"); }
   memcpy(bytes, decoder->bytes + decoder->at, count);
   decoder->at += count;
 }
@@ -66,25 +64,23 @@ static bool png_run(PngDecoder *decoder) {
   }
   png_read_update_info(png, decoder->info);
   size_t row_bytes = (size_t)width * (alpha ? 4 : 3);
-  if (png_get_rowbytes(png, decoder->info) != row_bytes) {
-    png_error(png, "unexpected layout of rows");
-  }
+  if (png_get_rowbytes(png, decoder->info) != row_bytes) { png_error(png, "unexpected layout of rows"); }
   for (int pass = 0; pass < passes; pass++) {
-    for (png_uint_32 y = 0; y < height; y++) {
-      png_read_row(png, decoder->picture->pixels + y * row_bytes, NULL);
-    }
+    for (png_uint_32 y = 0; y < height; y++) { png_read_row(png, decoder->picture->pixels + y * row_bytes, NULL); }
   }
   png_read_end(png, decoder->info);
   orientation_find(decoder);
-  if (alpha) {
-    seer_compose_over_white(decoder->picture->pixels, (size_t)width * height);
-  }
+  if (alpha) { seer_compose_over_white(decoder->picture->pixels, (size_t)width * height); }
   return true;
 }
 
 bool seer_decode_png(const uint8_t *bytes, size_t count, int64_t max_pixels, SeerPicture *picture, int *orientation,
                      const char **reason) {
-  PngDecoder decoder = {.bytes = bytes, .count = count, .max_pixels = max_pixels, .picture = picture, .orientation = 1,
+  PngDecoder decoder = {.bytes = bytes,
+                        .count = count,
+                        .max_pixels = max_pixels,
+                        .picture = picture,
+                        .orientation = 1,
                         .reason = "not enough memory to decode it"};
   bool decoded = false;
   if (setjmp(decoder.give_up) == 0) {
@@ -94,9 +90,7 @@ bool seer_decode_png(const uint8_t *bytes, size_t count, int64_t max_pixels, See
   } else {
     decoded = false;
   }
-  if (decoder.png != NULL) {
-    png_destroy_read_struct(&decoder.png, &decoder.info, NULL);
-  }
+  if (decoder.png != NULL) { png_destroy_read_struct(&decoder.png, &decoder.info, NULL); }
   if (decoded) {
     *orientation = decoder.orientation;
   } else {

@@ -14,12 +14,8 @@ static int orientation_find(const uint8_t *bytes, size_t count) {
   size_t at = 12;
   while (at <= count && count - at >= 8) {
     size_t size = little_endian(bytes + at + 4), left = count - at - 8;
-    if (size > left) {
-      return 1;
-    }
-    if (memcmp(bytes + at, "EXIF", 4) == 0) {
-      return seer_exif_orientation(bytes + at + 8, size);
-    }
+    if (size > left) { return 1; }
+    if (memcmp(bytes + at, "EXIF", 4) == 0) { return seer_exif_orientation(bytes + at + 8, size); }
     at += 8 + size + (size & 1);
   }
   return 1;
@@ -27,15 +23,11 @@ static int orientation_find(const uint8_t *bytes, size_t count) {
 
 static const char *status_text(VP8StatusCode status) {
   switch (status) {
-    case VP8_STATUS_OUT_OF_MEMORY:
-      return "not enough memory to decode it";
+    case VP8_STATUS_OUT_OF_MEMORY: return "not enough memory to decode it";
     case VP8_STATUS_NOT_ENOUGH_DATA:
-    case VP8_STATUS_SUSPENDED:
-      return "WebP: premature end of file";
-    case VP8_STATUS_UNSUPPORTED_FEATURE:
-      return "WebP: uses an unsupported feature";
-    default:
-      return "WebP: damaged";
+    case VP8_STATUS_SUSPENDED: return "WebP: premature end of file";
+    case VP8_STATUS_UNSUPPORTED_FEATURE: return "WebP: uses an unsupported feature";
+    default: return "WebP: damaged";
   }
 }
 
@@ -72,9 +64,7 @@ bool seer_decode_webp(const uint8_t *bytes, size_t count, int64_t max_pixels, Se
     *reason = status_text(status);
     return false;
   }
-  if (channels == 4) {
-    seer_compose_over_white(picture->pixels, pixels);
-  }
+  if (channels == 4) { seer_compose_over_white(picture->pixels, pixels); }
   *orientation = orientation_find(bytes, count);
   return true;
 }

@@ -1,6 +1,6 @@
 // A ring of batches, filled picture by picture: threads take positions in order, so the oldest batch is always finished
-// first. What can be told from the order of threads (which failed first, what the list names) is decided when a batch is
-// handed out, in the order of positions.
+// first. What can be told from the order of threads (which failed first, what the list names) is decided when a batch
+// is handed out, in the order of positions.
 #include "runtime/data/loader.h"
 
 #include <pthread.h>
@@ -27,8 +27,8 @@ typedef struct RingBatch {
   uint8_t *images[SEER_MAX_SIZE_GROUPS];
   int32_t *labels;
   int64_t *pictures;
-  int left;             // slots still to fill
-  int lost_slot;        // first slot for which nothing decoded, or -1
+  int left;       // slots still to fill
+  int lost_slot;  // first slot for which nothing decoded, or -1
   Failure *failures;
 } RingBatch;
 
@@ -48,7 +48,7 @@ struct SeerLoader {
   Worker *workers;
   int started;
   SeerQuarantine *quarantine;
-  uint8_t *met;                 // per picture: known not to decode
+  uint8_t *met;  // per picture: known not to decode
   int64_t met_count, seen;
 
   pthread_mutex_t lock;
@@ -77,7 +77,8 @@ static void ring_lay_out(SeerLoader *loader) {
 }
 
 static SeerStatus out_of_memory(void) {
-  return seer_fail(SEER_MACHINE, "out of memory to decode pictures\nnote: set fewer data.decode_threads, or a smaller "
+  return seer_fail(SEER_MACHINE,
+                   "out of memory to decode pictures\nnote: set fewer data.decode_threads, or a smaller "
                    "data.max_pixels");
 }
 
@@ -133,9 +134,7 @@ static SeerStatus slot_fill(Worker *worker, RingBatch *batch, int slot, int64_t 
       return views_make(worker, batch, slot, epoch, position);
     }
     SeerStatus status = failure_note(loader, batch, slot, attempt, picture, reason);
-    if (status != SEER_OK) {
-      return status;
-    }
+    if (status != SEER_OK) { return status; }
   }
   *lost = true;
   return SEER_OK;
@@ -150,9 +149,7 @@ static void *worker_run(void *argument) {
     while (!loader->stopping && loader->next_task / batch_size >= loader->released + loader->config.ring_depth) {
       pthread_cond_wait(&loader->work, &loader->lock);
     }
-    if (loader->stopping) {
-      break;
-    }
+    if (loader->stopping) { break; }
     int64_t task = loader->next_task++;
     RingBatch *batch = &loader->ring[task / batch_size % loader->config.ring_depth];
     int slot = (int)(task % batch_size);
@@ -167,13 +164,9 @@ static void *worker_run(void *argument) {
       loader->stopping = true;
       pthread_cond_broadcast(&loader->work);
     }
-    if (lost && (batch->lost_slot < 0 || slot < batch->lost_slot)) {
-      batch->lost_slot = slot;
-    }
+    if (lost && (batch->lost_slot < 0 || slot < batch->lost_slot)) { batch->lost_slot = slot; }
     batch->left--;
-    if (batch->left == 0 || status != SEER_OK) {
-      pthread_cond_signal(&loader->ready);
-    }
+    if (batch->left == 0 || status != SEER_OK) { pthread_cond_signal(&loader->ready); }
   }
   pthread_mutex_unlock(&loader->lock);
   return NULL;
@@ -199,30 +192,29 @@ static SeerStatus threads_start(SeerLoader *loader) {
     loader->started += failed == 0;
   }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return failed == 0 ? SEER_OK
-                     : seer_fail(SEER_MACHINE, "cannot start %d decode threads: %s\nnote: set fewer data.decode_threads",
-                                 loader->config.threads, strerror(failed));
+  return failed == 0
+             ? SEER_OK
+             : seer_fail(SEER_MACHINE, "cannot start %d decode threads: %s\nnote: set fewer data.decode_threads",
+                         loader->config.threads, strerror(failed));
 }
 
 SeerStatus seer_loader_make(const SeerLoaderConfig *config, const SeerSource *source, SeerLoader **loader) {
   *loader = NULL;
   int64_t count = seer_source_count(source);
   if (count < config->batch) {
-    return seer_fail(SEER_INPUT, "the data set has %lld pictures, fewer than one batch of %d\nnote: use more pictures, or a "
-                     "smaller train.batch", (long long)count, config->batch);
+    return seer_fail(SEER_INPUT,
+                     "the data set has %lld pictures, fewer than one batch of %d\nnote: use more pictures, or a "
+                     "smaller train.batch",
+                     (long long)count, config->batch);
   }
   SeerLoader *made = calloc(1, sizeof *made);
-  if (made == NULL) {
-    return out_of_memory();
-  }
+  if (made == NULL) { return out_of_memory(); }
   made->config = *config;
   made->source = source;
   made->count = count;
   made->positions_per_epoch = count / config->batch * config->batch;
   made->stride = count * 618 / 1000 + 1;
-  while (greatest_common_divisor(made->stride, count) != 1) {
-    made->stride++;
-  }
+  while (greatest_common_divisor(made->stride, count) != 1) { made->stride++; }
   // More failures than this at one position already break the limit on the whole data set.
   double enough = config->max_undecodable * (double)count + 1.0;
   int64_t tries = count < MAX_TRIES ? count : MAX_TRIES;
@@ -238,9 +230,7 @@ SeerStatus seer_loader_make(const SeerLoaderConfig *config, const SeerSource *so
     ring_lay_out(made);
     status = seer_quarantine_make(config->quarantine_path, &made->quarantine);
   }
-  if (status == SEER_OK) {
-    status = threads_start(made);
-  }
+  if (status == SEER_OK) { status = threads_start(made); }
   if (status != SEER_OK) {
     seer_loader_release(made);
     return status;
@@ -259,10 +249,9 @@ static SeerStatus share_check(const SeerLoader *loader, const Failure *last) {
   int64_t seen = loader->seen < loader->count ? loader->seen : loader->count;
   int64_t floor_count = loader->count < SHARE_FLOOR ? loader->count : SHARE_FLOOR;
   double base = (double)(seen > floor_count ? seen : floor_count);
-  if ((double)loader->met_count <= loader->config.max_undecodable * base) {
-    return SEER_OK;
-  }
-  return seer_fail(SEER_INPUT, "%lld of the first %lld pictures cannot be decoded, more than data.max_undecodable = %g "
+  if ((double)loader->met_count <= loader->config.max_undecodable * base) { return SEER_OK; }
+  return seer_fail(SEER_INPUT,
+                   "%lld of the first %lld pictures cannot be decoded, more than data.max_undecodable = %g "
                    "allows; the last is '%s': %s\nnote: %s%s; repair or remove them, or raise data.max_undecodable",
                    (long long)loader->met_count, (long long)loader->seen, loader->config.max_undecodable,
                    seer_source_name(loader->source, last->picture), last->reason,
@@ -273,17 +262,11 @@ static SeerStatus share_check(const SeerLoader *loader, const Failure *last) {
 // Counts and lists the failures of a finished batch in the order of positions.
 static SeerStatus failures_settle(SeerLoader *loader, RingBatch *batch) {
   size_t count = 0;
-  for (const Failure *failure = batch->failures; failure != NULL; failure = failure->next) {
-    count++;
-  }
+  for (const Failure *failure = batch->failures; failure != NULL; failure = failure->next) { count++; }
   Failure **sorted = malloc((count + 1) * sizeof *sorted);
-  if (sorted == NULL) {
-    return out_of_memory();
-  }
+  if (sorted == NULL) { return out_of_memory(); }
   Failure *failure = batch->failures;
-  for (size_t i = 0; i < count; i++, failure = failure->next) {
-    sorted[i] = failure;
-  }
+  for (size_t i = 0; i < count; i++, failure = failure->next) { sorted[i] = failure; }
   batch->failures = NULL;
   qsort(sorted, count, sizeof *sorted, failure_compare);
   SeerStatus status = SEER_OK;
@@ -296,13 +279,12 @@ static SeerStatus failures_settle(SeerLoader *loader, RingBatch *batch) {
       status = seer_quarantine_add(loader->quarantine, seer_source_name(loader->source, last->picture), last->reason);
     }
   }
-  if (status == SEER_OK && last != NULL) {
-    status = share_check(loader, last);
-  }
+  if (status == SEER_OK && last != NULL) { status = share_check(loader, last); }
   if (status == SEER_OK && batch->lost_slot >= 0 && last != NULL) {
-    status = seer_fail(SEER_INPUT, "none of %d pictures tried in a row can be decoded; the last is '%s': %s\nnote: repair or "
-                       "remove the pictures that are listed", loader->tries,
-                       seer_source_name(loader->source, last->picture), last->reason);
+    status = seer_fail(SEER_INPUT,
+                       "none of %d pictures tried in a row can be decoded; the last is '%s': %s\nnote: repair or "
+                       "remove the pictures that are listed",
+                       loader->tries, seer_source_name(loader->source, last->picture), last->reason);
   }
   for (size_t i = 0; i < count; i++) {
     free(sorted[i]->reason);
@@ -329,14 +311,10 @@ SeerStatus seer_loader_next(SeerLoader *loader, SeerBatch *batch) {
     pthread_cond_broadcast(&loader->work);
   }
   RingBatch *ready = &loader->ring[loader->handed_out % loader->config.ring_depth];
-  while (ready->left > 0 && loader->status == SEER_OK) {
-    pthread_cond_wait(&loader->ready, &loader->lock);
-  }
+  while (ready->left > 0 && loader->status == SEER_OK) { pthread_cond_wait(&loader->ready, &loader->lock); }
   SeerStatus status = loader->status;
   pthread_mutex_unlock(&loader->lock);
-  if (status != SEER_OK) {
-    return status;
-  }
+  if (status != SEER_OK) { return status; }
   loader->seen += loader->config.batch;
   status = failures_settle(loader, ready);
   if (status != SEER_OK) {
@@ -358,14 +336,10 @@ SeerStatus seer_loader_next(SeerLoader *loader, SeerBatch *batch) {
   return SEER_OK;
 }
 
-int64_t seer_loader_quarantined(const SeerLoader *loader) {
-  return loader->met_count;
-}
+int64_t seer_loader_quarantined(const SeerLoader *loader) { return loader->met_count; }
 
 void seer_loader_release(SeerLoader *loader) {
-  if (loader == NULL) {
-    return;
-  }
+  if (loader == NULL) { return; }
   pthread_mutex_lock(&loader->lock);
   loader->stopping = true;
   pthread_cond_broadcast(&loader->work);

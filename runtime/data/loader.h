@@ -22,15 +22,15 @@ typedef struct SeerLoader SeerLoader;
 
 typedef struct SeerLoaderConfig {
   const SeerViews *views;
-  int batch;                     // pictures per micro-step
+  int batch;  // pictures per micro-step
   uint64_t seed;
-  int threads;                   // >= 1
-  int64_t first_position;        // pictures seen so far, over all epochs: the first picture to deliver
-  double max_undecodable;        // share of pictures
+  int threads;             // >= 1
+  int64_t first_position;  // pictures seen so far, over all epochs: the first picture to deliver
+  double max_undecodable;  // share of pictures
   int64_t max_pixels;
-  const char *quarantine_path;   // JSON lines {picture, reason}, appended; NULL: none
-  unsigned char *ring;           // seer_loader_ring_bytes() bytes, SEER_ALIGNMENT-aligned
-  int ring_depth;                // batches held, >= 1; 2 or more to decode during the step
+  const char *quarantine_path;  // JSON lines {picture, reason}, appended; NULL: none
+  unsigned char *ring;          // seer_loader_ring_bytes() bytes, SEER_ALIGNMENT-aligned
+  int ring_depth;               // batches held, >= 1; 2 or more to decode during the step
 } SeerLoaderConfig;
 
 typedef struct SeerBatch {
@@ -40,10 +40,9 @@ typedef struct SeerBatch {
   double wait_seconds;                          // the step waited this long for the loader
 } SeerBatch;
 
-// ring_depth times the sum of: each size group's crops * batch * size * size * 3, batch * 8 and batch * 4, each rounded up
-// to SEER_ALIGNMENT.
-// The compiler plans these bytes, so the formula stands here: per batch, indices, labels, then the images of each size
-// group, each rounded up to SEER_ALIGNMENT.
+// ring_depth times the sum of: each size group's crops * batch * size * size * 3, batch * 8 and batch * 4, each rounded
+// up to SEER_ALIGNMENT. The compiler plans these bytes, so the formula stands here: per batch, indices, labels, then
+// the images of each size group, each rounded up to SEER_ALIGNMENT.
 static inline uint64_t seer_ring_align(uint64_t bytes) {
   return (bytes + SEER_ALIGNMENT - 1) / SEER_ALIGNMENT * SEER_ALIGNMENT;
 }
@@ -54,7 +53,8 @@ static inline uint64_t seer_ring_group_bytes(const SeerSizeGroup *group, int bat
 }
 
 static inline uint64_t seer_loader_ring_bytes(const SeerViews *views, int batch, int ring_depth) {
-  uint64_t bytes = seer_ring_align((uint64_t)batch * sizeof(int64_t)) + seer_ring_align((uint64_t)batch * sizeof(int32_t));
+  uint64_t bytes =
+      seer_ring_align((uint64_t)batch * sizeof(int64_t)) + seer_ring_align((uint64_t)batch * sizeof(int32_t));
   for (int i = 0; i < views->size_group_count; i++) bytes += seer_ring_group_bytes(&views->size_groups[i], batch);
   return bytes * (uint64_t)ring_depth;
 }

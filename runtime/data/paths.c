@@ -18,28 +18,22 @@ typedef struct Walk {
   struct {
     dev_t device;
     ino_t inode;
-  } *seen;               // folders entered
+  } * seen;  // folders entered
   size_t seen_count, seen_capacity;
 } Walk;
 
-static SeerStatus no_memory(void) {
-  return seer_fail(SEER_MACHINE, "out of memory for the list of pictures");
-}
+static SeerStatus no_memory(void) { return seer_fail(SEER_MACHINE, "out of memory for the list of pictures"); }
 
 static SeerStatus paths_add(SeerPaths *paths, const char *path, size_t root_length, bool from_folder) {
   if (paths->count == paths->capacity) {
     size_t capacity = paths->capacity != 0 ? paths->capacity * 2 : 256;
     SeerPath *items = realloc(paths->items, capacity * sizeof *items);
-    if (items == NULL) {
-      return no_memory();
-    }
+    if (items == NULL) { return no_memory(); }
     paths->items = items;
     paths->capacity = capacity;
   }
   char *copy = strdup(path);
-  if (copy == NULL) {
-    return no_memory();
-  }
+  if (copy == NULL) { return no_memory(); }
   paths->items[paths->count++] = (SeerPath){copy, root_length, from_folder};
   return SEER_OK;
 }
@@ -55,9 +49,7 @@ static SeerStatus walk_enter(Walk *walk, const struct stat *info, bool *again) {
   if (walk->seen_count == walk->seen_capacity) {
     size_t capacity = walk->seen_capacity != 0 ? walk->seen_capacity * 2 : 64;
     void *seen = realloc(walk->seen, capacity * sizeof *walk->seen);
-    if (seen == NULL) {
-      return no_memory();
-    }
+    if (seen == NULL) { return no_memory(); }
     walk->seen = seen;
     walk->seen_capacity = capacity;
   }
@@ -66,14 +58,10 @@ static SeerStatus walk_enter(Walk *walk, const struct stat *info, bool *again) {
   return SEER_OK;
 }
 
-static int name_compare(const void *a, const void *b) {
-  return strcmp(*(char *const *)a, *(char *const *)b);
-}
+static int name_compare(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 static void names_release(char **names, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    free(names[i]);
-  }
+  for (size_t i = 0; i < count; i++) { free(names[i]); }
   free(names);
 }
 
@@ -81,15 +69,11 @@ static SeerStatus folder_names(const char *path, char ***names, size_t *count) {
   *names = NULL;
   *count = 0;
   DIR *folder = opendir(path);
-  if (folder == NULL) {
-    return seer_fail(SEER_INPUT, "cannot read folder '%s': %s", path, strerror(errno));
-  }
+  if (folder == NULL) { return seer_fail(SEER_INPUT, "cannot read folder '%s': %s", path, strerror(errno)); }
   size_t capacity = 0;
   SeerStatus status = SEER_OK;
   for (struct dirent *entry = NULL; status == SEER_OK && (entry = readdir(folder)) != NULL;) {
-    if (entry->d_name[0] == '.') {
-      continue;
-    }
+    if (entry->d_name[0] == '.') { continue; }
     if (*count == capacity) {
       capacity = capacity != 0 ? capacity * 2 : 64;
       char **grown = realloc(*names, capacity * sizeof *grown);
@@ -107,9 +91,7 @@ static SeerStatus folder_names(const char *path, char ***names, size_t *count) {
     (*count)++;
   }
   closedir(folder);
-  if (*count > 0) {
-    qsort(*names, *count, sizeof **names, name_compare);
-  }
+  if (*count > 0) { qsort(*names, *count, sizeof **names, name_compare); }
   return status;
 }
 
@@ -118,9 +100,7 @@ static SeerStatus walk_folder(Walk *walk, const char *path, size_t root_length);
 static SeerStatus walk_entry(Walk *walk, const char *folder, const char *name, size_t root_length) {
   size_t folder_length = strlen(folder), room = folder_length + strlen(name) + 2;
   char *path = malloc(room);
-  if (path == NULL) {
-    return no_memory();
-  }
+  if (path == NULL) { return no_memory(); }
   const char *separator = folder_length > 0 && folder[folder_length - 1] == '/' ? "" : "/";
   snprintf(path, room, "%s%s%s", folder, separator, name);
   struct stat info;
@@ -137,19 +117,13 @@ static SeerStatus walk_entry(Walk *walk, const char *folder, const char *name, s
 static SeerStatus walk_folder(Walk *walk, const char *path, size_t root_length) {
   struct stat info;
   bool again = false;
-  if (stat(path, &info) != 0) {
-    return seer_fail(SEER_INPUT, "cannot read folder '%s': %s", path, strerror(errno));
-  }
+  if (stat(path, &info) != 0) { return seer_fail(SEER_INPUT, "cannot read folder '%s': %s", path, strerror(errno)); }
   SeerStatus status = walk_enter(walk, &info, &again);
-  if (status != SEER_OK || again) {
-    return status;
-  }
+  if (status != SEER_OK || again) { return status; }
   char **names;
   size_t count;
   status = folder_names(path, &names, &count);
-  for (size_t i = 0; status == SEER_OK && i < count; i++) {
-    status = walk_entry(walk, path, names[i], root_length);
-  }
+  for (size_t i = 0; status == SEER_OK && i < count; i++) { status = walk_entry(walk, path, names[i], root_length); }
   names_release(names, count);
   return status;
 }
@@ -157,34 +131,29 @@ static SeerStatus walk_folder(Walk *walk, const char *path, size_t root_length) 
 // A path that exists: a folder is walked, anything else is one file.
 static SeerStatus existing_add(Walk *walk, const char *path, size_t root_length) {
   struct stat info;
-  if (stat(path, &info) != 0) {
-    return seer_fail(SEER_INPUT, "cannot read '%s': %s", path, strerror(errno));
-  }
-  return S_ISDIR(info.st_mode) ? walk_folder(walk, path, root_length) : paths_add(walk->paths, path, root_length, false);
+  if (stat(path, &info) != 0) { return seer_fail(SEER_INPUT, "cannot read '%s': %s", path, strerror(errno)); }
+  return S_ISDIR(info.st_mode) ? walk_folder(walk, path, root_length)
+                               : paths_add(walk->paths, path, root_length, false);
 }
 
 // The '/' that ends the spelled-out part of a pattern; of a plain path, the path itself.
 static size_t root_of(const char *pattern) {
   size_t plain = strcspn(pattern, "*?[{");
-  if (pattern[plain] == '\0') {
-    return plain;
-  }
-  while (plain > 0 && pattern[plain - 1] != '/') {
-    plain--;
-  }
+  if (pattern[plain] == '\0') { return plain; }
+  while (plain > 0 && pattern[plain - 1] != '/') { plain--; }
   return plain;
 }
 
 static SeerStatus glob_add(Walk *walk, const char *pattern, size_t root_length, const char *written) {
   struct stat info;
-  if (lstat(pattern, &info) == 0) {
-    return existing_add(walk, pattern, root_length);
-  }
+  if (lstat(pattern, &info) == 0) { return existing_add(walk, pattern, root_length); }
   if (strpbrk(pattern, "*?[") == NULL) {
     const char *reason = strerror(errno);
     if (strcmp(pattern, written) == 0) {
-      return seer_fail(SEER_INPUT, "cannot read '%s': %s\nnote: pictures are read from folders, .tar shards, IDX files and "
-                       "patterns of them", pattern, reason);
+      return seer_fail(SEER_INPUT,
+                       "cannot read '%s': %s\nnote: pictures are read from folders, .tar shards, IDX files and "
+                       "patterns of them",
+                       pattern, reason);
     }
     return seer_fail(SEER_INPUT, "cannot read '%s', named by '%s': %s", pattern, written, reason);
   }
@@ -194,8 +163,10 @@ static SeerStatus glob_add(Walk *walk, const char *pattern, size_t root_length, 
   if (result == GLOB_NOSPACE) {
     status = no_memory();
   } else if (result != 0) {
-    status = seer_fail(SEER_INPUT, "nothing matches '%s'\nnote: '*', '?' and '[..]' match names in one folder; quote patterns "
-                       "in a shell", pattern);
+    status = seer_fail(SEER_INPUT,
+                       "nothing matches '%s'\nnote: '*', '?' and '[..]' match names in one folder; quote patterns "
+                       "in a shell",
+                       pattern);
   }
   if (result == 0) {
     // Links between what was matched are followed once, in sorted order, whatever order the system lists names in.
@@ -224,13 +195,9 @@ static bool range_parse(const char *text, size_t length, Range *range) {
     }
     widths[end] = i - start;
     padded |= widths[end] > 1 && text[start] == '0';
-    if (widths[end] == 0) {
-      return false;
-    }
+    if (widths[end] == 0) { return false; }
     if (end == 0) {
-      if (i + 2 > length || text[i] != '.' || text[i + 1] != '.') {
-        return false;
-      }
+      if (i + 2 > length || text[i] != '.' || text[i + 1] != '.') { return false; }
       i += 2;
     }
   }
@@ -238,16 +205,15 @@ static bool range_parse(const char *text, size_t length, Range *range) {
   return i == length;
 }
 
-static SeerStatus brace_expand(Walk *walk, const char *pattern, size_t root_length, const char *written, int64_t *budget);
+static SeerStatus brace_expand(Walk *walk, const char *pattern, size_t root_length, const char *written,
+                               int64_t *budget);
 
 // pattern[open] is '{', pattern[close] its '}': tries `middle` in place of both and what is between.
 static SeerStatus brace_replace(Walk *walk, const char *pattern, size_t open, size_t close, const char *middle,
                                 size_t middle_length, size_t root_length, const char *written, int64_t *budget) {
   size_t tail_length = strlen(pattern + close + 1);
   char *expanded = malloc(open + middle_length + tail_length + 1);
-  if (expanded == NULL) {
-    return no_memory();
-  }
+  if (expanded == NULL) { return no_memory(); }
   memcpy(expanded, pattern, open);
   memcpy(expanded + open, middle, middle_length);
   memcpy(expanded + open + middle_length, pattern + close + 1, tail_length + 1);
@@ -256,8 +222,8 @@ static SeerStatus brace_replace(Walk *walk, const char *pattern, size_t open, si
   return status;
 }
 
-static SeerStatus range_expand(Walk *walk, const char *pattern, size_t open, size_t close, Range range, size_t root_length,
-                               const char *written, int64_t *budget) {
+static SeerStatus range_expand(Walk *walk, const char *pattern, size_t open, size_t close, Range range,
+                               size_t root_length, const char *written, int64_t *budget) {
   uint64_t low = range.first < range.last ? range.first : range.last;
   uint64_t high = range.first < range.last ? range.last : range.first;
   if (high - low >= (uint64_t)*budget) {
@@ -273,7 +239,8 @@ static SeerStatus range_expand(Walk *walk, const char *pattern, size_t open, siz
   return status;
 }
 
-static SeerStatus brace_expand(Walk *walk, const char *pattern, size_t root_length, const char *written, int64_t *budget) {
+static SeerStatus brace_expand(Walk *walk, const char *pattern, size_t root_length, const char *written,
+                               int64_t *budget) {
   struct stat info;
   const char *brace = strchr(pattern, '{');
   if (brace == NULL || lstat(pattern, &info) == 0) {
@@ -312,23 +279,20 @@ static SeerStatus brace_expand(Walk *walk, const char *pattern, size_t root_leng
 
 SeerStatus seer_paths_expand(SeerPaths *paths, const char *pattern) {
   size_t length = strlen(pattern);
-  while (length > 1 && pattern[length - 1] == '/') {
-    length--;
-  }
+  while (length > 1 && pattern[length - 1] == '/') { length--; }
   if (length == 0) {
-    return seer_fail(SEER_INPUT, "the path of the pictures is empty\nnote: name a folder, .tar shards, an IDX file or a pattern");
+    return seer_fail(SEER_INPUT,
+                     "the path of the pictures is empty\nnote: name a folder, .tar shards, an IDX file or a pattern");
   }
   char *trimmed = strndup(pattern, length);
-  if (trimmed == NULL) {
-    return no_memory();
-  }
+  if (trimmed == NULL) { return no_memory(); }
   struct stat info;
   Walk walk = {.paths = paths};
   int64_t budget = MAX_EXPANSION;
   bool literal = lstat(trimmed, &info) == 0;
   size_t root_length = literal ? length : root_of(trimmed);
-  SeerStatus status = literal ? existing_add(&walk, trimmed, root_length)
-                              : brace_expand(&walk, trimmed, root_length, trimmed, &budget);
+  SeerStatus status =
+      literal ? existing_add(&walk, trimmed, root_length) : brace_expand(&walk, trimmed, root_length, trimmed, &budget);
   free(walk.seen);
   free(trimmed);
   return status;
@@ -339,9 +303,7 @@ static int path_compare(const void *a, const void *b) {
 }
 
 void seer_paths_sort(SeerPaths *paths) {
-  if (paths->count == 0) {
-    return;
-  }
+  if (paths->count == 0) { return; }
   qsort(paths->items, paths->count, sizeof *paths->items, path_compare);
   size_t kept = 1;
   for (size_t i = 1; i < paths->count; i++) {
@@ -355,9 +317,7 @@ void seer_paths_sort(SeerPaths *paths) {
 }
 
 void seer_paths_release(SeerPaths *paths) {
-  for (size_t i = 0; i < paths->count; i++) {
-    free(paths->items[i].path);
-  }
+  for (size_t i = 0; i < paths->count; i++) { free(paths->items[i].path); }
   free(paths->items);
   *paths = (SeerPaths){0};
 }

@@ -16,9 +16,7 @@ struct SeerQuarantine {
   bool last_line_open;
 };
 
-static SeerStatus no_memory(void) {
-  return seer_fail(SEER_MACHINE, "out of memory for the quarantine list");
-}
+static SeerStatus no_memory(void) { return seer_fail(SEER_MACHINE, "out of memory for the quarantine list"); }
 
 // Length of the UTF-8 sequence at `text`, 0 when it is none.
 static size_t utf8_length(const unsigned char *text) {
@@ -27,14 +25,10 @@ static size_t utf8_length(const unsigned char *text) {
     uint32_t least;
   } forms[] = {{0x80, 0x00, 0}, {0xE0, 0xC0, 0x80}, {0xF0, 0xE0, 0x800}, {0xF8, 0xF0, 0x10000}};
   for (size_t extra = 0; extra < 4; extra++) {
-    if ((text[0] & forms[extra].mask) != forms[extra].lead) {
-      continue;
-    }
+    if ((text[0] & forms[extra].mask) != forms[extra].lead) { continue; }
     uint32_t code = text[0] & (unsigned char)~forms[extra].mask;
     for (size_t i = 1; i <= extra; i++) {
-      if ((text[i] & 0xC0) != 0x80) {
-        return 0;
-      }
+      if ((text[i] & 0xC0) != 0x80) { return 0; }
       code = code << 6 | (text[i] & 0x3Fu);
     }
     bool surrogate = code >= 0xD800 && code <= 0xDFFF;
@@ -52,9 +46,7 @@ static char *utf8_clean(const char *text) {
     to += length > 0 ? length : 3;
     from += length > 0 ? length : 1;
   }
-  if (clean != NULL) {
-    *to = '\0';
-  }
+  if (clean != NULL) { *to = '\0'; }
   return clean;
 }
 
@@ -124,9 +116,7 @@ static SeerStatus list_load(SeerQuarantine *quarantine) {
   SeerStatus status = SEER_OK;
   for (ssize_t length = 0; status == SEER_OK && (length = getline(&line, &room, file)) > 0;) {
     quarantine->last_line_open = line[length - 1] != '\n';
-    if (!quarantine->last_line_open) {
-      status = line_load(quarantine, line, (size_t)length);
-    }
+    if (!quarantine->last_line_open) { status = line_load(quarantine, line, (size_t)length); }
   }
   free(line);
   fclose(file);
@@ -136,9 +126,7 @@ static SeerStatus list_load(SeerQuarantine *quarantine) {
 SeerStatus seer_quarantine_make(const char *path, SeerQuarantine **quarantine) {
   *quarantine = NULL;
   SeerQuarantine *made = calloc(1, sizeof *made);
-  if (made == NULL) {
-    return no_memory();
-  }
+  if (made == NULL) { return no_memory(); }
   SeerStatus status = SEER_OK;
   if (path != NULL) {
     made->path = strdup(path);
@@ -155,27 +143,23 @@ SeerStatus seer_quarantine_make(const char *path, SeerQuarantine **quarantine) {
 static SeerStatus line_write(SeerQuarantine *quarantine, const char *name, const char *reason) {
   if (quarantine->file == NULL) {
     quarantine->file = fopen(quarantine->path, "ae");
-    if (quarantine->file != NULL && quarantine->last_line_open) {
-      fputc('\n', quarantine->file);
-    }
+    if (quarantine->file != NULL && quarantine->last_line_open) { fputc('\n', quarantine->file); }
   }
   json_t *entry = json_pack("{ss ss}", "picture", name, "reason", reason);
   char *line = entry != NULL ? json_dumps(entry, JSON_COMPACT) : NULL;
   json_decref(entry);
-  if (line == NULL) {
-    return no_memory();
-  }
-  bool written = quarantine->file != NULL && fprintf(quarantine->file, "%s\n", line) > 0 && fflush(quarantine->file) == 0;
+  if (line == NULL) { return no_memory(); }
+  bool written =
+      quarantine->file != NULL && fprintf(quarantine->file, "%s\n", line) > 0 && fflush(quarantine->file) == 0;
   free(line);
   return written ? SEER_OK
-                 : seer_fail(SEER_MACHINE, "cannot write '%s': %s\nnote: the list of pictures that cannot be decoded goes there",
+                 : seer_fail(SEER_MACHINE,
+                             "cannot write '%s': %s\nnote: the list of pictures that cannot be decoded goes there",
                              quarantine->path, strerror(errno));
 }
 
 SeerStatus seer_quarantine_add(SeerQuarantine *quarantine, const char *name, const char *reason) {
-  if (quarantine->path == NULL) {
-    return SEER_OK;
-  }
+  if (quarantine->path == NULL) { return SEER_OK; }
   char *clean = utf8_clean(name), *clean_reason = utf8_clean(reason);
   bool fresh = false;
   SeerStatus status = clean != NULL && clean_reason != NULL ? SEER_OK : no_memory();
@@ -183,24 +167,16 @@ SeerStatus seer_quarantine_add(SeerQuarantine *quarantine, const char *name, con
     char *kept = strdup(clean);
     status = kept != NULL ? name_insert(quarantine, kept, &fresh) : no_memory();
   }
-  if (status == SEER_OK && fresh) {
-    status = line_write(quarantine, clean, clean_reason);
-  }
+  if (status == SEER_OK && fresh) { status = line_write(quarantine, clean, clean_reason); }
   free(clean);
   free(clean_reason);
   return status;
 }
 
 void seer_quarantine_release(SeerQuarantine *quarantine) {
-  if (quarantine == NULL) {
-    return;
-  }
-  if (quarantine->file != NULL) {
-    fclose(quarantine->file);
-  }
-  for (size_t i = 0; i < quarantine->count; i++) {
-    free(quarantine->names[i]);
-  }
+  if (quarantine == NULL) { return; }
+  if (quarantine->file != NULL) { fclose(quarantine->file); }
+  for (size_t i = 0; i < quarantine->count; i++) { free(quarantine->names[i]); }
   free(quarantine->names);
   free(quarantine->path);
   free(quarantine);

@@ -1,5 +1,5 @@
-// The list of pictures that cannot be decoded: JSON lines {"picture": NAME, "reason": TEXT}, each picture once, also over
-// resumed runs. Bytes of names that are no UTF-8 are written as U+FFFD. One thread only.
+// The list of pictures that cannot be decoded: JSON lines {"picture": NAME, "reason": TEXT}, each picture once, also
+// over resumed runs. Bytes of names that are no UTF-8 are written as U+FFFD. One thread only.
 #ifndef SEER_RUNTIME_DATA_QUARANTINE_H
 #define SEER_RUNTIME_DATA_QUARANTINE_H
 

@@ -22,9 +22,7 @@ static const Taps *taps_make(SeerBuffer *memory, int in, int out, int from, int 
   double support = filter_scale, shrink = 1.0 / filter_scale;
   size_t room = (size_t)ceil(support) * 2 + 1, table_bytes = (size_t)count * sizeof(Taps);
   size_t weight_bytes = (size_t)count * room * sizeof(int32_t);
-  if (!seer_buffer_reserve(memory, table_bytes + weight_bytes + 8 + room * sizeof(double))) {
-    return NULL;
-  }
+  if (!seer_buffer_reserve(memory, table_bytes + weight_bytes + 8 + room * sizeof(double))) { return NULL; }
   Taps *taps = (Taps *)(void *)memory->bytes;
   int32_t *weights = (int32_t *)(void *)(memory->bytes + table_bytes);
   double *exact = (double *)(void *)(memory->bytes + table_bytes + (weight_bytes + 7) / 8 * 8);
@@ -52,7 +50,8 @@ static inline uint8_t to_byte(int32_t sum) {
   return (uint8_t)(value > 255 ? 255 : value);
 }
 
-static void row_resample(const uint8_t *from, const Taps *taps, int count, uint8_t *red, uint8_t *green, uint8_t *blue) {
+static void row_resample(const uint8_t *from, const Taps *taps, int count, uint8_t *red, uint8_t *green,
+                         uint8_t *blue) {
   const int32_t half = 1 << (PRECISION - 1);
   for (int x = 0; x < count; x++) {
     const uint8_t *pixel = from + (size_t)taps[x].first * 3;
@@ -69,40 +68,31 @@ static void row_resample(const uint8_t *from, const Taps *taps, int count, uint8
   }
 }
 
-static void column_resample(const uint8_t *restrict rows, size_t stride, const Taps *taps, int width, uint8_t *restrict to) {
+static void column_resample(const uint8_t *restrict rows, size_t stride, const Taps *taps, int width,
+                            uint8_t *restrict to) {
   enum { CHUNK = 64 };
   for (int start = 0; start < width; start += CHUNK) {
     int32_t sums[CHUNK];
     int count = width - start < CHUNK ? width - start : CHUNK;
-    for (int x = 0; x < CHUNK; x++) {
-      sums[x] = 1 << (PRECISION - 1);
-    }
+    for (int x = 0; x < CHUNK; x++) { sums[x] = 1 << (PRECISION - 1); }
     for (int k = 0; k < taps->count; k++) {
       const uint8_t *row = rows + (size_t)k * stride + start;
       int32_t weight = taps->weights[k];
-      for (int x = 0; x < count; x++) {
-        sums[x] += row[x] * weight;
-      }
+      for (int x = 0; x < count; x++) { sums[x] += row[x] * weight; }
     }
-    for (int x = 0; x < count; x++) {
-      to[start + x] = to_byte(sums[x]);
-    }
+    for (int x = 0; x < count; x++) { to[start + x] = to_byte(sums[x]); }
   }
 }
 
-bool seer_resample(SeerResampler *resampler, const SeerPicture *picture, SeerBox box, int width, int height, SeerBox window,
-                   uint8_t *const planes[3]) {
+bool seer_resample(SeerResampler *resampler, const SeerPicture *picture, SeerBox box, int width, int height,
+                   SeerBox window, uint8_t *const planes[3]) {
   const Taps *across = taps_make(&resampler->taps_x, box.width, width, window.left, window.width);
   const Taps *down = taps_make(&resampler->taps_y, box.height, height, window.top, window.height);
-  if (across == NULL || down == NULL) {
-    return false;
-  }
+  if (across == NULL || down == NULL) { return false; }
   int first = down[0].first;
   int row_count = down[window.height - 1].first + down[window.height - 1].count - first;
   size_t stride = (size_t)window.width, plane_bytes = stride * (size_t)row_count;
-  if (!seer_buffer_reserve(&resampler->rows, plane_bytes * 3)) {
-    return false;
-  }
+  if (!seer_buffer_reserve(&resampler->rows, plane_bytes * 3)) { return false; }
   uint8_t *rows = resampler->rows.bytes;
   for (int y = 0; y < row_count; y++) {
     size_t at = (size_t)(box.top + first + y) * (size_t)picture->width + (size_t)box.left;

@@ -15,8 +15,8 @@ typedef struct SeerResampler {
 
 // Resizes `box` of the picture as if cut out first, to width x height, and writes the part `window` of the result to
 // planes[3], each [window.height][window.width]. False when memory runs out.
-bool seer_resample(SeerResampler *resampler, const SeerPicture *picture, SeerBox box, int width, int height, SeerBox window,
-                   uint8_t *const planes[3]);
+bool seer_resample(SeerResampler *resampler, const SeerPicture *picture, SeerBox box, int width, int height,
+                   SeerBox window, uint8_t *const planes[3]);
 void seer_resampler_release(SeerResampler *resampler);
 
 #endif

@@ -1,5 +1,6 @@
-// Opens a set of pictures: expands the patterns, sends each file to its reader, sorts the labels; then reads and decodes
-// single pictures, from any thread, opening the file each time (a run may name more shards than a process may hold open).
+// Opens a set of pictures: expands the patterns, sends each file to its reader, sorts the labels; then reads and
+// decodes single pictures, from any thread, opening the file each time (a run may name more shards than a process may
+// hold open).
 #include "runtime/data/source.h"
 
 #include <errno.h>
@@ -19,27 +20,22 @@ enum { TAR_MAGIC_AT = 257, PROBE_BYTES = 512 };
 // The first bytes of a file; fewer when it is shorter or cannot be read.
 static size_t file_probe(const char *path, uint8_t *bytes, size_t room) {
   int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) {
-    return 0;
-  }
+  if (file < 0) { return 0; }
   ssize_t got = pread(file, bytes, room, 0);
   close(file);
   return got > 0 ? (size_t)got : 0;
 }
 
 static SeerStatus file_add(SeerSource *source, const SeerPath *path, int32_t folder) {
-  SeerItem item = {.name = seer_catalogue_string(source, path->path, strlen(path->path)), .container = folder, .label = -1};
-  if (item.name == NULL) {
-    return SEER_MACHINE;
-  }
+  SeerItem item = {
+      .name = seer_catalogue_string(source, path->path, strlen(path->path)), .container = folder, .label = -1};
+  if (item.name == NULL) { return SEER_MACHINE; }
   const char *relative = path->path + path->root_length;
   relative += strspn(relative, "/");
   const char *slash = strrchr(relative, '/');
   if (path->root_length < strlen(path->path) && slash != NULL) {
     SeerStatus status = seer_catalogue_label(source, relative, (size_t)(slash - relative), &item.label);
-    if (status != SEER_OK) {
-      return status;
-    }
+    if (status != SEER_OK) { return status; }
   }
   return seer_catalogue_item(source, item);
 }
@@ -49,9 +45,7 @@ static SeerStatus named_add(SeerSource *source, const SeerPath *path, int32_t fo
   uint8_t start[PROBE_BYTES];
   SeerSuffix suffix = seer_suffix_of(path->path);
   size_t count = file_probe(path->path, start, sizeof start);
-  if (seer_magic_is_picture(start, count) || suffix == SEER_SUFFIX_PICTURE) {
-    return file_add(source, path, folder);
-  }
+  if (seer_magic_is_picture(start, count) || suffix == SEER_SUFFIX_PICTURE) { return file_add(source, path, folder); }
   if (suffix == SEER_SUFFIX_TAR || (count >= TAR_MAGIC_AT + 5 && memcmp(start + TAR_MAGIC_AT, "ustar", 5) == 0)) {
     return seer_tar_index(source, path->path);
   }
@@ -59,29 +53,25 @@ static SeerStatus named_add(SeerSource *source, const SeerPath *path, int32_t fo
   bool gzip = count >= 2 && start[0] == 0x1F && start[1] == 0x8B;
   if (gzip && ((length > 7 && strcmp(path->path + length - 7, ".tar.gz") == 0) ||
                (length > 4 && strcmp(path->path + length - 4, ".tgz") == 0))) {
-    return seer_fail(SEER_INPUT, "'%s' is a compressed archive\nnote: pictures are compressed already, and a shard must be "
-                     "read in any order: unpack it with gzip -d", path->path);
+    return seer_fail(SEER_INPUT,
+                     "'%s' is a compressed archive\nnote: pictures are compressed already, and a shard must be "
+                     "read in any order: unpack it with gzip -d",
+                     path->path);
   }
-  if (gzip || seer_idx_is(start, count)) {
-    return seer_idx_images(source, path->path);
-  }
+  if (gzip || seer_idx_is(start, count)) { return seer_idx_images(source, path->path); }
   if (suffix == SEER_SUFFIX_UNREAD) {
-    return seer_fail(SEER_INPUT, "'%s' is of a kind that seer does not read\nnote: pictures are JPEG, PNG or WebP", path->path);
+    return seer_fail(SEER_INPUT, "'%s' is of a kind that seer does not read\nnote: pictures are JPEG, PNG or WebP",
+                     path->path);
   }
   return seer_fail(SEER_INPUT, "'%s' is no picture, tar archive or IDX file", path->path);
 }
 
 static SeerStatus found_add(SeerSource *source, const SeerPath *path, int32_t folder) {
   switch (seer_suffix_of(path->path)) {
-    case SEER_SUFFIX_PICTURE:
-      return file_add(source, path, folder);
-    case SEER_SUFFIX_TAR:
-      return seer_tar_index(source, path->path);
-    case SEER_SUFFIX_UNREAD:
-      source->unread++;
-      return SEER_OK;
-    case SEER_SUFFIX_OTHER:
-      break;
+    case SEER_SUFFIX_PICTURE: return file_add(source, path, folder);
+    case SEER_SUFFIX_TAR: return seer_tar_index(source, path->path);
+    case SEER_SUFFIX_UNREAD: source->unread++; return SEER_OK;
+    case SEER_SUFFIX_OTHER: break;
   }
   uint8_t start[SEER_MAGIC_BYTES];
   size_t count = file_probe(path->path, start, sizeof start);
@@ -96,30 +86,28 @@ static SeerStatus empty_fail(const SeerSource *source, const char *const *patter
     used += (size_t)snprintf(looked_at + used, sizeof looked_at - used, "%s'%s'", i > 0 ? ", " : "", patterns[i]);
   }
   if (source->unread > 0) {
-    return seer_fail(SEER_INPUT, "no pictures in %s: of %zu files, %lld are pictures of kinds that seer does not read\n"
-                     "note: convert them to JPEG, PNG or WebP", looked_at, files, (long long)source->unread);
+    return seer_fail(SEER_INPUT,
+                     "no pictures in %s: of %zu files, %lld are pictures of kinds that seer does not read\n"
+                     "note: convert them to JPEG, PNG or WebP",
+                     looked_at, files, (long long)source->unread);
   }
-  return seer_fail(SEER_INPUT, "no pictures in %s: looked at %zu files\nnote: pictures are JPEG, PNG or WebP, in folders, "
-                   ".tar shards or IDX files", looked_at, files);
+  return seer_fail(SEER_INPUT,
+                   "no pictures in %s: looked at %zu files\nnote: pictures are JPEG, PNG or WebP, in folders, "
+                   ".tar shards or IDX files",
+                   looked_at, files);
 }
 
 static SeerStatus source_fill(SeerSource *source, const char *const *patterns, const char *labels, SeerPaths *paths) {
   int32_t folder = 0;
   SeerStatus status = seer_catalogue_container(source, (SeerContainer){.kind = SEER_FOLDER}, &folder);
-  for (size_t i = 0; status == SEER_OK && patterns[i] != NULL; i++) {
-    status = seer_paths_expand(paths, patterns[i]);
-  }
-  if (status != SEER_OK) {
-    return status;
-  }
+  for (size_t i = 0; status == SEER_OK && patterns[i] != NULL; i++) { status = seer_paths_expand(paths, patterns[i]); }
+  if (status != SEER_OK) { return status; }
   seer_paths_sort(paths);
   for (size_t i = 0; status == SEER_OK && i < paths->count; i++) {
     const SeerPath *path = &paths->items[i];
     status = path->from_folder ? found_add(source, path, folder) : named_add(source, path, folder);
   }
-  if (status == SEER_OK && source->count == 0) {
-    status = empty_fail(source, patterns, paths->count);
-  }
+  if (status == SEER_OK && source->count == 0) { status = empty_fail(source, patterns, paths->count); }
   if (status == SEER_OK && labels != NULL && labels[0] != '\0') {
     status = seer_idx_labels(source, labels);
   } else if (status == SEER_OK) {
@@ -134,9 +122,7 @@ SeerStatus seer_source_open(const char *const *patterns, const char *labels, See
     return seer_fail(SEER_INPUT, "no pictures are named\nnote: set data.pictures in the spec, or give --data");
   }
   SeerSource *made = calloc(1, sizeof *made);
-  if (made == NULL) {
-    return seer_no_memory("the list of pictures");
-  }
+  if (made == NULL) { return seer_no_memory("the list of pictures"); }
   SeerPaths paths = {0};
   SeerStatus status = source_fill(made, patterns, labels, &paths);
   seer_paths_release(&paths);
@@ -149,30 +135,18 @@ SeerStatus seer_source_open(const char *const *patterns, const char *labels, See
 }
 
 void seer_source_close(SeerSource *source) {
-  if (source != NULL) {
-    seer_catalogue_release(source);
-  }
+  if (source != NULL) { seer_catalogue_release(source); }
 }
 
-int64_t seer_source_count(const SeerSource *source) {
-  return source->count;
-}
+int64_t seer_source_count(const SeerSource *source) { return source->count; }
 
-const char *seer_source_name(const SeerSource *source, int64_t picture) {
-  return source->items[picture].name;
-}
+const char *seer_source_name(const SeerSource *source, int64_t picture) { return source->items[picture].name; }
 
-int32_t seer_source_label(const SeerSource *source, int64_t picture) {
-  return source->items[picture].label;
-}
+int32_t seer_source_label(const SeerSource *source, int64_t picture) { return source->items[picture].label; }
 
-int seer_source_label_count(const SeerSource *source) {
-  return source->label_count;
-}
+int seer_source_label_count(const SeerSource *source) { return source->label_count; }
 
-const char *seer_source_label_name(const SeerSource *source, int32_t label) {
-  return source->labels[label];
-}
+const char *seer_source_label_name(const SeerSource *source, int32_t label) { return source->labels[label]; }
 
 // Reads [offset, offset + size) of a file, or all of it when size is UINT64_MAX.
 static bool bytes_read(const char *path, uint64_t offset, uint64_t size, SeerBuffer *buffer, size_t *count,
@@ -181,9 +155,7 @@ static bool bytes_read(const char *path, uint64_t offset, uint64_t size, SeerBuf
   struct stat info;
   if (file < 0 || fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) {
     *reason = seer_decode_reason("cannot be read: %s", file < 0 ? strerror(errno) : "not a file");
-    if (file >= 0) {
-      close(file);
-    }
+    if (file >= 0) { close(file); }
     return false;
   }
   size = size == UINT64_MAX ? (uint64_t)info.st_size : size;
@@ -197,9 +169,7 @@ static bool bytes_read(const char *path, uint64_t offset, uint64_t size, SeerBuf
   *count = 0;
   while (fine && *count < size) {
     ssize_t got = pread(file, buffer->bytes + *count, (size_t)size - *count, (off_t)(offset + *count));
-    if (got < 0 && errno == EINTR) {
-      continue;
-    }
+    if (got < 0 && errno == EINTR) { continue; }
     if (got <= 0) {
       *reason = got < 0 ? seer_decode_reason("cannot be read: %s", strerror(errno)) : "the file has become shorter";
       fine = false;

@@ -20,13 +20,14 @@
 
 typedef struct SeerSource SeerSource;
 
-// `patterns` NULL-terminated; `labels` an IDX label file or NULL. An empty set is an error that says what was looked at.
+// `patterns` NULL-terminated; `labels` an IDX label file or NULL. An empty set is an error that says what was looked
+// at.
 SeerStatus seer_source_open(const char *const *patterns, const char *labels, SeerSource **source);
 void seer_source_close(SeerSource *source);
 int64_t seer_source_count(const SeerSource *source);
 // "photos/cats/1.jpg", "a.tar:cats/1.jpg", "train.gz#17"
 const char *seer_source_name(const SeerSource *source, int64_t picture);
-int32_t seer_source_label(const SeerSource *source, int64_t picture);     // -1: none
+int32_t seer_source_label(const SeerSource *source, int64_t picture);  // -1: none
 int seer_source_label_count(const SeerSource *source);
 const char *seer_source_label_name(const SeerSource *source, int32_t label);
 
@@ -34,8 +35,8 @@ const char *seer_source_label_name(const SeerSource *source, int32_t label);
 // memory is used again by the next decode, and lasts until seer_picture_release.
 typedef struct SeerPicture {
   int width, height;
-  uint8_t *pixels;                    // [height][width][3], at least SEER_BUFFER_PADDING bytes readable after the last
-  SeerBuffer image, spare, file;      // pixels lie in `image`
+  uint8_t *pixels;                // [height][width][3], at least SEER_BUFFER_PADDING bytes readable after the last
+  SeerBuffer image, spare, file;  // pixels lie in `image`
 } SeerPicture;
 
 // Reads and decodes; any thread. On failure (bytes that are no picture, too large, truncated, unreadable) returns

@@ -15,39 +15,45 @@ enum { BLOCK = 512, MAX_NAME = 4096, MAX_PAX = 1 << 20 };
 
 // Offsets of fields in a header.
 enum {
-  AT_NAME = 0, NAME_BYTES = 100, AT_SIZE = 124, SIZE_BYTES = 12, AT_CHECKSUM = 148, CHECKSUM_BYTES = 8, AT_TYPE = 156,
-  AT_MAGIC = 257, AT_PREFIX = 345, PREFIX_BYTES = 155, AT_GNU_EXTENDED = 482, AT_EXTENSION_EXTENDED = 504
+  AT_NAME = 0,
+  NAME_BYTES = 100,
+  AT_SIZE = 124,
+  SIZE_BYTES = 12,
+  AT_CHECKSUM = 148,
+  CHECKSUM_BYTES = 8,
+  AT_TYPE = 156,
+  AT_MAGIC = 257,
+  AT_PREFIX = 345,
+  PREFIX_BYTES = 155,
+  AT_GNU_EXTENDED = 482,
+  AT_EXTENSION_EXTENDED = 504
 };
 
 typedef struct TarReader {
   const char *path;
   int file;
-  uint64_t offset, file_bytes;     // offset: of the next header
-  char name[MAX_NAME + 1];         // of the member at hand
-  char next_name[MAX_NAME + 1];    // said by a GNU or pax header for the next member; "": nothing
-  uint64_t next_size;              // said by a pax header; UINT64_MAX: nothing
+  uint64_t offset, file_bytes;   // offset: of the next header
+  char name[MAX_NAME + 1];       // of the member at hand
+  char next_name[MAX_NAME + 1];  // said by a GNU or pax header for the next member; "": nothing
+  uint64_t next_size;            // said by a pax header; UINT64_MAX: nothing
   bool next_sparse;
-  uint8_t *extra;                  // content of a pax header
+  uint8_t *extra;  // content of a pax header
 } TarReader;
 
 static SeerStatus tar_fail(const TarReader *tar, const char *what) {
-  return seer_fail(SEER_INPUT, "'%s' is no sound tar archive: member '%s' at byte %llu %s\nnote: write the shard again with "
-                   "any tar program", tar->path, tar->name, (unsigned long long)tar->offset, what);
+  return seer_fail(SEER_INPUT,
+                   "'%s' is no sound tar archive: member '%s' at byte %llu %s\nnote: write the shard again with "
+                   "any tar program",
+                   tar->path, tar->name, (unsigned long long)tar->offset, what);
 }
 
 static SeerStatus tar_read(const TarReader *tar, void *bytes, size_t count, uint64_t offset) {
   size_t done = 0;
   while (done < count) {
     ssize_t got = pread(tar->file, (char *)bytes + done, count - done, (off_t)(offset + done));
-    if (got < 0 && errno == EINTR) {
-      continue;
-    }
-    if (got < 0) {
-      return seer_fail(SEER_INPUT, "cannot read '%s': %s", tar->path, strerror(errno));
-    }
-    if (got == 0) {
-      return tar_fail(tar, "is cut off");
-    }
+    if (got < 0 && errno == EINTR) { continue; }
+    if (got < 0) { return seer_fail(SEER_INPUT, "cannot read '%s': %s", tar->path, strerror(errno)); }
+    if (got == 0) { return tar_fail(tar, "is cut off"); }
     done += (size_t)got;
   }
   return SEER_OK;
@@ -58,21 +64,15 @@ static bool number_parse(const uint8_t *field, size_t length, uint64_t *value) {
   *value = 0;
   if (field[0] == 0x80) {
     for (size_t i = 1; i < length; i++) {
-      if (*value >> 56 != 0) {
-        return false;
-      }
+      if (*value >> 56 != 0) { return false; }
       *value = *value << 8 | field[i];
     }
     return true;
   }
   size_t i = 0;
-  while (i < length && field[i] == ' ') {
-    i++;
-  }
+  while (i < length && field[i] == ' ') { i++; }
   for (; i < length && field[i] >= '0' && field[i] <= '7'; i++) {
-    if (*value >> 61 != 0) {
-      return false;
-    }
+    if (*value >> 61 != 0) { return false; }
     *value = *value << 3 | (uint64_t)(field[i] - '0');
   }
   return i == length || field[i] == ' ' || field[i] == '\0';
@@ -80,9 +80,7 @@ static bool number_parse(const uint8_t *field, size_t length, uint64_t *value) {
 
 static bool checksum_holds(const uint8_t *header) {
   uint64_t expected;
-  if (!number_parse(header + AT_CHECKSUM, CHECKSUM_BYTES, &expected)) {
-    return false;
-  }
+  if (!number_parse(header + AT_CHECKSUM, CHECKSUM_BYTES, &expected)) { return false; }
   uint64_t sum = 0;
   int64_t signed_sum = 0;  // some old programs summed chars
   for (int i = 0; i < BLOCK; i++) {
@@ -107,12 +105,8 @@ static void name_from_header(TarReader *tar, const uint8_t *header) {
 }
 
 static SeerStatus name_check(const TarReader *tar) {
-  if (tar->name[0] == '\0') {
-    return tar_fail(tar, "has no name");
-  }
-  if (tar->name[0] == '/') {
-    return tar_fail(tar, "has an absolute path");
-  }
+  if (tar->name[0] == '\0') { return tar_fail(tar, "has no name"); }
+  if (tar->name[0] == '/') { return tar_fail(tar, "has an absolute path"); }
   for (const char *part = tar->name; part != NULL; part = strchr(part, '/')) {
     part += *part == '/';
     if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0')) {
@@ -128,9 +122,7 @@ static SeerStatus long_name_read(TarReader *tar, uint64_t content, uint64_t size
   }
   char name[MAX_NAME + 1];
   SeerStatus status = tar_read(tar, name, (size_t)size, content);
-  if (status != SEER_OK) {
-    return status;
-  }
+  if (status != SEER_OK) { return status; }
   size_t length = strnlen(name, (size_t)size);
   if (length > MAX_NAME) {
     return tar_fail(tar, "has a long name of an impossible length (at most 4096 bytes are read)");
@@ -140,7 +132,8 @@ static SeerStatus long_name_read(TarReader *tar, uint64_t content, uint64_t size
   return SEER_OK;
 }
 
-static SeerStatus pax_apply(TarReader *tar, const char *key, size_t key_length, const char *value, size_t value_length) {
+static SeerStatus pax_apply(TarReader *tar, const char *key, size_t key_length, const char *value,
+                            size_t value_length) {
   if (key_length == 4 && memcmp(key, "path", 4) == 0) {
     if (value_length == 0 || value_length > MAX_NAME || memchr(value, '\0', value_length) != NULL) {
       return tar_fail(tar, "has a pax path that is empty, too long or holds a zero byte");
@@ -155,9 +148,7 @@ static SeerStatus pax_apply(TarReader *tar, const char *key, size_t key_length, 
       }
       size = size * 10 + (uint64_t)(value[i] - '0');
     }
-    if (value_length == 0) {
-      return tar_fail(tar, "has a pax size that is no number");
-    }
+    if (value_length == 0) { return tar_fail(tar, "has a pax size that is no number"); }
     tar->next_size = size;
   } else if (key_length >= 11 && memcmp(key, "GNU.sparse.", 11) == 0) {
     tar->next_sparse = true;
@@ -167,12 +158,8 @@ static SeerStatus pax_apply(TarReader *tar, const char *key, size_t key_length, 
 
 // Records "LENGTH KEY=VALUE\n", LENGTH counting the whole record.
 static SeerStatus pax_read(TarReader *tar, uint64_t content, uint64_t size) {
-  if (size > MAX_PAX) {
-    return tar_fail(tar, "has a pax header of more than 1 MiB");
-  }
-  if (tar->extra == NULL && (tar->extra = malloc(MAX_PAX)) == NULL) {
-    return seer_no_memory("a pax header");
-  }
+  if (size > MAX_PAX) { return tar_fail(tar, "has a pax header of more than 1 MiB"); }
+  if (tar->extra == NULL && (tar->extra = malloc(MAX_PAX)) == NULL) { return seer_no_memory("a pax header"); }
   SeerStatus status = tar_read(tar, tar->extra, (size_t)size, content);
   const char *record = (const char *)tar->extra, *end = record + size;
   while (status == SEER_OK && record < end && *record != '\0') {
@@ -187,47 +174,33 @@ static SeerStatus pax_read(TarReader *tar, uint64_t content, uint64_t size) {
     }
     key++;
     const char *last = record + length - 1, *equals = memchr(key, '=', (size_t)(last - key));
-    if (equals == NULL) {
-      return tar_fail(tar, "has a pax header that cannot be read");
-    }
+    if (equals == NULL) { return tar_fail(tar, "has a pax header that cannot be read"); }
     status = pax_apply(tar, key, (size_t)(equals - key), equals + 1, (size_t)(last - equals - 1));
     record += length;
   }
   return status;
 }
 
-static SeerStatus member_add(SeerSource *source, TarReader *tar, int32_t container, const uint8_t *start, size_t start_bytes,
-                             uint64_t content, uint64_t size) {
+static SeerStatus member_add(SeerSource *source, TarReader *tar, int32_t container, const uint8_t *start,
+                             size_t start_bytes, uint64_t content, uint64_t size) {
   const char *member = tar->name;
-  while (strncmp(member, "./", 2) == 0) {
-    member += 2;
-  }
+  while (strncmp(member, "./", 2) == 0) { member += 2; }
   const char *slash = strrchr(member, '/');
   const char *base = slash != NULL ? slash + 1 : member;
-  if (base[0] == '\0' || base[0] == '.') {
-    return SEER_OK;
-  }
+  if (base[0] == '\0' || base[0] == '.') { return SEER_OK; }
   SeerSuffix suffix = seer_suffix_of(member);
-  if (suffix == SEER_SUFFIX_UNREAD) {
-    source->unread++;
-  }
-  if (suffix != SEER_SUFFIX_PICTURE && !seer_magic_is_picture(start, start_bytes)) {
-    return SEER_OK;
-  }
+  if (suffix == SEER_SUFFIX_UNREAD) { source->unread++; }
+  if (suffix != SEER_SUFFIX_PICTURE && !seer_magic_is_picture(start, start_bytes)) { return SEER_OK; }
   SeerItem item = {.offset = content, .size = size, .container = container, .label = -1};
   const char *first_slash = strchr(member, '/');
   if (first_slash != NULL && first_slash != member) {
     SeerStatus status = seer_catalogue_label(source, member, (size_t)(first_slash - member), &item.label);
-    if (status != SEER_OK) {
-      return status;
-    }
+    if (status != SEER_OK) { return status; }
   }
   char full[2 * MAX_NAME + 2];
   int length = snprintf(full, sizeof full, "%s:%s", tar->path, member);
   item.name = length < (int)sizeof full ? seer_catalogue_string(source, full, (size_t)length) : NULL;
-  if (item.name == NULL) {
-    return length < (int)sizeof full ? SEER_MACHINE : tar_fail(tar, "has too long a path");
-  }
+  if (item.name == NULL) { return length < (int)sizeof full ? SEER_MACHINE : tar_fail(tar, "has too long a path"); }
   return seer_catalogue_item(source, item);
 }
 
@@ -237,9 +210,7 @@ static SeerStatus sparse_map_skip(TarReader *tar, const uint8_t *header, uint64_
   bool extended = header[AT_GNU_EXTENDED] != 0;
   while (extended) {
     SeerStatus status = tar_read(tar, extension, BLOCK, *content);
-    if (status != SEER_OK) {
-      return status;
-    }
+    if (status != SEER_OK) { return status; }
     extended = extension[AT_EXTENSION_EXTENDED] != 0;
     *content += BLOCK;
   }
@@ -256,15 +227,9 @@ static SeerStatus header_parse(TarReader *tar, const uint8_t *header, uint64_t *
   char type = (char)header[AT_TYPE];
   bool describes_next = type == 'L' || type == 'K' || type == 'x' || type == 'g';
   name_from_header(tar, header);
-  if (!checksum_holds(header)) {
-    return tar_fail(tar, "has a header with a wrong checksum");
-  }
-  if (!describes_next && tar->next_name[0] != '\0') {
-    strcpy(tar->name, tar->next_name);
-  }
-  if (!number_parse(header + AT_SIZE, SIZE_BYTES, size)) {
-    return tar_fail(tar, "has a size that is no number");
-  }
+  if (!checksum_holds(header)) { return tar_fail(tar, "has a header with a wrong checksum"); }
+  if (!describes_next && tar->next_name[0] != '\0') { strcpy(tar->name, tar->next_name); }
+  if (!number_parse(header + AT_SIZE, SIZE_BYTES, size)) { return tar_fail(tar, "has a size that is no number"); }
   *sparse = false;
   if (!describes_next) {
     *size = tar->next_size != UINT64_MAX ? tar->next_size : *size;
@@ -289,9 +254,7 @@ static SeerStatus member_index(SeerSource *source, TarReader *tar, int32_t conta
     *end = true;
     return SEER_OK;
   }
-  if (take < BLOCK) {
-    return tar_fail(tar, "is cut off");
-  }
+  if (take < BLOCK) { return tar_fail(tar, "is cut off"); }
   SeerStatus status = tar_read(tar, block, take, tar->offset);
   if (status != SEER_OK || is_zero_block(block)) {
     *end = true;
@@ -301,15 +264,9 @@ static SeerStatus member_index(SeerSource *source, TarReader *tar, int32_t conta
   bool sparse = false;
   status = header_parse(tar, block, &size, &sparse);
   char type = (char)block[AT_TYPE];
-  if (status == SEER_OK && type == 'S') {
-    status = sparse_map_skip(tar, block, &content);
-  }
-  if (status != SEER_OK) {
-    return status;
-  }
-  if (content > tar->file_bytes || size > tar->file_bytes - content) {
-    return tar_fail(tar, "is cut off");
-  }
+  if (status == SEER_OK && type == 'S') { status = sparse_map_skip(tar, block, &content); }
+  if (status != SEER_OK) { return status; }
+  if (content > tar->file_bytes || size > tar->file_bytes - content) { return tar_fail(tar, "is cut off"); }
   if (type == 'L') {
     status = long_name_read(tar, content, size);
   } else if (type == 'x') {
@@ -345,13 +302,9 @@ static SeerStatus duplicates_check(const SeerSource *source, int64_t first) {
 SeerStatus seer_tar_index(SeerSource *source, const char *path) {
   int32_t container = 0;
   SeerContainer shard = {.kind = SEER_TAR, .path = seer_catalogue_string(source, path, strlen(path))};
-  if (shard.path == NULL || seer_catalogue_container(source, shard, &container) != SEER_OK) {
-    return SEER_MACHINE;
-  }
+  if (shard.path == NULL || seer_catalogue_container(source, shard, &container) != SEER_OK) { return SEER_MACHINE; }
   TarReader *tar = calloc(1, sizeof *tar);
-  if (tar == NULL) {
-    return seer_no_memory("reading a shard");
-  }
+  if (tar == NULL) { return seer_no_memory("reading a shard"); }
   tar->path = path;
   tar->next_size = UINT64_MAX;
   tar->file = open(path, O_RDONLY | O_CLOEXEC);
@@ -363,16 +316,12 @@ SeerStatus seer_tar_index(SeerSource *source, const char *path) {
     tar->file_bytes = (uint64_t)info.st_size;
   }
   int64_t first = source->count;
-  for (bool end = false; status == SEER_OK && !end;) {
-    status = member_index(source, tar, container, &end);
-  }
+  for (bool end = false; status == SEER_OK && !end;) { status = member_index(source, tar, container, &end); }
   if (status == SEER_OK && source->count > first) {
     qsort(source->items + first, (size_t)(source->count - first), sizeof *source->items, item_compare);
     status = duplicates_check(source, first);
   }
-  if (tar->file >= 0) {
-    close(tar->file);
-  }
+  if (tar->file >= 0) { close(tar->file); }
   free(tar->extra);
   free(tar);
   return status;
