@@ -65,6 +65,19 @@ static uint64_t place_in_order(Placement *placement) {
   return top;
 }
 
+// Items of the fullest step by birth, then the others by size: at the fullest step they fill the arena without a gap,
+// and in a chain's forward and backward the ones still alive are always the lower part of that pile.
+static uint32_t sort_full_step;
+
+static int by_full_step(const void *a, const void *b) {
+  const PlanItem *x = &sort_items[*(const uint32_t *)a], *y = &sort_items[*(const uint32_t *)b];
+  bool x_full = x->begin <= sort_full_step && sort_full_step <= x->end, y_full = y->begin <= sort_full_step && sort_full_step <= y->end;
+  if (x_full != y_full) return x_full ? -1 : 1;
+  if (!x_full) return by_size(a, b);
+  if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+  return by_lifetime(a, b);
+}
+
 // Moves the items that end above `limit` to the front of the order, the rest keeping theirs.
 static void promote_items_above(Placement *placement, uint64_t limit, uint32_t *scratch) {
   uint32_t front = 0, back = 0;
@@ -93,13 +106,14 @@ static uint64_t climb(Placement *placement, uint64_t live_peak_bytes, uint32_t *
   return best;
 }
 
-uint64_t place_items(Arena *arena, PlanItem *items, uint32_t count, uint64_t live_peak_bytes) {
+uint64_t place_items(Arena *arena, PlanItem *items, uint32_t count, uint64_t live_peak_bytes, uint32_t full_step) {
   Placement placement = {items, count, arena_array(arena, uint32_t, count + 1), arena_array(arena, uint32_t, count + 1)};
   uint32_t *scratch = arena_array(arena, uint32_t, count + 1);
   uint64_t *best_offsets = arena_array(arena, uint64_t, count + 1);
-  int (*const orders[])(const void *, const void *) = {by_lifetime, by_size};
+  int (*const orders[])(const void *, const void *) = {by_full_step, by_lifetime, by_size};
   uint64_t best = UINT64_MAX;
   sort_items = items;
+  sort_full_step = full_step;
   for (size_t order = 0; order < sizeof orders / sizeof *orders && best > live_peak_bytes; order++) {
     for (uint32_t i = 0; i < count; i++) placement.order[i] = i;
     qsort(placement.order, count, sizeof *placement.order, orders[order]);

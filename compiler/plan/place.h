@@ -4,8 +4,8 @@
 
 #include "compiler/plan/plan.h"
 
-// Sets every item's offset and returns the bytes needed. The largest live sum is a lower bound, and is reached on all
-// shipped specs; the search stops there.
-uint64_t place_items(Arena *arena, PlanItem *items, uint32_t count, uint64_t live_peak_bytes);
+// Sets every item's offset and returns the bytes needed. The largest live sum, reached at `full_step`, is a lower
+// bound; the search stops there.
+uint64_t place_items(Arena *arena, PlanItem *items, uint32_t count, uint64_t live_peak_bytes, uint32_t full_step);
 
 #endif

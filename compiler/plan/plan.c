@@ -158,7 +158,7 @@ Plan *plan_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const 
   place_state(&planner, state);
   list_items(&planner);
   measure_live_bytes(plan);
-  plan->arena_bytes = place_items(arena, plan->items, plan->item_count, plan->live_peak_bytes);
+  plan->arena_bytes = place_items(arena, plan->items, plan->item_count, plan->live_peak_bytes, plan->peak_step);
   for (uint32_t i = 0; i < plan->item_count; i++) {
     const PlanItem *item = &plan->items[i];
     if (item->value == VALUE_NONE) {

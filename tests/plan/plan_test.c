@@ -18,14 +18,16 @@ static uint32_t random_below(uint32_t limit) {
   return (uint32_t)((random_state >> 33) % limit);
 }
 
-static uint64_t live_peak(const PlanItem *items, uint32_t count, uint32_t steps) {
+static uint64_t live_peak(const PlanItem *items, uint32_t count, uint32_t steps, uint32_t *full_step) {
   uint64_t peak = 0;
   for (uint32_t step = 0; step < steps; step++) {
     uint64_t live = 0;
     for (uint32_t i = 0; i < count; i++) {
       if (items[i].begin <= step && step <= items[i].end) live += items[i].bytes;
     }
-    if (live > peak) peak = live;
+    if (live <= peak) continue;
+    peak = live;
+    *full_step = step;
   }
   return peak;
 }
@@ -51,7 +53,8 @@ static void random_buffers_never_overlap(void **state) {
       uint32_t begin = random_below(steps);
       items[i] = (PlanItem){.bytes = 64 * (uint64_t)random_below(50), .begin = begin, .end = begin + random_below(steps - begin)};
     }
-    uint64_t peak = live_peak(items, count, steps), top = place_items(arena, items, count, peak);
+    uint32_t full_step = 0;
+    uint64_t peak = live_peak(items, count, steps, &full_step), top = place_items(arena, items, count, peak, full_step);
     assert_true(top >= peak);
     assert_disjoint(items, count, top);
     arena_release(arena);
@@ -67,7 +70,8 @@ static void chains_reach_the_largest_live_sum(void **state) {
     PlanItem *items = arena_array(arena, PlanItem, blocks + steps);
     for (uint32_t i = 0; i < blocks; i++) items[count++] = (PlanItem){.bytes = 64 * (1 + (uint64_t)random_below(100)), .begin = i, .end = steps - 1 - i};
     for (uint32_t i = 0; i < steps; i++) items[count++] = (PlanItem){.bytes = 64 * (1 + (uint64_t)random_below(100)), .begin = i, .end = i};
-    uint64_t peak = live_peak(items, count, steps), top = place_items(arena, items, count, peak);
+    uint32_t full_step = 0;
+    uint64_t peak = live_peak(items, count, steps, &full_step), top = place_items(arena, items, count, peak, full_step);
     assert_disjoint(items, count, top);
     assert_int_equal(top, peak);
     arena_release(arena);
