@@ -171,12 +171,11 @@ KERNEL void conv2d_pixels(Conv2dGeometry g, int pixels, int group, int first, in
       if (g.backward && (column + g.pad - kx + g.stride * g.k) % g.stride) continue;
       const int source = g.backward ? (column + g.pad - kx + g.stride * g.k) / g.stride - g.k
                                     : column * g.stride - g.pad + kx;
-      const float *pixel = base + (int64_t)source * g.ic * LANES;
       for (int run = 0; run < inputs; run += longest) {
         Conv2dTap *tap = &taps[count++];
         UNROLL for (int p = 0; p < pixels; p++) {
           const int inside = g.k == 1 || (unsigned)(source + p * apart) < (unsigned)g.w;
-          tap->pixel[p] = inside ? pixel + ((int64_t)p * apart * g.ic + run) * LANES : conv2d_zeros;
+          tap->pixel[p] = inside ? base + ((int64_t)(source + p * apart) * g.ic + run) * LANES : conv2d_zeros;
         }
         tap->weights = ((int64_t)(ky * g.k + kx) * inputs + run) * tile;
         tap->count = inputs - run < longest ? inputs - run : longest;

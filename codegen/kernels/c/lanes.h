@@ -13,10 +13,9 @@
 #define LANES 8
 #endif
 
-// Without AVX, gcc notes that passing such a vector by value would depend on the CPU; everything here is inlined.
-#if defined(__GNUC__) && !defined(__clang__)
+// Without AVX, passing such a vector by value would depend on the CPU; everything here is inlined. (gcc's note to that
+// effect answers only to -Wno-psabi on the command line.)
 #pragma GCC diagnostic ignored "-Wpsabi"
-#endif
 
 #define KERNEL static inline __attribute__((always_inline))
 
@@ -129,6 +128,17 @@ KERNEL void lanes_sum4(Lanes a, Lanes b, Lanes c, Lanes d, float *sums) {
   sums[3] = lanes_sum(d);
 }
 #endif
+
+// Lanes in double precision, for sums that must not lose digits.
+typedef double Doubles __attribute__((vector_size(8 * LANES), may_alias));
+KERNEL Doubles lanes_widen(Lanes v) { return __builtin_convertvector(v, Doubles); }
+KERNEL double doubles_sum(const Doubles *v) {
+  double part[LANES] __attribute__((aligned(64)));
+  memcpy(part, v, sizeof part);
+  for (int half = LANES / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) part[i] += part[i + half];
+  return part[0];
+}
 
 KERNEL double lanes_sum_live(Lanes v, int live) {
   float part[LANES] __attribute__((aligned(64)));

@@ -52,6 +52,17 @@ KERNEL double row_log_sum_exp(int k, float factor, const float *x, const float *
   return (double)top + log(sum);
 }
 
+KERNEL double row_sum(int k, const float *x) {
+  double sum = 0;
+  for (int run = 0; run < k; run += 64 * LANES) {
+    const int end = run + 64 * LANES < k ? run + 64 * LANES : k;
+    Lanes part = lanes_splat(0.0f);
+    for (int i = run; i < end; i += LANES) part += loss_load(x + i, k - i, 0.0f);
+    sum += lanes_sum_live(part, LANES);
+  }
+  return sum;
+}
+
 // ---- Sinkhorn: for i in 0..iterations-1 { sinkhorn_prototypes(first = i == 0); if i < iterations-1:
 //      sinkhorn_samples }, then sinkhorn_codes. workspace: sinkhorn_workspace_floats(b, q, k).
 //      queue (with queue_active): q rows of scores that join while *queue_active != 0; NULL and 0 without a queue. ----
@@ -184,10 +195,8 @@ KERNEL void swapped_prediction_backward(int b, int k, int crops, int assign_crop
     float *target = dscores + (int64_t)row * k;
     const float total = (float)row_log_sum_exp(k, factor, source, NULL);
     double mass = 0;
-    for (int set = 0; set < assign_crops; set++) {
-      const float *code = codes + ((int64_t)set * b + row % b) * k;
-      for (int i = 0; i < k && set != row / b; i++) mass += (double)code[i];
-    }
+    for (int set = 0; set < assign_crops; set++)
+      if (set != row / b) mass += row_sum(k, codes + ((int64_t)set * b + row % b) * k);
     for (int i = 0; i < k; i += LANES) {
       Lanes v = lanes_exp(loss_load(source + i, k - i, 0.0f) * factor - total) * (float)mass;
       for (int set = 0; set < assign_crops; set++)

@@ -84,57 +84,70 @@ KERNEL void sum_rows_lanes(int n, int c, const float *restrict x, float *restric
 
 enum { MATRIX_TILE = 3 * LANES };
 
+// block[r][j] = sum over `depth` of a[r * row + i * step] * right[i][j] for 4 rows and MATRIX_TILE columns.
+KERNEL_SHARED void matmul_tile(int depth, int64_t row, int64_t step, const float *a, const float *right, float *block) {
+  const float *a1 = a + row, *a2 = a1 + row, *a3 = a2 + row;
+  Lanes sums[12];
+  UNROLL for (int i = 0; i < 12; i++) LANES_CLEAR(sums[i]);
+  for (int64_t at = 0, end = depth * step; at < end; at += step, right += MATRIX_TILE) {
+    Lanes x0 = lanes_load(right), x1 = lanes_load(right + LANES), x2 = lanes_load(right + 2 * LANES);
+    LANES_PIN(x0);
+    LANES_PIN(x1);
+    LANES_PIN(x2);
+    const float weight[4] = {a[at], a1[at], a2[at], a3[at]};
+    UNROLL for (int r = 0; r < 4; r++) {
+      sums[r * 3] += x0 * weight[r];
+      sums[r * 3 + 1] += x1 * weight[r];
+      sums[r * 3 + 2] += x2 * weight[r];
+    }
+  }
+  UNROLL for (int i = 0; i < 12; i++) lanes_store(block + i * LANES, sums[i]);
+}
+
+// right[i][j] = b[i * row + j * column] for `depth` rows and `wide` columns, the rest of MATRIX_TILE columns zero.
+KERNEL void matmul_pack(int depth, int wide, int64_t row, int64_t column, const float *b, float *right) {
+  if (wide < MATRIX_TILE) memset(right, 0, (size_t)depth * MATRIX_TILE * sizeof(float));
+  if (column == 1) {
+    for (int i = 0; i < depth; i++) memcpy(right + i * MATRIX_TILE, b + i * row, (size_t)wide * sizeof(float));
+  } else {
+    for (int j = 0; j < wide; j++)
+      for (int i = 0; i < depth; i++) right[i * MATRIX_TILE + j] = b[i * row + j * column];
+  }
+}
+
 // y[m][n] = sum over k of a(m,k) * b(k,n) (+ bias[n]); a(m,k) = a[m*a_row + k*a_column], b(k,n) = b[k*b_row + n*b_column];
-// y row-major. A task computes MATRIX_ROWS x MATRIX_COLUMNS of y.
+// y row-major. A task computes up to MATRIX_ROWS x MATRIX_COLUMNS of y. Rows beyond the last are read at the last.
 KERNEL void matmul(int m, int n, int k, int64_t a_row, int64_t a_column, int64_t b_row, int64_t b_column,
                    const float *restrict a, const float *restrict b, const float *restrict bias, float *restrict y,
                    int task) {
-  const int parts = (int)matmul_row_parts(m), row_first = (int)((int64_t)m * (task % parts) / parts);
-  const int rows = (int)((int64_t)m * (task % parts + 1) / parts) - row_first;
-  const int column_first = task / parts * MATRIX_COLUMNS;
-  const int columns = n - column_first < MATRIX_COLUMNS ? n - column_first : MATRIX_COLUMNS;
-  float left[MATRIX_ROWS * MATRIX_DEPTH] __attribute__((aligned(64)));
+  const int parts = (int)matmul_row_parts(m, n), row_first = (int)((int64_t)m * (task % parts) / parts);
+  const int row_last = (int)((int64_t)m * (task % parts + 1) / parts), column_first = task / parts * MATRIX_COLUMNS;
+  const int column_last = n - column_first < MATRIX_COLUMNS ? n : column_first + MATRIX_COLUMNS;
   float right[MATRIX_TILE * MATRIX_DEPTH] __attribute__((aligned(64)));
+  float left[4 * MATRIX_DEPTH] __attribute__((aligned(64)));
   for (int depth_first = 0; depth_first < k; depth_first += MATRIX_DEPTH) {
     const int depth = k - depth_first < MATRIX_DEPTH ? k - depth_first : MATRIX_DEPTH;
-    for (int row = 0; row < rows; row += 4)
-      for (int i = 0; i < depth; i++)
-        for (int j = 0; j < 4; j++)
-          left[row * depth + i * 4 + j] =
-              row + j < rows ? a[(row_first + row + j) * a_row + (depth_first + i) * a_column] : 0.0f;
-    for (int column = 0; column < columns; column += MATRIX_TILE) {
-      const int wide = columns - column < MATRIX_TILE ? columns - column : MATRIX_TILE;
-      for (int i = 0; i < depth; i++)
-        for (int j = 0; j < MATRIX_TILE; j++)
-          right[i * MATRIX_TILE + j] =
-              j < wide ? b[(depth_first + i) * b_row + (column_first + column + j) * b_column] : 0.0f;
-      for (int row = 0; row < rows; row += 4) {
-        const int high = rows - row < 4 ? rows - row : 4;
-        Lanes sums[12];
-        UNROLL for (int i = 0; i < 12; i++) LANES_CLEAR(sums[i]);
-        for (int i = 0; i < depth; i++) {
-          Lanes x[3];
-          UNROLL for (int j = 0; j < 3; j++) {
-            x[j] = lanes_load(right + i * MATRIX_TILE + j * LANES);
-            LANES_PIN(x[j]);
-          }
-          UNROLL for (int r = 0; r < 4; r++) {
-            const float weight = left[row * depth + i * 4 + r];
-            UNROLL for (int j = 0; j < 3; j++) sums[r * 3 + j] += x[j] * weight;
-          }
+    for (int column = column_first; column < column_last; column += MATRIX_TILE) {
+      const int wide = column_last - column < MATRIX_TILE ? column_last - column : MATRIX_TILE;
+      matmul_pack(depth, wide, b_row, b_column, b + depth_first * b_row + column * b_column, right);
+      for (int row = row_first; row < row_last; row += 4) {
+        const int high = row_last - row < 4 ? row_last - row : 4;
+        float block[4 * MATRIX_TILE] __attribute__((aligned(64)));
+        const float *source = a + row * a_row + depth_first * a_column;
+        if (high == 4) {
+          matmul_tile(depth, a_row, a_column, source, right, block);
+        } else {
+          for (int i = 0; i < depth; i++)
+            for (int r = 0; r < 4; r++) left[i * 4 + r] = source[(r < high ? r : 0) * a_row + i * a_column];
+          matmul_tile(depth, 1, 4, left, right, block);
         }
-        float block[12 * LANES] __attribute__((aligned(64)));
-        UNROLL for (int i = 0; i < 12; i++) lanes_store(block + i * LANES, sums[i]);
         for (int r = 0; r < high; r++) {
-          float *target = y + (int64_t)(row_first + row + r) * n + column_first + column;
-          for (int j = 0; j < wide; j++) {
-            float v = block[r * MATRIX_TILE + j];
-            if (depth_first > 0) {
-              v += target[j];
-            } else if (bias) {
-              v += bias[column_first + column + j];
-            }
-            target[j] = v;
+          float *target = y + (int64_t)(row + r) * n + column;
+          const float *sums = block + r * MATRIX_TILE;
+          if (depth_first > 0) {
+            for (int j = 0; j < wide; j++) target[j] += sums[j];
+          } else {
+            for (int j = 0; j < wide; j++) target[j] = sums[j] + (bias ? bias[column + j] : 0.0f);
           }
         }
       }

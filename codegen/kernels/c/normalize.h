@@ -8,45 +8,43 @@
 #include "lanes.h"
 #include "sizes.h"
 
+// {count, mean, sum of squared deviations} of one channel from what each lane found: its mean (rounded), the sum of the
+// deviations from that (what the rounding left over), and of their squares. Dead lanes are 0 in `mask32`.
+KERNEL void statistics_fold_lanes(int pixels, int live, Lanes mask32, Lanes mean, Lanes left, Lanes square,
+                                  double *part) {
+  const Doubles mask = lanes_widen(mask32);
+  const double inverse = 1.0 / pixels;
+  const Doubles over = lanes_widen(left) * inverse, exact = lanes_widen(mean) + over;
+  const double pivot = exact[0];
+  const Doubles apart = (exact - pivot) * mask;
+  const double sum = doubles_sum(&apart);
+  const Doubles squares = (lanes_widen(square) - lanes_widen(left) * over) * mask + apart * apart * (double)pixels;
+  part[0] = (double)pixels * live;
+  part[1] = pivot + sum / live;
+  part[2] = doubles_sum(&squares) - sum * sum / live * pixels;
+}
+
 // Statistics of channels [first, last) of `pixels` pixels of one image block: part[channel] = {count, mean, deviations}.
 KERNEL void statistics_part(int pixels, int c, int first, int last, int live, const float *x, double *part) {
   const int64_t stride = (int64_t)c * LANES;
   const float inverse = 1.0f / (float)pixels;
+  const Lanes mask = lanes_mask(live);
   for (int channel = first; channel < last; channel += 4) {
     const int count = last - channel < 4 ? last - channel : 4;
     const float *source = x + (int64_t)channel * LANES;
-    float mean[4 * LANES] __attribute__((aligned(64))), deviation[4 * LANES] __attribute__((aligned(64)));
-    float rest[4 * LANES] __attribute__((aligned(64)));
-    Lanes sum[4] = {{0}}, square[4] = {{0}}, left[4] = {{0}};
+    Lanes mean[4] = {{0}}, square[4] = {{0}}, left[4] = {{0}};
     for (int64_t pixel = 0; pixel < pixels; pixel++)
-      UNROLL for (int i = 0; i < 4; i++) if (i < count) sum[i] += lanes_load(source + pixel * stride + i * LANES);
-    UNROLL for (int i = 0; i < 4; i++) sum[i] *= inverse;
+      UNROLL for (int i = 0; i < 4; i++) if (i < count) mean[i] += lanes_load(source + pixel * stride + i * LANES);
+    UNROLL for (int i = 0; i < 4; i++) mean[i] *= inverse;
     for (int64_t pixel = 0; pixel < pixels; pixel++)
       UNROLL for (int i = 0; i < 4; i++) if (i < count) {
-        Lanes d = lanes_load(source + pixel * stride + i * LANES) - sum[i];
+        Lanes d = lanes_load(source + pixel * stride + i * LANES) - mean[i];
         left[i] += d;
         square[i] += d * d;
       }
-    UNROLL for (int i = 0; i < 4; i++) {
-      lanes_store(mean + i * LANES, sum[i]);
-      lanes_store(deviation + i * LANES, square[i]);
-      lanes_store(rest + i * LANES, left[i]);
-    }
-    for (int i = 0; i < count; i++) {
-      double exact[LANES], total = 0, squares = 0;  // the mean was rounded: what it left over puts that right
-      for (int lane = 0; lane < live; lane++) {
-        const double over = (double)rest[i * LANES + lane] / pixels;
-        exact[lane] = (double)mean[i * LANES + lane] + over;
-        squares += (double)deviation[i * LANES + lane] - over * over * pixels;
-        total += exact[lane];
-      }
-      total /= live;
-      for (int lane = 0; lane < live; lane++) squares += (exact[lane] - total) * (exact[lane] - total) * pixels;
-      double *target = part + (int64_t)(channel + i) * 3;
-      target[0] = (double)pixels * live;
-      target[1] = total;
-      target[2] = squares;
-    }
+    UNROLL for (int i = 0; i < 4; i++)
+      if (i < count)
+        statistics_fold_lanes(pixels, live, mask, mean[i], left[i], square[i], part + (int64_t)(channel + i) * 3);
   }
 }
 
@@ -120,23 +118,22 @@ KERNEL void batch_norm_sums(int n, int h, int w, int c, const float *dy, const f
   const int64_t last = block * pixels + pixels * (part + 1) / parts;
   const int live = lanes_live(n, block);
   double *target = (double *)(void *)workspace + (int64_t)task * c * 2;
-  for (int channel = 0; channel < c; channel += 4) {
-    const int count = c - channel < 4 ? c - channel : 4;
-    Lanes sum[4] = {{0}}, product[4] = {{0}};
-    float centre[4] = {0};
-    for (int i = 0; i < count; i++) centre[i] = mean[channel + i];
+  for (int channel = 0; channel < c; channel += 64) {
+    const int count = c - channel < 64 ? c - channel : 64;
+    float sum[64 * LANES] __attribute__((aligned(64))) = {0}, product[64 * LANES] __attribute__((aligned(64))) = {0};
     for (int64_t pixel = first; pixel < last; pixel++)
-      UNROLL for (int i = 0; i < 4; i++) if (i < count) {
+      for (int i = 0; i < count; i++) {
         const int64_t at = (pixel * c + channel + i) * LANES;
         Lanes d = lanes_load(dy + at);
         if (y) d = lanes_select(lanes_load(y + at) > 0.0f, d, lanes_splat(0.0f));
         if (masked) lanes_store(masked + at, d);
-        sum[i] += d;
-        product[i] += d * (lanes_load(x + at) - centre[i]);
+        lanes_store(sum + i * LANES, lanes_load(sum + i * LANES) + d);
+        d = lanes_load(product + i * LANES) + d * (lanes_load(x + at) - mean[channel + i]);
+        lanes_store(product + i * LANES, d);
       }
-    UNROLL for (int i = 0; i < 4; i++) if (i < count) {
-      target[2 * (channel + i)] = lanes_sum_live(sum[i], live);
-      target[2 * (channel + i) + 1] = lanes_sum_live(product[i], live);
+    for (int i = 0; i < count; i++) {
+      target[2 * (channel + i)] = lanes_sum_live(lanes_load(sum + i * LANES), live);
+      target[2 * (channel + i) + 1] = lanes_sum_live(lanes_load(product + i * LANES), live);
     }
   }
 }

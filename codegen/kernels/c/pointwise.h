@@ -85,12 +85,12 @@ KERNEL void scale_channels(int n, int h, int w, int c, const float *restrict x, 
 KERNEL void scale_channels_backward(int n, int h, int w, int c, const float *restrict dy, const float *restrict x,
                                     const float *restrict s, float *restrict dx, float *restrict ds, int task) {
   (void)n;
-  const int parts = (c + 15) / 16, block = task / parts, part = task % parts;
-  const int first = part * 16, last = first + 16 < c ? first + 16 : c;
+  const int parts = (c + CHANNEL_RUN - 1) / CHANNEL_RUN, block = task / parts, part = task % parts;
+  const int first = part * CHANNEL_RUN, last = first + CHANNEL_RUN < c ? first + CHANNEL_RUN : c;
   const int64_t width = (int64_t)c * LANES, base = (int64_t)block * h * w * width;
-  float sums[16 * LANES] __attribute__((aligned(64))) = {0};
+  float sums[CHANNEL_RUN * LANES] __attribute__((aligned(64))) = {0};
   for (int row = 0; row < h; row++) {
-    float row_sums[16 * LANES] __attribute__((aligned(64))) = {0};
+    float row_sums[CHANNEL_RUN * LANES] __attribute__((aligned(64))) = {0};
     for (int column = 0; column < w; column++) {
       const int64_t pixel = base + ((int64_t)row * w + column) * width;
       for (int i = first; i < last; i++) {
@@ -101,7 +101,7 @@ KERNEL void scale_channels_backward(int n, int h, int w, int c, const float *res
         lanes_store(dx + at, gradient * lanes_load(s + block * width + (int64_t)i * LANES));
       }
     }
-    for (int i = 0; i < 16 * LANES; i++) sums[i] += row_sums[i];
+    for (int i = 0; i < CHANNEL_RUN * LANES; i++) sums[i] += row_sums[i];
   }
   memcpy(ds + block * width + (int64_t)first * LANES, sums, (size_t)(last - first) * LANES * sizeof(float));
 }
@@ -109,13 +109,13 @@ KERNEL void scale_channels_backward(int n, int h, int w, int c, const float *res
 // x [n,h,w,c] -> y [n,c], mean over pixels, both in lanes. Tasks: channel_tasks(n, c, LANES).
 KERNEL void pool_average(int n, int h, int w, int c, const float *restrict x, float *restrict y, int task) {
   (void)n;
-  const int parts = (c + 15) / 16, block = task / parts, part = task % parts;
-  const int first = part * 16, last = first + 16 < c ? first + 16 : c;
+  const int parts = (c + CHANNEL_RUN - 1) / CHANNEL_RUN, block = task / parts, part = task % parts;
+  const int first = part * CHANNEL_RUN, last = first + CHANNEL_RUN < c ? first + CHANNEL_RUN : c;
   const int64_t width = (int64_t)c * LANES;
   const float inverse = 1.0f / (float)((int64_t)h * w);
-  float sums[16 * LANES] __attribute__((aligned(64))) = {0};
+  float sums[CHANNEL_RUN * LANES] __attribute__((aligned(64))) = {0};
   for (int row = 0; row < h; row++) {
-    float row_sums[16 * LANES] __attribute__((aligned(64))) = {0};
+    float row_sums[CHANNEL_RUN * LANES] __attribute__((aligned(64))) = {0};
     for (int column = 0; column < w; column++) {
       const float *pixel = x + (((int64_t)block * h + row) * w + column) * width + (int64_t)first * LANES;
       for (int i = 0; i < last - first; i++) {
@@ -123,7 +123,7 @@ KERNEL void pool_average(int n, int h, int w, int c, const float *restrict x, fl
         lanes_store(sum, lanes_load(sum) + lanes_load(pixel + (int64_t)i * LANES));
       }
     }
-    for (int i = 0; i < 16 * LANES; i++) sums[i] += row_sums[i];
+    for (int i = 0; i < CHANNEL_RUN * LANES; i++) sums[i] += row_sums[i];
   }
   for (int i = first; i < last; i++)
     lanes_store(y + block * width + (int64_t)i * LANES, lanes_load(sums + (i - first) * LANES) * inverse);

@@ -9,12 +9,13 @@
 enum {
   TASK_FLOATS = 16384,        // of a pointwise task
   TASK_PIXELS = 128,          // most pixels a lane sums in single precision
+  CHANNEL_RUN = 64,           // channels of a pixel read at once, where several pixels are summed
   CONV_PIXELS = 48,           // wanted output pixels of a convolution task
   CONV_TASKS = 16,            // split output channels or sums until there are as many
   WEIGHT_PIXELS = 128,        // pixels (of all lanes) a weight gradient sums before it folds the lanes
   WEIGHT_PLANE_LANES = 6144,  // vectors of input, and of output gradient, that a weight gradient task holds: with 8
                               // lanes both fit a 512 KiB cache
-  MATRIX_ROWS = 128, MATRIX_COLUMNS = 96, MATRIX_DEPTH = 256
+  MATRIX_ROWS = 256, MATRIX_COLUMNS = 96, MATRIX_DEPTH = 256, MATRIX_TASKS = 8
 };
 
 static inline int64_t size_min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -39,9 +40,9 @@ static inline int64_t pixel_parts(int64_t h, int64_t w, int64_t c, int64_t lanes
 static inline int64_t lane_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t lanes) {
   return image_blocks(n, lanes) * pixel_parts(h, w, c, lanes);
 }
-// Tasks of an operation on a lane tensor that sums over pixels: 16 channels of one image block each.
+// Tasks of an operation on a lane tensor that sums over pixels: CHANNEL_RUN channels of one image block each.
 static inline int64_t channel_tasks(int64_t n, int64_t c, int64_t lanes) {
-  return image_blocks(n, lanes) * size_ceil(c, 16);
+  return image_blocks(n, lanes) * size_ceil(c, CHANNEL_RUN);
 }
 // Tasks of an operation over the columns of a row-major matrix.
 static inline int64_t column_tasks(int64_t columns) { return size_ceil(columns, 64); }
@@ -177,8 +178,13 @@ static inline int64_t batch_norm_backward_fold_tasks(int64_t c) { return size_ce
 
 // ---- matrices and dense layers on lanes ----
 
-static inline int64_t matmul_row_parts(int64_t m) { return size_ceil(m, MATRIX_ROWS); }
-static inline int64_t matmul_tasks(int64_t m, int64_t n) { return matmul_row_parts(m) * size_ceil(n, MATRIX_COLUMNS); }
+// matmul of an [m][n] result: tasks split the columns, and the rows until there are MATRIX_TASKS.
+static inline int64_t matmul_row_parts(int64_t m, int64_t n) {
+  return size_max(size_ceil(m, MATRIX_ROWS), size_min(size_ceil(m, 24), size_ceil(MATRIX_TASKS, size_ceil(n, MATRIX_COLUMNS))));
+}
+static inline int64_t matmul_tasks(int64_t m, int64_t n) {
+  return matmul_row_parts(m, n) * size_ceil(n, MATRIX_COLUMNS);
+}
 static inline int64_t linear_lanes_tasks(int64_t n, int64_t o, int64_t lanes) {
   return image_blocks(n, lanes) * size_ceil(o, 32);
 }

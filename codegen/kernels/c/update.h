@@ -25,15 +25,28 @@ KERNEL void accumulate(int64_t count, double factor, const float *accumulator, c
   }
 }
 
-// One task's floats of a step of SGD on gradients already scaled and decayed as g = (gradient + decay*parameter)*ratio.
-KERNEL void sgd_step(int64_t first, int64_t last, float momentum, float decay, float ratio, int nesterov, float rate,
+// One task's floats of a step of SGD with g = (gradient + decay*parameter)*ratio. Written in vectors, because results may
+// lie on operands and a compiler would not dare to.
+KERNEL void sgd_step(TaskRange r, float momentum, float decay, float ratio, int nesterov, float rate,
                      const float *parameter, const float *gradient, const float *velocity, float *next_parameter,
                      float *next_velocity) {
-  for (int64_t i = first; i < last; i++) {
-    float p = parameter[i], g = (gradient[i] + decay * p) * ratio;
-    float v = momentum * velocity[i] + g;
-    next_velocity[i] = v;
-    next_parameter[i] = p - rate * (nesterov ? g + momentum * v : v);
+  for (int64_t i = r.first; i < r.last; i += LANES) {
+    const int count = r.last - i < LANES ? r.rest : LANES;
+    Lanes p, g, v;
+    if (count == LANES) {
+      p = lanes_load(parameter + i), g = lanes_load(gradient + i), v = lanes_load(velocity + i);
+    } else {
+      p = lanes_load_part(parameter + i, count), g = lanes_load_part(gradient + i, count);
+      v = lanes_load_part(velocity + i, count);
+    }
+    g = (g + p * decay) * ratio;
+    v = v * momentum + g;
+    p -= (nesterov ? g + v * momentum : v + 0.0f) * rate;
+    if (count == LANES) {
+      lanes_store(next_parameter + i, p), lanes_store(next_velocity + i, v);
+    } else {
+      lanes_store_part(next_parameter + i, p, count), lanes_store_part(next_velocity + i, v, count);
+    }
   }
 }
 
@@ -53,7 +66,7 @@ KERNEL void sgd_update(int64_t count, double momentum, double weight_decay, int 
   if (active && *active == 0.0f) {
     sgd_keep(r.first, r.last, parameter, velocity, next_parameter, next_velocity);
   } else {
-    sgd_step(r.first, r.last, (float)momentum, (float)weight_decay, 1.0f, nesterov, *learning_rate, parameter, gradient,
+    sgd_step(r, (float)momentum, (float)weight_decay, 1.0f, nesterov, *learning_rate, parameter, gradient,
              velocity, next_parameter, next_velocity);
   }
 }
@@ -101,7 +114,7 @@ KERNEL void larc_update(int64_t count, double momentum, double weight_decay, dou
       if (!(ratio < 1)) ratio = 1;
     }
   }
-  sgd_step(r.first, r.last, (float)momentum, (float)decay, (float)ratio, nesterov, *learning_rate, parameter, gradient,
+  sgd_step(r, (float)momentum, (float)decay, (float)ratio, nesterov, *learning_rate, parameter, gradient,
            velocity, next_parameter, next_velocity);
 }
 
