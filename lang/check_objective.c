@@ -45,9 +45,10 @@ void check_assign_crops(CheckContext *context) {
     return;
   }
   if (assigned <= first) return;
-  check_error(context, check_span(context, KEY_swav_assign_crops), "'assign_crops' %g is above the %g crop%s of the first size", assigned, first,
+  bool chosen = check_by_user(context, KEY_swav_assign_crops);
+  check_error(context, chosen ? check_span(context, KEY_swav_assign_crops) : crops, "'assign_crops' %g is above the %g crop%s of the first size", assigned, first,
               first == 1 ? "" : "s");
-  check_note(context, crops, "raise the first 'count', or lower 'assign_crops'");
+  check_note(context, chosen ? crops : span_none(), "raise the first 'count', or lower 'assign_crops'");
 }
 
 void check_queue(CheckContext *context) {

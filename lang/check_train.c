@@ -132,7 +132,7 @@ void check_known_machine(CheckContext *context) {
   Resolver *resolver = context->resolver;
   if (!resolver->library || !check_by_user(context, KEY_cluster_machine)) return;
   const char *path = path_join(context->arena, resolver->library, arena_printf(context->arena, "machines/%s.seer", machine));
-  if (!*machine || resolver->files->is_file(resolver->files->context, path)) return;
+  if (*machine && resolver->files->is_file(resolver->files->context, path)) return;
   check_error(context, check_span(context, KEY_cluster_machine), "unknown machine '%s'", machine);
   const char **names = NULL;
   const char *folder = path_join(context->arena, resolver->library, "machines");

@@ -166,7 +166,7 @@ static void report_unknown_argument(Resolver *resolver, const char *call, const 
 }
 
 // Places the given arguments into `arguments`, indexed like schema_arguments; false after reporting.
-static bool place_arguments(Resolver *resolver, const EvalValue *call, SpecValue *arguments, bool *given) {
+static bool place_arguments(Resolver *resolver, const EvalValue *call, SpecValue *arguments, bool *given, bool *some_unknown) {
   bool ok = true;
   for (int i = 0; i < call->count; i++) {
     const EvalItem *item = &call->items[i];
@@ -179,6 +179,7 @@ static bool place_arguments(Resolver *resolver, const EvalValue *call, SpecValue
     int index = schema_find_argument(call->text, item->name);
     if (index < 0) {
       report_unknown_argument(resolver, call->text, item);
+      *some_unknown = true;
       ok = false;
       continue;
     }
@@ -217,11 +218,13 @@ static bool convert_call(Resolver *resolver, const SchemaField *field, const Eva
   }
   SpecValue *arguments = arena_array(resolver->arena, SpecValue, schema_argument_count);
   bool *given = arena_array(resolver->arena, bool, schema_argument_count);
-  bool ok = place_arguments(resolver, value, arguments, given);
+  bool some_unknown = false;
+  bool ok = place_arguments(resolver, value, arguments, given, &some_unknown);
   for (int i = 0; i < schema_argument_count; i++) {
     const SchemaField *argument = &schema_arguments[i];
     if (given[i] || strcmp(argument->section, value->text) != 0) continue;
     if (!*argument->default_text) {
+      if (some_unknown) continue;
       diag_error(resolver->diags, value->span, "argument", "'%s' needs the argument '%s'", value->text, argument->name);
       diag_note(resolver->diags, span_none(), "it takes %s", schema_describe(resolver->arena, argument));
       ok = false;

@@ -166,6 +166,11 @@ static void report_unknown_name(Resolver *resolver, const AstNode *node, const S
     diag_note(resolver->diags, span_none(), "did you mean '%s'?", best);
     return;
   }
+  const char *alias = schema_find_alias(node->text);
+  if (alias) {
+    diag_note(resolver->diags, span_none(), "did you mean '%s'?", alias);
+    return;
+  }
   for (int i = 0; i < schema_key_count; i++) {
     if (strcmp(schema_keys[i].name, node->text) != 0) continue;
     diag_note(resolver->diags, span_none(), "to refer to a key, write its section too: '%s'", spec_key_name((SpecKey)i));

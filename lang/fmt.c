@@ -8,7 +8,7 @@
 #include "lang/parse.h"
 #include "grammar.h"
 
-#define LINE_WIDTH 120
+#define LINE_WIDTH 100
 
 typedef struct Formatter {
   Arena *arena;

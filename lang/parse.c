@@ -62,20 +62,34 @@ static bool starts_statement(const Token *token) {
   return token->kind == TOK_SECTION || token->kind == TOK_USE || token->kind == TOK_LET;
 }
 
-// The token that the parser read last and choked on.
-static size_t offending_index(const Parser *parser) {
-  size_t cursor = parser->cursor;
-  return cursor > 0 && parser->tokens.items[cursor].kind != 0 ? cursor - 1 : cursor;
+static uint32_t column_of(const Parser *parser, SourceSpan span) { return source_place(parser->sources, span).column; }
+
+// A statement that begins further right than the open section, or amid a line, was meant to be inside of it;
+// one that begins at its column shows that '}' was forgotten.
+static bool is_nested(const Parser *parser, const Token *token) {
+  if (!starts_statement(token) || !parser->section) return false;
+  return !token->starts_line || column_of(parser, token->span) > column_of(parser, parser->section->name_span);
 }
 
-static size_t last_read(const Parser *parser) {
-  const Token *at = &parser->tokens.items[parser->cursor];
-  return at->kind == 0 && parser->cursor > 0 ? parser->cursor - 1 : offending_index(parser);
+// The last token of a statement that does not belong here.
+static size_t skip_nested(const Parser *parser, size_t i) {
+  const Token *tokens = parser->tokens.items;
+  if (tokens[i].kind != TOK_SECTION) return tokens[i + 1].kind != 0 ? i + 1 : i;
+  int open = 0;
+  for (; tokens[i + 1].kind != 0; i++) {
+    open += (tokens[i].kind == '{') - (tokens[i].kind == '}');
+    if (tokens[i].kind == '}' && open <= 0) return i;
+  }
+  return i;
 }
 
 void parser_resync_section(Parser *parser) {
-  size_t i = last_read(parser);
+  size_t i = parser->offending;
   for (;; i++) {
+    if (is_nested(parser, &parser->tokens.items[i])) {
+      i = skip_nested(parser, i);
+      continue;
+    }
     const Token *token = &parser->tokens.items[i];
     if (token->kind == '}' || (token->kind == TOK_KEY && token->depth == 0)) break;
     if (starts_statement(token) || token->kind == 0) {
@@ -87,18 +101,19 @@ void parser_resync_section(Parser *parser) {
 }
 
 void parser_resync_file(Parser *parser) {
-  size_t i = last_read(parser);
+  size_t i = parser->offending;
   while (parser->tokens.items[i].kind != 0 && !starts_statement(&parser->tokens.items[i])) i++;
   parser->cursor = i;
 }
 
 static const char *token_text(Parser *parser, const Token *token) {
   switch (token->kind) {
-    case 0: return "the end of the file";
+    case 0: return "end of the file";
     case TOK_STRING: return "a string";
     case TOK_REFERENCE: return arena_printf(parser->arena, "'%s.%s'", token->text, token->key);
     case TOK_OTHER:
       if (strncmp(token->text, "byte 0x", 7) == 0) return token->text;
+      if (strcmp(token->text, "'") == 0) return "single quote";
       return arena_printf(parser->arena, "'%s'", token->text);
     default: return arena_printf(parser->arena, "'%s'", token->text);
   }
@@ -161,8 +176,7 @@ static const char *note_for_token(const Parser *parser, size_t index, const Expe
   if ((token->kind == TOK_NAME || token->kind == TOK_KEY) && after_number && schema_find_unit(token->text) >= 0)
     return arena_printf(parser->arena, "write the unit directly after its number: '%s%s'", previous->text, token->text);
   if (token->kind == TOK_OTHER) return note_for_character(token->text, expected);
-  if (token->kind == '/' && token[1].kind == '/') return "comments start with '#'";
-  if (token->kind == '/' && token[1].kind == '*') return "comments start with '#' and end with the line";
+  if (token->kind == '/' || (previous && previous->kind == '/' && token->kind == '*')) return "comments start with '#'";
   if (token->kind == ',' && expected->close_brace) return "no ',' is needed between keys";
   if (token->kind == '=' && previous && previous->kind == '=') return "a value is set with one '='";
   if (token->kind == '[' && expected->statement) return "sections are written 'name { key = value }'";
@@ -171,7 +185,7 @@ static const char *note_for_token(const Parser *parser, size_t index, const Expe
   if (expected->close_list || expected->close_call)
     return expected->close_list ? "separate elements with ',' and end the list with ']'"
                                 : "separate arguments with ',' and end with ')'";
-  if (token->kind == TOK_NAME && expected->close_brace && !token->starts_line)
+  if (token->kind == TOK_NAME && expected->close_brace && !token->starts_line && previous && previous->kind != '{')
     return "a key takes one value; write several as a list '[a, b]'";
   if (token->kind == TOK_NAME && expected->close_brace) return "a key is set with 'key = value'";
   if (expected->statement) return "a spec is a list of 'name { key = value }', 'use \"path\"' and 'let name = value'";
@@ -182,18 +196,32 @@ static const char *note_for_token(const Parser *parser, size_t index, const Expe
   return "write a number, a string, a name, a list, a range or a call";
 }
 
-static void report_unclosed_section(Parser *parser, SourceSpan span) {
+static void report_statement_in_section(Parser *parser, const Token *token) {
+  if (is_nested(parser, token)) {
+    diag_error(parser->diags, token->span, "syntax", "'%s' cannot stand inside of section '%s'", token->text, parser->section->name);
+    diag_note(parser->diags, parser->section->name_span, "end this section with '}' first");
+    return;
+  }
+  SourceSpan span = token->span;
   diag_error(parser->diags, span, "syntax", "section '%s' is not closed: expected '}'", parser->section->name);
   diag_note(parser->diags, parser->section->name_span, "it was opened here; end it with '}'");
 }
 
 void parser_syntax_error(Parser *parser, bool at_end, const char *const *names, int count) {
   Expected expected = expected_from(names, count);
-  size_t index = at_end ? parser->tokens.count - 1 : offending_index(parser);
+  size_t index = at_end ? parser->tokens.count - 1 : parser->cursor - 1;
+  parser->offending = index;
   const Token *token = &parser->tokens.items[index];
   bool unfinished = starts_statement(token) || token->kind == 0;
   if (unfinished && parser->section && expected.close_brace && expected.key) {
-    report_unclosed_section(parser, token->span);
+    report_statement_in_section(parser, token);
+    return;
+  }
+  bool is_key_name = token->kind == TOK_NAME && parser->section && expected.close_brace &&
+                     schema_find_key(parser->section->name, token->text) >= 0;
+  if (is_key_name) {
+    diag_error(parser->diags, token->span, "syntax", "expected '=' after key '%s'", token->text);
+    diag_note(parser->diags, nowhere(), "write '%s = value'", token->text);
     return;
   }
   const Token *previous = index ? token - 1 : NULL;

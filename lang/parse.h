@@ -34,7 +34,7 @@ typedef struct Parser {
   DiagList *diags;
   int start;             // the token that selects what is parsed
   TokenList tokens;
-  size_t cursor;
+  size_t cursor, offending;  // the next token; the one that an error stopped at
   bool close_pending;    // feed a '}' that the user forgot
   bool started, too_deep;
   AstFile *file;
