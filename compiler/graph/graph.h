@@ -86,7 +86,7 @@ typedef struct Op {
   ValueId results[MAX_RESULTS];
   OpAttributes attributes;
   const char *name;  // "block2-1.f.a" and the like: where in the model
-  int block;         // index of the unit in execution order (0 = stem, 1.. = residual blocks, then head, loss); -1: none
+  int block;  // index of the unit in execution order (0 = stem, 1.. = residual blocks, then head, loss); -1: none
   int size_group;    // -1: none
   SourceSpan span;   // the spec line it came from
 } Op;

@@ -31,7 +31,8 @@ static const char *conv_result(OpShapeCall *call, int x_operand, int w_operand, 
   OP_TRY(op_expect_rank(call, w_operand, 4));
   Shape x = call->operands[x_operand], w = call->operands[w_operand];
   if (a->stride < 1 || a->padding < 0 || a->groups < 1) return op_fail(call, "stride, padding or groups are unset");
-  if (w.size[2] != w.size[3]) return op_fail(call, "kernel %lldx%lld is not square", (long long)w.size[2], (long long)w.size[3]);
+  if (w.size[2] != w.size[3])
+    return op_fail(call, "kernel %lldx%lld is not square", (long long)w.size[2], (long long)w.size[3]);
   if (x.size[3] % a->groups || w.size[0] % a->groups || w.size[1] != x.size[3] / a->groups)
     return op_fail(call, "weight %s does not fit image %s in %d groups", shape_text(call->arena, w),
                    shape_text(call->arena, x), a->groups);
@@ -84,7 +85,8 @@ static void conv_pack(const Conv *c, double *packed, double *weight, bool unpack
     for (int64_t channel = 0; channel < c->group_channels; channel++) {
       for (int64_t position = 0; position < c->kernel * c->kernel; position++) {
         double *plain = &weight[(output * c->group_channels + channel) * c->kernel * c->kernel + position];
-        double *other = &packed[packed_index(c, position, output / c->group_outputs, channel, output % c->group_outputs)];
+        double *other =
+            &packed[packed_index(c, position, output / c->group_outputs, channel, output % c->group_outputs)];
         if (unpack) *plain = *other;
         else *other = *plain;
       }

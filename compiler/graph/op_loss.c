@@ -18,7 +18,8 @@ const char *op_sinkhorn_shape(OpShapeCall *call) {
   if (call->op->operand_count == 2) return op_fail(call, "queue scores come with queue_active");
   if (call->op->operand_count == 3) {
     OP_TRY(op_expect_rank(call, 1, 2));
-    if (call->operands[1].size[1] != call->operands[0].size[1]) return op_fail(call, "queue scores differ in prototypes");
+    if (call->operands[1].size[1] != call->operands[0].size[1])
+      return op_fail(call, "queue scores differ in prototypes");
     OP_TRY(op_expect_vector(call, 2, 1));
   }
   call->results[0] = call->operands[0];
@@ -144,7 +145,8 @@ static const char *expect_labelled(OpShapeCall *call) {
   double smoothing = call->op->attributes.label_smoothing;
   OP_TRY(op_expect_rank(call, 0, 2));
   OP_TRY(op_expect_rank(call, 1, 1));
-  if (call->operands[0].size[0] % call->operands[1].size[0]) return op_fail(call, "logits are not whole sets of the labels");
+  if (call->operands[0].size[0] % call->operands[1].size[0])
+    return op_fail(call, "logits are not whole sets of the labels");
   if (smoothing < 0 || smoothing >= 1) return op_fail(call, "label_smoothing is not in 0..1");
   return NULL;
 }

@@ -28,7 +28,8 @@ void op_batch_norm_evaluate(const OpEvaluateCall *call) {
     for (int64_t r = 0; r < rows; r++) variance += (x[r * channels + c] - mean) * (x[r * channels + c] - mean);
     variance /= (double)rows;
     double factor = gamma[c] / sqrt(variance + call->op->attributes.epsilon);
-    for (int64_t r = 0; r < rows; r++) call->results[0][r * channels + c] = (x[r * channels + c] - mean) * factor + beta[c];
+    for (int64_t r = 0; r < rows; r++)
+      call->results[0][r * channels + c] = (x[r * channels + c] - mean) * factor + beta[c];
     call->results[1][c] = mean;
     call->results[2][c] = variance;
   }
@@ -159,10 +160,12 @@ void op_l2_normalize_evaluate(const OpEvaluateCall *call) {
 }
 
 void op_l2_normalize_gradient(OpGradientCall *call) {
-  if (call->result_gradients[1] != VALUE_NONE) BUG("l2_normalize '%s': its norms are not differentiated", call->op.name);
+  if (call->result_gradients[1] != VALUE_NONE)
+    BUG("l2_normalize '%s': its norms are not differentiated", call->op.name);
   Op op = op_backward_of(&call->op, OP_l2_normalize_backward);
   op.operand_count = 3;
-  op.operands[0] = call->result_gradients[0], op.operands[1] = call->op.results[0], op.operands[2] = call->op.results[1];
+  op.operands[0] = call->result_gradients[0];
+  for (int i = 0; i < 2; i++) op.operands[1 + i] = call->op.results[i];
   call->operand_gradients[0] = graph_add_op1(call->graph, op);
 }
 

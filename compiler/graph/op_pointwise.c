@@ -98,7 +98,8 @@ void op_scale_channels_evaluate(const OpEvaluateCall *call) {
 void op_scale_channels_gradient(OpGradientCall *call) {
   Op op = op_backward_of(&call->op, OP_scale_channels_backward);
   op.operand_count = 3;
-  op.operands[0] = call->result_gradients[0], op.operands[1] = call->op.operands[0], op.operands[2] = call->op.operands[1];
+  op.operands[0] = call->result_gradients[0];
+  for (int i = 0; i < 2; i++) op.operands[1 + i] = call->op.operands[i];
   const Op *made = graph_op(call->graph, graph_add_op(call->graph, op));
   for (int i = 0; i < 2; i++) call->operand_gradients[i] = made->results[i];
 }

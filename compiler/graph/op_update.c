@@ -10,7 +10,8 @@ const char *op_queue_push_shape(OpShapeCall *call) {
   OP_TRY(op_expect_rank(call, 1, 2));
   Shape queue = call->operands[0], rows = call->operands[1];
   if (queue.size[1] != rows.size[1] || rows.size[0] > queue.size[0])
-    return op_fail(call, "rows %s do not fit the queue %s", shape_text(call->arena, rows), shape_text(call->arena, queue));
+    return op_fail(call, "rows %s do not fit the queue %s", shape_text(call->arena, rows),
+                   shape_text(call->arena, queue));
   call->results[0] = queue;
   return NULL;
 }

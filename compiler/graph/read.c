@@ -1,5 +1,5 @@
-// Reads what print.c wrote. Takes any text: a broken one gives an error with its line, never a crash; a graph that reads
-// well has passed graph_verify.
+// Reads what print.c wrote. Takes any text: a broken one gives an error with its line, never a crash; a graph that
+// reads well has passed graph_verify.
 #include <ctype.h>
 #include <limits.h>
 #include <stdlib.h>

@@ -44,7 +44,8 @@ static const char *verify_value(Verifier *v, ValueId id) {
   const char *label = value_label(v, id);
   if ((unsigned)value->kind > VALUE_RESULT) return arena_printf(v->arena, "value '%s' is of no known kind", label);
   if ((unsigned)value->type > DATA_I32) return arena_printf(v->arena, "value '%s' is of no known type", label);
-  if ((unsigned)value->init > INIT_UNIFORM) return arena_printf(v->arena, "value '%s' has no known initialisation", label);
+  if ((unsigned)value->init > INIT_UNIFORM)
+    return arena_printf(v->arena, "value '%s' has no known initialisation", label);
   if (!shape_valid(value->shape)) return arena_printf(v->arena, "value '%s' has a broken shape", label);
   if (value->bound != VALUE_NONE) OP_TRY(verify_binding(v, id));
   if (value->kind == VALUE_RESULT) return verify_result(v, id);
@@ -94,7 +95,8 @@ static const char *verify_results(Verifier *v, OpId id, const char *label) {
   const char *error = op_infer(v->graph, op, &call);
   if (error) return arena_printf(v->arena, "%s: %s", label, error);
   for (int i = 0; i < op->result_count; i++) {
-    if (op->results[i] >= v->graph->values.count) return arena_printf(v->arena, "%s: result %d does not exist", label, i);
+    if (op->results[i] >= v->graph->values.count)
+      return arena_printf(v->arena, "%s: result %d does not exist", label, i);
     const Value *value = &v->graph->values.items[op->results[i]];
     if (value->kind != VALUE_RESULT || value->producer != id || value->result_index != i)
       return arena_printf(v->arena, "%s: result %d belongs to another op", label, i);

@@ -9,25 +9,23 @@
 
 static int clamp_int(int64_t number) { return number > INT_MAX ? INT_MAX : (int)number; }
 
+// The front end has checked that the lists describe the same stages.
 static bool read_explicit_stages(const Spec *spec, DiagList *diags, RegNetShape *shape) {
   const SpecValue *depths = spec_value(spec, KEY_model_depths), *widths = spec_value(spec, KEY_model_widths);
   const SpecValue *groups = spec_value(spec, KEY_model_group_widths);
-  int count = depths->item_count;
-  if (widths->item_count != count || (groups->item_count != count && groups->item_count != 1)) {
-    diag_error(diags, widths->span, "stages", "'model.depths' has %d stages, 'model.widths' %d, 'model.group_widths' %d",
-               count, widths->item_count, groups->item_count);
-    diag_note(diags, (SourceSpan){0}, "give one depth and one width for each stage, and one group width for each or for all");
+  shape->stage_count = depths->item_count;
+  if (shape->stage_count > REGNET_MAX_STAGES) {
+    diag_error(diags, depths->span, "limitation", "seerc cannot yet build a model of more than %d stages",
+               REGNET_MAX_STAGES);
     return false;
   }
-  if (count < 1 || count > REGNET_MAX_STAGES) {
-    diag_error(diags, depths->span, "stages", "'model.depths' has %d stages; 1 to %d are possible", count, REGNET_MAX_STAGES);
-    return false;
-  }
-  shape->stage_count = count;
-  for (int i = 0; i < count; i++) {
-    const SpecValue *group = &groups->items[groups->item_count == 1 ? 0 : i];
-    shape->stages[i] = (RegNetStage){.depth = clamp_int((int64_t)depths->items[i].number), .stride = 2,
-                                     .width = (int64_t)widths->items[i].number, .group_width = (int64_t)group->number};
+  for (int i = 0; i < shape->stage_count; i++) {
+    RegNetStage *stage = &shape->stages[i];
+    *stage = (RegNetStage){.depth = clamp_int((int64_t)depths->items[i].number), .stride = 2,
+                           .width = (int64_t)widths->items[i].number,
+                           .group_width = (int64_t)groups->items[groups->item_count == 1 ? 0 : i].number};
+    int64_t inner = regnet_inner_width(shape, stage->width);
+    if (stage->group_width > inner) stage->group_width = inner;
   }
   return true;
 }
@@ -40,8 +38,9 @@ static bool read_generator(const Spec *spec, DiagList *diags, RegNetShape *shape
       .bottleneck = spec_number(spec, KEY_model_bottleneck),
       .rule = spec_is(spec, KEY_model_group_rule, "torchvision") ? GROUP_TORCHVISION : GROUP_NEAREST};
   if (regnet_generate(&generator, shape)) return true;
-  diag_error(diags, spec_span(spec, KEY_model_wm), "stages", "the generator gives more than %d stages", REGNET_MAX_STAGES);
-  diag_note(diags, (SourceSpan){0}, "a larger 'model.wm' gives fewer");
+  diag_error(diags, spec_span(spec, KEY_model_wm), "limitation",
+             "seerc cannot yet build a model of more than %d stages, and the generator gives more", REGNET_MAX_STAGES);
+  diag_note(diags, (SourceSpan){0}, "a larger 'model.wm' gives fewer stages");
   return false;
 }
 
@@ -61,8 +60,8 @@ static bool check_groups(const Spec *spec, DiagList *diags, const RegNetShape *s
 
 static bool read_shape(const Spec *spec, DiagList *diags, RegNetShape *shape) {
   bool generated = !spec_is_set(spec, KEY_model_depths);
-  if (!(generated ? read_generator : read_explicit_stages)(spec, diags, shape)) return false;
   shape->bottleneck = spec_number(spec, KEY_model_bottleneck);
+  if (!(generated ? read_generator : read_explicit_stages)(spec, diags, shape)) return false;
   shape->se_ratio = spec_is(spec, KEY_model_family, "regnety") ? spec_number(spec, KEY_model_se_ratio) : 0;
   shape->stem_width = spec_integer(spec, KEY_model_stem_width);
   shape->stem_stride = clamp_int(spec_integer(spec, KEY_model_stem_stride));
@@ -78,7 +77,8 @@ static ModelInit read_init(const Spec *spec) {
   // timm starts final gains at zero unless told otherwise.
   return (ModelInit){.fan_out_by_group = timm, .zero_conv_bias = timm,
                      .uniform_classifier = spec_is(spec, KEY_model_init, "hf"),
-                     .zero_init_final_gamma = spec_flag(spec, KEY_model_zero_init_final_gamma) || (timm && !zero->by_user)};
+                     .zero_init_final_gamma =
+                         spec_flag(spec, KEY_model_zero_init_final_gamma) || (timm && !zero->by_user)};
 }
 
 static void read_triple(const Spec *spec, SpecKey key, double *triple) {
@@ -88,9 +88,9 @@ static void read_triple(const Spec *spec, SpecKey key, double *triple) {
 
 static bool read_crops(const Spec *spec, DiagList *diags, ModelOptions *options) {
   const SpecValue *crops = spec_value(spec, KEY_views_crops);
-  if (crops->item_count < 1 || crops->item_count > MODEL_MAX_SIZE_GROUPS) {
-    diag_error(diags, spec_span(spec, KEY_views_crops), "crops", "'views.crops' has %d size groups; 1 to %d are possible",
-               crops->item_count, MODEL_MAX_SIZE_GROUPS);
+  if (crops->item_count > MODEL_MAX_SIZE_GROUPS) {
+    diag_error(diags, spec_span(spec, KEY_views_crops), "limitation",
+               "seerc cannot yet train on more than %d crop sizes", MODEL_MAX_SIZE_GROUPS);
     return false;
   }
   // Arguments come in the order of schema.def, and crop is the only call.
@@ -103,6 +103,11 @@ static bool read_crops(const Spec *spec, DiagList *diags, ModelOptions *options)
   return true;
 }
 
+static int64_t rank_count(const Spec *spec) {
+  return spec_integer(spec, KEY_cluster_nodes) * spec_integer(spec, KEY_cluster_ranks_per_node);
+}
+
+// A graph is one rank's work: its share of the batch, and of the queue. The front end has checked that they divide.
 static bool read_batch(const Spec *spec, DiagList *diags, ModelUse use, ModelOptions *options) {
   if (use == MODEL_FEATURES) {
     options->batch = spec_integer(spec, KEY_evaluate_batch);
@@ -110,13 +115,7 @@ static bool read_batch(const Spec *spec, DiagList *diags, ModelUse use, ModelOpt
     options->size_groups[0] = (ModelSizeGroup){1, clamp_int(spec_integer(spec, KEY_evaluate_size))};
     return true;
   }
-  int64_t batch = spec_integer(spec, KEY_train_batch), accumulate = spec_integer(spec, KEY_train_accumulate);
-  if (accumulate < 1 || batch % accumulate != 0) {
-    diag_error(diags, spec_span(spec, KEY_train_accumulate), "accumulate",
-               "'train.accumulate' %lld does not divide 'train.batch' %lld", (long long)accumulate, (long long)batch);
-    return false;
-  }
-  options->batch = batch / accumulate;
+  options->batch = spec_integer(spec, KEY_train_batch) / (spec_integer(spec, KEY_train_accumulate) * rank_count(spec));
   return read_crops(spec, diags, options);
 }
 
@@ -128,48 +127,30 @@ static bool read_supervised(const Spec *spec, int64_t classes, DiagList *diags, 
   if (options->classes >= 2) return true;
   diag_error(diags, spec_span(spec, KEY_supervised_classes), "classes",
              "'supervised.classes' is auto, but the data shows %lld classes", (long long)options->classes);
-  diag_note(diags, (SourceSpan){0}, "write the number of classes, or name a folder of labelled pictures in 'data.pictures'");
+  diag_note(diags, (SourceSpan){0},
+            "write the number of classes, or name a folder of labelled pictures in 'data.pictures'");
   return false;
-}
-
-static bool check_swav(const Spec *spec, DiagList *diags, const ModelOptions *options) {
-  int crops = 0;
-  for (int i = 0; i < options->size_group_count; i++) crops += options->size_groups[i].crops;
-  if (options->assign_crops > options->size_groups[0].crops || options->assign_crops < 1 || crops < 2) {
-    diag_error(diags, spec_span(spec, KEY_swav_assign_crops), "assign-crops",
-               "'swav.assign_crops' is %d, but 'views.crops' has %d crops of the first size and %d in all",
-               options->assign_crops, options->size_groups[0].crops, crops);
-    diag_note(diags, (SourceSpan){0}, "codes come from crops of the first size, and each is predicted from another crop");
-    return false;
-  }
-  if (options->queue % options->batch != 0) {
-    diag_error(diags, spec_span(spec, KEY_swav_queue), "queue",
-               "'swav.queue' %lld is not a multiple of the %lld pictures of a micro-step", (long long)options->queue,
-               (long long)options->batch);
-    return false;
-  }
-  return true;
 }
 
 static bool read_swav(const Spec *spec, DiagList *diags, ModelOptions *options) {
   const SpecValue *head = spec_value(spec, KEY_swav_head);
   options->task = TASK_SWAV;
-  if (head->item_count < 1 || head->item_count > MODEL_MAX_HEAD_LAYERS) {
-    diag_error(diags, spec_span(spec, KEY_swav_head), "head", "'swav.head' has %d layers; 1 to %d are possible",
-               head->item_count, MODEL_MAX_HEAD_LAYERS);
+  if (head->item_count > MODEL_MAX_HEAD_LAYERS) {
+    diag_error(diags, spec_span(spec, KEY_swav_head), "limitation",
+               "seerc cannot yet build a head of more than %d layers", MODEL_MAX_HEAD_LAYERS);
     return false;
   }
   options->head_layer_count = head->item_count;
   for (int i = 0; i < head->item_count; i++) options->head_widths[i] = (int64_t)head->items[i].number;
   options->head_batch_norm = spec_flag(spec, KEY_swav_head_batch_norm);
   options->prototypes = spec_integer(spec, KEY_swav_prototypes);
-  options->queue = spec_integer(spec, KEY_swav_queue);
+  options->queue = spec_integer(spec, KEY_swav_queue) / rank_count(spec);
   options->temperature = spec_number(spec, KEY_swav_temperature);
   options->sinkhorn_epsilon = spec_number(spec, KEY_swav_epsilon);
   options->sinkhorn_iterations = clamp_int(spec_integer(spec, KEY_swav_iterations));
   options->assign_crops = clamp_int(spec_integer(spec, KEY_swav_assign_crops));
   options->hard_codes = spec_flag(spec, KEY_swav_hard);
-  return check_swav(spec, diags, options);
+  return true;
 }
 
 // Tensors stay far below 2^59 elements and rows below 2^31, so that no size overflows later.

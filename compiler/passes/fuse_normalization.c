@@ -1,5 +1,5 @@
-// Fuses BatchNorm with its neighbours, as the targets run it: statistics come with the convolution, the affine map takes
-// residual and ReLU along, and the backward masks dy by ReLU on the way.
+// Fuses BatchNorm with its neighbours, as the targets run it: statistics come with the convolution, the affine map
+// takes residual and ReLU along, and the backward masks dy by ReLU on the way.
 //
 // Requires  nothing; patterns that do not fit stay as they are.
 // Keeps     every value that others read, to rounding; BatchNorm whose input is not a convolution's (the head's).

@@ -65,7 +65,8 @@ static void remember_statistics(ModelBuilder *b, const BatchNormValues *values, 
 ValueId builder_batch_norm(ModelBuilder *b, const BatchNormValues *values, const char *name, int size_group,
                            ValueId x) {
   ValueId operands[] = {x, values->gamma, values->beta, values->running_mean, values->running_var};
-  Op op = builder_op(b, b->training ? OP_batch_norm : OP_batch_normalize, name, size_group, b->training ? 3 : 5, operands);
+  Op op =
+      builder_op(b, b->training ? OP_batch_norm : OP_batch_normalize, name, size_group, b->training ? 3 : 5, operands);
   op.attributes.epsilon = b->options->bn_epsilon;
   OpId id = graph_add_op(b->graph, op);
   Op made = *graph_op(b->graph, id);
@@ -215,7 +216,8 @@ static GroupValues add_trunk(ModelBuilder *b) {
 
 // Pooled features of all size groups as one matrix, rows crop-major.
 static ValueId add_pooling(ModelBuilder *b, GroupValues x) {
-  for (int g = 0; g < b->options->size_group_count; g++) x.of[g] = builder_op1(b, OP_pool_average, "avgpool", g, x.of[g]);
+  for (int g = 0; g < b->options->size_group_count; g++)
+    x.of[g] = builder_op1(b, OP_pool_average, "avgpool", g, x.of[g]);
   return graph_add_op1(b->graph, builder_op(b, OP_concat_rows, "avgpool", -1, b->options->size_group_count, x.of));
 }
 

@@ -1,3 +1,4 @@
+// Runs the list of passes on a model's graph, verifying after each, and blames the pass that broke a rule by name.
 #include "compiler/passes/pipeline.h"
 
 #include <stdlib.h>

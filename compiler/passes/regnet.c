@@ -1,3 +1,4 @@
+// The generator: quantised widths by block, runs of equal width as stages, then widths divisible by the group width.
 #include "compiler/passes/regnet.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+// Numbers for tests are functions of names and indices, so that no test depends on the order of values in a graph.
 #include "tests/graph/graph_tools.h"
 
 #include <math.h>
@@ -85,11 +86,24 @@ int count_ops(const Graph *graph, OpKind kind) {
 }
 
 ModelOptions small_swav_model(void) {
-  ModelOptions options = {
-      .name = "small", .bn_epsilon = 1e-5, .bn_momentum = 0.1, .mean = {0.485, 0.456, 0.406}, .std = {0.229, 0.224, 0.225},
-      .batch = 3, .size_group_count = 2, .size_groups = {{2, 18}, {1, 9}}, .task = TASK_SWAV, .head_layer_count = 2,
-      .head_widths = {10, 6}, .head_batch_norm = true, .prototypes = 5, .queue = 6, .temperature = 0.1,
-      .sinkhorn_epsilon = 0.05, .sinkhorn_iterations = 3, .assign_crops = 2};
+  ModelOptions options = {.name = "small",
+                          .bn_epsilon = 1e-5,
+                          .bn_momentum = 0.1,
+                          .mean = {0.485, 0.456, 0.406},
+                          .std = {0.229, 0.224, 0.225},
+                          .batch = 3,
+                          .size_group_count = 2,
+                          .size_groups = {{2, 18}, {1, 9}},
+                          .task = TASK_SWAV,
+                          .head_layer_count = 2,
+                          .head_widths = {10, 6},
+                          .head_batch_norm = true,
+                          .prototypes = 5,
+                          .queue = 6,
+                          .temperature = 0.1,
+                          .sinkhorn_epsilon = 0.05,
+                          .sinkhorn_iterations = 3,
+                          .assign_crops = 2};
   options.shape = (RegNetShape){.stage_count = 2, .stem_width = 8, .stem_stride = 2, .bottleneck = 1, .se_ratio = 0.25,
                                 .stages = {{.depth = 2, .stride = 1, .width = 8, .group_width = 4},
                                            {.depth = 1, .stride = 2, .width = 16, .group_width = 8}}};
@@ -109,6 +123,11 @@ ModelOptions small_supervised_model(void) {
 }
 
 PassOptions small_optimizer(OptimizerKind kind, int accumulate) {
-  return (PassOptions){.optimizer = {.kind = kind, .momentum = 0.9, .weight_decay = 1e-2, .trust = 0.02, .epsilon = 1e-8,
-                                     .decay_norm_and_bias = true, .accumulate = accumulate}};
+  return (PassOptions){.optimizer = {.kind = kind,
+                                     .momentum = 0.9,
+                                     .weight_decay = 1e-2,
+                                     .trust = 0.02,
+                                     .epsilon = 1e-8,
+                                     .decay_norm_and_bias = true,
+                                     .accumulate = accumulate}};
 }

@@ -100,7 +100,8 @@ static void test_running_statistics(void **state) {
     expected = 0.9 * expected + 0.1 * tensors[op->results[2]][3] * rows / (rows - 1);
   }
   assert_true(fabs(bound_tensor(graph, tensors, "stem.1.running_var")[3] - expected) < 1e-12);
-  assert_int_equal(graph_op(graph, graph_value(graph, graph_value(graph, running)->bound)->producer)->phase, PHASE_BACKWARD);
+  assert_int_equal(graph_op(graph, graph_value(graph, graph_value(graph, running)->bound)->producer)->phase,
+                   PHASE_BACKWARD);
   arena_release(models.arena);
 }
 
@@ -123,9 +124,11 @@ static void test_queue(void **state) {
 }
 
 // Parameter and velocity by the published formulas, from the gradient.
-static void expect_update(const Graph *graph, double **tensors, const char *name, const OptimizerOptions *o, bool plain) {
+static void expect_update(const Graph *graph, double **tensors, const char *name, const OptimizerOptions *o,
+                          bool plain) {
   Arena *arena = graph->arena;
-  ValueId id = graph_find_value(graph, name), velocity = graph_find_value(graph, arena_printf(arena, "%s.velocity", name));
+  ValueId id = graph_find_value(graph, name),
+          velocity = graph_find_value(graph, arena_printf(arena, "%s.velocity", name));
   const double *gradient = tensors[graph_find_value(graph, arena_printf(arena, "%s.gradient", name))];
   int64_t count = shape_elements(graph_value(graph, id)->shape);
   double p2 = 0, g2 = 0, ratio = 1, decay = plain ? 0 : o->weight_decay;
@@ -301,19 +304,18 @@ static void test_dead_code(void **state) {
 }
 
 static void watch_pass(void *data, const char *pass, const Graph *graph) {
-  char *seen = data;
   assert_true(graph->ops.count > 0);
-  strcat(seen, pass);
-  strcat(seen, " ");
+  writer_printf(data, "%s ", pass);
 }
 
 static void test_pipeline(void **state) {
   (void)state;
   Models models = build_models(false);
   PassOptions options = small_optimizer(OPTIMIZER_LARC, 2);
-  char seen[200] = "";
-  Graph *graph = pipeline_run(models.arena, models.graphs[0], MODEL_TRAIN, &options, (PassWatch){watch_pass, seen});
-  assert_string_equal(seen, "model differentiate optimize fuse_normalization dead_code ");
+  Writer seen = {0};
+  Graph *graph = pipeline_run(models.arena, models.graphs[0], MODEL_TRAIN, &options, (PassWatch){watch_pass, &seen});
+  assert_string_equal(seen.text, "model differentiate optimize fuse_normalization dead_code ");
+  writer_release(&seen);
   expect_sound(graph, models.arena);
   assert_true(worst_difference(models.graphs[0], graph, models.arena) < 1e-12);
   arena_release(models.arena);
@@ -326,9 +328,10 @@ static void test_features(void **state) {
   options.size_group_count = 1;
   options.size_groups[0] = (ModelSizeGroup){1, 20};
   Graph *model = model_build(arena, &options, MODEL_FEATURES);
-  char seen[200] = "";
-  Graph *graph = pipeline_run(arena, model, MODEL_FEATURES, &(PassOptions){0}, (PassWatch){watch_pass, seen});
-  assert_string_equal(seen, "model fuse_normalization dead_code ");
+  Writer seen = {0};
+  Graph *graph = pipeline_run(arena, model, MODEL_FEATURES, &(PassOptions){0}, (PassWatch){watch_pass, &seen});
+  assert_string_equal(seen.text, "model fuse_normalization dead_code ");
+  writer_release(&seen);
   expect_sound(graph, arena);
   assert_true(worst_difference(model, graph, arena) < 1e-12);
   assert_int_equal(count_ops(graph, OP_add), 0);
@@ -348,9 +351,11 @@ static void test_size_groups(void **state) {
       const Value *value = graph_value(graph, op->operands[j]);
       if (value->kind != VALUE_RESULT || value->shape.rank < 2) continue;
       const Op *maker = graph_op(graph, value->producer);
-      bool weight = maker->kind == OP_linear_backward_weight || maker->kind == OP_conv2d_backward_weight || maker->kind == OP_add;
+      bool weight =
+          maker->kind == OP_linear_backward_weight || maker->kind == OP_conv2d_backward_weight || maker->kind == OP_add;
       if (maker->size_group == op->size_group || (weight && op->kind == OP_add)) continue;
-      assert_true(op->kind == OP_concat_rows ? op->size_group == -1 : op->kind == OP_slice_rows && maker->size_group == -1);
+      assert_true(op->kind == OP_concat_rows ? op->size_group == -1
+                                             : op->kind == OP_slice_rows && maker->size_group == -1);
     }
   }
   arena_release(models.arena);
@@ -362,7 +367,8 @@ static void test_initialisation(void **state) {
   Arena *arena = arena_make("pass test");
   ModelOptions options = small_supervised_model();
   options.shape.se_ratio = 0.25;
-  const char *grouped = "trunk_output.block2.block2-0.f.b.0.weight", *bias = "trunk_output.block2.block2-0.f.se.fc2.bias";
+  const char *grouped = "trunk_output.block2.block2-0.f.b.0.weight",
+             *bias = "trunk_output.block2.block2-0.f.se.fc2.bias";
   const char *gamma = "trunk_output.block2.block2-0.f.c.1.weight";
   Graph *graph = model_build(arena, &options, MODEL_TRAIN);
   const Value *value = graph_value(graph, graph_find_value(graph, grouped));

@@ -34,7 +34,8 @@ static void test_round_trip(void **state) {
     assert_int_equal(back->values.count, graph->values.count);
     for (size_t i = 0; i < graph->values.count; i++) {
       const Value *a = &graph->values.items[i], *b = &back->values.items[i];
-      assert_true(a->kind == b->kind && a->type == b->type && shape_equal(a->shape, b->shape) && a->producer == b->producer);
+      assert_true(a->kind == b->kind && a->type == b->type && shape_equal(a->shape, b->shape) &&
+                  a->producer == b->producer);
       assert_true(a->bound == b->bound && a->init == b->init && a->init_a == b->init_a);
       assert_true(a->normalize_rows_at_start == b->normalize_rows_at_start);
     }
@@ -75,7 +76,8 @@ static void test_syntax_errors(void **state) {
   expect_error("graph \"g\"\ninput %4000000 \"x\" f32 [1]\n", "number is too large");
   expect_error("graph \"g\"\ninput %0 \"x\" f32 [1]\ninput %0 \"y\" f32 [1]\n", "line 3: a value is defined twice");
   expect_error("graph \"g\"\ninput %0 \"x\" f32 [1]\n%1 = fly(%0) -> [1] forward\n", "an op that is not known");
-  expect_error("graph \"g\"\ninput %0 \"x\" f32 [1]\n%1 = relu(%0) {wings 2} -> [1] forward\n", "an attribute that is not known");
+  expect_error("graph \"g\"\ninput %0 \"x\" f32 [1]\n%1 = relu(%0) {wings 2} -> [1] forward\n",
+               "an attribute that is not known");
   expect_error("graph \"g\"\ninput %0 \"x\" f32 [1]\n%1 = relu(%0) -> [1] sideways\n", "a word that is not known");
   expect_error("graph \"g\"\ninput %0 \"x\" f32 [1]\n%1 = relu(%0) -> [1] forward extra\n", "expected");
   expect_error("graph \"g\"\ninput %1 \"x\" f32 [1]\n", "shape");
@@ -152,26 +154,54 @@ static void op_size_group(Graph *g) { g->ops.items[0].size_group = -2; }
 static void operand_missing(Graph *g) { g->ops.items[5].operands[0] = 1000000; }
 static void operand_early(Graph *g) { op_of(g, OP_relu)->operands[0] = g->ops.items[last(g)].results[0]; }
 static void operand_type(Graph *g) { value_of(g, "images0")->type = DATA_F32; }
-static void operand_shape(Graph *g) { op_of(g, OP_conv2d_statistics)->operands[1] = op_of(g, OP_conv2d_statistics)->operands[0]; }
+static void operand_shape(Graph *g) {
+  op_of(g, OP_conv2d_statistics)->operands[1] = op_of(g, OP_conv2d_statistics)->operands[0];
+}
 static void attribute(Graph *g) { op_of(g, OP_conv2d_statistics)->attributes.stride = 0; }
 static void output_missing(Graph *g) { g->outputs.items[0].value = 1000000; }
 static void output_twice(Graph *g) { g->outputs.items[1].name = g->outputs.items[0].name; }
 static void block_unnamed(Graph *g) { g->block_names[1] = NULL; }
 
-static const struct { Damage *damage; const char *says; } damages[] = {
-    {value_kind, "of no known kind"}, {value_type, "of no known type"}, {value_init, "no known initialisation"},
-    {value_rank, "broken shape"}, {value_size, "broken shape"}, {value_huge, "broken shape"},
-    {value_unnamed, "has no name"}, {value_twice, "two values are named"}, {value_producer, "not a result but has a producer"},
-    {scalar_shape, "is not f32 [1]"}, {parameter_type, "is not f32"}, {bound_input, "neither state nor parameter"},
-    {bound_missing, "bound to a value that does not exist"}, {bound_to_input, "what is not a result"},
-    {bound_shape, "another shape or type"}, {result_orphan, "has no producer"}, {result_stolen, "not among its producer's"},
-    {result_index, "not among its producer's"}, {result_shape, "should be f32"}, {result_missing, "not among its producer's"},
-    {op_kind, "is of no known kind"}, {op_operands, "has 1 operands"}, {op_too_many_operands, "has 9 operands"},
-    {op_results, "not among its producer's"}, {op_phase, "of no known phase"}, {op_phase_order, "before that of the op before it"},
-    {op_block, "does not exist"}, {op_size_group, "size group -2"}, {operand_missing, "operand 0 does not exist"},
-    {operand_early, "used before it is made"}, {operand_type, "of the wrong type"}, {operand_shape, "not square"},
-    {attribute, "stride, padding or groups are unset"}, {output_missing, "does not exist"},
-    {output_twice, "two outputs are named"}, {block_unnamed, "has no name"},
+static const struct {
+  Damage *damage;
+  const char *says;
+} damages[] = {
+    {value_kind, "of no known kind"},
+    {value_type, "of no known type"},
+    {value_init, "no known initialisation"},
+    {value_rank, "broken shape"},
+    {value_size, "broken shape"},
+    {value_huge, "broken shape"},
+    {value_unnamed, "has no name"},
+    {value_twice, "two values are named"},
+    {value_producer, "not a result but has a producer"},
+    {scalar_shape, "is not f32 [1]"},
+    {parameter_type, "is not f32"},
+    {bound_input, "neither state nor parameter"},
+    {bound_missing, "bound to a value that does not exist"},
+    {bound_to_input, "what is not a result"},
+    {bound_shape, "another shape or type"},
+    {result_orphan, "has no producer"},
+    {result_stolen, "not among its producer's"},
+    {result_index, "not among its producer's"},
+    {result_shape, "should be f32"},
+    {result_missing, "not among its producer's"},
+    {op_kind, "is of no known kind"},
+    {op_operands, "has 1 operands"},
+    {op_too_many_operands, "has 9 operands"},
+    {op_results, "not among its producer's"},
+    {op_phase, "of no known phase"},
+    {op_phase_order, "before that of the op before it"},
+    {op_block, "does not exist"},
+    {op_size_group, "size group -2"},
+    {operand_missing, "operand 0 does not exist"},
+    {operand_early, "used before it is made"},
+    {operand_type, "of the wrong type"},
+    {operand_shape, "not square"},
+    {attribute, "stride, padding or groups are unset"},
+    {output_missing, "does not exist"},
+    {output_twice, "two outputs are named"},
+    {block_unnamed, "has no name"},
 };
 
 static void test_verifier(void **state) {

@@ -93,7 +93,8 @@ def expected_outputs(network, pixels, labels):
 
 
 def kept_shapes(options, spec):
-    text = subprocess.run([options.tool, "--describe", spec, options.library], check=True, capture_output=True, text=True)
+    command = [options.tool, "--describe", spec, options.library]
+    text = subprocess.run(command, check=True, capture_output=True, text=True)
     shapes = {}
     for line in text.stdout.splitlines():
         words = line.split()

@@ -1,3 +1,4 @@
+// Each check computes an op's results by a second formula, written from the definition, and compares every element.
 #include "tests/ops/op_checks.h"
 
 #include <math.h>

@@ -23,13 +23,20 @@
 
 // `gradients`: bit i says that operand i is differentiated.
 static const OpCase cases[] = {
-    {OP_normalize_images, {.mean = {0.4, 0.5, 0.6}, .std = {0.2, 0.3, 0.1}}, 1, {S4(2, 3, 2, 3)}, {S4(2, 3, 2, 3)}, 0, check_normalize_images},
-    {OP_conv2d, {.stride = 1, .padding = 1, .groups = 2}, 2, {IMAGE, S4(4, 3, 3, 3)}, {S4(2, 5, 4, 4)}, 3, check_conv2d},
-    {OP_conv2d, {.stride = 2, .padding = 1, .groups = 3}, 2, {IMAGE, S4(9, 2, 3, 3)}, {S4(2, 3, 2, 9)}, 3, check_conv2d},
-    {OP_conv2d, {.stride = 2, .padding = 0, .groups = 1}, 2, {IMAGE, S4(3, 6, 1, 1)}, {S4(2, 3, 2, 3)}, 3, check_conv2d},
-    {OP_conv2d_backward_input, {.stride = 2, .padding = 1, .groups = 2}, 3, {S4(2, 3, 2, 4), S4(4, 3, 3, 3), IMAGE}, {IMAGE}, 0, NULL},
-    {OP_conv2d_backward_input, {.stride = 1, .padding = 1, .groups = 2}, 2, {S4(2, 5, 4, 4), S4(4, 3, 3, 3)}, {IMAGE}, 0, NULL},
-    {OP_conv2d_backward_weight, {.stride = 2, .padding = 1, .groups = 2}, 3, {IMAGE, S4(2, 3, 2, 4), S4(4, 3, 3, 3)}, {S4(4, 3, 3, 3)}, 0, NULL},
+    {OP_normalize_images, {.mean = {0.4, 0.5, 0.6}, .std = {0.2, 0.3, 0.1}}, 1, {S4(2, 3, 2, 3)}, {S4(2, 3, 2, 3)},
+     0, check_normalize_images},
+    {OP_conv2d, {.stride = 1, .padding = 1, .groups = 2}, 2, {IMAGE, S4(4, 3, 3, 3)}, {S4(2, 5, 4, 4)},
+     3, check_conv2d},
+    {OP_conv2d, {.stride = 2, .padding = 1, .groups = 3}, 2, {IMAGE, S4(9, 2, 3, 3)}, {S4(2, 3, 2, 9)},
+     3, check_conv2d},
+    {OP_conv2d, {.stride = 2, .padding = 0, .groups = 1}, 2, {IMAGE, S4(3, 6, 1, 1)}, {S4(2, 3, 2, 3)},
+     3, check_conv2d},
+    {OP_conv2d_backward_input, {.stride = 2, .padding = 1, .groups = 2}, 3, {S4(2, 3, 2, 4), S4(4, 3, 3, 3), IMAGE},
+     {IMAGE}, 0, NULL},
+    {OP_conv2d_backward_input, {.stride = 1, .padding = 1, .groups = 2}, 2, {S4(2, 5, 4, 4), S4(4, 3, 3, 3)},
+     {IMAGE}, 0, NULL},
+    {OP_conv2d_backward_weight, {.stride = 2, .padding = 1, .groups = 2},
+     3, {IMAGE, S4(2, 3, 2, 4), S4(4, 3, 3, 3)}, {S4(4, 3, 3, 3)}, 0, NULL},
     {OP_linear, {0}, 3, {S2(4, 3), S2(5, 3), S1(5)}, {S2(4, 5)}, 7, check_linear},
     {OP_linear, {0}, 2, {S2(4, 3), S4(5, 3, 1, 1)}, {S2(4, 5)}, 3, check_linear},
     {OP_linear_backward_input, {0}, 2, {S2(4, 5), S2(5, 3)}, {S2(4, 3)}, 0, NULL},
@@ -40,7 +47,8 @@ static const OpCase cases[] = {
     {OP_batch_norm, {NORM}, 3, {S2(7, 3), S1(3), S1(3)}, {S2(7, 3), S1(3), S1(3)}, 7, check_batch_norm},
     {OP_batch_norm_backward, {NORM}, 5, {IMAGE, IMAGE, S1(6), S1(6), S1(6)}, {IMAGE, S1(6), S1(6)}, 0, NULL},
     {OP_batch_normalize, {NORM}, 5, {IMAGE, S1(6), S1(6), S1(6), S1(6)}, {IMAGE}, 0, check_batch_normalize},
-    {OP_batch_normalize, {NORM, .relu = true}, 6, {IMAGE, S1(6), S1(6), S1(6), S1(6), IMAGE}, {IMAGE}, 0, check_batch_normalize},
+    {OP_batch_normalize, {NORM, .relu = true}, 6, {IMAGE, S1(6), S1(6), S1(6), S1(6), IMAGE}, {IMAGE},
+     0, check_batch_normalize},
     {OP_running_update, {.momentum = 0.1, .scale = 1.25}, 2, {S1(6), S1(6)}, {S1(6)}, 0, check_running_update},
     {OP_l2_normalize, {.epsilon = 1e-12}, 1, {S2(3, 4)}, {S2(3, 4), S1(3)}, 1, check_l2_normalize},
     {OP_l2_normalize, {.epsilon = 50}, 1, {S2(3, 4)}, {S2(3, 4), S1(3)}, 1, check_l2_normalize},
@@ -71,17 +79,23 @@ static const OpCase cases[] = {
     {OP_queue_push, {0}, 2, {S2(6, 3), S2(2, 3)}, {S2(6, 3)}, 0, check_queue_push},
     {OP_accumulate, {.scale = 0.25}, 3, {S2(2, 3), S2(2, 3), S1(1)}, {S2(2, 3)}, 0, check_accumulate},
     {OP_accumulate, {.scale = 0.25}, 2, {S2(2, 3), S2(2, 3)}, {S2(2, 3)}, 0, check_accumulate},
-    {OP_sgd_update, {.momentum = 0.9, .weight_decay = 0.05}, 4, {S2(2, 3), S2(2, 3), S2(2, 3), S1(1)}, {S2(2, 3), S2(2, 3)}, 0, check_update},
-    {OP_sgd_update, {.momentum = 0.9, .nesterov = true}, 5, {S2(2, 3), S2(2, 3), S2(2, 3), S1(1), S1(1)}, {S2(2, 3), S2(2, 3)}, 0, check_update},
+    {OP_sgd_update, {.momentum = 0.9, .weight_decay = 0.05}, 4, {S2(2, 3), S2(2, 3), S2(2, 3), S1(1)},
+     {S2(2, 3), S2(2, 3)}, 0, check_update},
+    {OP_sgd_update, {.momentum = 0.9, .nesterov = true}, 5, {S2(2, 3), S2(2, 3), S2(2, 3), S1(1), S1(1)},
+     {S2(2, 3), S2(2, 3)}, 0, check_update},
     {OP_larc_update, {LARC}, 5, {S2(2, 3), S2(2, 3), S2(2, 3), S1(1), S1(1)}, {S2(2, 3), S2(2, 3)}, 0, check_update},
-    {OP_larc_update, {LARC, .clip = true, .nesterov = true}, 4, {S2(2, 3), S2(2, 3), S2(2, 3), S1(1)}, {S2(2, 3), S2(2, 3)}, 0, check_update},
+    {OP_larc_update, {LARC, .clip = true, .nesterov = true}, 4, {S2(2, 3), S2(2, 3), S2(2, 3), S1(1)},
+     {S2(2, 3), S2(2, 3)}, 0, check_update},
     {OP_normalize_rows, {0}, 1, {S2(4, 3)}, {S2(4, 3)}, 0, check_normalize_rows},
-    {OP_conv2d_statistics, {.stride = 2, .padding = 1, .groups = 3}, 2, {IMAGE, S4(9, 2, 3, 3)}, {S4(2, 3, 2, 9), S1(9), S1(9)}, 0, check_conv2d_statistics},
-    {OP_batch_norm_relu_backward, {NORM}, 6, {IMAGE, IMAGE, IMAGE, S1(6), S1(6), S1(6)}, {IMAGE, S1(6), S1(6), IMAGE}, 0, check_batch_norm_relu_backward},
+    {OP_conv2d_statistics, {.stride = 2, .padding = 1, .groups = 3}, 2, {IMAGE, S4(9, 2, 3, 3)},
+     {S4(2, 3, 2, 9), S1(9), S1(9)}, 0, check_conv2d_statistics},
+    {OP_batch_norm_relu_backward, {NORM}, 6, {IMAGE, IMAGE, IMAGE, S1(6), S1(6), S1(6)},
+     {IMAGE, S1(6), S1(6), IMAGE}, 0, check_batch_norm_relu_backward},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
 
-static int backward_uses[OP_KIND_COUNT];  // how often a gradient rule made the op, for ops that have no check of their own
+static int
+    backward_uses[OP_KIND_COUNT];  // how often a gradient rule made the op, for ops that have no check of their own
 
 static Graph *case_graph(Arena *arena, const OpCase *c, OpId *id) {
   Graph *graph = graph_make(arena, "case");
@@ -112,7 +126,8 @@ static void fill_operands(const Graph *graph, const Op *op, double **tensors) {
                 : variance ? 1.5 + random : 2 * random + (random > 0 ? 0.05 : -0.05);
     }
     if (op->kind == OP_sinkhorn && i == 2) tensors[op->operands[i]][0] = 1;
-    if ((op->kind == OP_sgd_update || op->kind == OP_larc_update) && i > 2) tensors[op->operands[i]][0] = i == 3 ? 0.3 : 1;
+    if ((op->kind == OP_sgd_update || op->kind == OP_larc_update) && i > 2)
+      tensors[op->operands[i]][0] = i == 3 ? 0.3 : 1;
     if (op->kind == OP_accumulate && i == 2) tensors[op->operands[i]][0] = 1;
   }
 }
@@ -152,7 +167,8 @@ static void test_misfits(void **state) {
       op.operands[j] = graph_add_input(graph, arena_printf(arena, "%d", j), type, shape);
     }
     OpShapeCall call;
-    if (!op_infer(graph, &op, &call)) fail_msg("%s takes a misfit as operand %d", op_kind_name(c->kind), c->operand_count - 1);
+    if (!op_infer(graph, &op, &call))
+      fail_msg("%s takes a misfit as operand %d", op_kind_name(c->kind), c->operand_count - 1);
     arena_release(arena);
   }
 }
@@ -171,7 +187,8 @@ static double weighted_sum(const Graph *graph, const Op *op, double **tensors, c
   return sum;
 }
 
-static void check_gradient(const Graph *graph, const Op *op, double **tensors, const OpGradientCall *call, int operand) {
+static void check_gradient(const Graph *graph, const Op *op, double **tensors, const OpGradientCall *call,
+                           int operand) {
   ValueId id = op->operands[operand];
   int64_t count = shape_elements(graph_value(graph, id)->shape);
   assert_true(call->operand_gradients[operand] != VALUE_NONE);
@@ -276,7 +293,8 @@ static void test_macs(void **state) {
     Graph *graph = case_graph(arena, c, &id);
     int64_t macs = op_macs(graph, graph_op(graph, id));
     if (c->kind == OP_conv2d || c->kind == OP_conv2d_statistics)
-      assert_int_equal(macs, shape_elements(c->results[0]) * c->operands[1].size[1] * c->operands[1].size[2] * c->operands[1].size[3]);
+      assert_int_equal(macs, shape_elements(c->results[0]) * c->operands[1].size[1] * c->operands[1].size[2] *
+                                 c->operands[1].size[3]);
     else if (c->kind == OP_linear) assert_int_equal(macs, 4 * 5 * 3);
     else if (c->kind == OP_relu || c->kind == OP_larc_update) assert_int_equal(macs, 0);
   }
