@@ -45,7 +45,8 @@ def spec_text(c):
     if c["classes"]:
         task = f"supervised {{ classes = {c['classes']} }}"
     else:
-        task = f"swav {{ prototypes = {c['prototypes']}  head = [{', '.join(map(str, c['head']))}]  freeze_prototypes = 0 }}"
+        head = ", ".join(map(str, c["head"]))
+        task = f"swav {{ prototypes = {c['prototypes']}  head = [{head}]  freeze_prototypes = 0 }}"
     return f"""use "models/{c['model'].replace('_', '', 1)}"
 model {{ group_rule = {c['group_rule']} }}
 {task}
@@ -147,10 +148,12 @@ def first_line(command):
 def describe_machine():
     import torch
     import torchvision
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown")
+    names = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+    cpu = names[0] if names else platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "memory_bytes": memory, "system": platform.platform(),
-            "torch": torch.__version__, "torchvision": torchvision.__version__, "compiler": first_line(["cc", "--version"]),
+            "torch": torch.__version__, "torchvision": torchvision.__version__,
+            "compiler": first_line(["cc", "--version"]),
             "seer": first_line(["git", "-C", str(HERE), "describe", "--always", "--dirty"])}
 
 
@@ -173,9 +176,10 @@ def print_table(results):
         views = " + ".join(f"{count} x {size} px" for count, size in r["crops"])
         peer, own = r[r["better_layout"]], r["seer"]
         peer_memory = min(r[layout]["peak_bytes"] for layout in LAYOUTS)
-        print(f"| {r['model']} {r['task']} | {views} | {r['batch']} | {r['threads']} | {peer['images_per_second']:.1f} "
-              f"({peer['best_images_per_second']:.1f}) | {own['images_per_second']:.1f} ({own['best_images_per_second']:.1f}) "
-              f"| **{r['ratio']:.2f}** ({r['best_ratio']:.2f}) | {peer_memory / 2**20:.0f} / {own['peak_bytes'] / 2**20:.0f} MiB |")
+        speeds = [f"{side['images_per_second']:.1f} ({side['best_images_per_second']:.1f})" for side in (peer, own)]
+        print(f"| {r['model']} {r['task']} | {views} | {r['batch']} | {r['threads']} | {speeds[0]} | {speeds[1]} "
+              f"| **{r['ratio']:.2f}** ({r['best_ratio']:.2f}) "
+              f"| {peer_memory / 2**20:.0f} / {own['peak_bytes'] / 2**20:.0f} MiB |")
     discarded = sum(r[side]["discarded"] for r in results["cases"] for side in (*LAYOUTS, "seer"))
     if discarded:
         print(f"\n{discarded} rounds in which a side collapsed to under a third of its best speed are left out.")

@@ -39,7 +39,8 @@ class Swav(nn.Module):
         features = trunk.fc.in_features
         trunk.fc = nn.Identity()
         self.trunk, self.batch, self.crops = trunk, case["batch"], sum(count for count, _ in case["crops"])
-        self.head = nn.Sequential(nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, width))
+        self.head = nn.Sequential(nn.Linear(features, hidden), nn.BatchNorm1d(hidden), nn.ReLU(),
+                                  nn.Linear(hidden, width))
         self.prototypes = nn.Linear(width, case["prototypes"], bias=False)
 
     @torch.no_grad()

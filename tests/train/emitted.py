@@ -31,15 +31,16 @@ class Tensor:
 
 
 class Emitted:
-    """The step of one spec, built in `folder`."""
+    """The step of one spec, built in `folder`; `optimize` replaces the Makefile's level."""
 
-    def __init__(self, seerc, text, folder):
+    def __init__(self, seerc, text, folder, optimize=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         spec, sources = self.folder / "case.seer", self.folder / "sources"
         spec.write_text(text)
         run([seerc, "build", spec, "-o", self.folder / "trainer", "--keep", sources])
-        run(["make", "-j2", "-C", sources, "-f", ROOT / "tests/train/driver.mk", f"ROOT={ROOT}", "step_driver"])
+        level = [f"OPTIMIZE={optimize}"] if optimize else []
+        run(["make", "-j2", "-C", sources, "-f", ROOT / "tests/train/driver.mk", f"ROOT={ROOT}", *level, "step_driver"])
         self.driver = sources / "step_driver"
         self.tensors = [parse_tensor(line) for line in run([self.driver, "--describe"]).splitlines()[1:]]
 

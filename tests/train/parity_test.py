@@ -17,8 +17,8 @@ from emitted import Emitted, Failure
 from reference_step import run_steps, zero_gradients
 
 
-def expected_init(tensor, is_convolution):
-    """(init, a) of the released initialisation (VISSL); docs: normal by fan-out over all groups, PyTorch's defaults else."""
+def expected_init(tensor):
+    """(init, a) of the released initialisation (VISSL): normal by fan-out over all groups; None: PyTorch's default."""
     name, shape = tensor.name, tensor.shape
     if name.endswith("running_var"):
         return "one", 0
@@ -28,7 +28,7 @@ def expected_init(tensor, is_convolution):
         return "normal", 0.01
     if name == "fc.bias":
         return "zero", 0
-    if is_convolution and len(shape) == 4:
+    if len(shape) == 4:
         return "normal", math.sqrt(2 / (shape[0] * shape[2] * shape[3]))
     return None
 
@@ -37,7 +37,7 @@ def check_init(emitted):
     wrong = []
     by_name = {t.name: t for t in emitted.tensors}
     for name, tensor in by_name.items():
-        expected = expected_init(tensor, True)
+        expected = expected_init(tensor)
         if expected is None:
             weight = by_name.get(name.replace(".bias", ".weight"), tensor)
             if len(weight.shape) == 1:
@@ -57,7 +57,7 @@ def check_threads(emitted, inputs, bytes_of_two):
 
 
 def check_case(case, options):
-    emitted = Emitted(options.seerc, spec_text(case), f"{options.folder}/{case.name}")
+    emitted = Emitted(options.seerc, spec_text(case), f"{options.folder}/{case.name}", None if case.quick else "-O1")
     inputs = step_inputs(case, emitted.shapes())
     outputs, output_bytes = emitted.run_steps(inputs)
     expected = run_steps(case, inputs)

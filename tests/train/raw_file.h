@@ -1,7 +1,7 @@
 // Named arrays in one file, the way tests hand states, images and results between C and Python (raw_file.py).
 //
-// Format: the magic "SEERRAW1", then records to the end of the file: u32 bytes of the name, u32 type (RawType), u32 rank,
-// i64 size[rank], the name, the elements in row-major order. All integers little-endian, nothing aligned.
+// Format: the magic "SEERRAW1", then records to the end of the file: u32 bytes of the name, u32 type (RawType), u32
+// rank, i64 size[rank], the name, the elements in row-major order. All integers little-endian, nothing aligned.
 #ifndef TESTS_TRAIN_RAW_FILE_H
 #define TESTS_TRAIN_RAW_FILE_H
 

@@ -33,6 +33,17 @@ class BatchNorm(nn.Module):
         return normal * self.weight.view(shape) + self.bias.view(shape)
 
 
+class Relu(nn.Module):
+    """Remembers how near to its kink it was asked: there f32 and f64 may fall on different sides, and a gradient
+    of few elements then differs by much more than rounding."""
+
+    nearest = float("inf")
+
+    def forward(self, x):
+        Relu.nearest = min(Relu.nearest, x.detach().abs().min().item())
+        return torch.relu(x)
+
+
 def conv(wide_in, wide_out, kernel, stride=1, groups=1):
     return nn.Conv2d(wide_in, wide_out, kernel, stride, kernel // 2, groups=groups, bias=False)
 
@@ -42,10 +53,11 @@ class Excitation(nn.Module):
         super().__init__()
         self.fc1 = nn.Conv2d(width, squeezed, 1)
         self.fc2 = nn.Conv2d(squeezed, width, 1)
+        self.relu = Relu()
 
     def forward(self, x):
         pooled = x.mean((2, 3), keepdim=True)
-        return x * torch.sigmoid(self.fc2(torch.relu(self.fc1(pooled))))
+        return x * torch.sigmoid(self.fc2(self.relu(self.fc1(pooled))))
 
 
 class Block(nn.Module):
@@ -54,19 +66,19 @@ class Block(nn.Module):
     def __init__(self, width_in, width_out, stride, group_width, bottleneck, se_ratio, norm):
         super().__init__()
         inner = int(round(width_out * bottleneck))
-        self.proj = None
+        self.relu, self.proj = Relu(), None
         if width_in != width_out or stride != 1:
             self.proj = nn.Sequential(conv(width_in, width_out, 1, stride), norm(width_out))
         self.f = nn.Sequential()
-        self.f.add_module("a", nn.Sequential(conv(width_in, inner, 1), norm(inner), nn.ReLU()))
-        self.f.add_module("b", nn.Sequential(conv(inner, inner, 3, stride, inner // group_width), norm(inner), nn.ReLU()))
+        self.f.add_module("a", nn.Sequential(conv(width_in, inner, 1), norm(inner), Relu()))
+        self.f.add_module("b", nn.Sequential(conv(inner, inner, 3, stride, inner // group_width), norm(inner), Relu()))
         if se_ratio:
             self.f.add_module("se", Excitation(inner, int(round(se_ratio * width_in))))
         self.f.add_module("c", nn.Sequential(conv(inner, width_out, 1), norm(width_out)))
 
     def forward(self, x):
         shortcut = x if self.proj is None else self.proj(x)
-        return torch.relu(shortcut + self.f(x))
+        return self.relu(shortcut + self.f(x))
 
 
 class Trunk(nn.Module):
@@ -76,7 +88,7 @@ class Trunk(nn.Module):
         def norm(channels):
             return BatchNorm(channels, case.bn_epsilon, case.bn_momentum)
 
-        self.stem = nn.Sequential(conv(3, case.stem_width, 3, case.stem_stride), norm(case.stem_width), nn.ReLU())
+        self.stem = nn.Sequential(conv(3, case.stem_width, 3, case.stem_stride), norm(case.stem_width), Relu())
         self.trunk_output = nn.Sequential()
         width_in = case.stem_width
         for stage, depth in enumerate(case.depths):
@@ -111,7 +123,7 @@ class Network(nn.Module):
             layers.append(nn.Linear(width, hidden))
             if case.head_batch_norm:
                 layers.append(BatchNorm(hidden, case.bn_epsilon, case.bn_momentum))
-            layers.append(nn.ReLU())
+            layers.append(Relu())
             width = hidden
         layers.append(nn.Linear(width, case.head[-1]))
         self.projection_head = nn.Sequential(*layers)
@@ -155,7 +167,7 @@ def sinkhorn(scores, queue_scores, epsilon, iterations, hard):
 
 
 def swapped_prediction(scores, codes, temperature):
-    """scores: list of [B, K] per crop; codes: list for the first crops. Mean over codes of the mean over other crops."""
+    """scores: [B, K] per crop; codes: those of the first crops. Mean over codes of the mean over the other crops."""
     loss = 0
     for i, code in enumerate(codes):
         others = [v for v in range(len(scores)) if v != i]

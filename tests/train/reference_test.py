@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torchvision.models.regnet import BlockParams, RegNet
 
 from cases import CASES, Case, find_case, step_inputs
-from reference_model import Network, cross_entropy, sinkhorn, swapped_prediction
+from reference_model import Network, Relu, cross_entropy, sinkhorn, swapped_prediction
 from reference_step import Trainer, run_steps, schedule_rate, update_parameter
 
 
@@ -59,7 +59,8 @@ class Model(unittest.TestCase):
             trainer = Trainer(case, state, torch.float64)
             _, _, gradients = trainer.micro_step(pixels, labels, False)
             generator = torch.Generator().manual_seed(5)
-            direction = {n: torch.randn(g.shape, generator=generator, dtype=torch.float64) for n, g in gradients.items()}
+            direction = {n: torch.randn(g.shape, generator=generator, dtype=torch.float64)
+                         for n, g in gradients.items()}
             slope = sum((gradients[n] * d).sum() for n, d in direction.items())
             step, losses = 1e-9, []  # small: no ReLU may change sides
             for sign in (1, -1):
@@ -170,7 +171,8 @@ class Optimizers(unittest.TestCase):
         self.assertAlmostEqual(values[1], 9.3 - 9.15 / 5500, places=3)
         self.assertAlmostEqual(values[2], 9.256, places=3)
         self.assertAlmostEqual(values[3], 0.0093, places=12)
-        self.assertAlmostEqual(schedule_rate(5501, steps, 0.15, 9.3, 0.0093, warmup, cosine_from_run=False), 9.3, places=6)
+        from_warmup = schedule_rate(5501, steps, 0.15, 9.3, 0.0093, warmup, cosine_from_run=False)
+        self.assertAlmostEqual(from_warmup, 9.3, places=6)
 
 
 class Steps(unittest.TestCase):
@@ -179,7 +181,9 @@ class Steps(unittest.TestCase):
             if case.name == "regnety_400mf":
                 continue
             inputs = step_inputs(case, reference_shapes(case))
+            Relu.nearest = float("inf")
             outputs = run_steps(case, inputs)
+            self.assertGreater(Relu.nearest, 4e-6, f"{case.name}: choose another seed")
             for name in Network(case).state_dict():
                 frozen = name == "prototypes.weight" and case.frozen_steps > 0
                 moved = not np.allclose(outputs[f"step/0/state/{name}"], inputs[f"state/{name}"], rtol=1e-6, atol=1e-9)

@@ -1,4 +1,7 @@
-"""The runtime's learning rates against the formulas, for the published runs and every shape. usage: schedule_test.py TOOL"""
+"""The runtime's learning rates against the formulas, for the published runs and every shape.
+
+usage: schedule_test.py TOOL
+"""
 import subprocess
 import sys
 import unittest
@@ -29,8 +32,8 @@ class Schedule(unittest.TestCase):
             command = [TOOL, str(steps), "-1" if by_share else str(run["warmup_steps"]),
                        str(run.get("warmup_fraction", 0)), str(run["start"]), str(run["peak"]), str(run["end"]),
                        run.get("shape", "cosine"), "01"[run.get("cosine_from_run", True)], str(run.get("gamma", 0.1))]
-            done = subprocess.run(command + milestones, input="\n".join(map(str, asked)), capture_output=True, text=True,
-                                  check=True)
+            done = subprocess.run(command + milestones, input="\n".join(map(str, asked)), capture_output=True,
+                                  text=True, check=True)
             rates = [float(line) for line in done.stdout.split()]
             self.assertEqual(len(rates), len(asked))
             for step, rate in zip(asked, rates):

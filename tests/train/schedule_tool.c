@@ -1,5 +1,6 @@
 // Prints the runtime's learning rates for tests/train/schedule_test.py, one per line.
-// usage: schedule_tool STEPS WARMUP_STEPS WARMUP_FRACTION START PEAK END SHAPE FROM_RUN GAMMA [MILESTONE]... < STEP numbers
+// usage: schedule_tool STEPS WARMUP_STEPS WARMUP_FRACTION START PEAK END SHAPE FROM_RUN GAMMA [MILESTONE]...
+// with the numbers of the steps on standard input.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
