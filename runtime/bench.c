@@ -32,7 +32,8 @@ static SeerStatus synthetic_make(const SeerProgram *program, uint64_t seed, Synt
   if (!status && !synthetic->labels) status = seer_fail(SEER_MACHINE, "no memory for labels");
   if (status) return status;
   SeerRandom random = seer_random_make(seed, SEER_STREAM_STEP, 0, 0, 0);
-  for (uint64_t at = 0; at < synthetic->bytes; at++) synthetic->images[at] = (unsigned char)(seer_random_word(&random) >> 24);
+  for (uint64_t at = 0; at < synthetic->bytes; at++)
+    synthetic->images[at] = (unsigned char)(seer_random_word(&random) >> 24);
   for (int i = 0; i < batch && program->classes > 0; i++) {
     synthetic->labels[i] = (int32_t)seer_random_below(&random, (uint32_t)program->classes);
   }
@@ -58,19 +59,24 @@ static int seconds_compare(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
-static void result_print(const SeerProgram *program, const SeerOptions *options, double *seconds, int steps, int threads) {
+static void result_print(const SeerProgram *program, const SeerOptions *options, double *seconds, int steps,
+                         int threads) {
   qsort(seconds, (size_t)steps, sizeof *seconds, seconds_compare);
   double median = steps % 2 ? seconds[steps / 2] : 0.5 * (seconds[steps / 2 - 1] + seconds[steps / 2]);
   uint64_t resident = seer_memory_resident_peak(), peak = program->state_bytes + program->arena_bytes;
   if (options->json) {
-    printf("{\"images_per_second\": %.6g, \"step_seconds_median\": %.6g, \"step_seconds_min\": %.6g, \"peak_bytes\": %llu, "
-           "\"resident_bytes\": %llu, \"batch\": %d, \"steps\": %d, \"threads\": %d}\n", program->batch / median, median, seconds[0],
-           (unsigned long long)peak, (unsigned long long)resident, program->batch, steps, threads);
+    printf(
+        "{\"images_per_second\": %.6g, \"step_seconds_median\": %.6g, \"step_seconds_min\": %.6g, \"peak_bytes\": "
+        "%llu, "
+        "\"resident_bytes\": %llu, \"batch\": %d, \"steps\": %d, \"threads\": %d}\n",
+        program->batch / median, median, seconds[0], (unsigned long long)peak, (unsigned long long)resident,
+        program->batch, steps, threads);
     return;
   }
-  printf("%s: %.2f images/s, step %.4f s (median of %d; best %.4f s), batch %d, %d threads, %.1f MiB, %.1f MiB resident\n",
-         program->name, program->batch / median, median, steps, seconds[0], program->batch, threads, (double)peak / 1048576,
-         (double)resident / 1048576);
+  printf(
+      "%s: %.2f images/s, step %.4f s (median of %d; best %.4f s), batch %d, %d threads, %.1f MiB, %.1f MiB resident\n",
+      program->name, program->batch / median, median, steps, seconds[0], program->batch, threads,
+      (double)peak / 1048576, (double)resident / 1048576);
 }
 
 SeerStatus seer_command_bench(const SeerProgram *program, const SeerOptions *options) {

@@ -14,5 +14,4 @@ SeerStatus seer_command_knn(const SeerProgram *program, const SeerOptions *optio
 SeerStatus seer_command_report(const SeerProgram *program, const SeerOptions *options);
 SeerStatus seer_command_bench(const SeerProgram *program, const SeerOptions *options);
 
-
 #endif

@@ -11,21 +11,27 @@
 #include "runtime/rundir.h"
 #include "runtime/snapshot.h"
 
-static SeerStatus features_collect(const SeerEvaluationRequest *request, const SeerSource *source, unsigned char *untrained,
-                                   SeerFeatureSet *set) {
-  SeerFeatureRequest features = {.engine = request->engine, .states = {request->engine->context.state, untrained},
-                                 .state_count = 2, .source = source, .limit = request->limit, .pixels = true,
+static SeerStatus features_collect(const SeerEvaluationRequest *request, const SeerSource *source,
+                                   unsigned char *untrained, SeerFeatureSet *set) {
+  SeerFeatureRequest features = {.engine = request->engine,
+                                 .states = {request->engine->context.state, untrained},
+                                 .state_count = 2,
+                                 .source = source,
+                                 .limit = request->limit,
+                                 .pixels = true,
                                  .quiet = request->quiet};
   return seer_features_make(&features, set);
 }
 
 // Neighbours and accuracy for one kind of vector. `keep`, unless NULL, gets the neighbours.
-static SeerStatus accuracy_measure(const SeerEvaluationRequest *request, SeerEvaluation *evaluation, SeerVectors queries,
-                                   SeerVectors bank, bool same, double *accuracy, SeerNeighbour **keep) {
+static SeerStatus accuracy_measure(const SeerEvaluationRequest *request, SeerEvaluation *evaluation,
+                                   SeerVectors queries, SeerVectors bank, bool same, double *accuracy,
+                                   SeerNeighbour **keep) {
   SeerPool *pool = request->engine->context.pool;
   SeerNeighbour *neighbours = calloc((size_t)queries.count * (size_t)evaluation->k, sizeof *neighbours);
-  if (!neighbours) return seer_fail(SEER_MACHINE, "no memory for %d neighbours of %lld pictures\nnote: take fewer with --limit",
-                                    evaluation->k, (long long)queries.count);
+  if (!neighbours)
+    return seer_fail(SEER_MACHINE, "no memory for %d neighbours of %lld pictures\nnote: take fewer with --limit",
+                     evaluation->k, (long long)queries.count);
   seer_vectors_normalize(&queries, pool);
   if (!same) seer_vectors_normalize(&bank, pool);
   SeerStatus status = seer_neighbours_find(&queries, same ? &queries : &bank, evaluation->k, pool, neighbours);
@@ -33,8 +39,10 @@ static SeerStatus accuracy_measure(const SeerEvaluationRequest *request, SeerEva
     *accuracy = seer_neighbours_accuracy(&queries, same ? &queries : &bank, evaluation->k, evaluation->temperature,
                                          evaluation->labels, neighbours);
   }
-  if (keep && !status) *keep = neighbours;
-  else free(neighbours);
+  if (keep && !status)
+    *keep = neighbours;
+  else
+    free(neighbours);
   return status;
 }
 
@@ -48,7 +56,8 @@ static SeerStatus accuracies_measure(const SeerEvaluationRequest *request, SeerE
     int width = i < 2 ? queries->width : SEER_PIXEL_WIDTH;
     SeerVectors query = {queries->count, width, i < 2 ? queries->features[i] : queries->pixels, queries->labels};
     SeerVectors voters = {bank->count, width, i < 2 ? bank->features[i] : bank->pixels, bank->labels};
-    status = accuracy_measure(request, evaluation, query, voters, same, accuracies[i], i == 0 ? &evaluation->neighbours : NULL);
+    status = accuracy_measure(request, evaluation, query, voters, same, accuracies[i],
+                              i == 0 ? &evaluation->neighbours : NULL);
   }
   return status;
 }
@@ -89,7 +98,8 @@ SeerStatus seer_evaluation_make(const SeerEvaluationRequest *request, SeerEvalua
     seer_state_init(program, request->seed, request->engine->context.pool, untrained);
     status = features_collect(request, request->source, untrained, &evaluation->queries);
   }
-  if (!status && request->bank_source) status = features_collect(request, request->bank_source, untrained, &evaluation->bank);
+  if (!status && request->bank_source)
+    status = features_collect(request, request->bank_source, untrained, &evaluation->bank);
   seer_memory_unmap(untrained, program->state_bytes);
   if (!status) labels_align(request, evaluation);
   if (!status) status = neighbours_decide(request, evaluation);
@@ -108,17 +118,23 @@ void seer_evaluation_release(SeerEvaluation *evaluation) {
 static void result_print(const SeerEvaluation *evaluation, bool json) {
   long long pictures = (long long)evaluation->queries.count, skipped = (long long)evaluation->queries.skipped;
   if (json) {
-    printf("{\"trained\": %.6f, \"untrained\": %.6f, \"pixels\": %.6f, \"majority\": %.6f, \"pictures\": %lld, \"skipped\": %lld, "
-           "\"labels\": %d, \"neighbours\": %d, \"temperature\": %g}\n", evaluation->trained, evaluation->untrained,
-           evaluation->pixels, evaluation->majority, pictures, skipped, evaluation->labels, evaluation->k, evaluation->temperature);
+    printf(
+        "{\"trained\": %.6f, \"untrained\": %.6f, \"pixels\": %.6f, \"majority\": %.6f, \"pictures\": %lld, "
+        "\"skipped\": %lld, "
+        "\"labels\": %d, \"neighbours\": %d, \"temperature\": %g}\n",
+        evaluation->trained, evaluation->untrained, evaluation->pixels, evaluation->majority, pictures, skipped,
+        evaluation->labels, evaluation->k, evaluation->temperature);
     return;
   }
   printf("nearest neighbours: %lld pictures, %d labels, %d neighbours, temperature %g\n", pictures, evaluation->labels,
          evaluation->k, evaluation->temperature);
-  const struct { const char *name; double share; } rows[] = {{"trained network", evaluation->trained},
-                                                             {"untrained network", evaluation->untrained},
-                                                             {"raw pixels", evaluation->pixels},
-                                                             {"largest class", evaluation->majority}};
+  const struct {
+    const char *name;
+    double share;
+  } rows[] = {{"trained network", evaluation->trained},
+              {"untrained network", evaluation->untrained},
+              {"raw pixels", evaluation->pixels},
+              {"largest class", evaluation->majority}};
   for (int i = 0; i < 4; i++) printf("  %-18s %5.1f %%\n", rows[i].name, 100 * rows[i].share);
   if (skipped) printf("  %lld pictures could not be decoded\n", skipped);
 }
@@ -129,15 +145,18 @@ static uint64_t seed_decide(const SeerProgram *program, const SeerOptions *optio
   uint64_t seed = program->seed;
   SeerRun run;
   if (seer_path_is_folder(options->weights)) {
-    if (seer_run_read(options->weights, &run) == SEER_OK) seed = run.seed;
-    else seer_error_clear();
+    if (seer_run_read(options->weights, &run) == SEER_OK)
+      seed = run.seed;
+    else
+      seer_error_clear();
     seer_run_release(&run);
   }
   return seed;
 }
 
 SeerStatus seer_command_knn(const SeerProgram *program, const SeerOptions *options) {
-  if (!options->weights) return seer_fail(SEER_USAGE, "which network?\nnote: --weights RUN, SNAPSHOT or FILE.safetensors");
+  if (!options->weights)
+    return seer_fail(SEER_USAGE, "which network?\nnote: --weights RUN, SNAPSHOT or FILE.safetensors");
   if (!options->data.count && !(program->pictures && program->pictures[0])) {
     return seer_fail(SEER_USAGE, "which pictures?\nnote: --data FOLDER");
   }
@@ -150,16 +169,22 @@ SeerStatus seer_command_knn(const SeerProgram *program, const SeerOptions *optio
   int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
   SeerStatus status = seer_source_open(options->data.count ? options->data.items : program->pictures, labels, &source);
   if (!status && seer_source_label_count(source) == 0) {
-    status = seer_fail(SEER_INPUT, "the pictures have no labels\nnote: sort them into folders by class, or give --labels");
+    status =
+        seer_fail(SEER_INPUT, "the pictures have no labels\nnote: sort them into folders by class, or give --labels");
   }
   if (!status && options->train_data) status = seer_source_open(bank, options->train_labels, &bank_source);
   if (!status) status = seer_engine_make(program, threads, false, &engine);
   uint64_t seed = seed_decide(program, options);
   if (!status) seer_state_init(program, seed, engine.context.pool, engine.context.state);
   if (!status) status = seer_weights_load(program, options->weights, engine.context.state, &weights);
-  SeerEvaluationRequest request = {.engine = &engine, .seed = seed, .source = source, .bank_source = bank_source,
-                                   .limit = options->limit, .neighbours = (int)options->neighbours,
-                                   .temperature = options->temperature, .quiet = options->quiet || options->json};
+  SeerEvaluationRequest request = {.engine = &engine,
+                                   .seed = seed,
+                                   .source = source,
+                                   .bank_source = bank_source,
+                                   .limit = options->limit,
+                                   .neighbours = (int)options->neighbours,
+                                   .temperature = options->temperature,
+                                   .quiet = options->quiet || options->json};
   if (!status) status = seer_evaluation_make(&request, &evaluation);
   if (!status) result_print(&evaluation, options->json);
   seer_evaluation_release(&evaluation);

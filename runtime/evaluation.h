@@ -7,19 +7,19 @@
 #include "runtime/knn.h"
 
 typedef struct SeerEvaluationRequest {
-  SeerEngine *engine;              // its state holds the trained network
-  uint64_t seed;                   // of the untrained network
+  SeerEngine *engine;  // its state holds the trained network
+  uint64_t seed;       // of the untrained network
   const SeerSource *source;
-  const SeerSource *bank_source;   // pictures that vote; NULL: the other pictures of `source`
-  int64_t limit;                   // <= 0: all
-  int neighbours;                  // <= 0: the program's; more than there are pictures: all of them
-  double temperature;              // <= 0: the program's
+  const SeerSource *bank_source;  // pictures that vote; NULL: the other pictures of `source`
+  int64_t limit;                  // <= 0: all
+  int neighbours;                 // <= 0: the program's; more than there are pictures: all of them
+  double temperature;             // <= 0: the program's
   bool quiet;
 } SeerEvaluationRequest;
 
 typedef struct SeerEvaluation {
-  SeerFeatureSet queries, bank;    // bank is empty when the queries vote among themselves
-  SeerNeighbour *neighbours;       // of the trained network, [queries.count][k]
+  SeerFeatureSet queries, bank;  // bank is empty when the queries vote among themselves
+  SeerNeighbour *neighbours;     // of the trained network, [queries.count][k]
   int k, labels;
   double temperature;
   double trained, untrained, pixels, majority;  // shares of right answers; 0 without labels

@@ -1,6 +1,8 @@
 // TensorBoard events. Fields used, of tensorflow's event.proto and summary.proto:
-//   Event { double wall_time = 1; int64 step = 2; string file_version = 3; Summary summary = 5; SessionLog session_log = 7; }
-//   Summary { repeated Value value = 1; }  Value { string tag = 1; float simple_value = 2; }  SessionLog { status = 1; }
+//   Event { double wall_time = 1; int64 step = 2; string file_version = 3; Summary summary = 5;
+//           SessionLog session_log = 7; }
+//   Summary { repeated Value value = 1; }  Value { string tag = 1; float simple_value = 2; }
+//   SessionLog { status = 1; }
 // A record is: length u64, masked CRC of it, payload, masked CRC of that; all little-endian.
 #include "runtime/events.h"
 

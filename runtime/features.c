@@ -18,8 +18,8 @@
 typedef struct DecodeArguments {
   const SeerFeatureRequest *request;
   const int64_t *pictures;
-  uint8_t *views;   // [batch][size][size][3]
-  float *pixels;    // [batch][SEER_PIXEL_WIDTH] or NULL
+  uint8_t *views;  // [batch][size][size][3]
+  float *pixels;   // [batch][SEER_PIXEL_WIDTH] or NULL
   bool *decoded;
 } DecodeArguments;
 
@@ -43,7 +43,8 @@ static void picture_decode(const void *arguments, int task, int worker) {
   const SeerProgram *program = decode->request->engine->program;
   SeerPicture picture = {0};
   const char *reason = NULL;
-  bool decoded = seer_source_decode(decode->request->source, decode->pictures[task], program->max_pixels, &picture, &reason) == SEER_OK;
+  bool decoded = seer_source_decode(decode->request->source, decode->pictures[task], program->max_pixels, &picture,
+                                    &reason) == SEER_OK;
   decode->decoded[task] = decoded && views_make(decode, task, &picture);
   seer_picture_release(&picture);
   size_t size = (size_t)program->evaluate_size;
@@ -69,7 +70,8 @@ static SeerStatus extraction_make(const SeerFeatureRequest *request, SeerFeature
   *set = (SeerFeatureSet){.width = program->feature_width, .state_count = request->state_count};
   *extraction = (Extraction){.request = request, .set = set, .total = total};
   extraction->pictures = calloc(batch, sizeof *extraction->pictures);
-  extraction->views = aligned_alloc(SEER_ALIGNMENT, (batch * size * size * 3 + SEER_ALIGNMENT - 1) / SEER_ALIGNMENT * SEER_ALIGNMENT);
+  extraction->views =
+      aligned_alloc(SEER_ALIGNMENT, (batch * size * size * 3 + SEER_ALIGNMENT - 1) / SEER_ALIGNMENT * SEER_ALIGNMENT);
   extraction->decoded = calloc(batch, sizeof *extraction->decoded);
   extraction->pixels = request->pixels ? calloc(batch * SEER_PIXEL_WIDTH, sizeof(float)) : NULL;
   set->pictures = calloc(n, sizeof *set->pictures);
@@ -81,8 +83,9 @@ static SeerStatus extraction_make(const SeerFeatureRequest *request, SeerFeature
     set->features[i] = calloc(n * (size_t)set->width, sizeof(float));
     made = made && set->features[i];
   }
-  return made ? SEER_OK : seer_fail(SEER_MACHINE, "no memory for features of %lld pictures\nnote: take fewer with --limit",
-                                    (long long)total);
+  return made ? SEER_OK
+              : seer_fail(SEER_MACHINE, "no memory for features of %lld pictures\nnote: take fewer with --limit",
+                          (long long)total);
 }
 
 static void network_run(Extraction *extraction) {
@@ -113,7 +116,7 @@ static void batch_run(Extraction *extraction) {
   int64_t count = seer_source_count(request->source), left = extraction->total - extraction->next;
   int batch = program->evaluate_batch, used = left < batch ? (int)left : batch;
   for (int i = 0; i < used; i++) {
-    extraction->pictures[i] = (int64_t)((__extension__ (__int128)(extraction->next + i)) * count / extraction->total);
+    extraction->pictures[i] = (int64_t)((__extension__(__int128)(extraction->next + i)) * count / extraction->total);
   }
   for (int i = 0; i < batch; i++) extraction->decoded[i] = false;
   if (used < batch) {
@@ -128,8 +131,9 @@ static void batch_run(Extraction *extraction) {
       set->skipped++;
       continue;
     }
-    if (set->pixels) memcpy(set->pixels + (size_t)set->count * SEER_PIXEL_WIDTH, extraction->pixels + (size_t)i * SEER_PIXEL_WIDTH,
-                            SEER_PIXEL_WIDTH * sizeof(float));
+    if (set->pixels)
+      memcpy(set->pixels + (size_t)set->count * SEER_PIXEL_WIDTH, extraction->pixels + (size_t)i * SEER_PIXEL_WIDTH,
+             SEER_PIXEL_WIDTH * sizeof(float));
     set->pictures[set->count] = extraction->pictures[i];
     set->labels[set->count++] = seer_source_label(request->source, extraction->pictures[i]);
   }
@@ -142,10 +146,12 @@ SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet 
   bool terminal = !request->quiet && isatty(STDERR_FILENO) == 1;
   while (!status && extraction.next < extraction.total) {
     batch_run(&extraction);
-    if (terminal) fprintf(stderr, "\rfeatures %lld/%lld\033[K", (long long)extraction.next, (long long)extraction.total);
+    if (terminal)
+      fprintf(stderr, "\rfeatures %lld/%lld\033[K", (long long)extraction.next, (long long)extraction.total);
   }
   if (terminal) fprintf(stderr, "\r\033[K");
-  if (!status && set->count == 0) status = seer_fail(SEER_INPUT, "none of %lld pictures could be decoded", (long long)set->skipped);
+  if (!status && set->count == 0)
+    status = seer_fail(SEER_INPUT, "none of %lld pictures could be decoded", (long long)set->skipped);
   free(extraction.pictures);
   free(extraction.views);
   free(extraction.decoded);
@@ -166,7 +172,8 @@ void seer_features_release(SeerFeatureSet *set) {
 static char *names_make(const SeerSource *source, const SeerFeatureSet *set, size_t *bytes) {
   char *text = NULL;
   FILE *stream = open_memstream(&text, bytes);
-  for (int64_t i = 0; stream && i < set->count; i++) fprintf(stream, "%s\n", seer_source_name(source, set->pictures[i]));
+  for (int64_t i = 0; stream && i < set->count; i++)
+    fprintf(stream, "%s\n", seer_source_name(source, set->pictures[i]));
   return stream && fclose(stream) == 0 ? text : NULL;
 }
 
@@ -175,14 +182,16 @@ static SeerStatus features_write(const SeerSource *source, const SeerProgram *pr
   size_t name_bytes = 0;
   char *names = names_make(source, set, &name_bytes);
   json_t *labels = json_array();
-  for (int i = 0; i < seer_source_label_count(source); i++) json_array_append_new(labels, json_string(seer_source_label_name(source, i)));
+  for (int i = 0; i < seer_source_label_count(source); i++)
+    json_array_append_new(labels, json_string(seer_source_label_name(source, i)));
   char *label_names = json_dumps(labels, JSON_COMPACT);
   SeerToStore tensors[] = {
       {{.name = "features", .dtype = SEER_DTYPE_F32, .rank = 2, .size = {set->count, set->width}}, set->features[0]},
       {{.name = "labels", .dtype = SEER_DTYPE_I32, .rank = 1, .size = {set->count}}, set->labels},
       {{.name = "names", .dtype = SEER_DTYPE_U8, .rank = 1, .size = {(int64_t)name_bytes}}, names},
   };
-  SeerMetadata metadata[] = {{"format", "pt"}, {"program", program->name}, {"label_names", label_names ? label_names : "[]"}};
+  SeerMetadata metadata[] = {
+      {"format", "pt"}, {"program", program->name}, {"label_names", label_names ? label_names : "[]"}};
   uint64_t bytes = 0;
   SeerStatus status = names ? SEER_OK : seer_fail(SEER_MACHINE, "no memory for picture names");
   SeerPath temporary;
@@ -200,7 +209,8 @@ static SeerStatus features_write(const SeerSource *source, const SeerProgram *pr
 }
 
 SeerStatus seer_command_features(const SeerProgram *program, const SeerOptions *options) {
-  if (!options->weights) return seer_fail(SEER_USAGE, "which network?\nnote: --weights RUN, SNAPSHOT or FILE.safetensors");
+  if (!options->weights)
+    return seer_fail(SEER_USAGE, "which network?\nnote: --weights RUN, SNAPSHOT or FILE.safetensors");
   if (!options->data.count && !(program->pictures && program->pictures[0])) {
     return seer_fail(SEER_USAGE, "which pictures?\nnote: --data FOLDER");
   }
@@ -213,10 +223,16 @@ SeerStatus seer_command_features(const SeerProgram *program, const SeerOptions *
   int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
   SeerStatus status = seer_source_open(options->data.count ? options->data.items : program->pictures, labels, &source);
   if (!status) status = seer_engine_make(program, threads, false, &engine);
-  if (!status) seer_state_init(program, options->seed >= 0 ? (uint64_t)options->seed : program->seed, engine.context.pool, engine.context.state);
+  if (!status)
+    seer_state_init(program, options->seed >= 0 ? (uint64_t)options->seed : program->seed, engine.context.pool,
+                    engine.context.state);
   if (!status) status = seer_weights_load(program, options->weights, engine.context.state, &weights);
-  SeerFeatureRequest request = {.engine = &engine, .states = {engine.context.state}, .state_count = 1, .source = source,
-                                .limit = options->limit, .quiet = options->quiet};
+  SeerFeatureRequest request = {.engine = &engine,
+                                .states = {engine.context.state},
+                                .state_count = 1,
+                                .source = source,
+                                .limit = options->limit,
+                                .quiet = options->quiet};
   if (!status) status = seer_features_make(&request, &set);
   if (!status) status = features_write(source, program, &set, path);
   if (!status && !options->quiet) {

@@ -10,13 +10,13 @@
 enum { SEER_FEATURE_STATES_MAX = 2, SEER_PIXEL_SIDE = 32, SEER_PIXEL_WIDTH = SEER_PIXEL_SIDE * SEER_PIXEL_SIDE * 3 };
 
 typedef struct SeerFeatureSet {
-  int64_t count;           // pictures that could be decoded
-  int64_t skipped;         // and those that could not
+  int64_t count;    // pictures that could be decoded
+  int64_t skipped;  // and those that could not
   int width, state_count;
-  int64_t *pictures;       // [count] index in the source
-  int32_t *labels;         // [count]; -1: none
+  int64_t *pictures;                         // [count] index in the source
+  int32_t *labels;                           // [count]; -1: none
   float *features[SEER_FEATURE_STATES_MAX];  // [count][width], one per state
-  float *pixels;           // [count][SEER_PIXEL_WIDTH], normalised by the program's mean and deviation; NULL unless asked for
+  float *pixels;  // [count][SEER_PIXEL_WIDTH], normalised by the program's mean and deviation; NULL unless asked for
 } SeerFeatureSet;
 
 typedef struct SeerFeatureRequest {
@@ -24,9 +24,9 @@ typedef struct SeerFeatureRequest {
   unsigned char *states[SEER_FEATURE_STATES_MAX];  // as many networks, each seeing the same views
   int state_count;
   const SeerSource *source;
-  int64_t limit;      // at most so many pictures, evenly spread; <= 0: all
+  int64_t limit;  // at most so many pictures, evenly spread; <= 0: all
   bool pixels;
-  bool quiet;         // no progress line
+  bool quiet;  // no progress line
 } SeerFeatureRequest;
 
 SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet *set);

@@ -21,7 +21,8 @@ static SeerStatus write_failed(const char *verb, const char *path) {
   int error = errno;
   const char *note = "";
   if (error == ENOSPC || error == EDQUOT || error == EFBIG) note = full_note;
-  if (error == EACCES || error == EPERM || error == EROFS) note = "note: choose a folder that can be written with --out";
+  if (error == EACCES || error == EPERM || error == EROFS)
+    note = "note: choose a folder that can be written with --out";
   return seer_fail(SEER_MACHINE, "cannot %s '%s': %s%s%s", verb, path, strerror(error), *note ? "\n" : "", note);
 }
 
@@ -193,11 +194,14 @@ SeerStatus seer_file_read(const char *path, uint64_t limit, char **data, uint64_
   struct stat info;
   SeerStatus status = SEER_OK;
   *data = NULL;
-  if (fstat(fd, &info) != 0) status = read_failed(path);
-  else if (!S_ISREG(info.st_mode)) status = seer_fail(SEER_INPUT, "'%s' is no regular file", path);
-  else if ((uint64_t)info.st_size > limit) status = seer_fail(SEER_INPUT, "'%s' is larger than %llu bytes", path,
-                                                              (unsigned long long)limit);
-  else if (!(*data = malloc((size_t)info.st_size + 1))) status = seer_fail(SEER_MACHINE, "no memory to read '%s'", path);
+  if (fstat(fd, &info) != 0)
+    status = read_failed(path);
+  else if (!S_ISREG(info.st_mode))
+    status = seer_fail(SEER_INPUT, "'%s' is no regular file", path);
+  else if ((uint64_t)info.st_size > limit)
+    status = seer_fail(SEER_INPUT, "'%s' is larger than %llu bytes", path, (unsigned long long)limit);
+  else if (!(*data = malloc((size_t)info.st_size + 1)))
+    status = seer_fail(SEER_MACHINE, "no memory to read '%s'", path);
   uint64_t done = 0;
   while (!status && done < (uint64_t)info.st_size) {
     ssize_t got = read(fd, *data + done, (size_t)info.st_size - done);

@@ -20,7 +20,7 @@ SeerStatus seer_path_print(SeerPath *path, const char *format, ...) __attribute_
 bool seer_path_exists(const char *path);
 bool seer_path_is_folder(const char *path);
 
-SeerStatus seer_folder_make(const char *path);      // with its parents; fine when it is there
+SeerStatus seer_folder_make(const char *path);  // with its parents; fine when it is there
 SeerStatus seer_folder_sync(const char *path);
 SeerStatus seer_folder_remove(const char *path);    // and what is in it; fine when it is not there
 SeerStatus seer_folder_writable(const char *path);  // tries, by making and removing a file

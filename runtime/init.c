@@ -68,7 +68,8 @@ void seer_state_init(const SeerProgram *program, uint64_t seed, SeerPool *pool, 
                           .name = (uint32_t)XXH3_64bits(tensor->name, strlen(tensor->name)),
                           .values = seer_tensor_values(tensor, state)};
     seer_pool_run(pool, fill_chunk, &fill, (int)((fill.count + CHUNK - 1) / CHUNK));
-    if (tensor->normalize_rows_at_start && fill.count > 0) seer_pool_run(pool, normalize_row, &fill, (int)tensor->size[0]);
+    if (tensor->normalize_rows_at_start && fill.count > 0)
+      seer_pool_run(pool, normalize_row, &fill, (int)tensor->size[0]);
   }
 }
 

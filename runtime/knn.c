@@ -30,7 +30,9 @@ static void row_normalize(const void *arguments, int task, int worker) {
   for (int i = 0; i < vectors->width; i++) row[i] = (float)(row[i] * scale);
 }
 
-void seer_vectors_normalize(SeerVectors *vectors, SeerPool *pool) { seer_pool_run(pool, row_normalize, vectors, (int)vectors->count); }
+void seer_vectors_normalize(SeerVectors *vectors, SeerPool *pool) {
+  seer_pool_run(pool, row_normalize, vectors, (int)vectors->count);
+}
 
 typedef struct SearchArguments {
   const SeerVectors *queries, *bank;
@@ -63,18 +65,21 @@ static void row_search(const void *arguments, int task, int worker) {
 SeerStatus seer_neighbours_find(const SeerVectors *queries, const SeerVectors *bank, int k, SeerPool *pool,
                                 SeerNeighbour *neighbours) {
   int64_t most = bank->count - (queries->values == bank->values);
-  if (k < 1 || k > most) return seer_fail(SEER_INPUT, "%d neighbours are asked for, and there are %lld other pictures", k, (long long)most);
+  if (k < 1 || k > most)
+    return seer_fail(SEER_INPUT, "%d neighbours are asked for, and there are %lld other pictures", k, (long long)most);
   SearchArguments search = {queries, bank, k, neighbours};
   seer_pool_run(pool, row_search, &search, (int)queries->count);
   return SEER_OK;
 }
 
-static int32_t vote(const SeerVectors *bank, int k, double temperature, int labels, const SeerNeighbour *neighbours, double *votes) {
+static int32_t vote(const SeerVectors *bank, int k, double temperature, int labels, const SeerNeighbour *neighbours,
+                    double *votes) {
   memset(votes, 0, (size_t)labels * sizeof *votes);
   for (int i = 0; i < k; i++) {
     int32_t label = bank->labels[neighbours[i].index];
     // Relative to the nearest: a small temperature must not overflow.
-    if (label >= 0 && label < labels) votes[label] += exp((double)(neighbours[i].similarity - neighbours[0].similarity) / temperature);
+    if (label >= 0 && label < labels)
+      votes[label] += exp((double)(neighbours[i].similarity - neighbours[0].similarity) / temperature);
   }
   int32_t best = 0;
   for (int32_t label = 1; label < labels; label++) {
@@ -83,8 +88,8 @@ static int32_t vote(const SeerVectors *bank, int k, double temperature, int labe
   return votes[best] > 0 ? best : -1;
 }
 
-double seer_neighbours_accuracy(const SeerVectors *queries, const SeerVectors *bank, int k, double temperature, int labels,
-                                const SeerNeighbour *neighbours) {
+double seer_neighbours_accuracy(const SeerVectors *queries, const SeerVectors *bank, int k, double temperature,
+                                int labels, const SeerNeighbour *neighbours) {
   double *votes = labels > 0 ? calloc((size_t)labels, sizeof *votes) : NULL;
   int64_t right = 0, asked = 0;
   for (int64_t i = 0; votes && i < queries->count; i++) {

@@ -25,9 +25,10 @@ SeerStatus seer_memory_map(uint64_t size_bytes, const char *what, unsigned char 
                             ? MAP_FAILED
                             : mmap(NULL, size + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (base == MAP_FAILED) {
-    return seer_fail(SEER_MACHINE, "cannot get %.1f MiB of memory for %s: %s\nnote: stop other programs, raise "
-                     "`ulimit -v`, or build with a smaller train.batch", (double)size_bytes / 1048576, what,
-                     strerror(ENOMEM));
+    return seer_fail(SEER_MACHINE,
+                     "cannot get %.1f MiB of memory for %s: %s\nnote: stop other programs, raise "
+                     "`ulimit -v`, or build with a smaller train.batch",
+                     (double)size_bytes / 1048576, what, strerror(ENOMEM));
   }
   unsigned char *aligned = base;
   if (slack) {

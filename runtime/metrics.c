@@ -41,14 +41,15 @@ SeerStatus seer_metrics_open(SeerMetrics *metrics, const char *run, int64_t step
 
 SeerStatus seer_metrics_write(SeerMetrics *metrics, const SeerStepRecord *record) {
   char line[768], entropy[48] = "";
-  if (record->prototype_entropy >= 0) snprintf(entropy, sizeof entropy, ", \"prototype_entropy\": %.6g", record->prototype_entropy);
+  if (record->prototype_entropy >= 0)
+    snprintf(entropy, sizeof entropy, ", \"prototype_entropy\": %.6g", record->prototype_entropy);
   int length = snprintf(line, sizeof line,
                         "{\"step\": %lld, \"loss\": %.9g, \"learning_rate\": %.9g, \"images_per_second\": %.6g, "
                         "\"peak_bytes\": %llu, \"resident_bytes\": %llu, \"epoch\": %.6g, \"seconds\": %.6g, "
                         "\"loader_wait\": %.4g%s, \"quarantined\": %lld}\n",
                         (long long)record->step, record->loss, record->learning_rate, record->images_per_second,
-                        (unsigned long long)record->peak_bytes, (unsigned long long)record->resident_bytes, record->epoch,
-                        record->seconds, record->loader_wait, entropy, (long long)record->quarantined);
+                        (unsigned long long)record->peak_bytes, (unsigned long long)record->resident_bytes,
+                        record->epoch, record->seconds, record->loader_wait, entropy, (long long)record->quarantined);
   SeerStatus status = seer_fd_write(metrics->fd, metrics->path.text, line, (uint64_t)length);
   const SeerScalar scalars[] = {
       {"train/loss", record->loss},
@@ -58,7 +59,8 @@ SeerStatus seer_metrics_write(SeerMetrics *metrics, const SeerStepRecord *record
       {"speed/loader_wait", record->loader_wait},
       {"train/prototype_entropy", record->prototype_entropy},
   };
-  if (!status) status = seer_events_write(&metrics->events, record->step, scalars, record->prototype_entropy >= 0 ? 6 : 5);
+  if (!status)
+    status = seer_events_write(&metrics->events, record->step, scalars, record->prototype_entropy >= 0 ? 6 : 5);
   return status;
 }
 

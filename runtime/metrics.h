@@ -6,15 +6,15 @@
 #include "runtime/files.h"
 
 typedef struct SeerStepRecord {
-  int64_t step;               // 1 for the first step done
+  int64_t step;  // 1 for the first step done
   double loss, learning_rate;
-  double images_per_second;   // pictures, not crops
+  double images_per_second;  // pictures, not crops
   double seconds, epoch;
-  double loader_wait;         // share of the step spent waiting for pictures
-  double prototype_entropy;   // of the mean code, over ln K: 1 uses all prototypes alike; -1: not swav
+  double loader_wait;        // share of the step spent waiting for pictures
+  double prototype_entropy;  // of the mean code, over ln K: 1 uses all prototypes alike; -1: not swav
   int64_t quarantined;
-  uint64_t peak_bytes;        // state, arena and ring: what the plan gave and the run mapped
-  uint64_t resident_bytes;    // the process's highest resident size
+  uint64_t peak_bytes;      // state, arena and ring: what the plan gave and the run mapped
+  uint64_t resident_bytes;  // the process's highest resident size
 } SeerStepRecord;
 
 typedef struct SeerMetrics {

@@ -6,7 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum OptionKind { KIND_FLAG, KIND_COUNT, KIND_POSITIVE, KIND_NUMBER, KIND_TEXT, KIND_MAYBE, KIND_LIST } OptionKind;
+typedef enum OptionKind {
+  KIND_FLAG,
+  KIND_COUNT,
+  KIND_POSITIVE,
+  KIND_NUMBER,
+  KIND_TEXT,
+  KIND_MAYBE,
+  KIND_LIST
+} OptionKind;
 
 typedef struct CommandRow {
   const char *name, *operands, *help;
@@ -92,7 +100,8 @@ static SeerStatus unknown_command(const SeerOptions *options, const char *word) 
 static const OptionRow *option_find(const char *name, size_t length, SeerCommand command) {
   for (int i = 0; i < OPTION_COUNT; i++) {
     const OptionRow *row = &option_rows[i];
-    if ((row->commands & (1u << command)) && strlen(row->name) == length && !strncmp(row->name, name, length)) return row;
+    if ((row->commands & (1u << command)) && strlen(row->name) == length && !strncmp(row->name, name, length))
+      return row;
   }
   return NULL;
 }
@@ -220,27 +229,32 @@ SeerStatus seer_options_read(int argc, char **argv, SeerOptions *options) {
 
 static void option_help(FILE *out, const OptionRow *row) {
   char left[64];
-  if (row->kind == KIND_MAYBE) snprintf(left, sizeof left, "--%s [%s]", row->name, row->argument);
-  else snprintf(left, sizeof left, "--%s %s", row->name, row->argument);
+  if (row->kind == KIND_MAYBE)
+    snprintf(left, sizeof left, "--%s [%s]", row->name, row->argument);
+  else
+    snprintf(left, sizeof left, "--%s %s", row->name, row->argument);
   fprintf(out, "  %-22s %s\n", left, row->help);
 }
 
 void seer_options_help(FILE *out, const char *program, const char *trainer, SeerCommand command) {
   if (command >= SEER_COMMAND_COUNT) {
-    fprintf(out, "%s: a trainer made by seerc from '%s'\n\nusage: %s [COMMAND] [OPTION]...\n\ncommands\n", program, trainer,
-            program);
-    for (int i = 0; i < SEER_COMMAND_COUNT; i++) fprintf(out, "  %-22s %s\n", command_rows[i].name, command_rows[i].help);
+    fprintf(out, "%s: a trainer made by seerc from '%s'\n\nusage: %s [COMMAND] [OPTION]...\n\ncommands\n", program,
+            trainer, program);
+    for (int i = 0; i < SEER_COMMAND_COUNT; i++)
+      fprintf(out, "  %-22s %s\n", command_rows[i].name, command_rows[i].help);
     command = SEER_COMMAND_TRAIN;
     fprintf(out, "\noptions of 'train'; for those of a command: %s COMMAND --help\n", program);
   } else {
     const CommandRow *row = &command_rows[command];
-    fprintf(out, "%s %s: %s\n\nusage: %s %s [OPTION]...%s%s\n\noptions\n", program, row->name, row->help, program, row->name,
-            *row->operands ? " " : "", row->operands);
+    fprintf(out, "%s %s: %s\n\nusage: %s %s [OPTION]...%s%s\n\noptions\n", program, row->name, row->help, program,
+            row->name, *row->operands ? " " : "", row->operands);
   }
   for (int i = 0; i < OPTION_COUNT; i++) {
     if (option_rows[i].commands & (1u << command)) option_help(out, &option_rows[i]);
   }
-  fprintf(out, "  %-22s %s\n  %-22s %s\n\n", "--help", "print this", "--version", "print the version of seerc that built this");
-  fprintf(out, "exit codes: 0 done, 1 input is wrong, 2 usage, 3 the machine lacks something, 70 a bug, "
-               "75 stopped on request\n");
+  fprintf(out, "  %-22s %s\n  %-22s %s\n\n", "--help", "print this", "--version",
+          "print the version of seerc that built this");
+  fprintf(out,
+          "exit codes: 0 done, 1 input is wrong, 2 usage, 3 the machine lacks something, 70 a bug, "
+          "75 stopped on request\n");
 }

@@ -23,11 +23,11 @@ typedef struct SeerTextList {
 } SeerTextList;
 
 typedef bool SeerOptionFLAG;
-typedef int64_t SeerOptionCOUNT;     // -1: not given
-typedef int64_t SeerOptionPOSITIVE;  // -1: not given
-typedef double SeerOptionNUMBER;     // -1: not given
-typedef const char *SeerOptionTEXT;  // NULL: not given
-typedef const char *SeerOptionMAYBE; // NULL: not given; "": given without its argument
+typedef int64_t SeerOptionCOUNT;      // -1: not given
+typedef int64_t SeerOptionPOSITIVE;   // -1: not given
+typedef double SeerOptionNUMBER;      // -1: not given
+typedef const char *SeerOptionTEXT;   // NULL: not given
+typedef const char *SeerOptionMAYBE;  // NULL: not given; "": given without its argument
 typedef SeerTextList SeerOptionLIST;
 
 typedef struct SeerOptions {

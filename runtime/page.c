@@ -5,7 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = 640, HEIGHT = 230, LEFT = 58, RIGHT = 14, TOP = 14, BOTTOM = 30, TICKS = 5, POINTS_MAX = 700, BARS_MAX = 400 };
+enum {
+  WIDTH = 640,
+  HEIGHT = 230,
+  LEFT = 58,
+  RIGHT = 14,
+  TOP = 14,
+  BOTTOM = 30,
+  TICKS = 5,
+  POINTS_MAX = 700,
+  BARS_MAX = 400
+};
 
 static const char style[] =
     ":root{--ink:#1b2230;--soft:#667085;--line:#e6e9f0;--blue:#2f6fed;--teal:#0f9d8a;--amber:#d97b0d;--paper:#fff}"
@@ -14,25 +24,34 @@ static const char style[] =
     "h1{font-size:34px;letter-spacing:-.02em;margin:0}h2{font-size:19px;letter-spacing:-.01em;margin:0 0 4px}"
     ".sub{color:var(--soft);margin:4px 0 26px}.note{color:var(--soft);font-size:13.5px;margin:0 0 12px}"
     ".grid{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:18px}"
-    ".card{background:var(--paper);border:1px solid var(--line);border-radius:14px;padding:20px 22px;margin-bottom:18px;"
+    ".card{background:var(--paper);border:1px solid var(--line);border-radius:14px;padding:20px "
+    "22px;margin-bottom:18px;"
     "box-shadow:0 1px 2px rgba(20,30,60,.04)}.grid .card{margin:0}.grid .card:first-child{grid-column:1/-1}"
     ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:14px;margin-bottom:18px}"
     ".tile{background:var(--paper);border:1px solid var(--line);border-radius:14px;padding:14px 18px}"
     ".tile b{display:block;font-size:25px;letter-spacing:-.02em;font-variant-numeric:tabular-nums}"
-    ".tile span{color:var(--soft);font-size:13px}svg{display:block;width:100%;height:auto}svg image{mix-blend-mode:multiply}"
+    ".tile span{color:var(--soft);font-size:13px}svg{display:block;width:100%;height:auto}svg "
+    "image{mix-blend-mode:multiply}"
     "svg text{font:11.5px system-ui,'DejaVu Sans',sans-serif;fill:#667085;font-variant-numeric:tabular-nums}"
     ".race{display:grid;grid-template-columns:150px 1fr 64px;gap:9px 14px;align-items:center}"
-    ".race .bar{background:#eef1f6;border-radius:8px;height:20px;overflow:hidden}.race .bar i{display:block;height:100%;"
+    ".race .bar{background:#eef1f6;border-radius:8px;height:20px;overflow:hidden}.race .bar "
+    "i{display:block;height:100%;"
     "border-radius:8px;background:#b9c2d3}.race .first i{background:linear-gradient(90deg,#2f6fed,#0f9d8a)}"
     ".race b{font-variant-numeric:tabular-nums;text-align:right}"
-    ".row{display:grid;grid-template-columns:112px 22px repeat(7,minmax(0,1fr));gap:10px;align-items:start;padding:12px 0;"
+    ".row{display:grid;grid-template-columns:112px 22px "
+    "repeat(7,minmax(0,1fr));gap:10px;align-items:start;padding:12px 0;"
     "border-top:1px solid var(--line)}.row:first-of-type{border-top:0}figure{margin:0;min-width:0}"
-    "figure img{width:100%;aspect-ratio:1;border-radius:10px;display:block;background:#eef1f6;border:3px solid transparent}"
-    "figure.query img{border-color:var(--ink)}figure.same img{border-color:var(--teal)}figure.other img{border-color:#e3e6ee}"
-    "figcaption{font-size:11.5px;color:var(--soft);white-space:nowrap;overflow:hidden;text-overflow:ellipsis;margin-top:3px}"
+    "figure img{width:100%;aspect-ratio:1;border-radius:10px;display:block;background:#eef1f6;border:3px solid "
+    "transparent}"
+    "figure.query img{border-color:var(--ink)}figure.same img{border-color:var(--teal)}figure.other "
+    "img{border-color:#e3e6ee}"
+    "figcaption{font-size:11.5px;color:var(--soft);white-space:nowrap;overflow:hidden;text-overflow:ellipsis;margin-"
+    "top:3px}"
     ".arrow{color:#b4bccb;font-size:20px;align-self:center;text-align:center;padding-bottom:18px}"
-    "pre{overflow:auto;background:#f5f6fa;border-radius:10px;padding:14px;font-size:12.5px}summary{cursor:pointer;font-weight:600}"
-    "@media(max-width:820px){.grid{grid-template-columns:minmax(0,1fr)}.row{grid-template-columns:90px 14px repeat(4,minmax(0,1fr))}"
+    "pre{overflow:auto;background:#f5f6fa;border-radius:10px;padding:14px;font-size:12.5px}summary{cursor:pointer;font-"
+    "weight:600}"
+    "@media(max-width:820px){.grid{grid-template-columns:minmax(0,1fr)}.row{grid-template-columns:90px 14px "
+    "repeat(4,minmax(0,1fr))}"
     ".row figure:nth-of-type(n+6){display:none}}";
 
 void seer_page_escape(FILE *page, const char *text) {
@@ -44,16 +63,21 @@ void seer_page_escape(FILE *page, const char *text) {
       case '"': fputs("&quot;", page); break;
       case '\'': fputs("&#39;", page); break;
       default:
-        if ((unsigned char)*text >= 32 || *text == '\n' || *text == '\t') fputc(*text, page);
-        else fputs("&#65533;", page);
+        if ((unsigned char)*text >= 32 || *text == '\n' || *text == '\t')
+          fputc(*text, page);
+        else
+          fputs("&#65533;", page);
     }
   }
 }
 
 void seer_page_begin(FILE *page, const char *title) {
-  fputs("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
-        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>", page);
+  fputs(
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src "
+      "'unsafe-inline'\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>",
+      page);
   seer_page_escape(page, title);
   fprintf(page, "</title>\n<style>%s</style></head><body><main>\n", style);
 }
@@ -92,9 +116,12 @@ static double place_y(const Frame *frame, double y) {
 
 static void number_print(FILE *page, double value, double step) {
   if (fabs(value) < step * 1e-6) value = 0;
-  if (fabs(value) >= 1e6) fprintf(page, "%.3gM", value / 1e6);
-  else if (fabs(value) >= 1e4) fprintf(page, "%.4gk", value / 1e3);
-  else fprintf(page, "%.6g", value);
+  if (fabs(value) >= 1e6)
+    fprintf(page, "%.3gM", value / 1e6);
+  else if (fabs(value) >= 1e4)
+    fprintf(page, "%.4gk", value / 1e3);
+  else
+    fprintf(page, "%.6g", value);
 }
 
 static void frame_print(FILE *page, const Frame *frame) {
@@ -117,9 +144,12 @@ static void frame_print(FILE *page, const Frame *frame) {
 
 static void line_print(FILE *page, const Frame *frame, const double *x, const double *y, int count, const char *color,
                        double width, double opacity) {
-  fprintf(page, "<path fill=\"none\" stroke=\"%s\" stroke-width=\"%.1f\" stroke-opacity=\"%.2f\" stroke-linejoin=\"round\" d=\"",
-          color, width, opacity);
-  for (int i = 0; i < count; i++) fprintf(page, "%c%.1f %.1f", i ? 'L' : 'M', place_x(frame, x[i]), place_y(frame, y[i]));
+  fprintf(
+      page,
+      "<path fill=\"none\" stroke=\"%s\" stroke-width=\"%.1f\" stroke-opacity=\"%.2f\" stroke-linejoin=\"round\" d=\"",
+      color, width, opacity);
+  for (int i = 0; i < count; i++)
+    fprintf(page, "%c%.1f %.1f", i ? 'L' : 'M', place_x(frame, x[i]), place_y(frame, y[i]));
   fputs("\"/>", page);
 }
 
@@ -165,8 +195,9 @@ void seer_chart_print(FILE *page, const SeerChart *chart) {
   frame_print(page, &frame);
   line_print(page, &frame, x, y, count, chart->color, chart->smooth ? 1 : 2, chart->smooth ? 0.3 : 1);
   if (chart->smooth) line_print(page, &frame, x, smooth, count, chart->color, 2.2, 1);
-  if (count == 1) fprintf(page, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>", place_x(&frame, x[0]), place_y(&frame, y[0]),
-                          chart->color);
+  if (count == 1)
+    fprintf(page, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>", place_x(&frame, x[0]), place_y(&frame, y[0]),
+            chart->color);
   fputs("</svg></section>\n", page);
 }
 
@@ -199,7 +230,8 @@ void seer_bars_print(FILE *page, const char *title, const char *note, const doub
     fprintf(page, "<rect x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%.1f\" fill=\"#0f9d8a\" fill-opacity=\".8\"/>",
             LEFT + i * width, y, width > 3 ? width - 1 : width, place_y(&frame, 0) - y);
   }
-  fprintf(page, "<path d=\"M%d %.1fH%d\" stroke=\"#d97b0d\" stroke-dasharray=\"5 4\"/><text x=\"%d\" y=\"%.1f\" "
-          "text-anchor=\"end\">all alike</text></svg></section>\n", LEFT, place_y(&frame, 1), WIDTH - RIGHT, WIDTH - RIGHT,
-          place_y(&frame, 1) - 5);
+  fprintf(page,
+          "<path d=\"M%d %.1fH%d\" stroke=\"#d97b0d\" stroke-dasharray=\"5 4\"/><text x=\"%d\" y=\"%.1f\" "
+          "text-anchor=\"end\">all alike</text></svg></section>\n",
+          LEFT, place_y(&frame, 1), WIDTH - RIGHT, WIDTH - RIGHT, place_y(&frame, 1) - 5);
 }

@@ -15,10 +15,10 @@ void seer_page_escape(FILE *page, const char *text);
 
 typedef struct SeerChart {
   const char *title, *note;
-  const double *x, *y;   // [count], x rising
+  const double *x, *y;  // [count], x rising
   int count;
   const char *color;
-  bool smooth;           // a pale line of the values under a smoothed one
+  bool smooth;  // a pale line of the values under a smoothed one
   bool from_zero;
 } SeerChart;
 
@@ -27,7 +27,8 @@ void seer_chart_print(FILE *page, const SeerChart *chart);
 void seer_bars_print(FILE *page, const char *title, const char *note, const double *values, int count);
 
 // An <img> of the picture's square middle. False when it cannot be decoded: nothing is printed.
-bool seer_thumbnail_print(FILE *page, const SeerSource *source, int64_t picture, int64_t max_pixels, int side, const char *attributes);
+bool seer_thumbnail_print(FILE *page, const SeerSource *source, int64_t picture, int64_t max_pixels, int side,
+                          const char *attributes);
 // The bare data URI, malloc'ed; NULL when it cannot be decoded.
 char *seer_thumbnail_uri(const SeerSource *source, int64_t picture, int64_t max_pixels, int side);
 

@@ -27,10 +27,10 @@ typedef struct SeerWorker {
 } SeerWorker;
 
 struct SeerPool {
-  _Alignas(CACHE_LINE) _Atomic uint64_t ticket;  // generation << 32 | tasks not yet claimed
+  _Alignas(CACHE_LINE) _Atomic uint64_t ticket;   // generation << 32 | tasks not yet claimed
   _Alignas(CACHE_LINE) _Atomic uint32_t pending;  // tasks not yet finished
   _Atomic uint32_t caller_sleeps;
-  _Alignas(CACHE_LINE) _Atomic uint32_t wake;     // changes with every launch: what sleeping workers watch
+  _Alignas(CACHE_LINE) _Atomic uint32_t wake;  // changes with every launch: what sleeping workers watch
   _Atomic uint32_t sleepers;
   _Atomic bool stop;
   _Alignas(CACHE_LINE) SeerTaskFunction *function;
@@ -68,9 +68,7 @@ static void tasks_run(SeerPool *pool, int worker) {
   }
 }
 
-static bool work_waits(SeerPool *pool) {
-  return (uint32_t)atomic_load(&pool->ticket) != 0 || atomic_load(&pool->stop);
-}
+static bool work_waits(SeerPool *pool) { return (uint32_t)atomic_load(&pool->ticket) != 0 || atomic_load(&pool->stop); }
 
 static void *worker_main(void *argument) {
   SeerWorker *worker = argument;

@@ -18,16 +18,23 @@ double seer_seconds_now(void) {
 
 const char *seer_duration_text(char *text, int bytes, double seconds) {
   long long whole = seconds > 0 && seconds < 1e12 ? (long long)(seconds + 0.5) : 0;
-  if (whole >= 3600) snprintf(text, (size_t)bytes, "%lldh%02lldm", whole / 3600, whole / 60 % 60);
-  else if (whole >= 60) snprintf(text, (size_t)bytes, "%lldm%02llds", whole / 60, whole % 60);
-  else snprintf(text, (size_t)bytes, "%llds", whole);
+  if (whole >= 3600)
+    snprintf(text, (size_t)bytes, "%lldh%02lldm", whole / 3600, whole / 60 % 60);
+  else if (whole >= 60)
+    snprintf(text, (size_t)bytes, "%lldm%02llds", whole / 60, whole % 60);
+  else
+    snprintf(text, (size_t)bytes, "%llds", whole);
   return text;
 }
 
 void seer_progress_begin(SeerProgress *progress, bool quiet, int64_t first, int64_t steps) {
   double now = seer_seconds_now();
-  *progress = (SeerProgress){.quiet = quiet, .terminal = isatty(STDOUT_FILENO) == 1, .first = first, .steps = steps,
-                             .began = now, .printed = now - line_seconds};
+  *progress = (SeerProgress){.quiet = quiet,
+                             .terminal = isatty(STDOUT_FILENO) == 1,
+                             .first = first,
+                             .steps = steps,
+                             .began = now,
+                             .printed = now - line_seconds};
 }
 
 static int terminal_columns(void) {
@@ -38,8 +45,9 @@ static int terminal_columns(void) {
 static void bar_print(const SeerProgress *progress, const SeerStepRecord *record, const char *eta) {
   static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
   char right[160];
-  int used = snprintf(right, sizeof right, " %lld/%lld  loss %.4f  lr %.4g  %.1f img/s  eta %s", (long long)record->step,
-                      (long long)progress->steps, progress->loss, record->learning_rate, progress->rate, eta);
+  int used =
+      snprintf(right, sizeof right, " %lld/%lld  loss %.4f  lr %.4g  %.1f img/s  eta %s", (long long)record->step,
+               (long long)progress->steps, progress->loss, record->learning_rate, progress->rate, eta);
   int width = terminal_columns() - used - 1;
   if (width > 40) width = 40;
   printf("\r");
@@ -62,7 +70,8 @@ void seer_progress_step(SeerProgress *progress, const SeerStepRecord *record) {
   progress->loss = first ? record->loss : 0.9 * progress->loss + 0.1 * record->loss;
   progress->rate = first ? record->images_per_second : 0.9 * progress->rate + 0.1 * record->images_per_second;
   double now = seer_seconds_now();
-  if (progress->quiet || (!last && now - progress->printed < (progress->terminal ? redraw_seconds : line_seconds))) return;
+  if (progress->quiet || (!last && now - progress->printed < (progress->terminal ? redraw_seconds : line_seconds)))
+    return;
   progress->printed = now;
   char eta[32];
   int64_t done = record->step - progress->first;

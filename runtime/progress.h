@@ -9,9 +9,9 @@
 
 typedef struct SeerProgress {
   bool quiet, terminal, drawn;
-  int64_t first, steps;        // step at which this process began, and the run's length
-  double began, printed;       // seconds
-  double loss, rate;           // smoothed
+  int64_t first, steps;   // step at which this process began, and the run's length
+  double began, printed;  // seconds
+  double loss, rate;      // smoothed
 } SeerProgress;
 
 double seer_seconds_now(void);

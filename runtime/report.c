@@ -13,13 +13,24 @@
 #include "runtime/rundir.h"
 #include "runtime/snapshot.h"
 
-enum { PICTURES_DEFAULT = 1000, QUERIES = 10, SHOWN = 7, SIDE = 112, MAP_PICTURES = 160, MAP_SIDE = 46, MAP_WIDTH = 1040,
-       MAP_HEIGHT = 620, POWER_STEPS = 60, PROTOTYPES_BYTES_MAX = 1 << 28 };
+enum {
+  PICTURES_DEFAULT = 1000,
+  QUERIES = 10,
+  SHOWN = 7,
+  SIDE = 112,
+  MAP_PICTURES = 160,
+  MAP_SIDE = 46,
+  MAP_WIDTH = 1040,
+  MAP_HEIGHT = 620,
+  POWER_STEPS = 60,
+  PROTOTYPES_BYTES_MAX = 1 << 28
+};
 
 //   SERIES(field, "key in metrics.jsonl")
-#define METRIC_SERIES(SERIES) \
-  SERIES(step, "step") SERIES(loss, "loss") SERIES(rate, "learning_rate") SERIES(speed, "images_per_second") \
-  SERIES(entropy, "prototype_entropy") SERIES(peak, "peak_bytes") SERIES(resident, "resident_bytes")
+#define METRIC_SERIES(SERIES)                                                           \
+  SERIES(step, "step")                                                                  \
+  SERIES(loss, "loss") SERIES(rate, "learning_rate") SERIES(speed, "images_per_second") \
+      SERIES(entropy, "prototype_entropy") SERIES(peak, "peak_bytes") SERIES(resident, "resident_bytes")
 
 typedef struct Series {
   int count, capacity;
@@ -31,11 +42,11 @@ typedef struct Series {
 static bool series_grow(Series *series) {
   series->capacity = series->capacity ? 2 * series->capacity : 1024;
   bool grown = true;
-#define SERIES(field, key)                                                                  \
-  {                                                                                         \
-    double *more = realloc(series->field, (size_t)series->capacity * sizeof *more);         \
-    if (more) series->field = more;                                                         \
-    grown = grown && more;                                                                  \
+#define SERIES(field, key)                                                          \
+  {                                                                                 \
+    double *more = realloc(series->field, (size_t)series->capacity * sizeof *more); \
+    if (more) series->field = more;                                                 \
+    grown = grown && more;                                                          \
   }
   METRIC_SERIES(SERIES)
 #undef SERIES
@@ -59,7 +70,8 @@ static SeerStatus series_read(const char *run, Series *series) {
   for (ssize_t length; !status && (length = getline(&line, &capacity, file)) > 0;) {
     json_t *object = json_loadb(line, (size_t)length, 0, NULL);
     if (!object) continue;  // a line torn by a crash
-    if (series->count == series->capacity && !series_grow(series)) status = seer_fail(SEER_MACHINE, "no memory for '%s'", path.text);
+    if (series->count == series->capacity && !series_grow(series))
+      status = seer_fail(SEER_MACHINE, "no memory for '%s'", path.text);
 #define SERIES(field, key) \
   if (!status) series->field[series->count] = json_number_value(json_object_get(object, key));
     METRIC_SERIES(SERIES)
@@ -94,37 +106,46 @@ static void tile_print(FILE *page, const char *name, const char *format, double 
 static void tiles_print(FILE *page, const Series *series, const SeerEvaluation *evaluation, int prototypes) {
   int last = series->count - 1;
   fputs("<div class=\"tiles\">", page);
-  if (evaluation && evaluation->labels > 1) tile_print(page, "nearest-neighbour accuracy", "%.1f %%", 100 * evaluation->trained);
+  if (evaluation && evaluation->labels > 1)
+    tile_print(page, "nearest-neighbour accuracy", "%.1f %%", 100 * evaluation->trained);
   tile_print(page, "loss at the end", "%.4g", series_mean_end(series->loss, series->count));
   tile_print(page, "steps", "%.0f", series->step[last]);
   tile_print(page, "pictures per second", "%.1f", series_mean_end(series->speed, series->count));
   tile_print(page, "memory planned, MiB", "%.1f", series->peak[last] / 1048576);
-  if (prototypes > 0) tile_print(page, "prototype entropy", "%.1f %%", 100 * series_mean_end(series->entropy, series->count));
+  if (prototypes > 0)
+    tile_print(page, "prototype entropy", "%.1f %%", 100 * series_mean_end(series->entropy, series->count));
   fputs("</div>\n", page);
 }
 
 static void race_print(FILE *page, const SeerEvaluation *evaluation, bool supervised) {
-  const struct { const char *name; double share; } rows[] = {{"trained network", evaluation->trained},
-                                                             {"untrained network", evaluation->untrained},
-                                                             {"raw pixels", evaluation->pixels},
-                                                             {"largest class", evaluation->majority}};
-  fprintf(page, "<section class=\"card\"><h2>What it learnt</h2><p class=\"note\">Share of %lld pictures whose label a vote of their "
-          "%d nearest neighbours gets right, among %d labels.%s</p><div class=\"race\">", (long long)evaluation->queries.count,
-          evaluation->k, evaluation->labels, supervised ? "" : " The network was trained without ever seeing a label.");
+  const struct {
+    const char *name;
+    double share;
+  } rows[] = {{"trained network", evaluation->trained},
+              {"untrained network", evaluation->untrained},
+              {"raw pixels", evaluation->pixels},
+              {"largest class", evaluation->majority}};
+  fprintf(page,
+          "<section class=\"card\"><h2>What it learnt</h2><p class=\"note\">Share of %lld pictures whose label a vote "
+          "of their "
+          "%d nearest neighbours gets right, among %d labels.%s</p><div class=\"race\">",
+          (long long)evaluation->queries.count, evaluation->k, evaluation->labels,
+          supervised ? "" : " The network was trained without ever seeing a label.");
   for (int i = 0; i < 4; i++) {
-    fprintf(page, "<span>%s</span><div class=\"bar%s\"><i style=\"width:%.2f%%\"></i></div><b>%.1f %%</b>", rows[i].name,
-            i == 0 ? " first" : "", 100 * rows[i].share, 100 * rows[i].share);
+    fprintf(page, "<span>%s</span><div class=\"bar%s\"><i style=\"width:%.2f%%\"></i></div><b>%.1f %%</b>",
+            rows[i].name, i == 0 ? " first" : "", 100 * rows[i].share, 100 * rows[i].share);
   }
   fputs("</div></section>\n", page);
 }
 
 static void charts_print(FILE *page, const Series *series, int prototypes) {
   SeerChart charts[] = {
-      {"Loss", "per step; the strong line is smoothed", series->step, series->loss, series->count, "#2f6fed", true, false},
+      {"Loss", "per step; the strong line is smoothed", series->step, series->loss, series->count, "#2f6fed", true,
+       false},
       {"Learning rate", "per step", series->step, series->rate, series->count, "#d97b0d", false, true},
       {"Throughput", "pictures per second", series->step, series->speed, series->count, "#7a5af8", true, true},
-      {"Prototype entropy", "1: every prototype is used alike; near 0: collapse", series->step, series->entropy, series->count,
-       "#0f9d8a", true, false},
+      {"Prototype entropy", "1: every prototype is used alike; near 0: collapse", series->step, series->entropy,
+       series->count, "#0f9d8a", true, false},
   };
   fputs("<div class=\"grid\">", page);
   for (int i = 0; i < (prototypes > 0 ? 4 : 3); i++) seer_chart_print(page, &charts[i]);
@@ -147,8 +168,9 @@ static void usage_print(FILE *page, const char *run) {
   double *values = count > 0 ? calloc((size_t)count, sizeof *values) : NULL;
   for (int i = 0; values && i < count; i++) values[i] = json_number_value(json_array_get(usage, (size_t)i));
   if (values) {
-    seer_bars_print(page, "Prototype usage", "share of the codes over the last steps, most used first, as a multiple of the mean",
-                    values, count);
+    seer_bars_print(page, "Prototype usage",
+                    "share of the codes over the last steps, most used first, as a multiple of the mean", values,
+                    count);
   }
   fputs("</div>\n", page);
   free(values);
@@ -171,9 +193,13 @@ static void gallery_print(FILE *page, const SeerReportRequest *request, const Se
   const SeerFeatureSet *set = &evaluation->queries;
   int64_t max_pixels = request->engine->program->max_pixels;
   int queries = set->count < QUERIES ? (int)set->count : QUERIES, shown = evaluation->k < SHOWN ? evaluation->k : SHOWN;
-  fputs("<section class=\"card\" style=\"margin-top:18px\"><h2>Pictures and their nearest neighbours</h2><p class=\"note\">Left: a "
-        "picture, taken at even distances through the data set. Right: what the trained network finds most alike, nearest first. "
-        "A green frame means the same label.</p>", page);
+  fputs(
+      "<section class=\"card\" style=\"margin-top:18px\"><h2>Pictures and their nearest neighbours</h2><p "
+      "class=\"note\">Left: a "
+      "picture, taken at even distances through the data set. Right: what the trained network finds most alike, "
+      "nearest first. "
+      "A green frame means the same label.</p>",
+      page);
   for (int q = 0; q < queries; q++) {
     int64_t row = (2 * q + 1) * set->count / (2 * queries);
     fputs("<div class=\"row\"><figure class=\"query\">", page);
@@ -193,8 +219,8 @@ static void gallery_print(FILE *page, const SeerReportRequest *request, const Se
 }
 
 // One principal direction of the rows by power iteration, orthogonal to `before`; projections of the rows go to `out`.
-static void direction_find(const float *rows, int64_t count, int width, const double *mean, const double *before, double *direction,
-                           double *out) {
+static void direction_find(const float *rows, int64_t count, int width, const double *mean, const double *before,
+                           double *direction, double *out) {
   for (int i = 0; i < width; i++) direction[i] = 1.0 / (1 + i) - (i % 2) * 0.3;
   for (int step = 0; step <= POWER_STEPS; step++) {
     double overlap = 0, squares = 0;
@@ -225,17 +251,21 @@ static void ranks_make(const double *values, int64_t count, double *ranks) {
   }
 }
 
-static void map_draw(FILE *page, const SeerReportRequest *request, const SeerFeatureSet *set, const double *x, const double *y) {
+static void map_draw(FILE *page, const SeerReportRequest *request, const SeerFeatureSet *set, const double *x,
+                     const double *y) {
   int64_t shown = set->count < MAP_PICTURES ? set->count : MAP_PICTURES;
-  fprintf(page, "<section class=\"card\"><h2>A map of what it sees</h2><p class=\"note\">%lld pictures laid out by the two strongest "
+  fprintf(page,
+          "<section class=\"card\"><h2>A map of what it sees</h2><p class=\"note\">%lld pictures laid out by the two "
+          "strongest "
           "directions of the features, by rank: pictures the network finds alike lie close together.</p>"
-          "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"map of pictures\">", (long long)shown, MAP_WIDTH, MAP_HEIGHT);
+          "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"map of pictures\">",
+          (long long)shown, MAP_WIDTH, MAP_HEIGHT);
   for (int64_t i = 0; i < shown; i++) {
     int64_t row = i * set->count / shown;
     char *uri = seer_thumbnail_uri(request->source, set->pictures[row], request->engine->program->max_pixels, MAP_SIDE);
     if (!uri) continue;
-    fprintf(page, "<image href=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%d\" height=\"%d\"><title>", uri, x[row] * (MAP_WIDTH - MAP_SIDE),
-            y[row] * (MAP_HEIGHT - MAP_SIDE), MAP_SIDE, MAP_SIDE);
+    fprintf(page, "<image href=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%d\" height=\"%d\"><title>", uri,
+            x[row] * (MAP_WIDTH - MAP_SIDE), y[row] * (MAP_HEIGHT - MAP_SIDE), MAP_SIDE, MAP_SIDE);
     seer_page_escape(page, seer_source_name(request->source, set->pictures[row]));
     fputs("</title></image>", page);
     free(uri);
@@ -251,7 +281,8 @@ static void map_print(FILE *page, const SeerReportRequest *request, const SeerEv
     free(memory);
     return;
   }
-  double *mean = memory, *first = mean + width, *second = first + width, *a = second + width, *b = a + count, *x = b + count, *y = x + count;
+  double *mean = memory, *first = mean + width, *second = first + width, *a = second + width, *b = a + count,
+         *x = b + count, *y = x + count;
   for (size_t r = 0; r < count; r++) {
     for (size_t i = 0; i < width; i++) mean[i] += (double)set->features[0][r * width + i] / (double)count;
   }
@@ -269,7 +300,8 @@ static void spec_print(FILE *page, const SeerProgram *program) {
   fputs("</pre></details></section>\n", page);
 }
 
-static void page_print(FILE *page, const SeerReportRequest *request, const Series *series, const SeerEvaluation *evaluation) {
+static void page_print(FILE *page, const SeerReportRequest *request, const Series *series,
+                       const SeerEvaluation *evaluation) {
   const SeerProgram *program = request->engine->program;
   int prototypes = program->task == SEER_SWAV ? program->prototypes : 0;
   seer_page_begin(page, program->name);
@@ -302,9 +334,12 @@ SeerStatus seer_report_write(const SeerReportRequest *request, SeerPath *path) {
     if (!status) series_release(&series);
     return read;
   }
-  SeerEvaluationRequest evaluate = {.engine = request->engine, .seed = request->seed, .source = request->source,
+  SeerEvaluationRequest evaluate = {.engine = request->engine,
+                                    .seed = request->seed,
+                                    .source = request->source,
                                     .limit = options->limit > 0 ? options->limit : PICTURES_DEFAULT,
-                                    .neighbours = (int)options->neighbours, .temperature = options->temperature,
+                                    .neighbours = (int)options->neighbours,
+                                    .temperature = options->temperature,
                                     .quiet = options->quiet};
   bool pictures = request->source && seer_source_count(request->source) > 1;
   if (pictures) status = seer_evaluation_make(&evaluate, &evaluation);
@@ -312,8 +347,10 @@ SeerStatus seer_report_write(const SeerReportRequest *request, SeerPath *path) {
   size_t bytes = 0;
   FILE *page = status ? NULL : open_memstream(&text, &bytes);
   if (page) page_print(page, request, &series, pictures ? &evaluation : NULL);
-  if (page && fclose(page) == 0) status = seer_file_replace(path->text, text, bytes);
-  else if (!status) status = seer_fail(SEER_MACHINE, "no memory for the report page");
+  if (page && fclose(page) == 0)
+    status = seer_file_replace(path->text, text, bytes);
+  else if (!status)
+    status = seer_fail(SEER_MACHINE, "no memory for the report page");
   free(text);
   seer_evaluation_release(&evaluation);
   series_release(&series);
@@ -335,8 +372,10 @@ SeerStatus seer_command_report(const SeerProgram *program, const SeerOptions *op
   if (!status && data->count > 0) status = seer_source_open(data->items, labels, &source);
   if (!status) status = seer_engine_make(program, threads, false, &engine);
   if (!status) seer_state_init(program, run.seed, engine.context.pool, engine.context.state);
-  if (!status) status = seer_weights_load(program, options->weights ? options->weights : folder, engine.context.state, &weights);
-  SeerReportRequest request = {.run = folder, .options = options, .engine = &engine, .source = source, .seed = run.seed};
+  if (!status)
+    status = seer_weights_load(program, options->weights ? options->weights : folder, engine.context.state, &weights);
+  SeerReportRequest request = {
+      .run = folder, .options = options, .engine = &engine, .source = source, .seed = run.seed};
   if (!status) status = seer_report_write(&request, &path);
   if (!status && !options->quiet) printf("report: %s\n", path.text);
   if (engine.context.pool) seer_engine_release(&engine);

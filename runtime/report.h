@@ -10,9 +10,9 @@
 typedef struct SeerReportRequest {
   const char *run;
   const SeerOptions *options;
-  SeerEngine *engine;         // its state holds the trained network
-  const SeerSource *source;   // NULL: no pictures, so no neighbours
-  uint64_t seed;              // of the run: of the untrained network that is compared against
+  SeerEngine *engine;        // its state holds the trained network
+  const SeerSource *source;  // NULL: no pictures, so no neighbours
+  uint64_t seed;             // of the run: of the untrained network that is compared against
 } SeerReportRequest;
 
 // Writes RUN/report.html, whose path is left in *path.

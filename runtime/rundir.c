@@ -60,10 +60,14 @@ SeerStatus seer_run_read(const char *folder, SeerRun *run) {
   int format = 0;
   json_int_t steps = 0;
   const char *seed = NULL, *labels = NULL;
-  if (!root || json_unpack(root, "{s:i, s:o, s?:s, s:s, s:I, s?:F}", "format", &format, "data", &data, "labels", &labels,
-                           "seed", &seed, "steps", &steps, "epochs", &run->epochs) != 0 || format != RUN_FORMAT) {
-    status = seer_fail(SEER_INPUT, "'%s' is damaged\nnote: name the pictures with --data and start a new run with --out "
-                       "and --weights", path.text);
+  if (!root ||
+      json_unpack(root, "{s:i, s:o, s?:s, s:s, s:I, s?:F}", "format", &format, "data", &data, "labels", &labels, "seed",
+                  &seed, "steps", &steps, "epochs", &run->epochs) != 0 ||
+      format != RUN_FORMAT) {
+    status = seer_fail(SEER_INPUT,
+                       "'%s' is damaged\nnote: name the pictures with --data and start a new run with --out "
+                       "and --weights",
+                       path.text);
   }
   for (size_t i = 0; !status && i < json_array_size(data); i++) {
     const char *pattern = json_string_value(json_array_get(data, i));
@@ -100,11 +104,14 @@ static int run_newest(const char *name) {
 static SeerStatus folder_choose(const SeerProgram *program, const SeerOptions *options, SeerRun *run) {
   const char *resume = options->resume && *options->resume ? options->resume : NULL;
   if (resume && options->out && strcmp(resume, options->out) != 0) {
-    return seer_fail(SEER_USAGE, "--resume '%s' and --out '%s' name two folders\nnote: a run continues in its own folder; to "
-                     "start another from its weights: --weights '%s' --out '%s'", resume, options->out, resume, options->out);
+    return seer_fail(SEER_USAGE,
+                     "--resume '%s' and --out '%s' name two folders\nnote: a run continues in its own folder; to "
+                     "start another from its weights: --weights '%s' --out '%s'",
+                     resume, options->out, resume, options->out);
   }
   if (resume && !seer_path_is_folder(resume)) {
-    return seer_fail(SEER_INPUT, "there is no run folder '%s' to resume\nnote: to start one: --out '%s'", resume, resume);
+    return seer_fail(SEER_INPUT, "there is no run folder '%s' to resume\nnote: to start one: --out '%s'", resume,
+                     resume);
   }
   if (resume || options->out) return seer_path_print(&run->folder, "%s", resume ? resume : options->out);
   int newest = run_newest(program->name);
@@ -121,7 +128,8 @@ static SeerStatus run_lock(SeerRun *run) {
   if (status) return status;
   run->lock = open(path.text, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (run->lock < 0) {
-    return seer_fail(SEER_MACHINE, "cannot write to folder '%s': %s\nnote: choose a folder that can be written with --out",
+    return seer_fail(SEER_MACHINE,
+                     "cannot write to folder '%s': %s\nnote: choose a folder that can be written with --out",
                      run->folder.text, strerror(errno));
   }
   char text[160] = "";
@@ -130,15 +138,17 @@ static SeerStatus run_lock(SeerRun *run) {
     ssize_t got = pread(run->lock, text, sizeof text - 1, 0);
     text[got > 0 ? got : 0] = '\0';
     text[strcspn(text, "\n")] = '\0';
-    return seer_fail(SEER_INPUT, "'%s' is in use by another run%s%s%s\nnote: wait for it, stop it, or choose another folder "
-                     "with --out", run->folder.text, *text ? " (" : "", text, *text ? ")" : "");
+    return seer_fail(SEER_INPUT,
+                     "'%s' is in use by another run%s%s%s\nnote: wait for it, stop it, or choose another folder "
+                     "with --out",
+                     run->folder.text, *text ? " (" : "", text, *text ? ")" : "");
   }
   char host[65] = "";
   gethostname(host, sizeof host - 1);
   int length = snprintf(text, sizeof text, "process %ld on %s\n", (long)getpid(), host);
   if (ftruncate(run->lock, 0) == 0 && pwrite(run->lock, text, (size_t)length, 0) == length) return SEER_OK;
-  return seer_fail(SEER_MACHINE, "cannot write '%s': %s\nnote: free some space or choose another folder with --out", path.text,
-                   strerror(errno));
+  return seer_fail(SEER_MACHINE, "cannot write '%s': %s\nnote: free some space or choose another folder with --out",
+                   path.text, strerror(errno));
 }
 
 static SeerStatus options_merge(const SeerProgram *program, const SeerOptions *options, SeerRun *run) {
@@ -155,8 +165,11 @@ static SeerStatus options_merge(const SeerProgram *program, const SeerOptions *o
     status = labels_set(run, options->labels);
   }
   if (run->existed && options->seed >= 0 && (uint64_t)options->seed != run->seed) {
-    return seer_fail(SEER_INPUT, "'%s' was started with --seed %" PRIu64 ", it cannot go on with %" PRId64 "\nnote: leave "
-                     "--seed out, or start a new run with --out", run->folder.text, run->seed, options->seed);
+    return seer_fail(SEER_INPUT,
+                     "'%s' was started with --seed %" PRIu64 ", it cannot go on with %" PRId64
+                     "\nnote: leave "
+                     "--seed out, or start a new run with --out",
+                     run->folder.text, run->seed, options->seed);
   }
   if (!run->existed) run->seed = options->seed >= 0 ? (uint64_t)options->seed : program->seed;
   if (options->steps > 0 || options->epochs > 0) {
@@ -170,8 +183,10 @@ static SeerStatus options_merge(const SeerProgram *program, const SeerOptions *o
 }
 
 static SeerStatus run_refuse(const SeerOptions *options, const SeerRun *run) {
-  return seer_fail(SEER_INPUT, "'%s' already holds a run\nnote: continue it with `%s --resume '%s'`, or choose another folder "
-                   "with --out", run->folder.text, options->program, run->folder.text);
+  return seer_fail(SEER_INPUT,
+                   "'%s' already holds a run\nnote: continue it with `%s --resume '%s'`, or choose another folder "
+                   "with --out",
+                   run->folder.text, options->program, run->folder.text);
 }
 
 SeerStatus seer_run_open(const SeerProgram *program, const SeerOptions *options, SeerRun *run) {
@@ -196,8 +211,8 @@ SeerStatus seer_run_describe(const SeerProgram *program, const SeerRun *run) {
   snprintf(seed, sizeof seed, "%" PRIu64, run->seed);
   json_t *data = json_array();
   for (int i = 0; i < run->data.count; i++) json_array_append_new(data, json_string(run->data.items[i]));
-  json_t *root = json_pack("{s:i, s:s, s:s, s:o, s:s*, s:s, s:I, s:f}", "format", RUN_FORMAT, "program", program->name, "seer",
-                           program->seer_version, "data", data, "labels", run->labels, "seed", seed, "steps",
+  json_t *root = json_pack("{s:i, s:s, s:s, s:o, s:s*, s:s, s:I, s:f}", "format", RUN_FORMAT, "program", program->name,
+                           "seer", program->seer_version, "data", data, "labels", run->labels, "seed", seed, "steps",
                            (json_int_t)run->steps, "epochs", run->epochs);
   char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
   json_decref(root);

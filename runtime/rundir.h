@@ -12,14 +12,14 @@
 
 typedef struct SeerRun {
   SeerPath folder;
-  int lock;             // descriptor, or -1
-  bool existed;         // it held a run before
+  int lock;      // descriptor, or -1
+  bool existed;  // it held a run before
   // As in run.json, or given by options, which win:
-  SeerTextList data;    // absolute; owned
-  char *labels;         // absolute or NULL; owned
+  SeerTextList data;  // absolute; owned
+  char *labels;       // absolute or NULL; owned
   uint64_t seed;
-  int64_t steps;        // 0: not decided yet
-  double epochs;        // 0: steps decide
+  int64_t steps;  // 0: not decided yet
+  double epochs;  // 0: steps decide
 } SeerRun;
 
 // Decides the folder (--out, --resume RUN, NAME-runN), makes it, locks it, and merges run.json with the options.

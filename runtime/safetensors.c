@@ -77,8 +77,10 @@ static int json_depth(const char *text, uint64_t bytes) {
   bool quoted = false;
   for (uint64_t i = 0; i < bytes; i++) {
     if (quoted) {
-      if (text[i] == '\\') i++;
-      else if (text[i] == '"') quoted = false;
+      if (text[i] == '\\')
+        i++;
+      else if (text[i] == '"')
+        quoted = false;
     } else if (text[i] == '"') {
       quoted = true;
     } else if (text[i] == '{' || text[i] == '[') {
@@ -95,7 +97,8 @@ static SeerStatus header_parse(SeerSafetensors *file, const char *text, uint64_t
   uint64_t end = bytes;
   while (text[end - 1] == ' ') end--;
   if (text[end - 1] != '}') return damaged(file, "its header does not end with '}'");
-  if (json_depth(text, end) > JSON_DEPTH_MAX) return damaged(file, "its header is nested deeper than %d", JSON_DEPTH_MAX);
+  if (json_depth(text, end) > JSON_DEPTH_MAX)
+    return damaged(file, "its header is nested deeper than %d", JSON_DEPTH_MAX);
   json_error_t error;
   file->header = json_loadb(text, end, JSON_REJECT_DUPLICATES, &error);
   if (!file->header) return damaged(file, "its header is no JSON: %.120s", error.text);
@@ -104,7 +107,8 @@ static SeerStatus header_parse(SeerSafetensors *file, const char *text, uint64_t
 
 static SeerStatus header_read(SeerSafetensors *file) {
   struct stat info;
-  if (fstat(file->fd, &info) != 0) return seer_fail(SEER_MACHINE, "cannot read '%s': %s", file->path.text, strerror(errno));
+  if (fstat(file->fd, &info) != 0)
+    return seer_fail(SEER_MACHINE, "cannot read '%s': %s", file->path.text, strerror(errno));
   if (!S_ISREG(info.st_mode)) return damaged(file, "it is no regular file");
   uint64_t size = (uint64_t)info.st_size, length = 0;
   if (size < 8) return damaged(file, "it has %llu bytes", (unsigned long long)size);
@@ -112,10 +116,12 @@ static SeerStatus header_read(SeerSafetensors *file) {
   SeerStatus status = bytes_read(file, 0, prefix, sizeof prefix);
   if (status) return status;
   for (int i = 7; i >= 0; i--) length = length << 8 | prefix[i];
-  if (length > size - 8) return damaged(file, "its header claims %llu bytes, the file has %llu", (unsigned long long)length,
-                                        (unsigned long long)size);
-  if (length > SEER_HEADER_BYTES_MAX) return damaged(file, "its header claims %llu bytes, more than the limit of %d",
-                                                     (unsigned long long)length, SEER_HEADER_BYTES_MAX);
+  if (length > size - 8)
+    return damaged(file, "its header claims %llu bytes, the file has %llu", (unsigned long long)length,
+                   (unsigned long long)size);
+  if (length > SEER_HEADER_BYTES_MAX)
+    return damaged(file, "its header claims %llu bytes, more than the limit of %d", (unsigned long long)length,
+                   SEER_HEADER_BYTES_MAX);
   char *text = malloc(length + 1);
   if (!text) return seer_fail(SEER_MACHINE, "no memory to read '%s'", file->path.text);
   status = bytes_read(file, 8, text, length);
@@ -138,8 +144,8 @@ static SeerStatus metadata_check(const SeerSafetensors *file, const json_t *meta
 
 static SeerStatus shape_read(const SeerSafetensors *file, const json_t *shape, SeerStored *tensor, uint64_t *bytes) {
   if (!json_is_array(shape)) return damaged(file, "tensor '%.100s' has no shape", tensor->name);
-  if (json_array_size(shape) > SEER_STORED_RANK_MAX) return damaged(file, "tensor '%.100s' has more than %d dimensions",
-                                                                    tensor->name, SEER_STORED_RANK_MAX);
+  if (json_array_size(shape) > SEER_STORED_RANK_MAX)
+    return damaged(file, "tensor '%.100s' has more than %d dimensions", tensor->name, SEER_STORED_RANK_MAX);
   tensor->rank = (int)json_array_size(shape);
   *bytes = seer_dtype_bytes(tensor->dtype);
   for (int i = 0; i < tensor->rank; i++) {
@@ -163,7 +169,8 @@ static SeerStatus range_read(const SeerSafetensors *file, const json_t *range, S
   }
   tensor->begin = (uint64_t)json_integer_value(begin);
   tensor->end = (uint64_t)json_integer_value(end);
-  if (tensor->end > file->data_bytes) return damaged(file, "tensor '%.100s' lies beyond the end of the file", tensor->name);
+  if (tensor->end > file->data_bytes)
+    return damaged(file, "tensor '%.100s' lies beyond the end of the file", tensor->name);
   if (tensor->end - tensor->begin != bytes) {
     return damaged(file, "tensor '%.100s' has %llu bytes where its shape makes %llu", tensor->name,
                    (unsigned long long)(tensor->end - tensor->begin), (unsigned long long)bytes);
@@ -181,7 +188,8 @@ static SeerStatus tensor_parse(const SeerSafetensors *file, const char *name, co
     if (strcmp(dtype, dtypes[i].name) == 0) tensor->dtype = (SeerDtype)i;
   }
   if (tensor->dtype == SEER_DTYPE_COUNT) return damaged(file, "tensor '%.100s' has unknown dtype '%.20s'", name, dtype);
-  if (json_object_size(entry) != 3) return damaged(file, "tensor '%.100s' has keys besides dtype, shape, data_offsets", name);
+  if (json_object_size(entry) != 3)
+    return damaged(file, "tensor '%.100s' has keys besides dtype, shape, data_offsets", name);
   uint64_t bytes = 0;
   SeerStatus status = shape_read(file, json_object_get(entry, "shape"), tensor, &bytes);
   return status ? status : range_read(file, json_object_get(entry, "data_offsets"), tensor, bytes);
@@ -203,8 +211,8 @@ static SeerStatus ranges_check(const SeerSafetensors *file) {
     if (tensor->begin > at) return damaged(file, "there is a hole before tensor '%.100s'", tensor->name);
     at = tensor->end;
   }
-  if (at != file->data_bytes) return damaged(file, "%llu bytes follow the last tensor",
-                                             (unsigned long long)(file->data_bytes - at));
+  if (at != file->data_bytes)
+    return damaged(file, "%llu bytes follow the last tensor", (unsigned long long)(file->data_bytes - at));
   return SEER_OK;
 }
 
@@ -216,8 +224,10 @@ static SeerStatus tensors_parse(SeerSafetensors *file) {
   json_t *entry;
   SeerStatus status = SEER_OK;
   json_object_foreach(file->header, name, entry) {
-    if (strcmp(name, "__metadata__") == 0) status = metadata_check(file, entry);
-    else status = tensor_parse(file, name, entry, &file->tensors[file->count++]);
+    if (strcmp(name, "__metadata__") == 0)
+      status = metadata_check(file, entry);
+    else
+      status = tensor_parse(file, name, entry, &file->tensors[file->count++]);
     if (status) return status;
   }
   qsort(file->tensors, (size_t)file->count, sizeof *file->tensors, stored_compare);
@@ -235,8 +245,10 @@ SeerStatus seer_safetensors_open(const char *path, SeerSafetensors **result) {
   }
   if (!status) status = header_read(file);
   if (!status) status = tensors_parse(file);
-  if (status) seer_safetensors_close(file);
-  else *result = file;
+  if (status)
+    seer_safetensors_close(file);
+  else
+    *result = file;
   return status;
 }
 
@@ -305,8 +317,8 @@ SeerStatus seer_safetensors_read_floats(const SeerSafetensors *file, const SeerS
   SeerDtype dtype = tensor->dtype;
   if (dtype == SEER_DTYPE_F32) return seer_safetensors_read(file, tensor, values);
   if (dtype != SEER_DTYPE_F16 && dtype != SEER_DTYPE_BF16 && dtype != SEER_DTYPE_F64) {
-    return seer_fail(SEER_INPUT, "tensor '%s' of '%s' holds %s, not floating-point numbers", tensor->name, file->path.text,
-                     seer_dtype_name(dtype));
+    return seer_fail(SEER_INPUT, "tensor '%s' of '%s' holds %s, not floating-point numbers", tensor->name,
+                     file->path.text, seer_dtype_name(dtype));
   }
   unsigned char *chunk = malloc(CHUNK);
   if (!chunk) return seer_fail(SEER_MACHINE, "no memory to read '%s'", file->path.text);

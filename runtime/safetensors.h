@@ -13,15 +13,16 @@
 enum { SEER_STORED_RANK_MAX = 8, SEER_HEADER_BYTES_MAX = 16 << 20 };
 
 //   DTYPE(NAME, bytes)
-#define SEER_DTYPES(DTYPE)                                                                                       \
-  DTYPE(BOOL, 1) DTYPE(U8, 1) DTYPE(I8, 1) DTYPE(F8_E5M2, 1) DTYPE(F8_E4M3, 1) DTYPE(I16, 2) DTYPE(U16, 2)       \
-  DTYPE(F16, 2) DTYPE(BF16, 2) DTYPE(I32, 4) DTYPE(U32, 4) DTYPE(F32, 4) DTYPE(I64, 8) DTYPE(U64, 8) DTYPE(F64, 8)
+#define SEER_DTYPES(DTYPE)                                                                                \
+  DTYPE(BOOL, 1)                                                                                          \
+  DTYPE(U8, 1) DTYPE(I8, 1) DTYPE(F8_E5M2, 1) DTYPE(F8_E4M3, 1) DTYPE(I16, 2) DTYPE(U16, 2) DTYPE(F16, 2) \
+      DTYPE(BF16, 2) DTYPE(I32, 4) DTYPE(U32, 4) DTYPE(F32, 4) DTYPE(I64, 8) DTYPE(U64, 8) DTYPE(F64, 8)
 
 typedef enum SeerDtype {
 #define DTYPE(NAME, bytes) SEER_DTYPE_##NAME,
   SEER_DTYPES(DTYPE)
 #undef DTYPE
-  SEER_DTYPE_COUNT
+      SEER_DTYPE_COUNT
 } SeerDtype;
 
 const char *seer_dtype_name(SeerDtype dtype);
@@ -40,7 +41,7 @@ typedef struct SeerSafetensors SeerSafetensors;
 SeerStatus seer_safetensors_open(const char *path, SeerSafetensors **file);
 void seer_safetensors_close(SeerSafetensors *file);
 int seer_safetensors_count(const SeerSafetensors *file);
-const SeerStored *seer_safetensors_tensor(const SeerSafetensors *file, int index);  // in the order of the data
+const SeerStored *seer_safetensors_tensor(const SeerSafetensors *file, int index);       // in the order of the data
 const SeerStored *seer_safetensors_find(const SeerSafetensors *file, const char *name);  // NULL: not there
 const char *seer_safetensors_metadata(const SeerSafetensors *file, const char *key);     // NULL: not there
 // Raw bytes, end - begin of them.

@@ -26,11 +26,11 @@ static SeerStatus manifest_write(const SeerProgram *program, const SeerSnapshot 
   char model[17], seed[24];
   snprintf(model, sizeof model, "%016" PRIx64, program->model_hash);
   snprintf(seed, sizeof seed, "%" PRIu64, snapshot->seed);
-  json_t *manifest = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:{s:{s:I, s:s}}}", "format", MANIFEST_FORMAT,
-                               "program", program->name, "seer", program->seer_version, "model_hash", model, "step",
-                               (json_int_t)snapshot->step, "steps", (json_int_t)snapshot->steps, "position",
-                               (json_int_t)snapshot->position, "seed", seed, "files", weights_name, "bytes",
-                               (json_int_t)bytes, "xxh3_128", hash->hex);
+  json_t *manifest =
+      json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:{s:{s:I, s:s}}}", "format", MANIFEST_FORMAT, "program",
+                program->name, "seer", program->seer_version, "model_hash", model, "step", (json_int_t)snapshot->step,
+                "steps", (json_int_t)snapshot->steps, "position", (json_int_t)snapshot->position, "seed", seed, "files",
+                weights_name, "bytes", (json_int_t)bytes, "xxh3_128", hash->hex);
   char *text = manifest ? json_dumps(manifest, JSON_INDENT(2)) : NULL;
   json_decref(manifest);
   if (!text) return seer_fail(SEER_MACHINE, "no memory to write a manifest");
@@ -56,7 +56,8 @@ static SeerStatus tensors_write(const SeerProgram *program, const unsigned char 
     const SeerTensor *tensor = &program->tensors[i];
     if (!seer_tensor_is_kept(tensor)) continue;
     SeerToStore *item = &stored[count++];
-    *item = (SeerToStore){{.name = tensor->name, .dtype = SEER_DTYPE_F32, .rank = tensor->rank}, state + tensor->offset};
+    *item =
+        (SeerToStore){{.name = tensor->name, .dtype = SEER_DTYPE_F32, .rank = tensor->rank}, state + tensor->offset};
     memcpy(item->tensor.size, tensor->size, sizeof tensor->size);
   }
   SeerMetadata metadata[] = {{"format", "pt"}, {"program", program->name}, {"seer", program->seer_version}};
@@ -77,9 +78,10 @@ static uint64_t snapshot_bytes(const SeerProgram *program) {
 static SeerStatus space_check(const SeerProgram *program, const char *parent) {
   uint64_t needed = snapshot_bytes(program), free_bytes = seer_folder_free_bytes(parent);
   if (needed <= free_bytes) return SEER_OK;
-  return seer_fail(SEER_MACHINE, "cannot write a snapshot to '%s': it takes %.1f MiB, the disk has %.1f MiB free\nnote: free "
-                   "some space or choose another folder with --out; snapshots written before are intact", parent,
-                   (double)needed / 1048576, (double)free_bytes / 1048576);
+  return seer_fail(SEER_MACHINE,
+                   "cannot write a snapshot to '%s': it takes %.1f MiB, the disk has %.1f MiB free\nnote: free "
+                   "some space or choose another folder with --out; snapshots written before are intact",
+                   parent, (double)needed / 1048576, (double)free_bytes / 1048576);
 }
 
 static SeerStatus old_remove(const char *run, int64_t newest, int64_t keep) {
@@ -125,9 +127,11 @@ SeerStatus seer_snapshot_save(const SeerProgram *program, const unsigned char *s
                               const char *run, int64_t keep, SeerPath *folder) {
   const SeerTensor *bad = seer_state_find_not_finite(program, state);
   if (bad) {
-    return seer_fail(SEER_INPUT, "'%s' is not finite after step %lld, so no snapshot was written\nnote: lower the learning "
-                     "rate (schedule.peak) or lengthen the warm-up, and continue from the snapshot before with --resume",
-                     bad->name, (long long)snapshot->step);
+    return seer_fail(
+        SEER_INPUT,
+        "'%s' is not finite after step %lld, so no snapshot was written\nnote: lower the learning "
+        "rate (schedule.peak) or lengthen the warm-up, and continue from the snapshot before with --resume",
+        bad->name, (long long)snapshot->step);
   }
   SeerPath parent, temporary;
   SeerStatus status = seer_path_print(&parent, "%s/snapshots", run);
@@ -167,8 +171,10 @@ SeerStatus seer_snapshot_list(const char *run, SeerSnapshotList *list) {
     int64_t step = step_parse(entry->d_name);
     if (step < 0) continue;
     int64_t *grown = realloc(list->steps, ((size_t)list->count + 1) * sizeof *grown);
-    if (grown) (list->steps = grown)[list->count++] = step;
-    else status = seer_fail(SEER_MACHINE, "no memory to list '%s'", parent.text);
+    if (grown)
+      (list->steps = grown)[list->count++] = step;
+    else
+      status = seer_fail(SEER_MACHINE, "no memory to list '%s'", parent.text);
   }
   closedir(stream);
   if (list->count) qsort(list->steps, (size_t)list->count, sizeof *list->steps, step_compare);
@@ -192,8 +198,8 @@ static SeerStatus manifest_unpack(const json_t *root, const char *path, Manifest
   json_int_t step = 0, steps = 0, position = 0, bytes = 0;
   const char *program = NULL, *model = NULL, *seed = NULL, *hash = NULL;
   if (json_unpack((json_t *)(uintptr_t)root, "{s:i, s:s, s:s, s:I, s:I, s:I, s:s, s:{s:{s:I, s:s}}}", "format", &format,
-                  "program", &program, "model_hash", &model, "step", &step, "steps", &steps, "position", &position, "seed",
-                  &seed, "files", weights_name, "bytes", &bytes, "xxh3_128", &hash) != 0) {
+                  "program", &program, "model_hash", &model, "step", &step, "steps", &steps, "position", &position,
+                  "seed", &seed, "files", weights_name, "bytes", &bytes, "xxh3_128", &hash) != 0) {
     return seer_fail(SEER_INPUT, "'%s' is damaged: it lacks entries of a manifest", path);
   }
   if (format != MANIFEST_FORMAT) {
@@ -202,7 +208,8 @@ static SeerStatus manifest_unpack(const json_t *root, const char *path, Manifest
   if (step < 0 || position < 0 || bytes < 0 || strlen(hash) != 32) {
     return seer_fail(SEER_INPUT, "'%s' is damaged: its entries make no sense", path);
   }
-  manifest->snapshot = (SeerSnapshot){.step = step, .steps = steps, .position = position, .seed = strtoull(seed, NULL, 10)};
+  manifest->snapshot =
+      (SeerSnapshot){.step = step, .steps = steps, .position = position, .seed = strtoull(seed, NULL, 10)};
   snprintf(manifest->program, sizeof manifest->program, "%s", program);
   manifest->model_hash = strtoull(model, NULL, 16);
   manifest->bytes = (uint64_t)bytes;
@@ -219,8 +226,10 @@ static SeerStatus manifest_read(const char *folder, Manifest *manifest) {
   if (status) return status;
   json_error_t error;
   json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-  if (root) status = manifest_unpack(root, path.text, manifest);
-  else status = seer_fail(SEER_INPUT, "'%s' is damaged: %s", path.text, error.text);
+  if (root)
+    status = manifest_unpack(root, path.text, manifest);
+  else
+    status = seer_fail(SEER_INPUT, "'%s' is damaged: %s", path.text, error.text);
   json_decref(root);
   free(text);
   return status;
@@ -256,15 +265,17 @@ static bool shapes_equal(const SeerTensor *tensor, const SeerStored *stored) {
 
 static SeerStatus shape_differs(const char *path, const SeerTensor *tensor, const SeerStored *stored) {
   char here[128], there[128];
-  return seer_fail(SEER_INPUT, "'%s' is of another model: '%s' is %s there and %s in this trainer\nnote: use the trainer "
-                   "that wrote it, or build one from the same model section", path, tensor->name,
-                   seer_shape_text(there, sizeof there, stored->size, stored->rank),
+  return seer_fail(SEER_INPUT,
+                   "'%s' is of another model: '%s' is %s there and %s in this trainer\nnote: use the trainer "
+                   "that wrote it, or build one from the same model section",
+                   path, tensor->name, seer_shape_text(there, sizeof there, stored->size, stored->rank),
                    seer_shape_text(here, sizeof here, tensor->size, tensor->rank));
 }
 
 static const SeerTensor *tensor_find(const SeerProgram *program, const char *name) {
   for (int i = 0; i < program->tensor_count; i++) {
-    if (seer_tensor_is_kept(&program->tensors[i]) && !strcmp(program->tensors[i].name, name)) return &program->tensors[i];
+    if (seer_tensor_is_kept(&program->tensors[i]) && !strcmp(program->tensors[i].name, name))
+      return &program->tensors[i];
   }
   return NULL;
 }
@@ -277,22 +288,27 @@ static SeerStatus model_check(const SeerProgram *program, const char *path, cons
     const SeerTensor *tensor = &program->tensors[i];
     if (!seer_tensor_is_kept(tensor)) continue;
     const SeerStored *stored = seer_safetensors_find(file, tensor->name);
-    if (!stored) return seer_fail(SEER_INPUT, "'%s' is of another model ('%s'): it lacks '%s'\n%s", path, manifest->program,
-                                  tensor->name, note);
+    if (!stored)
+      return seer_fail(SEER_INPUT, "'%s' is of another model ('%s'): it lacks '%s'\n%s", path, manifest->program,
+                       tensor->name, note);
     if (!shapes_equal(tensor, stored)) return shape_differs(path, tensor, stored);
   }
   for (int i = 0; i < seer_safetensors_count(file); i++) {
     const char *name = seer_safetensors_tensor(file, i)->name;
-    if (!tensor_find(program, name)) return seer_fail(SEER_INPUT, "'%s' is of another model ('%s'): it has '%s', this trainer "
-                                                      "has not\n%s", path, manifest->program, name, note);
+    if (!tensor_find(program, name))
+      return seer_fail(SEER_INPUT,
+                       "'%s' is of another model ('%s'): it has '%s', this trainer "
+                       "has not\n%s",
+                       path, manifest->program, name, note);
   }
   if (manifest->model_hash == program->model_hash) return SEER_OK;
-  return seer_fail(SEER_INPUT, "'%s' is of another model ('%s'): its tensors have other roles\n%s", path, manifest->program, note);
+  return seer_fail(SEER_INPUT, "'%s' is of another model ('%s'): its tensors have other roles\n%s", path,
+                   manifest->program, note);
 }
 
 // Opens a snapshot whose bytes are as they were written, and of this program.
-static SeerStatus snapshot_open(const SeerProgram *program, const char *folder, Manifest *manifest, SeerSafetensors **file,
-                                bool *damaged) {
+static SeerStatus snapshot_open(const SeerProgram *program, const char *folder, Manifest *manifest,
+                                SeerSafetensors **file, bool *damaged) {
   SeerPath path;
   *damaged = true;
   *file = NULL;
@@ -329,7 +345,8 @@ SeerStatus seer_snapshot_load(const SeerProgram *program, const char *folder, un
   for (int i = 0; i < program->tensor_count && !status; i++) {
     const SeerTensor *tensor = &program->tensors[i];
     if (!seer_tensor_is_kept(tensor)) continue;
-    status = seer_safetensors_read_floats(file, seer_safetensors_find(file, tensor->name), seer_tensor_values(tensor, state));
+    status = seer_safetensors_read_floats(file, seer_safetensors_find(file, tensor->name),
+                                          seer_tensor_values(tensor, state));
   }
   *snapshot = manifest.snapshot;
   seer_safetensors_close(file);
@@ -380,8 +397,10 @@ SeerStatus seer_snapshot_load_newest(const SeerProgram *program, const char *run
     status = owner ? damaged_put_aside(folder.text) : SEER_OK;
   }
   if (!status && !*found && list.count > 0) {
-    status = seer_fail(SEER_INPUT, "no snapshot of '%s' is sound: all %d are damaged, see above\nnote: start a new run with "
-                       "--out, or restore a snapshot from a copy", run, list.count);
+    status = seer_fail(SEER_INPUT,
+                       "no snapshot of '%s' is sound: all %d are damaged, see above\nnote: start a new run with "
+                       "--out, or restore a snapshot from a copy",
+                       run, list.count);
   }
   seer_snapshot_list_release(&list);
   return status;
@@ -404,8 +423,10 @@ static SeerStatus weights_copy(const SeerProgram *program, const SeerSafetensors
     weights->loaded++;
   }
   if (weights->loaded) return SEER_OK;
-  return seer_fail(SEER_INPUT, "'%s' has no tensor of this model, such as '%s'\nnote: tensors are found by name; names are "
-                   "torchvision's", path, weights->first_missing ? weights->first_missing : "");
+  return seer_fail(SEER_INPUT,
+                   "'%s' has no tensor of this model, such as '%s'\nnote: tensors are found by name; names are "
+                   "torchvision's",
+                   path, weights->first_missing ? weights->first_missing : "");
 }
 
 // The newest sound snapshot folder of a run.
@@ -419,14 +440,17 @@ static SeerStatus newest_find(const char *run, SeerPath *folder) {
     status = seer_snapshot_folder(run, list.steps[i], folder);
     if (!status) status = seer_path_print(&path, "%s/%s", folder->text, weights_name);
     if (status) break;
-    found = !manifest_read(folder->text, &manifest) && !size_check(path.text, &manifest) && !content_check(path.text, &manifest);
+    found = !manifest_read(folder->text, &manifest) && !size_check(path.text, &manifest) &&
+            !content_check(path.text, &manifest);
     if (found) continue;
     fprintf(stderr, "warning: %s\n", seer_error());
     seer_error_clear();
   }
   if (!status && !found) {
-    status = seer_fail(SEER_INPUT, "'%s' holds no sound snapshot\nnote: --weights takes a run folder, a snapshot folder or a "
-                       "safetensors file", run);
+    status = seer_fail(SEER_INPUT,
+                       "'%s' holds no sound snapshot\nnote: --weights takes a run folder, a snapshot folder or a "
+                       "safetensors file",
+                       run);
   }
   seer_snapshot_list_release(&list);
   return status;

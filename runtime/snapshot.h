@@ -32,9 +32,9 @@ typedef struct SeerSnapshotList {
 SeerStatus seer_snapshot_list(const char *run, SeerSnapshotList *list);
 void seer_snapshot_list_release(SeerSnapshotList *list);
 SeerStatus seer_snapshot_folder(const char *run, int64_t step, SeerPath *folder);
-// Loads the newest sound snapshot of a run. Damaged ones are named on stderr. The `owner`, who holds the run's lock, also
-// puts them aside as step-N.damaged and removes what a crash left. *found is false when the run has no snapshot at all;
-// only damaged ones is SEER_INPUT.
+// Loads the newest sound snapshot of a run. Damaged ones are named on stderr. The `owner`, who holds the run's lock,
+// also puts them aside as step-N.damaged and removes what a crash left. *found is false when the run has no snapshot at
+// all; only damaged ones is SEER_INPUT.
 SeerStatus seer_snapshot_load_newest(const SeerProgram *program, const char *run, bool owner, unsigned char *state,
                                      SeerSnapshot *snapshot, bool *found);
 

@@ -22,7 +22,8 @@ static void scalars_set(SeerEngine *engine, int64_t step, double rate) {
 // Where a parameter's gradient lies between `train` and `update`.
 static const float *gradient_find(const SeerEngine *engine, const SeerTensor *parameter) {
   const SeerProgram *program = engine->program;
-  if (program->accumulate <= 1) return (const float *)(const void *)(engine->context.arena + parameter->gradient_offset);
+  if (program->accumulate <= 1)
+    return (const float *)(const void *)(engine->context.arena + parameter->gradient_offset);
   size_t length = strlen(parameter->name);
   for (int i = 0; i < program->tensor_count; i++) {
     const SeerTensor *tensor = &program->tensors[i];
@@ -56,11 +57,12 @@ static SeerStatus not_finite(SeerEngine *engine, int64_t step, const char *what)
     label = engine->program->launches[context->first_not_finite].label;
     location = engine->program->launches[context->first_not_finite].location;
   }
-  return seer_fail(SEER_INPUT,
-                   "%s is not finite in step %lld: first in '%s'%s%s%s; the step was not applied\n"
-                   "note: lower the learning rate (schedule.peak) or lengthen schedule.warmup, and continue with --resume",
-                   what, (long long)step + 1, label, location && *location ? " (" : "", location ? location : "",
-                   location && *location ? ")" : "");
+  return seer_fail(
+      SEER_INPUT,
+      "%s is not finite in step %lld: first in '%s'%s%s%s; the step was not applied\n"
+      "note: lower the learning rate (schedule.peak) or lengthen schedule.warmup, and continue with --resume",
+      what, (long long)step + 1, label, location && *location ? " (" : "", location ? location : "",
+      location && *location ? ")" : "");
 }
 
 static SeerStatus micro_step(SeerEngine *engine, SeerNextBatch *next, void *source, int64_t step, double *usage,
@@ -87,7 +89,8 @@ static SeerStatus labels_check(const SeerEngine *engine, const SeerBatch *batch)
   if (program->task != SEER_SUPERVISED) return SEER_OK;
   for (int i = 0; i < program->batch / program->accumulate; i++) {
     if (batch->labels && batch->labels[i] >= 0 && batch->labels[i] < program->classes) continue;
-    return seer_fail(SEER_INPUT, "picture %lld has label %d, this trainer was built for labels 0 to %d\nnote: sort pictures "
+    return seer_fail(SEER_INPUT,
+                     "picture %lld has label %d, this trainer was built for labels 0 to %d\nnote: sort pictures "
                      "into folders by class, or give --labels; set supervised.classes to their number",
                      batch->pictures ? (long long)batch->pictures[i] : -1LL, batch->labels ? batch->labels[i] : -1,
                      program->classes - 1);

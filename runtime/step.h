@@ -6,8 +6,8 @@
 #include "runtime/engine.h"
 
 typedef struct SeerStepResult {
-  double loss;           // mean over the step's pictures
-  double wait_seconds;   // for pictures
+  double loss;          // mean over the step's pictures
+  double wait_seconds;  // for pictures
   double learning_rate;
 } SeerStepResult;
 

@@ -25,7 +25,7 @@ typedef struct Training {
   SeerLoader *loader;
   SeerMetrics metrics;
   SeerProgress progress;
-  int64_t step, steps, saved;    // done, length, step of the newest snapshot (-1: none)
+  int64_t step, steps, saved;  // done, length, step of the newest snapshot (-1: none)
   int64_t save_every, keep;
   double *usage, *usage_recent;  // [prototypes] of this step, and decaying over steps
 } Training;
@@ -36,8 +36,10 @@ static SeerStatus steps_decide(Training *training) {
   const SeerProgram *program = training->program;
   int64_t pictures = seer_source_count(training->source), micro_batch = program->batch / program->accumulate;
   if (pictures < micro_batch) {
-    return seer_fail(SEER_INPUT, "the data set holds %lld pictures, fewer than one batch of %lld\nnote: add pictures, or build "
-                     "with a smaller train.batch", (long long)pictures, (long long)micro_batch);
+    return seer_fail(SEER_INPUT,
+                     "the data set holds %lld pictures, fewer than one batch of %lld\nnote: add pictures, or build "
+                     "with a smaller train.batch",
+                     (long long)pictures, (long long)micro_batch);
   }
   SeerRun *run = &training->run;
   if (run->steps <= 0) run->steps = seer_schedule_steps(run->epochs, pictures, program->batch, program->accumulate);
@@ -55,12 +57,14 @@ static SeerStatus source_open(Training *training) {
 
 static SeerStatus weights_start(Training *training) {
   SeerWeights weights;
-  SeerStatus status = seer_weights_load(training->program, training->options->weights, training->engine.context.state, &weights);
+  SeerStatus status =
+      seer_weights_load(training->program, training->options->weights, training->engine.context.state, &weights);
   if (status) return status;
   seer_progress_note(&training->progress, "weights: %d tensors from '%s'%s", weights.loaded, training->options->weights,
                      weights.missing ? "; those it lacks start at random:" : "");
-  if (weights.missing) seer_progress_note(&training->progress, "  '%s'%s", weights.first_missing,
-                                          weights.missing > 1 ? " and others" : "");
+  if (weights.missing)
+    seer_progress_note(&training->progress, "  '%s'%s", weights.first_missing,
+                       weights.missing > 1 ? " and others" : "");
   return SEER_OK;
 }
 
@@ -77,8 +81,10 @@ static SeerStatus state_start(Training *training) {
     if (status) return status;
     if (found) {
       if (snapshot.steps != training->steps) {
-        seer_progress_note(&training->progress, "note: the run's length changes from %lld to %lld steps, and its learning rates "
-                           "with it", (long long)snapshot.steps, (long long)training->steps);
+        seer_progress_note(&training->progress,
+                           "note: the run's length changes from %lld to %lld steps, and its learning rates "
+                           "with it",
+                           (long long)snapshot.steps, (long long)training->steps);
       }
       training->step = training->saved = snapshot.step;
       run->seed = snapshot.seed;
@@ -123,7 +129,8 @@ static SeerStatus usage_save(const Training *training) {
   size_t capacity = (size_t)count * 32 + 128;
   char *text = malloc(capacity);
   SeerPath path;
-  SeerStatus status = text ? seer_run_path(&training->run, "prototypes.json", &path) : seer_fail(SEER_MACHINE, "no memory");
+  SeerStatus status =
+      text ? seer_run_path(&training->run, "prototypes.json", &path) : seer_fail(SEER_MACHINE, "no memory");
   if (!status) {
     size_t at = (size_t)snprintf(text, capacity, "{\"step\": %lld, \"usage\": [", (long long)training->step);
     for (int i = 0; i < count; i++) {
@@ -138,10 +145,11 @@ static SeerStatus usage_save(const Training *training) {
 
 static SeerStatus state_save(Training *training) {
   if (training->saved == training->step) return SEER_OK;
-  SeerSnapshot snapshot = {training->step, training->steps, training->step * training->program->batch, training->run.seed};
+  SeerSnapshot snapshot = {training->step, training->steps, training->step * training->program->batch,
+                           training->run.seed};
   SeerPath folder;
-  SeerStatus status = seer_snapshot_save(training->program, training->engine.context.state, &snapshot, training->run.folder.text,
-                                         training->keep, &folder);
+  SeerStatus status = seer_snapshot_save(training->program, training->engine.context.state, &snapshot,
+                                         training->run.folder.text, training->keep, &folder);
   if (!status) status = usage_save(training);
   if (!status) training->saved = training->step;
   return status;
@@ -191,7 +199,8 @@ static SeerStatus step_advance(Training *training) {
 // After a failed step: the state before it is sound, and worth keeping.
 static SeerStatus step_failed(Training *training, SeerStatus status) {
   seer_progress_end(&training->progress);
-  if (training->step == training->saved || seer_state_find_not_finite(training->program, training->engine.context.state)) {
+  if (training->step == training->saved ||
+      seer_state_find_not_finite(training->program, training->engine.context.state)) {
     return status;
   }
   char error[4096];
@@ -212,8 +221,8 @@ static SeerStatus stopped(Training *training, const char *why) {
   SeerStatus status = state_save(training);
   if (status) return status;
   fprintf(stderr, "%s: stopped on %s at step %lld of %lld, snapshot written; continue with %s --resume '%s'\n",
-          training->program->name, why, (long long)training->step, (long long)training->steps, training->options->program,
-          training->run.folder.text);
+          training->program->name, why, (long long)training->step, (long long)training->steps,
+          training->options->program, training->run.folder.text);
   return SEER_STOPPED;
 }
 
@@ -237,7 +246,9 @@ static SeerStatus loop_run(Training *training) {
 static SeerStatus training_prepare(Training *training) {
   const SeerOptions *options = training->options;
   const SeerProgram *program = training->program;
-  training->save_every = options->save_every > 0 ? options->save_every : program->save_every > 0 ? program->save_every : 1000;
+  training->save_every = options->save_every > 0   ? options->save_every
+                         : program->save_every > 0 ? program->save_every
+                                                   : 1000;
   training->keep = options->keep > 0 ? options->keep : program->save_keep > 0 ? program->save_keep : 1;
   int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
   SeerStatus status = source_open(training);
@@ -250,7 +261,8 @@ static SeerStatus training_prepare(Training *training) {
   }
   if (!status) status = state_start(training);
   if (!status) status = seer_run_describe(program, &training->run);
-  if (!status) status = seer_metrics_open(&training->metrics, training->run.folder.text, training->step, program->tensorboard);
+  if (!status)
+    status = seer_metrics_open(&training->metrics, training->run.folder.text, training->step, program->tensorboard);
   return status;
 }
 
@@ -259,8 +271,9 @@ static void training_announce(Training *training) {
   int64_t quarantined = seer_loader_quarantined(training->loader);
   if (quarantined) snprintf(rest, sizeof rest, ", %lld undecodable", (long long)quarantined);
   seer_progress_note(&training->progress, "%s: %lld pictures%s, batch %d, %lld steps, %d threads, %.1f MiB, in '%s'",
-                     training->program->name, (long long)seer_source_count(training->source), rest, training->program->batch,
-                     (long long)training->steps, seer_pool_threads(training->engine.context.pool),
+                     training->program->name, (long long)seer_source_count(training->source), rest,
+                     training->program->batch, (long long)training->steps,
+                     seer_pool_threads(training->engine.context.pool),
                      (double)seer_program_bytes(training->program) / 1048576, training->run.folder.text);
 }
 
@@ -276,8 +289,11 @@ static void training_release(Training *training) {
 
 // The page is a nicety: a run that is done stays done when it cannot be written.
 static void report_finish(Training *training) {
-  SeerReportRequest request = {.run = training->run.folder.text, .options = training->options, .engine = &training->engine,
-                               .source = training->source, .seed = training->run.seed};
+  SeerReportRequest request = {.run = training->run.folder.text,
+                               .options = training->options,
+                               .engine = &training->engine,
+                               .source = training->source,
+                               .seed = training->run.seed};
   SeerPath path;
   seer_progress_note(&training->progress, "writing the report page");
   if (seer_report_write(&request, &path) == SEER_OK) {
@@ -289,8 +305,8 @@ static void report_finish(Training *training) {
 }
 
 SeerStatus seer_command_train(const SeerProgram *program, const SeerOptions *options) {
-  Training training = {.program = program, .options = options, .metrics = {.fd = -1, .events = {.fd = -1}},
-                       .run = {.lock = -1}};
+  Training training = {
+      .program = program, .options = options, .metrics = {.fd = -1, .events = {.fd = -1}}, .run = {.lock = -1}};
   seer_stop_listen();
   seer_progress_begin(&training.progress, options->quiet, 0, 0);
   SeerStatus status = seer_run_open(program, options, &training.run);

@@ -28,7 +28,8 @@ def faults(root, data, start, whole, kind, code):
     for call in range(1, 2000):
         out = os.path.join(root, "run")
         shutil.copytree(start, out)
-        env = {"LD_PRELOAD": preload(), "SEER_FAULT_AT": str(call), "SEER_FAULT_ERRNO": str(code), "SEER_FAULT_REPORT": struck, **kind}
+        env = {"LD_PRELOAD": preload(), "SEER_FAULT_AT": str(call), "SEER_FAULT_ERRNO": str(code),
+               "SEER_FAULT_REPORT": struck, **kind}
         done = run(TINY, "--resume", out, *OPTIONS, env=env, expect=None)
         reached = os.path.exists(struck)
         where = "call %d, %s: exit %d\n%s" % (call, kind, done.returncode, done.stderr)
@@ -52,7 +53,8 @@ def faults(root, data, start, whole, kind, code):
 def size_limit(root, start):
     out = os.path.join(root, "limited")
     shutil.copytree(start, out)
-    done = run(TINY, "--resume", out, *OPTIONS, expect=3, preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384)))
+    done = run(TINY, "--resume", out, *OPTIONS, expect=3, preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
+                                                                                             (16384, 16384)))
     assert "File too large" in done.stderr and "snapshots written before are intact" in done.stderr, done.stderr
     assert snapshot_steps(out)[-1] == 4
     run(TINY, "check", out)
@@ -61,7 +63,8 @@ def size_limit(root, start):
 def full_file_system(root, start, whole):
     mount = os.path.join(root, "small")
     os.makedirs(mount)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", mount], stderr=subprocess.DEVNULL).returncode != 0:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", mount],
+                      stderr=subprocess.DEVNULL).returncode != 0:
         return "no right to mount"
     try:
         out = os.path.join(mount, "run")

@@ -43,7 +43,8 @@ def main():
     run(TINY, "--resume", out, "--stop-after", 1, *OPTIONS, expect=75)
     end = snapshot_steps(out)[-1]
     whole = os.path.join(root, "whole")
-    run(TINY, "--data", data, "--out", whole, "--steps", STEPS, "--stop-after", end, "--save-every", STEPS, "--no-report", "--quiet", expect=75)
+    run(TINY, "--data", data, "--out", whole, "--steps", STEPS, "--stop-after", end, "--save-every", STEPS,
+        "--no-report", "--quiet", expect=75)
     assert snapshot_bytes(out, end) == snapshot_bytes(whole, end), "the killed run ended in other bytes"
     losses = [(line["step"], line["loss"]) for line in metrics_read(out)]
     assert losses == [(line["step"], line["loss"]) for line in metrics_read(whole)], "metrics differ"

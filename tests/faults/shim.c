@@ -1,4 +1,5 @@
-// Preloaded under a trainer: the N-th call among write, pwrite, fsync, rename, mkdir, ftruncate and creating open fails.
+// Preloaded under a trainer: the N-th call among write, pwrite, fsync, rename, mkdir, ftruncate and creating open
+// fails.
 // SEER_FAULT_AT=N, SEER_FAULT_ERRNO=name's number, SEER_FAULT_FOREVER=1 keeps failing, SEER_FAULT_SHORT=1 makes the
 // N-th write short instead. SEER_FAULT_REPORT names a file that is made when the fault has struck.
 #include <dlfcn.h>
@@ -17,7 +18,7 @@ static atomic_long calls;
 
 static long setting(const char *name) {
   const char *text = getenv(name);
-  return text ? atol(text) : 0;
+  return text ? strtol(text, NULL, 10) : 0;
 }
 
 static void report(void) {
@@ -50,8 +51,12 @@ ssize_t pwrite(int fd, const void *data, size_t bytes, off_t at) {
 }
 
 int fsync(int fd) { return strikes(false) ? -1 : (int)syscall(SYS_fsync, fd); }
-int rename(const char *from, const char *to) { return strikes(false) ? -1 : (int)syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to); }
-int mkdir(const char *path, mode_t mode) { return strikes(false) ? -1 : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode); }
+int rename(const char *from, const char *to) {
+  return strikes(false) ? -1 : (int)syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to);
+}
+int mkdir(const char *path, mode_t mode) {
+  return strikes(false) ? -1 : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
+}
 int ftruncate(int fd, off_t bytes) { return strikes(false) ? -1 : (int)syscall(SYS_ftruncate, fd, bytes); }
 
 int open(const char *path, int flags, ...) {

@@ -40,7 +40,8 @@ def run(trainer, *words, cwd=None, env=None, expect=0, preexec=None, timeout=120
     done = subprocess.run([trainer, *map(str, words)], cwd=cwd, env=environment, preexec_fn=preexec, timeout=timeout,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if expect is not None and done.returncode != expect:
-        raise AssertionError("%s %s: exit %d, expected %d\n%s%s" % (trainer, words, done.returncode, expect, done.stdout, done.stderr))
+        raise AssertionError("%s %s: exit %d, expected %d\n%s%s" % (trainer, words, done.returncode, expect,
+                                                                    done.stdout, done.stderr))
     return done
 
 

@@ -34,7 +34,8 @@ class Trainer(unittest.TestCase):
     def train(self, name, *words, program="tiny", **how):
         out = os.path.join(self.root, name)
         words = words if "--steps" in words or "--epochs" in words else ("--steps", STEPS, *words)
-        self.done = run(os.path.join(BUILD, program), "--data", self.data, "--out", out, "--save-every", 5, "--no-report", *words, **how)
+        self.done = run(os.path.join(BUILD, program), "--data", self.data, "--out", out, "--save-every", 5,
+                        "--no-report", *words, **how)
         return out
 
     def copy(self, name, source=None):
@@ -52,7 +53,8 @@ class Trainer(unittest.TestCase):
         lines = metrics_read(self.whole)
         self.assertEqual([line["step"] for line in lines], list(range(1, STEPS + 1)))
         for line in lines:
-            for key in ("loss", "learning_rate", "images_per_second", "peak_bytes", "resident_bytes", "epoch", "seconds",
+            for key in ("loss", "learning_rate", "images_per_second", "peak_bytes", "resident_bytes", "epoch",
+                        "seconds",
                         "loader_wait", "prototype_entropy", "quarantined"):
                 self.assertIsInstance(line[key], (int, float), key)
         self.assertAlmostEqual(lines[0]["learning_rate"], 0.01)
@@ -66,7 +68,8 @@ class Trainer(unittest.TestCase):
     def test_snapshot_is_read_by_others(self):
         tensors, metadata = safetensors_read(os.path.join(self.whole, "snapshots/step-24/model.safetensors"))
         self.assertEqual(tensors["embed.weight"].shape, (16, 192))
-        self.assertEqual(sorted(tensors), ["embed.weight", "embed.weight.velocity", "input.running_mean", "prototypes.weight",
+        self.assertEqual(sorted(tensors), ["embed.weight", "embed.weight.velocity", "input.running_mean",
+                                           "prototypes.weight",
                                            "prototypes.weight.velocity"])
         self.assertGreater(abs(tensors["embed.weight.velocity"]).max(), 0)
         self.assertEqual(metadata["format"], "pt")
@@ -74,7 +77,8 @@ class Trainer(unittest.TestCase):
         self.assertEqual((manifest["step"], manifest["position"]), (24, 24 * 8))
 
     def test_prototypes_are_frozen_at_first(self):
-        early = safetensors_read(os.path.join(self.train("early", "--save-every", 2, "--keep", 99), "snapshots/step-2/model.safetensors"))[0]
+        early = safetensors_read(os.path.join(self.train("early", "--save-every", 2, "--keep", 99),
+                                              "snapshots/step-2/model.safetensors"))[0]
         later = safetensors_read(os.path.join(self.folder("early"), "snapshots/step-4/model.safetensors"))[0]
         self.assertEqual(abs(early["prototypes.weight.velocity"]).max(), 0)
         self.assertGreater(abs(later["prototypes.weight.velocity"]).max(), 0)
@@ -95,7 +99,8 @@ class Trainer(unittest.TestCase):
             out = self.train("threads%d" % threads, "--threads", threads, "--decode-threads", decode)
             for step in (20, 24):
                 self.assertEqual(snapshot_bytes(out, step), snapshot_bytes(self.whole, step))
-            self.assertEqual([line["loss"] for line in metrics_read(out)], [line["loss"] for line in metrics_read(self.whole)])
+            self.assertEqual([line["loss"] for line in metrics_read(out)],
+                             [line["loss"] for line in metrics_read(self.whole)])
 
     def test_seed_changes_the_run(self):
         out = self.train("seeded", "--seed", 2)
@@ -108,7 +113,8 @@ class Trainer(unittest.TestCase):
             run(TINY, "--resume", out, "--save-every", 5, "--no-report", "--threads", 1 + stop % 3)
             self.assertEqual(snapshot_bytes(out, 24), snapshot_bytes(self.whole, 24), "stopped at %d" % stop)
             losses = [(line["step"], line["loss"], line["learning_rate"]) for line in metrics_read(out)]
-            self.assertEqual(losses, [(line["step"], line["loss"], line["learning_rate"]) for line in metrics_read(self.whole)])
+            self.assertEqual(losses, [(line["step"], line["loss"],
+                                       line["learning_rate"]) for line in metrics_read(self.whole)])
 
     def test_resume_cuts_metrics_back(self):
         out = self.copy("cut")
@@ -133,7 +139,8 @@ class Trainer(unittest.TestCase):
     def test_signals_stop_with_a_snapshot(self):
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
             out = self.folder("signal%d" % number)
-            trainer = subprocess.Popen([TINY, "--data", self.data, "--out", out, "--steps", "100000000", "--save-every", "100000000"],
+            trainer = subprocess.Popen([TINY, "--data", self.data, "--out", out, "--steps", "100000000",
+                                        "--save-every", "100000000"],
                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             deadline = time.time() + 30
             while time.time() < deadline and not (os.path.exists(os.path.join(out, "metrics.jsonl")) and
@@ -150,7 +157,8 @@ class Trainer(unittest.TestCase):
 
     def test_lock_keeps_a_second_run_out(self):
         out = self.folder("locked")
-        trainer = subprocess.Popen([TINY, "--data", self.data, "--out", out, "--steps", "100000000"], stdout=subprocess.DEVNULL)
+        trainer = subprocess.Popen([TINY, "--data", self.data, "--out", out, "--steps", "100000000"],
+                                   stdout=subprocess.DEVNULL)
         try:
             while not os.path.exists(os.path.join(out, "metrics.jsonl")):
                 time.sleep(0.01)
@@ -254,7 +262,8 @@ class Trainer(unittest.TestCase):
 
     def test_another_model(self):
         self.fails(1, "--resume", self.whole, program="tiny_wide",
-                   says=["is of another model", "'embed.weight' is [16, 192] there and [32, 192] in this trainer", "note:"])
+                   says=["is of another model", "'embed.weight' is [16, 192] there and [32, 192] in this trainer",
+                         "note:"])
         self.assertEqual(snapshot_steps(self.whole), [20, 24])
         self.fails(1, "--data", self.data, "--out", self.folder("other"), "--weights", self.whole, program="tiny_wide",
                    says=["is of another model"])
@@ -265,13 +274,16 @@ class Trainer(unittest.TestCase):
         warm, _ = safetensors_read(os.path.join(out, "snapshots/step-1/model.safetensors"))
         old, _ = safetensors_read(os.path.join(self.whole, "snapshots/step-24/model.safetensors"))
         self.assertLess(abs(warm["embed.weight"] - old["embed.weight"]).max(), 0.05)
-        self.fails(1, "--data", self.data, "--out", self.folder("w"), "--weights", os.path.join(self.data, "blue/00.jpg"),
+        self.fails(1, "--data", self.data, "--out", self.folder("w"), "--weights", os.path.join(self.data,
+                                                                                                "blue/00.jpg"),
                    says=["no sound safetensors file"])
 
     def test_divergence_is_caught_before_the_update(self):
         out = self.folder("diverging")
-        done = self.fails(1, "--data", self.data, "--out", out, "--steps", 50, "--save-every", 100, program="tiny_diverging",
-                          says=["is not finite in step", "first in '", "tiny.seer:", "not applied", "note: lower the learning rate"])
+        done = self.fails(1, "--data", self.data, "--out", out, "--steps", 50, "--save-every", 100,
+                          program="tiny_diverging",
+                          says=["is not finite in step", "first in '", "tiny.seer:", "not applied",
+                                "note: lower the learning rate"])
         for step in snapshot_steps(out):
             tensors, _ = safetensors_read(os.path.join(out, "snapshots/step-%d/model.safetensors" % step))
             self.assertTrue(all((abs(values) < 3.5e38).all() for values in tensors.values()), done.stderr)
@@ -284,7 +296,8 @@ class Trainer(unittest.TestCase):
         os.makedirs(os.path.join(flat, "a"))
         for number in range(4):
             for extra in "abcd":
-                shutil.copy(os.path.join(self.data, "blue/%02d.png" % (2 * number + 1)), os.path.join(flat, "a", "%s%d.png" % (extra, number)))
+                shutil.copy(os.path.join(self.data, "blue/%02d.png" % (2 * number + 1)), os.path.join(flat, "a",
+                                                                                                      "%s%d.png" % (extra, number)))
             os.makedirs(os.path.join(flat, "class%d" % number))
             shutil.copy(os.path.join(self.data, "blue/01.png"), os.path.join(flat, "class%d" % number, "x.png"))
         self.fails(1, "--data", flat, "--out", self.folder("flat-run"), "--steps", 20, program="tiny_supervised",
@@ -298,7 +311,8 @@ class Trainer(unittest.TestCase):
         shutil.copy(os.path.join(self.data, "blue/00.jpg"), few)
         self.fails(1, "--data", empty, "--out", self.folder("x1"), says=["empty"])
         self.fails(1, "--data", self.folder("absent"), "--out", self.folder("x2"), says=["absent"])
-        self.fails(1, "--data", few, "--out", self.folder("x3"), says=["1 pictures, fewer than one batch of 8", "note:"])
+        self.fails(1, "--data", few, "--out", self.folder("x3"), says=["1 pictures, fewer than one batch of 8",
+                                                                       "note:"])
         self.fails(1, "--out", self.folder("x4"), says=["no pictures are named", "--data"])
         self.fails(2, "--dta", self.data, says=["did you mean '--data'"])
         self.fails(3, "--data", self.data, "--out", "/proc/seer-run", says=["'/proc/seer-run'"])
@@ -307,7 +321,8 @@ class Trainer(unittest.TestCase):
         if os.getuid() != 0:
             closed = self.folder("closed")
             os.makedirs(closed, 0o500)
-            self.fails(3, "--data", self.data, "--out", os.path.join(closed, "run"), says=["Permission denied", "--out"])
+            self.fails(3, "--data", self.data, "--out", os.path.join(closed, "run"), says=["Permission denied",
+                                                                                           "--out"])
 
     def test_undecodable_pictures_do_not_stop_a_run(self):
         data = self.folder("some-bad")
@@ -327,7 +342,8 @@ class Trainer(unittest.TestCase):
     def test_terminal_gets_a_bar(self):
         import pty
         parent, child = pty.openpty()
-        trainer = subprocess.Popen([TINY, "--data", self.data, "--out", self.folder("bar"), "--steps", "50", "--no-report"],
+        trainer = subprocess.Popen([TINY, "--data", self.data, "--out", self.folder("bar"), "--steps", "50",
+                                    "--no-report"],
                                    stdout=child, stderr=subprocess.DEVNULL)
         trainer.wait(timeout=60)
         os.close(child)
@@ -346,7 +362,9 @@ class Trainer(unittest.TestCase):
 
     def test_resident_memory_is_flat(self):
         lines = metrics_read(self.train("soak", "--steps", 6000, "--save-every", 500))
-        self.assertLess(lines[-1]["resident_bytes"] - lines[1000]["resident_bytes"], 1 << 20)
+        with open(TINY, "rb") as program:
+            sanitized = b"__asan_init" in program.read()  # whose allocator keeps freed memory for a while
+        self.assertLess(lines[-1]["resident_bytes"] - lines[1000]["resident_bytes"], 1 << (26 if sanitized else 20))
 
     def test_small_commands(self):
         plan = json.loads(run(TINY, "plan", "--json").stdout)

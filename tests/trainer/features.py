@@ -20,7 +20,8 @@ def accuracy(features, labels, k, temperature):
     similarity = features @ features.T
     right = 0
     for row in range(len(features)):
-        order = sorted((other for other in range(len(features)) if other != row), key=lambda other: -similarity[row, other])[:k]
+        order = sorted((other for other in range(len(features)) if other != row), key=lambda other: -similarity[row,
+                                                                                                                other])[:k]
         votes = numpy.zeros(labels.max() + 1)
         for other in order:
             votes[labels[other]] += numpy.exp(similarity[row, other] / temperature)
@@ -53,7 +54,8 @@ class Features(unittest.TestCase):
         for row in (0, 15, 32):
             self.assertIn(json.loads(metadata["label_names"])[tensors["labels"][row]], names[row])
             picture = Image.open(names[row]).convert("RGB")
-            picture = picture.resize((16, int(16 * 26 / 22)) if picture.width < picture.height else picture.size, Image.BILINEAR)
+            picture = picture.resize((16, int(16 * 26 / 22)) if picture.width < picture.height else picture.size,
+                                     Image.BILINEAR)
             top = round((picture.height - 16) / 2)
             pixels = numpy.asarray(picture.crop((0, top, 16, top + 16)), dtype=numpy.float64)
             pooled = pixels.reshape(8, 2, 8, 2, 3).mean(axis=(1, 3)).reshape(-1) / 255 - 0.5
@@ -71,7 +73,8 @@ class Features(unittest.TestCase):
             result = json.loads(run(TINY, "knn", "--weights", self.done, "--data", self.data, "--neighbours", k,
                                     "--temperature", temperature, "--json").stdout)
             self.assertEqual(result["neighbours"], min(k, 32))
-            self.assertAlmostEqual(result["trained"], accuracy(tensors["features"], tensors["labels"], min(k, 32), temperature), 5)
+            self.assertAlmostEqual(result["trained"], accuracy(tensors["features"], tensors["labels"], min(k, 32),
+                                                               temperature), 5)
             self.assertAlmostEqual(result["majority"], 1 / 3, 5)
 
     def test_untrained_is_the_run_at_step_0(self):
@@ -84,7 +87,8 @@ class Features(unittest.TestCase):
 
     def test_train_data_votes(self):
         other = pictures_make(os.path.join(self.root, "others"), per_label=7, seed=9)
-        result = json.loads(run(TINY, "knn", "--weights", self.done, "--data", self.data, "--train-data", other, "--neighbours", 99,
+        result = json.loads(run(TINY, "knn", "--weights", self.done, "--data", self.data, "--train-data", other,
+                                "--neighbours", 99,
                                 "--json").stdout)
         self.assertEqual((result["neighbours"], result["pictures"]), (21, 33))
         self.assertGreater(result["pixels"], 0.5)
@@ -117,7 +121,8 @@ class Features(unittest.TestCase):
 
     def test_report_page(self):
         page = open(os.path.join(self.done, "report.html")).read()
-        for text in ("What it learnt", "Learning rate", "Throughput", "Prototype usage", "nearest neighbours", "A map of what it sees",
+        for text in ("What it learnt", "Learning rate", "Throughput", "Prototype usage", "nearest neighbours",
+                     "A map of what it sees",
                      "data:image/jpeg;base64,", "Content-Security-Policy"):
             self.assertIn(text, page)
         self.assertNotRegex(page, r"https?://")

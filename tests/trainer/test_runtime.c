@@ -25,8 +25,13 @@ static void near(double value, double expected, double tolerance) {
 // The 10B run: 126,008 steps, warm-up over a share of 0.043648 = 5,500 steps, 0.15 -> 9.3 -> 0.0093.
 static void schedule_of_seer_10b(void **state) {
   (void)state;
-  SeerSchedule schedule = {.start = 0.15, .peak = 9.3, .end = 0.0093, .warmup_steps = -1, .warmup_fraction = 0.043648,
-                           .shape = SEER_COSINE, .cosine_from_run = true};
+  SeerSchedule schedule = {.start = 0.15,
+                           .peak = 9.3,
+                           .end = 0.0093,
+                           .warmup_steps = -1,
+                           .warmup_fraction = 0.043648,
+                           .shape = SEER_COSINE,
+                           .cosine_from_run = true};
   const int64_t steps = 126008;
   near(seer_schedule_rate(&schedule, 0, steps), 0.15, 1e-12);
   near(seer_schedule_rate(&schedule, 2750, steps), 0.15 + (9.3 - 0.15) * 2750 / (0.043648 * 126008), 1e-9);
@@ -45,8 +50,14 @@ static void schedule_of_seer_10b(void **state) {
 static void schedule_shapes(void **state) {
   (void)state;
   const double milestones[] = {0.5, 0.75};
-  SeerSchedule schedule = {.start = 0, .peak = 2, .end = 1, .warmup_steps = 0, .shape = SEER_STEP, .milestone_count = 2,
-                           .milestones = milestones, .gamma = 0.1};
+  SeerSchedule schedule = {.start = 0,
+                           .peak = 2,
+                           .end = 1,
+                           .warmup_steps = 0,
+                           .shape = SEER_STEP,
+                           .milestone_count = 2,
+                           .milestones = milestones,
+                           .gamma = 0.1};
   near(seer_schedule_rate(&schedule, 0, 100), 2, 0);
   near(seer_schedule_rate(&schedule, 49, 100), 2, 0);
   near(seer_schedule_rate(&schedule, 50, 100), 0.2, 1e-15);
@@ -63,7 +74,7 @@ static void schedule_lengths(void **state) {
   (void)state;
   assert_int_equal(seer_schedule_steps(1, 1000, 64, 1), 15);
   assert_int_equal(seer_schedule_steps(100, 1000, 64, 1), 1500);
-  assert_int_equal(seer_schedule_steps(1, 1000, 64, 4), 15);   // 62 micro-batches of 16
+  assert_int_equal(seer_schedule_steps(1, 1000, 64, 4), 15);  // 62 micro-batches of 16
   assert_int_equal(seer_schedule_steps(0.001, 1000, 64, 1), 1);
   assert_int_equal(seer_schedule_steps(1, 10, 64, 1), 0);
 }
@@ -74,7 +85,7 @@ static void crc32c_known(void **state) {
   memset(ones, 0xff, sizeof ones);
   for (int i = 0; i < 32; i++) rising[i] = (unsigned char)i;
   assert_int_equal(seer_crc32c("123456789", 9), 0xe3069283u);
-  assert_int_equal(seer_crc32c(zeros, 32), 0x8a9136aau);   // RFC 3720, B.4
+  assert_int_equal(seer_crc32c(zeros, 32), 0x8a9136aau);  // RFC 3720, B.4
   assert_int_equal(seer_crc32c(ones, 32), 0x62a8ab43u);
   assert_int_equal(seer_crc32c(rising, 32), 0x46dd794eu);
   assert_int_equal(seer_crc32c("", 0), 0);
@@ -272,13 +283,15 @@ static void neighbours_against_sorting(void **state) {
       const SeerNeighbour *n = &found[q * K + k];
       double exact = 0;
       int better = 0;
-      for (int i = 0; i < DIMENSIONS; i++) exact += (double)values[q * DIMENSIONS + i] * (double)values[n->index * DIMENSIONS + i];
+      for (int i = 0; i < DIMENSIONS; i++)
+        exact += (double)values[q * DIMENSIONS + i] * (double)values[n->index * DIMENSIONS + i];
       near((double)n->similarity, exact, 1e-5);
       assert_true((double)n->similarity <= before);
       assert_true(n->index != q);
       for (int other = 0; other < COUNT; other++) {
         double similarity = 0;
-        for (int i = 0; i < DIMENSIONS; i++) similarity += (double)values[q * DIMENSIONS + i] * (double)values[other * DIMENSIONS + i];
+        for (int i = 0; i < DIMENSIONS; i++)
+          similarity += (double)values[q * DIMENSIONS + i] * (double)values[other * DIMENSIONS + i];
         better += other != q && similarity > exact + 1e-5;
       }
       assert_true(better <= k);
@@ -351,11 +364,20 @@ static void cpu_levels(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(schedule_of_seer_10b), cmocka_unit_test(schedule_shapes), cmocka_unit_test(schedule_lengths),
-      cmocka_unit_test(crc32c_known), cmocka_unit_test(pool_runs_each_task_once), cmocka_unit_test(options_good),
-      cmocka_unit_test(options_bad), cmocka_unit_test(init_is_a_function_of_seed_name_index),
-      cmocka_unit_test(finite_sees_each_place), cmocka_unit_test(neighbours_against_sorting), cmocka_unit_test(vote_is_weighted),
-      cmocka_unit_test(entropy_of_usage), cmocka_unit_test(memory_is_aligned_and_refused), cmocka_unit_test(cpu_levels),
+      cmocka_unit_test(schedule_of_seer_10b),
+      cmocka_unit_test(schedule_shapes),
+      cmocka_unit_test(schedule_lengths),
+      cmocka_unit_test(crc32c_known),
+      cmocka_unit_test(pool_runs_each_task_once),
+      cmocka_unit_test(options_good),
+      cmocka_unit_test(options_bad),
+      cmocka_unit_test(init_is_a_function_of_seed_name_index),
+      cmocka_unit_test(finite_sees_each_place),
+      cmocka_unit_test(neighbours_against_sorting),
+      cmocka_unit_test(vote_is_weighted),
+      cmocka_unit_test(entropy_of_usage),
+      cmocka_unit_test(memory_is_aligned_and_refused),
+      cmocka_unit_test(cpu_levels),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

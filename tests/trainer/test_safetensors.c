@@ -31,7 +31,8 @@ static void header_make(const char *header, size_t length, long long claimed, si
   free(bytes);
 }
 
-#define T(name, dtype, shape, offsets) "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+#define T(name, dtype, shape, offsets) \
+  "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 
 typedef struct Hostile {
   const char *header;
@@ -106,7 +107,8 @@ static void hostile_headers_are_refused(void **state) {
     seer_error_clear();
     assert_int_equal(seer_safetensors_open(file_path, &file), SEER_INPUT);
     assert_null(file);
-    if (!strstr(seer_error(), hostile[i].expected)) fail_msg("%zu: '%s' lacks '%s'", i, seer_error(), hostile[i].expected);
+    if (!strstr(seer_error(), hostile[i].expected))
+      fail_msg("%zu: '%s' lacks '%s'", i, seer_error(), hostile[i].expected);
   }
   assert_true(sizeof hostile / sizeof hostile[0] >= 40);
   seer_error_clear();
@@ -144,7 +146,11 @@ static void hostile_files_are_refused(void **state) {
 static void sound_headers_are_read(void **state) {
   (void)state;
   static const char *const good[] = {
-      "{}", "{}      ", "{\"__metadata__\":{}}", "{" T("a", "F32", "[]", "[0,4]") "}", "{" T("a", "U8", "[2,2]", "[0,4]") "}",
+      "{}",
+      "{}      ",
+      "{\"__metadata__\":{}}",
+      "{" T("a", "F32", "[]", "[0,4]") "}",
+      "{" T("a", "U8", "[2,2]", "[0,4]") "}",
       "{" T("b", "F16", "[1]", "[2,4]") "," T("a", "BF16", "[1]", "[0,2]") "}",
       "{" T("e", "F32", "[0,5]", "[0,0]") "," T("a", "F32", "[1]", "[0,4]") "}",
   };
@@ -242,8 +248,8 @@ int main(void) {
   snprintf(file_path, sizeof file_path, "safetensors-test-%ld", (long)getpid());
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(hostile_headers_are_refused), cmocka_unit_test(hostile_files_are_refused),
-      cmocka_unit_test(sound_headers_are_read), cmocka_unit_test(written_is_read),
-      cmocka_unit_test(narrow_floats_are_widened), cmocka_unit_test(mutated_headers_do_no_harm),
+      cmocka_unit_test(sound_headers_are_read),      cmocka_unit_test(written_is_read),
+      cmocka_unit_test(narrow_floats_are_widened),   cmocka_unit_test(mutated_headers_do_no_harm),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   unlink(file_path);

@@ -23,9 +23,19 @@
 #endif
 
 enum {
-  BATCH = 8, MICRO = BATCH / TINY_ACCUMULATE, CROPS = 2, VIEWS = CROPS * MICRO, SIDE = 16, CELL = 2, CELLS = SIDE / CELL,
-  INPUT = CELLS * CELLS * 3, WIDTH = TINY_WIDTH, PROTOTYPES = TINY_CLASSES ? TINY_CLASSES : 8, EVALUATE = 4,
-  EMBED = WIDTH * INPUT, CENTRES = PROTOTYPES * WIDTH,
+  BATCH = 8,
+  MICRO = BATCH / TINY_ACCUMULATE,
+  CROPS = 2,
+  VIEWS = CROPS * MICRO,
+  SIDE = 16,
+  CELL = 2,
+  CELLS = SIDE / CELL,
+  INPUT = CELLS * CELLS * 3,
+  WIDTH = TINY_WIDTH,
+  PROTOTYPES = TINY_CLASSES ? TINY_CLASSES : 8,
+  EVALUATE = 4,
+  EMBED = WIDTH * INPUT,
+  CENTRES = PROTOTYPES * WIDTH,
 };
 
 // Offsets in floats, each a multiple of 16 (64 bytes) for the sizes used.
@@ -143,7 +153,8 @@ static void loss_all(const void *arguments, int task, int worker) {
     for (int k = 0; k < PROTOTYPES; k++) {
       loss -= (double)code[k] * log(predicted[k] + 1e-30) / VIEWS;
       usage[k] += (double)code[k];
-      step->arena[A_D_SCORES + view * PROTOTYPES + k] = (float)((predicted[k] - (double)code[k]) / (temperature * VIEWS));
+      step->arena[A_D_SCORES + view * PROTOTYPES + k] =
+          (float)((predicted[k] - (double)code[k]) / (temperature * VIEWS));
     }
   }
   step->arena[A_LOSS] = (float)loss;
@@ -162,10 +173,12 @@ static void d_embedded_view(const void *arguments, int task, int worker) {
   }
 }
 
-static void gradient_rows(const Step *step, int row, int left, int left_width, int right, int right_width, int out, int accumulator) {
+static void gradient_rows(const Step *step, int row, int left, int left_width, int right, int right_width, int out,
+                          int accumulator) {
   for (int i = 0; i < right_width; i++) {
     float sum = 0;
-    for (int v = 0; v < VIEWS; v++) sum += step->arena[left + v * left_width + row] * step->arena[right + v * right_width + i];
+    for (int v = 0; v < VIEWS; v++)
+      sum += step->arena[left + v * left_width + row] * step->arena[right + v * right_width + i];
     step->arena[out + row * right_width + i] = sum;
     if (TINY_ACCUMULATE > 1) {
       float *kept = &step->state[accumulator + row * right_width + i];
@@ -210,12 +223,12 @@ static void update_all(const void *arguments, int task, int worker) {
 }
 
 static const SeerLaunch launches[] = {
-    {"input pool", "tiny.seer:1", false, A_INPUT * 4, EVALUATE * INPUT},
-    {"embed matmul forward", "tiny.seer:2", false, A_EMBEDDED * 4, EVALUATE * WIDTH},
-    {"prototypes matmul forward", "tiny.seer:3", false, A_SCORES * 4, VIEWS * PROTOTYPES},
-    {"codes sinkhorn", "tiny.seer:4", false, A_CODES * 4, VIEWS * PROTOTYPES},
+    {"input pool", "tiny.seer:1", false, A_INPUT * 4, EVALUATE *INPUT},
+    {"embed matmul forward", "tiny.seer:2", false, A_EMBEDDED * 4, EVALUATE *WIDTH},
+    {"prototypes matmul forward", "tiny.seer:3", false, A_SCORES * 4, VIEWS *PROTOTYPES},
+    {"codes sinkhorn", "tiny.seer:4", false, A_CODES * 4, VIEWS *PROTOTYPES},
     {"loss cross_entropy", "tiny.seer:5", false, A_LOSS * 4, 1},
-    {"embed matmul backward input", "tiny.seer:6", false, A_D_EMBEDDED * 4, VIEWS * WIDTH},
+    {"embed matmul backward input", "tiny.seer:6", false, A_D_EMBEDDED * 4, VIEWS *WIDTH},
     {"embed matmul backward weight", "tiny.seer:2", false, A_D_EMBED * 4, EMBED},
     {"prototypes matmul backward weight", "tiny.seer:3", false, A_D_CENTRES * 4, CENTRES},
     {"update sgd", "tiny.seer:7", true, S_EMBED * 4, EMBED},
@@ -249,13 +262,29 @@ static void tiny_features(SeerContext *context) {
 
 static const SeerTensor tensors[] = {
     {"embed.weight", SEER_PARAMETER, 2, {WIDTH, INPUT}, S_EMBED * 4, A_D_EMBED * 4, SEER_INIT_NORMAL, 0.05, false},
-    {"prototypes.weight", SEER_PARAMETER, 2, {PROTOTYPES, WIDTH}, S_CENTRES * 4, A_D_CENTRES * 4, SEER_INIT_UNIFORM, 1, true},
+    {"prototypes.weight",
+     SEER_PARAMETER,
+     2,
+     {PROTOTYPES, WIDTH},
+     S_CENTRES * 4,
+     A_D_CENTRES * 4,
+     SEER_INIT_UNIFORM,
+     1,
+     true},
     {"embed.weight.velocity", SEER_VELOCITY, 2, {WIDTH, INPUT}, S_EMBED_V * 4, 0, SEER_INIT_ZERO, 0, false},
     {"prototypes.weight.velocity", SEER_VELOCITY, 2, {PROTOTYPES, WIDTH}, S_CENTRES_V * 4, 0, SEER_INIT_ZERO, 0, false},
     {"input.running_mean", SEER_STATISTIC, 1, {INPUT}, S_MEAN * 4, 0, SEER_INIT_ZERO, 0, false},
 #if TINY_ACCUMULATE > 1
     {"embed.weight.accumulator", SEER_ACCUMULATOR, 2, {WIDTH, INPUT}, S_EMBED_A * 4, 0, SEER_INIT_ZERO, 0, false},
-    {"prototypes.weight.accumulator", SEER_ACCUMULATOR, 2, {PROTOTYPES, WIDTH}, S_CENTRES_A * 4, 0, SEER_INIT_ZERO, 0, false},
+    {"prototypes.weight.accumulator",
+     SEER_ACCUMULATOR,
+     2,
+     {PROTOTYPES, WIDTH},
+     S_CENTRES_A * 4,
+     0,
+     SEER_INIT_ZERO,
+     0,
+     false},
 #endif
 };
 
@@ -266,13 +295,31 @@ const SeerProgram seer_program = {
     .seer_version = "0.1.0",
     .cpu = "x86-64",
     .spec_text = "model { } # <tiny & \"quoted\">\n",
-    .plan_json = "{\"model\": {\"parameters_total\": 3200, \"parameters_trunk\": 3072}, \"memory\": {\"by_kind\": {}}, \"step\": {}}",
+    .plan_json =
+        "{\"model\": {\"parameters_total\": 3200, \"parameters_trunk\": 3072}, \"memory\": {\"by_kind\": {}}, "
+        "\"step\": {}}",
     .model_hash = 0x7469 + TINY_WIDTH,
     .task = TINY_CLASSES ? SEER_SUPERVISED : SEER_SWAV,
-    .views = {.size_group_count = 1, .size_groups = {{CROPS, SIDE, 0.5, 1.0}}, .flip = 0.5, .jitter = 0.5, .brightness = 0.2,
-              .contrast = 0.2, .saturation = 0.2, .hue = 0.05, .grey = 0.1, .blur = 0.2, .blur_sigma_low = 0.1,
-              .blur_sigma_high = 1.0, .aspect_low = 0.75, .aspect_high = 4.0 / 3},
-    .schedule = {.start = 0.01, .peak = TINY_PEAK, .end = 0.001, .warmup_steps = 3, .shape = SEER_COSINE, .cosine_from_run = true},
+    .views = {.size_group_count = 1,
+              .size_groups = {{CROPS, SIDE, 0.5, 1.0}},
+              .flip = 0.5,
+              .jitter = 0.5,
+              .brightness = 0.2,
+              .contrast = 0.2,
+              .saturation = 0.2,
+              .hue = 0.05,
+              .grey = 0.1,
+              .blur = 0.2,
+              .blur_sigma_low = 0.1,
+              .blur_sigma_high = 1.0,
+              .aspect_low = 0.75,
+              .aspect_high = 4.0 / 3},
+    .schedule = {.start = 0.01,
+                 .peak = TINY_PEAK,
+                 .end = 0.001,
+                 .warmup_steps = 3,
+                 .shape = SEER_COSINE,
+                 .cosine_from_run = true},
     .batch = BATCH,
     .accumulate = TINY_ACCUMULATE,
     .steps = 0,
