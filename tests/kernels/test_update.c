@@ -45,8 +45,8 @@ static void check_step(Step s, int64_t count, int zero_gradient, int in_place) {
     RUN_TASKS(pointwise_tasks(count),
               sgd_update(count, s.momentum, s.decay, s.nesterov, p, g, v, &s.rate, NULL, np, nv, task));
   }
-  check_floats("parameter", np, wp, count, 3e-7);
-  check_floats("velocity", nv, wv, count, 3e-7);
+  check_floats("parameter", np, wp, count, 2e-6);
+  check_floats("velocity", nv, wv, count, 2e-6);
   if (!in_place) free(np), free(nv);
   free(p), free(g), free(v), free(wp), free(wv);
 }
