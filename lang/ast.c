@@ -1,3 +1,4 @@
+// Makes nodes of the Ast; see ast.h.
 #include "lang/ast.h"
 
 AstNode *ast_node(Arena *arena, AstKind kind, SourceSpan span) {

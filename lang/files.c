@@ -1,3 +1,4 @@
+// Reads specs from files, standard input and the shipped library; see files.h.
 #include "lang/files.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+// Prints what the schema and the table of checks say, for `seerc explain` and `seerc doc`; see reference.h.
 #include "lang/reference.h"
 
 #include <string.h>

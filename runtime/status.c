@@ -30,7 +30,7 @@ SeerStatus seer_context(SeerStatus status, const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(context, sizeof context - 2, format, arguments);
   va_end(arguments);
-  strcat(context, ": ");
+  memcpy(context + strlen(context), ": ", sizeof ": ");
 
   pthread_mutex_lock(&error_lock);
   if (error_text[0] != '\0') {

@@ -1,3 +1,4 @@
+// Prints where a broken promise was found, and aborts: the only way out that is not main.c's.
 #include "compiler/base/bug.h"
 
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+// The list of diagnostics, and its printing as text with carets or as JSON lines; see diag.h.
 #include "compiler/base/diag.h"
 
 #include <stdarg.h>

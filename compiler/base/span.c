@@ -1,3 +1,4 @@
+// Sources and byte spans in them; lines and columns are counted here, when something is printed.
 #include "compiler/base/span.h"
 
 #include "compiler/base/bug.h"

@@ -1,3 +1,4 @@
+// Text that grows; see writer.h.
 #include "compiler/base/writer.h"
 
 #include <errno.h>

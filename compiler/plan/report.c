@@ -2,6 +2,7 @@
 #include "compiler/plan/report.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 uint64_t report_arena_bytes(const PlanReport *report) {
@@ -214,8 +215,8 @@ static void print_memory(const PlanReport *report, Writer *out) {
   print_bytes_row(out, "statistics", state.statistics);
   print_bytes_row(out, "arena", report_arena_bytes(report));
   for (int i = 0; i < ITEM_KIND_COUNT; i++) {
-    char label[32] = "  ";
-    strncat(label, item_kind_names[i], sizeof label - 3);
+    char label[32];
+    snprintf(label, sizeof label, "  %s", item_kind_names[i]);
     print_bytes_row(out, label, report->train->peak_by_kind[i]);
   }
   print_bytes_row(out, "loader", report->ring_bytes);
