@@ -43,15 +43,22 @@ static void settle_alternatives(Resolver *resolver) {
   }
 }
 
+// All defaults are parsed at once, as the elements of one list.
 static void parse_defaults(Resolver *resolver) {
   SourceMap *sources = source_map_make(resolver->arena);
   DiagList *diags = diag_list_make(resolver->arena, sources);
+  Writer text = {0};
+  writer_text(&text, "[");
   for (int i = 0; i < SPEC_KEY_COUNT; i++) {
-    const char *text = schema_keys[i].default_text;
-    if (!*text) continue;
-    uint32_t file = source_map_add(sources, "schema.def", text, strlen(text));
-    resolver->defaults[i] = parse_value(resolver->arena, sources, diags, file);
-    if (!resolver->defaults[i]) BUG("the default of '%s' does not parse", spec_key_name((SpecKey)i));
+    if (*schema_keys[i].default_text) writer_printf(&text, "%s,\n", schema_keys[i].default_text);
+  }
+  writer_text(&text, "]");
+  const AstNode *list = parse_value(resolver->arena, sources, diags, source_map_add(sources, "schema.def", text.text, text.size));
+  if (!list) BUG("a default of schema.def does not parse: %s", diags->items[0].text);
+  writer_release(&text);
+  size_t next = 0;
+  for (int i = 0; i < SPEC_KEY_COUNT; i++) {
+    if (*schema_keys[i].default_text) resolver->defaults[i] = list->children.items[next++].value;
   }
 }
 

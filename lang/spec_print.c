@@ -67,7 +67,9 @@ static void print_value(const SpecValue *value, SchemaUnit unit, Writer *out) {
 static bool is_ruled_out(const Spec *spec, SpecKey key) {
   bool has_fraction = spec_is_set(spec, KEY_schedule_warmup_fraction);
   const SpecValue *peak = spec_value(spec, KEY_schedule_peak);
+  const SpecValue *depths = spec_value(spec, KEY_model_depths);
   switch (key) {
+    case KEY_model_strides: return depths->kind == SPEC_LIST && depths->item_count != spec_value(spec, key)->item_count;
     case KEY_model_se_ratio: return spec_is(spec, KEY_model_family, "regnetx");
     case KEY_schedule_warmup: return has_fraction;
     case KEY_schedule_base: return peak->kind == SPEC_NUMBER;
