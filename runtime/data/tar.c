@@ -228,7 +228,7 @@ static SeerStatus header_parse(TarReader *tar, const uint8_t *header, uint64_t *
   bool describes_next = type == 'L' || type == 'K' || type == 'x' || type == 'g';
   name_from_header(tar, header);
   if (!checksum_holds(header)) { return tar_fail(tar, "has a header with a wrong checksum"); }
-  if (!describes_next && tar->next_name[0] != '\0') { strcpy(tar->name, tar->next_name); }
+  if (!describes_next && tar->next_name[0] != '\0') { memcpy(tar->name, tar->next_name, sizeof tar->name); }
   if (!number_parse(header + AT_SIZE, SIZE_BYTES, size)) { return tar_fail(tar, "has a size that is no number"); }
   *sparse = false;
   if (!describes_next) {
@@ -247,7 +247,7 @@ static SeerStatus header_parse(TarReader *tar, const uint8_t *header, uint64_t *
 // Takes the header at tar->offset; *end when the archive ends there.
 static SeerStatus member_index(SeerSource *source, TarReader *tar, int32_t container, bool *end) {
   uint8_t block[2 * BLOCK];
-  strcpy(tar->name, "?");
+  memcpy(tar->name, "?", sizeof "?");
   uint64_t left = tar->file_bytes - tar->offset;
   size_t take = left < sizeof block ? (size_t)left : sizeof block;
   if (take == 0) {
