@@ -121,8 +121,8 @@ static void set_inputs(Interpreter *self, const RawFile *input, int step, int mi
     if (value->kind != VALUE_INPUT) continue;
     int64_t count = shape_elements(value->shape);
     if (value->type == DATA_U8) {
-      const char *format = "step/%d/micro/%d/images/%d";
-      const uint8_t *images = raw_get(input, RAW_U8, (uint64_t)count, format, step, micro, group++);
+      const uint8_t *images = raw_get(input, RAW_U8, (uint64_t)count, "step/%d/micro/%d/images/%d", step, micro, group);
+      group++;
       for (int64_t k = 0; k < count; k++) self->values[i][k] = images[k];
     } else {
       const int32_t *labels = raw_get(input, RAW_I32, (uint64_t)count, "step/%d/micro/%d/labels", step, micro);
