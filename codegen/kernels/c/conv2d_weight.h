@@ -28,13 +28,15 @@ KERNEL WeightChunk weight_chunk(WeightChunks s, int blocks, int ho, int wo, int 
   return r;
 }
 
-// Channels of one pixel are a short run, which hardware does not fetch ahead to the next: ask for 4 channels of the pixel
-// after next.
-#define WEIGHT_PREFETCH(address, channels)                                      \
-  do {                                                                          \
-    const char *ahead = (const char *)((address) + 3 * (int64_t)(channels)*LANES); \
-    for (int byte = 0; byte < 16 * LANES; byte += 64) __builtin_prefetch(ahead + byte); \
-  } while (0)
+// Copies `count` vectors, `apart` floats from one to the next. Channels of one pixel are a short run that hardware does
+// not fetch ahead of: `ahead` floats further, what a later call copies is asked for.
+KERNEL void weight_copy(int count, int64_t ahead, const float *restrict from, int64_t apart, float *restrict to) {
+  for (; count >= 4; count -= 4, from += 4 * LANES, to += 4 * apart) {
+    UNROLL for (int i = 0; i < 4 * LANES; i += 16) __builtin_prefetch(from + ahead + i);
+    UNROLL for (int i = 0; i < 4; i++) lanes_store(to + i * apart, lanes_load(from + i * LANES));
+  }
+  for (; count > 0; count--, from += LANES, to += apart) lanes_store(to, lanes_load(from));
+}
 
 // Copies input channels [first, first + count) of the chunk into planes [channel][block][plane row][plane column].
 KERNEL void weight_pack_planes(WeightChunks s, WeightChunk t, int h, int w, int c, int k, int stride, int pad, int first,
@@ -50,10 +52,7 @@ KERNEL void weight_pack_planes(WeightChunks s, WeightChunk t, int h, int w, int 
           for (int i = 0; i < count; i++) lanes_store(target + i * plane, lanes_splat(0.0f));
         } else {
           const float *source = x + ((((int64_t)block * h + y) * w + at) * c + first) * LANES;
-          for (int i = 0; i < count; i++) {
-            if (i % 4 == 0) WEIGHT_PREFETCH(source + (int64_t)i * LANES, c);
-            lanes_store(target + i * plane, lanes_load(source + (int64_t)i * LANES));
-          }
+          weight_copy(count, 3 * (int64_t)c * LANES, source, plane, target);
         }
       }
 }
@@ -70,12 +69,15 @@ KERNEL void weight_pack_panels(WeightChunk t, int n, int ho, int wo, int o, int 
         const float *source = dy + ((((int64_t)block * ho + row) * wo + column) * o + first) * LANES;
         for (int i = 0; i < count; i += 4) {
           float *target = panels + i / 4 * panel_stride;
-          WEIGHT_PREFETCH(source + (int64_t)i * LANES, o);
-          for (int j = 0; j < 4; j++) {
-            Lanes v = i + j < count ? lanes_load(source + (int64_t)(i + j) * LANES) : lanes_splat(0.0f);
-            if (images < LANES) v *= mask;
-            lanes_store(target + j * LANES, v);
+          const int live = count - i < 4 ? count - i : 4;
+          if (live == 4) {
+            weight_copy(4, 3 * (int64_t)o * LANES, source + (int64_t)i * LANES, LANES, target);
+          } else {
+            weight_copy(live, 0, source + (int64_t)i * LANES, LANES, target);
+            memset(target + live * LANES, 0, (size_t)(4 - live) * LANES * sizeof(float));
           }
+          if (images < LANES)
+            UNROLL for (int j = 0; j < 4; j++) lanes_store(target + j * LANES, lanes_load(target + j * LANES) * mask);
         }
       }
   }
