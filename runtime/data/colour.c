@@ -67,6 +67,12 @@ typedef struct HsvChunk {
   int32_t hue[CHUNK], saturation[CHUNK], value[CHUNK];  // 0..255
 } HsvChunk;
 
+// Without a branch, so that the loops below stay loops over vectors.
+static inline int32_t pick(int condition, int32_t yes, int32_t no) {
+  int32_t mask = -(int32_t)(condition != 0);
+  return (yes & mask) | (no & ~mask);
+}
+
 static void chunk_to_hsv(const uint8_t *restrict red, const uint8_t *restrict green, const uint8_t *restrict blue,
                          HsvChunk *restrict hsv) {
   for (int i = 0; i < CHUNK; i++) {
@@ -74,20 +80,18 @@ static void chunk_to_hsv(const uint8_t *restrict red, const uint8_t *restrict gr
     int32_t high = r > g ? r : g, low = r < g ? r : g;
     high = high > b ? high : b;
     low = low < b ? low : b;
-    int32_t spread = high - low;
-    float width = (float)(spread > 0 ? spread : 1);
-    float rc = (float)(high - r) / width, gc = (float)(high - g) / width, bc = (float)(high - b) / width;
+    int32_t spread = high - low, is_red = r == high, is_green = g == high;
+    float width = (float)(spread + (spread == 0));
+    float first = (float)(high - pick(is_red, b, pick(is_green, r, g))) / width;
+    float second = (float)(high - pick(is_red, g, pick(is_green, b, r))) / width;
     // Pillow sums in double, from the left, and rounds to float once; a zero first term changes nothing.
-    float first = r == high ? bc : g == high ? rc : gc;
-    float second = r == high ? gc : g == high ? bc : rc;
-    double sector = r == high ? 0.0 : g == high ? 2.0 : 4.0;
+    double sector = (double)pick(is_red, 0, pick(is_green, 2, 4));
     float hue = (float)((sector + (double)first) - (double)second);
     double turns = (double)hue / 6.0 + 1.0;
-    turns = turns >= 1.0 ? turns - 1.0 : turns;
-    float kept = (float)turns;
-    float saturation = (float)spread / (float)(high > 0 ? high : 1);
+    float kept = (float)(turns - (double)(int32_t)turns);
+    float saturation = (float)spread / (float)(high + (high == 0));
     double hue_scaled = (double)kept * 255.0, saturation_scaled = (double)saturation * 255.0;
-    hsv->hue[i] = spread > 0 ? (int32_t)hue_scaled : 0;
+    hsv->hue[i] = (int32_t)hue_scaled;
     hsv->saturation[i] = (int32_t)saturation_scaled;
     hsv->value[i] = high;
   }
@@ -96,21 +100,20 @@ static void chunk_to_hsv(const uint8_t *restrict red, const uint8_t *restrict gr
 static void chunk_from_hsv(const HsvChunk *restrict hsv, uint8_t *restrict red, uint8_t *restrict green,
                            uint8_t *restrict blue) {
   for (int i = 0; i < CHUNK; i++) {
-    double place = (double)hsv->hue[i] * 6.0 / 255.0;
-    int32_t sector = (int32_t)place;
-    float fraction = (float)(place - (double)sector);
-    float saturation = (float)((double)hsv->saturation[i] / 255.0);
-    double value = (double)hsv->value[i];
+    int32_t place = hsv->hue[i] * 6, v = hsv->value[i];
+    int32_t sector = (place * 32897) >> 23;  // / 255
+    float fraction = (float)(place - sector * 255) / 255.0f;
+    float saturation = (float)hsv->saturation[i] / 255.0f;
+    double value = (double)v;
     double falling_part = (double)saturation * (double)fraction;
     double rising_part = (double)saturation * (1.0 - (double)fraction);
-    int32_t v = hsv->value[i];
-    int32_t floor_level = (int32_t)(value * (1.0 - (double)saturation) + 0.5);
+    int32_t least = (int32_t)(value * (1.0 - (double)saturation) + 0.5);
     int32_t falling = (int32_t)(value * (1.0 - falling_part) + 0.5);
     int32_t rising = (int32_t)(value * (1.0 - rising_part) + 0.5);
-    sector = sector == 6 ? 0 : sector;
-    int32_t r = sector == 0 || sector == 5 ? v : sector == 1 ? falling : sector == 4 ? rising : floor_level;
-    int32_t g = sector == 1 || sector == 2 ? v : sector == 3 ? falling : sector == 0 ? rising : floor_level;
-    int32_t b = sector == 3 || sector == 4 ? v : sector == 5 ? falling : sector == 2 ? rising : floor_level;
+    sector = pick(sector == 6, 0, sector);
+    int32_t r = pick((sector == 0) | (sector == 5), v, pick(sector == 1, falling, pick(sector == 4, rising, least)));
+    int32_t g = pick((sector == 1) | (sector == 2), v, pick(sector == 3, falling, pick(sector == 0, rising, least)));
+    int32_t b = pick((sector == 3) | (sector == 4), v, pick(sector == 5, falling, pick(sector == 2, rising, least)));
     red[i] = (uint8_t)r;
     green[i] = (uint8_t)g;
     blue[i] = (uint8_t)b;

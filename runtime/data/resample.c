@@ -8,7 +8,9 @@
 enum { PRECISION = 22 };
 
 typedef int32_t Lanes __attribute__((vector_size(16)));
-typedef uint8_t Bytes __attribute__((vector_size(4)));
+typedef uint32_t Words __attribute__((vector_size(16)));
+typedef uint16_t Halves __attribute__((vector_size(16)));
+typedef uint8_t Bytes __attribute__((vector_size(16)));
 
 // Of one output coordinate: weights of inputs first..first+count-1.
 typedef struct Taps {
@@ -50,21 +52,32 @@ static inline uint8_t to_byte(int32_t sum) {
   return (uint8_t)(value > 255 ? 255 : value);
 }
 
-static void row_resample(const uint8_t *from, const Taps *taps, int count, uint8_t *red, uint8_t *green,
-                         uint8_t *blue) {
+// Four bytes, each widened to a lane (little-endian), by two interleavings with zero that every SSE2 machine has.
+static inline Lanes pixel_load(const uint8_t *pixel) {
+  uint32_t word;
+  memcpy(&word, pixel, sizeof word);
+  Words words = {word, 0, 0, 0};
+  Bytes zero = {0};
+  Bytes pairs = __builtin_shufflevector((Bytes)words, zero, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  Halves none = {0};
+  return (Lanes)__builtin_shufflevector((Halves)pairs, none, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+
+static void row_resample(const uint8_t *restrict from, const Taps *restrict taps, int count, uint8_t *restrict red,
+                         uint8_t *restrict green, uint8_t *restrict blue) {
   const int32_t half = 1 << (PRECISION - 1);
+  const Lanes most = {255, 255, 255, 255};
   for (int x = 0; x < count; x++) {
     const uint8_t *pixel = from + (size_t)taps[x].first * 3;
     const int32_t *weights = taps[x].weights;
     Lanes sum = {half, half, half, half};
-    for (int k = 0; k < taps[x].count; k++, pixel += 3) {
-      Bytes bytes;
-      memcpy(&bytes, pixel, sizeof bytes);
-      sum += __builtin_convertvector(bytes, Lanes) * weights[k];
-    }
-    red[x] = to_byte(sum[0]);
-    green[x] = to_byte(sum[1]);
-    blue[x] = to_byte(sum[2]);
+    for (int k = 0; k < taps[x].count; k++, pixel += 3) { sum += pixel_load(pixel) * weights[k]; }
+    sum >>= PRECISION;
+    Lanes over = sum > most;
+    sum = (most & over) | (sum & ~over);
+    red[x] = (uint8_t)sum[0];
+    green[x] = (uint8_t)sum[1];
+    blue[x] = (uint8_t)sum[2];
   }
 }
 

@@ -261,8 +261,12 @@ static int run_speed(int count, char **arguments) {
     pictures += config.batch;
   }
   double seconds = seconds_now() - start;
-  print_json(json_pack("{sI sf sf}", "pictures", (json_int_t)pictures, "seconds", seconds, "pictures_per_second",
-                       (double)pictures / seconds));
+  struct timespec used;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  double cpu_seconds = (double)used.tv_sec + (double)used.tv_nsec * 1e-9;
+  print_json(json_pack("{sI sf sf sf}", "pictures", (json_int_t)pictures, "seconds", seconds, "pictures_per_second",
+                       (double)pictures / seconds, "milliseconds_of_cpu_per_picture",
+                       1e3 * cpu_seconds / (double)pictures));
   seer_loader_release(loader);
   seer_source_close(source);
   free(config.ring);
