@@ -89,10 +89,12 @@ static const Stage stages[] = {
 };
 
 static const Stage *find_stage(Invocation *invocation, const char *name) {
+  for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
+    if (strcmp(stages[i].name, name) == 0) return &stages[i];
+  }
   Suggestion suggestion = suggestion_make(name);
   Writer all = {0};
   for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
-    if (strcmp(stages[i].name, name) == 0) return &stages[i];
     suggestion_offer(&suggestion, stages[i].name);
     writer_printf(&all, "%s%s", i ? ", " : "", stages[i].name);
   }
