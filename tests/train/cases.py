@@ -10,7 +10,7 @@ import numpy as np
 @dataclass
 class Case:
     name: str
-    quick: bool = False
+    quick: bool = False                     # in the quick subset, and compiled as users compile
     family: str = "regnety"
     depths: tuple = (1, 2, 1)
     widths: tuple = (16, 24, 40)
@@ -56,7 +56,7 @@ class Case:
 
 
 CASES = [
-    Case("y_two_size_groups", quick=True, seed=26),
+    Case("y_two_size_groups", seed=26),
     Case("x_deep_head_plain", quick=True, family="regnetx", head=(32, 24, 16), head_batch_norm=False, batch=3,
          stem_width=8, crops=((2, 24), (2, 16)), weight_decay=1e-2, seed=38),
     Case("queue", queue=12, queue_off_steps=1, crops=((2, 24),), prototypes=10, batch=6, seed=17),
@@ -89,8 +89,19 @@ CASES = [
 ]
 
 
+def find_cases(names):
+    """By name; `quick` and `rest` stand for the two halves; no name: all."""
+    found = []
+    for name in names or ["quick", "rest"]:
+        group = [case for case in CASES if name == case.name or name == ("quick" if case.quick else "rest")]
+        if not group:
+            raise SystemExit(f"no case '{name}'")
+        found += group
+    return found
+
+
 def find_case(name):
-    return next(case for case in CASES if case.name == name)
+    return find_cases([name])[0]
 
 
 def format_list(values):

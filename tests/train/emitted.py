@@ -31,15 +31,16 @@ class Tensor:
 
 
 class Emitted:
-    """The step of one spec, built in `folder`; `optimize` replaces the Makefile's level."""
+    """The step of one spec, built in `folder`; `optimize` replaces the Makefile's level of optimisation."""
 
-    def __init__(self, seerc, text, folder, optimize=None):
+    def __init__(self, seerc, text, folder, optimize=None, sanitize=False):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         spec, sources = self.folder / "case.seer", self.folder / "sources"
         spec.write_text(text)
         # Only the sources are wanted: the compiler of the whole trainer, `true`, does nothing.
-        run([seerc, "build", spec, "-o", self.folder / "trainer", "--keep", sources], env={**os.environ, "CC": "true"})
+        command = [seerc, "build", spec, "-o", self.folder / "trainer", "--keep", sources]
+        run(command + ["--sanitize"] * sanitize, env={**os.environ, "CC": "true"})
         level = [f"OPTIMIZE={optimize}"] if optimize else []
         run(["make", "-j2", "-C", sources, "-f", ROOT / "tests/train/driver.mk", f"ROOT={ROOT}", *level, "step_driver"])
         self.driver = sources / "step_driver"
@@ -52,7 +53,7 @@ class Emitted:
         """Outputs by name, and the bytes of the whole output file."""
         input_path, output_path = self.folder / "input.raw", self.folder / f"output.{threads}.raw"
         raw_file.write(input_path, inputs)
-        run([self.driver, input_path, output_path, threads], env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+        run([self.driver, input_path, output_path, threads])
         return raw_file.read(output_path), output_path.read_bytes()
 
 

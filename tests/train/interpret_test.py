@@ -9,7 +9,7 @@ import pathlib
 import sys
 
 import raw_file
-from cases import CASES, find_case, spec_text, step_inputs
+from cases import find_cases, spec_text, step_inputs
 from compare import EXACT_LIMITS, compare, report
 from emitted import Failure, parse_tensor, run
 from reference_step import run_steps, zero_gradients
@@ -39,7 +39,7 @@ def main():
     parser.add_argument("--folder", required=True)
     parser.add_argument("cases", nargs="*")
     options = parser.parse_args()
-    cases = [find_case(name) for name in options.cases] or [c for c in CASES if c.name != "regnety_400mf"]
+    cases = [c for c in find_cases(options.cases) if options.cases or c.name != "regnety_400mf"]
     failed = 0
     for case in cases:
         try:

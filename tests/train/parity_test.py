@@ -1,9 +1,10 @@
 """Whole emitted training steps against the PyTorch reference, in double precision, over several steps.
 
-usage: parity_test.py --seerc SEERC --folder DIR [--yardstick] [CASE...]   (no case: all)
+usage: parity_test.py --seerc SEERC --folder DIR [--sanitize] [--yardstick] [CASE|quick|rest]...   (none: all)
 Builds each case's spec, runs the emitted step, compares loss, codes, every gradient, parameter, velocity, BatchNorm
 statistic, queue and evaluation features; compares the declared initialisation with the formulas; runs the step with
-1, 2 and 5 threads and asks for the same bytes. --yardstick also prints PyTorch's own f32 distance from f64.
+1, 2 and 5 threads and asks for the same bytes. --sanitize builds the step under AddressSanitizer and
+UndefinedBehaviorSanitizer; --yardstick also prints PyTorch's own f32 distance from f64.
 """
 import argparse
 import math
@@ -11,7 +12,7 @@ import sys
 
 import torch
 
-from cases import CASES, find_case, spec_text, step_inputs
+from cases import find_cases, spec_text, step_inputs
 from compare import compare, report
 from emitted import Emitted, Failure
 from reference_step import run_steps, zero_gradients
@@ -57,7 +58,8 @@ def check_threads(emitted, inputs, bytes_of_two):
 
 
 def check_case(case, options):
-    emitted = Emitted(options.seerc, spec_text(case), f"{options.folder}/{case.name}", None if case.quick else "-O1")
+    emitted = Emitted(options.seerc, spec_text(case), f"{options.folder}/{case.name}", None if case.quick else "-O1",
+                      options.sanitize)
     inputs = step_inputs(case, emitted.shapes())
     outputs, output_bytes = emitted.run_steps(inputs)
     expected = run_steps(case, inputs)
@@ -73,11 +75,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seerc", required=True)
     parser.add_argument("--folder", required=True)
+    parser.add_argument("--sanitize", action="store_true")
     parser.add_argument("--yardstick", action="store_true")
     parser.add_argument("cases", nargs="*")
     options = parser.parse_args()
-    failed = 0
-    for case in [find_case(name) for name in options.cases] or CASES:
+    failed, cases = 0, find_cases(options.cases)
+    for case in cases:
         try:
             wrong = check_case(case, options)
         except Failure as failure:
@@ -87,7 +90,7 @@ def main():
         if len(wrong) > 25:
             print(f"{case.name}: and {len(wrong) - 25} more")
         failed += bool(wrong)
-    print(f"{failed} of {len(options.cases) or len(CASES)} cases failed")
+    print(f"{failed} of {len(cases)} cases failed")
     sys.exit(1 if failed else 0)
 
 
