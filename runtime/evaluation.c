@@ -28,16 +28,16 @@ static SeerStatus accuracy_measure(const SeerEvaluationRequest *request, SeerEva
                                    SeerVectors queries, SeerVectors bank, bool same, double *accuracy,
                                    SeerNeighbour **keep) {
   SeerPool *pool = request->engine->context.pool;
-  SeerNeighbour *neighbours = calloc((size_t)queries.count * (size_t)evaluation->k, sizeof *neighbours);
+  SeerNeighbour *neighbours = calloc((size_t)queries.count * (size_t)evaluation->vote.stride, sizeof *neighbours);
   if (!neighbours)
     return seer_fail(SEER_MACHINE, "no memory for %d neighbours of %lld pictures\nnote: take fewer with --limit",
-                     evaluation->k, (long long)queries.count);
+                     evaluation->vote.stride, (long long)queries.count);
   seer_vectors_normalize(&queries, pool);
   if (!same) seer_vectors_normalize(&bank, pool);
-  SeerStatus status = seer_neighbours_find(&queries, same ? &queries : &bank, evaluation->k, pool, neighbours);
+  SeerStatus status =
+      seer_neighbours_find(&queries, same ? &queries : &bank, evaluation->vote.stride, pool, neighbours);
   if (!status) {
-    *accuracy = seer_neighbours_accuracy(&queries, same ? &queries : &bank, evaluation->k, evaluation->temperature,
-                                         evaluation->labels, neighbours);
+    *accuracy = seer_neighbours_accuracy(&queries, same ? &queries : &bank, &evaluation->vote, neighbours);
   }
   if (keep && !status)
     *keep = neighbours;
@@ -67,31 +67,33 @@ static SeerStatus neighbours_decide(const SeerEvaluationRequest *request, SeerEv
   int64_t voters = request->bank_source ? evaluation->bank.count : evaluation->queries.count - 1;
   if (voters < 1) return seer_fail(SEER_INPUT, "one picture has no neighbours\nnote: name more pictures with --data");
   int64_t k = request->neighbours > 0 ? request->neighbours : program->neighbours;
-  evaluation->k = (int)(k > voters ? voters : k < 1 ? 1 : k);
-  evaluation->temperature = request->temperature > 0 ? request->temperature : program->knn_temperature;
+  evaluation->vote.k = (int)(k > voters ? voters : k < 1 ? 1 : k);
+  int64_t found = evaluation->vote.k < request->shown ? request->shown : evaluation->vote.k;
+  evaluation->vote.stride = (int)(found > voters ? voters : found);
+  evaluation->vote.temperature = request->temperature > 0 ? request->temperature : program->knn_temperature;
   return SEER_OK;
 }
 
 // Both sets name their classes; the bank's labels are turned into the queries' numbers by name.
 static void labels_align(const SeerEvaluationRequest *request, SeerEvaluation *evaluation) {
   const SeerSource *from = request->bank_source, *to = request->source;
-  evaluation->labels = seer_source_label_count(to);
+  evaluation->vote.labels = seer_source_label_count(to);
   for (int64_t i = 0; from && i < evaluation->bank.count; i++) {
     int32_t label = evaluation->bank.labels[i], match = -1;
     const char *name = label >= 0 ? seer_source_label_name(from, label) : NULL;
-    for (int32_t j = 0; name && j < evaluation->labels && match < 0; j++) {
+    for (int32_t j = 0; name && j < evaluation->vote.labels && match < 0; j++) {
       const char *other = seer_source_label_name(to, j);
       if (other && strcmp(name, other) == 0) match = j;
     }
     evaluation->bank.labels[i] = match;
   }
   const SeerFeatureSet *voters = from ? &evaluation->bank : &evaluation->queries;
-  evaluation->majority = seer_labels_majority(voters->labels, voters->count, evaluation->labels);
+  evaluation->majority = seer_labels_majority(voters->labels, voters->count, evaluation->vote.labels);
 }
 
 SeerStatus seer_evaluation_make(const SeerEvaluationRequest *request, SeerEvaluation *evaluation) {
   const SeerProgram *program = request->engine->program;
-  *evaluation = (SeerEvaluation){.k = 0};
+  *evaluation = (SeerEvaluation){.neighbours = NULL};
   unsigned char *untrained = NULL;
   SeerStatus status = seer_memory_map(program->state_bytes, "the untrained network", &untrained);
   if (!status) {
@@ -112,7 +114,7 @@ void seer_evaluation_release(SeerEvaluation *evaluation) {
   seer_features_release(&evaluation->queries);
   seer_features_release(&evaluation->bank);
   free(evaluation->neighbours);
-  *evaluation = (SeerEvaluation){.k = 0};
+  *evaluation = (SeerEvaluation){.neighbours = NULL};
 }
 
 static void result_print(const SeerEvaluation *evaluation, bool json) {
@@ -123,11 +125,11 @@ static void result_print(const SeerEvaluation *evaluation, bool json) {
         "\"skipped\": %lld, "
         "\"labels\": %d, \"neighbours\": %d, \"temperature\": %g}\n",
         evaluation->trained, evaluation->untrained, evaluation->pixels, evaluation->majority, pictures, skipped,
-        evaluation->labels, evaluation->k, evaluation->temperature);
+        evaluation->vote.labels, evaluation->vote.k, evaluation->vote.temperature);
     return;
   }
-  printf("nearest neighbours: %lld pictures, %d labels, %d neighbours, temperature %g\n", pictures, evaluation->labels,
-         evaluation->k, evaluation->temperature);
+  printf("nearest neighbours: %lld pictures, %d labels, %d neighbours, temperature %g\n", pictures,
+         evaluation->vote.labels, evaluation->vote.k, evaluation->vote.temperature);
   const struct {
     const char *name;
     double share;
@@ -165,7 +167,7 @@ SeerStatus seer_command_knn(const SeerProgram *program, const SeerOptions *optio
   SeerSource *source = NULL, *bank_source = NULL;
   SeerEngine engine = {.program = program};
   SeerWeights weights;
-  SeerEvaluation evaluation = {.k = 0};
+  SeerEvaluation evaluation = {.neighbours = NULL};
   int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
   SeerStatus status = seer_source_open(options->data.count ? options->data.items : program->pictures, labels, &source);
   if (!status && seer_source_label_count(source) == 0) {

@@ -13,15 +13,15 @@ typedef struct SeerEvaluationRequest {
   const SeerSource *bank_source;  // pictures that vote; NULL: the other pictures of `source`
   int64_t limit;                  // <= 0: all
   int neighbours;                 // <= 0: the program's; more than there are pictures: all of them
+  int shown;                      // find at least so many, were there fewer that vote
   double temperature;             // <= 0: the program's
   bool quiet;
 } SeerEvaluationRequest;
 
 typedef struct SeerEvaluation {
   SeerFeatureSet queries, bank;  // bank is empty when the queries vote among themselves
-  SeerNeighbour *neighbours;     // of the trained network, [queries.count][k]
-  int k, labels;
-  double temperature;
+  SeerNeighbour *neighbours;     // of the trained network, [queries.count][vote.stride]
+  SeerVote vote;
   double trained, untrained, pixels, majority;  // shares of right answers; 0 without labels
 } SeerEvaluation;
 

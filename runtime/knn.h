@@ -24,10 +24,16 @@ void seer_vectors_normalize(SeerVectors *vectors, SeerPool *pool);
 // neighbours [queries.count][k]. The two being the same set leaves a row's own out; then k < count.
 SeerStatus seer_neighbours_find(const SeerVectors *queries, const SeerVectors *bank, int k, SeerPool *pool,
                                 SeerNeighbour *neighbours);
-// Share of labelled queries whose weighted vote, exp(similarity / temperature) each, gives their label. `labels` bounds
-// them.
-double seer_neighbours_accuracy(const SeerVectors *queries, const SeerVectors *bank, int k, double temperature,
-                                int labels, const SeerNeighbour *neighbours);
+typedef struct SeerVote {
+  int k;       // neighbours that vote
+  int stride;  // neighbours found per row, at least k
+  int labels;  // labels lie below
+  double temperature;
+} SeerVote;
+
+// Share of labelled queries whose weighted vote, exp(similarity / temperature) each, gives their label.
+double seer_neighbours_accuracy(const SeerVectors *queries, const SeerVectors *bank, const SeerVote *vote,
+                                const SeerNeighbour *neighbours);
 double seer_labels_majority(const int32_t *labels, int64_t count, int label_count);
 
 #endif

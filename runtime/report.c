@@ -27,10 +27,11 @@ enum {
 };
 
 //   SERIES(field, "key in metrics.jsonl")
-#define METRIC_SERIES(SERIES)                                                           \
-  SERIES(step, "step")                                                                  \
-  SERIES(loss, "loss") SERIES(rate, "learning_rate") SERIES(speed, "images_per_second") \
-      SERIES(entropy, "prototype_entropy") SERIES(peak, "peak_bytes") SERIES(resident, "resident_bytes")
+#define METRIC_SERIES(SERIES)                                                                           \
+  SERIES(step, "step")                                                                                  \
+  SERIES(loss, "loss")                                                                                  \
+  SERIES(rate, "learning_rate") SERIES(speed, "images_per_second") SERIES(entropy, "prototype_entropy") \
+      SERIES(peak, "peak_bytes") SERIES(resident, "resident_bytes")
 
 typedef struct Series {
   int count, capacity;
@@ -106,7 +107,7 @@ static void tile_print(FILE *page, const char *name, const char *format, double 
 static void tiles_print(FILE *page, const Series *series, const SeerEvaluation *evaluation, int prototypes) {
   int last = series->count - 1;
   fputs("<div class=\"tiles\">", page);
-  if (evaluation && evaluation->labels > 1)
+  if (evaluation && evaluation->vote.labels > 1)
     tile_print(page, "nearest-neighbour accuracy", "%.1f %%", 100 * evaluation->trained);
   tile_print(page, "loss at the end", "%.4g", series_mean_end(series->loss, series->count));
   tile_print(page, "steps", "%.0f", series->step[last]);
@@ -129,7 +130,7 @@ static void race_print(FILE *page, const SeerEvaluation *evaluation, bool superv
           "<section class=\"card\"><h2>What it learnt</h2><p class=\"note\">Share of %lld pictures whose label a vote "
           "of their "
           "%d nearest neighbours gets right, among %d labels.%s</p><div class=\"race\">",
-          (long long)evaluation->queries.count, evaluation->k, evaluation->labels,
+          (long long)evaluation->queries.count, evaluation->vote.k, evaluation->vote.labels,
           supervised ? "" : " The network was trained without ever seeing a label.");
   for (int i = 0; i < 4; i++) {
     fprintf(page, "<span>%s</span><div class=\"bar%s\"><i style=\"width:%.2f%%\"></i></div><b>%.1f %%</b>",
@@ -192,7 +193,8 @@ static void caption_print(FILE *page, const SeerSource *source, int64_t picture,
 static void gallery_print(FILE *page, const SeerReportRequest *request, const SeerEvaluation *evaluation) {
   const SeerFeatureSet *set = &evaluation->queries;
   int64_t max_pixels = request->engine->program->max_pixels;
-  int queries = set->count < QUERIES ? (int)set->count : QUERIES, shown = evaluation->k < SHOWN ? evaluation->k : SHOWN;
+  int queries = set->count < QUERIES ? (int)set->count : QUERIES,
+      shown = evaluation->vote.stride < SHOWN ? evaluation->vote.stride : SHOWN;
   fputs(
       "<section class=\"card\" style=\"margin-top:18px\"><h2>Pictures and their nearest neighbours</h2><p "
       "class=\"note\">Left: a "
@@ -207,7 +209,7 @@ static void gallery_print(FILE *page, const SeerReportRequest *request, const Se
     caption_print(page, request->source, set->pictures[row], set->labels[row]);
     fputs("<div class=\"arrow\">›</div>", page);
     for (int i = 0; i < shown; i++) {
-      int64_t other = evaluation->neighbours[row * evaluation->k + i].index;
+      int64_t other = evaluation->neighbours[row * evaluation->vote.stride + i].index;
       bool same = set->labels[row] >= 0 && set->labels[other] == set->labels[row];
       fprintf(page, "<figure class=\"%s\">", same ? "same" : "other");
       seer_thumbnail_print(page, request->source, set->pictures[other], max_pixels, SIDE, "");
@@ -313,7 +315,7 @@ static void page_print(FILE *page, const SeerReportRequest *request, const Serie
   if (request->source) fprintf(page, " on %lld pictures", (long long)seer_source_count(request->source));
   fputs("</p>\n", page);
   tiles_print(page, series, evaluation, prototypes);
-  if (evaluation && evaluation->labels > 1) race_print(page, evaluation, prototypes == 0);
+  if (evaluation && evaluation->vote.labels > 1) race_print(page, evaluation, prototypes == 0);
   charts_print(page, series, prototypes);
   usage_print(page, request->run);
   if (evaluation) {
@@ -326,7 +328,7 @@ static void page_print(FILE *page, const SeerReportRequest *request, const Serie
 
 SeerStatus seer_report_write(const SeerReportRequest *request, SeerPath *path) {
   Series series;
-  SeerEvaluation evaluation = {.k = 0};
+  SeerEvaluation evaluation = {.neighbours = NULL};
   const SeerOptions *options = request->options;
   SeerStatus status = seer_path_print(path, "%s/report.html", request->run);
   SeerStatus read = status ? status : series_read(request->run, &series);
@@ -339,6 +341,7 @@ SeerStatus seer_report_write(const SeerReportRequest *request, SeerPath *path) {
                                     .source = request->source,
                                     .limit = options->limit > 0 ? options->limit : PICTURES_DEFAULT,
                                     .neighbours = (int)options->neighbours,
+                                    .shown = SHOWN,
                                     .temperature = options->temperature,
                                     .quiet = options->quiet};
   bool pictures = request->source && seer_source_count(request->source) > 1;

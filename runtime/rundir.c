@@ -58,11 +58,11 @@ SeerStatus seer_run_read(const char *folder, SeerRun *run) {
   json_error_t error;
   json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error), *data = NULL;
   int format = 0;
-  json_int_t steps = 0;
+  json_int_t steps = 0, pictures = 0;
   const char *seed = NULL, *labels = NULL;
   if (!root ||
-      json_unpack(root, "{s:i, s:o, s?:s, s:s, s:I, s?:F}", "format", &format, "data", &data, "labels", &labels, "seed",
-                  &seed, "steps", &steps, "epochs", &run->epochs) != 0 ||
+      json_unpack(root, "{s:i, s:o, s?:s, s:s, s:I, s?:F, s?:I}", "format", &format, "data", &data, "labels", &labels,
+                  "seed", &seed, "steps", &steps, "epochs", &run->epochs, "pictures", &pictures) != 0 ||
       format != RUN_FORMAT) {
     status = seer_fail(SEER_INPUT,
                        "'%s' is damaged\nnote: name the pictures with --data and start a new run with --out "
@@ -77,6 +77,7 @@ SeerStatus seer_run_read(const char *folder, SeerRun *run) {
     status = labels_set(run, labels);
     run->seed = strtoull(seed, NULL, 10);
     run->steps = steps;
+    run->pictures = pictures;
     run->existed = true;
   }
   json_decref(root);
@@ -211,9 +212,10 @@ SeerStatus seer_run_describe(const SeerProgram *program, const SeerRun *run) {
   snprintf(seed, sizeof seed, "%" PRIu64, run->seed);
   json_t *data = json_array();
   for (int i = 0; i < run->data.count; i++) json_array_append_new(data, json_string(run->data.items[i]));
-  json_t *root = json_pack("{s:i, s:s, s:s, s:o, s:s*, s:s, s:I, s:f}", "format", RUN_FORMAT, "program", program->name,
-                           "seer", program->seer_version, "data", data, "labels", run->labels, "seed", seed, "steps",
-                           (json_int_t)run->steps, "epochs", run->epochs);
+  json_t *root =
+      json_pack("{s:i, s:s, s:s, s:o, s:s*, s:s, s:I, s:f, s:I}", "format", RUN_FORMAT, "program", program->name,
+                "seer", program->seer_version, "data", data, "labels", run->labels, "seed", seed, "steps",
+                (json_int_t)run->steps, "epochs", run->epochs, "pictures", (json_int_t)run->pictures);
   char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
   json_decref(root);
   if (!text) return seer_fail(SEER_INPUT, "a picture pattern or label path is no valid UTF-8");

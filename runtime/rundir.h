@@ -18,8 +18,9 @@ typedef struct SeerRun {
   SeerTextList data;  // absolute; owned
   char *labels;       // absolute or NULL; owned
   uint64_t seed;
-  int64_t steps;  // 0: not decided yet
-  double epochs;  // 0: steps decide
+  int64_t steps;     // 0: not decided yet
+  int64_t pictures;  // of the data set when the run began; 0: not known yet
+  double epochs;     // 0: steps decide
 } SeerRun;
 
 // Decides the folder (--out, --resume RUN, NAME-runN), makes it, locks it, and merges run.json with the options.

@@ -42,6 +42,12 @@ static SeerStatus steps_decide(Training *training) {
                      (long long)pictures, (long long)micro_batch);
   }
   SeerRun *run = &training->run;
+  if (run->pictures > 0 && run->pictures != pictures) {
+    fprintf(stderr,
+            "warning: the data set holds %lld pictures, %lld when the run began: their order changes from here\n",
+            (long long)pictures, (long long)run->pictures);
+  }
+  run->pictures = pictures;
   if (run->steps <= 0) run->steps = seer_schedule_steps(run->epochs, pictures, program->batch, program->accumulate);
   training->steps = run->steps;
   return SEER_OK;

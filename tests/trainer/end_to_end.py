@@ -335,6 +335,23 @@ class Trainer(unittest.TestCase):
         self.assertEqual(len(listed), 3)
         self.assertEqual(metrics_read(out)[-1]["quarantined"], 3)
 
+    def test_an_older_processor_is_named(self):
+        newest = os.path.join(BUILD, "tiny_newest")
+        if json.loads(run(TINY, "doctor", "--json").stdout)["cpu"] == "x86-64-v4":
+            run(newest, "bench", "--steps", 1)
+            return
+        for words in (["--data", self.data, "--out", self.folder("newest")], ["bench"], ["doctor"]):
+            self.fails(3, *words, program="tiny_newest", says=["lacks 'avx512f'", "seerc build --cpu x86-64-v"])
+        self.assertFalse(os.path.exists(self.folder("newest/run.json")))
+
+    def test_a_changed_data_set_is_named(self):
+        data, out = self.folder("growing"), self.folder("growing-run")
+        shutil.copytree(self.data, data)
+        run(TINY, "--data", data, "--out", out, "--steps", 9, "--stop-after", 2, "--no-report", expect=75)
+        shutil.copy(os.path.join(data, "blue/00.jpg"), os.path.join(data, "blue/new.jpg"))
+        done = run(TINY, "--resume", out, "--no-report")
+        self.assertIn("the data set holds 37 pictures, 36 when the run began", done.stderr)
+
     def test_quiet_prints_nothing(self):
         self.train("quiet", "--quiet", "--steps", 3)
         self.assertEqual(self.done.stdout + self.done.stderr, "")

@@ -314,15 +314,16 @@ static void vote_is_weighted(void **state) {
   SeerNeighbour found[2 * 4];
   assert_int_equal(seer_neighbours_find(&queries, &bank, 3, pool, found), SEER_OK);
   // Sharp: the nearest wins (label 0). Flat: two votes of label 1 outweigh it. Each is right for one of the queries.
-  near(seer_neighbours_accuracy(&queries, &bank, 3, 0.01, 2, found), 0.5, 0);
+  near(seer_neighbours_accuracy(&queries, &bank, &(SeerVote){3, 3, 2, 0.01}, found), 0.5, 0);
+  near(seer_neighbours_accuracy(&queries, &bank, &(SeerVote){1, 3, 2, 10}, found), 0.5, 0);  // the nearest alone
   const int32_t zeros[] = {0, 0}, ones[] = {1, 1}, none[] = {-1, -1};
   queries.labels = zeros;
-  near(seer_neighbours_accuracy(&queries, &bank, 3, 0.01, 2, found), 1, 0);
-  near(seer_neighbours_accuracy(&queries, &bank, 3, 1e-300, 2, found), 1, 0);
+  near(seer_neighbours_accuracy(&queries, &bank, &(SeerVote){3, 3, 2, 0.01}, found), 1, 0);
+  near(seer_neighbours_accuracy(&queries, &bank, &(SeerVote){3, 3, 2, 1e-300}, found), 1, 0);
   queries.labels = ones;
-  near(seer_neighbours_accuracy(&queries, &bank, 3, 10, 2, found), 1, 0);
+  near(seer_neighbours_accuracy(&queries, &bank, &(SeerVote){3, 3, 2, 10}, found), 1, 0);
   queries.labels = none;
-  near(seer_neighbours_accuracy(&queries, &bank, 3, 10, 2, found), 0, 0);
+  near(seer_neighbours_accuracy(&queries, &bank, &(SeerVote){3, 3, 2, 10}, found), 0, 0);
   near(seer_labels_majority(bank_labels, 4, 2), 2.0 / 3, 1e-15);
   seer_pool_release(pool);
 }

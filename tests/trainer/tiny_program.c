@@ -18,6 +18,9 @@
 #ifndef TINY_CLASSES
 #define TINY_CLASSES 0
 #endif
+#ifndef TINY_CPU
+#define TINY_CPU "x86-64"
+#endif
 #ifndef TINY_NAME
 #define TINY_NAME "tiny"
 #endif
@@ -293,7 +296,7 @@ static const char *const no_pictures[] = {NULL};
 const SeerProgram seer_program = {
     .name = TINY_NAME,
     .seer_version = "0.1.0",
-    .cpu = "x86-64",
+    .cpu = TINY_CPU,
     .spec_text = "model { } # <tiny & \"quoted\">\n",
     .plan_json =
         "{\"model\": {\"parameters_total\": 3200, \"parameters_trunk\": 3072}, \"memory\": {\"by_kind\": {}}, "
