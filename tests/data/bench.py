@@ -1,5 +1,5 @@
-"""Pictures decoded and augmented (2 x 160 + 4 x 96 from 500 x 375 JPEG), ours and torchvision on Pillow, in turns in one
-run. Prints a JSON object; CPU time, so that a busy machine does not blur it. Usage: bench.py DATA_TOOL PICTURES [SECONDS]
+"""Decoding and augmenting (2 x 160 + 4 x 96 from 500 x 375 JPEG): ours and torchvision on Pillow, in turns in one
+run. Prints a JSON object; CPU time, so that a busy machine blurs less. Usage: bench.py DATA_TOOL PICTURES [SECONDS]
 """
 import glob
 import json

@@ -1,4 +1,4 @@
-"""Every format against Pillow: opaque 8-bit pixels equal, alpha, CMYK and 16 bits within one level, pictures upright."""
+"""Every format against Pillow: opaque 8-bit pixels equal; alpha, CMYK, 16 bits within one level; upright."""
 import numpy as np
 from PIL import Image, ImageOps
 
