@@ -29,7 +29,7 @@ static void print_place(Writer *out, const SourceMap *sources, SourceSpan span) 
 }
 
 static void print_head(const AstNode *node, Writer *out) {
-  static const char *const names[] = {"error", "number", "string", "name", "reference", "range",
+  static const char *const names[] = {"error", "number", "string", "name",   "reference", "range",
                                       "list",  "call",   "negate", "binary", "group"};
   writer_text(out, names[node->kind]);
   switch (node->kind) {

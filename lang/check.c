@@ -46,7 +46,8 @@ static void run_check(CheckContext *context, size_t index, bool *done, bool *rep
 }
 
 void check_spec(Resolver *resolver) {
-  CheckContext context = {.resolver = resolver, .arena = resolver->arena, .diags = resolver->diags, .spec = resolver->spec};
+  CheckContext context = {
+      .resolver = resolver, .arena = resolver->arena, .diags = resolver->diags, .spec = resolver->spec};
   bool done[CHECK_COUNT] = {false}, reported[CHECK_COUNT] = {false};
   for (size_t i = 0; i < CHECK_COUNT; i++) {
     bug_set_stage(checks[i].name);

@@ -25,15 +25,16 @@ extern const int check_row_count;
 #include "lang/checks.def"
 
 // Returns from the calling check when a key it reads has failed.
-#define NEEDS(context, ...)                                                                          \
-  do {                                                                                               \
-    const SpecKey needed[] = {__VA_ARGS__};                                                          \
-    if (check_failed((context), needed, (int)(sizeof needed / sizeof *needed))) return;              \
+#define NEEDS(context, ...)                                                             \
+  do {                                                                                  \
+    const SpecKey needed[] = {__VA_ARGS__};                                             \
+    if (check_failed((context), needed, (int)(sizeof needed / sizeof *needed))) return; \
   } while (0)
 
 bool check_failed(const CheckContext *context, const SpecKey *keys, int count);
 void check_error(CheckContext *context, SourceSpan span, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void check_warning(CheckContext *context, SourceSpan span, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void check_warning(CheckContext *context, SourceSpan span, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void check_note(CheckContext *context, SourceSpan span, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 // The value of a key that holds a number, or `otherwise`.

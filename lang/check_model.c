@@ -3,7 +3,8 @@
 
 #include "lang/check.h"
 
-static const SpecKey generator_keys[] = {KEY_model_depth, KEY_model_w0, KEY_model_wa, KEY_model_wm, KEY_model_group_width};
+static const SpecKey generator_keys[] = {KEY_model_depth, KEY_model_w0, KEY_model_wa, KEY_model_wm,
+                                         KEY_model_group_width};
 static const SpecKey stage_keys[] = {KEY_model_depths, KEY_model_widths, KEY_model_group_widths};
 
 static int first_set(const CheckContext *context, const SpecKey *keys, int count) {
@@ -18,7 +19,8 @@ static void check_complete(CheckContext *context, const SpecKey *keys, int count
   for (int i = 0; i < count; i++) {
     if (check_is_set(context, keys[i])) continue;
     check_error(context, check_span(context, keys[first]), "%s need '%s' too", what, check_short(keys[i]));
-    check_note(context, span_none(), "'%s' is %s", check_short(keys[i]), schema_describe(context->arena, &schema_keys[keys[i]]));
+    check_note(context, span_none(), "'%s' is %s", check_short(keys[i]),
+               schema_describe(context->arena, &schema_keys[keys[i]]));
   }
 }
 
@@ -28,8 +30,10 @@ void check_model_form(CheckContext *context) {
   int generator = first_set(context, generator_keys, 5), stages = first_set(context, stage_keys, 3);
   if (generator >= 0 && stages >= 0) {
     SpecKey a = generator_keys[generator], b = stage_keys[stages];
-    check_error(context, check_span(context, b), "'%s' describes explicit stages, but '%s' is the generator's", check_short(b), check_short(a));
-    check_note(context, check_span(context, a), "keep either depth, w0, wa, wm, group_width or depths, widths, group_widths");
+    check_error(context, check_span(context, b), "'%s' describes explicit stages, but '%s' is the generator's",
+                check_short(b), check_short(a));
+    check_note(context, check_span(context, a),
+               "keep either depth, w0, wa, wm, group_width or depths, widths, group_widths");
     return;
   }
   if (generator >= 0) check_complete(context, generator_keys, 5, "the generator's numbers");
@@ -42,8 +46,10 @@ void check_initial_width(CheckContext *context) {
   if (fmod(width, 8) == 0) return;
   check_error(context, check_span(context, KEY_model_w0), "'w0' %g is not a multiple of 8", width);
   double below = floor(width / 8) * 8;
-  if (below >= 8) check_note(context, span_none(), "the nearest are %g and %g", below, below + 8);
-  else check_note(context, span_none(), "the nearest is 8");
+  if (below >= 8)
+    check_note(context, span_none(), "the nearest are %g and %g", below, below + 8);
+  else
+    check_note(context, span_none(), "the nearest is 8");
 }
 
 void check_stage_lengths(CheckContext *context) {
@@ -62,8 +68,8 @@ void check_stage_lengths(CheckContext *context) {
     bool one_for_all = others[i] == KEY_model_group_widths && other->item_count == 1;
     bool standard = others[i] == KEY_model_strides && !other->by_user && other->item_count >= stages;
     if (other->kind != SPEC_LIST || other->item_count == stages || one_for_all || standard) continue;
-    check_error(context, check_span(context, others[i]), "'%s' has %d stage%s, 'depths' has %d", check_short(others[i]), other->item_count,
-                other->item_count == 1 ? "" : "s", stages);
+    check_error(context, check_span(context, others[i]), "'%s' has %d stage%s, 'depths' has %d", check_short(others[i]),
+                other->item_count, other->item_count == 1 ? "" : "s", stages);
     check_note(context, depths->span, "give one number for each of these stages");
   }
 }
@@ -73,8 +79,8 @@ void check_stage_widths(CheckContext *context) {
   const SpecValue *widths = spec_value(context->spec, KEY_model_widths);
   for (int i = 1; i < widths->item_count; i++) {
     if (widths->items[i].number >= widths->items[i - 1].number) continue;
-    check_warning(context, widths->items[i].span, "stage %d is narrower than stage %d: %g after %g", i + 1, i, widths->items[i].number,
-                  widths->items[i - 1].number);
+    check_warning(context, widths->items[i].span, "stage %d is narrower than stage %d: %g after %g", i + 1, i,
+                  widths->items[i].number, widths->items[i - 1].number);
     check_note(context, span_none(), "widths usually grow from stage to stage");
   }
 }
@@ -86,7 +92,8 @@ void check_bottleneck(CheckContext *context) {
   for (int i = 0; i < widths->item_count; i++) {
     double width = widths->items[i].number, inner = width * bottleneck;
     if (fabs(inner - nearbyint(inner)) < 1e-6 && nearbyint(inner) >= 1) continue;
-    check_error(context, widths->items[i].span, "'widths' %g times 'bottleneck' %g is not a whole number", width, bottleneck);
+    check_error(context, widths->items[i].span, "'widths' %g times 'bottleneck' %g is not a whole number", width,
+                bottleneck);
     check_note(context, check_span(context, KEY_model_bottleneck), "choose a width whose product with it is whole");
   }
 }
@@ -104,8 +111,10 @@ void check_group_width(CheckContext *context) {
     check_error(context, group->span, "'group_width' %g does not divide 'widths' %g", group->number, width);
     double step = group->number / bottleneck, below = floor(width / step) * step;
     bool whole = step == floor(step) && below > 0;
-    if (whole) check_note(context, widths->items[i].span, "the nearest widths are %g and %g", below, below + step);
-    else check_note(context, widths->items[i].span, "choose a width whose bottleneck is a multiple of it");
+    if (whole)
+      check_note(context, widths->items[i].span, "the nearest widths are %g and %g", below, below + step);
+    else
+      check_note(context, widths->items[i].span, "choose a width whose bottleneck is a multiple of it");
   }
 }
 
@@ -126,6 +135,7 @@ void check_se_ratio(CheckContext *context) {
 void check_bn_momentum(CheckContext *context) {
   NEEDS(context, KEY_model_bn_momentum);
   if (check_number(context, KEY_model_bn_momentum, 1) > 0) return;
-  check_warning(context, check_span(context, KEY_model_bn_momentum), "with 'bn_momentum' 0 running statistics never move");
+  check_warning(context, check_span(context, KEY_model_bn_momentum),
+                "with 'bn_momentum' 0 running statistics never move");
   check_note(context, span_none(), "evaluation uses them; 0.1 is usual");
 }

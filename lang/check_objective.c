@@ -10,7 +10,8 @@ void check_objective(CheckContext *context) {
   NEEDS(context, KEY_supervised_classes, KEY_supervised_label_smoothing);
   if (!is_supervised(context)) {
     if (!check_changed(context, KEY_supervised_label_smoothing)) return;
-    check_error(context, check_span(context, KEY_supervised_label_smoothing), "supervised training needs 'classes' too");
+    check_error(context, check_span(context, KEY_supervised_label_smoothing),
+                "supervised training needs 'classes' too");
     check_note(context, span_none(), "write 'classes = auto' to count the folders, or their number");
     return;
   }
@@ -46,8 +47,8 @@ void check_assign_crops(CheckContext *context) {
   }
   if (assigned <= first) return;
   bool chosen = check_by_user(context, KEY_swav_assign_crops);
-  check_error(context, chosen ? check_span(context, KEY_swav_assign_crops) : crops, "'assign_crops' %g is above the %g crop%s of the first size", assigned, first,
-              first == 1 ? "" : "s");
+  check_error(context, chosen ? check_span(context, KEY_swav_assign_crops) : crops,
+              "'assign_crops' %g is above the %g crop%s of the first size", assigned, first, first == 1 ? "" : "s");
   check_note(context, chosen ? crops : span_none(), "raise the first 'count', or lower 'assign_crops'");
 }
 
@@ -57,9 +58,12 @@ void check_queue(CheckContext *context) {
   double queue = check_number(context, KEY_swav_queue, 0), batch = check_number(context, KEY_train_batch, 1);
   if (queue > 0 && fmod(queue, batch) != 0) {
     double below = floor(queue / batch) * batch;
-    check_error(context, check_span(context, KEY_swav_queue), "'queue' %g is not a multiple of 'batch' %g", queue, batch);
-    if (below > 0) check_note(context, check_span(context, KEY_train_batch), "the nearest are %g and %g", below, below + batch);
-    else check_note(context, check_span(context, KEY_train_batch), "the smallest is %g", batch);
+    check_error(context, check_span(context, KEY_swav_queue), "'queue' %g is not a multiple of 'batch' %g", queue,
+                batch);
+    if (below > 0)
+      check_note(context, check_span(context, KEY_train_batch), "the nearest are %g and %g", below, below + batch);
+    else
+      check_note(context, check_span(context, KEY_train_batch), "the smallest is %g", batch);
   }
   double start = check_number(context, KEY_swav_queue_start, 0), steps = check_steps(context);
   SourceSpan span = check_span(context, KEY_swav_queue_start);
@@ -77,7 +81,8 @@ void check_freeze(CheckContext *context) {
   NEEDS(context, KEY_swav_freeze_prototypes, KEY_train_steps, KEY_supervised_classes);
   double frozen = check_number(context, KEY_swav_freeze_prototypes, 0), steps = check_steps(context);
   if (is_supervised(context) || steps == 0 || frozen < steps) return;
-  check_warning(context, check_span(context, KEY_train_steps), "prototypes stay frozen for %g steps, the whole run of %g", frozen, steps);
-  check_note(context, check_span(context, KEY_swav_freeze_prototypes), "lower 'swav.freeze_prototypes', for example to %g",
-             floor(steps / 20));
+  check_warning(context, check_span(context, KEY_train_steps),
+                "prototypes stay frozen for %g steps, the whole run of %g", frozen, steps);
+  check_note(context, check_span(context, KEY_swav_freeze_prototypes),
+             "lower 'swav.freeze_prototypes', for example to %g", floor(steps / 20));
 }

@@ -12,17 +12,23 @@ void check_train_length(CheckContext *context) {
 
 void check_batch_split(CheckContext *context) {
   NEEDS(context, KEY_train_batch, KEY_train_accumulate, KEY_cluster_nodes, KEY_cluster_ranks_per_node);
-  double batch = check_number(context, KEY_train_batch, 1), micro_steps = check_number(context, KEY_train_accumulate, 1);
+  double batch = check_number(context, KEY_train_batch, 1),
+         micro_steps = check_number(context, KEY_train_accumulate, 1);
   double ranks = check_number(context, KEY_cluster_nodes, 1) * check_number(context, KEY_cluster_ranks_per_node, 1);
   double parts = micro_steps * ranks;
   if (fmod(batch, parts) == 0) return;
   SourceSpan span = check_span(context, KEY_train_batch);
-  if (ranks == 1) check_error(context, span, "'batch' %g does not divide into %g micro-steps", batch, micro_steps);
-  else if (micro_steps == 1) check_error(context, span, "'batch' %g does not divide among %g ranks", batch, ranks);
-  else check_error(context, span, "'batch' %g does not divide into %g micro-steps on %g ranks", batch, micro_steps, ranks);
+  if (ranks == 1)
+    check_error(context, span, "'batch' %g does not divide into %g micro-steps", batch, micro_steps);
+  else if (micro_steps == 1)
+    check_error(context, span, "'batch' %g does not divide among %g ranks", batch, ranks);
+  else
+    check_error(context, span, "'batch' %g does not divide into %g micro-steps on %g ranks", batch, micro_steps, ranks);
   double below = floor(batch / parts) * parts;
-  if (below > 0) check_note(context, span_none(), "the nearest batches are %g and %g", below, below + parts);
-  else check_note(context, span_none(), "the smallest batch is %g", parts);
+  if (below > 0)
+    check_note(context, span_none(), "the nearest batches are %g and %g", below, below + parts);
+  else
+    check_note(context, span_none(), "the smallest batch is %g", parts);
 }
 
 void check_tiny_batch(CheckContext *context) {
@@ -30,7 +36,8 @@ void check_tiny_batch(CheckContext *context) {
   double ranks = check_number(context, KEY_cluster_nodes, 1) * check_number(context, KEY_cluster_ranks_per_node, 1);
   double together = check_number(context, KEY_train_batch, 1) / check_number(context, KEY_train_accumulate, 1);
   if (together >= 4 || ranks > together) return;
-  check_warning(context, check_span(context, KEY_train_batch), "BatchNorm sees only %g picture%s at a time", together, together == 1 ? "" : "s");
+  check_warning(context, check_span(context, KEY_train_batch), "BatchNorm sees only %g picture%s at a time", together,
+                together == 1 ? "" : "s");
   check_note(context, span_none(), "use a larger batch, or fewer micro-steps; 32 or more is usual");
 }
 
@@ -53,7 +60,8 @@ void check_warmup(CheckContext *context) {
   double warmup = check_number(context, KEY_schedule_warmup, 0), steps = check_steps(context);
   SourceSpan span = check_span(context, KEY_schedule_warmup);
   if (check_is_set(context, KEY_schedule_warmup_fraction) && check_by_user(context, KEY_schedule_warmup)) {
-    check_error(context, check_span(context, KEY_schedule_warmup_fraction), "'warmup' and 'warmup_fraction' are both set");
+    check_error(context, check_span(context, KEY_schedule_warmup_fraction),
+                "'warmup' and 'warmup_fraction' are both set");
     check_note(context, span, "keep one of them");
     return;
   }
@@ -76,12 +84,13 @@ void check_rates(CheckContext *context) {
     return;
   }
   if (check_number(context, KEY_schedule_start, 0) > peak + slack) {
-    check_error(context, check_span(context, KEY_schedule_start), "'start' %g is above the peak %g", check_number(context, KEY_schedule_start, 0),
-                peak);
+    check_error(context, check_span(context, KEY_schedule_start), "'start' %g is above the peak %g",
+                check_number(context, KEY_schedule_start, 0), peak);
     check_note(context, span_none(), "warm-up rises from start to peak; lower it, or leave it to auto");
   }
   if (check_number(context, KEY_schedule_end, 0) > peak + slack) {
-    check_warning(context, check_span(context, KEY_schedule_end), "'end' %g is above the peak %g", check_number(context, KEY_schedule_end, 0), peak);
+    check_warning(context, check_span(context, KEY_schedule_end), "'end' %g is above the peak %g",
+                  check_number(context, KEY_schedule_end, 0), peak);
     check_note(context, span_none(), "the rate falls from peak to end; lower it, or leave it to auto");
   }
 }
@@ -96,7 +105,8 @@ void check_milestones(CheckContext *context) {
   }
   for (int i = 1; i < milestones->item_count; i++) {
     if (milestones->items[i].number > milestones->items[i - 1].number) continue;
-    check_error(context, milestones->items[i].span, "milestone %g comes after %g", milestones->items[i].number, milestones->items[i - 1].number);
+    check_error(context, milestones->items[i].span, "milestone %g comes after %g", milestones->items[i].number,
+                milestones->items[i - 1].number);
     check_note(context, span_none(), "list them in ascending order, each once");
   }
 }
@@ -108,7 +118,8 @@ static void warn_if(CheckContext *context, bool off, SpecKey key, const char *re
 }
 
 void check_no_effect(CheckContext *context) {
-  NEEDS(context, KEY_optimizer_name, KEY_schedule_shape, KEY_schedule_peak, KEY_views_jitter, KEY_views_blur, KEY_model_depths);
+  NEEDS(context, KEY_optimizer_name, KEY_schedule_shape, KEY_schedule_peak, KEY_views_jitter, KEY_views_blur,
+        KEY_model_depths);
   const Spec *spec = context->spec;
   bool sgd = spec_is(spec, KEY_optimizer_name, "sgd");
   warn_if(context, sgd, KEY_optimizer_trust, "the optimizer is sgd", "set 'name = larc', or remove it");
@@ -120,8 +131,10 @@ void check_no_effect(CheckContext *context) {
   warn_if(context, !cosine, KEY_schedule_cosine_from, "'shape' is not cosine", "set 'shape = cosine', or remove it");
   bool peak = spec_value(spec, KEY_schedule_peak)->kind == SPEC_NUMBER;
   warn_if(context, peak, KEY_schedule_base, "'peak' is set", "keep 'peak' or 'base'");
-  warn_if(context, check_number(context, KEY_views_jitter, 1) == 0, KEY_views_jitter_strength, "'jitter' is 0", "raise 'jitter', or remove it");
-  warn_if(context, check_number(context, KEY_views_blur, 1) == 0, KEY_views_blur_sigma, "'blur' is 0", "raise 'blur', or remove it");
+  warn_if(context, check_number(context, KEY_views_jitter, 1) == 0, KEY_views_jitter_strength, "'jitter' is 0",
+          "raise 'jitter', or remove it");
+  warn_if(context, check_number(context, KEY_views_blur, 1) == 0, KEY_views_blur_sigma, "'blur' is 0",
+          "raise 'blur', or remove it");
   warn_if(context, check_is_set(context, KEY_model_depths), KEY_model_group_rule, "stages are explicit",
           "it adapts the generator's widths; remove it");
 }
@@ -131,7 +144,8 @@ void check_known_machine(CheckContext *context) {
   const char *machine = spec_text(context->spec, KEY_cluster_machine);
   Resolver *resolver = context->resolver;
   if (!resolver->library || !check_by_user(context, KEY_cluster_machine)) return;
-  const char *path = path_join(context->arena, resolver->library, arena_printf(context->arena, "machines/%s.seer", machine));
+  const char *path =
+      path_join(context->arena, resolver->library, arena_printf(context->arena, "machines/%s.seer", machine));
   if (*machine && resolver->files->is_file(resolver->files->context, path)) return;
   check_error(context, check_span(context, KEY_cluster_machine), "unknown machine '%s'", machine);
   const char **names = NULL;
@@ -145,14 +159,17 @@ void check_known_machine(CheckContext *context) {
     writer_printf(&all, "%s%s", i ? ", " : "", name);
   }
   const char *best = suggestion_best(&suggestion);
-  if (best) check_note(context, span_none(), "did you mean \"%s\"?", best);
-  else check_note(context, span_none(), "the machines are %s", count ? all.text : "missing from this installation");
+  if (best)
+    check_note(context, span_none(), "did you mean \"%s\"?", best);
+  else
+    check_note(context, span_none(), "the machines are %s", count ? all.text : "missing from this installation");
   writer_release(&all);
 }
 
 void check_budget(CheckContext *context) {
   NEEDS(context, KEY_checkpoint_budget, KEY_cluster_memory);
-  double budget = check_number(context, KEY_checkpoint_budget, 0), memory = check_number(context, KEY_cluster_memory, 0);
+  double budget = check_number(context, KEY_checkpoint_budget, 0),
+         memory = check_number(context, KEY_cluster_memory, 0);
   if (budget == 0 || memory == 0 || budget <= memory) return;
   check_error(context, check_span(context, KEY_checkpoint_budget), "'budget' %s is above a rank's memory of %s",
               check_quantity(context, budget, UNIT_BYTES), check_quantity(context, memory, UNIT_BYTES));
@@ -163,6 +180,7 @@ void check_save_every(CheckContext *context) {
   NEEDS(context, KEY_save_every, KEY_train_steps);
   double every = check_number(context, KEY_save_every, 0), steps = check_steps(context);
   if (!check_by_user(context, KEY_save_every) || steps == 0 || every <= steps) return;
-  check_warning(context, check_span(context, KEY_save_every), "a snapshot every %g steps is rarer than the run of %g steps is long", every, steps);
+  check_warning(context, check_span(context, KEY_save_every),
+                "a snapshot every %g steps is rarer than the run of %g steps is long", every, steps);
   check_note(context, check_span(context, KEY_train_steps), "lower 'every' to lose less when the run is interrupted");
 }

@@ -10,7 +10,8 @@ void check_crops(CheckContext *context) {
   const SpecValue *crops = spec_value(context->spec, KEY_views_crops);
   if (crops->item_count == 0) {
     check_error(context, check_span(context, KEY_views_crops), "'crops' is empty");
-    check_note(context, span_none(), "a picture needs at least one view: [crop(count = 2, size = 224px, scale = 0.14..1.0)]");
+    check_note(context, span_none(),
+               "a picture needs at least one view: [crop(count = 2, size = 224px, scale = 0.14..1.0)]");
     return;
   }
   for (int i = 1; i < crops->item_count; i++) {
@@ -19,10 +20,12 @@ void check_crops(CheckContext *context) {
     SourceSpan span = crops->items[i].items[ARGUMENT_crop_size].span;
     if (size == before) {
       check_error(context, span, "two size groups have crops of %gpx", size);
-      check_note(context, crops->items[i - 1].span, "crops of one size form one group; raise its 'count', or use another size");
+      check_note(context, crops->items[i - 1].span,
+                 "crops of one size form one group; raise its 'count', or use another size");
     } else {
       check_error(context, span, "crops of %gpx come after smaller ones of %gpx", size, before);
-      check_note(context, crops->items[i - 1].span, "list the largest size first; codes are computed for the first group");
+      check_note(context, crops->items[i - 1].span,
+                 "list the largest size first; codes are computed for the first group");
     }
   }
 }
@@ -37,8 +40,8 @@ void check_crop_stride(CheckContext *context) {
   for (int i = 0; i < crops->item_count; i++) {
     double size = check_crop(context, i, ARGUMENT_crop_size);
     if (size >= stride) continue;
-    check_warning(context, crops->items[i].items[ARGUMENT_crop_size].span, "crops of %gpx are smaller than the network's stride of %gpx", size,
-                  stride);
+    check_warning(context, crops->items[i].items[ARGUMENT_crop_size].span,
+                  "crops of %gpx are smaller than the network's stride of %gpx", size, stride);
     check_note(context, span_none(), "use larger crops, or 'model { stem_stride = 1 }' for very small pictures");
   }
 }
@@ -49,8 +52,8 @@ void check_channels(CheckContext *context) {
     if (check_failed(context, &keys[i], 1)) continue;
     const SpecValue *value = spec_value(context->spec, keys[i]);
     if (value->item_count == 3) continue;
-    check_error(context, check_span(context, keys[i]), "'%s' has %d number%s, pictures have 3 channels", check_short(keys[i]), value->item_count,
-                value->item_count == 1 ? "" : "s");
+    check_error(context, check_span(context, keys[i]), "'%s' has %d number%s, pictures have 3 channels",
+                check_short(keys[i]), value->item_count, value->item_count == 1 ? "" : "s");
     check_note(context, span_none(), "write one each for red, green and blue");
   }
 }

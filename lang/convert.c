@@ -11,7 +11,9 @@ static void note_allowed(Resolver *resolver, const SchemaField *field) {
 
 static const char *value_text(Resolver *resolver, const EvalValue *value) {
   switch (value->kind) {
-    case SPEC_NUMBER: return arena_printf(resolver->arena, "the number %s", schema_quantity(resolver->arena, value->number, value->unit));
+    case SPEC_NUMBER:
+      return arena_printf(resolver->arena, "the number %s",
+                          schema_quantity(resolver->arena, value->number, value->unit));
     case SPEC_STRING: return "a string";
     case SPEC_NAME: return arena_printf(resolver->arena, "the name '%s'", value->text);
     case SPEC_RANGE: return "a range";
@@ -26,12 +28,14 @@ static bool type_error(Resolver *resolver, const SchemaField *field, const EvalV
   diag_error(resolver->diags, value->span, "type", "'%s' cannot be %s", field->name, value_text(resolver, value));
   bool wants_list = field->type == TYPE_LIST_INTEGER || field->type == TYPE_LIST_NUMBER;
   if (wants_list && value->kind == SPEC_NUMBER)
-    diag_note(resolver->diags, span_none(), "write it as a list: [%s]", schema_quantity(resolver->arena, value->number, value->unit));
+    diag_note(resolver->diags, span_none(), "write it as a list: [%s]",
+              schema_quantity(resolver->arena, value->number, value->unit));
   else if (field->type == TYPE_LIST_CALL && value->kind == SPEC_CALL)
     diag_note(resolver->diags, span_none(), "write it as a list: [%s(...)]", value->text);
   else if (field->type == TYPE_NAME && value->kind == SPEC_STRING && schema_names_hold(field->names, value->text))
     diag_note(resolver->diags, span_none(), "write the name without quotes: %s", value->text);
-  else note_allowed(resolver, field);
+  else
+    note_allowed(resolver, field);
   return false;
 }
 
@@ -75,7 +79,8 @@ static bool convert_number(Resolver *resolver, const SchemaField *field, const E
   if (bare) {
     diag_warning(resolver->diags, value->span, "bare-bytes", "'%s' without a unit is %s bytes", field->name,
                  schema_quantity(resolver->arena, value->number, UNIT_NONE));
-    diag_note(resolver->diags, span_none(), "write a unit: %sGiB", schema_quantity(resolver->arena, value->number, UNIT_NONE));
+    diag_note(resolver->diags, span_none(), "write a unit: %sGiB",
+              schema_quantity(resolver->arena, value->number, UNIT_NONE));
   }
   result->kind = SPEC_NUMBER;
   result->number = value->number == 0 ? 0 : value->number;
@@ -94,8 +99,10 @@ static bool convert_name(Resolver *resolver, const SchemaField *field, const Eva
       if (strcmp(value->text, affirmative[i]) == 0) best = "yes";
       if (strcmp(value->text, negative[i]) == 0) best = "no";
     }
-    if (best) diag_note(resolver->diags, span_none(), "did you mean '%s'?", best);
-    else note_allowed(resolver, field);
+    if (best)
+      diag_note(resolver->diags, span_none(), "did you mean '%s'?", best);
+    else
+      note_allowed(resolver, field);
     return false;
   }
   result->kind = SPEC_NAME;
@@ -110,7 +117,8 @@ static bool convert_range(Resolver *resolver, const SchemaField *field, const Ev
   if (!low || !check_bounds(resolver, field, value->span, value->high)) return false;
   if (value->low > value->high) {
     diag_error(resolver->diags, value->span, "range-order", "'%s' runs from %s down to %s", field->name,
-               schema_quantity(resolver->arena, value->low, field->unit), schema_quantity(resolver->arena, value->high, field->unit));
+               schema_quantity(resolver->arena, value->low, field->unit),
+               schema_quantity(resolver->arena, value->high, field->unit));
     diag_note(resolver->diags, span_none(), "write the lower end first");
     return false;
   }
@@ -133,8 +141,10 @@ static bool convert_list(Resolver *resolver, const SchemaField *field, SchemaTyp
   for (int i = 0; i < value->count; i++) {
     const EvalValue *item = &value->items[i].value;
     items[i].span = item->span;
-    if (element == TYPE_LIST_CALL) ok = convert_call(resolver, field, item, &items[i]) && ok;
-    else ok = convert_value(resolver, &item_field, item, &items[i]) && ok;
+    if (element == TYPE_LIST_CALL)
+      ok = convert_call(resolver, field, item, &items[i]) && ok;
+    else
+      ok = convert_value(resolver, &item_field, item, &items[i]) && ok;
   }
   result->kind = SPEC_LIST;
   result->items = items;
@@ -160,13 +170,16 @@ static void report_unknown_argument(Resolver *resolver, const char *call, const 
     writer_printf(&all, "%s%s", all.size ? ", " : "", schema_arguments[i].name);
   }
   const char *best = suggestion_best(&suggestion);
-  if (best) diag_note(resolver->diags, span_none(), "did you mean '%s'?", best);
-  else diag_note(resolver->diags, span_none(), "its arguments are %s", all.text);
+  if (best)
+    diag_note(resolver->diags, span_none(), "did you mean '%s'?", best);
+  else
+    diag_note(resolver->diags, span_none(), "its arguments are %s", all.text);
   writer_release(&all);
 }
 
 // Places the given arguments into `arguments`, indexed like schema_arguments; false after reporting.
-static bool place_arguments(Resolver *resolver, const EvalValue *call, SpecValue *arguments, bool *given, bool *some_unknown) {
+static bool place_arguments(Resolver *resolver, const EvalValue *call, SpecValue *arguments, bool *given,
+                            bool *some_unknown) {
   bool ok = true;
   for (int i = 0; i < call->count; i++) {
     const EvalItem *item = &call->items[i];
@@ -212,8 +225,10 @@ static bool convert_call(Resolver *resolver, const SchemaField *field, const Eva
     Suggestion suggestion = suggestion_make(value->text);
     for (int i = 0; i < schema_call_count; i++) suggestion_offer(&suggestion, schema_calls[i].name);
     const char *best = suggestion_best(&suggestion);
-    if (best) diag_note(resolver->diags, span_none(), "did you mean '%s'?", best);
-    else note_allowed(resolver, field);
+    if (best)
+      diag_note(resolver->diags, span_none(), "did you mean '%s'?", best);
+    else
+      note_allowed(resolver, field);
     return false;
   }
   SpecValue *arguments = arena_array(resolver->arena, SpecValue, schema_argument_count);

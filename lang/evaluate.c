@@ -57,8 +57,15 @@ void resolve_key(Resolver *resolver, SpecKey key) {
 }
 
 static EvalValue from_spec_value(Resolver *resolver, const SpecValue *value, SchemaUnit unit, SourceSpan span) {
-  EvalValue result = {.ok = true, .kind = value->kind, .span = span, .number = value->number, .low = value->low,
-                      .high = value->high, .unit = unit, .text = value->text, .count = value->item_count};
+  EvalValue result = {.ok = true,
+                      .kind = value->kind,
+                      .span = span,
+                      .number = value->number,
+                      .low = value->low,
+                      .high = value->high,
+                      .unit = unit,
+                      .text = value->text,
+                      .count = value->item_count};
   EvalItem *items = arena_array(resolver->arena, EvalItem, value->item_count);
   for (int i = 0; i < value->item_count; i++) {
     const SpecValue *item = &value->items[i];
@@ -77,8 +84,8 @@ static EvalValue from_spec_value(Resolver *resolver, const SpecValue *value, Sch
 static void report_unknown_reference(Resolver *resolver, const AstNode *node) {
   Suggestion suggestion = suggestion_make(node->key);
   if (schema_find_section(node->text) < 0) {
-    diag_error(resolver->diags, node->span, "unknown-reference", "'%s.%s' refers to an unknown section '%s'", node->text,
-               node->key, node->text);
+    diag_error(resolver->diags, node->span, "unknown-reference", "'%s.%s' refers to an unknown section '%s'",
+               node->text, node->key, node->text);
     suggestion = suggestion_make(node->text);
     for (int i = 0; i < schema_section_count; i++) suggestion_offer(&suggestion, schema_sections[i].name);
   } else {
@@ -88,8 +95,10 @@ static void report_unknown_reference(Resolver *resolver, const AstNode *node) {
     }
   }
   const char *best = suggestion_best(&suggestion);
-  if (best) diag_note(resolver->diags, span_none(), "did you mean '%s'?", best);
-  else diag_note(resolver->diags, span_none(), "'seerc explain' lists sections and keys");
+  if (best)
+    diag_note(resolver->diags, span_none(), "did you mean '%s'?", best);
+  else
+    diag_note(resolver->diags, span_none(), "'seerc explain' lists sections and keys");
 }
 
 static EvalValue evaluate_reference(Resolver *resolver, const AstNode *node) {
@@ -159,7 +168,8 @@ static bool some_key_takes(const char *name) {
 static void report_unknown_name(Resolver *resolver, const AstNode *node, const SchemaField *target) {
   diag_error(resolver->diags, node->span, "unknown-name", "unknown name '%s'", node->text);
   Suggestion suggestion = suggestion_make(node->text);
-  for (size_t i = 0; i < resolver->constants.count; i++) suggestion_offer(&suggestion, resolver->constants.items[i].name);
+  for (size_t i = 0; i < resolver->constants.count; i++)
+    suggestion_offer(&suggestion, resolver->constants.items[i].name);
   if (target && schema_takes_auto(target->type)) suggestion_offer(&suggestion, "auto");
   const char *best = suggestion_best(&suggestion);
   if (best) {
@@ -173,13 +183,16 @@ static void report_unknown_name(Resolver *resolver, const AstNode *node, const S
   }
   for (int i = 0; i < schema_key_count; i++) {
     if (strcmp(schema_keys[i].name, node->text) != 0) continue;
-    diag_note(resolver->diags, span_none(), "to refer to a key, write its section too: '%s'", spec_key_name((SpecKey)i));
+    diag_note(resolver->diags, span_none(), "to refer to a key, write its section too: '%s'",
+              spec_key_name((SpecKey)i));
     return;
   }
   if (target && (target->type == TYPE_STRING || target->type == TYPE_PATHS))
     diag_note(resolver->diags, span_none(), "a string is written in double quotes: \"%s\"", node->text);
-  else if (target) diag_note(resolver->diags, span_none(), "'%s' takes %s", target->name, schema_describe(resolver->arena, target));
-  else diag_note(resolver->diags, span_none(), "define it with 'let %s = ...'", node->text);
+  else if (target)
+    diag_note(resolver->diags, span_none(), "'%s' takes %s", target->name, schema_describe(resolver->arena, target));
+  else
+    diag_note(resolver->diags, span_none(), "define it with 'let %s = ...'", node->text);
 }
 
 static EvalValue evaluate_name(Resolver *resolver, const AstNode *node, const SchemaField *target) {
@@ -213,10 +226,12 @@ static bool is_operand(Resolver *resolver, const EvalValue *value, const char *w
   if (value->kind == SPEC_NUMBER) return true;
   if (value->kind == SPEC_NAME)
     diag_error(resolver->diags, value->span, "arithmetic", "%s takes numbers, not the name '%s'", where, value->text);
-  else diag_error(resolver->diags, value->span, "arithmetic", "%s takes numbers, not %s", where, kind_text(value));
+  else
+    diag_error(resolver->diags, value->span, "arithmetic", "%s takes numbers, not %s", where, kind_text(value));
   bool is_auto = value->kind == SPEC_NAME && strcmp(value->text, "auto") == 0;
-  diag_note(resolver->diags, span_none(), is_auto ? "'auto' is decided later; write a number or calculate from other keys"
-                                                  : "write a number, a constant or a key that holds a number");
+  diag_note(resolver->diags, span_none(),
+            is_auto ? "'auto' is decided later; write a number or calculate from other keys"
+                    : "write a number, a constant or a key that holds a number");
   return false;
 }
 
@@ -230,7 +245,9 @@ static bool combine_units(Resolver *resolver, const AstNode *node, const EvalVal
     if (!additive) *unit = UNIT_NONE;
     return true;
   }
-  const char *verb = additive ? "added to or subtracted from" : node->operation == '*' ? "multiplied with" : "used to divide";
+  const char *verb = additive                 ? "added to or subtracted from"
+                     : node->operation == '*' ? "multiplied with"
+                                              : "used to divide";
   diag_error(resolver->diags, node->span, "unit", "%s cannot be %s %s", schema_unit_plural(right->unit), verb,
              left->unit == UNIT_NONE ? "a plain number" : schema_unit_plural(left->unit));
   diag_note(resolver->diags, span_none(), additive ? "use one unit on both sides" : "leave the unit off one side");
@@ -274,7 +291,8 @@ static EvalValue evaluate_range(Resolver *resolver, const AstNode *node) {
     return failure;
   }
   SchemaUnit unit = low.unit != UNIT_NONE ? low.unit : high.unit;
-  return (EvalValue){.ok = true, .kind = SPEC_RANGE, .span = node->span, .low = low.number, .high = high.number, .unit = unit};
+  return (EvalValue){
+      .ok = true, .kind = SPEC_RANGE, .span = node->span, .low = low.number, .high = high.number, .unit = unit};
 }
 
 static EvalValue evaluate_sequence(Resolver *resolver, const AstNode *node) {
@@ -282,12 +300,17 @@ static EvalValue evaluate_sequence(Resolver *resolver, const AstNode *node) {
   bool ok = true;
   for (size_t i = 0; i < node->children.count; i++) {
     const AstItem *child = &node->children.items[i];
-    items[i] = (EvalItem){.name = child->name, .name_span = child->name_span, .value = evaluate(resolver, child->value, NULL)};
+    items[i] =
+        (EvalItem){.name = child->name, .name_span = child->name_span, .value = evaluate(resolver, child->value, NULL)};
     ok = ok && items[i].value.ok;
   }
   bool is_call = node->kind == AST_CALL;
-  return (EvalValue){.ok = ok, .kind = is_call ? SPEC_CALL : SPEC_LIST, .span = node->span, .text = node->text,
-                     .items = items, .count = (int)node->children.count};
+  return (EvalValue){.ok = ok,
+                     .kind = is_call ? SPEC_CALL : SPEC_LIST,
+                     .span = node->span,
+                     .text = node->text,
+                     .items = items,
+                     .count = (int)node->children.count};
 }
 
 EvalValue evaluate(Resolver *resolver, const AstNode *node, const SchemaField *target) {

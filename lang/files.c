@@ -133,5 +133,9 @@ static int memory_list(const void *context, Arena *arena, const char *folder, co
 }
 
 SpecFiles spec_files_in_memory(const MemoryFiles *files) {
-  return (SpecFiles){.context = files, .is_file = memory_is_file, .read = memory_read, .identity = memory_identity, .list = memory_list};
+  return (SpecFiles){.context = files,
+                     .is_file = memory_is_file,
+                     .read = memory_read,
+                     .identity = memory_identity,
+                     .list = memory_list};
 }

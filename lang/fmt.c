@@ -25,7 +25,8 @@ static void print_indent(Writer *out, int indent) {
 }
 
 static const SourceSpan *peek_comment(const Formatter *formatter) {
-  return formatter->next_comment < formatter->file->comment_count ? &formatter->file->comments[formatter->next_comment] : NULL;
+  return formatter->next_comment < formatter->file->comment_count ? &formatter->file->comments[formatter->next_comment]
+                                                                  : NULL;
 }
 
 static bool comment_within(const Formatter *formatter, uint32_t end) {
@@ -38,8 +39,10 @@ static void print_gap(Formatter *formatter, uint32_t begin) {
   int newlines = 0;
   for (uint32_t i = formatter->previous_end; i < begin; i++) {
     char c = formatter->text[i];
-    if (c == '\n') newlines++;
-    else if (!strchr(" \t\r\f\v,", c)) newlines = 0;
+    if (c == '\n')
+      newlines++;
+    else if (!strchr(" \t\r\f\v,", c))
+      newlines = 0;
   }
   if (newlines >= 2 && !formatter->block_start) writer_text(formatter->out, "\n");
   formatter->block_start = false;
@@ -66,7 +69,8 @@ static void end_line(Formatter *formatter, uint32_t end) {
   formatter->previous_end = end;
   const SourceSpan *comment = peek_comment(formatter);
   bool same_line = comment && comment->begin >= end;
-  for (uint32_t i = end; same_line && i < comment->begin; i++) same_line = strchr(" \t\r\f\v,", formatter->text[i]) != NULL;
+  for (uint32_t i = end; same_line && i < comment->begin; i++)
+    same_line = strchr(" \t\r\f\v,", formatter->text[i]) != NULL;
   if (same_line) {
     writer_text(formatter->out, "  ");
     print_comment(formatter, comment);
@@ -76,7 +80,8 @@ static void end_line(Formatter *formatter, uint32_t end) {
 
 static void print_flat(const Formatter *formatter, const AstNode *node, Writer *out);
 
-static void print_flat_items(const Formatter *formatter, const AstNode *node, const char *open, const char *close, Writer *out) {
+static void print_flat_items(const Formatter *formatter, const AstNode *node, const char *open, const char *close,
+                             Writer *out) {
   writer_text(out, open);
   for (size_t i = 0; i < node->children.count; i++) {
     const AstItem *item = &node->children.items[i];
@@ -167,8 +172,10 @@ static void print_item(Formatter *formatter, const AstItem *item, int indent, co
   print_indent(formatter->out, indent);
   if (item->name) writer_printf(formatter->out, "%s = ", item->name);
   bool broken = is_sequence(value) && value->children.count > 0 && !fits;
-  if (broken || comment_within(formatter, value->span.end)) print_broken(formatter, value, indent);
-  else print_flat(formatter, value, formatter->out);
+  if (broken || comment_within(formatter, value->span.end))
+    print_broken(formatter, value, indent);
+  else
+    print_flat(formatter, value, formatter->out);
   writer_text(formatter->out, after);
   end_line(formatter, value->span.end);
 }
@@ -210,7 +217,8 @@ static void print_statement(Formatter *formatter, const AstStatement *statement)
     case AST_USE:
       flush_comments(formatter, statement->span.end, 0);
       writer_text(formatter->out, "use ");
-      writer_bytes(formatter->out, formatter->text + statement->name_span.begin, statement->name_span.end - statement->name_span.begin);
+      writer_bytes(formatter->out, formatter->text + statement->name_span.begin,
+                   statement->name_span.end - statement->name_span.begin);
       end_line(formatter, statement->span.end);
       break;
     case AST_LET: {

@@ -97,8 +97,8 @@ elements: %empty                                   { $$ = (AstItems){0}; }
         | element_list ','
         ;
 
-element_list: value                                { $$ = (AstItems){0}; ast_item_add(parser->arena, &$$, NULL, @value, $value); }
-            | element_list[list] ',' value         { $$ = $list; ast_item_add(parser->arena, &$$, NULL, @value, $value); }
+element_list: value                                { $$ = parser_items(parser, NULL, NULL, @value, $value); }
+            | element_list[list] ',' value         { $$ = parser_items(parser, &$list, NULL, @value, $value); }
             ;
 
 arguments: %empty                                  { $$ = (AstItems){0}; }
@@ -106,10 +106,10 @@ arguments: %empty                                  { $$ = (AstItems){0}; }
          | argument_list ','
          ;
 
-argument_list: KEY '=' value                       { $$ = (AstItems){0}; ast_item_add(parser->arena, &$$, $KEY->text, @KEY, $value); }
-             | value                               { $$ = (AstItems){0}; ast_item_add(parser->arena, &$$, NULL, @value, $value); }
-             | argument_list[list] ',' KEY '=' value  { $$ = $list; ast_item_add(parser->arena, &$$, $KEY->text, @KEY, $value); }
-             | argument_list[list] ',' value       { $$ = $list; ast_item_add(parser->arena, &$$, NULL, @value, $value); }
+argument_list: KEY '=' value                       { $$ = parser_items(parser, NULL, $KEY, @KEY, $value); }
+             | value                               { $$ = parser_items(parser, NULL, NULL, @value, $value); }
+             | argument_list[list] ',' KEY '=' value  { $$ = parser_items(parser, &$list, $KEY, @KEY, $value); }
+             | argument_list[list] ',' value       { $$ = parser_items(parser, &$list, NULL, @value, $value); }
              ;
 
 %%

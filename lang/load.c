@@ -44,17 +44,22 @@ const char *load_suggest_file(Resolver *resolver, const char *folder, const char
   if (best || !resolver->library) return best;
   best = nearest_in(resolver, path_join(arena, resolver->library, wanted_folder), wanted_folder, name);
   const char *const shelves[] = {"models", "recipes", "machines"};
-  for (int i = 0; i < 3 && !best; i++) best = nearest_in(resolver, path_join(arena, resolver->library, shelves[i]), shelves[i], name);
+  for (int i = 0; i < 3 && !best; i++)
+    best = nearest_in(resolver, path_join(arena, resolver->library, shelves[i]), shelves[i], name);
   return best;
 }
 
 static void report_missing_file(Resolver *resolver, const AstStatement *use, const char *folder) {
   diag_error(resolver->diags, use->name_span, "use", "cannot find '%s'", use->name);
   const char *best = load_suggest_file(resolver, folder, use->name);
-  if (best) diag_note(resolver->diags, span_none(), "did you mean \"%s\"?", best);
+  if (best)
+    diag_note(resolver->diags, span_none(), "did you mean \"%s\"?", best);
   else if (resolver->library)
-    diag_note(resolver->diags, span_none(), "it is looked up beside this file, then among the shipped specs in '%s'", resolver->library);
-  else diag_note(resolver->diags, span_none(), "it is looked up beside this file; no folder of shipped specs was found (-I names one)");
+    diag_note(resolver->diags, span_none(), "it is looked up beside this file, then among the shipped specs in '%s'",
+              resolver->library);
+  else
+    diag_note(resolver->diags, span_none(),
+              "it is looked up beside this file; no folder of shipped specs was found (-I names one)");
 }
 
 static void report_use_cycle(Resolver *resolver, const AstStatement *use, const char *identity) {
@@ -76,7 +81,8 @@ static bool links_hold(const ChainLinks *links, const char *name) {
 }
 
 // False when the text could not be read.
-static bool load_file(Resolver *resolver, const char *path, const char *shown, const char *identity, SourceSpan use_span) {
+static bool load_file(Resolver *resolver, const char *path, const char *shown, const char *identity,
+                      SourceSpan use_span) {
   char *text = NULL;
   size_t size = 0;
   int error = resolver->files->read(resolver->files->context, resolver->arena, path, &text, &size);
@@ -115,7 +121,8 @@ static void load_use(Resolver *resolver, const AstStatement *use, const char *fo
   }
   if (links_hold(&resolver->seen_files, identity)) return;
   if (resolver->open_files.count >= RESOLVE_DEEPEST) {
-    diag_error(resolver->diags, use->name_span, "nesting", "files use one another more than %d levels deep", RESOLVE_DEEPEST);
+    diag_error(resolver->diags, use->name_span, "nesting", "files use one another more than %d levels deep",
+               RESOLVE_DEEPEST);
     diag_note(resolver->diags, span_none(), "use the last file of the chain directly");
     return;
   }
@@ -140,7 +147,8 @@ static void report_unknown_section(Resolver *resolver, const char *name, SourceS
 static void note_keys_of(Resolver *resolver, const char *section) {
   Writer all = {0};
   for (int i = 0; i < schema_key_count; i++) {
-    if (strcmp(schema_keys[i].section, section) == 0) writer_printf(&all, "%s%s", all.size ? ", " : "", schema_keys[i].name);
+    if (strcmp(schema_keys[i].section, section) == 0)
+      writer_printf(&all, "%s%s", all.size ? ", " : "", schema_keys[i].name);
   }
   diag_note(resolver->diags, span_none(), "its keys are %s", all.text);
   writer_release(&all);
@@ -154,7 +162,8 @@ static void report_unknown_key(Resolver *resolver, const char *section, const ch
   const char *alias = schema_find_alias(key);
   for (int i = 0; i < schema_key_count && !alias; i++) {
     if (strcmp(schema_keys[i].name, key) == 0) {
-      diag_note(resolver->diags, span_none(), "it is a key of section '%s': '%s'", schema_keys[i].section, spec_key_name((SpecKey)i));
+      diag_note(resolver->diags, span_none(), "it is a key of section '%s': '%s'", schema_keys[i].section,
+                spec_key_name((SpecKey)i));
       return;
     }
   }
@@ -167,12 +176,15 @@ static void report_unknown_key(Resolver *resolver, const char *section, const ch
     if (strcmp(schema_keys[i].section, section) == 0) suggestion_offer(&suggestion, schema_keys[i].name);
   }
   const char *best = suggestion_best(&suggestion);
-  if (best) diag_note(resolver->diags, span_none(), "did you mean '%s'?", best);
-  else note_keys_of(resolver, section);
+  if (best)
+    diag_note(resolver->diags, span_none(), "did you mean '%s'?", best);
+  else
+    note_keys_of(resolver, section);
 }
 
 static void assign(Resolver *resolver, SpecKey key, const AstNode *node, SourceSpan key_span, SourceSpan section_span) {
-  resolver->keys[key] = (Assignment){.node = node, .key_span = key_span, .section_span = section_span, .layer = resolver->layer};
+  resolver->keys[key] =
+      (Assignment){.node = node, .key_span = key_span, .section_span = section_span, .layer = resolver->layer};
 }
 
 static void load_section(Resolver *resolver, const AstStatement *section) {
@@ -277,8 +289,11 @@ void load_defines(Resolver *resolver, const SpecDefine *defines, int count) {
       continue;
     }
     int key = schema_find_key(define.section, define.key);
-    if (schema_find_section(define.section) < 0) report_unknown_section(resolver, define.section, define.target);
-    else if (key < 0) report_unknown_key(resolver, define.section, define.key, define.target);
-    else assign(resolver, (SpecKey)key, define.value, define.target, define.target);
+    if (schema_find_section(define.section) < 0)
+      report_unknown_section(resolver, define.section, define.target);
+    else if (key < 0)
+      report_unknown_key(resolver, define.section, define.key, define.target);
+    else
+      assign(resolver, (SpecKey)key, define.value, define.target, define.target);
   }
 }

@@ -28,7 +28,8 @@ static void classify(TokenList *tokens) {
                            (!token->starts_line || previous->kind == ',' || previous->kind == '(');
     bool starts_key = token->kind == TOK_KEY && (after_let || !may_be_argument);
     if (starts_key && (token->starts_line || after_let)) depth = 0;
-    if (token->kind == TOK_SECTION || token->kind == '{' || token->kind == '}' || token->kind == TOK_LET || token->kind == TOK_USE)
+    if (token->kind == TOK_SECTION || token->kind == '{' || token->kind == '}' || token->kind == TOK_LET ||
+        token->kind == TOK_USE)
       depth = 0;
     token->depth = depth;
     token->in_call = depth > 0 && innermost[depth < AST_DEEPEST ? depth : AST_DEEPEST] == '(';
@@ -52,7 +53,11 @@ TokenList lex_file(Arena *arena, const SourceMap *sources, DiagList *diags, uint
     lexer.begin = lexer.end = (uint32_t)mark;
     lexer_scan(&lexer, source->text + mark, source->size - mark);
   }
-  Token end = {.kind = 0, .span = {file, (uint32_t)source->size, (uint32_t)source->size}, .text = "", .unit = "", .starts_line = true};
+  Token end = {.kind = 0,
+               .span = {file, (uint32_t)source->size, (uint32_t)source->size},
+               .text = "",
+               .unit = "",
+               .starts_line = true};
   arena_push(arena, &tokens, Token, end);
   classify(&tokens);
   return tokens;
@@ -128,9 +133,9 @@ static Expected expected_from(const char *const *names, int count) {
   const struct {
     const char *name;
     bool *flag;
-  } flags[] = {{"a number", &expected.value},   {"a key", &expected.key},         {"'='", &expected.equals},
-               {"','", &expected.comma},        {"']'", &expected.close_list},    {"')'", &expected.close_call},
-               {"'}'", &expected.close_brace},  {"'{'", &expected.open_brace},    {"a section", &expected.statement},
+  } flags[] = {{"a number", &expected.value},  {"a key", &expected.key},      {"'='", &expected.equals},
+               {"','", &expected.comma},       {"']'", &expected.close_list}, {"')'", &expected.close_call},
+               {"'}'", &expected.close_brace}, {"'{'", &expected.open_brace}, {"a section", &expected.statement},
                {"a string", &expected.string}};
   for (int i = 0; i < count; i++) {
     for (size_t j = 0; j < sizeof flags / sizeof *flags; j++) {
@@ -163,7 +168,8 @@ static const char *note_for_character(const char *text, const Expected *expected
   if (strcmp(text, "'") == 0) return "strings are written with double quotes";
   if (strncmp(text, "\xe2\x80", 2) == 0) return "write plain double quotes and '-', not typographic ones";
   if (strcmp(text, "<") == 0 || strcmp(text, ">") == 0) return "write the key's value itself";
-  if (strcmp(text, "@") == 0 || strcmp(text, "$") == 0) return "refer to a key as 'section.key', to a constant by its name";
+  if (strcmp(text, "@") == 0 || strcmp(text, "$") == 0)
+    return "refer to a key as 'section.key', to a constant by its name";
   if (strcmp(text, "^") == 0) return "the operators are + - * /";
   if (strcmp(text, ".") == 0) return "refer to a key as 'section.key', without blanks; a range is 'low..high'";
   return expected->value ? "values are numbers, strings, names, lists, ranges and calls" : "remove it";
@@ -181,7 +187,8 @@ static const char *note_for_token(const Parser *parser, size_t index, const Expe
   if (token->kind == '=' && previous && previous->kind == '=') return "a value is set with one '='";
   if (token->kind == '[' && expected->statement) return "sections are written 'name { key = value }'";
   if (token->kind == '{' && expected->value) return "a section is written 'name { ... }', a list '[ ... ]'";
-  if (token->kind == '}' && expected->statement) return "this brace closes nothing: remove it, or add the section's name and '{'";
+  if (token->kind == '}' && expected->statement)
+    return "this brace closes nothing: remove it, or add the section's name and '{'";
   if (expected->close_list || expected->close_call)
     return expected->close_list ? "separate elements with ',' and end the list with ']'"
                                 : "separate arguments with ',' and end with ')'";
@@ -198,7 +205,8 @@ static const char *note_for_token(const Parser *parser, size_t index, const Expe
 
 static void report_statement_in_section(Parser *parser, const Token *token) {
   if (is_nested(parser, token)) {
-    diag_error(parser->diags, token->span, "syntax", "'%s' cannot stand inside of section '%s'", token->text, parser->section->name);
+    diag_error(parser->diags, token->span, "syntax", "'%s' cannot stand inside of section '%s'", token->text,
+               parser->section->name);
     diag_note(parser->diags, parser->section->name_span, "end this section with '}' first");
     return;
   }
@@ -233,11 +241,14 @@ void parser_syntax_error(Parser *parser, bool at_end, const char *const *names, 
     diag_note(parser->diags, nowhere(), "write one, or remove the key to keep its default");
     return;
   }
-  bool at_previous = token->starts_line && previous && (token->kind == 0 || token->kind == TOK_KEY) && !expected.statement;
+  bool at_previous =
+      token->starts_line && previous && (token->kind == 0 || token->kind == TOK_KEY) && !expected.statement;
   if (at_previous)
-    diag_error(parser->diags, previous->span, "syntax", "expected %s after %s", expected_text(&expected), token_text(parser, previous));
+    diag_error(parser->diags, previous->span, "syntax", "expected %s after %s", expected_text(&expected),
+               token_text(parser, previous));
   else
-    diag_error(parser->diags, token->span, "syntax", "unexpected %s, expected %s", token_text(parser, token), expected_text(&expected));
+    diag_error(parser->diags, token->span, "syntax", "unexpected %s, expected %s", token_text(parser, token),
+               expected_text(&expected));
   diag_note(parser->diags, nowhere(), "%s", note_for_token(parser, index, &expected));
 }
 
@@ -289,6 +300,13 @@ AstNode *parser_sequence(Parser *parser, AstKind kind, SourceSpan span, const To
     ast_child_add(parser->arena, node, item->name, item->name_span, item->value);
   }
   return checked_depth(parser, node);
+}
+
+AstItems parser_items(Parser *parser, const AstItems *list, const Token *name, SourceSpan name_span,
+                      const AstNode *value) {
+  AstItems items = list ? *list : (AstItems){0};
+  ast_item_add(parser->arena, &items, name ? name->text : NULL, name_span, value);
+  return items;
 }
 
 static AstStatement *add_statement(Parser *parser, AstStatementKind kind, SourceSpan span, const Token *name) {

@@ -9,16 +9,16 @@
 #define PARSE_LARGEST_BYTES ((size_t)4 * 1024 * 1024)
 
 typedef struct Token {
-  int kind;          // a token number of grammar.y; 0 at the end
+  int kind;  // a token number of grammar.y; 0 at the end
   SourceSpan span;
   const char *text;  // of a string: decoded
   const char *key;   // of a reference
   const char *unit;
   double number;
   bool starts_line;
-  bool bad;          // already reported
-  int depth;         // of open ( and [ before this token
-  bool in_call;      // the innermost open bracket is (
+  bool bad;      // already reported
+  int depth;     // of open ( and [ before this token
+  bool in_call;  // the innermost open bracket is (
 } Token;
 
 typedef struct TokenList {
@@ -32,10 +32,10 @@ typedef struct Parser {
   Arena *arena;
   const SourceMap *sources;
   DiagList *diags;
-  int start;             // the token that selects what is parsed
+  int start;  // the token that selects what is parsed
   TokenList tokens;
   size_t cursor, offending;  // the next token; the one that an error stopped at
-  bool close_pending;    // feed a '}' that the user forgot
+  bool close_pending;        // feed a '}' that the user forgot
   bool started, too_deep;
   AstFile *file;
   AstStatement *section;  // being filled
@@ -53,7 +53,7 @@ const AstNode *parse_value(Arena *arena, const SourceMap *sources, DiagList *dia
 typedef struct ParsedDefine {
   const char *section, *key;  // section NULL: a constant
   SourceSpan target;
-  const AstNode *value;       // NULL after an error
+  const AstNode *value;  // NULL after an error
 } ParsedDefine;
 
 // "section.key=value" or "constant=value", as -D takes it.
@@ -65,6 +65,9 @@ AstNode *parser_text(Parser *parser, AstKind kind, const Token *token);
 AstNode *parser_node(Parser *parser, AstKind kind, SourceSpan span, char operation, const AstNode *left,
                      const AstNode *right);
 AstNode *parser_sequence(Parser *parser, AstKind kind, SourceSpan span, const Token *name, const AstItems *items);
+// `list` (NULL: a new one) with one more element; `name` NULL for a positional one.
+AstItems parser_items(Parser *parser, const AstItems *list, const Token *name, SourceSpan name_span,
+                      const AstNode *value);
 void parser_use(Parser *parser, SourceSpan span, const Token *path);
 void parser_let(Parser *parser, SourceSpan span, const Token *name, const AstNode *value);
 void parser_open(Parser *parser, const Token *name);

@@ -10,8 +10,10 @@
 // '|' separates the cells of a Markdown table.
 static void print_cell(const char *text, Writer *out) {
   for (const char *c = text; *c; c++) {
-    if (*c == '|') writer_text(out, "\\|");
-    else writer_bytes(out, c, 1);
+    if (*c == '|')
+      writer_text(out, "\\|");
+    else
+      writer_bytes(out, c, 1);
   }
 }
 
@@ -41,8 +43,10 @@ static void print_rows(Arena *arena, const SchemaField *fields, int count, const
 
 static const char introduction[] =
     "# The seer language\n\n"
-    "This page is written by `seerc doc` from the table that the compiler itself reads; `seerc explain NAME` shows one entry.\n\n"
-    "A spec describes one trainer. It is a list of sections; what it does not say keeps its default, taken from the published\n"
+    "This page is written by `seerc doc` from the table that the compiler itself reads; `seerc explain NAME` shows one "
+    "entry.\n\n"
+    "A spec describes one trainer. It is a list of sections; what it does not say keeps its default, taken from the "
+    "published\n"
     "recipes.\n\n"
     "```\n"
     "use \"models/regnety_400mf\"     # read another spec first: beside this file, or among the shipped ones\n"
@@ -54,12 +58,17 @@ static const char introduction[] =
     "}\n"
     "schedule { peak = 0.3 * train.batch / 256  warmup = train.steps / 20 }\n"
     "```\n\n"
-    "- **Layers.** A file overrides what it uses, a later section an earlier one, `-D section.key=value` on the command line\n"
-    "  everything. Of two ways to say one thing (`steps` and `epochs`, the generator's numbers and explicit stages, `warmup` and\n"
+    "- **Layers.** A file overrides what it uses, a later section an earlier one, `-D section.key=value` on the "
+    "command line\n"
+    "  everything. Of two ways to say one thing (`steps` and `epochs`, the generator's numbers and explicit stages, "
+    "`warmup` and\n"
     "  `warmup_fraction`, `base` and `peak`) the one in the higher layer holds.\n"
-    "- **Values.** Numbers with or without a unit (`160px`, `40GiB`, `0.15`, `1e-5`), strings in double quotes, names (`cosine`,\n"
-    "  `yes`), ranges (`0.14..1.0`), lists (`[2048, 128]`), calls with named arguments (`crop(count = 2, size = 160px)`).\n"
-    "- **Arithmetic.** `+ - * /` and parentheses over numbers, constants and other keys (`train.batch`). Units must agree; pictures\n"
+    "- **Values.** Numbers with or without a unit (`160px`, `40GiB`, `0.15`, `1e-5`), strings in double quotes, names "
+    "(`cosine`,\n"
+    "  `yes`), ranges (`0.14..1.0`), lists (`[2048, 128]`), calls with named arguments (`crop(count = 2, size = "
+    "160px)`).\n"
+    "- **Arithmetic.** `+ - * /` and parentheses over numbers, constants and other keys (`train.batch`). Units must "
+    "agree; pictures\n"
     "  are plain counts.\n"
     "- **Constants.** `let name = value`; a file that uses another may redefine its constants.\n"
     "- **Comments** run from `#` to the end of the line.\n\n";
@@ -73,7 +82,8 @@ static void print_units(Writer *out) {
     }
     writer_text(out, " |\n");
   }
-  writer_text(out, "\nA number without a unit counts the first unit of its row. `KiB` is 1024 bytes, `kB` is 1000.\n\n");
+  writer_text(out,
+              "\nA number without a unit counts the first unit of its row. `KiB` is 1024 bytes, `kB` is 1000.\n\n");
 }
 
 void reference_print(Arena *arena, Writer *out) {
@@ -81,13 +91,15 @@ void reference_print(Arena *arena, Writer *out) {
   print_units(out);
   for (int i = 0; i < schema_section_count; i++) {
     const SchemaSection *section = &schema_sections[i];
-    writer_printf(out, "## `%s`\n\n%s.\n\n| key | takes | default | meaning |\n|---|---|---|---|\n", section->name, section->help);
+    writer_printf(out, "## `%s`\n\n%s.\n\n| key | takes | default | meaning |\n|---|---|---|---|\n", section->name,
+                  section->help);
     print_rows(arena, schema_keys, schema_key_count, section->name, out);
     writer_text(out, "\n");
   }
   for (int i = 0; i < schema_call_count; i++) {
     const SchemaSection *call = &schema_calls[i];
-    writer_printf(out, "## `%s(...)`\n\n%s.\n\n| argument | takes | default | meaning |\n|---|---|---|---|\n", call->name, call->help);
+    writer_printf(out, "## `%s(...)`\n\n%s.\n\n| argument | takes | default | meaning |\n|---|---|---|---|\n",
+                  call->name, call->help);
     print_rows(arena, schema_arguments, schema_argument_count, call->name, out);
     writer_text(out, "\n");
   }
@@ -103,11 +115,14 @@ void reference_print(Arena *arena, Writer *out) {
 static void explain_field(Arena *arena, const SchemaField *field, Writer *out) {
   writer_printf(out, "%s.%s: %s\n", field->section, field->name, field->help);
   writer_printf(out, "  takes    %s\n", takes(arena, field));
-  if (*field->default_text) writer_printf(out, "  default  %s\n", field->default_text);
-  else writer_text(out, "  default  none\n");
+  if (*field->default_text)
+    writer_printf(out, "  default  %s\n", field->default_text);
+  else
+    writer_text(out, "  default  none\n");
 }
 
-static bool explain_fields(Arena *arena, const SchemaField *fields, int count, const char *owner, const char *name, Writer *out) {
+static bool explain_fields(Arena *arena, const SchemaField *fields, int count, const char *owner, const char *name,
+                           Writer *out) {
   bool found = false;
   for (int i = 0; i < count; i++) {
     if (owner && strcmp(fields[i].section, owner) != 0) continue;
@@ -118,8 +133,8 @@ static bool explain_fields(Arena *arena, const SchemaField *fields, int count, c
   return found;
 }
 
-static bool explain_owner(const SchemaSection *owners, int owner_count, const SchemaField *fields, int field_count, const char *name,
-                          Writer *out) {
+static bool explain_owner(const SchemaSection *owners, int owner_count, const SchemaField *fields, int field_count,
+                          const char *name, Writer *out) {
   for (int i = 0; i < owner_count; i++) {
     if (strcmp(owners[i].name, name) != 0) continue;
     writer_printf(out, "%s: %s\n", name, owners[i].help);
@@ -165,5 +180,6 @@ const char *reference_suggest(Arena *arena, const char *name) {
 }
 
 void reference_list(Writer *out) {
-  for (int i = 0; i < schema_section_count; i++) writer_printf(out, "%-12s %s\n", schema_sections[i].name, schema_sections[i].help);
+  for (int i = 0; i < schema_section_count; i++)
+    writer_printf(out, "%-12s %s\n", schema_sections[i].name, schema_sections[i].help);
 }

@@ -31,7 +31,7 @@ typedef enum ResolveState { STATE_NEW, STATE_RUNNING, STATE_DONE } ResolveState;
 typedef struct Assignment {
   const AstNode *node;  // NULL: the default holds
   SourceSpan key_span, section_span;
-  int layer;            // files in the order read, then -D; a higher layer overrides
+  int layer;  // files in the order read, then -D; a higher layer overrides
 } Assignment;
 
 typedef struct Constant {
@@ -72,11 +72,11 @@ typedef struct Resolver {
   bool failed[SPEC_KEY_COUNT];  // reported; checks that read the key stay silent
   const AstNode *defaults[SPEC_KEY_COUNT];
   ConstantList constants;
-  ChainLinks chain;        // of references
-  ChainLinks open_files;   // name: identity
+  ChainLinks chain;       // of references
+  ChainLinks open_files;  // name: identity
   ChainLinks seen_files;
   int layer, main_layer;
-  bool syntax_failed;      // some text is not understood: checks across keys would only echo it
+  bool syntax_failed;  // some text is not understood: checks across keys would only echo it
 } Resolver;
 
 #define RESOLVE_DEEPEST 50

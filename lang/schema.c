@@ -18,13 +18,13 @@
 #define BOUNDS_PATHS BOUNDS_STRING
 #define BOUNDS_LIST_CALL BOUNDS_STRING
 
-#define FIELD(owner_name, field_name, type_name, unit_name, default_value, low, high, help_text)                  \
-  {.section = #owner_name,                                                                                        \
-   .name = #field_name,                                                                                           \
-   .type = TYPE_##type_name,                                                                                      \
-   .unit = UNIT_##unit_name,                                                                                      \
-   .default_text = default_value,                                                                                 \
-   .help = help_text,                                                                                             \
+#define FIELD(owner_name, field_name, type_name, unit_name, default_value, low, high, help_text) \
+  {.section = #owner_name,                                                                       \
+   .name = #field_name,                                                                          \
+   .type = TYPE_##type_name,                                                                     \
+   .unit = UNIT_##unit_name,                                                                     \
+   .default_text = default_value,                                                                \
+   .help = help_text,                                                                            \
    BOUNDS_##type_name(low, high)},
 
 #define COUNT(table) ((int)(sizeof(table) / sizeof *(table)))
@@ -55,16 +55,26 @@ const int schema_call_count = COUNT(schema_calls);
 
 // The first name of a unit with factor 1 is the one that is printed.
 const SchemaUnitName schema_units[] = {
-    {"px", UNIT_PIXELS, 1},          {"B", UNIT_BYTES, 1},
-    {"KiB", UNIT_BYTES, 1024.0},     {"MiB", UNIT_BYTES, 1048576.0},
-    {"GiB", UNIT_BYTES, 1073741824.0}, {"TiB", UNIT_BYTES, 1099511627776.0},
-    {"kB", UNIT_BYTES, 1e3},         {"MB", UNIT_BYTES, 1e6},
-    {"GB", UNIT_BYTES, 1e9},         {"TB", UNIT_BYTES, 1e12},
-    {"steps", UNIT_STEPS, 1},        {"step", UNIT_STEPS, 1},
-    {"epochs", UNIT_EPOCHS, 1},      {"epoch", UNIT_EPOCHS, 1},
-    {"s", UNIT_SECONDS, 1},          {"ms", UNIT_SECONDS, 1e-3},
-    {"min", UNIT_SECONDS, 60},       {"h", UNIT_SECONDS, 3600},
-    {"images", UNIT_IMAGES, 1},      {"image", UNIT_IMAGES, 1},
+    {"px", UNIT_PIXELS, 1},
+    {"B", UNIT_BYTES, 1},
+    {"KiB", UNIT_BYTES, 1024.0},
+    {"MiB", UNIT_BYTES, 1048576.0},
+    {"GiB", UNIT_BYTES, 1073741824.0},
+    {"TiB", UNIT_BYTES, 1099511627776.0},
+    {"kB", UNIT_BYTES, 1e3},
+    {"MB", UNIT_BYTES, 1e6},
+    {"GB", UNIT_BYTES, 1e9},
+    {"TB", UNIT_BYTES, 1e12},
+    {"steps", UNIT_STEPS, 1},
+    {"step", UNIT_STEPS, 1},
+    {"epochs", UNIT_EPOCHS, 1},
+    {"epoch", UNIT_EPOCHS, 1},
+    {"s", UNIT_SECONDS, 1},
+    {"ms", UNIT_SECONDS, 1e-3},
+    {"min", UNIT_SECONDS, 60},
+    {"h", UNIT_SECONDS, 3600},
+    {"images", UNIT_IMAGES, 1},
+    {"image", UNIT_IMAGES, 1},
     {"deg", UNIT_DEGREES, 1},
 };
 const int schema_unit_count = COUNT(schema_units);
@@ -125,14 +135,15 @@ bool schema_names_hold(const char *names, const char *name) {
 }
 
 const char *schema_unit_plural(SchemaUnit unit) {
-  static const char *const plurals[] = {"",        "pixels", "bytes",   "steps",
-                                        "epochs", "seconds", "pictures", "degrees"};
+  static const char *const plurals[] = {"", "pixels", "bytes", "steps", "epochs", "seconds", "pictures", "degrees"};
   return plurals[unit];
 }
 
 void schema_number(Writer *out, double number) {
-  if (number == floor(number) && fabs(number) < 1e15) writer_printf(out, "%.0f", number);
-  else writer_json_number(out, number);
+  if (number == floor(number) && fabs(number) < 1e15)
+    writer_printf(out, "%.0f", number);
+  else
+    writer_json_number(out, number);
 }
 
 const char *schema_quantity(Arena *arena, double number, SchemaUnit unit) {
@@ -177,8 +188,9 @@ static const char *describe_type(Arena *arena, const SchemaField *field) {
       if (!strchr(field->names, '|')) return arena_printf(arena, "the name %s", field->names);
       return arena_printf(arena, "one of the names %s", names_text(arena, field->names));
     case TYPE_FLAG: return "yes or no";
-    case TYPE_RANGE: return arena_printf(arena, "a range lo..hi within %s..%s", schema_quantity(arena, field->minimum, field->unit),
-                                         schema_quantity(arena, field->maximum, field->unit));
+    case TYPE_RANGE:
+      return arena_printf(arena, "a range lo..hi within %s..%s", schema_quantity(arena, field->minimum, field->unit),
+                          schema_quantity(arena, field->maximum, field->unit));
     case TYPE_LIST_INTEGER: return describe_number(arena, field, "a list of whole numbers");
     case TYPE_LIST_NUMBER: return describe_number(arena, field, "a list of numbers");
     case TYPE_LIST_CALL: return "a list of crop(...) calls";

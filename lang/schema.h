@@ -41,10 +41,10 @@ typedef struct SchemaField {
   const char *section, *name;  // for an argument, `section` is the call
   SchemaType type;
   SchemaUnit unit;
-  const char *default_text;    // "" when there is none
+  const char *default_text;  // "" when there is none
   const char *help;
-  double minimum, maximum;     // of numbers
-  const char *names;           // "a|b" for TYPE_NAME and TYPE_FLAG
+  double minimum, maximum;  // of numbers
+  const char *names;        // "a|b" for TYPE_NAME and TYPE_FLAG
 } SchemaField;
 
 typedef struct SchemaSection {

@@ -1,4 +1,5 @@
-// spec_load and the accessors. Loads layers, lets the higher of two alternatives win, evaluates every key, runs the checks.
+// spec_load and the accessors. Loads layers, lets the higher of two alternatives win, evaluates every key, runs the
+// checks.
 #include "lang/spec.h"
 
 #include <stdio.h>
@@ -16,7 +17,10 @@ typedef struct Alternative {
 
 static const Alternative alternatives[] = {
     {{KEY_model_depth, KEY_model_w0, KEY_model_wa, KEY_model_wm, KEY_model_group_width},
-     {KEY_model_depths, KEY_model_widths, KEY_model_group_widths}, 5, 3, true},
+     {KEY_model_depths, KEY_model_widths, KEY_model_group_widths},
+     5,
+     3,
+     true},
     {{KEY_train_steps}, {KEY_train_epochs}, 1, 1, true},
     {{KEY_schedule_warmup}, {KEY_schedule_warmup_fraction}, 1, 1, true},
     {{KEY_schedule_base}, {KEY_schedule_peak}, 1, 1, false},
@@ -39,7 +43,8 @@ static void settle_alternatives(Resolver *resolver) {
     bool drop_first = second > first && first > 0 && alternative->first_gives_way;
     bool drop_second = first > second && second > 0;
     for (int k = 0; k < alternative->first_count && drop_first; k++) resolver->keys[alternative->first[k]].node = NULL;
-    for (int k = 0; k < alternative->second_count && drop_second; k++) resolver->keys[alternative->second[k]].node = NULL;
+    for (int k = 0; k < alternative->second_count && drop_second; k++)
+      resolver->keys[alternative->second[k]].node = NULL;
   }
 }
 
@@ -53,7 +58,8 @@ static void parse_defaults(Resolver *resolver) {
     if (*schema_keys[i].default_text) writer_printf(&text, "%s,\n", schema_keys[i].default_text);
   }
   writer_text(&text, "]");
-  const AstNode *list = parse_value(resolver->arena, sources, diags, source_map_add(sources, "schema.def", text.text, text.size));
+  const AstNode *list =
+      parse_value(resolver->arena, sources, diags, source_map_add(sources, "schema.def", text.text, text.size));
   if (!list) BUG("a default of schema.def does not parse: %s", diags->items[0].text);
   writer_release(&text);
   size_t next = 0;
@@ -97,7 +103,8 @@ static const Spec *resolve(Resolver *resolver, const char *path, const SpecDefin
 const Spec *spec_load(Arena *arena, SourceMap *sources, DiagList *diags, const char *path, const char *library,
                       const SpecDefine *defines, int define_count) {
   Resolver *resolver = arena_new(arena, Resolver);
-  *resolver = (Resolver){.arena = arena, .sources = sources, .diags = diags, .files = &spec_files_on_disk, .library = library};
+  *resolver =
+      (Resolver){.arena = arena, .sources = sources, .diags = diags, .files = &spec_files_on_disk, .library = library};
   return resolve(resolver, path, defines, define_count);
 }
 
@@ -130,10 +137,11 @@ static int text_list(const void *context, Arena *arena, const char *folder, cons
   return first->others->list(first->others->context, arena, folder, names);
 }
 
-const Spec *spec_load_text(Arena *arena, SourceMap *sources, DiagList *diags, const char *name, const char *text, size_t size,
-                           const SpecFiles *files, const SpecDefine *defines, int define_count) {
+const Spec *spec_load_text(Arena *arena, SourceMap *sources, DiagList *diags, const char *name, const char *text,
+                           size_t size, const SpecFiles *files, const SpecDefine *defines, int define_count) {
   TextFirst first = {.others = files, .name = name, .text = text, .size = size};
-  SpecFiles with_text = {.context = &first, .is_file = text_is_file, .read = text_read, .identity = text_identity, .list = text_list};
+  SpecFiles with_text = {
+      .context = &first, .is_file = text_is_file, .read = text_read, .identity = text_identity, .list = text_list};
   Resolver *resolver = arena_new(arena, Resolver);
   *resolver = (Resolver){.arena = arena, .sources = sources, .diags = diags, .files = &with_text, .library = "specs"};
   return resolve(resolver, name, defines, define_count);

@@ -15,16 +15,25 @@ typedef enum SpecKey {
   SPEC_KEY_COUNT
 } SpecKey;
 
-typedef enum SpecValueKind { SPEC_UNSET, SPEC_NUMBER, SPEC_STRING, SPEC_NAME, SPEC_RANGE, SPEC_LIST, SPEC_CALL } SpecValueKind;
+typedef enum SpecValueKind {
+  SPEC_UNSET,
+  SPEC_NUMBER,
+  SPEC_STRING,
+  SPEC_NAME,
+  SPEC_RANGE,
+  SPEC_LIST,
+  SPEC_CALL
+} SpecValueKind;
 
 typedef struct SpecValue {
   SpecValueKind kind;
-  bool by_user;       // false: the default of schema.def
-  SourceSpan span;    // where it was written; file 0 for a default
-  double number;      // SPEC_NUMBER: in the key's base unit
-  double low, high;   // SPEC_RANGE
-  const char *text;   // SPEC_STRING, SPEC_NAME, SPEC_CALL (its name)
-  const struct SpecValue *items;  // SPEC_LIST: elements; SPEC_CALL: arguments in the order of schema.def, defaults filled
+  bool by_user;      // false: the default of schema.def
+  SourceSpan span;   // where it was written; file 0 for a default
+  double number;     // SPEC_NUMBER: in the key's base unit
+  double low, high;  // SPEC_RANGE
+  const char *text;  // SPEC_STRING, SPEC_NAME, SPEC_CALL (its name)
+  const struct SpecValue
+      *items;  // SPEC_LIST: elements; SPEC_CALL: arguments in the order of schema.def, defaults filled
   int item_count;
 } SpecValue;
 
@@ -44,7 +53,9 @@ typedef enum CropArgument {
   SPEC_ARGUMENT_COUNT
 } CropArgument;
 
-typedef struct SpecDefine { const char *text; } SpecDefine;  // one -D section.key=value, as typed
+typedef struct SpecDefine {
+  const char *text;
+} SpecDefine;  // one -D section.key=value, as typed
 
 // Reads, checks and resolves. NULL when the list holds an error; every error of the file is in it.
 // `path` "-" reads standard input. `library` is the folder of shipped specs (models/, recipes/, machines/).
@@ -53,8 +64,8 @@ const Spec *spec_load(Arena *arena, SourceMap *sources, DiagList *diags, const c
 
 // The same for a text in memory, `use` looked up in `files` only (files.h); for tests and fuzzing.
 struct SpecFiles;
-const Spec *spec_load_text(Arena *arena, SourceMap *sources, DiagList *diags, const char *name, const char *text, size_t size,
-                           const struct SpecFiles *files, const SpecDefine *defines, int define_count);
+const Spec *spec_load_text(Arena *arena, SourceMap *sources, DiagList *diags, const char *name, const char *text,
+                           size_t size, const struct SpecFiles *files, const SpecDefine *defines, int define_count);
 // A trainer needs a network: false, with an error, when the model has no shape. Recipes alone have none and are fine
 // for spec_load.
 bool spec_require_model(const Spec *spec, DiagList *diags);
@@ -63,11 +74,11 @@ const SpecValue *spec_value(const Spec *spec, SpecKey key);
 bool spec_is_set(const Spec *spec, SpecKey key);
 int64_t spec_integer(const Spec *spec, SpecKey key);
 double spec_number(const Spec *spec, SpecKey key);
-const char *spec_text(const Spec *spec, SpecKey key);   // string or name; NULL when unset
-bool spec_flag(const Spec *spec, SpecKey key);          // the names yes and no
+const char *spec_text(const Spec *spec, SpecKey key);  // string or name; NULL when unset
+bool spec_flag(const Spec *spec, SpecKey key);         // the names yes and no
 bool spec_is(const Spec *spec, SpecKey key, const char *name);
-SourceSpan spec_span(const Spec *spec, SpecKey key);    // of the value, else of its section, else none
-const char *spec_key_name(SpecKey key);                 // "model.depth"
+SourceSpan spec_span(const Spec *spec, SpecKey key);  // of the value, else of its section, else none
+const char *spec_key_name(SpecKey key);               // "model.depth"
 // The whole resolved spec as a .seer text without `use`, which reads back to the same values.
 void spec_print(const Spec *spec, Writer *out);
 

@@ -1,5 +1,5 @@
-// A resolved spec as text. Defaults that another setting rules out are left out, so that the text checks clean and reads
-// back to the same values.
+// A resolved spec as text. Defaults that another setting rules out are left out, so that the text checks clean and
+// reads back to the same values.
 #include <string.h>
 
 #include "lang/schema.h"

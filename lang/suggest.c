@@ -1,4 +1,5 @@
-// "Did you mean": the nearest of the offered names by edit distance, transpositions counted as one edit and case ignored.
+// "Did you mean": the nearest of the offered names by edit distance, transpositions counted as one edit and case
+// ignored.
 #include <ctype.h>
 #include <stdint.h>
 #include <string.h>
@@ -53,7 +54,8 @@ void suggestion_offer(Suggestion *suggestion, const char *candidate) {
   size_t longer = wanted_length > length ? wanted_length : length;
   size_t allowed = longer <= 2 ? (longer == 2) : longer <= 5 ? 1 + (longer > 3) : longer / 3;
   size_t distance = edit_distance(suggestion->wanted, wanted_length, candidate, length);
-  bool starts_alike = least(wanted_length, length) >= 4 && strncmp(suggestion->wanted, candidate, least(wanted_length, length)) == 0;
+  bool starts_alike =
+      least(wanted_length, length) >= 4 && strncmp(suggestion->wanted, candidate, least(wanted_length, length)) == 0;
   if (distance > allowed && !starts_alike) return;
   if (distance >= longer) return;
   if (distance < suggestion->best_distance) {

@@ -8,8 +8,10 @@ static int explain_name(Invocation *invocation, const char *name, Writer *out) {
   if (reference_explain(invocation->arena, name, out)) return EXIT_DONE;
   const char *best = reference_suggest(invocation->arena, name);
   fprintf(stderr, "seerc: error: nothing is called '%s' [explain]\n", name);
-  if (best) fprintf(stderr, "seerc: note: did you mean '%s'?\n", best);
-  else fprintf(stderr, "seerc: note: 'seerc explain' lists the sections, 'seerc doc' everything\n");
+  if (best)
+    fprintf(stderr, "seerc: note: did you mean '%s'?\n", best);
+  else
+    fprintf(stderr, "seerc: note: 'seerc explain' lists the sections, 'seerc doc' everything\n");
   return EXIT_INPUT;
 }
 

@@ -28,7 +28,8 @@ static int format_file(Invocation *invocation, const char *path, const char *sho
   uint32_t file = source_map_add(sources, shown, text ? text : "", size);
   if (!fmt_file(invocation->arena, sources, diags, file, &formatted->after)) return driver_report(invocation, diags);
   formatted->before = source_map_file(sources, file)->text;
-  formatted->changed = formatted->after.size != size || (size && memcmp(formatted->before, formatted->after.text, size) != 0);
+  formatted->changed =
+      formatted->after.size != size || (size && memcmp(formatted->before, formatted->after.text, size) != 0);
   return EXIT_DONE;
 }
 
@@ -49,7 +50,8 @@ static int deliver(Invocation *invocation, const char *path, const char *shown, 
   if (!formatted->changed) return EXIT_DONE;
   Writer out = {0};
   if (check) writer_printf(&out, "%s\n", shown);
-  if (diff) diff_print(invocation->arena, shown, formatted->before, formatted->after.text ? formatted->after.text : "", &out);
+  if (diff)
+    diff_print(invocation->arena, shown, formatted->before, formatted->after.text ? formatted->after.text : "", &out);
   int code = driver_write_stream(&out);
   writer_release(&out);
   return code == EXIT_DONE ? EXIT_INPUT : code;

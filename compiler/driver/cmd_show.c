@@ -99,8 +99,10 @@ static const Stage *find_stage(Invocation *invocation, const char *name) {
     writer_printf(&all, "%s%s", i ? ", " : "", stages[i].name);
   }
   const char *best = suggestion_best(&suggestion);
-  if (best) usage_error(invocation, "unknown stage '%s', did you mean '%s'?", name, best);
-  else usage_error(invocation, "unknown stage '%s': the stages are %s", name, all.text);
+  if (best)
+    usage_error(invocation, "unknown stage '%s', did you mean '%s'?", name, best);
+  else
+    usage_error(invocation, "unknown stage '%s': the stages are %s", name, all.text);
   writer_release(&all);
   return NULL;
 }

@@ -8,8 +8,8 @@
 LoadedSpec driver_load(Invocation *invocation, const char *path) {
   LoadedSpec loaded = {.sources = source_map_make(invocation->arena)};
   loaded.diags = diag_list_make(invocation->arena, loaded.sources);
-  loaded.spec = spec_load(invocation->arena, loaded.sources, loaded.diags, path, invocation->library, invocation->defines,
-                          invocation->define_count);
+  loaded.spec = spec_load(invocation->arena, loaded.sources, loaded.diags, path, invocation->library,
+                          invocation->defines, invocation->define_count);
   return loaded;
 }
 

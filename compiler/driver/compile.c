@@ -200,6 +200,7 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
   CompileOptions options = {.cpu = cpu ? cpu : "native", .sanitize = option_is_set(invocation, "sanitize"), .hook = hook, .hook_data = hook_data};
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
   *diags = loaded.diags;
-  if (loaded.spec) compile_spec(invocation->arena, loaded.sources, loaded.diags, loaded.spec, invocation->library, &options, compiled);
+  if (loaded.spec && spec_require_model(loaded.spec, loaded.diags))
+    compile_spec(invocation->arena, loaded.sources, loaded.diags, loaded.spec, invocation->library, &options, compiled);
   return driver_report(invocation, loaded.diags);
 }

@@ -40,7 +40,9 @@ static Lines split(Arena *arena, const char *text) {
   return lines;
 }
 
-static bool same(const Line *a, const Line *b) { return a->length == b->length && memcmp(a->text, b->text, a->length) == 0; }
+static bool same(const Line *a, const Line *b) {
+  return a->length == b->length && memcmp(a->text, b->text, a->length) == 0;
+}
 
 static void add(Arena *arena, Edits *edits, char kind, const Line *lines, size_t count) {
   for (size_t i = 0; i < count; i++) {
@@ -105,7 +107,8 @@ static void print_hunk(const Edits *edits, size_t begin, size_t end, size_t a_li
     a_count += edits->items[i].kind != '+';
     b_count += edits->items[i].kind != '-';
   }
-  writer_printf(out, "@@ -%zu,%zu +%zu,%zu @@\n", a_count ? a_line : a_line - 1, a_count, b_count ? b_line : b_line - 1, b_count);
+  writer_printf(out, "@@ -%zu,%zu +%zu,%zu @@\n", a_count ? a_line : a_line - 1, a_count, b_count ? b_line : b_line - 1,
+                b_count);
   for (size_t i = begin; i < end; i++) {
     const Edit *edit = &edits->items[i];
     writer_printf(out, "%c", edit->kind);

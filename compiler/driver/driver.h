@@ -33,13 +33,13 @@ typedef struct Command {
 struct Invocation {
   Arena *arena;
   const Command *command;
-  const char **values;        // by option: its last argument, "" for a flag, NULL when absent
+  const char **values;  // by option: its last argument, "" for a flag, NULL when absent
   const char **files;
   int file_count;
-  SpecDefine *defines;        // -D, in order
+  SpecDefine *defines;  // -D, in order
   int define_count;
-  const char *library;        // the folder of shipped specs; NULL when there is none
-  bool colour;                // for messages on standard error
+  const char *library;  // the folder of shipped specs; NULL when there is none
+  bool colour;          // for messages on standard error
 };
 
 extern const Command driver_commands[];

@@ -6,26 +6,35 @@
 
 static void print_option_row(const Option *option, Writer *out) {
   Writer left = {0};
-  if (option->letter) writer_printf(&left, "-%c, --%s", option->letter, option->name);
-  else writer_printf(&left, "    --%s", option->name);
+  if (option->letter)
+    writer_printf(&left, "-%c, --%s", option->letter, option->name);
+  else
+    writer_printf(&left, "    --%s", option->name);
   if (option->argument) writer_printf(&left, "=%s", option->argument);
-  if (left.size > 30) writer_printf(out, "  %s\n  %-30s  %s\n", left.text, "", option->help);
-  else writer_printf(out, "  %-30s  %s\n", left.text, option->help);
+  if (left.size > 30)
+    writer_printf(out, "  %s\n  %-30s  %s\n", left.text, "", option->help);
+  else
+    writer_printf(out, "  %-30s  %s\n", left.text, option->help);
   writer_release(&left);
 }
 
 void help_print_all(Writer *out) {
-  writer_text(out, "usage: seerc COMMAND [OPTION]... [FILE]...\n\nseerc compiles a spec of a RegNet and its training into a standalone trainer.\n\ncommands:\n");
+  writer_text(out,
+              "usage: seerc COMMAND [OPTION]... [FILE]...\n\nseerc compiles a spec of a RegNet and its training into a "
+              "standalone trainer.\n\ncommands:\n");
   for (int i = 0; i < driver_command_count; i++) {
     const Command *command = &driver_commands[i];
     writer_printf(out, "  %-10s%-10s  %s\n", command->name, command->arguments, command->help);
   }
   writer_text(out, "\n'seerc COMMAND --help' lists the options of a command; 'seerc --version' prints the version.\n");
-  writer_text(out, "exit codes: 0 done, 1 the input is wrong, 2 the command line is wrong, 3 the machine lacks something, 70 a bug of seer\n");
+  writer_text(out,
+              "exit codes: 0 done, 1 the input is wrong, 2 the command line is wrong, 3 the machine lacks something, "
+              "70 a bug of seer\n");
 }
 
 void help_print_command(const Command *command, Writer *out) {
-  writer_printf(out, "usage: seerc %s [OPTION]...%s%s\n\n%s\n\noptions:\n", command->name, *command->arguments ? " " : "", command->arguments, command->help);
+  writer_printf(out, "usage: seerc %s [OPTION]...%s%s\n\n%s\n\noptions:\n", command->name,
+                *command->arguments ? " " : "", command->arguments, command->help);
   for (int i = 0; i < driver_option_count; i++) {
     if (option_applies(&driver_options[i], command)) print_option_row(&driver_options[i], out);
   }
@@ -36,9 +45,12 @@ void help_print_command(const Command *command, Writer *out) {
 static void print_roff(const char *text, Writer *out) {
   if (*text == '.' || *text == '\'') writer_text(out, "\\&");
   for (const char *c = text; *c; c++) {
-    if (*c == '-') writer_text(out, "\\-");
-    else if (*c == '\\') writer_text(out, "\\e");
-    else writer_bytes(out, c, 1);
+    if (*c == '-')
+      writer_text(out, "\\-");
+    else if (*c == '\\')
+      writer_text(out, "\\e");
+    else
+      writer_bytes(out, c, 1);
   }
 }
 
@@ -59,7 +71,8 @@ static void print_man_option(const Option *option, Writer *out) {
 }
 
 void help_print_man(Writer *out) {
-  writer_text(out, ".TH SEERC 1 \"\" \"seer " SEER_VERSION "\"\n.SH NAME\nseerc \\- compile a spec of a RegNet and its training into a trainer\n"
+  writer_text(out, ".TH SEERC 1 \"\" \"seer " SEER_VERSION
+                   "\"\n.SH NAME\nseerc \\- compile a spec of a RegNet and its training into a trainer\n"
                    ".SH SYNOPSIS\n.B seerc\n.I COMMAND\n[\\fIOPTION\\fR]... [\\fIFILE\\fR]...\n.SH COMMANDS\n");
   for (int i = 0; i < driver_command_count; i++) {
     const Command *command = &driver_commands[i];
@@ -75,8 +88,10 @@ void help_print_man(Writer *out) {
   for (int k = 0; k < driver_option_count; k++) {
     if (!*driver_options[k].commands) print_man_option(&driver_options[k], out);
   }
-  writer_text(out, ".SH EXIT STATUS\n0 done; 1 the input is wrong; 2 the command line is wrong; 3 the machine lacks something; 70 a bug of seer.\n"
-                   ".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nwhen set, messages are not coloured.\n");
+  writer_text(out,
+              ".SH EXIT STATUS\n0 done; 1 the input is wrong; 2 the command line is wrong; 3 the machine lacks "
+              "something; 70 a bug of seer.\n"
+              ".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nwhen set, messages are not coloured.\n");
 }
 
 static void print_choices(const char *choices, Writer *out) {
@@ -86,11 +101,15 @@ static void print_choices(const char *choices, Writer *out) {
 static bool takes_choice(const Option *option) { return option->argument && strchr(option->argument, '|'); }
 
 static void print_bash(Writer *out) {
-  writer_text(out, "_seerc() {\n  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} options=\n  COMPREPLY=()\n"
-                   "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n    COMPREPLY=($(compgen -W '");
+  writer_text(out,
+              "_seerc() {\n  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} options=\n  "
+              "COMPREPLY=()\n"
+              "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n    COMPREPLY=($(compgen -W '");
   for (int i = 0; i < driver_command_count; i++) writer_printf(out, "%s ", driver_commands[i].name);
-  writer_text(out, "--help --version' -- \"$current\"))\n    return\n  fi\n"
-                   "  [ \"$current\" = '=' ] && current=\n  [ \"$previous\" = '=' ] && previous=${COMP_WORDS[COMP_CWORD-2]}\n  case $previous in\n");
+  writer_text(out,
+              "--help --version' -- \"$current\"))\n    return\n  fi\n"
+              "  [ \"$current\" = '=' ] && current=\n  [ \"$previous\" = '=' ] && "
+              "previous=${COMP_WORDS[COMP_CWORD-2]}\n  case $previous in\n");
   for (int k = 0; k < driver_option_count; k++) {
     if (!takes_choice(&driver_options[k])) continue;
     writer_printf(out, "    --%s) COMPREPLY=($(compgen -W '", driver_options[k].name);
@@ -105,17 +124,22 @@ static void print_bash(Writer *out) {
     }
     writer_text(out, "' ;;\n");
   }
-  writer_text(out, "  esac\n  if [[ $current == -* ]]; then\n    COMPREPLY=($(compgen -W \"$options\" -- \"$current\"))\n  else\n"
-                   "    COMPREPLY=($(compgen -f -X '!*.seer' -- \"$current\") $(compgen -d -- \"$current\"))\n  fi\n}\n"
-                   "complete -o filenames -F _seerc seerc\n");
+  writer_text(
+      out,
+      "  esac\n  if [[ $current == -* ]]; then\n    COMPREPLY=($(compgen -W \"$options\" -- \"$current\"))\n  else\n"
+      "    COMPREPLY=($(compgen -f -X '!*.seer' -- \"$current\") $(compgen -d -- \"$current\"))\n  fi\n}\n"
+      "complete -o filenames -F _seerc seerc\n");
 }
 
 // Single quotes end a word of the shell, brackets and colons separate fields of _arguments.
 static void print_zsh_text(const char *text, Writer *out) {
   for (const char *c = text; *c; c++) {
-    if (*c == '\'') writer_text(out, "'\\''");
-    else if (strchr("[]:\\", *c)) writer_printf(out, "\\%c", *c);
-    else writer_bytes(out, c, 1);
+    if (*c == '\'')
+      writer_text(out, "'\\''");
+    else if (strchr("[]:\\", *c))
+      writer_printf(out, "\\%c", *c);
+    else
+      writer_bytes(out, c, 1);
   }
 }
 
@@ -126,7 +150,9 @@ static void print_zsh(Writer *out) {
     print_zsh_text(driver_commands[i].help, out);
     writer_text(out, "'\n");
   }
-  writer_text(out, "    )\n    _describe command commands\n    return\n  fi\n  local command=$words[2]\n  shift words\n  (( CURRENT-- ))\n  case $command in\n");
+  writer_text(out,
+              "    )\n    _describe command commands\n    return\n  fi\n  local command=$words[2]\n  shift words\n  (( "
+              "CURRENT-- ))\n  case $command in\n");
   for (int i = 0; i < driver_command_count; i++) {
     writer_printf(out, "    %s) _arguments", driver_commands[i].name);
     for (int k = 0; k < driver_option_count; k++) {
@@ -140,7 +166,8 @@ static void print_zsh(Writer *out) {
         writer_text(out, "(");
         print_choices(option->argument, out);
         writer_text(out, ")");
-      } else if (option->argument) writer_text(out, "_files");
+      } else if (option->argument)
+        writer_text(out, "_files");
       writer_text(out, "'");
     }
     writer_text(out, " \\\n        '*:file:_files' ;;\n");
@@ -167,7 +194,8 @@ static void print_fish(Writer *out) {
     for (int k = 0; k < driver_option_count; k++) {
       const Option *option = &driver_options[k];
       if (!option_applies(option, &driver_commands[i])) continue;
-      writer_printf(out, "complete -c seerc -n '__fish_seen_subcommand_from %s' -l %s", driver_commands[i].name, option->name);
+      writer_printf(out, "complete -c seerc -n '__fish_seen_subcommand_from %s' -l %s", driver_commands[i].name,
+                    option->name);
       if (option->letter) writer_printf(out, " -s %c", option->letter);
       if (option->argument) writer_text(out, takes_choice(option) ? " -x" : " -r");
       if (takes_choice(option)) {

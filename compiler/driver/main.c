@@ -29,8 +29,10 @@ static int unknown_command(const char *name) {
   for (int i = 0; i < driver_command_count; i++) suggestion_offer(&suggestion, driver_commands[i].name);
   const char *best = suggestion_best(&suggestion);
   fprintf(stderr, "seerc: error: unknown command '%s' [usage]\n", name);
-  if (best) fprintf(stderr, "seerc: note: did you mean '%s'?\n", best);
-  else fprintf(stderr, "seerc: note: 'seerc --help' lists the commands\n");
+  if (best)
+    fprintf(stderr, "seerc: note: did you mean '%s'?\n", best);
+  else
+    fprintf(stderr, "seerc: note: 'seerc --help' lists the commands\n");
   return EXIT_USAGE;
 }
 
@@ -43,7 +45,8 @@ static int run(Arena *arena, int count, char **arguments) {
     return EXIT_USAGE;
   }
   const char *name = arguments[1];
-  if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) return print_text(help_print_all);
+  if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+    return print_text(help_print_all);
   if (strcmp(name, "--version") == 0) return print_text(print_version);
   const Command *command = command_find(name);
   if (!command) return unknown_command(name);

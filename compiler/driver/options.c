@@ -86,7 +86,8 @@ static int read_option(Invocation *invocation, int count, char **arguments, int 
   const char *argument = arguments[*at];
   bool is_long = argument[1] == '-';
   const char *equals = is_long ? strchr(argument, '=') : NULL;
-  const char *name = is_long ? arena_string(invocation->arena, argument + 2, equals ? (size_t)(equals - argument - 2) : strlen(argument + 2))
+  const char *name = is_long ? arena_string(invocation->arena, argument + 2,
+                                            equals ? (size_t)(equals - argument - 2) : strlen(argument + 2))
                              : argument + 1;
   int index = find_option(invocation, name, is_long ? 0 : argument[1]);
   if (index < 0) return unknown_option(invocation, argument, name);
@@ -124,7 +125,8 @@ static const char *find_library(Arena *arena) {
     char *slash = strrchr(program, '/');
     if (slash) *slash = '\0';
   }
-  const char *candidates[] = {arena_printf(arena, "%s/specs", program), arena_printf(arena, "%s/share/seer/specs", program)};
+  const char *candidates[] = {arena_printf(arena, "%s/specs", program),
+                              arena_printf(arena, "%s/share/seer/specs", program)};
   for (int i = 0; i < 2; i++) {
     if (!is_folder_of_specs(arena, candidates[i])) continue;
     size_t prefix = getcwd(working, sizeof working) ? strlen(working) : 0;
@@ -168,7 +170,10 @@ bool option_is_set(const Invocation *invocation, const char *name) { return opti
 
 bool invocation_needs_files(const Invocation *invocation, int wanted) {
   if (invocation->file_count == wanted) return true;
-  if (invocation->file_count < wanted) usage_error(invocation, "'%s' needs a spec file", invocation->command->name);
-  else usage_error(invocation, "'%s' takes %d file%s, not %d", invocation->command->name, wanted, wanted == 1 ? "" : "s", invocation->file_count);
+  if (invocation->file_count < wanted)
+    usage_error(invocation, "'%s' needs a spec file", invocation->command->name);
+  else
+    usage_error(invocation, "'%s' takes %d file%s, not %d", invocation->command->name, wanted, wanted == 1 ? "" : "s",
+                invocation->file_count);
   return false;
 }

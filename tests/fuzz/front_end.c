@@ -1,5 +1,6 @@
-// libFuzzer target: any bytes as a spec, with a small library to `use`. Loads, prints messages, formats; what parses must
-// format to a stable text, and what resolves must print to a text that resolves again. Also takes the input as a -D.
+// libFuzzer target: any bytes as a spec, with a small library to `use`. Loads, prints messages, formats; what parses
+// must format to a stable text, and what resolves must print to a text that resolves again. Also takes the input as a
+// -D.
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const MemoryFile library[] = {
     {"specs/models/small.seer", "model { depths = [1, 2]  widths = [16, 32]  group_widths = [8] }\n"},
-    {"specs/models/large.seer", "use \"small\"\nlet width = 48\nmodel { widths = [width, 2 * width]  group_widths = [16] }\n"},
+    {"specs/models/large.seer",
+     "use \"small\"\nlet width = 48\nmodel { widths = [width, 2 * width]  group_widths = [16] }\n"},
     {"specs/recipes/loop.seer", "use \"loop\"\ntrain { epochs = 10  batch = 64 }\n"},
     {"specs/machines/this.seer", "cluster { memory = auto }\n"},
 };

@@ -1,5 +1,5 @@
-// The public interface of lang: values, layers, defines, alternatives, spans; every shipped spec printed and read back to
-// identical values.
+// The public interface of lang: values, layers, defines, alternatives, spans; every shipped spec printed and read
+// back to identical values.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,15 +27,16 @@ static Fixture fixture_make(void) {
 
 static const MemoryFile library[] = {
     {"specs/models/small.seer", "model { depths = [1, 2]  widths = [16, 32]  group_widths = [8] }\n"},
-    {"specs/recipes/long.seer", "let side = 96px\ntrain { epochs = 10  batch = 64 }\nevaluate { size = side  resize = side }\n"},
+    {"specs/recipes/long.seer",
+     "let side = 96px\ntrain { epochs = 10  batch = 64 }\nevaluate { size = side  resize = side }\n"},
     {"specs/machines/this.seer", "cluster { memory = auto }\n"},
 };
 static const MemoryFiles library_files = {library, (int)(sizeof library / sizeof *library)};
 
 static const Spec *load(Fixture *fixture, const char *text, const SpecDefine *defines, int define_count) {
   SpecFiles files = spec_files_in_memory(&library_files);
-  return spec_load_text(fixture->arena, fixture->sources, fixture->diags, "main.seer", text, strlen(text), &files, defines,
-                        define_count);
+  return spec_load_text(fixture->arena, fixture->sources, fixture->diags, "main.seer", text, strlen(text), &files,
+                        defines, define_count);
 }
 
 static void expect_equal_values(const SpecValue *a, const SpecValue *b) {
@@ -73,11 +74,12 @@ static void defaults_are_there(void **state) {
 static void units_and_arithmetic(void **state) {
   (void)state;
   Fixture fixture = fixture_make();
-  const char *text = "let half = train.batch / 2\n"
-                     "train { batch = 2 * (100 + 28)  steps = 5000steps }\n"
-                     "cluster { memory = 40GiB }\n"
-                     "schedule { peak = 0.3 * train.batch / 256  warmup = train.steps / 20 }\n"
-                     "swav { queue = half * 4  freeze_prototypes = -1 + 1 }\n";
+  const char *text =
+      "let half = train.batch / 2\n"
+      "train { batch = 2 * (100 + 28)  steps = 5000steps }\n"
+      "cluster { memory = 40GiB }\n"
+      "schedule { peak = 0.3 * train.batch / 256  warmup = train.steps / 20 }\n"
+      "swav { queue = half * 4  freeze_prototypes = -1 + 1 }\n";
   const Spec *spec = load(&fixture, text, NULL, 0);
   assert_non_null(spec);
   assert_int_equal(spec_integer(spec, KEY_train_batch), 256);
@@ -97,8 +99,9 @@ static void layers_override(void **state) {
   (void)state;
   Fixture fixture = fixture_make();
   const SpecDefine defines[] = {{"train.batch=128"}, {"train.batch = 2 * 96"}, {"side=224px"}};
-  const char *text = "use \"recipes/long\"\nuse \"models/small.seer\"\ntrain { batch = 32 }\ntrain { steps = 100steps  batch = 48 }\n"
-                     "swav { freeze_prototypes = 0 }\n";
+  const char *text =
+      "use \"recipes/long\"\nuse \"models/small.seer\"\ntrain { batch = 32 }\ntrain { steps = 100steps  batch = 48 }\n"
+      "swav { freeze_prototypes = 0 }\n";
   const Spec *spec = load(&fixture, text, defines, 3);
   assert_non_null(spec);
   assert_int_equal(spec_integer(spec, KEY_train_batch), 192);
@@ -165,18 +168,20 @@ static void shipped_specs_read_back(void **state) {
 static void strange_values_read_back(void **state) {
   (void)state;
   Fixture fixture = fixture_make();
-  const char *text = "data { pictures = [\"a \\\"quoted\\\" name\", \"tab\\tand\\nline\", \"back\\\\slash\", \"{0001..0100}.tar\"] }\n"
-                     "schedule { base = 0.1 + 0.2  start = 1e-300  end = 0.3333333333333333 / 3 }\n"
-                     "model { family = regnetx  bn_epsilon = 1.2345678901234567e-7 }\n"
-                     "cluster { memory = 123456789123456789B  flops = 312e12 }\n"
-                     "supervised { classes = auto }\n";
+  const char *text =
+      "data { pictures = [\"a \\\"quoted\\\" name\", \"tab\\tand\\nline\", \"back\\\\slash\", \"{0001..0100}.tar\"] }\n"
+      "schedule { base = 0.1 + 0.2  start = 1e-300  end = 0.3333333333333333 / 3 }\n"
+      "model { family = regnetx  bn_epsilon = 1.2345678901234567e-7 }\n"
+      "cluster { memory = 123456789123456789B  flops = 312e12 }\n"
+      "supervised { classes = auto }\n";
   const Spec *spec = load(&fixture, text, NULL, 0);
   assert_non_null(spec);
   Writer printed = {0};
   spec_print(spec, &printed);
   const Spec *again = load(&fixture, printed.text, NULL, 0);
   assert_non_null(again);
-  for (int key = 0; key < SPEC_KEY_COUNT; key++) expect_equal_values(spec_value(spec, (SpecKey)key), spec_value(again, (SpecKey)key));
+  for (int key = 0; key < SPEC_KEY_COUNT; key++)
+    expect_equal_values(spec_value(spec, (SpecKey)key), spec_value(again, (SpecKey)key));
   assert_int_equal(fixture.diags->count, 0);
   writer_release(&printed);
   arena_release(fixture.arena);
@@ -202,8 +207,12 @@ static void suggestions(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(defaults_are_there),      cmocka_unit_test(units_and_arithmetic),     cmocka_unit_test(layers_override),
-      cmocka_unit_test(errors_give_no_spec),     cmocka_unit_test(shipped_specs_read_back),  cmocka_unit_test(strange_values_read_back),
+      cmocka_unit_test(defaults_are_there),
+      cmocka_unit_test(units_and_arithmetic),
+      cmocka_unit_test(layers_override),
+      cmocka_unit_test(errors_give_no_spec),
+      cmocka_unit_test(shipped_specs_read_back),
+      cmocka_unit_test(strange_values_read_back),
       cmocka_unit_test(suggestions),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
