@@ -86,9 +86,9 @@ KERNEL void conv2d_sum(int tile, int pixels, int taps, const Conv2dTap *tap, con
     }
   }
   UNROLL for (int i = 0; i < tile; i++) {
-    if (i >= live) break;
     UNROLL for (int p = 0; p < pixels; p++) {
       float *target = y + p * pixel_stride + (int64_t)i * LANES;
+      if (i >= live) continue;
       if (more) sums[i * pixels + p] += lanes_load(target);
       lanes_store(target, sums[i * pixels + p]);
     }
@@ -118,9 +118,9 @@ typedef struct Conv2dTask {
   int block, row_part, row_first, row_last, unit_first, unit_last;
 } Conv2dTask;
 
-KERNEL Conv2dTask conv2d_task(int n, int height, int width, int units, int task) {
-  const int row_parts = (int)conv2d_row_parts(height, width);
-  const int unit_parts = (int)conv2d_unit_parts(n, height, width, units, LANES);
+KERNEL Conv2dTask conv2d_task(int n, int height, int width, int k, int units, int task) {
+  const int row_parts = (int)conv2d_row_parts(height, width, k);
+  const int unit_parts = (int)conv2d_unit_parts(n, height, width, k, units, LANES);
   const int unit_part = task % unit_parts, row_part = task / unit_parts % row_parts;
   return (Conv2dTask){task / unit_parts / row_parts, row_part, (int)((int64_t)height * row_part / row_parts),
                       (int)((int64_t)height * (row_part + 1) / row_parts),
@@ -163,6 +163,7 @@ KERNEL void conv2d_pixels(Conv2dGeometry g, int pixels, int group, int first, in
   float *target = y + (((int64_t)row * width + column) * g.oc + (int64_t)group * outputs) * LANES;
   Conv2dTap taps[CONV_TAPS];
   int count = 0, more = 0;
+  taps[0].count = 0;
   for (int ky = 0; ky < g.k; ky++) {
     const int source_row = conv2d_source(g, row, ky);
     if (source_row < 0 || source_row >= g.h) continue;
@@ -220,7 +221,7 @@ KERNEL void conv2d_forward(int n, int h, int w, int c, int o, int k, int stride,
                            float *restrict statistics, int task) {
   const int ho = (int)conv2d_size(h, k, stride, pad), wo = (int)conv2d_size(w, k, stride, pad);
   const int outputs = o / groups, tile = (int)conv2d_tile(outputs), tiles = (outputs + tile - 1) / tile;
-  const Conv2dTask t = conv2d_task(n, ho, wo, groups * tiles, task);
+  const Conv2dTask t = conv2d_task(n, ho, wo, k, groups * tiles, task);
   const float *source = x + (int64_t)t.block * h * w * c * LANES;
   float *target = y + (int64_t)t.block * ho * wo * o * LANES;
   if (k == 1 && stride == 1 && pad == 0) {  // rows follow each other: one long row
@@ -237,7 +238,7 @@ KERNEL void conv2d_forward(int n, int h, int w, int c, int o, int k, int stride,
     const int last_unit = t.unit_last - 1;
     int last = last_unit % tiles * tile + tile;
     last = last_unit / tiles * outputs + (last < outputs ? last : outputs);
-    const int part = t.block * (int)conv2d_row_parts(ho, wo) + t.row_part;
+    const int part = t.block * (int)conv2d_row_parts(ho, wo, k) + t.row_part;
     statistics_part((t.row_last - t.row_first) * wo, o, first, last, lanes_live(n, t.block),
                     target + (int64_t)t.row_first * wo * o * LANES,
                     (double *)(void *)statistics + (int64_t)part * o * 3);
@@ -250,7 +251,7 @@ KERNEL void conv2d_backward_input(int n, int h, int w, int c, int o, int k, int 
                                   const float *restrict dy, const float *restrict packed, float *restrict dx,
                                   int task) {
   const int ho = (int)conv2d_size(h, k, stride, pad), wo = (int)conv2d_size(w, k, stride, pad);
-  const Conv2dTask t = conv2d_task(n, h, w, (int)conv2d_units(groups, c / groups), task);
+  const Conv2dTask t = conv2d_task(n, h, w, k, (int)conv2d_units(groups, c / groups), task);
   const float *source = dy + (int64_t)t.block * ho * wo * o * LANES;
   float *target = dx + (int64_t)t.block * h * w * c * LANES;
   if (k == 1 && stride == 1 && pad == 0) {

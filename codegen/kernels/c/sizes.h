@@ -61,11 +61,13 @@ static inline int64_t conv2d_tile(int64_t width) { return size_min(width, 4); }
 static inline int64_t conv2d_units(int64_t groups, int64_t width) {
   return groups * size_ceil(width, conv2d_tile(width));
 }
-static inline int64_t conv2d_row_parts(int64_t height, int64_t width) {
-  return size_ceil(height, size_max(1, CONV_PIXELS / width));
+// Taller kernels read rows beyond the task's own: twice as many rows, less read twice.
+static inline int64_t conv2d_row_parts(int64_t height, int64_t width, int64_t k) {
+  return size_ceil(height, size_max(1, (k > 1 ? 2 : 1) * CONV_PIXELS / width));
 }
-static inline int64_t conv2d_unit_parts(int64_t n, int64_t height, int64_t width, int64_t units, int64_t lanes) {
-  return size_min(units, size_ceil(CONV_TASKS, image_blocks(n, lanes) * conv2d_row_parts(height, width)));
+static inline int64_t conv2d_unit_parts(int64_t n, int64_t height, int64_t width, int64_t k, int64_t units,
+                                        int64_t lanes) {
+  return size_min(units, size_ceil(CONV_TASKS, image_blocks(n, lanes) * conv2d_row_parts(height, width, k)));
 }
 
 // conv2d_pack and conv2d_pack_backward: floats of the packed weights, and tasks.
@@ -87,19 +89,20 @@ static inline int64_t conv2d_forward_tasks(int64_t n, int64_t h, int64_t w, int6
                                            int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
   (void)c;
   int64_t ho = conv2d_size(h, k, stride, pad), wo = conv2d_size(w, k, stride, pad);
-  return image_blocks(n, lanes) * conv2d_row_parts(ho, wo) *
-         conv2d_unit_parts(n, ho, wo, conv2d_units(groups, o / groups), lanes);
+  return image_blocks(n, lanes) * conv2d_row_parts(ho, wo, k) *
+         conv2d_unit_parts(n, ho, wo, k, conv2d_units(groups, o / groups), lanes);
 }
 static inline int64_t conv2d_backward_input_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
                                                   int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
-  (void)o, (void)k, (void)stride, (void)pad;
-  return image_blocks(n, lanes) * conv2d_row_parts(h, w) *
-         conv2d_unit_parts(n, h, w, conv2d_units(groups, c / groups), lanes);
+  (void)o, (void)stride, (void)pad;
+  return image_blocks(n, lanes) * conv2d_row_parts(h, w, k) *
+         conv2d_unit_parts(n, h, w, k, conv2d_units(groups, c / groups), lanes);
 }
 // conv2d_forward with statistics: parts, and floats of the workspace `statistics` that statistics_fold reads.
 static inline int64_t conv2d_statistics_parts(int64_t n, int64_t h, int64_t w, int64_t k, int64_t stride, int64_t pad,
                                               int64_t lanes) {
-  return image_blocks(n, lanes) * conv2d_row_parts(conv2d_size(h, k, stride, pad), conv2d_size(w, k, stride, pad));
+  return image_blocks(n, lanes) *
+         conv2d_row_parts(conv2d_size(h, k, stride, pad), conv2d_size(w, k, stride, pad), k);
 }
 // Three doubles a part and channel: count, mean, sum of squared deviations.
 static inline int64_t statistics_workspace_floats(int64_t parts, int64_t c) { return parts * c * 6; }
