@@ -33,14 +33,14 @@ class Tensor:
 class Emitted:
     """The step of one spec, built in `folder`; `optimize` replaces the Makefile's level of optimisation."""
 
-    def __init__(self, seerc, text, folder, optimize=None, sanitize=False):
+    def __init__(self, seerc, text, folder, optimize=None, options=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         spec, sources = self.folder / "case.seer", self.folder / "sources"
         spec.write_text(text)
         # Only the sources are wanted: the compiler of the whole trainer, `true`, does nothing.
         command = [seerc, "build", spec, "-o", self.folder / "trainer", "--keep", sources]
-        run(command + ["--sanitize"] * sanitize, env={**os.environ, "CC": "true"})
+        run([*command, *options], env={**os.environ, "CC": "true"})
         level = [f"OPTIMIZE={optimize}"] if optimize else []
         run(["make", "-j2", "-C", sources, "-f", ROOT / "tests/train/driver.mk", f"ROOT={ROOT}", *level, "step_driver"])
         self.driver = sources / "step_driver"

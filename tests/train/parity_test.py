@@ -1,6 +1,6 @@
 """Whole emitted training steps against the PyTorch reference, in double precision, over several steps.
 
-usage: parity_test.py --seerc SEERC --folder DIR [--sanitize] [--yardstick] [CASE|quick|rest]...   (none: all)
+usage: parity_test.py --seerc SEERC --folder DIR [--sanitize] [--cpu LEVEL] [--yardstick] [CASE|quick|rest]...   (none: all)
 Builds each case's spec, runs the emitted step, compares loss, codes, every gradient, parameter, velocity, BatchNorm
 statistic, queue and evaluation features; compares the declared initialisation with the formulas; runs the step with
 1, 2 and 5 threads and asks for the same bytes. --sanitize builds the step under AddressSanitizer and
@@ -59,7 +59,7 @@ def check_threads(emitted, inputs, bytes_of_two):
 
 def check_case(case, options):
     emitted = Emitted(options.seerc, spec_text(case), f"{options.folder}/{case.name}", None if case.quick else "-O1",
-                      options.sanitize)
+                      ["--cpu", options.cpu] + ["--sanitize"] * options.sanitize)
     inputs = step_inputs(case, emitted.shapes())
     outputs, output_bytes = emitted.run_steps(inputs)
     expected = run_steps(case, inputs)
@@ -76,6 +76,7 @@ def main():
     parser.add_argument("--seerc", required=True)
     parser.add_argument("--folder", required=True)
     parser.add_argument("--sanitize", action="store_true")
+    parser.add_argument("--cpu", default="native")
     parser.add_argument("--yardstick", action="store_true")
     parser.add_argument("cases", nargs="*")
     options = parser.parse_args()
