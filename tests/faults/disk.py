@@ -117,7 +117,8 @@ def main():
     size_limit(root, start)
     filled = full_file_system(root, start, whole)
     closed_folder(root, start)
-    print("%d write-side calls failed in turn, three ways each; size limit; full file system: %s; closed folder" % (calls, filled))
+    print("%d write-side calls failed in turn, three ways each; size limit; closed folder; full file system: %s" %
+          (calls, filled))
     shutil.rmtree(root)
 
 

@@ -296,8 +296,8 @@ class Trainer(unittest.TestCase):
         os.makedirs(os.path.join(flat, "a"))
         for number in range(4):
             for extra in "abcd":
-                shutil.copy(os.path.join(self.data, "blue/%02d.png" % (2 * number + 1)), os.path.join(flat, "a",
-                                                                                                      "%s%d.png" % (extra, number)))
+                picture = os.path.join(self.data, "blue/%02d.png" % (2 * number + 1))
+                shutil.copy(picture, os.path.join(flat, "a", "%s%d.png" % (extra, number)))
             os.makedirs(os.path.join(flat, "class%d" % number))
             shutil.copy(os.path.join(self.data, "blue/01.png"), os.path.join(flat, "class%d" % number, "x.png"))
         self.fails(1, "--data", flat, "--out", self.folder("flat-run"), "--steps", 20, program="tiny_supervised",

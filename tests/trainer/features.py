@@ -20,8 +20,8 @@ def accuracy(features, labels, k, temperature):
     similarity = features @ features.T
     right = 0
     for row in range(len(features)):
-        order = sorted((other for other in range(len(features)) if other != row), key=lambda other: -similarity[row,
-                                                                                                                other])[:k]
+        others = [other for other in range(len(features)) if other != row]
+        order = sorted(others, key=lambda other: -similarity[row, other])[:k]
         votes = numpy.zeros(labels.max() + 1)
         for other in order:
             votes[labels[other]] += numpy.exp(similarity[row, other] / temperature)
