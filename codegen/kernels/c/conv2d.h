@@ -154,6 +154,19 @@ KERNEL void conv2d_units_sum(Conv2dGeometry g, int pixels, int first, int last, 
   }
 }
 
+// Asks for what the next group reads of the pixels of a tile: a group's channels of a pixel are a short run that hardware
+// does not fetch ahead of.
+KERNEL void conv2d_prefetch_group(Conv2dGeometry g, int pixels, int group, int row, int column, const float *x) {
+  const int inputs = g.ic / g.groups, rows = g.backward ? 1 : g.stride, wide = g.backward ? pixels : pixels * g.stride;
+  const int first_row = g.backward ? row / g.stride : row * g.stride;
+  const int first = g.backward ? column / g.stride : column * g.stride;
+  for (int y = first_row; y < first_row + rows && y < g.h; y++)
+    for (int at = first; at < first + wide && at < g.w; at++) {
+      const float *next = x + (((int64_t)y * g.w + at) * g.ic + (int64_t)(group + 1) * inputs) * LANES;
+      for (int i = 0; i < inputs * LANES; i += 16) __builtin_prefetch(next + i);
+    }
+}
+
 // `pixels` outputs of row `row` at columns column, column + spacing, ..: units [first, last), all of one group.
 KERNEL void conv2d_pixels(Conv2dGeometry g, int pixels, int group, int first, int last, int row, int column, int spacing,
                           int width, const float *restrict x, const float *restrict packed, float *restrict y) {
@@ -163,6 +176,7 @@ KERNEL void conv2d_pixels(Conv2dGeometry g, int pixels, int group, int first, in
   float *target = y + (((int64_t)row * width + column) * g.oc + (int64_t)group * outputs) * LANES;
   Conv2dTap taps[CONV_TAPS];
   int count = 0, more = 0;
+  if (g.k > 1 && inputs <= 16 && group + 1 < g.groups) conv2d_prefetch_group(g, pixels, group, row, column, x);
   taps[0].count = 0;
   for (int ky = 0; ky < g.k; ky++) {
     const int source_row = conv2d_source(g, row, ky);
