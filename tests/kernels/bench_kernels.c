@@ -1,6 +1,6 @@
 // Prints, for the convolution kernels at RegNetY-400MF shapes, milliseconds and the share of one core's FMA peak
-// (multiply-adds in the padding counted), and for the other kernels milliseconds and GB/s. One thread, best of several.
-// Usage: kernels_bench [SUBSTRING]: only the lines whose name holds SUBSTRING.
+// (multiply-adds in the padding counted), and for the other kernels milliseconds and GB/s. One thread, best of
+// several. Usage: kernels_bench [SUBSTRING]: only the lines whose name holds SUBSTRING.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,99 +75,111 @@ static void report_bytes(const char *name, double bytes, double took) {
 }
 
 // name, n, h, w, c, o, k, stride, pad, groups
-#define CONVOLUTIONS(X)                          \
-  X(stem_160, 32, 160, 160, 3, 32, 3, 2, 1, 1)   \
-  X(a_48_40, 32, 40, 40, 48, 48, 1, 1, 0, 1)     \
-  X(a_104_20, 32, 20, 20, 104, 104, 1, 1, 0, 1)  \
-  X(a_208_10, 32, 10, 10, 208, 208, 1, 1, 0, 1)  \
-  X(a_440_5, 32, 5, 5, 440, 440, 1, 1, 0, 1)     \
-  X(a_440_3, 32, 3, 3, 440, 440, 1, 1, 0, 1)     \
+#define CONVOLUTIONS(X)                             \
+  X(stem_160, 32, 160, 160, 3, 32, 3, 2, 1, 1)      \
+  X(a_48_40, 32, 40, 40, 48, 48, 1, 1, 0, 1)        \
+  X(a_104_20, 32, 20, 20, 104, 104, 1, 1, 0, 1)     \
+  X(a_208_10, 32, 10, 10, 208, 208, 1, 1, 0, 1)     \
+  X(a_440_5, 32, 5, 5, 440, 440, 1, 1, 0, 1)        \
+  X(a_440_3, 32, 3, 3, 440, 440, 1, 1, 0, 1)        \
   X(proj_104_208, 32, 20, 20, 104, 208, 1, 2, 0, 1) \
-  X(b_48_40, 32, 40, 40, 48, 48, 3, 1, 1, 6)     \
-  X(b_104_20, 32, 20, 20, 104, 104, 3, 1, 1, 13) \
-  X(b_208_10, 32, 10, 10, 208, 208, 3, 1, 1, 26) \
-  X(b_440_5, 32, 5, 5, 440, 440, 3, 1, 1, 55)    \
-  X(b_440_3, 32, 3, 3, 440, 440, 3, 1, 1, 55)    \
+  X(b_48_40, 32, 40, 40, 48, 48, 3, 1, 1, 6)        \
+  X(b_104_20, 32, 20, 20, 104, 104, 3, 1, 1, 13)    \
+  X(b_208_10, 32, 10, 10, 208, 208, 3, 1, 1, 26)    \
+  X(b_440_5, 32, 5, 5, 440, 440, 3, 1, 1, 55)       \
+  X(b_440_3, 32, 3, 3, 440, 440, 3, 1, 1, 55)       \
   X(b_208_20_s2, 32, 20, 20, 208, 208, 3, 2, 1, 26) \
   X(b_336_10_g24, 32, 10, 10, 336, 336, 3, 1, 1, 14)
 
-#define DEFINE(name, n, h, w, c, o, k, s, p, g)                                                                  \
-  static void forward_##name(Buffers b, int task) {                                                              \
-    conv2d_forward(n, h, w, c, o, k, s, p, g, b.input, b.packed, b.output, b.work, task);                                 \
-  }                                                                                                              \
-  static void input_##name(Buffers b, int task) {                                                                \
-    conv2d_backward_input(n, h, w, c, o, k, s, p, g, b.output, b.packed, b.input, task);                                  \
-  }                                                                                                              \
-  static void weight_##name(Buffers b, int task) {                                                               \
-    conv2d_backward_weight(n, h, w, c, o, k, s, p, g, b.input, b.output, b.weights, b.work, task);                              \
-  }                                                                                                              \
-  static void bench_##name(void) {                                                                               \
-    const int64_t ho = conv2d_size(h, k, s, p), wo = conv2d_size(w, k, s, p);                                    \
-    const double macs = (double)(n) * (double)(ho * wo) * o * (c / g) * k * k;                                   \
-    int64_t work = statistics_workspace_floats(conv2d_statistics_parts(n, h, w, k, s, p, LANES), o);             \
-    work = size_max(work, conv2d_backward_weight_workspace_floats(n, h, w, c, o, k, s, p, g, LANES));            \
-    Buffers b = {floats(lane_tensor_floats(n, h, w, c, LANES)), floats(lane_tensor_floats(n, ho, wo, o, LANES)), \
-                 floats((int64_t)o * (c / g) * k * k), floats(conv2d_packed_floats(c, o, k, g) * 2 + 4096),      \
-                 floats(work)};                                                                                  \
-    if (strstr("forward " #name, wanted))                                                                        \
-      report_flops("forward " #name, macs,                                                                       \
-                   best_of(forward_##name, b, (int)conv2d_forward_tasks(n, h, w, c, o, k, s, p, g, LANES)));     \
-    if (strstr("input " #name, wanted))                                                                          \
-      report_flops("input " #name, macs,                                                                         \
-                   best_of(input_##name, b, (int)conv2d_backward_input_tasks(n, h, w, c, o, k, s, p, g, LANES))); \
-    if (strstr("weight " #name, wanted))                                                                         \
-      report_flops("weight " #name, macs,                                                                        \
+#define DEFINE(name, n, h, w, c, o, k, s, p, g)                                                                     \
+  static void forward_##name(Buffers b, int task) {                                                                 \
+    conv2d_forward(n, h, w, c, o, k, s, p, g, b.input, b.packed, b.output, b.work, task);                           \
+  }                                                                                                                 \
+  static void input_##name(Buffers b, int task) {                                                                   \
+    conv2d_backward_input(n, h, w, c, o, k, s, p, g, b.output, b.packed, b.input, task);                            \
+  }                                                                                                                 \
+  static void weight_##name(Buffers b, int task) {                                                                  \
+    conv2d_backward_weight(n, h, w, c, o, k, s, p, g, b.input, b.output, b.weights, b.work, task);                  \
+  }                                                                                                                 \
+  static void bench_##name(void) {                                                                                  \
+    const int64_t ho = conv2d_size(h, k, s, p), wo = conv2d_size(w, k, s, p);                                       \
+    const double macs = (double)(n) * (double)(ho * wo) * o * (c / g) * k * k;                                      \
+    int64_t work = statistics_workspace_floats(conv2d_statistics_parts(n, h, w, k, s, p, LANES), o);                \
+    work = size_max(work, conv2d_backward_weight_workspace_floats(n, h, w, c, o, k, s, p, g, LANES));               \
+    Buffers b = {floats(lane_tensor_floats(n, h, w, c, LANES)), floats(lane_tensor_floats(n, ho, wo, o, LANES)),    \
+                 floats((int64_t)o * (c / g) * k * k), floats(conv2d_packed_floats(c, o, k, g) * 2 + 4096),         \
+                 floats(work)};                                                                                     \
+    if (strstr("forward " #name, wanted))                                                                           \
+      report_flops("forward " #name, macs,                                                                          \
+                   best_of(forward_##name, b, (int)conv2d_forward_tasks(n, h, w, c, o, k, s, p, g, LANES)));        \
+    if (strstr("input " #name, wanted))                                                                             \
+      report_flops("input " #name, macs,                                                                            \
+                   best_of(input_##name, b, (int)conv2d_backward_input_tasks(n, h, w, c, o, k, s, p, g, LANES)));   \
+    if (strstr("weight " #name, wanted))                                                                            \
+      report_flops("weight " #name, macs,                                                                           \
                    best_of(weight_##name, b, (int)conv2d_backward_weight_tasks(n, h, w, c, o, k, s, p, g, LANES))); \
-    free(b.input), free(b.output), free(b.weights), free(b.packed), free(b.work);                                               \
+    free(b.input), free(b.output), free(b.weights), free(b.packed), free(b.work);                                   \
   }
 CONVOLUTIONS(DEFINE)
 
 // The other kernels at one large and one small shape: name, n, h, w, c.
 #define TENSORS(X) X(48_40, 32, 40, 40, 48) X(208_10, 32, 10, 10, 208)
-#define DEFINE_TENSOR(name, n, h, w, c)                                                                        \
-  static void normalize_##name(Buffers b, int task) {                                                          \
-    batch_normalize(n, h, w, c, 1e-5, 1, b.input, b.weights, b.weights, b.weights, b.weights + c, NULL, b.output, task);                        \
-  }                                                                                                            \
-  static void sums_##name(Buffers b, int task) {                                                               \
-    batch_norm_relu_backward_sums(n, h, w, c, b.output, b.packed, b.input, b.weights, NULL, b.work, task);                    \
-  }                                                                                                            \
-  static void apply_##name(Buffers b, int task) {                                                              \
-    batch_norm_backward_input(n, h, w, c, 1e-5, b.output, b.packed, b.input, b.weights, b.weights, b.weights, b.weights, b.weights, b.output, task);       \
-  }                                                                                                            \
-  static void statistics_##name(Buffers b, int task) { batch_statistics(n, h, w, c, b.input, b.work, task); }      \
-  static void channels_##name(Buffers b, int task) { scale_channels(n, h, w, c, b.input, b.weights, b.output, task); }        \
-  static void channels_backward_##name(Buffers b, int task) {                                                  \
-    scale_channels_backward(n, h, w, c, b.output, b.input, b.weights, b.packed, b.work, task);                                \
-  }                                                                                                            \
-  static void pool_##name(Buffers b, int task) { pool_average(n, h, w, c, b.input, b.work, task); }                \
-  static void add_##name(Buffers b, int task) {                                                                \
-    add(lane_tensor_floats(n, h, w, c, LANES), b.input, b.packed, b.output, task);                                      \
-  }                                                                                                            \
-  static void bench_##name(void) {                                                                             \
-    const int64_t count = lane_tensor_floats(n, h, w, c, LANES);                                               \
-    Buffers b = {floats(count), floats(count), floats(count), floats(count), floats(count)};                   \
-    for (int64_t i = 0; i < 2 * c; i++) b.weights[i] = 1.0f;                                                         \
-    const int tasks = (int)lane_tasks(n, h, w, c, LANES), by_channel = (int)channel_tasks(n, c, LANES);        \
-    const double bytes = (double)count * 4;                                                                    \
-    LINE(normalize, name, 2, tasks)                                                                            \
-    LINE(sums, name, 3, tasks)                                                                                 \
-    LINE(apply, name, 4, tasks)                                                                                \
-    LINE(statistics, name, 1, tasks)                                                                           \
-    LINE(channels, name, 2, tasks)                                                                             \
-    LINE(channels_backward, name, 3, by_channel)                                                               \
-    LINE(pool, name, 1, by_channel)                                                                            \
-    LINE(add, name, 3, (int)pointwise_tasks(count))                                                            \
-    free(b.input), free(b.output), free(b.weights), free(b.packed), free(b.work);                                             \
+#define DEFINE_TENSOR(name, n, h, w, c)                                                                           \
+  static void normalize_##name(Buffers b, int task) {                                                             \
+    batch_normalize(n, h, w, c, 1e-5, 1, b.input, b.weights, b.weights, b.weights, b.weights + c, NULL, b.output, \
+                    task);                                                                                        \
+  }                                                                                                               \
+  static void sums_##name(Buffers b, int task) {                                                                  \
+    batch_norm_relu_backward_sums(n, h, w, c, b.output, b.packed, b.input, b.weights, NULL, b.work, task);        \
+  }                                                                                                               \
+  static void apply_##name(Buffers b, int task) {                                                                 \
+    batch_norm_backward_input(n, h, w, c, 1e-5, b.output, b.packed, b.input, b.weights, b.weights, b.weights,     \
+                              b.weights, b.weights, b.output, task);                                              \
+  }                                                                                                               \
+  static void statistics_##name(Buffers b, int task) { batch_statistics(n, h, w, c, b.input, b.work, task); }     \
+  static void channels_##name(Buffers b, int task) {                                                              \
+    scale_channels(n, h, w, c, b.input, b.weights, b.output, task);                                               \
+  }                                                                                                               \
+  static void channels_backward_##name(Buffers b, int task) {                                                     \
+    scale_channels_backward(n, h, w, c, b.output, b.input, b.weights, b.packed, b.work, task);                    \
+  }                                                                                                               \
+  static void pool_##name(Buffers b, int task) { pool_average(n, h, w, c, b.input, b.work, task); }               \
+  static void add_##name(Buffers b, int task) {                                                                   \
+    add(lane_tensor_floats(n, h, w, c, LANES), b.input, b.packed, b.output, task);                                \
+  }                                                                                                               \
+  static void bench_##name(void) {                                                                                \
+    const int64_t count = lane_tensor_floats(n, h, w, c, LANES);                                                  \
+    Buffers b = {floats(count), floats(count), floats(count), floats(count), floats(count)};                      \
+    for (int64_t i = 0; i < 2 * c; i++) b.weights[i] = 1.0f;                                                      \
+    const int tasks = (int)lane_tasks(n, h, w, c, LANES), by_channel = (int)channel_tasks(n, c, LANES);           \
+    const double bytes = (double)count * 4;                                                                       \
+    LINE(normalize, name, 2, tasks)                                                                               \
+    LINE(sums, name, 3, tasks)                                                                                    \
+    LINE(apply, name, 4, tasks)                                                                                   \
+    LINE(statistics, name, 1, tasks)                                                                              \
+    LINE(channels, name, 2, tasks)                                                                                \
+    LINE(channels_backward, name, 3, by_channel)                                                                  \
+    LINE(pool, name, 1, by_channel)                                                                               \
+    LINE(add, name, 3, (int)pointwise_tasks(count))                                                               \
+    free(b.input), free(b.output), free(b.weights), free(b.packed), free(b.work);                                 \
   }
-#define LINE(kernel, name, tensors, tasks)      \
-  if (strstr(#kernel " " #name, wanted))        \
+#define LINE(kernel, name, tensors, tasks) \
+  if (strstr(#kernel " " #name, wanted))   \
     report_bytes(#kernel " " #name, tensors *bytes, best_of(kernel##_##name, b, tasks));
 TENSORS(DEFINE_TENSOR)
 
-static void matrix_forward(Buffers b, int task) { linear_rows(192, 128, 3000, b.input, b.weights, NULL, b.output, task); }
-static void matrix_input(Buffers b, int task) { linear_rows_backward_input(192, 128, 3000, b.output, b.weights, b.input, task); }
-static void matrix_weight(Buffers b, int task) { linear_rows_backward_weight(192, 128, 3000, b.input, b.output, b.weights, task); }
-static void matrix_deep(Buffers b, int task) { linear_rows(192, 2048, 2048, b.input, b.weights, NULL, b.output, task); }
+static void matrix_forward(Buffers b, int task) {
+  linear_rows(192, 128, 3000, b.input, b.weights, NULL, b.output, task);
+}
+static void matrix_input(Buffers b, int task) {
+  linear_rows_backward_input(192, 128, 3000, b.output, b.weights, b.input, task);
+}
+static void matrix_weight(Buffers b, int task) {
+  linear_rows_backward_weight(192, 128, 3000, b.input, b.output, b.weights, task);
+}
+static void matrix_deep(Buffers b, int task) {
+  linear_rows(192, 2048, 2048, b.input, b.weights, NULL, b.output, task);
+}
 static void sinkhorn_step(Buffers b, int task) {
   sinkhorn_prototypes(64, 0, 3000, 0.05, 1, b.input, NULL, NULL, b.work, task);
 }
@@ -187,15 +199,22 @@ static void bench_rest(void) {
   const int64_t count = 2048 * 2048;
   Buffers b = {floats(count), floats(count), floats(count), floats(count), floats(count)};
   if (strstr("matrix", wanted)) {
-    report_flops("matrix forward 192 128 3000", 192.0 * 128 * 3000, best_of(matrix_forward, b, (int)matmul_tasks(192, 3000)));
-    report_flops("matrix input 192 128 3000", 192.0 * 128 * 3000, best_of(matrix_input, b, (int)matmul_tasks(192, 128)));
-    report_flops("matrix weight 192 128 3000", 192.0 * 128 * 3000, best_of(matrix_weight, b, (int)matmul_tasks(3000, 128)));
-    report_flops("matrix forward 192 2048 2048", 192.0 * 2048 * 2048, best_of(matrix_deep, b, (int)matmul_tasks(192, 2048)));
+    report_flops("matrix forward 192 128 3000", 192.0 * 128 * 3000,
+                 best_of(matrix_forward, b, (int)matmul_tasks(192, 3000)));
+    report_flops("matrix input 192 128 3000", 192.0 * 128 * 3000,
+                 best_of(matrix_input, b, (int)matmul_tasks(192, 128)));
+    report_flops("matrix weight 192 128 3000", 192.0 * 128 * 3000,
+                 best_of(matrix_weight, b, (int)matmul_tasks(3000, 128)));
+    report_flops("matrix forward 192 2048 2048", 192.0 * 2048 * 2048,
+                 best_of(matrix_deep, b, (int)matmul_tasks(192, 2048)));
   }
   if (strstr("loss", wanted)) {
-    report_bytes("loss sinkhorn_prototypes 64 3000", 64.0 * 3000 * 4, best_of(sinkhorn_step, b, (int)column_tasks(3000)));
-    report_bytes("loss swapped_prediction 6x32 3000", 192.0 * 3000 * 4, best_of(swapped_rows, b, (int)loss_rows_tasks(192)));
-    report_bytes("loss swapped backward 6x32 3000", 192.0 * 3000 * 4, best_of(swapped_backward, b, (int)loss_rows_tasks(192)));
+    report_bytes("loss sinkhorn_prototypes 64 3000", 64.0 * 3000 * 4,
+                 best_of(sinkhorn_step, b, (int)column_tasks(3000)));
+    report_bytes("loss swapped_prediction 6x32 3000", 192.0 * 3000 * 4,
+                 best_of(swapped_rows, b, (int)loss_rows_tasks(192)));
+    report_bytes("loss swapped backward 6x32 3000", 192.0 * 3000 * 4,
+                 best_of(swapped_backward, b, (int)loss_rows_tasks(192)));
   }
   if (strstr("update", wanted)) {
     report_bytes("update sgd 400000", 5 * 1.6e6, best_of(optimizer, b, (int)pointwise_tasks(400000)));

@@ -17,8 +17,8 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 // Runs every task, the last one first: no task may depend on another.
-#define RUN_TASKS(count, call)                              \
-  do {                                                      \
+#define RUN_TASKS(count, call)                               \
+  do {                                                       \
     for (int task = (int)(count)-1; task >= 0; task--) call; \
   } while (0)
 
@@ -76,7 +76,8 @@ static inline void check_value(const char *what, int64_t at, double got, double 
 }
 
 // Row-major or flat values against the reference; errors are relative to the largest reference value.
-static inline void check_floats(const char *what, const float *got, const double *want, int64_t count, double tolerance) {
+static inline void check_floats(const char *what, const float *got, const double *want, int64_t count,
+                                double tolerance) {
   double size = 0;
   for (int64_t i = 0; i < count; i++) size = fabs(want[i]) > size ? fabs(want[i]) : size;
   for (int64_t i = 0; i < count; i++) check_value(what, i, (double)got[i], want[i], size, tolerance);

@@ -1,5 +1,6 @@
-// Convolution kernels, forward and both gradients, against direct loops in double precision, over shapes that reach every
-// path: strides, paddings, odd batches, groups of 1 and of sizes that fill no tile, splits of the weight gradient.
+// Convolution kernels, forward and both gradients, against direct loops in double precision, over shapes that reach
+// every path: strides, paddings, odd batches, groups of 1 and of sizes that fill no tile, splits of the weight
+// gradient.
 #include "support.h"
 
 typedef struct ConvShape {
@@ -8,13 +9,14 @@ typedef struct ConvShape {
 
 // Literals, as the code generator writes them: the kernels are made for shapes that the compiler sees.
 #define SHAPES(X)                                                                                                  \
-  X(5, 7, 6, 3, 10, 3, 2, 1, 1) X(16, 5, 5, 24, 24, 3, 1, 1, 3) X(9, 6, 7, 24, 24, 3, 2, 1, 1)                      \
-  X(8, 3, 3, 16, 16, 3, 1, 1, 2) X(3, 9, 4, 6, 6, 3, 1, 1, 6) X(3, 8, 5, 9, 9, 3, 2, 1, 3)                          \
-  X(11, 4, 4, 40, 12, 1, 1, 0, 1) X(20, 6, 6, 13, 7, 1, 2, 0, 1) X(17, 1, 1, 300, 9, 1, 1, 0, 1)                    \
-  X(2, 13, 11, 4, 6, 5, 1, 2, 1) X(2, 12, 12, 4, 8, 4, 4, 0, 2) X(33, 3, 3, 20, 20, 3, 1, 1, 10)                    \
-  X(1, 2, 150, 3, 5, 3, 1, 1, 1) X(4, 5, 6, 75, 150, 3, 2, 1, 1) X(40, 2, 2, 70, 70, 1, 1, 0, 1)                    \
-  X(3, 9, 9, 8, 8, 3, 3, 1, 4) X(7, 6, 6, 12, 8, 2, 2, 0, 4) X(8, 20, 20, 8, 12, 1, 1, 0, 1)                        \
-  X(2, 16, 16, 3, 8, 7, 2, 3, 1) X(1, 5, 5, 373, 373, 3, 1, 1, 1) X(2, 4, 4, 8, 8, 1, 1, 0, 2)
+  X(5, 7, 6, 3, 10, 3, 2, 1, 1)                                                                                    \
+  X(16, 5, 5, 24, 24, 3, 1, 1, 3) X(9, 6, 7, 24, 24, 3, 2, 1, 1) X(8, 3, 3, 16, 16, 3, 1, 1, 2)                    \
+      X(3, 9, 4, 6, 6, 3, 1, 1, 6) X(3, 8, 5, 9, 9, 3, 2, 1, 3) X(11, 4, 4, 40, 12, 1, 1, 0, 1)                    \
+          X(20, 6, 6, 13, 7, 1, 2, 0, 1) X(17, 1, 1, 300, 9, 1, 1, 0, 1) X(2, 13, 11, 4, 6, 5, 1, 2, 1)            \
+              X(2, 12, 12, 4, 8, 4, 4, 0, 2) X(33, 3, 3, 20, 20, 3, 1, 1, 10) X(1, 2, 150, 3, 5, 3, 1, 1, 1)       \
+                  X(4, 5, 6, 75, 150, 3, 2, 1, 1) X(40, 2, 2, 70, 70, 1, 1, 0, 1) X(3, 9, 9, 8, 8, 3, 3, 1, 4)     \
+                      X(7, 6, 6, 12, 8, 2, 2, 0, 4) X(8, 20, 20, 8, 12, 1, 1, 0, 1) X(2, 16, 16, 3, 8, 7, 2, 3, 1) \
+                          X(1, 5, 5, 373, 373, 3, 1, 1, 1) X(2, 4, 4, 8, 8, 1, 1, 0, 2)
 
 static int out_size(int size, ConvShape s) { return (size + 2 * s.pad - s.k) / s.stride + 1; }
 
@@ -76,33 +78,38 @@ typedef struct ConvKernels {
 
 #define NAME(name, n, h, w, c, o, k, stride, pad, groups) \
   name##_##n##_##h##_##w##_##c##_##o##_##k##_##stride##_##pad##_##groups
-#define KERNELS(n, h, w, c, o, k, ...)                                                                              \
-  static void NAME(pack, n, h, w, c, o, k, __VA_ARGS__)(const float *a, float *b, int task) {                       \
-    conv2d_pack(c, o, k, GROUPS(__VA_ARGS__), a, b, task);                                                          \
-  }                                                                                                                 \
-  static void NAME(packb, n, h, w, c, o, k, __VA_ARGS__)(const float *a, float *b, int task) {                      \
-    conv2d_pack_backward(c, o, k, GROUPS(__VA_ARGS__), a, b, task);                                                 \
-  }                                                                                                                 \
-  static void NAME(forward, n, h, w, c, o, k, __VA_ARGS__)(const float *a, const float *b, float *y, float *s,      \
-                                                           int task) {                                              \
-    conv2d_forward(n, h, w, c, o, k, __VA_ARGS__, a, b, y, s, task);                                                \
-  }                                                                                                                 \
-  static void NAME(input, n, h, w, c, o, k, __VA_ARGS__)(const float *a, const float *b, float *y, int task) {      \
-    conv2d_backward_input(n, h, w, c, o, k, __VA_ARGS__, a, b, y, task);                                            \
-  }                                                                                                                 \
-  static void NAME(weight, n, h, w, c, o, k, __VA_ARGS__)(const float *a, const float *b, float *y, float *s,       \
-                                                          int task) {                                               \
-    conv2d_backward_weight(n, h, w, c, o, k, __VA_ARGS__, a, b, y, s, task);                                        \
-  }                                                                                                                 \
-  static void NAME(fold, n, h, w, c, o, k, __VA_ARGS__)(const float *a, float *b, int task) {                       \
-    conv2d_fold_weight(n, h, w, c, o, k, __VA_ARGS__, a, b, task);                                                  \
+#define KERNELS(n, h, w, c, o, k, ...)                                                                         \
+  static void NAME(pack, n, h, w, c, o, k, __VA_ARGS__)(const float *a, float *b, int task) {                  \
+    conv2d_pack(c, o, k, GROUPS(__VA_ARGS__), a, b, task);                                                     \
+  }                                                                                                            \
+  static void NAME(packb, n, h, w, c, o, k, __VA_ARGS__)(const float *a, float *b, int task) {                 \
+    conv2d_pack_backward(c, o, k, GROUPS(__VA_ARGS__), a, b, task);                                            \
+  }                                                                                                            \
+  static void NAME(forward, n, h, w, c, o, k, __VA_ARGS__)(const float *a, const float *b, float *y, float *s, \
+                                                           int task) {                                         \
+    conv2d_forward(n, h, w, c, o, k, __VA_ARGS__, a, b, y, s, task);                                           \
+  }                                                                                                            \
+  static void NAME(input, n, h, w, c, o, k, __VA_ARGS__)(const float *a, const float *b, float *y, int task) { \
+    conv2d_backward_input(n, h, w, c, o, k, __VA_ARGS__, a, b, y, task);                                       \
+  }                                                                                                            \
+  static void NAME(weight, n, h, w, c, o, k, __VA_ARGS__)(const float *a, const float *b, float *y, float *s,  \
+                                                          int task) {                                          \
+    conv2d_backward_weight(n, h, w, c, o, k, __VA_ARGS__, a, b, y, s, task);                                   \
+  }                                                                                                            \
+  static void NAME(fold, n, h, w, c, o, k, __VA_ARGS__)(const float *a, float *b, int task) {                  \
+    conv2d_fold_weight(n, h, w, c, o, k, __VA_ARGS__, a, b, task);                                             \
   }
 #define GROUPS(stride, pad, groups) (groups)
 SHAPES(KERNELS)
 
-#define ROW(...)                                                                                                \
-  {{__VA_ARGS__}, NAME(pack, __VA_ARGS__), NAME(forward, __VA_ARGS__), NAME(packb, __VA_ARGS__),                \
-   NAME(input, __VA_ARGS__), NAME(weight, __VA_ARGS__), NAME(fold, __VA_ARGS__)},
+#define ROW(...)               \
+  {{__VA_ARGS__},              \
+   NAME(pack, __VA_ARGS__),    \
+   NAME(forward, __VA_ARGS__), \
+   NAME(packb, __VA_ARGS__),   \
+   NAME(input, __VA_ARGS__),   \
+   NAME(weight, __VA_ARGS__),  \
+   NAME(fold, __VA_ARGS__)},
 static const ConvKernels kernels[] = {SHAPES(ROW)};
 
 #define SHAPE s.n, s.h, s.w, s.c, s.o, s.k, s.stride, s.pad, s.groups
@@ -144,7 +151,8 @@ static void check_backward_input(const ConvKernels *kernel) {
 
 static void check_backward_weight(const ConvKernels *kernel) {
   const ConvShape s = kernel->shape;
-  const int64_t pixels = (int64_t)out_size(s.h, s) * out_size(s.w, s), count = (int64_t)s.o * s.c / s.groups * s.k * s.k;
+  const int64_t pixels = (int64_t)out_size(s.h, s) * out_size(s.w, s),
+                count = (int64_t)s.o * s.c / s.groups * s.k * s.k;
   float *dy = random_lanes(s.n, pixels, s.o, 5), *x = random_lanes(s.n, (int64_t)s.h * s.w, s.c, 6);
   float *dw = floats_make(count), *workspace = floats_make(conv2d_backward_weight_workspace_floats(SHAPE, LANES));
   RUN_TASKS(conv2d_backward_weight_tasks(SHAPE, LANES), kernel->backward_weight(x, dy, dw, workspace, task));

@@ -133,7 +133,8 @@ static void check_cross_entropy(int n, int label_count, int k, double smoothing)
   for (int i = 0; i < label_count; i++) labels[i] = i * 7 % k;
   RUN_TASKS(loss_rows_tasks(n), softmax_cross_entropy_rows(n, label_count, k, smoothing, logits, labels, work, task));
   loss_fold(n, work, &loss, 0);
-  RUN_TASKS(loss_rows_tasks(n), softmax_cross_entropy_backward(n, label_count, k, smoothing, logits, labels, gradient, task));
+  RUN_TASKS(loss_rows_tasks(n),
+            softmax_cross_entropy_backward(n, label_count, k, smoothing, logits, labels, gradient, task));
   double want = 0, *dwant = doubles_make((int64_t)n * k);
   for (int row = 0; row < n; row++)
     for (int j = 0; j < k; j++) {

@@ -1,8 +1,9 @@
 // Dense layers on lanes and on rows, sums over rows, rows of unit length and their gradient.
 #include "support.h"
 
-static const struct { int n, c, o; } shapes[] = {{5, 7, 3},   {16, 52, 13}, {9, 130, 33}, {40, 1, 1},
-                                                 {131, 300, 97}, {8, 257, 100}, {64, 24, 200}};
+static const struct {
+  int n, c, o;
+} shapes[] = {{5, 7, 3}, {16, 52, 13}, {9, 130, 33}, {40, 1, 1}, {131, 300, 97}, {8, 257, 100}, {64, 24, 200}};
 
 // y[n][o], dx[n][c], dw[o][c] of a dense layer, in double.
 static void reference(int n, int c, int o, const double *x, const double *w, const double *dy, double *y, double *dx,
@@ -22,8 +23,15 @@ typedef struct Dense {
 } Dense;
 
 static Dense dense_make(int n, int c, int o) {
-  Dense d = {n, c, o, doubles_make((int64_t)n * c), doubles_make((int64_t)o * c), doubles_make((int64_t)n * o),
-             doubles_make((int64_t)n * o), doubles_make((int64_t)n * c), doubles_make((int64_t)o * c)};
+  Dense d = {n,
+             c,
+             o,
+             doubles_make((int64_t)n * c),
+             doubles_make((int64_t)o * c),
+             doubles_make((int64_t)n * o),
+             doubles_make((int64_t)n * o),
+             doubles_make((int64_t)n * c),
+             doubles_make((int64_t)o * c)};
   return d;
 }
 

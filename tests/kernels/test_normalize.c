@@ -5,7 +5,8 @@ typedef struct NormShape {
   int n, h, w, c;
 } NormShape;
 
-static const NormShape shapes[] = {{5, 3, 3, 7}, {16, 6, 5, 24}, {9, 1, 1, 130}, {8, 20, 20, 12}, {40, 2, 2, 65}, {1, 5, 7, 3}};
+static const NormShape shapes[] = {{5, 3, 3, 7},    {16, 6, 5, 24}, {9, 1, 1, 130},
+                                   {8, 20, 20, 12}, {40, 2, 2, 65}, {1, 5, 7, 3}};
 
 enum { CHANNELS_MOST = 160 };
 
@@ -74,7 +75,8 @@ static void test_normalize(void **state) {
     double *want = doubles_make(s.n * pixels * s.c);
     for (int64_t j = 0; j < s.n * pixels; j++)
       for (int c = 0; c < s.c; c++) {
-        double v = (value_at(x, s, j, c) - (double)p.mean[c]) / sqrt((double)p.variance[c] + 1e-5) * (double)p.gamma[c];
+        double v =
+            (value_at(x, s, j, c) - (double)p.mean[c]) / sqrt((double)p.variance[c] + 1e-5) * (double)p.gamma[c];
         v += (double)p.beta[c] + (with_residual ? value_at(residual, s, j, c) : 0);
         want[j * s.c + c] = relu_set && v < 0 ? 0 : v;
       }
@@ -144,13 +146,14 @@ static void test_backward(void **state) {
 }
 
 static void check_rows(int n, int c, int relu_set) {
-  float *x = random_floats((int64_t)n * c, 1), *dy = random_floats((int64_t)n * c, 2), *y = floats_make((int64_t)n * c);
+  float *x = random_floats((int64_t)n * c, 1), *dy = random_floats((int64_t)n * c, 2),
+        *y = floats_make((int64_t)n * c);
   float *dx = floats_make((int64_t)n * c), *masked = floats_make((int64_t)n * c);
   Channels p = random_channels(c);
   float dgamma[CHANNELS_MOST], dbeta[CHANNELS_MOST];
   RUN_TASKS(column_tasks(c), batch_statistics_rows(n, c, x, p.mean, p.variance, task));
-  RUN_TASKS(column_tasks(c), batch_normalize_rows(n, c, 1e-5, relu_set, x, p.gamma, p.beta, p.mean, p.variance, NULL, y,
-                                                  task));
+  RUN_TASKS(column_tasks(c),
+            batch_normalize_rows(n, c, 1e-5, relu_set, x, p.gamma, p.beta, p.mean, p.variance, NULL, y, task));
   RUN_TASKS(column_tasks(c), batch_norm_backward_rows(n, c, 1e-5, dy, relu_set ? y : NULL, x, p.gamma, p.mean,
                                                       p.variance, dx, dgamma, dbeta, masked, task));
   double *rx = doubles_make((int64_t)n * c), *dz = doubles_make((int64_t)n * c), *want = doubles_make((int64_t)n * c);

@@ -9,8 +9,8 @@ static void test_images(void **state) {
   for (int i = 0; i < N * H * W * 3; i++) images[i] = (uint8_t)(i * 37 % 256);
   float *y = lanes_make(N, H * W, 3);
   const double mean[3] = {0.485, 0.456, 0.406}, std[3] = {0.229, 0.224, 0.225};
-  RUN_TASKS(lane_tasks(N, H, W, 3, LANES), normalize_images(N, H, W, mean[0], mean[1], mean[2], std[0], std[1], std[2],
-                                                            images, y, task));
+  RUN_TASKS(lane_tasks(N, H, W, 3, LANES),
+            normalize_images(N, H, W, mean[0], mean[1], mean[2], std[0], std[1], std[2], images, y, task));
   double *want = doubles_make(N * H * W * 3);
   for (int i = 0; i < N * H * W * 3; i++) want[i] = (images[i] / 255.0 - mean[i % 3]) / std[i % 3];
   check_lanes("y", y, want, N, H * W, 3, 1e-6);
@@ -27,13 +27,13 @@ static void test_pointwise_ops(void **state) {
     float *a = random_floats(n, 1), *b = random_floats(n, 2), *y = floats_make(n);
     double *want = doubles_make(n);
     const int tasks = (int)pointwise_tasks(n);
-#define CHECK(call, expression, tolerance)                  \
-  RUN_TASKS(tasks, call);                                   \
-  for (int64_t j = 0; j < n; j++) {                         \
-    const double p = (double)a[j], q = (double)b[j];        \
-    (void)q;                                                \
-    want[j] = (expression);                                 \
-  }                                                         \
+#define CHECK(call, expression, tolerance)           \
+  RUN_TASKS(tasks, call);                            \
+  for (int64_t j = 0; j < n; j++) {                  \
+    const double p = (double)a[j], q = (double)b[j]; \
+    (void)q;                                         \
+    want[j] = (expression);                          \
+  }                                                  \
   check_floats(#call, y, want, n, tolerance)
     CHECK(relu(n, a, y, task), p > 0 ? p : 0, 0);
     CHECK(relu_backward(n, a, b, y, task), q > 0 ? p : 0, 0);
@@ -71,16 +71,16 @@ static void test_channels(void **state) {
     float *y = lanes_make(n, pixels, c), *small = lanes_make(n, 1, c);
     double *large_want = doubles_make(n * pixels * c), *small_want = doubles_make((int64_t)n * c);
     RUN_TASKS(lane_tasks(n, h, w, c, LANES), scale_channels(n, h, w, c, x, s, y, task));
-#define EACH(target_large, target_small)                                                      \
-  for (int64_t j = 0; j < (int64_t)n * c; j++) small_want[j] = 0;                             \
-  for (int64_t j = 0; j < n * pixels * c; j++) {                                              \
-    const int64_t image = j / c / pixels, pixel = j / c % pixels, channel = j % c;            \
-    const double vx = (double)x[lane_index(image, pixel, channel, pixels, c)];                \
-    const double vd = (double)dy[lane_index(image, pixel, channel, pixels, c)];               \
-    const double vs = (double)s[lane_index(image, 0, channel, 1, c)];                         \
-    (void)vx, (void)vd, (void)vs;                                                             \
-    large_want[j] = (target_large);                                                           \
-    small_want[image * c + channel] += (target_small);                                        \
+#define EACH(target_large, target_small)                                           \
+  for (int64_t j = 0; j < (int64_t)n * c; j++) small_want[j] = 0;                  \
+  for (int64_t j = 0; j < n * pixels * c; j++) {                                   \
+    const int64_t image = j / c / pixels, pixel = j / c % pixels, channel = j % c; \
+    const double vx = (double)x[lane_index(image, pixel, channel, pixels, c)];     \
+    const double vd = (double)dy[lane_index(image, pixel, channel, pixels, c)];    \
+    const double vs = (double)s[lane_index(image, 0, channel, 1, c)];              \
+    (void)vx, (void)vd, (void)vs;                                                  \
+    large_want[j] = (target_large);                                                \
+    small_want[image * c + channel] += (target_small);                             \
   }
     EACH(vx * vs, 0)
     check_lanes("scale_channels", y, large_want, n, pixels, c, 1e-6);
@@ -110,12 +110,12 @@ static void test_rows(void **state) {
   float *back = lanes_make(N, 1, D), *rows = floats_make(M * D), *padded = floats_make(ROWS * D);
   RUN_TASKS(image_blocks(N, LANES), slice_rows_lanes(0, N, D, y, back, task));
   for (int image = 0; image < (int)image_blocks(N, LANES) * LANES; image++)
-    for (int i = 0; i < D; i++) assert_true(back[lane_index(image, 0, i, 1, D)] == (image < N ? y[image * D + i] : 0.0f));
+    for (int i = 0; i < D; i++)
+      assert_true(back[lane_index(image, 0, i, 1, D)] == (image < N ? y[image * D + i] : 0.0f));
   RUN_TASKS(row_tasks(M, D), slice_rows_rows(N, ROWS, D, y, rows, task));
   for (int i = 0; i < M * D; i++) assert_true(rows[i] == second[i]);
   RUN_TASKS(row_tasks(ROWS, D), pad_rows_rows(ROWS, 4, 4 + M, D, rows, padded, task));
-  for (int i = 0; i < ROWS * D; i++)
-    assert_true(padded[i] == (i / D >= 4 && i / D < 4 + M ? rows[i - 4 * D] : 0.0f));
+  for (int i = 0; i < ROWS * D; i++) assert_true(padded[i] == (i / D >= 4 && i / D < 4 + M ? rows[i - 4 * D] : 0.0f));
   float *lanes = lanes_make(ROWS, 1, D);
   RUN_TASKS(image_blocks(ROWS, LANES), pad_rows_lanes(ROWS, 4, 4 + M, D, rows, lanes, task));
   for (int i = 0; i < ROWS * D; i++) assert_true(lanes[lane_index(i / D, 0, i % D, 1, D)] == padded[i]);

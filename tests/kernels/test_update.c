@@ -9,7 +9,8 @@ typedef struct Step {
   float rate;
 } Step;
 
-static void reference_step(Step s, int64_t count, const float *p, const float *g, const float *v, double *np, double *nv) {
+static void reference_step(Step s, int64_t count, const float *p, const float *g, const float *v, double *np,
+                           double *nv) {
   double ps = 0, gs = 0, ratio = 1, decay = s.decay;
   for (int64_t i = 0; i < count; i++) ps += (double)p[i] * (double)p[i], gs += (double)g[i] * (double)g[i];
   ps = sqrt(ps), gs = sqrt(gs);
@@ -38,8 +39,8 @@ static void check_step(Step s, int64_t count, int zero_gradient, int in_place) {
   if (s.larc) {
     float *work = floats_make(larc_workspace_floats(count));
     RUN_TASKS(pointwise_tasks(count), larc_norms(count, p, g, work, task));
-    RUN_TASKS(pointwise_tasks(count), larc_update(count, s.momentum, s.decay, s.trust, s.epsilon, s.clip, s.nesterov, p,
-                                                  g, v, &s.rate, NULL, work, np, nv, task));
+    RUN_TASKS(pointwise_tasks(count), larc_update(count, s.momentum, s.decay, s.trust, s.epsilon, s.clip, s.nesterov,
+                                                  p, g, v, &s.rate, NULL, work, np, nv, task));
     free(work);
   } else {
     RUN_TASKS(pointwise_tasks(count),
@@ -54,9 +55,12 @@ static void check_step(Step s, int64_t count, int zero_gradient, int in_place) {
 static void test_steps(void **state) {
   (void)state;
   const Step steps[] = {
-      {0.9, 1e-4, 0, 0, 0, 0, 0, 0.3f},         {0.9, 1e-2, 0, 0, 0, 0, 1, 0.1f},
-      {0, 0, 0, 0, 0, 0, 0, 0.1f},              {0.9, 1e-6, 0.001, 1e-8, 1, 0, 0, 0.6f},
-      {0.9, 1e-6, 0.001, 1e-8, 1, 1, 0, 0.6f},  {0.9, 1e-1, 5, 1e-8, 1, 1, 1, 1e-3f},
+      {0.9, 1e-4, 0, 0, 0, 0, 0, 0.3f},
+      {0.9, 1e-2, 0, 0, 0, 0, 1, 0.1f},
+      {0, 0, 0, 0, 0, 0, 0, 0.1f},
+      {0.9, 1e-6, 0.001, 1e-8, 1, 0, 0, 0.6f},
+      {0.9, 1e-6, 0.001, 1e-8, 1, 1, 0, 0.6f},
+      {0.9, 1e-1, 5, 1e-8, 1, 1, 1, 1e-3f},
   };
   const int64_t counts[] = {1, 13, 5000, COUNT_MOST};
   for (size_t i = 0; i < COUNT(steps); i++)

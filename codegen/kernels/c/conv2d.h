@@ -1,8 +1,8 @@
 // Convolution of lane tensors: any kernel size, stride, padding and groups, forward and both gradients.
 //
 // Shape arguments are always (n, h, w, c, o, k, stride, pad, groups): input [n,h,w,c], o output channels, k x k taps.
-// A tile of up to 4 output channels x 3 pixels of lanes is summed in registers: input vectors are loaded, packed weights
-// broadcast. Taps in the padding read zeros. Tasks: image block x rows x output channels.
+// A tile of up to 4 output channels x 3 pixels of lanes is summed in registers: input vectors are loaded, packed
+// weights broadcast. Taps in the padding read zeros. Tasks: image block x rows x output channels.
 #ifndef SEER_KERNELS_CONV2D_H
 #define SEER_KERNELS_CONV2D_H
 
@@ -19,8 +19,8 @@ enum {
 
 static const float conv2d_zeros[CONV_RUN * LANES] __attribute__((aligned(64)));
 
-// Packs the weights of units [first, last): unit = (group, tile of outputs), inside it [tap][input][output of the tile],
-// outputs beyond the group zero. Strides are those of w for an output, an input, a tap.
+// Packs the weights of units [first, last): unit = (group, tile of outputs), inside it [tap][input][output of the
+// tile], outputs beyond the group zero. Strides are those of w for an output, an input, a tap.
 KERNEL void conv2d_pack_units(int inputs, int outputs, int taps, int64_t group_stride, int64_t output_stride,
                               int64_t input_stride, const float *restrict w, float *restrict packed, int first,
                               int last) {
@@ -62,31 +62,38 @@ typedef struct Conv2dTap {
   int count;
 } Conv2dTap;
 
-// y[p][i] = sum over taps and inputs of pixel[p][input] * packed[input][i] for `tile` outputs, of which `live` exist, and
-// `pixels` pixels, pixel_stride floats apart; added to what y holds if more.
+// y[p][i] = sum over taps and inputs of pixel[p][input] * packed[input][i] for `tile` outputs, of which `live` exist,
+// and `pixels` pixels, pixel_stride floats apart; added to what y holds if more.
 KERNEL void conv2d_sum(int tile, int pixels, int taps, const Conv2dTap *tap, const float *packed, int more, int live,
                        int64_t pixel_stride, float *y) {
   Lanes sums[CONV_ACCUMULATORS];
-  UNROLL for (int i = 0; i < tile * pixels; i++) LANES_CLEAR(sums[i]);
+  UNROLL
+  for (int i = 0; i < tile * pixels; i++) LANES_CLEAR(sums[i]);
   for (; taps > 0; taps--, tap++) {
     const float *weights = packed + tap->weights;
     const int64_t end = (int64_t)tap->count * LANES;
     const float *pixel[CONV_ACCUMULATORS];
-    UNROLL for (int p = 0; p < pixels; p++) pixel[p] = tap->pixel[p];
+    UNROLL
+    for (int p = 0; p < pixels; p++) pixel[p] = tap->pixel[p];
     for (int64_t at = 0; at < end; at += LANES, weights += tile) {
       Lanes x[CONV_ACCUMULATORS];
-      UNROLL for (int p = 0; p < pixels; p++) {
+      UNROLL
+      for (int p = 0; p < pixels; p++) {
         x[p] = lanes_load(pixel[p] + at);
         LANES_PIN(x[p]);
       }
-      UNROLL for (int i = 0; i < tile; i++) {
+      UNROLL
+      for (int i = 0; i < tile; i++) {
         const float weight = weights[i];
-        UNROLL for (int p = 0; p < pixels; p++) sums[i * pixels + p] += x[p] * weight;
+        UNROLL
+        for (int p = 0; p < pixels; p++) sums[i * pixels + p] += x[p] * weight;
       }
     }
   }
-  UNROLL for (int i = 0; i < tile; i++) {
-    UNROLL for (int p = 0; p < pixels; p++) {
+  UNROLL
+  for (int i = 0; i < tile; i++) {
+    UNROLL
+    for (int p = 0; p < pixels; p++) {
       float *target = y + p * pixel_stride + (int64_t)i * LANES;
       if (i >= live) continue;
       if (more) sums[i * pixels + p] += lanes_load(target);
@@ -98,10 +105,10 @@ KERNEL void conv2d_sum(int tile, int pixels, int taps, const Conv2dTap *tap, con
 // The tiles there are: all pixels that fit the registers, two, one.
 #define CONV2D_TILES(X) \
   X(4, 3) X(4, 2) X(4, 1) X(3, 4) X(3, 2) X(3, 1) X(2, 6) X(2, 2) X(2, 1) X(1, 12) X(1, 2) X(1, 1)
-#define CONV2D_SUM(tile, pixels)                                                                                    \
-  KERNEL_SHARED void conv2d_sum_##tile##x##pixels(int taps, const Conv2dTap *tap, const float *packed, int more,    \
-                                                  int live, int64_t pixel_stride, float *y) {                       \
-    conv2d_sum(tile, pixels, taps, tap, packed, more, live, pixel_stride, y);                                       \
+#define CONV2D_SUM(tile, pixels)                                                                                 \
+  KERNEL_SHARED void conv2d_sum_##tile##x##pixels(int taps, const Conv2dTap *tap, const float *packed, int more, \
+                                                  int live, int64_t pixel_stride, float *y) {                    \
+    conv2d_sum(tile, pixels, taps, tap, packed, more, live, pixel_stride, y);                                    \
   }
 CONV2D_TILES(CONV2D_SUM)
 
@@ -122,7 +129,9 @@ KERNEL Conv2dTask conv2d_task(int n, int height, int width, int k, int units, in
   const int row_parts = (int)conv2d_row_parts(height, width, k);
   const int unit_parts = (int)conv2d_unit_parts(n, height, width, k, units, LANES);
   const int unit_part = task % unit_parts, row_part = task / unit_parts % row_parts;
-  return (Conv2dTask){task / unit_parts / row_parts, row_part, (int)((int64_t)height * row_part / row_parts),
+  return (Conv2dTask){task / unit_parts / row_parts,
+                      row_part,
+                      (int)((int64_t)height * row_part / row_parts),
                       (int)((int64_t)height * (row_part + 1) / row_parts),
                       (int)((int64_t)units * unit_part / unit_parts),
                       (int)((int64_t)units * (unit_part + 1) / unit_parts)};
@@ -135,7 +144,8 @@ typedef struct Conv2dGeometry {
   int backward;                              // gather for the gradient of the input
 } Conv2dGeometry;
 
-// Input row or column that output position `at` reads for tap `tap`, perhaps outside; -1 where it falls between strides.
+// Input row or column that output position `at` reads for tap `tap`, perhaps outside; -1 where it falls between
+// strides.
 KERNEL int conv2d_source(Conv2dGeometry g, int at, int tap) {
   if (!g.backward) return at * g.stride - g.pad + tap;
   const int reach = at + g.pad - tap;
@@ -154,8 +164,8 @@ KERNEL void conv2d_units_sum(Conv2dGeometry g, int pixels, int first, int last, 
   }
 }
 
-// Asks for what the next group reads of the pixels of a tile: a group's channels of a pixel are a short run that hardware
-// does not fetch ahead of.
+// Asks for what the next group reads of the pixels of a tile: a group's channels of a pixel are a short run that
+// hardware does not fetch ahead of.
 KERNEL void conv2d_prefetch_group(Conv2dGeometry g, int pixels, int group, int row, int column, const float *x) {
   const int inputs = g.ic / g.groups, rows = g.backward ? 1 : g.stride, wide = g.backward ? pixels : pixels * g.stride;
   const int first_row = g.backward ? row / g.stride : row * g.stride;
@@ -168,8 +178,9 @@ KERNEL void conv2d_prefetch_group(Conv2dGeometry g, int pixels, int group, int r
 }
 
 // `pixels` outputs of row `row` at columns column, column + spacing, ..: units [first, last), all of one group.
-KERNEL void conv2d_pixels(Conv2dGeometry g, int pixels, int group, int first, int last, int row, int column, int spacing,
-                          int width, const float *restrict x, const float *restrict packed, float *restrict y) {
+KERNEL void conv2d_pixels(Conv2dGeometry g, int pixels, int group, int first, int last, int row, int column,
+                          int spacing, int width, const float *restrict x, const float *restrict packed,
+                          float *restrict y) {
   const int inputs = g.ic / g.groups, outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs);
   const int longest = g.k == 1 ? CONV_CHANNELS : CONV_RUN;  // a single tap never meets the padding
   const int apart = g.backward ? 1 : g.stride;              // columns read by neighbouring pixels of the tile
@@ -184,11 +195,12 @@ KERNEL void conv2d_pixels(Conv2dGeometry g, int pixels, int group, int first, in
     const float *base = x + ((int64_t)source_row * g.w * g.ic + (int64_t)group * inputs) * LANES;
     for (int kx = 0; kx < g.k; kx++) {
       if (g.backward && (column + g.pad - kx + g.stride * g.k) % g.stride) continue;
-      const int source = g.backward ? (column + g.pad - kx + g.stride * g.k) / g.stride - g.k
-                                    : column * g.stride - g.pad + kx;
+      const int source =
+          g.backward ? (column + g.pad - kx + g.stride * g.k) / g.stride - g.k : column * g.stride - g.pad + kx;
       for (int run = 0; run < inputs; run += longest) {
         Conv2dTap *tap = &taps[count++];
-        UNROLL for (int p = 0; p < pixels; p++) {
+        UNROLL
+        for (int p = 0; p < pixels; p++) {
           const int inside = g.k == 1 || (unsigned)(source + p * apart) < (unsigned)g.w;
           tap->pixel[p] = inside ? base + ((int64_t)(source + p * apart) * g.ic + run) * LANES : conv2d_zeros;
         }

@@ -1,8 +1,8 @@
 // The weight gradient of a convolution: dw[o][c][ky][kx] = sum over images and pixels of dy * x.
 //
-// A task owns a block of (output, input channel) pairs. Chunk by chunk of pixels it copies its input channels into padded
-// planes and its output gradients into panels of 4, so that every (channel, tap) and every panel is one stream of
-// vectors; then tiles of 4 outputs x 3 (channel, tap) are summed over the chunk in registers, the lanes folded, and
+// A task owns a block of (output, input channel) pairs. Chunk by chunk of pixels it copies its input channels into
+// padded planes and its output gradients into panels of 4, so that every (channel, tap) and every panel is one stream
+// of vectors; then tiles of 4 outputs x 3 (channel, tap) are summed over the chunk in registers, the lanes folded, and
 // added to dw.
 // Included by conv2d.h.
 #ifndef SEER_KERNELS_CONV2D_WEIGHT_H
@@ -28,19 +28,21 @@ KERNEL WeightChunk weight_chunk(WeightChunks s, int blocks, int ho, int wo, int 
   return r;
 }
 
-// Copies `count` vectors, `apart` floats from one to the next. Channels of one pixel are a short run that hardware does
-// not fetch ahead of: `ahead` floats further, what a later call copies is asked for.
+// Copies `count` vectors, `apart` floats from one to the next. Channels of one pixel are a short run that hardware
+// does not fetch ahead of: `ahead` floats further, what a later call copies is asked for.
 KERNEL void weight_copy(int count, int64_t ahead, const float *restrict from, int64_t apart, float *restrict to) {
   for (; count >= 4; count -= 4, from += 4 * LANES, to += 4 * apart) {
-    UNROLL for (int i = 0; i < 4 * LANES; i += 16) __builtin_prefetch(from + ahead + i);
-    UNROLL for (int i = 0; i < 4; i++) lanes_store(to + i * apart, lanes_load(from + i * LANES));
+    UNROLL
+    for (int i = 0; i < 4 * LANES; i += 16) __builtin_prefetch(from + ahead + i);
+    UNROLL
+    for (int i = 0; i < 4; i++) lanes_store(to + i * apart, lanes_load(from + i * LANES));
   }
   for (; count > 0; count--, from += LANES, to += apart) lanes_store(to, lanes_load(from));
 }
 
 // Copies input channels [first, first + count) of the chunk into planes [channel][block][plane row][plane column].
-KERNEL void weight_pack_planes(WeightChunks s, WeightChunk t, int h, int w, int c, int k, int stride, int pad, int first,
-                               int count, const float *restrict x, float *restrict planes) {
+KERNEL void weight_pack_planes(WeightChunks s, WeightChunk t, int h, int w, int c, int k, int stride, int pad,
+                               int first, int count, const float *restrict x, float *restrict planes) {
   const int height = (int)s.plane_height, width = (int)s.plane_width, step = k == 1 ? stride : 1;
   const int64_t plane = (int64_t)s.blocks * height * width * LANES;
   for (int block = t.block_first; block < t.block_last; block++)
@@ -57,8 +59,8 @@ KERNEL void weight_pack_planes(WeightChunks s, WeightChunk t, int h, int w, int 
       }
 }
 
-// Copies output gradients [first, first + count) of the chunk into panels [tile of 4][pixel][4], dead lanes zero; a last
-// tile of fewer than 4 is filled with zeros. panel_stride: floats from panel to panel.
+// Copies output gradients [first, first + count) of the chunk into panels [tile of 4][pixel][4], dead lanes zero; a
+// last tile of fewer than 4 is filled with zeros. panel_stride: floats from panel to panel.
 KERNEL void weight_pack_panels(WeightChunk t, int n, int ho, int wo, int o, int first, int count, int64_t panel_stride,
                                const float *restrict dy, float *restrict panels) {
   for (int block = t.block_first; block < t.block_last; block++) {
@@ -76,8 +78,8 @@ KERNEL void weight_pack_panels(WeightChunk t, int n, int ho, int wo, int o, int 
             weight_copy(live, 0, source + (int64_t)i * LANES, LANES, target);
             memset(target + live * LANES, 0, (size_t)(4 - live) * LANES * sizeof(float));
           }
-          if (images < LANES)
-            UNROLL for (int j = 0; j < 4; j++) lanes_store(target + j * LANES, lanes_load(target + j * LANES) * mask);
+          if (images < LANES) UNROLL
+          for (int j = 0; j < 4; j++) lanes_store(target + j * LANES, lanes_load(target + j * LANES) * mask);
         }
       }
   }
@@ -94,7 +96,8 @@ typedef struct WeightWalk {
 KERNEL_SHARED void weight_sum(const WeightWalk *walk, const float *panel, const float *plane0, const float *plane1,
                               const float *plane2, float *folded) {
   Lanes sums[12];
-  UNROLL for (int i = 0; i < 12; i++) LANES_CLEAR(sums[i]);
+  UNROLL
+  for (int i = 0; i < 12; i++) LANES_CLEAR(sums[i]);
   const int64_t step = (int64_t)walk->step * LANES;
   for (int block = 0; block < walk->blocks; block++)
     for (int row = 0; row < walk->rows; row++) {
@@ -104,7 +107,8 @@ KERNEL_SHARED void weight_sum(const WeightWalk *walk, const float *panel, const 
         LANES_PIN(x0);
         LANES_PIN(x1);
         LANES_PIN(x2);
-        UNROLL for (int i = 0; i < 4; i++) {
+        UNROLL
+        for (int i = 0; i < 4; i++) {
           Lanes g = lanes_load(panel + i * LANES);
           LANES_PIN(g);
           sums[i * 3] += g * x0;
@@ -113,15 +117,21 @@ KERNEL_SHARED void weight_sum(const WeightWalk *walk, const float *panel, const 
         }
       }
     }
-  UNROLL for (int i = 0; i < 4; i++)
+  UNROLL
+  for (int i = 0; i < 4; i++)
     lanes_sum4(sums[i * 3], sums[i * 3 + 1], sums[i * 3 + 2], sums[i * 3 + 2], folded + i * 4);
 }
 
 KERNEL WeightWalk weight_walk(WeightChunks s, WeightChunk t, int k, int stride) {
-  WeightWalk walk = {t.block_last - t.block_first, t.row_last - t.row_first, t.column_last - t.column_first,
-                     k == 1 ? 1 : stride, 0, s.plane_height * s.plane_width * LANES};
+  WeightWalk walk = {t.block_last - t.block_first,
+                     t.row_last - t.row_first,
+                     t.column_last - t.column_first,
+                     k == 1 ? 1 : stride,
+                     0,
+                     s.plane_height * s.plane_width * LANES};
   walk.row_stride = s.plane_width * walk.step * LANES;
-  if (k == 1 && walk.count == s.plane_width && (walk.rows == s.plane_height || walk.blocks == 1)) {  // no gaps: one row
+  if (k == 1 && walk.count == s.plane_width &&
+      (walk.rows == s.plane_height || walk.blocks == 1)) {  // no gaps: one row
     walk.count *= walk.blocks * walk.rows;
     walk.blocks = walk.rows = 1;
   }
@@ -169,8 +179,7 @@ KERNEL void conv2d_backward_weight(int n, int h, int w, int c, int o, int k, int
   const int64_t stride_o = (int64_t)inputs * k * k;
   float *target = s.splits > 1 ? workspace + (int64_t)split * o * stride_o : dw;
   target += ((int64_t)group * outputs + output_first) * stride_o + (int64_t)input_first * k * k;
-  for (int i = 0; i < output_last - output_first; i++)
-    memset(target + i * stride_o, 0, (size_t)pairs * sizeof(float));
+  for (int i = 0; i < output_last - output_first; i++) memset(target + i * stride_o, 0, (size_t)pairs * sizeof(float));
 
   float planes[WEIGHT_PLANE_LANES * LANES] __attribute__((aligned(64)));
   float panels[WEIGHT_PLANE_LANES * LANES] __attribute__((aligned(64)));
@@ -178,7 +187,8 @@ KERNEL void conv2d_backward_weight(int n, int h, int w, int c, int o, int k, int
   const int chunk_first = (int)(s.chunks * split / s.splits), chunk_last = (int)(s.chunks * (split + 1) / s.splits);
   for (int chunk = chunk_first; chunk < chunk_last; chunk++) {
     const WeightChunk t = weight_chunk(s, blocks, ho, wo, chunk);
-    weight_pack_planes(s, t, h, w, c, k, stride, pad, group * inputs + input_first, input_last - input_first, x, planes);
+    weight_pack_planes(s, t, h, w, c, k, stride, pad, group * inputs + input_first, input_last - input_first, x,
+                       planes);
     weight_pack_panels(t, n, ho, wo, o, group * outputs + output_first, output_last - output_first, panel_stride, dy,
                        panels);
     for (int output = output_first; output < output_last; output += 4) {

@@ -39,9 +39,9 @@ KERNEL Lanes lanes_load_unaligned(const float *p) { return *(const LanesUnaligne
 KERNEL void lanes_store_unaligned(float *p, Lanes v) { *(LanesUnaligned *)p = v; }
 KERNEL Lanes lanes_splat(float v) { return (Lanes){0} + v; }
 
-// LANES_PIN keeps a loaded vector in a register: compilers like to load it again for each product that uses it, and then
-// loads, not products, set the pace. LANES_CLEAR makes zeros anew: compilers like to keep a vector of zeros in a register
-// that the sums need.
+// LANES_PIN keeps a loaded vector in a register: compilers like to load it again for each product that uses it, and
+// then loads, not products, set the pace. LANES_CLEAR makes zeros anew: compilers like to keep a vector of zeros in a
+// register that the sums need.
 #if LANES == 8 && defined(__AVX__)
 #define LANES_PIN(vector) __asm__("" : "+x"(vector))
 #define LANES_CLEAR(vector) __asm__ volatile("vxorps %0, %0, %0" : "=x"(vector))
@@ -103,10 +103,8 @@ KERNEL float lanes_sum(Lanes v) {
 #define LANES_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14)
 #define LANES_ODD(a, b) __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15)
 #elif defined(LANES_SHUFFLE) && LANES == 16
-#define LANES_EVEN(a, b) \
-  __builtin_shufflevector(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30)
-#define LANES_ODD(a, b) \
-  __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31)
+#define LANES_EVEN(a, b) __builtin_shufflevector(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30)
+#define LANES_ODD(a, b) __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31)
 #endif
 #ifdef LANES_EVEN
 typedef float Quad __attribute__((vector_size(16), may_alias));

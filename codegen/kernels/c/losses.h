@@ -1,7 +1,8 @@
 // SwAV's codes (Sinkhorn) and swapped prediction, and softmax cross-entropy; all matrices row-major.
 //
-// Sinkhorn runs on logarithms: the scaling of prototype k is exp(a[k]), of sample b exp(v[b]), so no score, however far
-// from the largest, can underflow a whole row. Codes are what the released iteration converges through: rows, columns,
+// Sinkhorn runs on logarithms: the scaling of prototype k is exp(a[k]), of sample b exp(v[b]), so no score, however
+// far from the largest, can underflow a whole row. Codes are what the released iteration converges through: rows,
+// columns,
 // ..., and last the columns once more (facts: Caron et al. 2020, algorithm 1).
 #ifndef SEER_KERNELS_LOSSES_H
 #define SEER_KERNELS_LOSSES_H
@@ -65,7 +66,8 @@ KERNEL double row_sum(int k, const float *x) {
 
 // ---- Sinkhorn: for i in 0..iterations-1 { sinkhorn_prototypes(first = i == 0); if i < iterations-1:
 //      sinkhorn_samples }, then sinkhorn_codes. workspace: sinkhorn_workspace_floats(b, q, k).
-//      queue (with queue_active): q rows of scores that join while *queue_active != 0; NULL and 0 without a queue. ----
+//      queue (with queue_active): q rows of scores that join while *queue_active != 0; NULL and 0 without a queue.
+//      ----
 
 KERNEL const float *sinkhorn_row(int b, int k, const float *scores, const float *queue, int row) {
   return row < b ? scores + (int64_t)row * k : queue + (int64_t)(row - b) * k;
@@ -101,7 +103,8 @@ KERNEL void sinkhorn_prototypes(int b, int q, int k, double epsilon, int first, 
     }
     float tops[LANES] __attribute__((aligned(64)));
     lanes_store(tops, top);
-    for (int i = 0; i < LANES && column + i < end; i++) workspace[column + i] = (float)(-(double)tops[i] - log(sum[i]));
+    for (int i = 0; i < LANES && column + i < end; i++)
+      workspace[column + i] = (float)(-(double)tops[i] - log(sum[i]));
   }
 }
 
@@ -112,11 +115,12 @@ KERNEL void sinkhorn_samples(int b, int q, int k, double epsilon, const float *r
   const int rows = sinkhorn_rows(b, q, queue_active), first = task * 8, last = first + 8 < rows ? first + 8 : rows;
   float *sample = sinkhorn_sample_potentials(k, workspace);
   for (int row = first; row < last; row++)
-    sample[row] = (float)-row_log_sum_exp(k, (float)(1.0 / epsilon), sinkhorn_row(b, k, scores, queue, row), workspace);
+    sample[row] =
+        (float)-row_log_sum_exp(k, (float)(1.0 / epsilon), sinkhorn_row(b, k, scores, queue, row), workspace);
 }
 
-// codes [b][k]: softmax over prototypes of score/epsilon + a (iterations 0: of score/epsilon); hard: one 1 a row, at the
-// first largest. Tasks: sinkhorn_codes_tasks(b).
+// codes [b][k]: softmax over prototypes of score/epsilon + a (iterations 0: of score/epsilon); hard: one 1 a row, at
+// the first largest. Tasks: sinkhorn_codes_tasks(b).
 KERNEL void sinkhorn_codes(int b, int k, double epsilon, int iterations, int hard, const float *restrict scores,
                            const float *restrict workspace, float *restrict codes, int task) {
   const int first = task * 8, last = first + 8 < b ? first + 8 : b;
@@ -144,7 +148,8 @@ KERNEL void sinkhorn_codes(int b, int k, double epsilon, int iterations, int har
   }
 }
 
-// ---- swapped prediction: loss = mean over code sets i and images of the cross-entropy between codes i and the softmax
+// ---- swapped prediction: loss = mean over code sets i and images of the cross-entropy between codes i and the
+// softmax
 //      of scores/temperature of every other crop ----
 
 // Loss of each score row, in double. workspace: loss_workspace_floats(crops * b).
@@ -206,7 +211,8 @@ KERNEL void swapped_prediction_backward(int b, int k, int crops, int assign_crop
   }
 }
 
-// ---- softmax cross-entropy with label smoothing, mean over rows. Rows are crop-major: row r has label r % label_count.
+// ---- softmax cross-entropy with label smoothing, mean over rows. Rows are crop-major: row r has label r %
+// label_count.
 //      A label outside 0..k-1 has no one-hot part. ----
 
 // Loss of each row, in double, for loss_fold. workspace: loss_workspace_floats(n). Tasks: loss_rows_tasks(n).

@@ -19,17 +19,20 @@ KERNEL void linear_lanes(int n, int c, int o, const float *restrict x, const flo
     const int count = last - output < 4 ? last - output : 4;
     const float *rows[4];
     Lanes sums[4];
-    UNROLL for (int i = 0; i < 4; i++) {
+    UNROLL
+    for (int i = 0; i < 4; i++) {
       const int row = output + (i < count ? i : 0);
       rows[i] = w + (int64_t)row * c;
       sums[i] = lanes_splat(bias ? bias[row] : 0.0f);
     }
     for (int input = 0; input < c; input++) {
       Lanes v = lanes_load(source + (int64_t)input * LANES);
-      UNROLL for (int i = 0; i < 4; i++) sums[i] += v * rows[i][input];
+      UNROLL
+      for (int i = 0; i < 4; i++) sums[i] += v * rows[i][input];
     }
-    UNROLL for (int i = 0; i < 4; i++) if (i < count)
-      lanes_store(y + ((int64_t)block * o + output + i) * LANES, sums[i]);
+    UNROLL
+    for (int i = 0; i < 4; i++)
+      if (i < count) lanes_store(y + ((int64_t)block * o + output + i) * LANES, sums[i]);
   }
 }
 
@@ -46,10 +49,12 @@ KERNEL void linear_lanes_backward_input(int n, int c, int o, const float *restri
     for (int output = 0; output < o; output++) {
       Lanes v = lanes_load(source + (int64_t)output * LANES);
       const float *row = w + (int64_t)output * c + input;
-      UNROLL for (int i = 0; i < 4; i++) sums[i] += v * row[i < count ? i : 0];
+      UNROLL
+      for (int i = 0; i < 4; i++) sums[i] += v * row[i < count ? i : 0];
     }
-    UNROLL for (int i = 0; i < 4; i++) if (i < count)
-      lanes_store(dx + ((int64_t)block * c + input + i) * LANES, sums[i]);
+    UNROLL
+    for (int i = 0; i < 4; i++)
+      if (i < count) lanes_store(dx + ((int64_t)block * c + input + i) * LANES, sums[i]);
   }
 }
 
@@ -85,23 +90,27 @@ KERNEL void sum_rows_lanes(int n, int c, const float *restrict x, float *restric
 enum { MATRIX_TILE = 3 * LANES };
 
 // block[r][j] = sum over `depth` of a[r * row + i * step] * right[i][j] for 4 rows and MATRIX_TILE columns.
-KERNEL_SHARED void matmul_tile(int depth, int64_t row, int64_t step, const float *a, const float *right, float *block) {
+KERNEL_SHARED void matmul_tile(int depth, int64_t row, int64_t step, const float *a, const float *right,
+                               float *block) {
   const float *a1 = a + row, *a2 = a1 + row, *a3 = a2 + row;
   Lanes sums[12];
-  UNROLL for (int i = 0; i < 12; i++) LANES_CLEAR(sums[i]);
+  UNROLL
+  for (int i = 0; i < 12; i++) LANES_CLEAR(sums[i]);
   for (int64_t at = 0, end = depth * step; at < end; at += step, right += MATRIX_TILE) {
     Lanes x0 = lanes_load(right), x1 = lanes_load(right + LANES), x2 = lanes_load(right + 2 * LANES);
     LANES_PIN(x0);
     LANES_PIN(x1);
     LANES_PIN(x2);
     const float weight[4] = {a[at], a1[at], a2[at], a3[at]};
-    UNROLL for (int r = 0; r < 4; r++) {
+    UNROLL
+    for (int r = 0; r < 4; r++) {
       sums[r * 3] += x0 * weight[r];
       sums[r * 3 + 1] += x1 * weight[r];
       sums[r * 3 + 2] += x2 * weight[r];
     }
   }
-  UNROLL for (int i = 0; i < 12; i++) lanes_store(block + i * LANES, sums[i]);
+  UNROLL
+  for (int i = 0; i < 12; i++) lanes_store(block + i * LANES, sums[i]);
 }
 
 // right[i][j] = b[i * row + j * column] for `depth` rows and `wide` columns, the rest of MATRIX_TILE columns zero.
@@ -115,8 +124,9 @@ KERNEL void matmul_pack(int depth, int wide, int64_t row, int64_t column, const 
   }
 }
 
-// y[m][n] = sum over k of a(m,k) * b(k,n) (+ bias[n]); a(m,k) = a[m*a_row + k*a_column], b(k,n) = b[k*b_row + n*b_column];
-// y row-major. A task computes up to MATRIX_ROWS x MATRIX_COLUMNS of y. Rows beyond the last are read at the last.
+// y[m][n] = sum over k of a(m,k) * b(k,n) (+ bias[n]); a(m,k) = a[m*a_row + k*a_column], b(k,n) = b[k*b_row +
+// n*b_column]; y row-major. A task computes up to MATRIX_ROWS x MATRIX_COLUMNS of y. Rows beyond the last are read at
+// the last.
 KERNEL void matmul(int m, int n, int k, int64_t a_row, int64_t a_column, int64_t b_row, int64_t b_column,
                    const float *restrict a, const float *restrict b, const float *restrict bias, float *restrict y,
                    int task) {

@@ -8,8 +8,8 @@
 #include "lanes.h"
 #include "sizes.h"
 
-// {count, mean, sum of squared deviations} of one channel from what each lane found: its mean (rounded), the sum of the
-// deviations from that (what the rounding left over), and of their squares. Dead lanes are 0 in `mask32`.
+// {count, mean, sum of squared deviations} of one channel from what each lane found: its mean (rounded), the sum of
+// the deviations from that (what the rounding left over), and of their squares. Dead lanes are 0 in `mask32`.
 KERNEL void statistics_fold_lanes(int pixels, int live, Lanes mask32, Lanes mean, Lanes left, Lanes square,
                                   double *part) {
   const Doubles mask = lanes_widen(mask32);
@@ -24,7 +24,8 @@ KERNEL void statistics_fold_lanes(int pixels, int live, Lanes mask32, Lanes mean
   part[2] = doubles_sum(&squares) - sum * sum / live * pixels;
 }
 
-// Statistics of channels [first, last) of `pixels` pixels of one image block: part[channel] = {count, mean, deviations}.
+// Statistics of channels [first, last) of `pixels` pixels of one image block: part[channel] = {count, mean,
+// deviations}.
 KERNEL void statistics_part(int pixels, int c, int first, int last, int live, const float *x, double *part) {
   const int64_t stride = (int64_t)c * LANES;
   const float inverse = 1.0f / (float)pixels;
@@ -33,16 +34,20 @@ KERNEL void statistics_part(int pixels, int c, int first, int last, int live, co
     const int count = last - channel < 4 ? last - channel : 4;
     const float *source = x + (int64_t)channel * LANES;
     Lanes mean[4] = {{0}}, square[4] = {{0}}, left[4] = {{0}};
-    for (int64_t pixel = 0; pixel < pixels; pixel++)
-      UNROLL for (int i = 0; i < 4; i++) if (i < count) mean[i] += lanes_load(source + pixel * stride + i * LANES);
-    UNROLL for (int i = 0; i < 4; i++) mean[i] *= inverse;
-    for (int64_t pixel = 0; pixel < pixels; pixel++)
-      UNROLL for (int i = 0; i < 4; i++) if (i < count) {
+    for (int64_t pixel = 0; pixel < pixels; pixel++) UNROLL
+    for (int i = 0; i < 4; i++)
+      if (i < count) mean[i] += lanes_load(source + pixel * stride + i * LANES);
+    UNROLL
+    for (int i = 0; i < 4; i++) mean[i] *= inverse;
+    for (int64_t pixel = 0; pixel < pixels; pixel++) UNROLL
+    for (int i = 0; i < 4; i++)
+      if (i < count) {
         Lanes d = lanes_load(source + pixel * stride + i * LANES) - mean[i];
         left[i] += d;
         square[i] += d * d;
       }
-    UNROLL for (int i = 0; i < 4; i++)
+    UNROLL
+    for (int i = 0; i < 4; i++)
       if (i < count)
         statistics_fold_lanes(pixels, live, mask, mean[i], left[i], square[i], part + (int64_t)(channel + i) * 3);
   }
@@ -50,7 +55,8 @@ KERNEL void statistics_part(int pixels, int c, int first, int last, int live, co
 
 // x [n,h,w,c] -> statistics, statistics_workspace_floats(batch_statistics_parts(n, h, w, c, LANES), c) floats.
 // Tasks: lane_tasks(n, h, w, c, LANES).
-KERNEL void batch_statistics(int n, int h, int w, int c, const float *restrict x, float *restrict statistics, int task) {
+KERNEL void batch_statistics(int n, int h, int w, int c, const float *restrict x, float *restrict statistics,
+                             int task) {
   const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   statistics_part((int)(last - first), c, 0, c, lanes_live(n, block), x + (block * pixels + first) * c * LANES,
@@ -81,11 +87,11 @@ KERNEL float inverse_deviation(float variance, double epsilon) {
   return (float)(1.0 / sqrt((double)variance + epsilon));
 }
 
-// (x - mean) / sqrt(variance + epsilon) * gamma + beta, + residual (NULL: none), ReLU if relu -> y, in lanes. y may be x
-// or the residual. Tasks: lane_tasks(n, h, w, c, LANES).
+// (x - mean) / sqrt(variance + epsilon) * gamma + beta, + residual (NULL: none), ReLU if relu -> y, in lanes. y may be
+// x or the residual. Tasks: lane_tasks(n, h, w, c, LANES).
 KERNEL void batch_normalize(int n, int h, int w, int c, double epsilon, int relu, const float *x, const float *gamma,
-                            const float *beta, const float *mean, const float *variance, const float *residual, float *y,
-                            int task) {
+                            const float *beta, const float *mean, const float *variance, const float *residual,
+                            float *y, int task) {
   (void)n;
   const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
@@ -167,9 +173,9 @@ KERNEL void batch_norm_backward_fold(int n, int h, int w, int c, double epsilon,
   }
 }
 
-// dx = gamma/deviation * (dz - dbeta/count - (x-mean)/deviation * dgamma/count) with dz = dy, or with y (NULL: none) dy
-// where y > 0. Give the masked dy of batch_norm_relu_backward_sums as dy and NULL as y where it was kept. dx may be dy.
-// Tasks: lane_tasks(n, h, w, c, LANES).
+// dx = gamma/deviation * (dz - dbeta/count - (x-mean)/deviation * dgamma/count) with dz = dy, or with y (NULL: none)
+// dy where y > 0. Give the masked dy of batch_norm_relu_backward_sums as dy and NULL as y where it was kept. dx may be
+// dy. Tasks: lane_tasks(n, h, w, c, LANES).
 KERNEL void batch_norm_backward_input(int n, int h, int w, int c, double epsilon, const float *dy, const float *y,
                                       const float *x, const float *gamma, const float *mean, const float *variance,
                                       const float *dgamma, const float *dbeta, float *dx, int task) {
@@ -202,8 +208,8 @@ KERNEL void batch_norm_backward_input(int n, int h, int w, int c, double epsilon
 // ---- row-major matrices [n][c]; tasks of all: column_tasks(c), 64 columns each ----
 
 // x -> mean [c], biased variance [c].
-KERNEL void batch_statistics_rows(int n, int c, const float *restrict x, float *restrict mean, float *restrict variance,
-                                  int task) {
+KERNEL void batch_statistics_rows(int n, int c, const float *restrict x, float *restrict mean,
+                                  float *restrict variance, int task) {
   const int first = task * 64, count = c - first < 64 ? c - first : 64;
   double sum[64] = {0}, square[64] = {0};
   for (int row = 0; row < n; row++)

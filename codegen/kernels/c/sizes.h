@@ -1,6 +1,7 @@
-// How many tasks each kernel has and how many floats of workspace it needs, as functions of the shape and the number of
-// lanes. Included by the kernels and by the code generator, which runs elsewhere: plain integers, no vectors.
-// A kernel with 0 tasks is not launched. Every sum's shape follows from these numbers, so they may depend on shapes only.
+// How many tasks each kernel has and how many floats of workspace it needs, as functions of the shape and the number
+// of lanes. Included by the kernels and by the code generator, which runs elsewhere: plain integers, no vectors. A
+// kernel with 0 tasks is not launched. Every sum's shape follows from these numbers, so they may depend on shapes
+// only.
 #ifndef SEER_KERNELS_SIZES_H
 #define SEER_KERNELS_SIZES_H
 
@@ -15,7 +16,10 @@ enum {
   WEIGHT_PIXELS = 128,        // pixels (of all lanes) a weight gradient sums before it folds the lanes
   WEIGHT_PLANE_LANES = 6144,  // vectors of input, and of output gradient, that a weight gradient task holds: with 8
                               // lanes both fit a 512 KiB cache
-  MATRIX_ROWS = 256, MATRIX_COLUMNS = 96, MATRIX_DEPTH = 256, MATRIX_TASKS = 8
+  MATRIX_ROWS = 256,
+  MATRIX_COLUMNS = 96,
+  MATRIX_DEPTH = 256,
+  MATRIX_TASKS = 8
 };
 
 static inline int64_t size_min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -101,8 +105,7 @@ static inline int64_t conv2d_backward_input_tasks(int64_t n, int64_t h, int64_t 
 // conv2d_forward with statistics: parts, and floats of the workspace `statistics` that statistics_fold reads.
 static inline int64_t conv2d_statistics_parts(int64_t n, int64_t h, int64_t w, int64_t k, int64_t stride, int64_t pad,
                                               int64_t lanes) {
-  return image_blocks(n, lanes) *
-         conv2d_row_parts(conv2d_size(h, k, stride, pad), conv2d_size(w, k, stride, pad), k);
+  return image_blocks(n, lanes) * conv2d_row_parts(conv2d_size(h, k, stride, pad), conv2d_size(w, k, stride, pad), k);
 }
 // Three doubles a part and channel: count, mean, sum of squared deviations.
 static inline int64_t statistics_workspace_floats(int64_t parts, int64_t c) { return parts * c * 6; }
@@ -110,11 +113,11 @@ static inline int64_t statistics_fold_tasks(int64_t c) { return size_ceil(c, 32)
 
 // conv2d_backward_weight sums over chunks of `blocks` image blocks, `rows` output rows, `columns` output columns.
 typedef struct WeightChunks {
-  int64_t blocks, rows, columns;                         // of a chunk
-  int64_t plane_height, plane_width;                     // of one input channel of one image block in a chunk
+  int64_t blocks, rows, columns;      // of a chunk
+  int64_t plane_height, plane_width;  // of one input channel of one image block in a chunk
   int64_t chunks_blocks, chunks_rows, chunks_columns, chunks;
-  int64_t inputs, input_parts, output_parts;             // per group
-  int64_t units, splits;                                 // tasks = units * splits
+  int64_t inputs, input_parts, output_parts;  // per group
+  int64_t units, splits;                      // tasks = units * splits
 } WeightChunks;
 
 static inline int64_t weight_plane(int64_t size, int64_t k, int64_t stride) {
@@ -183,7 +186,8 @@ static inline int64_t batch_norm_backward_fold_tasks(int64_t c) { return size_ce
 
 // matmul of an [m][n] result: tasks split the columns, and the rows until there are MATRIX_TASKS.
 static inline int64_t matmul_row_parts(int64_t m, int64_t n) {
-  return size_max(size_ceil(m, MATRIX_ROWS), size_min(size_ceil(m, 24), size_ceil(MATRIX_TASKS, size_ceil(n, MATRIX_COLUMNS))));
+  return size_max(size_ceil(m, MATRIX_ROWS),
+                  size_min(size_ceil(m, 24), size_ceil(MATRIX_TASKS, size_ceil(n, MATRIX_COLUMNS))));
 }
 static inline int64_t matmul_tasks(int64_t m, int64_t n) {
   return matmul_row_parts(m, n) * size_ceil(n, MATRIX_COLUMNS);

@@ -25,8 +25,8 @@ KERNEL void accumulate(int64_t count, double factor, const float *accumulator, c
   }
 }
 
-// One task's floats of a step of SGD with g = (gradient + decay*parameter)*ratio. Written in vectors, because results may
-// lie on operands and a compiler would not dare to.
+// One task's floats of a step of SGD with g = (gradient + decay*parameter)*ratio. Written in vectors, because results
+// may lie on operands and a compiler would not dare to.
 KERNEL void sgd_step(TaskRange r, float momentum, float decay, float ratio, int nesterov, float rate,
                      const float *parameter, const float *gradient, const float *velocity, float *next_parameter,
                      float *next_velocity) {
@@ -57,8 +57,9 @@ KERNEL void sgd_keep(int64_t first, int64_t last, const float *parameter, const 
   if (next_velocity != velocity) memcpy(next_velocity + first, velocity + first, bytes);
 }
 
-// velocity' = momentum*velocity + g, parameter' = parameter - rate*velocity' (nesterov: rate*(g + momentum*velocity')),
-// with g = gradient + weight_decay*parameter. active: one float, or NULL; 0: parameter and velocity stay as they are.
+// velocity' = momentum*velocity + g, parameter' = parameter - rate*velocity' (nesterov: rate*(g +
+// momentum*velocity')), with g = gradient + weight_decay*parameter. active: one float, or NULL; 0: parameter and
+// velocity stay as they are.
 KERNEL void sgd_update(int64_t count, double momentum, double weight_decay, int nesterov, const float *parameter,
                        const float *gradient, const float *velocity, const float *learning_rate, const float *active,
                        float *next_parameter, float *next_velocity, int task) {
@@ -66,12 +67,13 @@ KERNEL void sgd_update(int64_t count, double momentum, double weight_decay, int 
   if (active && *active == 0.0f) {
     sgd_keep(r.first, r.last, parameter, velocity, next_parameter, next_velocity);
   } else {
-    sgd_step(r, (float)momentum, (float)weight_decay, 1.0f, nesterov, *learning_rate, parameter, gradient,
-             velocity, next_parameter, next_velocity);
+    sgd_step(r, (float)momentum, (float)weight_decay, 1.0f, nesterov, *learning_rate, parameter, gradient, velocity,
+             next_parameter, next_velocity);
   }
 }
 
-// Sums of squares of a task's floats, in double: workspace of larc_workspace_floats(count), [task][parameter, gradient].
+// Sums of squares of a task's floats, in double: workspace of larc_workspace_floats(count), [task][parameter,
+// gradient].
 KERNEL void larc_norms(int64_t count, const float *parameter, const float *gradient, float *workspace, int task) {
   const TaskRange r = task_range(count, task);
   double p[4] = {0}, g[4] = {0};
@@ -90,12 +92,12 @@ KERNEL void larc_norms(int64_t count, const float *parameter, const float *gradi
   sums[1] = (g[0] + g[1]) + (g[2] + g[3]);
 }
 
-// After larc_norms. ratio = trust*|p| / (|g| + weight_decay*|p| + epsilon), clip: min(ratio/rate, 1); when |p| or |g| is
-// 0 the gradient is used as it stands, without decay. Then as sgd_update.
+// After larc_norms. ratio = trust*|p| / (|g| + weight_decay*|p| + epsilon), clip: min(ratio/rate, 1); when |p| or |g|
+// is 0 the gradient is used as it stands, without decay. Then as sgd_update.
 KERNEL void larc_update(int64_t count, double momentum, double weight_decay, double trust, double epsilon, int clip,
                         int nesterov, const float *parameter, const float *gradient, const float *velocity,
-                        const float *learning_rate, const float *active, const float *workspace,
-                        float *next_parameter, float *next_velocity, int task) {
+                        const float *learning_rate, const float *active, const float *workspace, float *next_parameter,
+                        float *next_velocity, int task) {
   const TaskRange r = task_range(count, task);
   if (active && *active == 0.0f) {
     sgd_keep(r.first, r.last, parameter, velocity, next_parameter, next_velocity);
@@ -114,8 +116,8 @@ KERNEL void larc_update(int64_t count, double momentum, double weight_decay, dou
       if (!(ratio < 1)) ratio = 1;
     }
   }
-  sgd_step(r, (float)momentum, (float)decay, (float)ratio, nesterov, *learning_rate, parameter, gradient,
-           velocity, next_parameter, next_velocity);
+  sgd_step(r, (float)momentum, (float)decay, (float)ratio, nesterov, *learning_rate, parameter, gradient, velocity,
+           next_parameter, next_velocity);
 }
 
 // rows [b][d] first, then the first q-b rows of queue [q][d] -> y [q][d]; y must not overlap the operands.
