@@ -13,10 +13,11 @@ void print_makefile(const Trainer *trainer, Writer *out) {
   writer_text(out,
     "CFLAGS ?=\n"
     "warnings := -Wall -Wextra -Wno-overlength-strings\n"
-    "common := -std=c11 -D_GNU_SOURCE -I. $(MARCH) $(warnings) $(SANITIZE) $(CFLAGS)\n"
+    "common := -std=c11 -D_GNU_SOURCE -I. $(warnings) $(SANITIZE) $(CFLAGS)\n"
+    "# Only what computes is compiled for MARCH: the rest must still run to say that a processor is too old.\n"
     "# Kernels may contract a*b+c; nothing else is allowed to change a bit.\n");
-  writer_printf(out, "kernel_flags := %s -ffp-contract=fast -fno-math-errno -fno-trapping-math -DLANES=%d\n", trainer->sanitize ? "-O1" : "-O3", trainer->lanes);
-  writer_printf(out, "runtime_flags := %s\n\n", trainer->sanitize ? "-O1" : "-O2");
+  writer_printf(out, "kernel_flags := $(MARCH) %s -ffp-contract=fast -fno-math-errno -fno-trapping-math -DLANES=%d\n", trainer->sanitize ? "-O1" : "-O3", trainer->lanes);
+  writer_printf(out, "data_flags := $(MARCH) %s\nruntime_flags := %s\n\n", trainer->sanitize ? "-O1" : "-O3", trainer->sanitize ? "-O1" : "-O2");
   writer_text(out,
     "blocks := $(wildcard blocks/*.c)\n"
     "plain := step.c program.c $(wildcard runtime/*.c runtime/data/*.c)\n"
@@ -29,6 +30,9 @@ void print_makefile(const Trainer *trainer, Writer *out) {
     "objects/blocks/%.o: blocks/%.c model.h\n"
     "\t@mkdir -p $(@D)\n"
     "\t$(CC) $(common) $(kernel_flags) -c -o $@ $<\n\n"
+    "objects/runtime/data/%.o: runtime/data/%.c\n"
+    "\t@mkdir -p $(@D)\n"
+    "\t$(CC) $(common) $(data_flags) -c -o $@ $<\n\n"
     "objects/%.o: %.c model.h\n"
     "\t@mkdir -p $(@D)\n"
     "\t$(CC) $(common) $(runtime_flags) -c -o $@ $<\n\n"

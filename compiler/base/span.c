@@ -1,6 +1,8 @@
 // Sources and byte spans in them; lines and columns are counted here, when something is printed.
 #include "compiler/base/span.h"
 
+#include <string.h>
+
 #include "compiler/base/bug.h"
 
 SourceMap *source_map_make(Arena *arena) {
@@ -48,7 +50,8 @@ SourceSpan span_join(SourceSpan first, SourceSpan last) {
 }
 
 const char *span_label(Arena *arena, const SourceMap *map, SourceSpan span) {
-  if (span.file == 0) return "(built in)";
+  if (span.file == 0) return "built in";
   SourcePlace place = source_place(map, span);
-  return arena_printf(arena, "%s:%u", place.file, place.line);
+  const char *slash = strrchr(place.file, '/');
+  return arena_printf(arena, "%s:%u", slash ? slash + 1 : place.file, place.line);
 }

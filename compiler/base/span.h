@@ -38,7 +38,7 @@ uint32_t source_map_add(SourceMap *map, const char *name, const char *text, size
 const SourceFile *source_map_file(const SourceMap *map, uint32_t file);
 SourcePlace source_place(const SourceMap *map, SourceSpan span);
 SourceSpan span_join(SourceSpan first, SourceSpan last);
-// "rg.seer:12", for comments and profiles; "(built in)" for no place.
+// "rg.seer:12" without folders, so that emitted files do not depend on where a spec lies; "built in" for no place.
 const char *span_label(Arena *arena, const SourceMap *map, SourceSpan span);
 
 #endif

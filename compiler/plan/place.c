@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ROUNDS = 60 };
+enum { MAX_ROUNDS = 60, MAX_TRADING_WORK = 400000000 };
 
 typedef struct Placement {
   PlanItem *items;
@@ -15,6 +15,12 @@ typedef struct Placement {
   uint32_t *order;      // item indices, the next to place first
   uint32_t *placed;     // item indices by rising offset
 } Placement;
+
+typedef struct Best {
+  uint64_t top;
+  uint64_t *offsets;
+  uint32_t *order, *scratch;
+} Best;
 
 static const PlanItem *sort_items;
 
@@ -93,32 +99,86 @@ static void promote_items_above(Placement *placement, uint64_t limit, uint32_t *
   memcpy(placement->order + front, scratch, back * sizeof *scratch);
 }
 
-// Hill climb from one order; keeps the best offsets seen. Returns the best top.
-static uint64_t climb(Placement *placement, uint64_t live_peak_bytes, uint32_t *scratch, uint64_t best, uint64_t *best_offsets) {
-  for (int round = 0; round < MAX_ROUNDS && best > live_peak_bytes; round++) {
+static void keep_offsets(const Placement *placement, uint64_t *offsets) {
+  for (uint32_t i = 0; i < placement->count; i++) offsets[i] = placement->items[i].offset;
+}
+
+// Hill climb from one order; keeps the best offsets and their order. 
+static void climb(Placement *placement, uint64_t live_peak_bytes, Best *best) {
+  for (int round = 0; round < MAX_ROUNDS && best->top > live_peak_bytes; round++) {
     uint64_t top = place_in_order(placement);
-    if (top < best) {
-      best = top;
-      for (uint32_t i = 0; i < placement->count; i++) best_offsets[i] = placement->items[i].offset;
+    if (top < best->top) {
+      best->top = top;
+      keep_offsets(placement, best->offsets);
+      memcpy(best->order, placement->order, placement->count * sizeof *best->order);
     }
-    promote_items_above(placement, live_peak_bytes, scratch);
+    promote_items_above(placement, live_peak_bytes, best->scratch);
   }
-  return best;
+}
+
+static uint32_t highest_item(const Placement *placement) {
+  uint32_t highest = 0;
+  for (uint32_t i = 1; i < placement->count; i++) {
+    const PlanItem *item = &placement->items[placement->order[i]], *top = &placement->items[placement->order[highest]];
+    if (item->offset + item->bytes > top->offset + top->bytes) highest = i;
+  }
+  return highest;
+}
+
+// Position of a random item placed before `position` and live with the item there; `position` itself if none is found.
+static uint32_t random_rival(const Placement *placement, uint32_t position, uint64_t *random) {
+  const PlanItem *item = &placement->items[placement->order[position]];
+  for (int attempt = 0; attempt < 50 && position; attempt++) {
+    *random = *random * 6364136223846793005u + 1442695040888963407u;
+    uint32_t other = (uint32_t)((*random >> 33) % position);
+    if (live_together(item, &placement->items[placement->order[other]])) return other;
+  }
+  return position;
+}
+
+static void swap_positions(Placement *placement, uint32_t a, uint32_t b) {
+  uint32_t index = placement->order[a];
+  placement->order[a] = placement->order[b];
+  placement->order[b] = index;
+}
+
+// From the best order on: lets the highest item trade places with a random rival, and keeps what is no worse. The random
+// numbers are fixed, so the same items always end at the same offsets.
+static void trade_places(Placement *placement, uint64_t live_peak_bytes, Best *best) {
+  uint64_t random = 1, current = best->top, cost = (uint64_t)placement->count * placement->count;
+  memcpy(placement->order, best->order, placement->count * sizeof *best->order);
+  place_in_order(placement);
+  for (uint64_t work = 0; work < MAX_TRADING_WORK && best->top > live_peak_bytes; work += cost) {
+    uint32_t highest = highest_item(placement), rival = random_rival(placement, highest, &random);
+    if (rival == highest) return;
+    swap_positions(placement, highest, rival);
+    uint64_t top = place_in_order(placement);
+    if (top > current) {
+      swap_positions(placement, highest, rival);
+      place_in_order(placement);
+      continue;
+    }
+    current = top;
+    if (top >= best->top) continue;
+    best->top = top;
+    keep_offsets(placement, best->offsets);
+  }
 }
 
 uint64_t place_items(Arena *arena, PlanItem *items, uint32_t count, uint64_t live_peak_bytes, uint32_t full_step) {
-  Placement placement = {items, count, arena_array(arena, uint32_t, count + 1), arena_array(arena, uint32_t, count + 1)};
-  uint32_t *scratch = arena_array(arena, uint32_t, count + 1);
-  uint64_t *best_offsets = arena_array(arena, uint64_t, count + 1);
+  if (!count) return 0;
+  Placement placement = {items, count, arena_array(arena, uint32_t, count), arena_array(arena, uint32_t, count)};
+  Best best = {.top = UINT64_MAX, .offsets = arena_array(arena, uint64_t, count), .order = arena_array(arena, uint32_t, count),
+    .scratch = arena_array(arena, uint32_t, count)};
   int (*const orders[])(const void *, const void *) = {by_full_step, by_lifetime, by_size};
-  uint64_t best = UINT64_MAX;
   sort_items = items;
   sort_full_step = full_step;
-  for (size_t order = 0; order < sizeof orders / sizeof *orders && best > live_peak_bytes; order++) {
+  for (size_t order = 0; order < sizeof orders / sizeof *orders && best.top > live_peak_bytes; order++) {
     for (uint32_t i = 0; i < count; i++) placement.order[i] = i;
     qsort(placement.order, count, sizeof *placement.order, orders[order]);
-    best = climb(&placement, live_peak_bytes, scratch, best, best_offsets);
+    climb(&placement, live_peak_bytes, &best);
   }
-  for (uint32_t i = 0; i < count; i++) items[i].offset = best_offsets[i];
-  return count ? best : 0;
+  trade_places(&placement, live_peak_bytes, &best);
+  for (uint32_t i = 0; i < count; i++) items[i].offset = best.offsets[i];
+  return best.top;
 }

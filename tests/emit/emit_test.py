@@ -1,0 +1,198 @@
+"""Emitted trainers as a user meets them: the same bytes for the same spec, no warnings, nothing of a spec escapes its
+string, little more than libc to run, the plan's bytes at run time, clean under sanitizers, the same bits for any number
+of threads and after any interruption.
+
+usage: emit_test.py --seerc SEERC --folder DIR [CASE...]    (no case: all)
+"""
+import argparse
+import filecmp
+import hashlib
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+
+SPEC = '''model {{ depths = [1, 1]  widths = [16, 24]  group_widths = [8]  strides = [2, 2] }}
+swav {{ prototypes = 12  head = [24, 16]  freeze_prototypes = 2steps }}
+views {{ crops = [crop(count = 2, size = 32px), crop(count = 2, size = 16px, scale = 0.05..0.14)] }}
+data {{ pictures = "{pictures}" }}
+train {{ batch = 6  steps = 6 }}
+save {{ every = 2steps }}
+evaluate {{ size = 32px  resize = 32px  batch = 4  neighbours = 3 }}
+'''
+
+
+def run(*command, code=0, **options):
+    result = subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
+    if result.returncode != code:
+        raise AssertionError(f"{command} gave {result.returncode}, not {code}\n{result.stdout[-3000:]}{result.stderr[-3000:]}")
+    return result
+
+
+def write_png(path, width, height, pixel):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    rows = b"".join(b"\0" + b"".join(bytes(pixel(x, y)) for x in range(width)) for y in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def make_pictures(folder):
+    draw = random.Random(7)
+    for kind in ("warm", "cold"):
+        (folder / kind).mkdir(parents=True)
+        for i in range(10):
+            base = [draw.randrange(120, 256) if (c == 0) == (kind == "warm") else draw.randrange(100) for c in range(3)]
+            step = draw.randrange(1, 6)
+            write_png(folder / kind / f"{i}.png", 40 + i, 36, lambda x, y: [min(255, b + (x * step + y) % 40) for b in base])
+
+
+class Emit:
+    def __init__(self, seerc, folder):
+        self.seerc, self.folder = seerc, folder
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self.pictures = folder / "pictures"
+        make_pictures(self.pictures)
+        self.spec = folder / "tiny.seer"
+        self.spec.write_text(SPEC.format(pictures=self.pictures))
+
+    def build(self, name, *options, spec=None, **environment):
+        out, sources = self.folder / name, self.folder / f"{name}-sources"
+        result = run(self.seerc, "build", spec or self.spec, "-o", out, "--keep", sources, *options, env={**os.environ, **environment})
+        return out, sources, result
+
+    def train(self, trainer, name, *options, code=0):
+        out = self.folder / name
+        result = run(trainer, "train", "--out", out, "--quiet", *options, code=code)
+        return out, result
+
+    def weights(self, out):
+        newest = max((out / "snapshots").iterdir(), key=lambda p: int(re.sub(r"\D", "", p.name)))
+        return hashlib.sha256((newest / "model.safetensors").read_bytes()).hexdigest()
+
+    def same_source_bytes(self):
+        """The same spec gives the same files, byte for byte, wherever they are written."""
+        _, a, _ = self.build("a")
+        _, b, _ = self.build("b")
+        for path in a.rglob("*"):
+            if path.is_file() and "objects" not in path.parts:
+                assert filecmp.cmp(path, b / path.relative_to(a), shallow=False), path
+        assert str(self.folder) not in (a / "step.c").read_text()
+
+    def no_warnings(self):
+        """gcc and clang compile every emitted file without a warning."""
+        for compiler in ("gcc", "clang"):
+            trainer, _, _ = self.build(compiler, CC=compiler, CFLAGS="-Werror")
+            run(trainer, "--version")
+
+    def reads_back_to_the_spec(self):
+        """Every launch names its op and the line of the spec it came from."""
+        _, sources, _ = self.build("lines")
+        for path in (sources / "blocks").glob("*.c"):
+            text = path.read_text()
+            assert len(re.findall(r"^  // .*\(([\w.]+:\d+|built in)\)", text, re.M)) >= 1, path
+            assert text.count("seer_launch(") >= 1
+        assert re.search(r"tiny\.seer:1", "".join(p.read_text() for p in (sources / "blocks").glob("*.c")))
+
+    def hostile_strings_stay_strings(self):
+        """No text of a spec or of its name gets out of its C string."""
+        evil = '??/; int main(void) return 9; /* %s $(id) `id` \'x\' //'
+        path = self.folder / 'x"; rm -rf y #.seer'
+        path.write_text(SPEC.format(pictures=evil))
+        trainer, _, _ = self.build("evil", spec=path)
+        result = run(trainer, "train", "--out", self.folder / "evil-run", code=1)
+        assert "return 9" in result.stdout + result.stderr
+
+    def needs_little_more_than_libc(self):
+        trainer, _, _ = self.build("alone")
+        needed = re.findall(r"^\s*(\S+?)\.so", run("ldd", trainer).stdout, re.M)
+        allowed = {"linux-vdso", "libc", "libm", "libpthread", "/lib64/ld-linux-x86-64"}
+        assert {pathlib.PurePath(n).name if n.startswith("/") and "ld-linux" not in n else n for n in needed} <= allowed, needed
+
+    def plan_is_what_runs(self):
+        """The trainer's plan is seerc's, and the bytes it allocates are the plan's peak."""
+        trainer, _, _ = self.build("planned")
+        planned = json.loads(run(self.seerc, "plan", "--json", self.spec).stdout)
+        assert json.loads(run(trainer, "plan", "--json").stdout) == planned
+        out, _ = self.train(trainer, "planned-run")
+        for line in (out / "metrics.jsonl").read_text().splitlines():
+            assert json.loads(line)["peak_bytes"] == planned["memory"]["peak_bytes"]
+        assert planned["memory"]["arena_bytes"] >= planned["memory"]["live_peak_bytes"]
+
+    def budget_is_kept(self):
+        """A plan that does not fit is refused with the budget that would do, and that budget does."""
+        peak = json.loads(run(self.seerc, "plan", "--json", self.spec).stdout)["memory"]["peak_bytes"]
+        result = run(self.seerc, "plan", self.spec, "-D", f"checkpoint.budget={peak - 1}", code=1)
+        assert f"{peak} bytes" in result.stderr and "[budget]" in result.stderr, result.stderr
+        run(self.seerc, "plan", self.spec, "-D", f"checkpoint.budget={peak}")
+
+    def other_processors(self):
+        """Every level computes the same thing; a trainer for a processor this is not says so."""
+        losses = {}
+        for cpu in ("x86-64", "x86-64-v3", "x86-64-v4"):
+            trainer, _, _ = self.build(cpu, "--cpu", cpu)
+            result = subprocess.run([trainer, "train", "--out", self.folder / f"{cpu}-run", "--quiet"], capture_output=True, text=True)
+            if result.returncode == 3:
+                assert "--cpu" in result.stderr, result.stderr
+                continue
+            assert result.returncode == 0, f"{cpu}: {result.returncode} {result.stderr}"
+            lines = (self.folder / f"{cpu}-run" / "metrics.jsonl").read_text().splitlines()
+            losses[cpu] = [json.loads(line)["loss"] for line in lines]
+        first = losses.pop("x86-64")
+        for cpu, other in losses.items():
+            assert max(abs(a - b) for a, b in zip(first, other)) < 1e-3, (cpu, first, other)
+
+    def clean_under_sanitizers(self):
+        """Training, features and neighbours run under ASan and UBSan; threads and interruptions change no bit."""
+        trainer, _, _ = self.build("sane", "--sanitize")
+        out, _ = self.train(trainer, "one", "--threads", 1)
+        other, _ = self.train(trainer, "four", "--threads", 4, "--decode-threads", 3)
+        assert self.weights(out) == self.weights(other)
+        broken, _ = self.train(trainer, "broken", "--stop-after", 3, code=75)
+        run(trainer, "train", "--resume", broken, "--quiet")
+        assert self.weights(out) == self.weights(broken)
+        run(trainer, "knn", "--weights", out, "--data", self.pictures)
+        run(trainer, "features", "--weights", out, "--data", self.pictures, "--out", self.folder / "f.safetensors")
+
+    def missing_tools_are_named(self):
+        """Without make or a C compiler: exit code 3 and how to get them; nothing is left behind."""
+        empty = self.folder / "empty"
+        empty.mkdir()
+        result = run(self.seerc, "build", self.spec, "-o", self.folder / "never", code=3, env={"PATH": str(empty), "TMPDIR": str(empty)})
+        assert "make" in result.stderr and "apt-get" in result.stderr, result.stderr
+        result = run(self.seerc, "build", self.spec, "-o", self.folder / "never", code=3, env={**os.environ, "CC": "no-such-compiler", "TMPDIR": str(empty)})
+        assert "compiler" in result.stderr, result.stderr
+        assert not list(empty.iterdir()) and not (self.folder / "never").exists()
+        result = run(self.seerc, "build", self.spec, "-o", self.folder / "x", "--keep", "/dev/null/x", code=3)
+        assert "/dev/null/x" in result.stderr, result.stderr
+
+
+CASES = [name for name, value in vars(Emit).items() if callable(value) and name not in ("__init__", "build", "train", "weights")]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seerc", type=pathlib.Path, required=True)
+    parser.add_argument("--folder", type=pathlib.Path, required=True)
+    parser.add_argument("cases", nargs="*")
+    options = parser.parse_args()
+    emit, failed = Emit(options.seerc.resolve(), options.folder.resolve()), 0
+    for name in options.cases or CASES:
+        try:
+            getattr(emit, name)()
+            print(f"ok {name}", flush=True)
+        except AssertionError as error:
+            failed += 1
+            print(f"FAILED {name}: {error}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
