@@ -7,7 +7,7 @@ uint64_t seer_program_bytes(const SeerProgram *program) {
   return program->state_bytes + program->arena_bytes + program->ring_bytes;
 }
 
-static SeerStatus cpu_check(const SeerProgram *program) {
+SeerStatus seer_engine_check_cpu(const SeerProgram *program) {
   const char *missing = NULL;
   if (seer_cpu_supports(program->cpu, &missing)) return SEER_OK;
   return seer_fail(SEER_MACHINE,
@@ -29,8 +29,7 @@ static SeerStatus memory_check(const SeerProgram *program, bool with_ring) {
 SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool with_ring, SeerEngine *engine) {
   *engine = (SeerEngine){.program = program};
   engine->context.first_not_finite = -1;
-  SeerStatus status = cpu_check(program);
-  if (!status) status = memory_check(program, with_ring);
+  SeerStatus status = memory_check(program, with_ring);
   if (!status) status = seer_memory_map(program->state_bytes, "parameters and optimizer state", &engine->context.state);
   if (!status) status = seer_memory_map(program->arena_bytes, "activations and gradients", &engine->context.arena);
   if (!status && with_ring) status = seer_memory_map(program->ring_bytes, "pictures decoded ahead", &engine->ring);

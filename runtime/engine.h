@@ -14,7 +14,10 @@ typedef struct SeerEngine {
   unsigned char *ring;
 } SeerEngine;
 
-// Checks the processor, starts threads, maps state and arena (zeroed), and the loader's ring when `with_ring`.
+// Called before anything that was compiled for the processor's level runs: pictures are decoded with it, too.
+SeerStatus seer_engine_check_cpu(const SeerProgram *program);
+
+// Starts threads, maps state and arena (zeroed), and the loader's ring when `with_ring`.
 SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool with_ring, SeerEngine *engine);
 void seer_engine_release(SeerEngine *engine);
 // What the plan gave the run, in bytes: state, arena and ring.

@@ -1,8 +1,10 @@
 // The trainer's entry: reads the command line, runs the command, prints the error if there was one.
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "runtime/commands.h"
+#include "runtime/engine.h"
 
 typedef SeerStatus Command(const SeerProgram *program, const SeerOptions *options);
 
@@ -13,6 +15,11 @@ static Command *const commands[] = {
     [SEER_COMMAND_REPORT] = seer_command_report,     [SEER_COMMAND_BENCH] = seer_command_bench,
 };
 
+// The others must answer on any machine.
+static bool computes(SeerCommand command) {
+  return command != SEER_COMMAND_PLAN && command != SEER_COMMAND_CHECK && command != SEER_COMMAND_DOCTOR;
+}
+
 int main(int argc, char **argv) {
   SeerOptions options;
   SeerStatus status = seer_options_read(argc, argv, &options);
@@ -22,7 +29,8 @@ int main(int argc, char **argv) {
     bool one = argc > 1 && argv[1][0] != '-';
     seer_options_help(stdout, options.program, seer_program.name, one ? options.command : SEER_COMMAND_COUNT);
   } else if (!status) {
-    status = commands[options.command](&seer_program, &options);
+    if (computes(options.command)) status = seer_engine_check_cpu(&seer_program);
+    if (!status) status = commands[options.command](&seer_program, &options);
   }
   if (fflush(stdout) != 0 && !status) status = seer_fail(SEER_MACHINE, "cannot write to standard output");
   if (*seer_error()) fprintf(stderr, "%s: error: %s\n", seer_program.name, seer_error());
