@@ -11,7 +11,7 @@ typedef struct Trainer {
   const SourceMap *sources;
   SeerProgram settings;
   int lanes;
-  bool sanitize;             // the Makefile builds under ASan and UBSan
+  bool sanitize;  // the Makefile builds under ASan and UBSan
 } Trainer;
 
 // Writes model.h, step.c, blocks/*.c, program.c, kernels/, runtime/ and a Makefile into `folder`, which is made if

@@ -7,7 +7,9 @@
 
 #include "compiler/base/bug.h"
 
-typedef struct KernelRow { const char *name, *header, *constants, *pointers; } KernelRow;
+typedef struct KernelRow {
+  const char *name, *header, *constants, *pointers;
+} KernelRow;
 
 static const KernelRow kernel_rows[KERNEL_KIND_COUNT] = {
 #define KERNEL(name, header, constants, pointers) {#name, header, constants, pointers},
@@ -139,8 +141,8 @@ void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant
             const KernelOperand *operands, int operand_count) {
   const KernelInfo *info = kernel_info(kernel);
   if (constant_count != info->constant_count || operand_count != info->pointer_count) {
-    BUG("'%s' takes %d constants and %d pointers, was given %d and %d", info->name, info->constant_count, info->pointer_count,
-      constant_count, operand_count);
+    BUG("'%s' takes %d constants and %d pointers, was given %d and %d", info->name, info->constant_count,
+        info->pointer_count, constant_count, operand_count);
   }
   if (tasks == 0) return;
   ProgramLaunch added = {.kernel = kernel, .tasks = tasks, .op = lower->id, .checked = VALUE_NONE};
@@ -158,13 +160,17 @@ static LowerOp *const lower_op[OP_KIND_COUNT] = {
 
 Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes) {
   Lowering *lowering = arena_new(arena, Lowering);
-  *lowering = (Lowering){.graph = graph, .lanes = lanes, .launch_begin = arena_array(arena, size_t, graph->ops.count + 1),
-    .value_bytes = arena_array(arena, uint64_t, graph->values.count + 1),
-    .workspace_bytes = arena_array(arena, uint64_t, graph->ops.count + 1)};
-  Lower lower = {.arena = arena, .graph = graph, .lowering = lowering, .in_lanes = choose_layouts(arena, graph), .lanes = lanes};
+  *lowering = (Lowering){.graph = graph,
+                         .lanes = lanes,
+                         .launch_begin = arena_array(arena, size_t, graph->ops.count + 1),
+                         .value_bytes = arena_array(arena, uint64_t, graph->values.count + 1),
+                         .workspace_bytes = arena_array(arena, uint64_t, graph->ops.count + 1)};
+  Lower lower = {
+      .arena = arena, .graph = graph, .lowering = lowering, .in_lanes = choose_layouts(arena, graph), .lanes = lanes};
   for (ValueId v = 0; v < graph->values.count; v++) {
     const Value *value = graph_value(graph, v);
-    lowering->value_bytes[v] = (uint64_t)floats_in_memory(value, lower.in_lanes[v], lanes) * (uint64_t)data_type_bytes(value->type);
+    lowering->value_bytes[v] =
+        (uint64_t)floats_in_memory(value, lower.in_lanes[v], lanes) * (uint64_t)data_type_bytes(value->type);
   }
   for (OpId id = 0; id < graph->ops.count; id++) {
     lower.id = id;
@@ -172,7 +178,8 @@ Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes) {
     lower.workspace_bytes = 0;
     lowering->launch_begin[id] = lowering->launches.count;
     lower_op[lower.op->kind](&lower);
-    if (lowering->launches.count == lowering->launch_begin[id]) BUG("op '%s' (%s) has no launch", lower.op->name, op_kind_name(lower.op->kind));
+    if (lowering->launches.count == lowering->launch_begin[id])
+      BUG("op '%s' (%s) has no launch", lower.op->name, op_kind_name(lower.op->kind));
     lowering->launches.items[lowering->launches.count - 1].checked = lower.op->results[0];
     lowering->workspace_bytes[id] = lower.workspace_bytes;
   }

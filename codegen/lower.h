@@ -9,7 +9,7 @@ typedef struct Lower {
   Arena *arena;
   const Graph *graph;
   Lowering *lowering;
-  const bool *in_lanes;      // by ValueId: stored with images as vector lanes
+  const bool *in_lanes;  // by ValueId: stored with images as vector lanes
   OpId id;
   const Op *op;
   uint64_t workspace_bytes;  // of this op so far
@@ -22,12 +22,12 @@ typedef struct Extent {
 } Extent;
 
 Extent extent_of(const Lower *lower, ValueId value);
-int64_t count_of(const Lower *lower, ValueId value);         // of floats in memory, dead lanes included
+int64_t count_of(const Lower *lower, ValueId value);  // of floats in memory, dead lanes included
 bool is_in_lanes(const Lower *lower, ValueId value);
 
 // Reserves scratch of the op and returns it as an operand. Zero floats give NULL.
 KernelOperand workspace(Lower *lower, int64_t floats);
-KernelOperand operand(const Lower *lower, int index);         // op's operand; NULL when the op has fewer
+KernelOperand operand(const Lower *lower, int index);  // op's operand; NULL when the op has fewer
 KernelOperand result(const Lower *lower, int index);
 KernelOperand value_operand(ValueId value);
 KernelOperand no_operand(void);
@@ -36,14 +36,19 @@ KernelOperand no_operand(void);
 void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant *constants, int constant_count,
             const KernelOperand *operands, int operand_count);
 
-#define INT(number) {.integer = (int64_t)(number)}
-#define REAL(value) {.number = (value)}
-#define LAUNCH(lower, kernel, tasks, constants, operands)                                                            \
-  launch(lower, KERNEL_##kernel, tasks, (KernelConstant[])CONSTANTS constants,                                        \
-         (int)(sizeof((KernelConstant[])CONSTANTS constants) / sizeof(KernelConstant)),                               \
-         (KernelOperand[])OPERANDS operands, (int)(sizeof((KernelOperand[])OPERANDS operands) / sizeof(KernelOperand)))
-#define CONSTANTS(...) {__VA_ARGS__}
-#define OPERANDS(...) {__VA_ARGS__}
+#define INT(number) \
+  { .integer = (int64_t)(number) }
+#define REAL(value) \
+  { .number = (value) }
+#define LAUNCH(lower, kernel, tasks, constants, operands)                               \
+  launch(lower, KERNEL_##kernel, tasks, (KernelConstant[])CONSTANTS constants,          \
+         (int)(sizeof((KernelConstant[])CONSTANTS constants) / sizeof(KernelConstant)), \
+         (KernelOperand[])OPERANDS operands,                                            \
+         (int)(sizeof((KernelOperand[])OPERANDS operands) / sizeof(KernelOperand)))
+#define CONSTANTS(...) \
+  { __VA_ARGS__ }
+#define OPERANDS(...) \
+  { __VA_ARGS__ }
 
 // One function per op of ops.def, in lower_conv.c, lower_dense.c, lower_norm.c, lower_pointwise.c, lower_loss.c,
 // lower_update.c. An op that target c never sees (removed by a pass) is a BUG there.

@@ -3,28 +3,35 @@
 #include "compiler/base/bug.h"
 
 // Arguments of a convolution kernel and the same as integers for sizes.h.
-typedef struct Convolution { int64_t n, h, w, c, o, k, stride, pad, groups; } Convolution;
+typedef struct Convolution {
+  int64_t n, h, w, c, o, k, stride, pad, groups;
+} Convolution;
 
 static Convolution convolution(const Lower *lower, ValueId x, ValueId w) {
   Extent input = extent_of(lower, x);
   const Shape *weights = &graph_value(lower->graph, w)->shape;
   const OpAttributes *a = &lower->op->attributes;
   if (weights->rank != 4) BUG("'%s': convolution weights of rank %d", lower->op->name, weights->rank);
-  return (Convolution){input.n, input.h, input.w, input.c, weights->size[0], weights->size[2], a->stride, a->padding, a->groups};
+  return (Convolution){input.n,          input.h,   input.w,    input.c,  weights->size[0],
+                       weights->size[2], a->stride, a->padding, a->groups};
 }
 
 #define SHAPE(v) (v).n, (v).h, (v).w, (v).c, (v).o, (v).k, (v).stride, (v).pad, (v).groups
-#define SHAPE_CONSTANTS(v) INT((v).n), INT((v).h), INT((v).w), INT((v).c), INT((v).o), INT((v).k), INT((v).stride), INT((v).pad), INT((v).groups)
+#define SHAPE_CONSTANTS(v) \
+  INT((v).n), INT((v).h), INT((v).w), INT((v).c), INT((v).o), INT((v).k), INT((v).stride), INT((v).pad), INT((v).groups)
 
 static void lower_forward(Lower *lower, bool with_statistics) {
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[1]);
   KernelOperand packed = workspace(lower, conv2d_packed_floats(v.c, v.o, v.k, v.groups));
   int64_t parts = conv2d_statistics_parts(v.n, v.h, v.w, v.k, v.stride, v.pad, lower->lanes);
   KernelOperand statistics = with_statistics ? workspace(lower, statistics_workspace_floats(parts, v.o)) : no_operand();
-  LAUNCH(lower, conv2d_pack, conv2d_pack_tasks(v.c, v.o, v.k, v.groups), (INT(v.c), INT(v.o), INT(v.k), INT(v.groups)), (operand(lower, 1), packed));
-  LAUNCH(lower, conv2d_forward, conv2d_forward_tasks(SHAPE(v), lower->lanes), (SHAPE_CONSTANTS(v)), (operand(lower, 0), packed, result(lower, 0), statistics));
+  LAUNCH(lower, conv2d_pack, conv2d_pack_tasks(v.c, v.o, v.k, v.groups), (INT(v.c), INT(v.o), INT(v.k), INT(v.groups)),
+         (operand(lower, 1), packed));
+  LAUNCH(lower, conv2d_forward, conv2d_forward_tasks(SHAPE(v), lower->lanes), (SHAPE_CONSTANTS(v)),
+         (operand(lower, 0), packed, result(lower, 0), statistics));
   if (!with_statistics) return;
-  LAUNCH(lower, statistics_fold, statistics_fold_tasks(v.o), (INT(parts), INT(v.o)), (statistics, result(lower, 1), result(lower, 2)));
+  LAUNCH(lower, statistics_fold, statistics_fold_tasks(v.o), (INT(parts), INT(v.o)),
+         (statistics, result(lower, 1), result(lower, 2)));
 }
 
 void lower_conv2d(Lower *lower) { lower_forward(lower, false); }
@@ -33,14 +40,17 @@ void lower_conv2d_statistics(Lower *lower) { lower_forward(lower, true); }
 void lower_conv2d_backward_input(Lower *lower) {
   Convolution v = convolution(lower, lower->op->results[0], lower->op->operands[1]);
   KernelOperand packed = workspace(lower, conv2d_packed_backward_floats(v.c, v.o, v.k, v.groups));
-  LAUNCH(lower, conv2d_pack_backward, conv2d_pack_backward_tasks(v.c, v.o, v.k, v.groups), (INT(v.c), INT(v.o), INT(v.k), INT(v.groups)), (operand(lower, 1), packed));
-  LAUNCH(lower, conv2d_backward_input, conv2d_backward_input_tasks(SHAPE(v), lower->lanes), (SHAPE_CONSTANTS(v)), (operand(lower, 0), packed, result(lower, 0)));
+  LAUNCH(lower, conv2d_pack_backward, conv2d_pack_backward_tasks(v.c, v.o, v.k, v.groups),
+         (INT(v.c), INT(v.o), INT(v.k), INT(v.groups)), (operand(lower, 1), packed));
+  LAUNCH(lower, conv2d_backward_input, conv2d_backward_input_tasks(SHAPE(v), lower->lanes), (SHAPE_CONSTANTS(v)),
+         (operand(lower, 0), packed, result(lower, 0)));
 }
 
 void lower_conv2d_backward_weight(Lower *lower) {
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[2]);
   KernelOperand splits = workspace(lower, conv2d_backward_weight_workspace_floats(SHAPE(v), lower->lanes));
   LAUNCH(lower, conv2d_backward_weight, conv2d_backward_weight_tasks(SHAPE(v), lower->lanes), (SHAPE_CONSTANTS(v)),
-    (operand(lower, 0), operand(lower, 1), result(lower, 0), splits));
-  LAUNCH(lower, conv2d_fold_weight, conv2d_fold_weight_tasks(SHAPE(v), lower->lanes), (SHAPE_CONSTANTS(v)), (splits, result(lower, 0)));
+         (operand(lower, 0), operand(lower, 1), result(lower, 0), splits));
+  LAUNCH(lower, conv2d_fold_weight, conv2d_fold_weight_tasks(SHAPE(v), lower->lanes), (SHAPE_CONSTANTS(v)),
+         (splits, result(lower, 0)));
 }

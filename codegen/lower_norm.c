@@ -7,11 +7,12 @@
 static void normalize(Lower *lower, Extent x, KernelOperand mean, KernelOperand variance, KernelOperand residual) {
   const OpAttributes *a = &lower->op->attributes;
   if (is_in_lanes(lower, lower->op->operands[0])) {
-    LAUNCH(lower, batch_normalize, lane_tasks(EXTENT(x), lower->lanes), (EXTENT_CONSTANTS(x), REAL(a->epsilon), INT(a->relu)),
-      (operand(lower, 0), operand(lower, 1), operand(lower, 2), mean, variance, residual, result(lower, 0)));
+    LAUNCH(lower, batch_normalize, lane_tasks(EXTENT(x), lower->lanes),
+           (EXTENT_CONSTANTS(x), REAL(a->epsilon), INT(a->relu)),
+           (operand(lower, 0), operand(lower, 1), operand(lower, 2), mean, variance, residual, result(lower, 0)));
   } else {
     LAUNCH(lower, batch_normalize_rows, column_tasks(x.c), (INT(x.n), INT(x.c), REAL(a->epsilon), INT(a->relu)),
-      (operand(lower, 0), operand(lower, 1), operand(lower, 2), mean, variance, residual, result(lower, 0)));
+           (operand(lower, 0), operand(lower, 1), operand(lower, 2), mean, variance, residual, result(lower, 0)));
   }
 }
 
@@ -24,10 +25,13 @@ void lower_batch_norm(Lower *lower) {
   if (is_in_lanes(lower, lower->op->operands[0])) {
     int64_t parts = batch_statistics_parts(EXTENT(x), lower->lanes);
     KernelOperand statistics = workspace(lower, statistics_workspace_floats(parts, x.c));
-    LAUNCH(lower, batch_statistics, lane_tasks(EXTENT(x), lower->lanes), (EXTENT_CONSTANTS(x)), (operand(lower, 0), statistics));
-    LAUNCH(lower, statistics_fold, statistics_fold_tasks(x.c), (INT(parts), INT(x.c)), (statistics, result(lower, 1), result(lower, 2)));
+    LAUNCH(lower, batch_statistics, lane_tasks(EXTENT(x), lower->lanes), (EXTENT_CONSTANTS(x)),
+           (operand(lower, 0), statistics));
+    LAUNCH(lower, statistics_fold, statistics_fold_tasks(x.c), (INT(parts), INT(x.c)),
+           (statistics, result(lower, 1), result(lower, 2)));
   } else {
-    LAUNCH(lower, batch_statistics_rows, column_tasks(x.c), (INT(x.n), INT(x.c)), (operand(lower, 0), result(lower, 1), result(lower, 2)));
+    LAUNCH(lower, batch_statistics_rows, column_tasks(x.c), (INT(x.n), INT(x.c)),
+           (operand(lower, 0), result(lower, 1), result(lower, 2)));
   }
   normalize(lower, x, result(lower, 1), result(lower, 2), no_operand());
 }
@@ -36,12 +40,15 @@ void lower_batch_norm(Lower *lower) {
 static void backward(Lower *lower, bool fused) {
   int x_index = fused ? 2 : 1;
   KernelOperand dy = operand(lower, 0), y = fused ? operand(lower, 1) : no_operand(), x = operand(lower, x_index);
-  KernelOperand gamma = operand(lower, x_index + 1), mean = operand(lower, x_index + 2), variance = operand(lower, x_index + 3);
-  KernelOperand dx = result(lower, 0), dgamma = result(lower, 1), dbeta = result(lower, 2), masked = fused ? result(lower, 3) : no_operand();
+  KernelOperand gamma = operand(lower, x_index + 1), mean = operand(lower, x_index + 2),
+                variance = operand(lower, x_index + 3);
+  KernelOperand dx = result(lower, 0), dgamma = result(lower, 1), dbeta = result(lower, 2),
+                masked = fused ? result(lower, 3) : no_operand();
   Extent e = extent_of(lower, lower->op->operands[x_index]);
   double epsilon = lower->op->attributes.epsilon;
   if (!is_in_lanes(lower, lower->op->operands[x_index])) {
-    LAUNCH(lower, batch_norm_backward_rows, column_tasks(e.c), (INT(e.n), INT(e.c), REAL(epsilon)), (dy, y, x, gamma, mean, variance, dx, dgamma, dbeta, masked));
+    LAUNCH(lower, batch_norm_backward_rows, column_tasks(e.c), (INT(e.n), INT(e.c), REAL(epsilon)),
+           (dy, y, x, gamma, mean, variance, dx, dgamma, dbeta, masked));
     return;
   }
   KernelOperand sums = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->lanes));
@@ -51,9 +58,10 @@ static void backward(Lower *lower, bool fused) {
   } else {
     LAUNCH(lower, batch_norm_backward_sums, tasks, (EXTENT_CONSTANTS(e)), (dy, x, mean, sums));
   }
-  LAUNCH(lower, batch_norm_backward_fold, batch_norm_backward_fold_tasks(e.c), (EXTENT_CONSTANTS(e), REAL(epsilon)), (variance, sums, dgamma, dbeta));
+  LAUNCH(lower, batch_norm_backward_fold, batch_norm_backward_fold_tasks(e.c), (EXTENT_CONSTANTS(e), REAL(epsilon)),
+         (variance, sums, dgamma, dbeta));
   LAUNCH(lower, batch_norm_backward_input, tasks, (EXTENT_CONSTANTS(e), REAL(epsilon)),
-    (fused ? masked : dy, no_operand(), x, gamma, mean, variance, dgamma, dbeta, dx));
+         (fused ? masked : dy, no_operand(), x, gamma, mean, variance, dgamma, dbeta, dx));
 }
 
 void lower_batch_norm_backward(Lower *lower) { backward(lower, false); }

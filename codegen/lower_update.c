@@ -5,20 +5,22 @@ void lower_running_update(Lower *lower) {
   int64_t count = count_of(lower, lower->op->results[0]);
   const OpAttributes *a = &lower->op->attributes;
   LAUNCH(lower, running_update, pointwise_tasks(count), (INT(count), REAL(a->momentum), REAL(a->scale)),
-    (operand(lower, 0), operand(lower, 1), result(lower, 0)));
+         (operand(lower, 0), operand(lower, 1), result(lower, 0)));
 }
 
 void lower_accumulate(Lower *lower) {
   int64_t count = count_of(lower, lower->op->results[0]);
   LAUNCH(lower, accumulate, pointwise_tasks(count), (INT(count), REAL(lower->op->attributes.scale)),
-    (operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)));
+         (operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)));
 }
 
 void lower_sgd_update(Lower *lower) {
   int64_t count = count_of(lower, lower->op->results[0]);
   const OpAttributes *a = &lower->op->attributes;
-  LAUNCH(lower, sgd_update, pointwise_tasks(count), (INT(count), REAL(a->momentum), REAL(a->weight_decay), INT(a->nesterov)),
-    (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), operand(lower, 4), result(lower, 0), result(lower, 1)));
+  LAUNCH(lower, sgd_update, pointwise_tasks(count),
+         (INT(count), REAL(a->momentum), REAL(a->weight_decay), INT(a->nesterov)),
+         (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), operand(lower, 4),
+          result(lower, 0), result(lower, 1)));
 }
 
 void lower_larc_update(Lower *lower) {
@@ -27,8 +29,10 @@ void lower_larc_update(Lower *lower) {
   KernelOperand norms = workspace(lower, larc_workspace_floats(count));
   LAUNCH(lower, larc_norms, pointwise_tasks(count), (INT(count)), (operand(lower, 0), operand(lower, 1), norms));
   LAUNCH(lower, larc_update, pointwise_tasks(count),
-    (INT(count), REAL(a->momentum), REAL(a->weight_decay), REAL(a->trust), REAL(a->epsilon), INT(a->clip), INT(a->nesterov)),
-    (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), operand(lower, 4), norms, result(lower, 0), result(lower, 1)));
+         (INT(count), REAL(a->momentum), REAL(a->weight_decay), REAL(a->trust), REAL(a->epsilon), INT(a->clip),
+          INT(a->nesterov)),
+         (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), operand(lower, 4), norms,
+          result(lower, 0), result(lower, 1)));
 }
 
 void lower_normalize_rows(Lower *lower) {
@@ -41,6 +45,7 @@ void lower_queue_push(Lower *lower) {
   Extent queue = extent_of(lower, lower->op->operands[0]), rows = extent_of(lower, lower->op->operands[1]);
   int64_t count = queue.n * queue.c;
   KernelOperand scratch = workspace(lower, count);
-  LAUNCH(lower, queue_push, row_tasks(queue.n, queue.c), (INT(queue.n), INT(rows.n), INT(queue.c)), (operand(lower, 0), operand(lower, 1), scratch));
+  LAUNCH(lower, queue_push, row_tasks(queue.n, queue.c), (INT(queue.n), INT(rows.n), INT(queue.c)),
+         (operand(lower, 0), operand(lower, 1), scratch));
   LAUNCH(lower, scale, pointwise_tasks(count), (INT(count), REAL(1)), (scratch, result(lower, 0)));
 }

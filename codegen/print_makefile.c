@@ -4,39 +4,47 @@
 void print_makefile(const Trainer *trainer, Writer *out) {
   writer_printf(out, "# Builds the trainer '%s'. Written by seerc; edits are lost.\n", trainer->settings.name);
   writer_text(out,
-    "# Needs make, a C compiler and the libraries below (Debian: libjpeg62-turbo-dev libpng-dev libwebp-dev libjansson-dev\n"
-    "# libxxhash-dev zlib1g-dev). They are linked in statically where the system has them so, so that the trainer can be\n"
-    "# copied to another machine.\n"
-    "OUT ?= trainer\n");
+              "# Needs make, a C compiler and the libraries below (Debian: libjpeg62-turbo-dev libpng-dev libwebp-dev "
+              "libjansson-dev\n"
+              "# libxxhash-dev zlib1g-dev). They are linked in statically where the system has them so, so that the "
+              "trainer can be\n"
+              "# copied to another machine.\n"
+              "OUT ?= trainer\n");
   writer_printf(out, "MARCH ?= -march=%s\n", trainer->settings.cpu);
-  writer_printf(out, "SANITIZE ?= %s\n", trainer->sanitize ? "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g" : "");
-  writer_text(out,
-    "CFLAGS ?=\n"
-    "warnings := -Wall -Wextra -Wno-overlength-strings\n"
-    "common := -std=c11 -D_GNU_SOURCE -I. $(warnings) $(SANITIZE) $(CFLAGS)\n"
-    "# Only what computes is compiled for MARCH: the rest must still run to say that a processor is too old.\n"
-    "# Kernels may contract a*b+c; nothing else is allowed to change a bit.\n");
-  writer_printf(out, "kernel_flags := $(MARCH) %s -ffp-contract=fast -fno-math-errno -fno-trapping-math -DLANES=%d\n", trainer->sanitize ? "-O1" : "-O3", trainer->lanes);
-  writer_printf(out, "data_flags := $(MARCH) %s\nruntime_flags := %s\n\n", trainer->sanitize ? "-O1" : "-O3", trainer->sanitize ? "-O1" : "-O2");
-  writer_text(out,
-    "blocks := $(wildcard blocks/*.c)\n"
-    "plain := step.c program.c $(wildcard runtime/*.c runtime/data/*.c)\n"
-    "objects := $(blocks:%.c=objects/%.o) $(plain:%.c=objects/%.o)\n"
-    "found = $(shell $(CC) -print-file-name=lib$(1).a)\n"
-    "static_or_shared = $(if $(findstring /,$(call found,$(1))),$(call found,$(1)),-l$(1))\n"
-    "libraries := $(foreach l,jpeg png16 webp jansson xxhash z,$(call static_or_shared,$(l))) -lm -lpthread\n\n"
-    "$(OUT): $(objects)\n"
-    "\t$(CC) $(SANITIZE) -o $@ $(objects) $(libraries)\n\n"
-    "objects/blocks/%.o: blocks/%.c model.h\n"
-    "\t@mkdir -p $(@D)\n"
-    "\t$(CC) $(common) $(kernel_flags) -c -o $@ $<\n\n"
-    "objects/runtime/data/%.o: runtime/data/%.c\n"
-    "\t@mkdir -p $(@D)\n"
-    "\t$(CC) $(common) $(data_flags) -c -o $@ $<\n\n"
-    "objects/%.o: %.c model.h\n"
-    "\t@mkdir -p $(@D)\n"
-    "\t$(CC) $(common) $(runtime_flags) -c -o $@ $<\n\n"
-    "clean:\n"
-    "\trm -rf objects $(OUT)\n\n"
-    ".PHONY: clean\n");
+  writer_printf(
+      out, "SANITIZE ?= %s\n",
+      trainer->sanitize ? "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g" : "");
+  writer_text(
+      out,
+      "CFLAGS ?=\n"
+      "warnings := -Wall -Wextra -Wno-overlength-strings\n"
+      "common := -std=c11 -D_GNU_SOURCE -I. $(warnings) $(SANITIZE) $(CFLAGS)\n"
+      "# Only what computes is compiled for MARCH: the rest must still run to say that a processor is too old.\n"
+      "# Kernels may contract a*b+c; nothing else is allowed to change a bit.\n");
+  writer_printf(out, "kernel_flags := $(MARCH) %s -ffp-contract=fast -fno-math-errno -fno-trapping-math -DLANES=%d\n",
+                trainer->sanitize ? "-O1" : "-O3", trainer->lanes);
+  writer_printf(out, "data_flags := $(MARCH) %s\nruntime_flags := %s\n\n", trainer->sanitize ? "-O1" : "-O3",
+                trainer->sanitize ? "-O1" : "-O2");
+  writer_text(
+      out,
+      "blocks := $(wildcard blocks/*.c)\n"
+      "plain := step.c program.c $(wildcard runtime/*.c runtime/data/*.c)\n"
+      "objects := $(blocks:%.c=objects/%.o) $(plain:%.c=objects/%.o)\n"
+      "found = $(shell $(CC) -print-file-name=lib$(1).a)\n"
+      "static_or_shared = $(if $(findstring /,$(call found,$(1))),$(call found,$(1)),-l$(1))\n"
+      "libraries := $(foreach l,jpeg png16 webp jansson xxhash z,$(call static_or_shared,$(l))) -lm -lpthread\n\n"
+      "$(OUT): $(objects)\n"
+      "\t$(CC) $(SANITIZE) -o $@ $(objects) $(libraries)\n\n"
+      "objects/blocks/%.o: blocks/%.c model.h\n"
+      "\t@mkdir -p $(@D)\n"
+      "\t$(CC) $(common) $(kernel_flags) -c -o $@ $<\n\n"
+      "objects/runtime/data/%.o: runtime/data/%.c\n"
+      "\t@mkdir -p $(@D)\n"
+      "\t$(CC) $(common) $(data_flags) -c -o $@ $<\n\n"
+      "objects/%.o: %.c model.h\n"
+      "\t@mkdir -p $(@D)\n"
+      "\t$(CC) $(common) $(runtime_flags) -c -o $@ $<\n\n"
+      "clean:\n"
+      "\trm -rf objects $(OUT)\n\n"
+      ".PHONY: clean\n");
 }

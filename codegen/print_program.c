@@ -53,7 +53,8 @@ uint64_t model_hash(const Program *train) {
     const Value *value = graph_value(train->graph, v);
     if (!is_tensor(value)) continue;
     hash = hash_text(hash, arena_printf(scratch, "%s %s", value->name, tensor_kind(value)));
-    for (int i = 0; i < value->shape.rank; i++) hash = hash_text(hash, arena_printf(scratch, " %" PRId64, value->shape.size[i]));
+    for (int i = 0; i < value->shape.rank; i++)
+      hash = hash_text(hash, arena_printf(scratch, " %" PRId64, value->shape.size[i]));
     hash = hash_text(hash, "\n");
   }
   arena_release(scratch);
@@ -74,7 +75,8 @@ static void print_tensor(const Program *train, ValueId v, Arena *arena, Writer *
   writer_printf(out, ", .kind = %s, .rank = %d, .size = {", tensor_kind(value), value->shape.rank);
   for (int i = 0; i < value->shape.rank; i++) writer_printf(out, "%s%" PRId64, i ? ", " : "", value->shape.size[i]);
   writer_printf(out, "},\n   .offset = %" PRIu64, train->plan->value_offsets[v]);
-  if (value->kind == VALUE_PARAMETER) writer_printf(out, ", .gradient_offset = %" PRIu64, gradient_offset(train, value, arena));
+  if (value->kind == VALUE_PARAMETER)
+    writer_printf(out, ", .gradient_offset = %" PRIu64, gradient_offset(train, value, arena));
   writer_printf(out, ", .init = %s", inits[value->init]);
   if (value->init_a != 0) {
     writer_text(out, ", .init_a = ");
@@ -103,14 +105,16 @@ static void print_launches_of(const Trainer *trainer, const Program *program, Ar
     const ProgramLaunch *launch = &program->launches.items[i];
     const Op *op = graph_op(program->graph, launch->op);
     writer_text(out, "  {");
-    print_c_string(out, arena_printf(arena, "%s %s %s", op->name, kernel_info(launch->kernel)->name, phases[op->phase]));
+    print_c_string(out,
+                   arena_printf(arena, "%s %s %s", op->name, kernel_info(launch->kernel)->name, phases[op->phase]));
     writer_text(out, ", ");
     print_c_string(out, span_label(arena, trainer->sources, op->span));
     if (launch->checked != VALUE_NONE) {
       const Value *value = graph_value(program->graph, launch->checked);
       uint64_t count = value->type == DATA_F32 ? (uint64_t)shape_elements(value->shape) : 0;
-      writer_printf(out, ", %s, %" PRIu64 ", %" PRIu64, program->plan->value_in_state[launch->checked] ? "true" : "false",
-        program->plan->value_offsets[launch->checked], count);
+      writer_printf(out, ", %s, %" PRIu64 ", %" PRIu64,
+                    program->plan->value_in_state[launch->checked] ? "true" : "false",
+                    program->plan->value_offsets[launch->checked], count);
     } else {
       writer_text(out, ", false, 0, 0");
     }
@@ -153,7 +157,7 @@ static void print_views(const SeerViews *views, Writer *out) {
 static void print_schedule(const SeerSchedule *schedule, Writer *out) {
   static const char *const shapes[] = {"SEER_COSINE", "SEER_CONSTANT", "SEER_STEP"};
   writer_printf(out, "  .schedule = {\n    .warmup_steps = %" PRId64 ", .shape = %s, .cosine_from_run = %s,\n",
-    schedule->warmup_steps, shapes[schedule->shape], schedule->cosine_from_run ? "true" : "false");
+                schedule->warmup_steps, shapes[schedule->shape], schedule->cosine_from_run ? "true" : "false");
   print_number_field(out, "start", schedule->start);
   print_number_field(out, "peak", schedule->peak);
   print_number_field(out, "end", schedule->end);
@@ -206,27 +210,39 @@ static void print_settings(const SeerProgram *s, Writer *out) {
   writer_printf(out, "  .task = %s,\n", s->task == SEER_SWAV ? "SEER_SWAV" : "SEER_SUPERVISED");
   print_views(&s->views, out);
   print_schedule(&s->schedule, out);
-  writer_printf(out, "  .batch = %d, .accumulate = %d, .steps = %" PRId64 ", .seed = %" PRIu64 "u,\n", s->batch, s->accumulate, s->steps, s->seed);
+  writer_printf(out, "  .batch = %d, .accumulate = %d, .steps = %" PRId64 ", .seed = %" PRIu64 "u,\n", s->batch,
+                s->accumulate, s->steps, s->seed);
   print_number_field(out, "epochs", s->epochs);
-  writer_printf(out, "  .freeze_prototypes_steps = %" PRId64 ", .queue_start_steps = %" PRId64 ", .queue_rows = %" PRId64 ",\n",
-    s->freeze_prototypes_steps, s->queue_start_steps, s->queue_rows);
-  writer_printf(out, "  .prototypes = %d, .classes = %d,\n  .save_every = %" PRId64 ", .save_keep = %" PRId64 ", .log_every = %" PRId64 ", .tensorboard = %s,\n",
-    s->prototypes, s->classes, s->save_every, s->save_keep, s->log_every, s->tensorboard ? "true" : "false");
-  writer_printf(out, "  .pictures = pictures, .decode_threads = %d, .max_pixels = %" PRId64 ",\n", s->decode_threads, s->max_pixels);
+  writer_printf(
+      out, "  .freeze_prototypes_steps = %" PRId64 ", .queue_start_steps = %" PRId64 ", .queue_rows = %" PRId64 ",\n",
+      s->freeze_prototypes_steps, s->queue_start_steps, s->queue_rows);
+  writer_printf(out,
+                "  .prototypes = %d, .classes = %d,\n  .save_every = %" PRId64 ", .save_keep = %" PRId64
+                ", .log_every = %" PRId64 ", .tensorboard = %s,\n",
+                s->prototypes, s->classes, s->save_every, s->save_keep, s->log_every,
+                s->tensorboard ? "true" : "false");
+  writer_printf(out, "  .pictures = pictures, .decode_threads = %d, .max_pixels = %" PRId64 ",\n", s->decode_threads,
+                s->max_pixels);
   print_number_field(out, "max_undecodable", s->max_undecodable);
   print_triple(out, "mean", s->mean);
   print_triple(out, "std", s->std);
   writer_printf(out, "  .ring_bytes = %" PRIu64 "u, .ring_depth = %d,\n", s->ring_bytes, s->ring_depth);
-  writer_printf(out, "  .evaluate_batch = %d, .evaluate_size = %d, .evaluate_resize = %d, .feature_width = %d, .neighbours = %d,\n",
-    s->evaluate_batch, s->evaluate_size, s->evaluate_resize, s->feature_width, s->neighbours);
+  writer_printf(
+      out,
+      "  .evaluate_batch = %d, .evaluate_size = %d, .evaluate_resize = %d, .feature_width = %d, .neighbours = %d,\n",
+      s->evaluate_batch, s->evaluate_size, s->evaluate_resize, s->feature_width, s->neighbours);
   print_number_field(out, "knn_temperature", s->knn_temperature);
 }
 
 void print_program(const Trainer *trainer, Arena *arena, Writer *out) {
   const SeerProgram *settings = &trainer->settings;
   const Program *train = trainer->train, *features = trainer->features;
-  uint64_t arena_bytes = train->plan->arena_bytes > features->plan->arena_bytes ? train->plan->arena_bytes : features->plan->arena_bytes;
-  writer_printf(out, "// What '%s' is: its tensors, settings and plan, as the runtime reads them. Written by seerc; edits are lost.\n", settings->name);
+  uint64_t arena_bytes =
+      train->plan->arena_bytes > features->plan->arena_bytes ? train->plan->arena_bytes : features->plan->arena_bytes;
+  writer_printf(
+      out,
+      "// What '%s' is: its tensors, settings and plan, as the runtime reads them. Written by seerc; edits are lost.\n",
+      settings->name);
   writer_text(out, "#include \"runtime/program.h\"\n\n#include \"model.h\"\n\n");
   int tensor_count = print_tensors(train, arena, out);
   writer_text(out, "static const SeerLaunch launches[] = {\n");
@@ -236,10 +252,13 @@ void print_program(const Trainer *trainer, Arena *arena, Writer *out) {
   print_lists(settings, out);
   writer_text(out, "const SeerProgram seer_program = {\n");
   print_settings(settings, out);
-  writer_printf(out, "  .model_hash = 0x%016" PRIx64 "u,\n  .tensor_count = %d, .tensors = tensors,\n", model_hash(train), tensor_count);
-  writer_printf(out, "  .state_bytes = %" PRIu64 "u, .arena_bytes = %" PRIu64 "u,\n", train->plan->state_bytes, arena_bytes);
+  writer_printf(out, "  .model_hash = 0x%016" PRIx64 "u,\n  .tensor_count = %d, .tensors = tensors,\n",
+                model_hash(train), tensor_count);
+  writer_printf(out, "  .state_bytes = %" PRIu64 "u, .arena_bytes = %" PRIu64 "u,\n", train->plan->state_bytes,
+                arena_bytes);
   writer_text(out, "  .train = step_train, .update = step_update, .features = step_features,\n");
   writer_printf(out, "  .loss_offset = %" PRIu64 "u, .usage_offset = %" PRIu64 "u, .features_offset = %" PRIu64 "u,\n",
-    output_offset(train, "loss"), output_offset(train, "usage"), output_offset(features, "features"));
-  writer_printf(out, "  .launch_count = %zu, .launches = launches,\n};\n", train->launches.count + features->launches.count);
+                output_offset(train, "loss"), output_offset(train, "usage"), output_offset(features, "features"));
+  writer_printf(out, "  .launch_count = %zu, .launches = launches,\n};\n",
+                train->launches.count + features->launches.count);
 }

@@ -14,7 +14,9 @@ static const char *space_accessor(ProgramSpace space) {
 }
 
 // Only buffers in the state and the arena have addresses to pass; images, labels and scalars come from the context.
-static bool has_address(const SegmentBuffer *buffer) { return buffer->space == SPACE_STATE || buffer->space == SPACE_ARENA; }
+static bool has_address(const SegmentBuffer *buffer) {
+  return buffer->space == SPACE_STATE || buffer->space == SPACE_ARENA;
+}
 
 static void print_buffers_struct(const ProgramSegment *segment, Writer *out) {
   writer_printf(out, "// Offsets in the state and the arena.\nstruct %s {\n", segment->function_name);
@@ -26,7 +28,8 @@ static void print_buffers_struct(const ProgramSegment *segment, Writer *out) {
     printed++;
   }
   if (!printed) writer_text(out, "  uint64_t unused;\n");
-  writer_printf(out, "};\nvoid %s(SeerContext *context, int launch, const struct %s *at);\n\n", segment->function_name, segment->function_name);
+  writer_printf(out, "};\nvoid %s(SeerContext *context, int launch, const struct %s *at);\n\n", segment->function_name,
+                segment->function_name);
 }
 
 static void print_functions_of(const Program *program, Writer *out) {
@@ -36,18 +39,23 @@ static void print_functions_of(const Program *program, Writer *out) {
 }
 
 void print_model_header(const Trainer *trainer, Writer *out) {
-  writer_printf(out, "// The blocks of '%s': a function each, and the addresses it takes. Written by seerc; edits are lost.\n", trainer->settings.name);
+  writer_printf(
+      out, "// The blocks of '%s': a function each, and the addresses it takes. Written by seerc; edits are lost.\n",
+      trainer->settings.name);
   writer_text(out, "#ifndef SEER_MODEL_H\n#define SEER_MODEL_H\n\n#include \"runtime/program.h\"\n\n");
   print_functions_of(trainer->train, out);
   print_functions_of(trainer->features, out);
-  writer_text(out, "void step_train(SeerContext *context);\nvoid step_update(SeerContext *context);\nvoid step_features(SeerContext *context);\n\n#endif\n");
+  writer_text(out,
+              "void step_train(SeerContext *context);\nvoid step_update(SeerContext *context);\nvoid "
+              "step_features(SeerContext *context);\n\n#endif\n");
 }
 
 // Launches with the same kernel and constants share one instance.
 static bool same_instance(const ProgramLaunch *a, const ProgramLaunch *b) {
   if (a->kernel != b->kernel) return false;
   for (int i = 0; i < kernel_info(a->kernel)->constant_count; i++) {
-    if (a->constants[i].integer != b->constants[i].integer || a->constants[i].number != b->constants[i].number) return false;
+    if (a->constants[i].integer != b->constants[i].integer || a->constants[i].number != b->constants[i].number)
+      return false;
   }
   return true;
 }
@@ -61,7 +69,8 @@ static int instance_number(const Program *program, const ProgramSegment *segment
     const ProgramLaunch *other = &program->launches.items[i];
     if (other->kernel != launch->kernel) continue;
     bool first = true;
-    for (size_t j = segment->launch_begin; j < i; j++) first = first && !same_instance(&program->launches.items[j], other);
+    for (size_t j = segment->launch_begin; j < i; j++)
+      first = first && !same_instance(&program->launches.items[j], other);
     number += first;
     if (same_instance(other, launch)) {
       *is_first = i == index;
@@ -98,7 +107,8 @@ static void print_instance(const Program *program, const ProgramLaunch *launch, 
 
 static void print_pointers_struct(const KernelInfo *info, Writer *out) {
   writer_printf(out, "struct %s_pointers {\n", info->name);
-  for (int i = 0; i < info->pointer_count; i++) writer_printf(out, "  %s *%s;\n", info->pointer_types[i], info->pointers[i]);
+  for (int i = 0; i < info->pointer_count; i++)
+    writer_printf(out, "  %s *%s;\n", info->pointer_types[i], info->pointers[i]);
   writer_text(out, "};\n");
 }
 
@@ -117,12 +127,15 @@ static bool header_seen(const Program *program, const ProgramSegment *segment, s
   return false;
 }
 
-static void print_operand(const Program *program, const ProgramSegment *segment, const KernelOperand *operand, Writer *out) {
+static void print_operand(const Program *program, const ProgramSegment *segment, const KernelOperand *operand,
+                          Writer *out) {
   switch (operand->space) {
     case SPACE_NONE: writer_text(out, "NULL"); return;
     case SPACE_IMAGES: writer_printf(out, "context->images[%llu]", (unsigned long long)operand->offset); return;
     case SPACE_LABELS: writer_text(out, "context->labels"); return;
-    case SPACE_SCALARS: writer_printf(out, "&context->scalars.%s", graph_value(program->graph, operand->value)->name); return;
+    case SPACE_SCALARS:
+      writer_printf(out, "&context->scalars.%s", graph_value(program->graph, operand->value)->name);
+      return;
     case SPACE_STATE:
     case SPACE_ARENA: break;
   }
@@ -136,7 +149,8 @@ static void print_launch(const Program *program, const ProgramSegment *segment, 
   const KernelInfo *info = kernel_info(launch->kernel);
   bool is_first;
   int number = instance_number(program, segment, index, &is_first);
-  writer_printf(out, "  seer_launch(context, launch + %zu, %s_%d,\n    &(struct %s_pointers){", index - segment->launch_begin, info->name, number, info->name);
+  writer_printf(out, "  seer_launch(context, launch + %zu, %s_%d,\n    &(struct %s_pointers){",
+                index - segment->launch_begin, info->name, number, info->name);
   for (int i = 0; i < info->pointer_count; i++) {
     writer_printf(out, "%s.%s = ", i ? ",\n      " : "", info->pointers[i]);
     print_operand(program, segment, &launch->operands[i], out);
@@ -146,10 +160,12 @@ static void print_launch(const Program *program, const ProgramSegment *segment, 
 
 void print_function(const Trainer *trainer, const Program *program, const ProgramSegment *segment, Writer *out) {
   Arena *scratch = arena_make("printing one function");
-  writer_printf(out, "// %s (%s). Written by seerc; edits are lost.\n", segment->function_name, span_label(scratch, trainer->sources, segment->span));
+  writer_printf(out, "// %s (%s). Written by seerc; edits are lost.\n", segment->function_name,
+                span_label(scratch, trainer->sources, segment->span));
   writer_text(out, "#include \"model.h\"\n");
   for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
-    if (!header_seen(program, segment, i)) writer_printf(out, "#include \"kernels/%s\"\n", kernel_info(program->launches.items[i].kernel)->header);
+    if (!header_seen(program, segment, i))
+      writer_printf(out, "#include \"kernels/%s\"\n", kernel_info(program->launches.items[i].kernel)->header);
   }
   writer_text(out, "\n");
   for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
@@ -159,7 +175,8 @@ void print_function(const Trainer *trainer, const Program *program, const Progra
     int number = instance_number(program, segment, i, &is_first);
     if (is_first) print_instance(program, launch, number, out);
   }
-  writer_printf(out, "void %s(SeerContext *context, int launch, const struct %s *at) {\n", segment->function_name, segment->function_name);
+  writer_printf(out, "void %s(SeerContext *context, int launch, const struct %s *at) {\n", segment->function_name,
+                segment->function_name);
   writer_text(out, "  (void)at;\n");
   OpId last = OP_NONE;
   for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
@@ -177,21 +194,25 @@ void print_function(const Trainer *trainer, const Program *program, const Progra
   arena_release(scratch);
 }
 
-static void print_call(const Trainer *trainer, const Program *program, const ProgramSegment *segment, int first_launch, Arena *scratch, Writer *out) {
+static void print_call(const Trainer *trainer, const Program *program, const ProgramSegment *segment, int first_launch,
+                       Arena *scratch, Writer *out) {
   const ProgramSegment *function = &program->segments.items[segment->function];
   const char *block = segment->block >= 0 ? program->graph->block_names[segment->block] : "step";
   writer_printf(out, "  // %s (%s)\n", block, span_label(scratch, trainer->sources, segment->span));
-  writer_printf(out, "  %s(context, %zu, &(const struct %s){", function->function_name, (size_t)first_launch + segment->launch_begin, function->function_name);
+  writer_printf(out, "  %s(context, %zu, &(const struct %s){", function->function_name,
+                (size_t)first_launch + segment->launch_begin, function->function_name);
   bool comma = false;
   for (int i = 0; i < segment->buffer_count; i++) {
     if (!has_address(&segment->buffers[i])) continue;
-    writer_printf(out, "%s\n    .%s = %llu", comma ? "," : "", function->buffers[i].field, (unsigned long long)segment->buffers[i].offset);
+    writer_printf(out, "%s\n    .%s = %llu", comma ? "," : "", function->buffers[i].field,
+                  (unsigned long long)segment->buffers[i].offset);
     comma = true;
   }
   writer_text(out, comma ? "});\n" : ".unused = 0});\n");
 }
 
-static void print_entry(const Trainer *trainer, const Program *program, const ProgramEntry *entry, int first_launch, Writer *out) {
+static void print_entry(const Trainer *trainer, const Program *program, const ProgramEntry *entry, int first_launch,
+                        Writer *out) {
   Arena *scratch = arena_make("printing one entry");
   writer_printf(out, "void step_%s(SeerContext *context) {\n", entry->name);
   for (size_t s = entry->segment_begin; s < entry->segment_end; s++) {
@@ -202,9 +223,11 @@ static void print_entry(const Trainer *trainer, const Program *program, const Pr
 }
 
 void print_step(const Trainer *trainer, Writer *out) {
-  writer_printf(out, "// The step of '%s' in the plan's order: each call is one block, with where its tensors lie.\n", trainer->settings.name);
+  writer_printf(out, "// The step of '%s' in the plan's order: each call is one block, with where its tensors lie.\n",
+                trainer->settings.name);
   writer_text(out, "// Written by seerc; edits are lost.\n#include \"model.h\"\n\n");
-  for (int i = 0; i < trainer->train->entry_count; i++) print_entry(trainer, trainer->train, &trainer->train->entries[i], 0, out);
+  for (int i = 0; i < trainer->train->entry_count; i++)
+    print_entry(trainer, trainer->train, &trainer->train->entries[i], 0, out);
   for (int i = 0; i < trainer->features->entry_count; i++) {
     print_entry(trainer, trainer->features, &trainer->features->entries[i], (int)trainer->train->launches.count, out);
   }

@@ -33,8 +33,9 @@ static void resolve_operand(const Program *program, const ProgramLaunch *launch,
     const Value *value = graph_value(program->graph, operand->value);
     operand->space = space_of_value(plan, value, operand->value);
     operand->offset = operand->space == SPACE_IMAGES ? images_group(value)
-      : operand->space == SPACE_LABELS || operand->space == SPACE_SCALARS ? 0
-      : plan->value_offsets[operand->value] + operand->relative;
+                      : operand->space == SPACE_LABELS || operand->space == SPACE_SCALARS
+                          ? 0
+                          : plan->value_offsets[operand->value] + operand->relative;
   }
 }
 
@@ -64,7 +65,8 @@ static const char *role_of_result(const Op *op, int index) {
 
 // What a result is called inside the segment. Names must not depend on which block a neighbour is, so that equal blocks
 // read the same: what comes from other blocks is an input, or the gradient of the output.
-static const char *result_name(const Program *program, const ProgramSegment *segment, const Value *value, const char *block) {
+static const char *result_name(const Program *program, const ProgramSegment *segment, const Value *value,
+                               const char *block) {
   const Op *op = graph_op(program->graph, value->producer);
   const char *prefix = op->phase == PHASE_BACKWARD ? "d_" : "";
   if (op->block != segment->block) return op->phase == PHASE_BACKWARD ? "d_output" : "input";
@@ -96,22 +98,29 @@ static const char *field_name(const Program *program, const ProgramSegment *segm
   return unique;
 }
 
-static int buffer_of(Program *program, ProgramSegment *segment, const ProgramLaunch *launch, const KernelOperand *operand) {
+static int buffer_of(Program *program, ProgramSegment *segment, const ProgramLaunch *launch,
+                     const KernelOperand *operand) {
   for (int i = 0; i < segment->buffer_count; i++) {
     const SegmentBuffer *buffer = &segment->buffers[i];
     if (buffer->kind != operand->kind) continue;
     if (operand->kind == OPERAND_VALUE ? buffer->value == operand->value : buffer->workspace_of == launch->op) return i;
   }
-  SegmentBuffer buffer = {.field = field_name(program, segment, launch, operand), .kind = operand->kind, .value = operand->value,
-    .workspace_of = operand->kind == OPERAND_WORKSPACE ? launch->op : OP_NONE, .space = operand->space,
-    .offset = operand->space == SPACE_ARENA || operand->space == SPACE_STATE ? operand->offset - operand->relative : operand->offset};
+  SegmentBuffer buffer = {.field = field_name(program, segment, launch, operand),
+                          .kind = operand->kind,
+                          .value = operand->value,
+                          .workspace_of = operand->kind == OPERAND_WORKSPACE ? launch->op : OP_NONE,
+                          .space = operand->space,
+                          .offset = operand->space == SPACE_ARENA || operand->space == SPACE_STATE
+                                        ? operand->offset - operand->relative
+                                        : operand->offset};
   segment->buffers[segment->buffer_count] = buffer;
   return segment->buffer_count++;
 }
 
 static void number_buffers(Program *program, ProgramSegment *segment) {
   int pointers = 0;
-  for (size_t i = segment->launch_begin; i < segment->launch_end; i++) pointers += kernel_info(program->launches.items[i].kernel)->pointer_count;
+  for (size_t i = segment->launch_begin; i < segment->launch_end; i++)
+    pointers += kernel_info(program->launches.items[i].kernel)->pointer_count;
   segment->buffers = arena_array(program->arena, SegmentBuffer, pointers + 1);
   for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
     ProgramLaunch *launch = &program->launches.items[i];
@@ -122,16 +131,18 @@ static void number_buffers(Program *program, ProgramSegment *segment) {
   }
 }
 
-static bool same_launch(const Program *program, const ProgramSegment *sa, const ProgramLaunch *a, const ProgramSegment *sb,
-                        const ProgramLaunch *b) {
+static bool same_launch(const Program *program, const ProgramSegment *sa, const ProgramLaunch *a,
+                        const ProgramSegment *sb, const ProgramLaunch *b) {
   if (a->kernel != b->kernel || a->tasks != b->tasks) return false;
   const KernelInfo *info = kernel_info(a->kernel);
   for (int i = 0; i < info->constant_count; i++) {
-    if (a->constants[i].integer != b->constants[i].integer || a->constants[i].number != b->constants[i].number) return false;
+    if (a->constants[i].integer != b->constants[i].integer || a->constants[i].number != b->constants[i].number)
+      return false;
   }
   for (int i = 0; i < info->pointer_count; i++) {
     const KernelOperand *x = &a->operands[i], *y = &b->operands[i];
-    if (x->kind != y->kind || x->space != y->space || x->relative != y->relative || x->buffer != y->buffer) return false;
+    if (x->kind != y->kind || x->space != y->space || x->relative != y->relative || x->buffer != y->buffer)
+      return false;
     if (x->space == SPACE_IMAGES && x->offset != y->offset) return false;
     if (x->space == SPACE_SCALARS && x->value != y->value) return false;
     if (x->buffer >= 0 && strcmp(sa->buffers[x->buffer].field, sb->buffers[y->buffer].field) != 0) return false;
@@ -141,9 +152,12 @@ static bool same_launch(const Program *program, const ProgramSegment *sa, const 
 }
 
 static bool same_function(const Program *program, const ProgramSegment *a, const ProgramSegment *b) {
-  if (a->launch_end - a->launch_begin != b->launch_end - b->launch_begin || a->buffer_count != b->buffer_count) return false;
+  if (a->launch_end - a->launch_begin != b->launch_end - b->launch_begin || a->buffer_count != b->buffer_count)
+    return false;
   for (size_t i = 0; i < a->launch_end - a->launch_begin; i++) {
-    if (!same_launch(program, a, &program->launches.items[a->launch_begin + i], b, &program->launches.items[b->launch_begin + i])) return false;
+    if (!same_launch(program, a, &program->launches.items[a->launch_begin + i], b,
+                     &program->launches.items[b->launch_begin + i]))
+      return false;
   }
   return true;
 }
@@ -164,7 +178,8 @@ static void name_function(Program *program, size_t index) {
   ProgramSegment *segment = &program->segments.items[index];
   for (size_t i = 0; i < index; i++) {
     const ProgramSegment *earlier = &program->segments.items[i];
-    if ((size_t)earlier->function == i && earlier->phase == segment->phase && same_function(program, earlier, segment)) {
+    if ((size_t)earlier->function == i && earlier->phase == segment->phase &&
+        same_function(program, earlier, segment)) {
       segment->function = (int)i;
       segment->function_name = earlier->function_name;
       return;
@@ -172,9 +187,11 @@ static void name_function(Program *program, size_t index) {
   }
   const char *block = segment->block >= 0 ? program->graph->block_names[segment->block] : "step";
   const char *entry = program->entry_count == 1 ? "features_" : "";
-  const char *base = arena_printf(program->arena, "%s%s_%s", entry, phase_name(segment->phase), make_identifier(program->arena, block));
+  const char *base = arena_printf(program->arena, "%s%s_%s", entry, phase_name(segment->phase),
+                                  make_identifier(program->arena, block));
   const char *name = base;
-  for (int suffix = 2; name_taken(program, index, name); suffix++) name = arena_printf(program->arena, "%s_%d", base, suffix);
+  for (int suffix = 2; name_taken(program, index, name); suffix++)
+    name = arena_printf(program->arena, "%s_%d", base, suffix);
   segment->function = (int)index;
   segment->function_name = name;
 }
@@ -193,7 +210,8 @@ static void cut_segments(Program *program) {
       last->launch_end = i + 1;
       continue;
     }
-    ProgramSegment segment = {.phase = op->phase, .block = op->block, .launch_begin = i, .launch_end = i + 1, .span = op->span};
+    ProgramSegment segment = {
+        .phase = op->phase, .block = op->block, .launch_begin = i, .launch_end = i + 1, .span = op->span};
     arena_push(program->arena, &program->segments, ProgramSegment, segment);
   }
 }
@@ -214,7 +232,8 @@ Program *program_make(Arena *arena, const Graph *graph, const Lowering *lowering
     OpId op = plan->steps[step].op;
     for (size_t i = lowering->launch_begin[op]; i < lowering->launch_begin[op + 1]; i++) {
       ProgramLaunch launch = lowering->launches.items[i];
-      for (int p = 0; p < kernel_info(launch.kernel)->pointer_count; p++) resolve_operand(program, &launch, &launch.operands[p]);
+      for (int p = 0; p < kernel_info(launch.kernel)->pointer_count; p++)
+        resolve_operand(program, &launch, &launch.operands[p]);
       arena_push(arena, &program->launches, ProgramLaunch, launch);
     }
   }
@@ -232,7 +251,8 @@ static const char *verify_operand(const Program *program, const ProgramLaunch *l
   if (operand->space != SPACE_STATE && operand->space != SPACE_ARENA) return NULL;
   uint64_t limit = operand->space == SPACE_STATE ? program->plan->state_bytes : program->plan->arena_bytes;
   if (operand->offset >= limit) {
-    return arena_printf(arena, "'%s': argument '%s' of %s lies outside its space", op, info->pointers[index], info->name);
+    return arena_printf(arena, "'%s': argument '%s' of %s lies outside its space", op, info->pointers[index],
+                        info->name);
   }
   if (operand->relative == 0 && operand->offset % PLAN_ALIGNMENT) {
     return arena_printf(arena, "'%s': argument '%s' of %s is not aligned", op, info->pointers[index], info->name);
@@ -245,7 +265,8 @@ const char *program_verify(const Program *program, Arena *arena) {
     const ProgramLaunch *launch = &program->launches.items[i];
     const KernelInfo *info = kernel_info(launch->kernel);
     if (launch->tasks < 1 || launch->tasks > INT32_MAX) {
-      return arena_printf(arena, "'%s': %s has %lld tasks", graph_op(program->graph, launch->op)->name, info->name, (long long)launch->tasks);
+      return arena_printf(arena, "'%s': %s has %lld tasks", graph_op(program->graph, launch->op)->name, info->name,
+                          (long long)launch->tasks);
     }
     for (int p = 0; p < info->pointer_count; p++) {
       const char *error = verify_operand(program, launch, p, arena);
@@ -253,7 +274,8 @@ const char *program_verify(const Program *program, Arena *arena) {
     }
   }
   for (size_t i = 0; i + 1 < program->segments.count; i++) {
-    if (program->segments.items[i].launch_end != program->segments.items[i + 1].launch_begin) return "segments leave launches out";
+    if (program->segments.items[i].launch_end != program->segments.items[i + 1].launch_begin)
+      return "segments leave launches out";
   }
   return NULL;
 }

@@ -20,31 +20,38 @@ enum { MAX_KERNEL_CONSTANTS = 16, MAX_KERNEL_POINTERS = 12 };
 typedef struct KernelInfo {
   const char *name, *header;
   int constant_count, pointer_count;
-  const char *constants[MAX_KERNEL_CONSTANTS];      // names; a leading '#' in kernels.def marks a real number
+  const char *constants[MAX_KERNEL_CONSTANTS];  // names; a leading '#' in kernels.def marks a real number
   bool constant_is_real[MAX_KERNEL_CONSTANTS];
-  const char *pointer_types[MAX_KERNEL_POINTERS];   // "const float", "float", "const uint8_t", ...
-  const char *pointers[MAX_KERNEL_POINTERS];        // names
+  const char *pointer_types[MAX_KERNEL_POINTERS];  // "const float", "float", "const uint8_t", ...
+  const char *pointers[MAX_KERNEL_POINTERS];       // names
 } KernelInfo;
 
 const KernelInfo *kernel_info(KernelKind kernel);
 
 typedef struct KernelConstant {
   int64_t integer;
-  double number;   // for the constants marked real
+  double number;  // for the constants marked real
 } KernelConstant;
 
 // What a pointer argument stands for before the plan has given addresses.
 typedef enum OperandKind { OPERAND_NONE /* NULL */, OPERAND_VALUE, OPERAND_WORKSPACE } OperandKind;
 
-typedef enum ProgramSpace { SPACE_NONE, SPACE_STATE, SPACE_ARENA, SPACE_IMAGES, SPACE_LABELS, SPACE_SCALARS } ProgramSpace;
+typedef enum ProgramSpace {
+  SPACE_NONE,
+  SPACE_STATE,
+  SPACE_ARENA,
+  SPACE_IMAGES,
+  SPACE_LABELS,
+  SPACE_SCALARS
+} ProgramSpace;
 
 typedef struct KernelOperand {
   OperandKind kind;
-  ValueId value;           // OPERAND_VALUE
-  uint64_t relative;       // bytes from its beginning
-  ProgramSpace space;      // set by program_make
-  uint64_t offset;         // bytes in the space; SPACE_IMAGES: the size group; SPACE_SCALARS: unused
-  int buffer;              // index in the segment's buffers, set by program_make
+  ValueId value;       // OPERAND_VALUE
+  uint64_t relative;   // bytes from its beginning
+  ProgramSpace space;  // set by program_make
+  uint64_t offset;     // bytes in the space; SPACE_IMAGES: the size group; SPACE_SCALARS: unused
+  int buffer;          // index in the segment's buffers, set by program_make
 } KernelOperand;
 
 typedef struct ProgramLaunch {
@@ -53,10 +60,13 @@ typedef struct ProgramLaunch {
   KernelOperand operands[MAX_KERNEL_POINTERS];
   int64_t tasks;
   OpId op;
-  ValueId checked;         // the value that is whole after this launch, looked at when hunting NaNs; or VALUE_NONE
+  ValueId checked;  // the value that is whole after this launch, looked at when hunting NaNs; or VALUE_NONE
 } ProgramLaunch;
 
-typedef struct LaunchList { ProgramLaunch *items; size_t count, capacity; } LaunchList;
+typedef struct LaunchList {
+  ProgramLaunch *items;
+  size_t count, capacity;
+} LaunchList;
 
 // A buffer of a segment: a field of the struct that its function takes.
 typedef struct SegmentBuffer {
@@ -74,13 +84,13 @@ typedef struct ProgramSegment {
   size_t launch_begin, launch_end;
   SegmentBuffer *buffers;
   int buffer_count;
-  int function;            // the segment that stands for all with the same shape; its own index if it does
+  int function;  // the segment that stands for all with the same shape; its own index if it does
   const char *function_name;
   SourceSpan span;
 } ProgramSegment;
 
 typedef struct ProgramEntry {
-  const char *name;        // "train", "update", "features"
+  const char *name;  // "train", "update", "features"
   size_t segment_begin, segment_end;
 } ProgramEntry;
 
@@ -89,7 +99,10 @@ typedef struct Program {
   const Graph *graph;
   const Plan *plan;
   LaunchList launches;
-  struct { ProgramSegment *items; size_t count, capacity; } segments;
+  struct {
+    ProgramSegment *items;
+    size_t count, capacity;
+  } segments;
   ProgramEntry entries[2];
   int entry_count;
 } Program;
@@ -98,10 +111,10 @@ typedef struct Program {
 typedef struct Lowering {
   const Graph *graph;
   int lanes;
-  LaunchList launches;             // in op order
-  size_t *launch_begin;            // by OpId, count + 1 entries
-  uint64_t *value_bytes;           // by ValueId, in the target's layout
-  uint64_t *workspace_bytes;       // by OpId
+  LaunchList launches;        // in op order
+  size_t *launch_begin;       // by OpId, count + 1 entries
+  uint64_t *value_bytes;      // by ValueId, in the target's layout
+  uint64_t *workspace_bytes;  // by OpId
 } Lowering;
 
 Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes);

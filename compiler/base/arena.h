@@ -22,14 +22,14 @@ char *arena_vprintf(Arena *arena, const char *format, va_list arguments) __attri
 #define arena_array(arena, Type, count) ((Type *)arena_alloc((arena), sizeof(Type) * (size_t)(count)))
 
 // Appends to a growable array held as `items, count, capacity` fields of a structure.
-#define arena_push(arena, list, Type, ...)                                                                           \
-  do {                                                                                                               \
-    if ((list)->count == (list)->capacity) {                                                                         \
-      size_t arena_push_capacity = (list)->capacity ? 2 * (size_t)(list)->capacity : 16;                             \
-      (list)->items = (Type *)arena_grow((arena), (list)->items, (list)->count, arena_push_capacity, sizeof(Type));  \
-      (list)->capacity = arena_push_capacity;                                                                        \
-    }                                                                                                                \
-    (list)->items[(list)->count++] = __VA_ARGS__;                                                                    \
+#define arena_push(arena, list, Type, ...)                                                                          \
+  do {                                                                                                              \
+    if ((list)->count == (list)->capacity) {                                                                        \
+      size_t arena_push_capacity = (list)->capacity ? 2 * (size_t)(list)->capacity : 16;                            \
+      (list)->items = (Type *)arena_grow((arena), (list)->items, (list)->count, arena_push_capacity, sizeof(Type)); \
+      (list)->capacity = arena_push_capacity;                                                                       \
+    }                                                                                                               \
+    (list)->items[(list)->count++] = __VA_ARGS__;                                                                   \
   } while (0)
 
 #endif

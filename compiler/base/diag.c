@@ -111,7 +111,8 @@ static void print_place_json(Writer *out, const SourceMap *sources, SourceSpan s
   SourcePlace place = source_place(sources, span);
   writer_text(out, ",\"file\":");
   writer_json_string(out, place.file);
-  writer_printf(out, ",\"line\":%u,\"column\":%u,\"end_column\":%u", place.line, place.column, place.column + place.caret_length);
+  writer_printf(out, ",\"line\":%u,\"column\":%u,\"end_column\":%u", place.line, place.column,
+                place.column + place.caret_length);
 }
 
 void diag_print_json(DiagList *list, Writer *out) {

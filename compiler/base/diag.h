@@ -34,8 +34,10 @@ typedef struct DiagList {
 } DiagList;
 
 DiagList *diag_list_make(Arena *arena, const SourceMap *sources);
-void diag_error(DiagList *list, SourceSpan span, const char *check, const char *format, ...) __attribute__((format(printf, 4, 5)));
-void diag_warning(DiagList *list, SourceSpan span, const char *check, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void diag_error(DiagList *list, SourceSpan span, const char *check, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void diag_warning(DiagList *list, SourceSpan span, const char *check, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 // Adds a note to the diagnostic appended last.
 void diag_note(DiagList *list, SourceSpan span, const char *format, ...) __attribute__((format(printf, 3, 4)));
 // Orders by file and position, then prints each with its line and carets.

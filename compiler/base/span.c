@@ -12,7 +12,8 @@ SourceMap *source_map_make(Arena *arena) {
 }
 
 uint32_t source_map_add(SourceMap *map, const char *name, const char *text, size_t size) {
-  SourceFile file = {.name = arena_printf(map->arena, "%s", name), .text = arena_string(map->arena, text, size), .size = size};
+  SourceFile file = {
+      .name = arena_printf(map->arena, "%s", name), .text = arena_string(map->arena, text, size), .size = size};
   arena_push(map->arena, map, SourceFile, file);
   return (uint32_t)map->count;
 }

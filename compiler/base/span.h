@@ -26,10 +26,10 @@ typedef struct SourceMap {
 
 typedef struct SourcePlace {
   const char *file;
-  uint32_t line, column;         // from 1; columns count bytes
-  const char *line_text;         // not NUL-terminated
-  uint32_t line_length;          // without the newline
-  uint32_t caret_length;         // at least 1, ends with the line
+  uint32_t line, column;  // from 1; columns count bytes
+  const char *line_text;  // not NUL-terminated
+  uint32_t line_length;   // without the newline
+  uint32_t caret_length;  // at least 1, ends with the line
 } SourcePlace;
 
 SourceMap *source_map_make(Arena *arena);

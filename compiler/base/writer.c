@@ -55,7 +55,10 @@ void writer_printf(Writer *writer, const char *format, ...) {
 // Length of the valid UTF-8 sequence at `s`, or 0.
 static size_t utf8_length(const unsigned char *s) {
   if (s[0] < 0x80) return 1;
-  size_t length = s[0] >= 0xF0 && s[0] < 0xF5 ? 4 : s[0] >= 0xE0 && s[0] < 0xF0 ? 3 : s[0] >= 0xC2 && s[0] < 0xE0 ? 2 : 0;
+  size_t length = s[0] >= 0xF0 && s[0] < 0xF5   ? 4
+                  : s[0] >= 0xE0 && s[0] < 0xF0 ? 3
+                  : s[0] >= 0xC2 && s[0] < 0xE0 ? 2
+                                                : 0;
   for (size_t i = 1; i < length; i++) {
     if ((s[i] & 0xC0) != 0x80) return 0;
   }

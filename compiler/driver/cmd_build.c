@@ -30,7 +30,8 @@ static int count_sources(const Trainer *trainer) {
   int files = 2;
   const Program *programs[] = {trainer->train, trainer->features};
   for (int p = 0; p < 2; p++) {
-    for (size_t i = 0; i < programs[p]->segments.count; i++) files += (size_t)programs[p]->segments.items[i].function == i;
+    for (size_t i = 0; i < programs[p]->segments.count; i++)
+      files += (size_t)programs[p]->segments.items[i].function == i;
   }
   for (int i = 0; i < embedded_file_count; i++) {
     size_t length = strlen(embedded_files[i].path);
@@ -43,15 +44,21 @@ static int make_trainer(Invocation *invocation, const Trainer *trainer, const ch
   const char *error = trainer_emit(trainer, invocation->arena, folder);
   if (error) return fail(EXIT_MACHINE, "output", error, NULL);
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  MakeRun run = {.folder = folder, .output = output, .jobs = cores > 0 ? (int)cores : 1, .files = count_sources(trainer),
-    .show_progress = isatty(STDERR_FILENO)};
+  MakeRun run = {.folder = folder,
+                 .output = output,
+                 .jobs = cores > 0 ? (int)cores : 1,
+                 .files = count_sources(trainer),
+                 .show_progress = isatty(STDERR_FILENO)};
   bool lacks_tool;
   error = run_make(invocation->arena, &run, &lacks_tool);
   if (!error) return EXIT_DONE;
-  if (!lacks_tool) return fail(EXIT_BUG, "compiler", error, "this is a fault of seer or of the C compiler; please report it with the spec");
+  if (!lacks_tool)
+    return fail(EXIT_BUG, "compiler", error,
+                "this is a fault of seer or of the C compiler; please report it with the spec");
   return fail(EXIT_MACHINE, "compiler", error,
-    "a trainer needs make, a C compiler and the image libraries; on Debian: apt-get install make gcc libjpeg62-turbo-dev "
-    "libpng-dev libwebp-dev libjansson-dev libxxhash-dev zlib1g-dev");
+              "a trainer needs make, a C compiler and the image libraries; on Debian: apt-get install make gcc "
+              "libjpeg62-turbo-dev "
+              "libpng-dev libwebp-dev libjansson-dev libxxhash-dev zlib1g-dev");
 }
 
 static int build_in(Invocation *invocation, const Trainer *trainer, const char *output) {
@@ -76,6 +83,7 @@ int command_build(Invocation *invocation) {
   if (code != EXIT_DONE) return code;
   const char *output = output_path(invocation, compiled.trainer.settings.name);
   code = build_in(invocation, &compiled.trainer, output);
-  if (code == EXIT_DONE && isatty(STDERR_FILENO)) fprintf(stderr, "built %s for %s\n", output, compiled.trainer.settings.cpu);
+  if (code == EXIT_DONE && isatty(STDERR_FILENO))
+    fprintf(stderr, "built %s for %s\n", output, compiled.trainer.settings.cpu);
   return code;
 }

@@ -16,8 +16,10 @@ bool cpu_is_known(const char *cpu) {
 const char *native_cpu(void) {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) return "x86-64-v4";
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")) return "x86-64-v3";
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    return "x86-64-v4";
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
+    return "x86-64-v3";
 #endif
   return "x86-64";
 }
@@ -28,12 +30,14 @@ static int lanes_of_cpu(const char *cpu) { return strcmp(cpu, "x86-64-v4") == 0 
 static bool check_limits(DiagList *diags, const Spec *spec) {
   size_t before = diags->error_count;
   if (!spec_is(spec, KEY_train_precision, "fp32")) {
-    diag_error(diags, spec_span(spec, KEY_train_precision), "limitation", "seerc cannot yet train in '%s'", spec_text(spec, KEY_train_precision));
+    diag_error(diags, spec_span(spec, KEY_train_precision), "limitation", "seerc cannot yet train in '%s'",
+               spec_text(spec, KEY_train_precision));
     diag_note(diags, (SourceSpan){0}, "use 'precision = fp32', or '-D train.precision=fp32' to look at the plan");
   }
   if (spec_integer(spec, KEY_cluster_nodes) * spec_integer(spec, KEY_cluster_ranks_per_node) != 1) {
     diag_error(diags, spec_span(spec, KEY_cluster_nodes), "limitation", "seerc cannot yet train on more than one rank");
-    diag_note(diags, (SourceSpan){0}, "use '-D cluster.nodes=1 -D cluster.ranks_per_node=1' and a batch that one rank can hold");
+    diag_note(diags, (SourceSpan){0},
+              "use '-D cluster.nodes=1 -D cluster.ranks_per_node=1' and a batch that one rank can hold");
   }
   return diags->error_count == before;
 }
@@ -43,13 +47,16 @@ static int64_t time_of_op(const Graph *graph, const Op *op, const uint64_t *valu
   uint64_t moved = 0;
   for (int i = 0; i < op->operand_count; i++) moved += value_bytes[op->operands[i]];
   for (int i = 0; i < op->result_count; i++) moved += value_bytes[op->results[i]];
-  double compute = 2 * (double)op_macs(graph, op) / machine->flops_per_second, move = (double)moved / machine->bytes_per_second;
+  double compute = 2 * (double)op_macs(graph, op) / machine->flops_per_second,
+         move = (double)moved / machine->bytes_per_second;
   return (int64_t)((compute > move ? compute : move) * 1e9 + 0.5);
 }
 
-static Plan *plan_of(Arena *arena, const Graph *graph, const Lowering *lowering, const PlanMachine *machine, const Plan *state) {
+static Plan *plan_of(Arena *arena, const Graph *graph, const Lowering *lowering, const PlanMachine *machine,
+                     const Plan *state) {
   int64_t *time_ns = arena_array(arena, int64_t, graph->ops.count + 1);
-  for (OpId op = 0; op < graph->ops.count; op++) time_ns[op] = time_of_op(graph, graph_op(graph, op), lowering->value_bytes, machine);
+  for (OpId op = 0; op < graph->ops.count; op++)
+    time_ns[op] = time_of_op(graph, graph_op(graph, op), lowering->value_bytes, machine);
   PlanCosts costs = {lowering->value_bytes, lowering->workspace_bytes, time_ns};
   bug_set_stage("plan");
   Plan *plan = plan_make(arena, graph, &costs, state);
@@ -66,7 +73,9 @@ static Program *program_of(Arena *arena, const Graph *graph, const Lowering *low
   return program;
 }
 
-static bool is_trunk(const char *name) { return strncmp(name, "stem.", 5) == 0 || strncmp(name, "trunk_output.", 13) == 0; }
+static bool is_trunk(const char *name) {
+  return strncmp(name, "stem.", 5) == 0 || strncmp(name, "trunk_output.", 13) == 0;
+}
 
 static void count_parameters(const Graph *graph, PlanModel *model) {
   for (size_t v = 0; v < graph->values.count; v++) {
@@ -102,8 +111,10 @@ static void add_size(PlanModel *model, int size, int64_t macs) {
   model->macs[model->size_count++] = macs;
 }
 
-static PlanModel model_of(const RegNetShape *shape, const Spec *spec, const SeerProgram *settings, const Graph *train, const Graph *features) {
-  PlanModel model = {.name = settings->name, .family = spec_text(spec, KEY_model_family), .stage_count = shape->stage_count};
+static PlanModel model_of(const RegNetShape *shape, const Spec *spec, const SeerProgram *settings, const Graph *train,
+                          const Graph *features) {
+  PlanModel model = {
+      .name = settings->name, .family = spec_text(spec, KEY_model_family), .stage_count = shape->stage_count};
   for (int i = 0; i < shape->stage_count; i++) {
     model.depths[i] = shape->stages[i].depth;
     model.widths[i] = shape->stages[i].width;
@@ -121,12 +132,16 @@ static PlanModel model_of(const RegNetShape *shape, const Spec *spec, const Seer
 
 static bool check_budget(DiagList *diags, const Spec *spec, const PlanReport *report) {
   if (report_fits(report)) return true;
-  SpecKey key = spec_value(spec, KEY_checkpoint_budget)->kind == SPEC_NUMBER ? KEY_checkpoint_budget : KEY_cluster_machine;
+  SpecKey key =
+      spec_value(spec, KEY_checkpoint_budget)->kind == SPEC_NUMBER ? KEY_checkpoint_budget : KEY_cluster_machine;
   const Op *peak = graph_op(report->train->graph, report->train->steps[report->train->peak_step].op);
-  diag_error(diags, spec_span(spec, key), "budget", "the plan needs %" PRIu64 " bytes and the budget is %" PRIu64 " bytes",
-    report_peak_bytes(report), report->budget_bytes);
-  diag_note(diags, (SourceSpan){0}, "the smallest budget that would do is %" PRIu64 " bytes; the state takes %" PRIu64
-    ", the arena %" PRIu64 ", set by '%s'", report_peak_bytes(report), report->train->state_bytes, report_arena_bytes(report), peak->name);
+  diag_error(diags, spec_span(spec, key), "budget",
+             "the plan needs %" PRIu64 " bytes and the budget is %" PRIu64 " bytes", report_peak_bytes(report),
+             report->budget_bytes);
+  diag_note(diags, (SourceSpan){0},
+            "the smallest budget that would do is %" PRIu64 " bytes; the state takes %" PRIu64 ", the arena %" PRIu64
+            ", set by '%s'",
+            report_peak_bytes(report), report->train->state_bytes, report_arena_bytes(report), peak->name);
   diag_note(diags, (SourceSpan){0}, "a smaller 'train.batch', or a larger 'train.accumulate', lowers the arena");
   return false;
 }
@@ -175,9 +190,15 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   compiled->features_graph = features;
   compiled->train_plan = train_plan;
   compiled->features_plan = features_plan;
-  compiled->report = (PlanReport){.model = model_of(&model.shape, spec, &settings, train, features), .machine = machine, .train = train_plan,
-    .features = features_plan, .images_per_step = settings.batch, .micro_steps = settings.accumulate,
-    .budget_bytes = budget_of(spec, &machine), .ring_bytes = settings.ring_bytes, .flops_per_step = flops_of_step(train, settings.accumulate)};
+  compiled->report = (PlanReport){.model = model_of(&model.shape, spec, &settings, train, features),
+                                  .machine = machine,
+                                  .train = train_plan,
+                                  .features = features_plan,
+                                  .images_per_step = settings.batch,
+                                  .micro_steps = settings.accumulate,
+                                  .budget_bytes = budget_of(spec, &machine),
+                                  .ring_bytes = settings.ring_bytes,
+                                  .flops_per_step = flops_of_step(train, settings.accumulate)};
   if (!check_budget(diags, spec, &compiled->report)) return false;
 
   settings.seer_version = SEER_VERSION;
@@ -186,8 +207,11 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   settings.plan_json = plan_json_of(arena, &compiled->report);
   settings.feature_width = (int)compiled->report.model.widths[compiled->report.model.stage_count - 1];
   compiled->trainer = (Trainer){.train = program_of(arena, train, train_lowering, train_plan),
-    .features = program_of(arena, features, features_lowering, features_plan), .sources = sources, .settings = settings, .lanes = lanes,
-    .sanitize = options->sanitize};
+                                .features = program_of(arena, features, features_lowering, features_plan),
+                                .sources = sources,
+                                .settings = settings,
+                                .lanes = lanes,
+                                .sanitize = options->sanitize};
   bug_set_stage(NULL);
   return true;
 }
@@ -197,7 +221,10 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
   if (cpu && strcmp(cpu, "native") != 0 && !cpu_is_known(cpu)) {
     return usage_error(invocation, "unknown processor '%s': native, x86-64, x86-64-v3 and x86-64-v4 are known", cpu);
   }
-  CompileOptions options = {.cpu = cpu ? cpu : "native", .sanitize = option_is_set(invocation, "sanitize"), .hook = hook, .hook_data = hook_data};
+  CompileOptions options = {.cpu = cpu ? cpu : "native",
+                            .sanitize = option_is_set(invocation, "sanitize"),
+                            .hook = hook,
+                            .hook_data = hook_data};
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
   *diags = loaded.diags;
   if (loaded.spec && spec_require_model(loaded.spec, loaded.diags))

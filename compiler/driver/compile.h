@@ -7,9 +7,9 @@
 #include "compiler/passes/pipeline.h"
 
 typedef struct CompileOptions {
-  const char *cpu;       // "native", or a level: x86-64, x86-64-v3, x86-64-v4
+  const char *cpu;  // "native", or a level: x86-64, x86-64-v3, x86-64-v4
   bool sanitize;
-  PassHook *hook;        // sees the training graph after each pass; or NULL
+  PassHook *hook;  // sees the training graph after each pass; or NULL
   void *hook_data;
 } CompileOptions;
 
@@ -18,7 +18,7 @@ typedef struct Compiled {
   const Graph *train_graph, *features_graph;
   const Plan *train_plan, *features_plan;
   PlanReport report;
-  Trainer trainer;       // programs included
+  Trainer trainer;  // programs included
 } Compiled;
 
 // False when a diagnostic says why: the spec is wrong, the machine unknown, the plan larger than its budget, or
@@ -33,6 +33,7 @@ bool cpu_is_known(const char *cpu);
 // What the commands share: loads the invocation's spec, compiles it for its --cpu and --sanitize, and prints the
 // messages. EXIT_DONE, or an exit code.
 struct Invocation;
-int driver_compile(struct Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags);
+int driver_compile(struct Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled,
+                   DiagList **diags);
 
 #endif

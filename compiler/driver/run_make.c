@@ -78,7 +78,8 @@ const char *run_make(Arena *arena, const MakeRun *run, bool *lacks_tool) {
     *lacks_tool = true;
     error = "cannot run 'make'";
   } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    *lacks_tool = log.text && (strstr(log.text, "No such file or directory") || strstr(log.text, "not found") || strstr(log.text, "cannot find -l"));
+    *lacks_tool = log.text && (strstr(log.text, "No such file or directory") || strstr(log.text, "not found") ||
+                               strstr(log.text, "cannot find -l"));
     error = arena_printf(arena, "the C compiler failed:\n%s", tail_of(&log));
   }
   writer_release(&log);

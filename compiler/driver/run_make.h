@@ -7,8 +7,8 @@
 #include "compiler/base/arena.h"
 
 typedef struct MakeRun {
-  const char *folder, *output;   // output: absolute path of the trainer
-  int jobs, files;               // files: how many will be compiled, for the progress
+  const char *folder, *output;  // output: absolute path of the trainer
+  int jobs, files;              // files: how many will be compiled, for the progress
   bool show_progress;
 } MakeRun;
 

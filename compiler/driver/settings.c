@@ -22,8 +22,9 @@ static SeerViews views_from_spec(const Spec *spec) {
   for (int i = 0; i < crops->item_count; i++) {
     const SpecValue *arguments = crops->items[i].items;
     views.size_groups[i] = (SeerSizeGroup){.crops = (int)arguments[ARGUMENT_crop_count].number,
-      .size = (int)arguments[ARGUMENT_crop_size].number, .scale_low = arguments[ARGUMENT_crop_scale].low,
-      .scale_high = arguments[ARGUMENT_crop_scale].high};
+                                           .size = (int)arguments[ARGUMENT_crop_size].number,
+                                           .scale_low = arguments[ARGUMENT_crop_scale].low,
+                                           .scale_high = arguments[ARGUMENT_crop_scale].high};
   }
   double strength = spec_number(spec, KEY_views_jitter_strength);
   views.flip = spec_number(spec, KEY_views_flip);
@@ -40,22 +41,24 @@ static SeerViews views_from_spec(const Spec *spec) {
 }
 
 static SeerSchedule schedule_from_spec(Arena *arena, const Spec *spec) {
-  double peak = number_or(spec, KEY_schedule_peak, spec_number(spec, KEY_schedule_base) * spec_number(spec, KEY_train_batch) / 256);
+  double peak = number_or(spec, KEY_schedule_peak,
+                          spec_number(spec, KEY_schedule_base) * spec_number(spec, KEY_train_batch) / 256);
   const SpecValue *milestones = spec_value(spec, KEY_schedule_milestones);
   double *shares = arena_array(arena, double, milestones->item_count + 1);
   for (int i = 0; i < milestones->item_count; i++) shares[i] = milestones->items[i].number;
   bool by_fraction = spec_is_set(spec, KEY_schedule_warmup_fraction);
-  return (SeerSchedule){
-    .peak = peak,
-    .start = number_or(spec, KEY_schedule_start, peak / 16),
-    .end = number_or(spec, KEY_schedule_end, peak / 1000),
-    .warmup_steps = by_fraction ? -1 : spec_integer(spec, KEY_schedule_warmup),
-    .warmup_fraction = by_fraction ? spec_number(spec, KEY_schedule_warmup_fraction) : 0,
-    .shape = spec_is(spec, KEY_schedule_shape, "cosine") ? SEER_COSINE : spec_is(spec, KEY_schedule_shape, "step") ? SEER_STEP : SEER_CONSTANT,
-    .cosine_from_run = spec_is(spec, KEY_schedule_cosine_from, "run"),
-    .milestone_count = milestones->item_count,
-    .milestones = shares,
-    .gamma = spec_number(spec, KEY_schedule_gamma)};
+  return (SeerSchedule){.peak = peak,
+                        .start = number_or(spec, KEY_schedule_start, peak / 16),
+                        .end = number_or(spec, KEY_schedule_end, peak / 1000),
+                        .warmup_steps = by_fraction ? -1 : spec_integer(spec, KEY_schedule_warmup),
+                        .warmup_fraction = by_fraction ? spec_number(spec, KEY_schedule_warmup_fraction) : 0,
+                        .shape = spec_is(spec, KEY_schedule_shape, "cosine") ? SEER_COSINE
+                                 : spec_is(spec, KEY_schedule_shape, "step") ? SEER_STEP
+                                                                             : SEER_CONSTANT,
+                        .cosine_from_run = spec_is(spec, KEY_schedule_cosine_from, "run"),
+                        .milestone_count = milestones->item_count,
+                        .milestones = shares,
+                        .gamma = spec_number(spec, KEY_schedule_gamma)};
 }
 
 static const char *const *pictures_from_spec(Arena *arena, const Spec *spec) {
@@ -94,30 +97,29 @@ static void set_task(const Spec *spec, SeerProgram *program) {
 }
 
 SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
-  SeerProgram program = {
-    .name = program_name(arena, spec->path),
-    .views = views_from_spec(spec),
-    .schedule = schedule_from_spec(arena, spec),
-    .batch = int_of(spec, KEY_train_batch),
-    .accumulate = int_of(spec, KEY_train_accumulate),
-    .steps = spec_is_set(spec, KEY_train_steps) ? spec_integer(spec, KEY_train_steps) : 0,
-    .epochs = spec_is_set(spec, KEY_train_epochs) ? spec_number(spec, KEY_train_epochs) : 0,
-    .seed = (uint64_t)spec_integer(spec, KEY_train_seed),
-    .save_every = spec_integer(spec, KEY_save_every),
-    .save_keep = spec_integer(spec, KEY_save_keep),
-    .log_every = spec_integer(spec, KEY_log_every),
-    .tensorboard = spec_flag(spec, KEY_log_tensorboard),
-    .pictures = pictures_from_spec(arena, spec),
-    .labels = spec_is_set(spec, KEY_data_labels) ? spec_text(spec, KEY_data_labels) : NULL,
-    .decode_threads = (int)number_or(spec, KEY_data_decode_threads, 0),
-    .max_undecodable = spec_number(spec, KEY_data_max_undecodable),
-    .max_pixels = spec_integer(spec, KEY_data_max_pixels),
-    .ring_depth = RING_DEPTH,
-    .evaluate_batch = int_of(spec, KEY_evaluate_batch),
-    .evaluate_size = int_of(spec, KEY_evaluate_size),
-    .evaluate_resize = int_of(spec, KEY_evaluate_resize),
-    .neighbours = int_of(spec, KEY_evaluate_neighbours),
-    .knn_temperature = spec_number(spec, KEY_evaluate_knn_temperature)};
+  SeerProgram program = {.name = program_name(arena, spec->path),
+                         .views = views_from_spec(spec),
+                         .schedule = schedule_from_spec(arena, spec),
+                         .batch = int_of(spec, KEY_train_batch),
+                         .accumulate = int_of(spec, KEY_train_accumulate),
+                         .steps = spec_is_set(spec, KEY_train_steps) ? spec_integer(spec, KEY_train_steps) : 0,
+                         .epochs = spec_is_set(spec, KEY_train_epochs) ? spec_number(spec, KEY_train_epochs) : 0,
+                         .seed = (uint64_t)spec_integer(spec, KEY_train_seed),
+                         .save_every = spec_integer(spec, KEY_save_every),
+                         .save_keep = spec_integer(spec, KEY_save_keep),
+                         .log_every = spec_integer(spec, KEY_log_every),
+                         .tensorboard = spec_flag(spec, KEY_log_tensorboard),
+                         .pictures = pictures_from_spec(arena, spec),
+                         .labels = spec_is_set(spec, KEY_data_labels) ? spec_text(spec, KEY_data_labels) : NULL,
+                         .decode_threads = (int)number_or(spec, KEY_data_decode_threads, 0),
+                         .max_undecodable = spec_number(spec, KEY_data_max_undecodable),
+                         .max_pixels = spec_integer(spec, KEY_data_max_pixels),
+                         .ring_depth = RING_DEPTH,
+                         .evaluate_batch = int_of(spec, KEY_evaluate_batch),
+                         .evaluate_size = int_of(spec, KEY_evaluate_size),
+                         .evaluate_resize = int_of(spec, KEY_evaluate_resize),
+                         .neighbours = int_of(spec, KEY_evaluate_neighbours),
+                         .knn_temperature = spec_number(spec, KEY_evaluate_knn_temperature)};
   triple_from_spec(spec, KEY_views_mean, program.mean);
   triple_from_spec(spec, KEY_views_std, program.std);
   set_task(spec, &program);
@@ -126,7 +128,8 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
 }
 
 static void override_machine(const Spec *spec, PlanMachine *machine) {
-  if (spec_value(spec, KEY_cluster_memory)->kind == SPEC_NUMBER) machine->memory_bytes = (uint64_t)spec_integer(spec, KEY_cluster_memory);
+  if (spec_value(spec, KEY_cluster_memory)->kind == SPEC_NUMBER)
+    machine->memory_bytes = (uint64_t)spec_integer(spec, KEY_cluster_memory);
   machine->flops_per_second = number_or(spec, KEY_cluster_flops, machine->flops_per_second);
   machine->bytes_per_second = number_or(spec, KEY_cluster_bandwidth, machine->bytes_per_second);
 }
@@ -135,7 +138,8 @@ static void override_machine(const Spec *spec, PlanMachine *machine) {
 static PlanMachine this_machine(void) {
   long cores = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
   if (cores < 1) cores = 1;
-  PlanMachine machine = {.name = "this", .flops_per_second = (double)cores * 2 * 16 * 2.5e9, .bytes_per_second = (double)cores * 20e9};
+  PlanMachine machine = {
+      .name = "this", .flops_per_second = (double)cores * 2 * 16 * 2.5e9, .bytes_per_second = (double)cores * 20e9};
   machine.memory_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
   return machine;
 }
@@ -148,7 +152,8 @@ bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const 
     const char *path = arena_printf(arena, "%s/machines/%s.seer", library, name);
     if (access(path, R_OK) != 0) {
       diag_error(diags, spec_span(spec, KEY_cluster_machine), "machine", "unknown machine '%s'", name);
-      diag_note(diags, (SourceSpan){0}, "machines are files of '%s/machines'; \"this\" is the machine that seerc runs on", library);
+      diag_note(diags, (SourceSpan){0},
+                "machines are files of '%s/machines'; \"this\" is the machine that seerc runs on", library);
       return false;
     }
     const Spec *described = spec_load(arena, sources, diags, path, library, NULL, 0);

@@ -12,8 +12,8 @@ enum { MAX_ROUNDS = 60, MAX_TRADING_WORK = 400000000 };
 typedef struct Placement {
   PlanItem *items;
   uint32_t count;
-  uint32_t *order;      // item indices, the next to place first
-  uint32_t *placed;     // item indices by rising offset
+  uint32_t *order;   // item indices, the next to place first
+  uint32_t *placed;  // item indices by rising offset
 } Placement;
 
 typedef struct Best {
@@ -77,7 +77,8 @@ static uint32_t sort_full_step;
 
 static int by_full_step(const void *a, const void *b) {
   const PlanItem *x = &sort_items[*(const uint32_t *)a], *y = &sort_items[*(const uint32_t *)b];
-  bool x_full = x->begin <= sort_full_step && sort_full_step <= x->end, y_full = y->begin <= sort_full_step && sort_full_step <= y->end;
+  bool x_full = x->begin <= sort_full_step && sort_full_step <= x->end,
+       y_full = y->begin <= sort_full_step && sort_full_step <= y->end;
   if (x_full != y_full) return x_full ? -1 : 1;
   if (!x_full) return by_size(a, b);
   if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
@@ -103,7 +104,7 @@ static void keep_offsets(const Placement *placement, uint64_t *offsets) {
   for (uint32_t i = 0; i < placement->count; i++) offsets[i] = placement->items[i].offset;
 }
 
-// Hill climb from one order; keeps the best offsets and their order. 
+// Hill climb from one order; keeps the best offsets and their order.
 static void climb(Placement *placement, uint64_t live_peak_bytes, Best *best) {
   for (int round = 0; round < MAX_ROUNDS && best->top > live_peak_bytes; round++) {
     uint64_t top = place_in_order(placement);
@@ -168,8 +169,10 @@ static void trade_places(Placement *placement, uint64_t live_peak_bytes, Best *b
 uint64_t place_items(Arena *arena, PlanItem *items, uint32_t count, uint64_t live_peak_bytes, uint32_t full_step) {
   if (!count) return 0;
   Placement placement = {items, count, arena_array(arena, uint32_t, count), arena_array(arena, uint32_t, count)};
-  Best best = {.top = UINT64_MAX, .offsets = arena_array(arena, uint64_t, count), .order = arena_array(arena, uint32_t, count),
-    .scratch = arena_array(arena, uint32_t, count)};
+  Best best = {.top = UINT64_MAX,
+               .offsets = arena_array(arena, uint64_t, count),
+               .order = arena_array(arena, uint32_t, count),
+               .scratch = arena_array(arena, uint32_t, count)};
   int (*const orders[])(const void *, const void *) = {by_full_step, by_lifetime, by_size};
   sort_items = items;
   sort_full_step = full_step;

@@ -14,8 +14,8 @@ typedef struct Planner {
   const Graph *graph;
   const PlanCosts *costs;
   Plan *plan;
-  uint32_t *last_use;      // by ValueId: last step that reads it
-  ValueId *stored_state;   // by ValueId: the state whose storage a result is written into, or VALUE_NONE
+  uint32_t *last_use;     // by ValueId: last step that reads it
+  ValueId *stored_state;  // by ValueId: the state whose storage a result is written into, or VALUE_NONE
 } Planner;
 
 static bool lives_in_state(const Value *value) { return value->kind == VALUE_PARAMETER || value->kind == VALUE_STATE; }
@@ -84,7 +84,8 @@ static void place_state(Planner *planner, const Plan *shared) {
     plan->value_in_state[v] = true;
     if (shared) {
       ValueId same = graph_find_value(shared->graph, value->name);
-      if (same == VALUE_NONE || !shared->value_in_state[same]) BUG("no state '%s' in graph '%s'", value->name, shared->graph->name);
+      if (same == VALUE_NONE || !shared->value_in_state[same])
+        BUG("no state '%s' in graph '%s'", value->name, shared->graph->name);
       plan->value_offsets[v] = shared->value_offsets[same];
     } else {
       plan->value_offsets[v] = plan->state_bytes;
@@ -113,12 +114,20 @@ static void list_items(Planner *planner) {
       ValueId v = op->results[i];
       if (plan->value_in_state[v]) continue;
       uint32_t end = planner->last_use[v] > step ? planner->last_use[v] : step;
-      plan->items[plan->item_count++] = (PlanItem){.kind = kind_of_phase(op->phase), .value = v, .op = step,
-        .bytes = align_up(planner->costs->value_bytes[v]), .begin = step, .end = end};
+      plan->items[plan->item_count++] = (PlanItem){.kind = kind_of_phase(op->phase),
+                                                   .value = v,
+                                                   .op = step,
+                                                   .bytes = align_up(planner->costs->value_bytes[v]),
+                                                   .begin = step,
+                                                   .end = end};
     }
     if (planner->costs->workspace_bytes[step]) {
-      plan->items[plan->item_count++] = (PlanItem){.kind = ITEM_WORKSPACE, .value = VALUE_NONE, .op = step,
-        .bytes = align_up(planner->costs->workspace_bytes[step]), .begin = step, .end = step};
+      plan->items[plan->item_count++] = (PlanItem){.kind = ITEM_WORKSPACE,
+                                                   .value = VALUE_NONE,
+                                                   .op = step,
+                                                   .bytes = align_up(planner->costs->workspace_bytes[step]),
+                                                   .begin = step,
+                                                   .end = step};
     }
   }
 }
@@ -142,9 +151,12 @@ static void measure_live_bytes(Plan *plan) {
 
 Plan *plan_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const Plan *state) {
   Plan *plan = arena_new(arena, Plan);
-  Planner planner = {.arena = arena, .graph = graph, .costs = costs, .plan = plan,
-    .last_use = arena_array(arena, uint32_t, graph->values.count + 1),
-    .stored_state = arena_array(arena, ValueId, graph->values.count + 1)};
+  Planner planner = {.arena = arena,
+                     .graph = graph,
+                     .costs = costs,
+                     .plan = plan,
+                     .last_use = arena_array(arena, uint32_t, graph->values.count + 1),
+                     .stored_state = arena_array(arena, ValueId, graph->values.count + 1)};
   plan->graph = graph;
   plan->value_offsets = arena_array(arena, uint64_t, graph->values.count + 1);
   plan->value_in_state = arena_array(arena, bool, graph->values.count + 1);
@@ -171,17 +183,18 @@ Plan *plan_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const 
 }
 
 void plan_print(const Plan *plan, Writer *out) {
-  writer_printf(out, "plan %s: state %llu bytes, arena %llu bytes, largest live sum %llu bytes at step %u\n", plan->graph->name,
-    (unsigned long long)plan->state_bytes, (unsigned long long)plan->arena_bytes, (unsigned long long)plan->live_peak_bytes,
-    plan->peak_step);
+  writer_printf(out, "plan %s: state %llu bytes, arena %llu bytes, largest live sum %llu bytes at step %u\n",
+                plan->graph->name, (unsigned long long)plan->state_bytes, (unsigned long long)plan->arena_bytes,
+                (unsigned long long)plan->live_peak_bytes, plan->peak_step);
   for (uint32_t step = 0; step < plan->step_count; step++) {
     const Op *op = graph_op(plan->graph, plan->steps[step].op);
     if (step == plan->update_begin) writer_text(out, "update:\n");
     writer_printf(out, "%6u %-34s %-28s live %llu", step, op->name, op_kind_name(op->kind),
-      (unsigned long long)plan->steps[step].live_bytes);
+                  (unsigned long long)plan->steps[step].live_bytes);
     for (int i = 0; i < op->result_count; i++) {
       ValueId v = op->results[i];
-      writer_printf(out, " %%%u@%s+%llu", v, plan->value_in_state[v] ? "state" : "arena", (unsigned long long)plan->value_offsets[v]);
+      writer_printf(out, " %%%u@%s+%llu", v, plan->value_in_state[v] ? "state" : "arena",
+                    (unsigned long long)plan->value_offsets[v]);
     }
     if (plan->workspace_offsets[step] != PLAN_NO_OFFSET) {
       writer_printf(out, " workspace@arena+%llu", (unsigned long long)plan->workspace_offsets[step]);

@@ -22,18 +22,18 @@ typedef enum PlanItemKind {
 
 typedef struct PlanItem {
   PlanItemKind kind;
-  ValueId value;            // VALUE_NONE for workspace
-  OpId op;                  // the op that makes it or works in it
-  uint64_t bytes;           // rounded up to PLAN_ALIGNMENT
-  uint32_t begin, end;      // live in steps begin..end, both included
-  uint64_t offset;          // in the arena
+  ValueId value;        // VALUE_NONE for workspace
+  OpId op;              // the op that makes it or works in it
+  uint64_t bytes;       // rounded up to PLAN_ALIGNMENT
+  uint32_t begin, end;  // live in steps begin..end, both included
+  uint64_t offset;      // in the arena
 } PlanItem;
 
 // One op of the schedule. Steps before `update_begin` are a micro-step, the others the update.
 typedef struct PlanStep {
   OpId op;
   int64_t time_ns;
-  uint64_t live_bytes;      // of the arena while it runs
+  uint64_t live_bytes;  // of the arena while it runs
 } PlanStep;
 
 // What a target says of a graph: bytes of each value in its layout, scratch of each op, time of each op.
@@ -49,10 +49,10 @@ typedef struct Plan {
   uint32_t step_count, update_begin;
   PlanItem *items;
   uint32_t item_count;
-  uint64_t *value_offsets;          // by ValueId: in the space that value_in_state tells; PLAN_NO_OFFSET: not placed
-  bool *value_in_state;             // by ValueId
-  OpId *first_use;                  // by ValueId: the first op that reads it, or OP_NONE
-  uint64_t *workspace_offsets;      // by OpId, in the arena
+  uint64_t *value_offsets;      // by ValueId: in the space that value_in_state tells; PLAN_NO_OFFSET: not placed
+  bool *value_in_state;         // by ValueId
+  OpId *first_use;              // by ValueId: the first op that reads it, or OP_NONE
+  uint64_t *workspace_offsets;  // by OpId, in the arena
   uint64_t state_bytes, arena_bytes, live_peak_bytes;
   uint32_t peak_step;
   uint64_t peak_by_kind[ITEM_KIND_COUNT];  // of the items live at peak_step

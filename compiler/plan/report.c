@@ -18,7 +18,9 @@ bool report_fits(const PlanReport *report) { return report_peak_bytes(report) <=
 
 static const char *const item_kind_names[ITEM_KIND_COUNT] = {"activations", "gradients", "update", "workspace"};
 
-typedef struct StateBytes { uint64_t parameters, velocities, statistics; } StateBytes;
+typedef struct StateBytes {
+  uint64_t parameters, velocities, statistics;
+} StateBytes;
 
 static bool has_suffix(const char *text, const char *suffix) {
   size_t length = strlen(text), suffix_length = strlen(suffix);
@@ -34,7 +36,9 @@ static StateBytes state_bytes(const Plan *plan) {
     if (value->kind != VALUE_PARAMETER && value->kind != VALUE_STATE) continue;
     if (last) *last += plan->value_offsets[v] - last_offset;
     last_offset = plan->value_offsets[v];
-    last = value->kind == VALUE_PARAMETER ? &bytes.parameters : has_suffix(value->name, ".velocity") ? &bytes.velocities : &bytes.statistics;
+    last = value->kind == VALUE_PARAMETER         ? &bytes.parameters
+           : has_suffix(value->name, ".velocity") ? &bytes.velocities
+                                                  : &bytes.statistics;
   }
   if (last) *last += plan->state_bytes - last_offset;
   return bytes;
@@ -49,7 +53,10 @@ static int64_t step_time_ns(const PlanReport *report) {
 }
 
 // Per block: what its forward keeps for the backward, and how long the block takes.
-typedef struct BlockAccount { uint64_t saved_bytes; int64_t time_ns; } BlockAccount;
+typedef struct BlockAccount {
+  uint64_t saved_bytes;
+  int64_t time_ns;
+} BlockAccount;
 
 static bool crosses_to_backward(const Plan *plan, const PlanItem *item) {
   if (item->kind != ITEM_ACTIVATION) return false;
@@ -64,7 +71,8 @@ static BlockAccount account_of_block(const Plan *plan, int block) {
   BlockAccount account = {0};
   for (uint32_t i = 0; i < plan->item_count; i++) {
     const PlanItem *item = &plan->items[i];
-    if (graph_op(plan->graph, item->op)->block == block && crosses_to_backward(plan, item)) account.saved_bytes += item->bytes;
+    if (graph_op(plan->graph, item->op)->block == block && crosses_to_backward(plan, item))
+      account.saved_bytes += item->bytes;
   }
   for (uint32_t i = 0; i < plan->step_count; i++) {
     if (graph_op(plan->graph, plan->steps[i].op)->block == block) account.time_ns += plan->steps[i].time_ns;
@@ -83,25 +91,30 @@ static void print_model_json(const PlanModel *model, Writer *out) {
   writer_json_string(out, model->name);
   writer_text(out, ",\"family\":");
   writer_json_string(out, model->family);
-  writer_printf(out, ",\"parameters_trunk\":%" PRId64 ",\"parameters_total\":%" PRId64 ",", model->parameters_trunk, model->parameters_total);
+  writer_printf(out, ",\"parameters_trunk\":%" PRId64 ",\"parameters_total\":%" PRId64 ",", model->parameters_trunk,
+                model->parameters_total);
   print_list_json(out, "depths", model->depths, model->stage_count);
   writer_text(out, ",");
   print_list_json(out, "widths", model->widths, model->stage_count);
   writer_text(out, ",");
   print_list_json(out, "group_widths", model->group_widths, model->stage_count);
   writer_text(out, ",\"macs_by_size\":{");
-  for (int i = 0; i < model->size_count; i++) writer_printf(out, "%s\"%d\":%" PRId64, i ? "," : "", model->sizes[i], model->macs[i]);
+  for (int i = 0; i < model->size_count; i++)
+    writer_printf(out, "%s\"%d\":%" PRId64, i ? "," : "", model->sizes[i], model->macs[i]);
   writer_text(out, "}}");
 }
 
 static void print_memory_json(const PlanReport *report, Writer *out) {
   const Plan *plan = report->train;
   StateBytes state = state_bytes(plan);
-  writer_printf(out, "\"memory\":{\"budget_bytes\":%" PRIu64 ",\"peak_bytes\":%" PRIu64 ",\"state_bytes\":%" PRIu64 ",\"arena_bytes\":%" PRIu64
-    ",\"live_peak_bytes\":%" PRIu64 ",\"minimum_budget_bytes\":%" PRIu64 ",\"by_kind\":{\"parameters\":%" PRIu64 ",\"velocities\":%" PRIu64
-    ",\"statistics\":%" PRIu64, report->budget_bytes, report_peak_bytes(report), plan->state_bytes, report_arena_bytes(report),
-    plan->live_peak_bytes, report_peak_bytes(report), state.parameters, state.velocities, state.statistics);
-  for (int i = 0; i < ITEM_KIND_COUNT; i++) writer_printf(out, ",\"%s\":%" PRIu64, item_kind_names[i], plan->peak_by_kind[i]);
+  writer_printf(out,
+                "\"memory\":{\"budget_bytes\":%" PRIu64 ",\"peak_bytes\":%" PRIu64 ",\"state_bytes\":%" PRIu64
+                ",\"arena_bytes\":%" PRIu64 ",\"live_peak_bytes\":%" PRIu64 ",\"minimum_budget_bytes\":%" PRIu64
+                ",\"by_kind\":{\"parameters\":%" PRIu64 ",\"velocities\":%" PRIu64 ",\"statistics\":%" PRIu64,
+                report->budget_bytes, report_peak_bytes(report), plan->state_bytes, report_arena_bytes(report),
+                plan->live_peak_bytes, report_peak_bytes(report), state.parameters, state.velocities, state.statistics);
+  for (int i = 0; i < ITEM_KIND_COUNT; i++)
+    writer_printf(out, ",\"%s\":%" PRIu64, item_kind_names[i], plan->peak_by_kind[i]);
   writer_printf(out, ",\"loader\":%" PRIu64 "}}", report->ring_bytes);
 }
 
@@ -113,7 +126,8 @@ static void print_checkpoint_json(const PlanReport *report, Writer *out) {
   for (int block = 0; block < graph->block_count; block++) {
     writer_text(out, block ? ",{\"name\":" : "{\"name\":");
     writer_json_string(out, graph->block_names[block]);
-    writer_printf(out, ",\"mode\":\"keep\",\"saved_bytes\":%" PRIu64 ",\"recomputed\":0,\"residency\":\"keep\"}", account_of_block(report->train, block).saved_bytes);
+    writer_printf(out, ",\"mode\":\"keep\",\"saved_bytes\":%" PRIu64 ",\"recomputed\":0,\"residency\":\"keep\"}",
+                  account_of_block(report->train, block).saved_bytes);
   }
   writer_text(out, "],\"cost_seconds\":");
   writer_json_number(out, seconds);
@@ -130,7 +144,10 @@ static void print_schedule_json(const Plan *plan, Writer *out) {
     writer_printf(out, "%u,\"op\":\"%s\",\"name\":", i, op_kind_name(op->kind));
     writer_json_string(out, op->name);
     writer_printf(out, ",\"phase\":\"%s\",\"time_ns\":%" PRId64 ",\"live_bytes\":%" PRIu64 "}",
-      op->phase == PHASE_FORWARD ? "forward" : op->phase == PHASE_BACKWARD ? "backward" : "update", plan->steps[i].time_ns, plan->steps[i].live_bytes);
+                  op->phase == PHASE_FORWARD    ? "forward"
+                  : op->phase == PHASE_BACKWARD ? "backward"
+                                                : "update",
+                  plan->steps[i].time_ns, plan->steps[i].live_bytes);
   }
   writer_text(out, "]");
 }
@@ -164,12 +181,13 @@ void report_print_json(const PlanReport *report, Writer *out) {
   print_model_json(&report->model, out);
   writer_printf(out, ",\n\"machine\":{\"name\":");
   writer_json_string(out, report->machine.name);
-  writer_printf(out, ",\"ranks\":%d,\"memory_bytes\":%" PRIu64 "},\n\"step\":{\"images\":%" PRId64 ",\"time_seconds\":", report->machine.ranks,
-    report->machine.memory_bytes, report->images_per_step);
+  writer_printf(out, ",\"ranks\":%d,\"memory_bytes\":%" PRIu64 "},\n\"step\":{\"images\":%" PRId64 ",\"time_seconds\":",
+                report->machine.ranks, report->machine.memory_bytes, report->images_per_step);
   writer_json_number(out, seconds);
   writer_text(out, ",\"images_per_second\":");
   writer_json_number(out, seconds > 0 ? (double)report->images_per_step / seconds : 0);
-  writer_printf(out, ",\"flops\":%" PRId64 ",\"recompute_flops\":0,\"exposed_communication_seconds\":0},\n", report->flops_per_step);
+  writer_printf(out, ",\"flops\":%" PRId64 ",\"recompute_flops\":0,\"exposed_communication_seconds\":0},\n",
+                report->flops_per_step);
   print_memory_json(report, out);
   writer_text(out, ",\n");
   print_checkpoint_json(report, out);
@@ -197,13 +215,15 @@ static void print_bytes_row(Writer *out, const char *label, uint64_t bytes) {
 
 static void print_model(const PlanModel *model, Writer *out) {
   writer_printf(out, "%s: %s, %.4g M parameters in the trunk, %.4g M in all\n", model->name, model->family,
-    (double)model->parameters_trunk * 1e-6, (double)model->parameters_total * 1e-6);
+                (double)model->parameters_trunk * 1e-6, (double)model->parameters_total * 1e-6);
   writer_text(out, "  stage   blocks    width  group width\n");
   for (int i = 0; i < model->stage_count; i++) {
-    writer_printf(out, "  %5d %8" PRId64 " %8" PRId64 " %12" PRId64 "\n", i + 1, model->depths[i], model->widths[i], model->group_widths[i]);
+    writer_printf(out, "  %5d %8" PRId64 " %8" PRId64 " %12" PRId64 "\n", i + 1, model->depths[i], model->widths[i],
+                  model->group_widths[i]);
   }
   for (int i = 0; i < model->size_count; i++) {
-    writer_printf(out, "  %d px: %.4g G multiply-adds a picture, forward\n", model->sizes[i], (double)model->macs[i] * 1e-9);
+    writer_printf(out, "  %d px: %.4g G multiply-adds a picture, forward\n", model->sizes[i],
+                  (double)model->macs[i] * 1e-9);
   }
 }
 
@@ -225,7 +245,7 @@ static void print_memory(const PlanReport *report, Writer *out) {
   const Plan *plan = report->train;
   const Op *peak = graph_op(plan->graph, plan->steps[plan->peak_step].op);
   writer_printf(out, "  the arena is %s the largest sum of live bytes, reached in '%s' (%s)\n",
-    plan->arena_bytes == plan->live_peak_bytes ? "exactly" : "above", peak->name, op_kind_name(peak->kind));
+                plan->arena_bytes == plan->live_peak_bytes ? "exactly" : "above", peak->name, op_kind_name(peak->kind));
 }
 
 static void print_blocks(const PlanReport *report, Writer *out) {
@@ -248,7 +268,8 @@ void report_print(const PlanReport *report, Writer *out) {
   double seconds = (double)step_time_ns(report) * 1e-9;
   print_model(&report->model, out);
   print_memory(report, out);
-  writer_printf(out, "\nstep: %" PRId64 " pictures, %.4g GFLOP, %.3g s estimated on '%s' (%.3g pictures/s)\n", report->images_per_step,
-    (double)report->flops_per_step * 1e-9, seconds, report->machine.name, seconds > 0 ? (double)report->images_per_step / seconds : 0);
+  writer_printf(out, "\nstep: %" PRId64 " pictures, %.4g GFLOP, %.3g s estimated on '%s' (%.3g pictures/s)\n",
+                report->images_per_step, (double)report->flops_per_step * 1e-9, seconds, report->machine.name,
+                seconds > 0 ? (double)report->images_per_step / seconds : 0);
   print_blocks(report, out);
 }

@@ -11,15 +11,15 @@ typedef struct PlanModel {
   const char *name, *family;
   int stage_count;
   int64_t depths[REPORT_MAX_STAGES], widths[REPORT_MAX_STAGES], group_widths[REPORT_MAX_STAGES];
-  int64_t parameters_trunk, parameters_total;   // trunk: without head, prototypes and classifier
+  int64_t parameters_trunk, parameters_total;  // trunk: without head, prototypes and classifier
   int size_count;
-  int sizes[REPORT_MAX_SIZES];                         // pixels
-  int64_t macs[REPORT_MAX_SIZES];                      // of one picture's trunk forward at that size
+  int sizes[REPORT_MAX_SIZES];     // pixels
+  int64_t macs[REPORT_MAX_SIZES];  // of one picture's trunk forward at that size
 } PlanModel;
 
 typedef struct PlanMachine {
   const char *name;
-  uint64_t memory_bytes;          // of one rank
+  uint64_t memory_bytes;  // of one rank
   double flops_per_second, bytes_per_second;
   int ranks;
 } PlanMachine;
@@ -31,7 +31,7 @@ typedef struct PlanReport {
   int64_t images_per_step;
   int64_t micro_steps;
   uint64_t budget_bytes;
-  uint64_t ring_bytes;            // of the loader
+  uint64_t ring_bytes;  // of the loader
   int64_t flops_per_step;
 } PlanReport;
 

@@ -4,12 +4,18 @@
 
 #include "compiler/plan/plan.h"
 
-typedef struct Owned { uint64_t begin, end; ValueId value; } Owned;
+typedef struct Owned {
+  uint64_t begin, end;
+  ValueId value;
+} Owned;
 
 typedef struct Replay {
   Arena *arena;
   const Plan *plan;
-  struct { Owned *items; size_t count, capacity; } owned;
+  struct {
+    Owned *items;
+    size_t count, capacity;
+  } owned;
 } Replay;
 
 // Forgets whatever lay in begin..end: an interval that is touched at all no longer holds its value.
@@ -38,8 +44,10 @@ static const PlanItem *item_of(const Plan *plan, ValueId value, OpId op) {
 
 static const char *write_item(Replay *replay, const PlanItem *item, const Op *op) {
   const Plan *plan = replay->plan;
-  if (item->offset % PLAN_ALIGNMENT) return arena_printf(replay->arena, "'%s' writes at an unaligned address", op->name);
-  if (item->offset + item->bytes > plan->arena_bytes) return arena_printf(replay->arena, "'%s' writes beyond the arena", op->name);
+  if (item->offset % PLAN_ALIGNMENT)
+    return arena_printf(replay->arena, "'%s' writes at an unaligned address", op->name);
+  if (item->offset + item->bytes > plan->arena_bytes)
+    return arena_printf(replay->arena, "'%s' writes beyond the arena", op->name);
   overwrite(replay, item->offset, item->offset + item->bytes);
   Owned owned = {item->offset, item->offset + item->bytes, item->value};
   if (item->value != VALUE_NONE && item->bytes) arena_push(replay->arena, &replay->owned, Owned, owned);
@@ -52,8 +60,8 @@ static const char *check_reads(const Replay *replay, const Op *op, const char *w
     ValueId v = op->operands[i];
     if (graph_value(graph, v)->kind != VALUE_RESULT || replay->plan->value_in_state[v]) continue;
     if (!holds(replay, v)) {
-      return arena_printf(replay->arena, "'%s' (%s) reads %%%u %s its results are written, but its bytes are gone", op->name,
-        op_kind_name(op->kind), v, when);
+      return arena_printf(replay->arena, "'%s' (%s) reads %%%u %s its results are written, but its bytes are gone",
+                          op->name, op_kind_name(op->kind), v, when);
     }
   }
   return NULL;
@@ -84,7 +92,8 @@ const char *plan_verify(const Plan *plan, Arena *arena) {
   }
   for (size_t i = 0; i < plan->graph->outputs.count; i++) {
     ValueId v = plan->graph->outputs.items[i].value;
-    if (plan->value_offsets[v] == PLAN_NO_OFFSET) return arena_printf(arena, "output '%s' has no place", plan->graph->outputs.items[i].name);
+    if (plan->value_offsets[v] == PLAN_NO_OFFSET)
+      return arena_printf(arena, "output '%s' has no place", plan->graph->outputs.items[i].name);
   }
   return NULL;
 }

@@ -37,7 +37,8 @@ static void assert_disjoint(const PlanItem *items, uint32_t count, uint64_t top)
     assert_true(items[i].offset + items[i].bytes <= top);
     for (uint32_t j = 0; j < i; j++) {
       bool together = items[i].begin <= items[j].end && items[j].begin <= items[i].end;
-      bool overlap = items[i].offset < items[j].offset + items[j].bytes && items[j].offset < items[i].offset + items[i].bytes;
+      bool overlap =
+          items[i].offset < items[j].offset + items[j].bytes && items[j].offset < items[i].offset + items[i].bytes;
       assert_false(together && overlap);
     }
   }
@@ -51,7 +52,8 @@ static void random_buffers_never_overlap(void **state) {
     PlanItem *items = arena_array(arena, PlanItem, count);
     for (uint32_t i = 0; i < count; i++) {
       uint32_t begin = random_below(steps);
-      items[i] = (PlanItem){.bytes = 64 * (uint64_t)random_below(50), .begin = begin, .end = begin + random_below(steps - begin)};
+      items[i] = (PlanItem){
+          .bytes = 64 * (uint64_t)random_below(50), .begin = begin, .end = begin + random_below(steps - begin)};
     }
     uint32_t full_step = 0;
     uint64_t peak = live_peak(items, count, steps, &full_step), top = place_items(arena, items, count, peak, full_step);
@@ -68,8 +70,10 @@ static void chains_reach_the_largest_live_sum(void **state) {
     Arena *arena = arena_make("test");
     uint32_t blocks = 2 + random_below(30), count = 0, steps = 2 * blocks;
     PlanItem *items = arena_array(arena, PlanItem, blocks + steps);
-    for (uint32_t i = 0; i < blocks; i++) items[count++] = (PlanItem){.bytes = 64 * (1 + (uint64_t)random_below(100)), .begin = i, .end = steps - 1 - i};
-    for (uint32_t i = 0; i < steps; i++) items[count++] = (PlanItem){.bytes = 64 * (1 + (uint64_t)random_below(100)), .begin = i, .end = i};
+    for (uint32_t i = 0; i < blocks; i++)
+      items[count++] = (PlanItem){.bytes = 64 * (1 + (uint64_t)random_below(100)), .begin = i, .end = steps - 1 - i};
+    for (uint32_t i = 0; i < steps; i++)
+      items[count++] = (PlanItem){.bytes = 64 * (1 + (uint64_t)random_below(100)), .begin = i, .end = i};
     uint32_t full_step = 0;
     uint64_t peak = live_peak(items, count, steps, &full_step), top = place_items(arena, items, count, peak, full_step);
     assert_disjoint(items, count, top);
@@ -79,7 +83,13 @@ static void chains_reach_the_largest_live_sum(void **state) {
 }
 
 static ValueId add(Graph *graph, ValueId a, ValueId b, OpPhase phase) {
-  return graph_add_op1(graph, (Op){.kind = OP_add, .phase = phase, .operand_count = 2, .operands = {a, b}, .name = "add", .block = 0, .size_group = -1});
+  return graph_add_op1(graph, (Op){.kind = OP_add,
+                                   .phase = phase,
+                                   .operand_count = 2,
+                                   .operands = {a, b},
+                                   .name = "add",
+                                   .block = 0,
+                                   .size_group = -1});
 }
 
 // A random graph of additions with one parameter updated at the end.
@@ -95,21 +105,29 @@ static Graph *random_graph(Arena *arena) {
   ValueId made[60] = {parameter};
   int count = 1;
   for (int i = 0, ops = 3 + (int)random_below(50); i < ops; i++) {
-    made[count] = add(graph, made[random_below((uint32_t)count)], made[random_below((uint32_t)count)], i < ops / 2 ? PHASE_FORWARD : PHASE_BACKWARD);
+    made[count] = add(graph, made[random_below((uint32_t)count)], made[random_below((uint32_t)count)],
+                      i < ops / 2 ? PHASE_FORWARD : PHASE_BACKWARD);
     count++;
   }
   graph_add_output(graph, "loss", made[1]);
-  OpId update = graph_add_op(graph, (Op){.kind = OP_sgd_update, .phase = PHASE_UPDATE, .operand_count = 4,
-    .operands = {parameter, made[count - 1], velocity, rate}, .name = "update", .block = -1, .size_group = -1});
+  OpId update = graph_add_op(graph, (Op){.kind = OP_sgd_update,
+                                         .phase = PHASE_UPDATE,
+                                         .operand_count = 4,
+                                         .operands = {parameter, made[count - 1], velocity, rate},
+                                         .name = "update",
+                                         .block = -1,
+                                         .size_group = -1});
   graph_bind(graph, parameter, graph_op(graph, update)->results[0]);
   graph_bind(graph, velocity, graph_op(graph, update)->results[1]);
   return graph;
 }
 
 static Plan *plan_of(Arena *arena, const Graph *graph) {
-  uint64_t *value_bytes = arena_array(arena, uint64_t, graph->values.count), *workspace = arena_array(arena, uint64_t, graph->ops.count);
+  uint64_t *value_bytes = arena_array(arena, uint64_t, graph->values.count),
+           *workspace = arena_array(arena, uint64_t, graph->ops.count);
   int64_t *time_ns = arena_array(arena, int64_t, graph->ops.count);
-  for (size_t v = 0; v < graph->values.count; v++) value_bytes[v] = 4 * (uint64_t)shape_elements(graph->values.items[v].shape);
+  for (size_t v = 0; v < graph->values.count; v++)
+    value_bytes[v] = 4 * (uint64_t)shape_elements(graph->values.items[v].shape);
   for (size_t op = 0; op < graph->ops.count; op++) workspace[op] = random_below(2) ? 0 : random_below(3000);
   PlanCosts costs = {value_bytes, workspace, time_ns};
   return plan_make(arena, graph, &costs, NULL);
@@ -137,7 +155,8 @@ static void damaged_plans_are_rejected(void **state) {
     Plan *plan = plan_of(arena, random_graph(arena));
     uint32_t a = random_below(plan->item_count), b = random_below(plan->item_count);
     PlanItem *x = &plan->items[a], *y = &plan->items[b];
-    bool clash = a != b && x->begin <= y->end && y->begin <= x->end && x->bytes && y->bytes && x->value != VALUE_NONE && y->value != VALUE_NONE && x->offset != y->offset;
+    bool clash = a != b && x->begin <= y->end && y->begin <= x->end && x->bytes && y->bytes && x->value != VALUE_NONE &&
+                 y->value != VALUE_NONE && x->offset != y->offset;
     // A value that nobody reads may be lost without harm.
     if (clash && plan->first_use[x->value] != OP_NONE && plan->first_use[y->value] != OP_NONE) {
       x->offset = y->offset;
@@ -151,10 +170,10 @@ static void damaged_plans_are_rejected(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(random_buffers_never_overlap),
-    cmocka_unit_test(chains_reach_the_largest_live_sum),
-    cmocka_unit_test(every_plan_replays),
-    cmocka_unit_test(damaged_plans_are_rejected),
+      cmocka_unit_test(random_buffers_never_overlap),
+      cmocka_unit_test(chains_reach_the_largest_live_sum),
+      cmocka_unit_test(every_plan_replays),
+      cmocka_unit_test(damaged_plans_are_rejected),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
