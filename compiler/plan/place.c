@@ -143,8 +143,8 @@ static void swap_positions(Placement *placement, uint32_t a, uint32_t b) {
   placement->order[b] = index;
 }
 
-// From the best order on: lets the highest item trade places with a random rival, and keeps what is no worse. The random
-// numbers are fixed, so the same items always end at the same offsets.
+// From the best order on: lets the highest item trade places with a random rival, and keeps what is no worse. The
+// random numbers are fixed, so the same items always end at the same offsets.
 static void trade_places(Placement *placement, uint64_t live_peak_bytes, Best *best) {
   uint64_t random = 1, current = best->top, cost = (uint64_t)placement->count * placement->count;
   memcpy(placement->order, best->order, placement->count * sizeof *best->order);

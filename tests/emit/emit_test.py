@@ -31,7 +31,8 @@ evaluate {{ size = 32px  resize = 32px  batch = 4  neighbours = 3 }}
 def run(*command, code=0, **options):
     result = subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
     if result.returncode != code:
-        raise AssertionError(f"{command} gave {result.returncode}, not {code}\n{result.stdout[-3000:]}{result.stderr[-3000:]}")
+        said = result.stdout[-3000:] + result.stderr[-3000:]
+        raise AssertionError(f"{command} gave {result.returncode}, not {code}\n{said}")
     return result
 
 
@@ -40,7 +41,8 @@ def write_png(path, width, height, pixel):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
     rows = b"".join(b"\0" + b"".join(bytes(pixel(x, y)) for x in range(width)) for y in range(height))
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
 
 
 def make_pictures(folder):
@@ -50,7 +52,8 @@ def make_pictures(folder):
         for i in range(10):
             base = [draw.randrange(120, 256) if (c == 0) == (kind == "warm") else draw.randrange(100) for c in range(3)]
             step = draw.randrange(1, 6)
-            write_png(folder / kind / f"{i}.png", 40 + i, 36, lambda x, y: [min(255, b + (x * step + y) % 40) for b in base])
+            path = folder / kind / f"{i}.png"
+            write_png(path, 40 + i, 36, lambda x, y: [min(255, b + (x * step + y) % 40) for b in base])
 
 
 class Emit:
@@ -65,7 +68,8 @@ class Emit:
 
     def build(self, name, *options, spec=None, **environment):
         out, sources = self.folder / name, self.folder / f"{name}-sources"
-        result = run(self.seerc, "build", spec or self.spec, "-o", out, "--keep", sources, *options, env={**os.environ, **environment})
+        result = run(self.seerc, "build", spec or self.spec, "-o", out, "--keep", sources, *options,
+                     env={**os.environ, **environment})
         return out, sources, result
 
     def train(self, trainer, name, *options, code=0):
@@ -114,7 +118,8 @@ class Emit:
         trainer, _, _ = self.build("alone")
         needed = re.findall(r"^\s*(\S+?)\.so", run("ldd", trainer).stdout, re.M)
         allowed = {"linux-vdso", "libc", "libm", "libpthread", "/lib64/ld-linux-x86-64"}
-        assert {pathlib.PurePath(n).name if n.startswith("/") and "ld-linux" not in n else n for n in needed} <= allowed, needed
+
+                       assert {pathlib.PurePath(n).name if n.startswith("/") and "ld-linux" not in n else n for n in needed} <= allowed, needed
 
     def plan_is_what_runs(self):
         """The trainer's plan is seerc's, and the bytes it allocates are the plan's peak."""
@@ -138,7 +143,8 @@ class Emit:
         losses = {}
         for cpu in ("x86-64", "x86-64-v3", "x86-64-v4"):
             trainer, _, _ = self.build(cpu, "--cpu", cpu)
-            result = subprocess.run([trainer, "train", "--out", self.folder / f"{cpu}-run", "--quiet"], capture_output=True, text=True)
+            result = subprocess.run([trainer, "train", "--out", self.folder / f"{cpu}-run", "--quiet"],
+                    capture_output=True, text=True)
             if result.returncode == 3:
                 assert "--cpu" in result.stderr, result.stderr
                 continue
@@ -165,16 +171,19 @@ class Emit:
         """Without make or a C compiler: exit code 3 and how to get them; nothing is left behind."""
         empty = self.folder / "empty"
         empty.mkdir()
-        result = run(self.seerc, "build", self.spec, "-o", self.folder / "never", code=3, env={"PATH": str(empty), "TMPDIR": str(empty)})
+        result = run(self.seerc, "build", self.spec, "-o", self.folder / "never", code=3, env={"PATH": str(empty),
+                "TMPDIR": str(empty)})
         assert "make" in result.stderr and "apt-get" in result.stderr, result.stderr
-        result = run(self.seerc, "build", self.spec, "-o", self.folder / "never", code=3, env={**os.environ, "CC": "no-such-compiler", "TMPDIR": str(empty)})
+        result = run(self.seerc, "build", self.spec, "-o", self.folder / "never", code=3, env={**os.environ,
+                "CC": "no-such-compiler", "TMPDIR": str(empty)})
         assert "compiler" in result.stderr, result.stderr
         assert not list(empty.iterdir()) and not (self.folder / "never").exists()
         result = run(self.seerc, "build", self.spec, "-o", self.folder / "x", "--keep", "/dev/null/x", code=3)
         assert "/dev/null/x" in result.stderr, result.stderr
 
 
-CASES = [name for name, value in vars(Emit).items() if callable(value) and name not in ("__init__", "build", "train", "weights")]
+CASES = [name for name, value in vars(Emit).items() if callable(value) and name not in ("__init__", "build",
+        "train", "weights")]
 
 
 def main():

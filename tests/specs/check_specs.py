@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks one shipped spec: `check_specs.py SEERC TREE SPEC`, or `table` for SPEC: table and specs/models name the same nets.
+"""Checks one shipped spec: `check_specs.py SEERC TREE SPEC`, or `table` for SPEC: table and specs/models name the
+same nets.
 
 Every spec must pass `seerc check` (with what it lacks beside it) and `seerc fmt --check`. A model's plan must show the
 published parameters, depths, widths and group widths (published.csv), and the multiply-adds counted here from those.

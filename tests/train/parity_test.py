@@ -1,6 +1,7 @@
 """Whole emitted training steps against the PyTorch reference, in double precision, over several steps.
 
-usage: parity_test.py --seerc SEERC --folder DIR [--sanitize] [--cpu LEVEL] [--yardstick] [CASE|quick|rest]...   (none: all)
+usage: parity_test.py --seerc SEERC --folder DIR [--sanitize] [--cpu LEVEL] [--yardstick] [CASE|quick|rest]...
+(none: all)
 Builds each case's spec, runs the emitted step, compares loss, codes, every gradient, parameter, velocity, BatchNorm
 statistic, queue and evaluation features; compares the declared initialisation with the formulas; runs the step with
 1, 2 and 5 threads and asks for the same bytes. --sanitize builds the step under AddressSanitizer and
