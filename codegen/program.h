@@ -1,5 +1,6 @@
 // The Program: what will be printed, as data. Launches of kernels with literal constants and resolved addresses,
-// grouped into segments (a run of launches of one block in one phase); segments that differ only in addresses share a function.
+// grouped into segments (a run of launches of one block in one phase); segments that differ only in addresses
+// share a function.
 //
 // Made by program_make from a graph, its lowering and its plan; checked by program_verify; only print_*.c print code.
 #ifndef SEER_CODEGEN_PROGRAM_H
