@@ -96,6 +96,12 @@ static void set_task(const Spec *spec, SeerProgram *program) {
   program->queue_rows = spec_integer(spec, KEY_swav_queue);
 }
 
+// A spec that names no length trains for 100 epochs, as the released SwAV script does.
+static double epochs_of(const Spec *spec) {
+  if (spec_is_set(spec, KEY_train_epochs)) return spec_number(spec, KEY_train_epochs);
+  return spec_is_set(spec, KEY_train_steps) ? 0 : 100;
+}
+
 SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
   SeerProgram program = {.name = program_name(arena, spec->path),
                          .views = views_from_spec(spec),
@@ -103,7 +109,7 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .batch = int_of(spec, KEY_train_batch),
                          .accumulate = int_of(spec, KEY_train_accumulate),
                          .steps = spec_is_set(spec, KEY_train_steps) ? spec_integer(spec, KEY_train_steps) : 0,
-                         .epochs = spec_is_set(spec, KEY_train_epochs) ? spec_number(spec, KEY_train_epochs) : 0,
+                         .epochs = epochs_of(spec),
                          .seed = (uint64_t)spec_integer(spec, KEY_train_seed),
                          .save_every = spec_integer(spec, KEY_save_every),
                          .save_keep = spec_integer(spec, KEY_save_keep),
