@@ -12,7 +12,7 @@ import raw_file
 from cases import find_cases, spec_text, step_inputs
 from compare import EXACT_LIMITS, compare, report
 from emitted import Failure, parse_tensor, run
-from reference_step import run_steps, zero_gradients
+from reference_step import run_steps, settle_statistics, zero_gradients
 
 
 def check_case(case, options):
@@ -23,6 +23,8 @@ def check_case(case, options):
     lines = run([options.tool, "--describe", spec, options.library]).splitlines()[1:]
     tensors = [t for t in map(parse_tensor, lines) if t.kind != "accumulator"]
     inputs = step_inputs(case, {t.name: t.shape for t in tensors})
+    if case.bias:
+        settle_statistics(case, inputs)
     raw_file.write(inputs_path, inputs)
     run([options.tool, spec, options.library, inputs_path, outputs_path])
     outputs = raw_file.read(outputs_path)

@@ -16,7 +16,7 @@ import torch
 from cases import find_cases, spec_text, step_inputs
 from compare import compare, report
 from emitted import Emitted, Failure
-from reference_step import run_steps, zero_gradients
+from reference_step import run_steps, settle_statistics, zero_gradients
 
 
 def expected_init(tensor):
@@ -62,6 +62,8 @@ def check_case(case, options):
     emitted = Emitted(options.seerc, spec_text(case), f"{options.folder}/{case.name}", None if case.quick else "-O1",
                       ["--cpu", options.cpu] + ["--sanitize"] * options.sanitize)
     inputs = step_inputs(case, emitted.shapes())
+    if case.bias:
+        settle_statistics(case, inputs)
     outputs, output_bytes = emitted.run_steps(inputs)
     expected = run_steps(case, inputs)
     worst, wrong = compare(outputs, expected, inputs, zero_gradients(case))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from reference_model import Network, cross_entropy, sinkhorn, swapped_prediction
+from reference_model import BatchNorm, Network, cross_entropy, sinkhorn, swapped_prediction
 
 
 def schedule_rate(step, steps, start, peak, end, warmup_fraction=None, warmup_steps=0, shape="cosine",
@@ -137,6 +137,17 @@ def run_steps(case, inputs, dtype=torch.float64):
         trainer.update(total, rate, prototypes_active)
         outputs.update({f"step/{step}/state/{name}": v for name, v in trainer.state().items()})
     return outputs
+
+
+def settle_statistics(case, inputs):
+    """Sets running statistics to those of the evaluation pictures: deep networks with random ones blow up."""
+    trainer = Trainer(case, {k[6:]: v for k, v in inputs.items() if k.startswith("state/")}, torch.float64)
+    for module in trainer.network.modules():
+        if isinstance(module, BatchNorm):
+            module.momentum = 1
+    with torch.no_grad():
+        trainer.network.features(trainer.images(inputs["features/images"], case.mean, case.std))
+    inputs.update({f"state/{name}": tensor.numpy().astype("<f4") for name, tensor in trainer.statistics.items()})
 
 
 def zero_gradients(case):
