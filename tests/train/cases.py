@@ -58,7 +58,7 @@ class Case:
 
 CASES = [
     Case("y_two_size_groups", seed=26),
-    Case("x_deep_head_plain", quick=True, family="regnetx", head=(32, 24, 16), head_batch_norm=False, batch=3,
+    Case("x_deep_head_plain", family="regnetx", head=(32, 24, 16), head_batch_norm=False, batch=3,
          stem_width=8, crops=((2, 24), (2, 16)), weight_decay=1e-2, seed=38),
     Case("queue", queue=12, queue_off_steps=1, crops=((2, 24),), prototypes=10, batch=6, seed=17),
     Case("accumulate", quick=True, accumulate=2, batch=6, frozen_steps=1, crops=((2, 24), (1, 16)), seed=29),
