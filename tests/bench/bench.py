@@ -8,7 +8,8 @@ trainer runs `bench`. A round is: default format, channels_last, seer, in turn; 
 figure is the median of its rounds' median steps, and the fastest step beside it; the ratio is seer over the better
 PyTorch format. On a busy machine PyTorch's thread pool (GNU OpenMP) sometimes collapses by thirty times: its threads
 spin for each other. GOMP_SPINCOUNT=10000 makes that rare and costs PyTorch nothing (fastest steps of regnet_y_400mf at
-96 px: 0.271 s, by default 0.297 s, never spinning 0.301 s), so it is set. A round of any side whose median is over 3 times that side's best round is left out, and counted under `discarded`.
+96 px: 0.271 s, by default 0.297 s, never spinning 0.301 s), so it is set. A round of any side
+whose median is over 3 times that side's best round is left out, and counted under `discarded`.
 Memory is the resident peak of the whole process; PyTorch's libraries alone (`import_bytes`) are given beside it.
 """
 import argparse
