@@ -1,11 +1,12 @@
 """Compares the outputs of a step with the reference's, tensor by tensor, as relative L2 distances.
 
 Limits for f32 (unit roundoff 6e-8): a gradient is a sum of some thousand terms behind a dozen layers, each of which
-multiplies the relative error by a small factor; in small tensors the terms cancel, and PyTorch's own f32 gradients are
-off by up to 1.1e-4 in these cases. 3e-4 for each tensor is far below any wrong term; all gradients of a step together
-("gradients") do not cancel and are held to 5e-5. Updates are judged by the change since the start, not by the parameter,
-which hides them; the rounding of the parameter itself is allowed for. Biases in front of a BatchNorm have no gradient
-but rounding: only its smallness is checked, and LARC, which makes much of a small gradient, may move them ("noise").
+multiplies the relative error by a small factor; in small tensors the terms cancel, and PyTorch's own f32 gradients
+are off by up to 1.1e-4 in these cases. 3e-4 for each tensor is far below any wrong term; all gradients of a step
+together ("gradients") do not cancel and are held to 5e-5. Updates are judged by the change since the start, not by
+the parameter, which hides them; the rounding of the parameter itself is allowed for. Biases in front of a BatchNorm
+have no gradient but rounding: only its smallness is checked, and LARC, which makes much of a small gradient, may move
+them ("noise").
 """
 import numpy as np
 
