@@ -8,6 +8,7 @@
 #include "compiler/base/bug.h"
 #include "compiler/driver/driver.h"
 #include "compiler/passes/pipeline.h"
+#include "runtime/data/source.h"
 
 bool cpu_is_known(const char *cpu) {
   return strcmp(cpu, "x86-64") == 0 || strcmp(cpu, "x86-64-v3") == 0 || strcmp(cpu, "x86-64-v4") == 0;
@@ -167,6 +168,25 @@ static const char *plan_json_of(Arena *arena, const PlanReport *report) {
   return text;
 }
 
+// `supervised.classes = auto`: as many as the pictures have labels, looked up with the trainer's own reader.
+static bool count_classes(DiagList *diags, const Spec *spec, SeerProgram *settings, int64_t *classes) {
+  const SpecValue *value = spec_value(spec, KEY_supervised_classes);
+  if (value->kind != SPEC_NAME) return true;
+  SeerSource *source = NULL;
+  if (seer_source_open(settings->pictures, settings->labels, &source) != SEER_OK) {
+    const char *reason = seer_error();  // its first line; the note behind it is for a trainer's users
+    diag_error(diags, value->span, "classes", "cannot count the classes of 'data.pictures': %.*s",
+               (int)strcspn(reason, "\n"), reason);
+    diag_note(diags, (SourceSpan){0}, "write the number of classes, or compile where the pictures are");
+    seer_error_clear();
+    return false;
+  }
+  *classes = seer_source_label_count(source);
+  settings->classes = (int)*classes;
+  seer_source_close(source);
+  return true;
+}
+
 bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
                   const CompileOptions *options, Compiled *compiled) {
   *compiled = (Compiled){.spec = spec};
@@ -176,10 +196,12 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   int lanes = lanes_of_cpu(cpu);
   SeerProgram settings = settings_from_spec(arena, spec);
 
+  int64_t classes = 0;
+  if (!count_classes(diags, spec, &settings, &classes)) return false;
   ModelOptions model;
   PassWatch watch = {options->hook, options->hook_data};
-  if (!model_options_from_spec(arena, spec, 0, MODEL_TRAIN, diags, &model)) return false;
-  Graph *train = training_graph(arena, spec, 0, diags, watch);
+  if (!model_options_from_spec(arena, spec, classes, MODEL_TRAIN, diags, &model)) return false;
+  Graph *train = training_graph(arena, spec, classes, diags, watch);
   Graph *features = train ? features_graph(arena, spec, diags, (PassWatch){0}) : NULL;
   if (!features) return false;
   bug_set_stage("lower");

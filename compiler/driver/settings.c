@@ -86,7 +86,7 @@ static const char *program_name(Arena *arena, const char *path) {
 static void set_task(const Spec *spec, SeerProgram *program) {
   if (spec_is_set(spec, KEY_supervised_classes)) {
     program->task = SEER_SUPERVISED;
-    program->classes = int_of(spec, KEY_supervised_classes);
+    program->classes = (int)number_or(spec, KEY_supervised_classes, 0);
     return;
   }
   program->task = SEER_SWAV;

@@ -137,6 +137,24 @@ class Emit:
         assert f"{peak} bytes" in result.stderr and "[budget]" in result.stderr, result.stderr
         run(self.seerc, "plan", self.spec, "-D", f"checkpoint.budget={peak}")
 
+    def classes_are_counted(self):
+        """`classes = auto` takes the folders of the pictures; pictures that are not here are said to be missing."""
+        spec = self.folder / "labelled.seer"
+        text = re.sub(r"swav \{.*\}", "supervised { classes = auto }", SPEC.format(pictures=self.pictures))
+        spec.write_text(re.sub(r"crops = \[.*\]", "crops = [crop(size = 32px)]", text))
+        model = json.loads(run(self.seerc, "plan", "--json", spec).stdout)["model"]
+        assert model["parameters_total"] - model["parameters_trunk"] == 2 * (24 + 1), model
+        trainer, _, _ = self.build("labelled", spec=spec)
+        self.train(trainer, "labelled-run")
+        result = run(self.seerc, "plan", spec, "-D", 'data.pictures="/nowhere"', code=1)
+        assert "/nowhere" in result.stderr and "[classes]" in result.stderr, result.stderr
+
+    def limits_are_said(self):
+        """What target c cannot do yet is refused with what to use instead."""
+        for define in ("train.precision=fp16", "cluster.nodes=2"):
+            result = run(self.seerc, "plan", self.spec, "-D", define, code=1)
+            assert "cannot yet" in result.stderr and "[limitation]" in result.stderr, result.stderr
+
     def other_processors(self):
         """Every level computes the same thing; a trainer for a processor this is not says so."""
         losses = {}
