@@ -123,6 +123,8 @@ KernelOperand no_operand(void) { return (KernelOperand){.kind = OPERAND_NONE, .v
 
 KernelOperand value_operand(ValueId value) { return (KernelOperand){.kind = OPERAND_VALUE, .value = value}; }
 
+KernelOperand mask_operand(ValueId value) { return (KernelOperand){.kind = OPERAND_MASK, .value = value}; }
+
 KernelOperand operand(const Lower *lower, int index) {
   return index < lower->op->operand_count ? value_operand(lower->op->operands[index]) : no_operand();
 }
@@ -158,31 +160,69 @@ static LowerOp *const lower_op[OP_KIND_COUNT] = {
 #undef OP
 };
 
+// Lowers one run of an op and notes its launches and scratch.
+static void lower_run(Lower *lower, RunVariant variant, LowerOp *lower_it) {
+  Lowering *lowering = lower->lowering;
+  lower->variant = variant;
+  lower->workspace_bytes = 0;
+  size_t begin = lowering->launches.count;
+  lower_it(lower);
+  if (lowering->launches.count == begin)
+    BUG("op '%s' (%s) has no launch", lower->op->name, op_kind_name(lower->op->kind));
+  if (variant != RUN_MASK) lowering->launches.items[lowering->launches.count - 1].checked = lower->op->results[0];
+  lowering->runs[variant][lower->id] = (LaunchRange){begin, lowering->launches.count};
+  lowering->workspace_bytes[variant][lower->id] = lower->workspace_bytes;
+}
+
+static void same_run(Lower *lower, RunVariant variant) {
+  lower->lowering->runs[variant][lower->id] = lower->lowering->runs[RUN_FIRST][lower->id];
+  lower->lowering->workspace_bytes[variant][lower->id] = lower->lowering->workspace_bytes[RUN_FIRST][lower->id];
+}
+
+static bool again_differs(OpKind kind) { return kind == OP_conv2d_statistics || kind == OP_batch_norm; }
+
+static void lower_runs(Lower *lower) {
+  lower_run(lower, RUN_FIRST, lower_op[lower->op->kind]);
+  if (again_differs(lower->op->kind)) {
+    lower_run(lower, RUN_AGAIN, lower_op[lower->op->kind]);
+  } else {
+    same_run(lower, RUN_AGAIN);
+  }
+  if (lower->lowering->mask_bytes[lower->op->results[0]]) lower_run(lower, RUN_MASK, lower_mask);
+  if (lower->op->kind == OP_batch_norm_relu_backward && lower->lowering->mask_bytes[lower->op->operands[1]])
+    lower_run(lower, RUN_MASKED, lower_op[lower->op->kind]);
+}
+
+// Results of ReLUs have masks where images are the lanes: a whole number of bytes a pixel and channel.
+static bool has_mask(const Graph *graph, const bool *in_lanes, ValueId v) {
+  OpId producer = graph_value(graph, v)->producer;
+  if (producer == OP_NONE || !in_lanes[v]) return false;
+  const Op *op = graph_op(graph, producer);
+  return op->kind == OP_relu || (op->kind == OP_batch_normalize && op->attributes.relu);
+}
+
 Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes) {
   Lowering *lowering = arena_new(arena, Lowering);
   *lowering = (Lowering){.graph = graph,
                          .lanes = lanes,
-                         .launch_begin = arena_array(arena, size_t, graph->ops.count + 1),
                          .value_bytes = arena_array(arena, uint64_t, graph->values.count + 1),
-                         .workspace_bytes = arena_array(arena, uint64_t, graph->ops.count + 1)};
+                         .mask_bytes = arena_array(arena, uint64_t, graph->values.count + 1)};
+  for (int variant = 0; variant < RUN_VARIANT_COUNT; variant++) {
+    lowering->runs[variant] = arena_array(arena, LaunchRange, graph->ops.count + 1);
+    lowering->workspace_bytes[variant] = arena_array(arena, uint64_t, graph->ops.count + 1);
+  }
   Lower lower = {
       .arena = arena, .graph = graph, .lowering = lowering, .in_lanes = choose_layouts(arena, graph), .lanes = lanes};
   for (ValueId v = 0; v < graph->values.count; v++) {
     const Value *value = graph_value(graph, v);
-    lowering->value_bytes[v] =
-        (uint64_t)floats_in_memory(value, lower.in_lanes[v], lanes) * (uint64_t)data_type_bytes(value->type);
+    uint64_t count = (uint64_t)floats_in_memory(value, lower.in_lanes[v], lanes);
+    lowering->value_bytes[v] = count * (uint64_t)data_type_bytes(value->type);
+    if (has_mask(graph, lower.in_lanes, v)) lowering->mask_bytes[v] = count / 8;
   }
   for (OpId id = 0; id < graph->ops.count; id++) {
     lower.id = id;
     lower.op = graph_op(graph, id);
-    lower.workspace_bytes = 0;
-    lowering->launch_begin[id] = lowering->launches.count;
-    lower_op[lower.op->kind](&lower);
-    if (lowering->launches.count == lowering->launch_begin[id])
-      BUG("op '%s' (%s) has no launch", lower.op->name, op_kind_name(lower.op->kind));
-    lowering->launches.items[lowering->launches.count - 1].checked = lower.op->results[0];
-    lowering->workspace_bytes[id] = lower.workspace_bytes;
+    lower_runs(&lower);
   }
-  lowering->launch_begin[graph->ops.count] = lowering->launches.count;
   return lowering;
 }

@@ -12,6 +12,7 @@ typedef struct Lower {
   const bool *in_lanes;  // by ValueId: stored with images as vector lanes
   OpId id;
   const Op *op;
+  RunVariant variant;
   uint64_t workspace_bytes;  // of this op so far
   int lanes;
 } Lower;
@@ -30,6 +31,7 @@ KernelOperand workspace(Lower *lower, int64_t floats);
 KernelOperand operand(const Lower *lower, int index);  // op's operand; NULL when the op has fewer
 KernelOperand result(const Lower *lower, int index);
 KernelOperand value_operand(ValueId value);
+KernelOperand mask_operand(ValueId value);
 KernelOperand no_operand(void);
 
 // Appends a launch; `constants` and `operands` in the order of kernels.def. Zero tasks append nothing.
@@ -49,6 +51,9 @@ void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant
   { __VA_ARGS__ }
 #define OPERANDS(...) \
   { __VA_ARGS__ }
+
+// The mask of the op's result, for any op with a mask.
+void lower_mask(Lower *lower);
 
 // One function per op of ops.def, in lower_conv.c, lower_dense.c, lower_norm.c, lower_pointwise.c, lower_loss.c,
 // lower_update.c. An op that target c never sees (removed by a pass) is a BUG there.

@@ -35,7 +35,8 @@ static void lower_forward(Lower *lower, bool with_statistics) {
 }
 
 void lower_conv2d(Lower *lower) { lower_forward(lower, false); }
-void lower_conv2d_statistics(Lower *lower) { lower_forward(lower, true); }
+// Once more, it is a plain convolution: the statistics of the first run stand.
+void lower_conv2d_statistics(Lower *lower) { lower_forward(lower, lower->variant != RUN_AGAIN); }
 
 void lower_conv2d_backward_input(Lower *lower) {
   Convolution v = convolution(lower, lower->op->results[0], lower->op->operands[1]);

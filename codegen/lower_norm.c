@@ -22,6 +22,10 @@ void lower_batch_normalize(Lower *lower) {
 
 void lower_batch_norm(Lower *lower) {
   Extent x = extent_of(lower, lower->op->operands[0]);
+  if (lower->variant == RUN_AGAIN) {
+    normalize(lower, x, result(lower, 1), result(lower, 2), no_operand());
+    return;
+  }
   if (is_in_lanes(lower, lower->op->operands[0])) {
     int64_t parts = batch_statistics_parts(EXTENT(x), lower->lanes);
     KernelOperand statistics = workspace(lower, statistics_workspace_floats(parts, x.c));
@@ -53,7 +57,10 @@ static void backward(Lower *lower, bool fused) {
   }
   KernelOperand sums = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->lanes));
   int64_t tasks = lane_tasks(EXTENT(e), lower->lanes);
-  if (fused) {
+  if (lower->variant == RUN_MASKED) {
+    LAUNCH(lower, batch_norm_mask_backward_sums, tasks, (EXTENT_CONSTANTS(e)),
+           (dy, mask_operand(lower->op->operands[1]), x, mean, masked, sums));
+  } else if (fused) {
     LAUNCH(lower, batch_norm_relu_backward_sums, tasks, (EXTENT_CONSTANTS(e)), (dy, y, x, mean, masked, sums));
   } else {
     LAUNCH(lower, batch_norm_backward_sums, tasks, (EXTENT_CONSTANTS(e)), (dy, x, mean, sums));

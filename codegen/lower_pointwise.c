@@ -59,3 +59,9 @@ void lower_pool_average_backward(Lower *lower) {
   LAUNCH(lower, pool_average_backward, lane_tasks(y.n, y.h, y.w, y.c, lower->lanes),
          (INT(y.n), INT(y.h), INT(y.w), INT(y.c)), (operand(lower, 0), result(lower, 0)));
 }
+
+void lower_mask(Lower *lower) {
+  int64_t count = count_of(lower, lower->op->results[0]);
+  LAUNCH(lower, positive_mask, pointwise_tasks(count), (INT(count)),
+         (result(lower, 0), mask_operand(lower->op->results[0])));
+}

@@ -100,21 +100,23 @@ static int print_tensors(const Program *train, Arena *arena, Writer *out) {
 
 // Where to look for a bad number after a launch, in f32 elements of its memory.
 static void print_launches_of(const Trainer *trainer, const Program *program, Arena *arena, Writer *out) {
-  static const char *const phases[] = {"forward", "backward", "update"};
   for (size_t i = 0; i < program->launches.count; i++) {
     const ProgramLaunch *launch = &program->launches.items[i];
     const Op *op = graph_op(program->graph, launch->op);
     writer_text(out, "  {");
     print_c_string(out,
-                   arena_printf(arena, "%s %s %s", op->name, kernel_info(launch->kernel)->name, phases[op->phase]));
+                   arena_printf(arena, "%s %s %s", op->name, kernel_info(launch->kernel)->name,
+                                step_pass_name(program->plan->steps[launch->step].pass)));
     writer_text(out, ", ");
     print_c_string(out, span_label(arena, trainer->sources, op->span));
     if (launch->checked != VALUE_NONE) {
       const Value *value = graph_value(program->graph, launch->checked);
       uint64_t count = value->type == DATA_F32 ? (uint64_t)shape_elements(value->shape) : 0;
-      writer_printf(out, ", %s, %" PRIu64 ", %" PRIu64,
-                    program->plan->value_in_state[launch->checked] ? "true" : "false",
-                    program->plan->value_offsets[launch->checked], count);
+      bool in_state = program->plan->value_in_state[launch->checked];
+      uint32_t item = plan_find_use(program->plan, launch->step, launch->checked, FORM_WHOLE);
+      writer_printf(out, ", %s, %" PRIu64 ", %" PRIu64, in_state ? "true" : "false",
+                    in_state ? program->plan->value_offsets[launch->checked] : program->plan->items[item].offset,
+                    count);
     } else {
       writer_text(out, ", false, 0, 0");
     }

@@ -22,21 +22,31 @@ static uint64_t images_group(const Value *value) {
   return group;
 }
 
+// Where a value lies while a step of the plan runs.
+static uint64_t offset_at_step(const Plan *plan, uint32_t step, ValueId value, ValueForm form) {
+  uint32_t item = plan_find_use(plan, step, value, form);
+  if (item == PLAN_NO_ITEM) BUG("step %u has no place for value %u", step, value);
+  return plan->items[item].offset;
+}
+
 static void resolve_operand(const Program *program, const ProgramLaunch *launch, KernelOperand *operand) {
   const Plan *plan = program->plan;
   if (operand->kind == OPERAND_NONE) {
     operand->space = SPACE_NONE;
-  } else if (operand->kind == OPERAND_WORKSPACE) {
-    operand->space = SPACE_ARENA;
-    operand->offset = plan->workspace_offsets[launch->op] + operand->relative;
-  } else {
-    const Value *value = graph_value(program->graph, operand->value);
-    operand->space = space_of_value(plan, value, operand->value);
-    operand->offset = operand->space == SPACE_IMAGES ? images_group(value)
-                      : operand->space == SPACE_LABELS || operand->space == SPACE_SCALARS
-                          ? 0
-                          : plan->value_offsets[operand->value] + operand->relative;
+    return;
   }
+  if (operand->kind == OPERAND_WORKSPACE) {
+    operand->space = SPACE_ARENA;
+    operand->offset = plan->items[plan->steps[launch->step].workspace].offset + operand->relative;
+    return;
+  }
+  const Value *value = graph_value(program->graph, operand->value);
+  ValueForm form = operand->kind == OPERAND_MASK ? FORM_MASK : FORM_WHOLE;
+  operand->space = form == FORM_MASK ? SPACE_ARENA : space_of_value(plan, value, operand->value);
+  operand->offset = operand->relative;
+  if (operand->space == SPACE_IMAGES) operand->offset = images_group(value);
+  if (operand->space == SPACE_STATE) operand->offset += plan->value_offsets[operand->value];
+  if (operand->space == SPACE_ARENA) operand->offset += offset_at_step(plan, launch->step, operand->value, form);
 }
 
 // The part of a dotted name behind the block's own: "f.a" of "trunk_output.block1.block1-0.f.a"; "y" for the block's.
@@ -87,6 +97,7 @@ static const char *field_name(const Program *program, const ProgramSegment *segm
     const Value *value = graph_value(graph, operand->value);
     name = value->kind == VALUE_RESULT ? result_name(program, segment, value, block)
                                        : make_identifier(program->arena, local_name(value->name, block));
+    if (operand->kind == OPERAND_MASK) name = arena_printf(program->arena, "%s_mask", name);
   }
   const char *unique = name;
   for (int i = 0, suffix = 2; i < segment->buffer_count; i++) {
@@ -103,12 +114,17 @@ static int buffer_of(Program *program, ProgramSegment *segment, const ProgramLau
   for (int i = 0; i < segment->buffer_count; i++) {
     const SegmentBuffer *buffer = &segment->buffers[i];
     if (buffer->kind != operand->kind) continue;
-    if (operand->kind == OPERAND_VALUE ? buffer->value == operand->value : buffer->workspace_of == launch->op) return i;
+    // A value that is made twice within a segment is two buffers.
+    if (operand->kind == OPERAND_WORKSPACE
+            ? buffer->workspace_of == launch->step
+            : buffer->value == operand->value && buffer->space == operand->space &&
+                  buffer->offset + operand->relative == operand->offset)
+      return i;
   }
   SegmentBuffer buffer = {.field = field_name(program, segment, launch, operand),
                           .kind = operand->kind,
                           .value = operand->value,
-                          .workspace_of = operand->kind == OPERAND_WORKSPACE ? launch->op : OP_NONE,
+                          .workspace_of = operand->kind == OPERAND_WORKSPACE ? launch->step : UINT32_MAX,
                           .space = operand->space,
                           .offset = operand->space == SPACE_ARENA || operand->space == SPACE_STATE
                                         ? operand->offset - operand->relative
@@ -162,10 +178,6 @@ static bool same_function(const Program *program, const ProgramSegment *a, const
   return true;
 }
 
-static const char *phase_name(OpPhase phase) {
-  return phase == PHASE_FORWARD ? "forward" : phase == PHASE_BACKWARD ? "backward" : "update";
-}
-
 static bool name_taken(const Program *program, size_t segment_count, const char *name) {
   for (size_t i = 0; i < segment_count; i++) {
     const ProgramSegment *segment = &program->segments.items[i];
@@ -178,7 +190,7 @@ static void name_function(Program *program, size_t index) {
   ProgramSegment *segment = &program->segments.items[index];
   for (size_t i = 0; i < index; i++) {
     const ProgramSegment *earlier = &program->segments.items[i];
-    if ((size_t)earlier->function == i && earlier->phase == segment->phase &&
+    if ((size_t)earlier->function == i && earlier->pass == segment->pass &&
         same_function(program, earlier, segment)) {
       segment->function = (int)i;
       segment->function_name = earlier->function_name;
@@ -187,7 +199,7 @@ static void name_function(Program *program, size_t index) {
   }
   const char *block = segment->block >= 0 ? program->graph->block_names[segment->block] : "step";
   const char *entry = program->entry_count == 1 ? "features_" : "";
-  const char *base = arena_printf(program->arena, "%s%s_%s", entry, phase_name(segment->phase),
+  const char *base = arena_printf(program->arena, "%s%s_%s", entry, step_pass_name(segment->pass),
                                   make_identifier(program->arena, block));
   const char *name = base;
   for (int suffix = 2; name_taken(program, index, name); suffix++)
@@ -198,27 +210,28 @@ static void name_function(Program *program, size_t index) {
 
 enum { MAX_SEGMENT_LAUNCHES = 160 };
 
-// A segment ends where the block or the phase changes, at the update, and when it grows past what one reads in one go.
+// A segment ends where the block or the pass changes, at the update, and when it grows past what one reads in one go.
 static void cut_segments(Program *program) {
   const Graph *graph = program->graph;
   for (size_t i = 0; i < program->launches.count; i++) {
     const Op *op = graph_op(graph, program->launches.items[i].op);
     ProgramSegment *last = program->segments.count ? &program->segments.items[program->segments.count - 1] : NULL;
-    bool op_begins = i == 0 || program->launches.items[i - 1].op != program->launches.items[i].op;
-    if (last && last->phase == op->phase && last->block == op->block &&
+    bool op_begins = i == 0 || program->launches.items[i - 1].step != program->launches.items[i].step;
+    const PlanStep *step = &program->plan->steps[program->launches.items[i].step];
+    if (last && last->pass == step->pass && last->operation == step->operation && last->block == op->block &&
         (!op_begins || last->launch_end - last->launch_begin < MAX_SEGMENT_LAUNCHES)) {
       last->launch_end = i + 1;
       continue;
     }
-    ProgramSegment segment = {
-        .phase = op->phase, .block = op->block, .launch_begin = i, .launch_end = i + 1, .span = op->span};
+    ProgramSegment segment = {.pass = step->pass, .operation = step->operation, .block = op->block,
+                              .launch_begin = i, .launch_end = i + 1, .span = op->span};
     arena_push(program->arena, &program->segments, ProgramSegment, segment);
   }
 }
 
 static void list_entries(Program *program) {
   size_t update = 0;
-  while (update < program->segments.count && program->segments.items[update].phase != PHASE_UPDATE) update++;
+  while (update < program->segments.count && program->segments.items[update].pass != PASS_UPDATE) update++;
   bool trains = update < program->segments.count;
   program->entries[0] = (ProgramEntry){trains ? "train" : "features", 0, update};
   program->entries[1] = (ProgramEntry){"update", update, program->segments.count};
@@ -229,9 +242,11 @@ Program *program_make(Arena *arena, const Graph *graph, const Lowering *lowering
   Program *program = arena_new(arena, Program);
   *program = (Program){.arena = arena, .graph = graph, .plan = plan};
   for (uint32_t step = 0; step < plan->step_count; step++) {
-    OpId op = plan->steps[step].op;
-    for (size_t i = lowering->launch_begin[op]; i < lowering->launch_begin[op + 1]; i++) {
+    if (plan->steps[step].kind != STEP_RUN) BUG("target c cannot yet %s", step_kind_name(plan->steps[step].kind));
+    LaunchRange range = lowering->runs[plan->steps[step].variant][plan->steps[step].op];
+    for (size_t i = range.begin; i < range.end; i++) {
       ProgramLaunch launch = lowering->launches.items[i];
+      launch.step = step;
       for (int p = 0; p < kernel_info(launch.kernel)->pointer_count; p++)
         resolve_operand(program, &launch, &launch.operands[p]);
       arena_push(arena, &program->launches, ProgramLaunch, launch);

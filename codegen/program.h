@@ -1,5 +1,5 @@
 // The Program: what will be printed, as data. Launches of kernels with literal constants and resolved addresses,
-// grouped into segments (a run of launches of one block in one phase); segments that differ only in addresses
+// grouped into segments (a run of launches of one block in one pass); segments that differ only in addresses
 // share a function.
 //
 // Made by program_make from a graph, its lowering and its plan; checked by program_verify; only print_*.c print code.
@@ -35,7 +35,7 @@ typedef struct KernelConstant {
 } KernelConstant;
 
 // What a pointer argument stands for before the plan has given addresses.
-typedef enum OperandKind { OPERAND_NONE /* NULL */, OPERAND_VALUE, OPERAND_WORKSPACE } OperandKind;
+typedef enum OperandKind { OPERAND_NONE /* NULL */, OPERAND_VALUE, OPERAND_MASK, OPERAND_WORKSPACE } OperandKind;
 
 typedef enum ProgramSpace {
   SPACE_NONE,
@@ -48,7 +48,7 @@ typedef enum ProgramSpace {
 
 typedef struct KernelOperand {
   OperandKind kind;
-  ValueId value;       // OPERAND_VALUE
+  ValueId value;       // OPERAND_VALUE, OPERAND_MASK
   uint64_t relative;   // bytes from its beginning
   ProgramSpace space;  // set by program_make
   uint64_t offset;     // bytes in the space; SPACE_IMAGES: the size group; SPACE_SCALARS: unused
@@ -61,6 +61,7 @@ typedef struct ProgramLaunch {
   KernelOperand operands[MAX_KERNEL_POINTERS];
   int64_t tasks;
   OpId op;
+  uint32_t step;    // of the plan, set by program_make
   ValueId checked;  // the value that is whole after this launch, looked at when hunting NaNs; or VALUE_NONE
 } ProgramLaunch;
 
@@ -74,14 +75,15 @@ typedef struct SegmentBuffer {
   const char *field;
   OperandKind kind;
   ValueId value;
-  OpId workspace_of;
+  uint32_t workspace_of;  // the step that works in it
   ProgramSpace space;
   uint64_t offset;
 } SegmentBuffer;
 
 typedef struct ProgramSegment {
-  OpPhase phase;
-  int block;
+  StepPass pass;
+  int block;      // of the graph
+  int operation;  // of the plan's chain; -1: none
   size_t launch_begin, launch_end;
   SegmentBuffer *buffers;
   int buffer_count;
@@ -108,14 +110,17 @@ typedef struct Program {
   int entry_count;
 } Program;
 
-// The lowering of a graph for target c: launches by op, before addresses.
+// Launches begin..end of one run of an op; empty where the op has no such run.
+typedef struct LaunchRange { size_t begin, end; } LaunchRange;
+
+// The lowering of a graph for target c: launches by op and variant, before addresses.
 typedef struct Lowering {
   const Graph *graph;
   int lanes;
-  LaunchList launches;        // in op order
-  size_t *launch_begin;       // by OpId, count + 1 entries
-  uint64_t *value_bytes;      // by ValueId, in the target's layout
-  uint64_t *workspace_bytes;  // by OpId
+  LaunchList launches;
+  LaunchRange *runs[RUN_VARIANT_COUNT];        // by OpId
+  uint64_t *value_bytes, *mask_bytes;          // by ValueId, in the target's layout; mask 0: has none
+  uint64_t *workspace_bytes[RUN_VARIANT_COUNT];  // by OpId
 } Lowering;
 
 Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes);

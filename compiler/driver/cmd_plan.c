@@ -3,6 +3,28 @@
 #include "compiler/driver/driver.h"
 #include "compiler/driver/plan_chain.h"
 
+static int print_plan(Invocation *invocation, PlanReport *report, Writer *out) {
+  const char *block = option_text(invocation, "why");
+  if (block) {
+    if (report_print_why(report, block, out)) return EXIT_DONE;
+    return usage_error(invocation, "no block '%s': the blocks are %s", block, out->text);
+  }
+  if (option_is_set(invocation, "json")) {
+    report_print_json(report, out);
+  } else if (option_is_set(invocation, "sweep")) {
+    report_print_sweep(report, out);
+  } else if (option_is_set(invocation, "svg")) {
+    report_print_sweep_svg(report, out);
+  } else if (option_is_set(invocation, "compare")) {
+    report_print_compare(report, out);
+  } else if (option_is_set(invocation, "trace")) {
+    report_print_trace(report, out);
+  } else {
+    report_print(report, out);
+  }
+  return EXIT_DONE;
+}
+
 int command_plan(Invocation *invocation) {
   if (!invocation_needs_files(invocation, 1)) return EXIT_USAGE;
   if (option_is_set(invocation, "chain")) return plan_chain(invocation);
@@ -11,8 +33,9 @@ int command_plan(Invocation *invocation) {
   int code = driver_compile(invocation, NULL, NULL, &compiled, &diags);
   if (code != EXIT_DONE) return code;
   Writer out = {0};
-  (option_is_set(invocation, "json") ? report_print_json : report_print)(&compiled.report, &out);
-  code = driver_write(invocation, &out);
+  code = print_plan(invocation, &compiled.report, &out);
+  if (code == EXIT_DONE) code = driver_write(invocation, &out);
   writer_release(&out);
+  plan_problem_release(compiled.report.problem);
   return code;
 }

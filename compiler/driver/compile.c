@@ -27,43 +27,38 @@ const char *native_cpu(void) {
 
 static int lanes_of_cpu(const char *cpu) { return strcmp(cpu, "x86-64-v4") == 0 ? 16 : 8; }
 
-// What target c cannot do yet is said before any work.
+// Target c trains one rank in fp32. Anything else can be planned, not built.
+static bool is_for_c(const Spec *spec) {
+  return spec_is(spec, KEY_train_precision, "fp32") &&
+         spec_integer(spec, KEY_cluster_nodes) * spec_integer(spec, KEY_cluster_ranks_per_node) == 1;
+}
+
 static bool check_limits(DiagList *diags, const Spec *spec) {
   size_t before = diags->error_count;
   if (!spec_is(spec, KEY_train_precision, "fp32")) {
     diag_error(diags, spec_span(spec, KEY_train_precision), "limitation", "seerc cannot yet train in '%s'",
                spec_text(spec, KEY_train_precision));
-    diag_note(diags, (SourceSpan){0}, "use 'precision = fp32', or '-D train.precision=fp32' to look at the plan");
+    diag_note(diags, (SourceSpan){0}, "use 'precision = fp32'; `seerc plan` plans other precisions, too");
   }
   if (spec_integer(spec, KEY_cluster_nodes) * spec_integer(spec, KEY_cluster_ranks_per_node) != 1) {
     diag_error(diags, spec_span(spec, KEY_cluster_nodes), "limitation", "seerc cannot yet train on more than one rank");
     diag_note(diags, (SourceSpan){0},
-              "use '-D cluster.nodes=1 -D cluster.ranks_per_node=1' and a batch that one rank can hold");
+              "use '-D cluster.nodes=1 -D cluster.ranks_per_node=1' and a batch that one rank can hold; `seerc plan` "
+              "plans for any number of ranks");
   }
   return diags->error_count == before;
 }
 
-// Multiply-adds take two operations at the machine's rate; every op moves its operands and results once.
-static int64_t time_of_op(const Graph *graph, const Op *op, const uint64_t *value_bytes, const PlanMachine *machine) {
-  uint64_t moved = 0;
-  for (int i = 0; i < op->operand_count; i++) moved += value_bytes[op->operands[i]];
-  for (int i = 0; i < op->result_count; i++) moved += value_bytes[op->results[i]];
-  double compute = 2 * (double)op_macs(graph, op) / machine->flops_per_second,
-         move = (double)moved / machine->bytes_per_second;
-  return (int64_t)((compute > move ? compute : move) * 1e9 + 0.5);
+static PlanCosts costs_of_lowering(const Lowering *lowering) {
+  PlanCosts costs = {.value_bytes = lowering->value_bytes, .mask_bytes = lowering->mask_bytes};
+  for (int variant = 0; variant < RUN_VARIANT_COUNT; variant++)
+    costs.workspace_bytes[variant] = lowering->workspace_bytes[variant];
+  return costs;
 }
 
-static Plan *plan_of(Arena *arena, const Graph *graph, const Lowering *lowering, const PlanMachine *machine,
-                     const Plan *state) {
-  int64_t *time_ns = arena_array(arena, int64_t, graph->ops.count + 1);
-  for (OpId op = 0; op < graph->ops.count; op++)
-    time_ns[op] = time_of_op(graph, graph_op(graph, op), lowering->value_bytes, machine);
-  PlanCosts costs = {lowering->value_bytes, lowering->workspace_bytes, time_ns};
-  bug_set_stage("plan");
-  Plan *plan = plan_make(arena, graph, &costs, state);
+static void verify_plan(const Plan *plan, Arena *arena) {
   const char *broken = plan_verify(plan, arena);
-  if (broken) BUG("the plan of '%s' does not hold: %s", graph->name, broken);
-  return plan;
+  if (broken) BUG("the plan of '%s' does not hold: %s", plan->graph->name, broken);
 }
 
 static Program *program_of(Arena *arena, const Graph *graph, const Lowering *lowering, const Plan *plan) {
@@ -88,12 +83,6 @@ static void count_parameters(const Graph *graph, PlanModel *model) {
   }
 }
 
-static int64_t flops_of_step(const Graph *graph, int64_t micro_steps) {
-  int64_t macs = 0;
-  for (OpId op = 0; op < graph->ops.count; op++) macs += op_macs(graph, graph_op(graph, op));
-  return 2 * macs * micro_steps;
-}
-
 // Multiply-adds of one picture's forward through the trunk, for one size group of a graph.
 static int64_t trunk_macs(const Graph *graph, int size_group, int64_t images) {
   int64_t macs = 0;
@@ -112,6 +101,11 @@ static void add_size(PlanModel *model, int size, int64_t macs) {
   model->macs[model->size_count++] = macs;
 }
 
+static int64_t pictures_of_micro_step(const Spec *spec) {
+  return spec_integer(spec, KEY_train_batch) / spec_integer(spec, KEY_train_accumulate) /
+         (spec_integer(spec, KEY_cluster_nodes) * spec_integer(spec, KEY_cluster_ranks_per_node));
+}
+
 static PlanModel model_of(const RegNetShape *shape, const Spec *spec, const SeerProgram *settings, const Graph *train,
                           const Graph *features) {
   PlanModel model = {
@@ -121,7 +115,7 @@ static PlanModel model_of(const RegNetShape *shape, const Spec *spec, const Seer
     model.widths[i] = shape->stages[i].width;
     model.group_widths[i] = shape->stages[i].group_width;
   }
-  int64_t pictures = settings->batch / settings->accumulate;
+  int64_t pictures = pictures_of_micro_step(spec);
   for (int i = 0; i < settings->views.size_group_count; i++) {
     const SeerSizeGroup *group = &settings->views.size_groups[i];
     add_size(&model, group->size, trunk_macs(train, i, pictures * group->crops));
@@ -131,18 +125,29 @@ static PlanModel model_of(const RegNetShape *shape, const Spec *spec, const Seer
   return model;
 }
 
+static const char *operation_name(ChainOpKind kind) {
+  return kind == CHAIN_BACKWARD ? "backward" : "forward";
+}
+
 static bool check_budget(DiagList *diags, const Spec *spec, const PlanReport *report) {
   if (report_fits(report)) return true;
   SpecKey key =
       spec_value(spec, KEY_checkpoint_budget)->kind == SPEC_NUMBER ? KEY_checkpoint_budget : KEY_cluster_machine;
-  const Op *peak = graph_op(report->train->graph, report->train->steps[report->train->peak_step].op);
+  const ChainOp *set_by = &report->problem->minimum_set_by;
+  bool asked = report->policy.placement != PLACEMENT_OPTIMAL;
+  uint64_t needed = asked && report->train ? report_peak_bytes(report) : report_minimum_bytes(report);
   diag_error(diags, spec_span(spec, key), "budget",
-             "the plan needs %" PRIu64 " bytes and the budget is %" PRIu64 " bytes", report_peak_bytes(report),
-             report->budget_bytes);
+             "the plan needs %" PRIu64 " bytes and the budget is %" PRIu64 " bytes", needed, report->budget_bytes);
+  if (asked)
+    diag_note(diags, spec_span(spec, KEY_checkpoint_placement),
+              "the placement '%s' takes what it takes; 'placement = optimal' fits into less",
+              plan_placement_names[report->policy.placement]);
   diag_note(diags, (SourceSpan){0},
-            "the smallest budget that would do is %" PRIu64 " bytes; the state takes %" PRIu64 ", the arena %" PRIu64
-            ", set by '%s'",
-            report_peak_bytes(report), report->train->state_bytes, report_arena_bytes(report), peak->name);
+            "the smallest budget that would do is %" PRIu64 " bytes; the state takes %" PRIu64
+            ", the arena at least %" PRIu64 ", set by the %s of '%s'",
+            report_minimum_bytes(report), report->features->state_bytes,
+            report_minimum_bytes(report) - report->features->state_bytes - report->ring_bytes,
+            operation_name(set_by->kind), report->problem->blocks->items[set_by->block].name);
   diag_note(diags, (SourceSpan){0}, "a smaller 'train.batch', or a larger 'train.accumulate', lowers the arena");
   return false;
 }
@@ -187,11 +192,118 @@ static bool count_classes(DiagList *diags, const Spec *spec, SeerProgram *settin
   return true;
 }
 
+static bool is_sharded(const Spec *spec) { return spec_is(spec, KEY_shard_parameters, "full"); }
+
+static PlanPrecision precision_from_spec(const Spec *spec) {
+  return (PlanPrecision){.compute_bytes = spec_is(spec, KEY_train_precision, "fp32") ? 4 : 2,
+                         .reduce_bytes = spec_is(spec, KEY_shard_reduce, "fp32") ? 4 : 2};
+}
+
+static PlanPolicy policy_from_spec(Arena *arena, const Spec *spec, const PlanMachine *machine) {
+  PlanPolicy policy = {.seed = (uint64_t)spec_integer(spec, KEY_checkpoint_seed),
+                       .offload = spec_flag(spec, KEY_checkpoint_offload) && machine->host_bytes_per_second > 0};
+  for (int i = 0; i < PLACEMENT_COUNT; i++) {
+    if (spec_is(spec, KEY_checkpoint_placement, plan_placement_names[i])) policy.placement = (PlanPlacement)i;
+  }
+  const SpecValue *cuts = spec_value(spec, KEY_checkpoint_cuts);
+  int64_t *numbers = arena_array(arena, int64_t, cuts->item_count + 1);
+  for (int i = 0; i < cuts->item_count; i++) numbers[i] = (int64_t)cuts->items[i].number;
+  policy.cuts = numbers;
+  policy.cut_count = cuts->item_count;
+  return policy;
+}
+
+// Everything of a compilation on its way from the spec to the plan.
+typedef struct Planning {
+  Arena *arena;
+  const Spec *spec;
+  const Graph *train, *features;
+  PlanCosts *train_costs, *features_costs;
+  Lowering *train_lowering, *features_lowering;  // NULL: no target builds it yet
+  PlanMachine machine;
+  PlanPolicy policy;
+} Planning;
+
+static void make_costs(Planning *planning, int lanes) {
+  Arena *arena = planning->arena;
+  const Spec *spec = planning->spec;
+  planning->train_costs = arena_new(arena, PlanCosts);
+  planning->features_costs = arena_new(arena, PlanCosts);
+  if (is_for_c(spec)) {
+    planning->train_lowering = lower_for_c(arena, planning->train, lanes);
+    planning->features_lowering = lower_for_c(arena, planning->features, lanes);
+    *planning->train_costs = costs_of_lowering(planning->train_lowering);
+    *planning->features_costs = costs_of_lowering(planning->features_lowering);
+  } else {
+    PlanPrecision precision = precision_from_spec(spec);
+    int shards = is_sharded(spec) ? planning->machine.ranks : 1;
+    *planning->train_costs = plan_costs_dense(arena, planning->train, precision, shards);
+    *planning->features_costs = plan_costs_dense(arena, planning->features, precision, shards);
+  }
+  plan_costs_time(arena, planning->train, &planning->machine, planning->train_costs);
+  plan_costs_time(arena, planning->features, &planning->machine, planning->features_costs);
+}
+
+// Solves, places and checks; the report's plan stays NULL when nothing fits.
+static void make_plans(Planning *planning, PlanReport *report) {
+  Arena *arena = planning->arena;
+  const Spec *spec = planning->spec;
+  bug_set_stage("plan");
+  report->policy = planning->policy;
+  report->problem = plan_problem_make(arena, planning->train, planning->train_costs, &planning->machine,
+                                      precision_from_spec(spec), is_sharded(spec), planning->policy.offload);
+  Schedule in_order = schedule_in_graph_order(arena, planning->train);
+  // Where states and parameters lie does not depend on checkpoints.
+  const Plan *state = plan_place_state(arena, planning->train, planning->train_costs, &in_order);
+  Schedule features = schedule_in_graph_order(arena, planning->features);
+  Plan *features_plan =
+      plan_make(arena, planning->features, planning->features_costs, &features, state, NULL, 0);
+  verify_plan(features_plan, arena);
+  report->features = features_plan;
+  report->answer =
+      plan_problem_solve(report->problem, &report->policy, report_arena_budget(report, report->budget_bytes));
+  if (!report->answer.solution.feasible) return;
+  plan_problem_place(report->problem, &report->answer);
+  verify_plan(report->answer.plan, arena);
+  report->train = report->answer.plan;
+}
+
+// What lies outside the three blocks of memory, at most.
+static void list_outside(PlanReport *report, const SeerProgram *settings) {
+  int64_t threads = 256, pixels = settings->max_pixels;
+  (void)threads;
+  report->outside[report->outside_count++] =
+      (PlanOutside){"program and libraries", "code, heap of the C library, tables of the program", 96u << 20};
+  report->outside[report->outside_count++] =
+      (PlanOutside){"threads", "stacks: 8 MiB for each of up to 64 threads, touched by 1 MiB", 64u << 20};
+  report->outside[report->outside_count++] =
+      (PlanOutside){"decoding", "one picture of data.max_pixels, decoded and resized, for each decoding thread",
+                    (uint64_t)pixels * 3 * 2};
+}
+
+static void finish_trainer(Arena *arena, SourceMap *sources, const CompileOptions *options, const char *cpu, int lanes,
+                           const Planning *planning, SeerProgram *settings, Compiled *compiled) {
+  const PlanReport *report = &compiled->report;
+  settings->seer_version = SEER_VERSION;
+  settings->cpu = cpu;
+  settings->spec_text = spec_text_of(arena, planning->spec);
+  settings->plan_json = plan_json_of(arena, report);
+  settings->feature_width = (int)report->model.widths[report->model.stage_count - 1];
+  compiled->trainer =
+      (Trainer){.train = program_of(arena, planning->train, planning->train_lowering, report->train),
+                .features = program_of(arena, planning->features, planning->features_lowering, report->features),
+                .sources = sources,
+                .settings = *settings,
+                .lanes = lanes,
+                .sanitize = options->sanitize};
+}
+
 bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
                   const CompileOptions *options, Compiled *compiled) {
   *compiled = (Compiled){.spec = spec};
-  PlanMachine machine;
-  if (!check_limits(diags, spec) || !machine_from_spec(arena, sources, diags, spec, library, &machine)) return false;
+  Planning planning = {.arena = arena, .spec = spec};
+  if (!options->plan_only && !check_limits(diags, spec)) return false;
+  if (!machine_from_spec(arena, sources, diags, spec, library, &planning.machine)) return false;
   const char *cpu = strcmp(options->cpu, "native") == 0 ? native_cpu() : options->cpu;
   int lanes = lanes_of_cpu(cpu);
   SeerProgram settings = settings_from_spec(arena, spec);
@@ -201,39 +313,29 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   ModelOptions model;
   PassWatch watch = {options->hook, options->hook_data};
   if (!model_options_from_spec(arena, spec, classes, MODEL_TRAIN, diags, &model)) return false;
-  Graph *train = training_graph(arena, spec, classes, diags, watch);
-  Graph *features = train ? features_graph(arena, spec, diags, (PassWatch){0}) : NULL;
-  if (!features) return false;
+  planning.train = training_graph(arena, spec, classes, diags, watch);
+  planning.features = planning.train ? features_graph(arena, spec, diags, (PassWatch){0}) : NULL;
+  if (!planning.features) return false;
+  planning.policy = policy_from_spec(arena, spec, &planning.machine);
   bug_set_stage("lower");
-  Lowering *train_lowering = lower_for_c(arena, train, lanes), *features_lowering = lower_for_c(arena, features, lanes);
-  Plan *train_plan = plan_of(arena, train, train_lowering, &machine, NULL);
-  Plan *features_plan = plan_of(arena, features, features_lowering, &machine, train_plan);
-  compiled->train_graph = train;
-  compiled->features_graph = features;
-  compiled->train_plan = train_plan;
-  compiled->features_plan = features_plan;
-  compiled->report = (PlanReport){.model = model_of(&model.shape, spec, &settings, train, features),
-                                  .machine = machine,
-                                  .train = train_plan,
-                                  .features = features_plan,
-                                  .images_per_step = settings.batch,
-                                  .micro_steps = settings.accumulate,
-                                  .budget_bytes = budget_of(spec, &machine),
-                                  .ring_bytes = settings.ring_bytes,
-                                  .flops_per_step = flops_of_step(train, settings.accumulate)};
-  if (!check_budget(diags, spec, &compiled->report)) return false;
-
-  settings.seer_version = SEER_VERSION;
-  settings.cpu = cpu;
-  settings.spec_text = spec_text_of(arena, spec);
-  settings.plan_json = plan_json_of(arena, &compiled->report);
-  settings.feature_width = (int)compiled->report.model.widths[compiled->report.model.stage_count - 1];
-  compiled->trainer = (Trainer){.train = program_of(arena, train, train_lowering, train_plan),
-                                .features = program_of(arena, features, features_lowering, features_plan),
-                                .sources = sources,
-                                .settings = settings,
-                                .lanes = lanes,
-                                .sanitize = options->sanitize};
+  make_costs(&planning, lanes);
+  compiled->train_graph = planning.train;
+  compiled->features_graph = planning.features;
+  PlanReport *report = &compiled->report;
+  *report = (PlanReport){.model = model_of(&model.shape, spec, &settings, planning.train, planning.features),
+                         .machine = planning.machine,
+                         .images_per_step = settings.batch,
+                         .micro_steps = settings.accumulate,
+                         .budget_bytes = budget_of(spec, &planning.machine),
+                         .ring_bytes = planning.train_lowering ? settings.ring_bytes : 0};
+  list_outside(report, &settings);
+  make_plans(&planning, report);
+  compiled->train_plan = report->train;
+  compiled->features_plan = report->features;
+  if (!check_budget(diags, spec, report)) return false;
+  if (options->curve) report_add_curve(report);
+  if (planning.train_lowering && !options->plan_only)
+    finish_trainer(arena, sources, options, cpu, lanes, &planning, &settings, compiled);
   bug_set_stage(NULL);
   return true;
 }
@@ -243,8 +345,12 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
   if (cpu && strcmp(cpu, "native") != 0 && !cpu_is_known(cpu)) {
     return usage_error(invocation, "unknown processor '%s': native, x86-64, x86-64-v3 and x86-64-v4 are known", cpu);
   }
+  bool plan = strcmp(invocation->command->name, "plan") == 0;
   CompileOptions options = {.cpu = cpu ? cpu : "native",
                             .sanitize = option_is_set(invocation, "sanitize"),
+                            .plan_only = plan,
+                            .curve = !plan || option_is_set(invocation, "html") ||
+                                     option_is_set(invocation, "sweep") || option_is_set(invocation, "svg"),
                             .hook = hook,
                             .hook_data = hook_data};
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);

@@ -9,6 +9,8 @@
 typedef struct CompileOptions {
   const char *cpu;  // "native", or a level: x86-64, x86-64-v3, x86-64-v4
   bool sanitize;
+  bool plan_only;  // no program: clusters and precisions that no target builds yet can be planned
+  bool curve;      // step time for a range of budgets
   PassHook *hook;  // sees the training graph after each pass; or NULL
   void *hook_data;
 } CompileOptions;

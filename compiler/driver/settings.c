@@ -138,14 +138,26 @@ static void override_machine(const Spec *spec, PlanMachine *machine) {
     machine->memory_bytes = (uint64_t)spec_integer(spec, KEY_cluster_memory);
   machine->flops_per_second = number_or(spec, KEY_cluster_flops, machine->flops_per_second);
   machine->bytes_per_second = number_or(spec, KEY_cluster_bandwidth, machine->bytes_per_second);
+  machine->efficiency = number_or(spec, KEY_cluster_efficiency, machine->efficiency);
+  machine->link_bytes_per_second = number_or(spec, KEY_cluster_link_bandwidth, machine->link_bytes_per_second);
+  machine->node_bytes_per_second = number_or(spec, KEY_cluster_node_bandwidth, machine->node_bytes_per_second);
+  machine->host_bytes_per_second = number_or(spec, KEY_cluster_host_bandwidth, machine->host_bytes_per_second);
+  machine->latency_seconds = number_or(spec, KEY_cluster_latency, machine->latency_seconds);
 }
 
-// This machine, guessed from its cores: 16 multiply-adds a cycle at 2.5 GHz, 20 GB/s a core. `seerc tune` will measure.
+// This machine, guessed from its cores: 16 multiply-adds a cycle at 2.5 GHz, 20 GB/s a core. Its memory is the host's, so
+// nothing is copied there; between ranks, 10 Gbit/s Ethernet.
 static PlanMachine this_machine(void) {
   long cores = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
   if (cores < 1) cores = 1;
   PlanMachine machine = {
-      .name = "this", .flops_per_second = (double)cores * 2 * 16 * 2.5e9, .bytes_per_second = (double)cores * 20e9};
+      .name = "this",
+      .flops_per_second = (double)cores * 2 * 16 * 2.5e9,
+      .efficiency = 0.7,
+      .bytes_per_second = (double)cores * 20e9,
+      .link_bytes_per_second = 1.25e9,
+      .node_bytes_per_second = 10e9,
+      .latency_seconds = 50e-6};
   machine.memory_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
   return machine;
 }
@@ -168,6 +180,8 @@ bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const 
     override_machine(described, machine);
   }
   override_machine(spec, machine);
-  machine->ranks = int_of(spec, KEY_cluster_nodes) * int_of(spec, KEY_cluster_ranks_per_node);
+  machine->nodes = int_of(spec, KEY_cluster_nodes);
+  machine->ranks_per_node = int_of(spec, KEY_cluster_ranks_per_node);
+  machine->ranks = machine->nodes * machine->ranks_per_node;
   return true;
 }

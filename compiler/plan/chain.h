@@ -103,6 +103,9 @@ typedef struct ChainReplay {
 } ChainReplay;
 const char *chain_replay(const Chain *chain, const ChainOp *ops, size_t count, Arena *arena, ChainReplay *replay);
 
+// Some schedule of the class with modes, holes and nesting drawn by `seed`: the same seed, the same schedule.
+ChainOps chain_random_schedule(Arena *arena, const Chain *chain, uint64_t seed);
+
 // Bound for every schedule whatsoever at this budget; see docs/planner.md.
 int64_t chain_lower_bound(const Chain *chain, int64_t budget_bytes);
 

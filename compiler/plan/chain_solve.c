@@ -274,6 +274,20 @@ static void emit_sweep(Arena *arena, ChainOps *ops, int first, int end) {
   for (int i = first; i < end; i++) emit_op(arena, ops, (ChainOp){.kind = CHAIN_FORWARD, .block = i});
 }
 
+// An option's own operations in front of its children, and behind them.
+static void emit_beginning(const ChainState *state, const ChainOption *option, Arena *arena, ChainOps *ops) {
+  int block = option->kind == OPTION_HOLE ? option->at : state->first;
+  if (option->kind == OPTION_LEAF || option->kind == OPTION_HOLE) emit_sweep(arena, ops, state->first, option->at);
+  if (option->kind == OPTION_SAVE || option->kind == OPTION_HOLE)
+    emit_op(arena, ops, (ChainOp){.kind = CHAIN_SAVE, .block = block, .mode = option->mode,
+                                  .residency = (ChainResidency)option->residency, .offload = option->offload});
+}
+
+static void emit_end(const ChainState *state, const ChainOption *option, Arena *arena, ChainOps *ops) {
+  if (option->kind == OPTION_SAVE || option->kind == OPTION_TOP_BACKWARD)
+    emit_op(arena, ops, (ChainOp){.kind = CHAIN_BACKWARD, .block = state->first, .mode = option->mode});
+}
+
 typedef struct Chosen {
   const Known *known;
   ChainOption option;
@@ -304,17 +318,10 @@ static void emit_state(ChainSolver *solver, ChainState state, int64_t bytes, Are
   chain_options(solver->index, &state, match_option, &chosen);
   if (!chosen.found) BUG("the planner's option is gone");
   const ChainOption *option = &chosen.option;
-  if (option->kind == OPTION_SAVE)
-    emit_op(arena, ops, (ChainOp){.kind = CHAIN_SAVE, .block = state.first, .mode = option->mode,
-                                  .residency = (ChainResidency)option->residency, .offload = option->offload});
-  if (option->kind == OPTION_LEAF || option->kind == OPTION_HOLE) emit_sweep(arena, ops, state.first, option->at);
-  if (option->kind == OPTION_HOLE)
-    emit_op(arena, ops, (ChainOp){.kind = CHAIN_SAVE, .block = option->at, .mode = option->mode,
-                                  .residency = (ChainResidency)option->residency});
+  emit_beginning(&state, option, arena, ops);
   if (option->first_child) emit_state(solver, option->children[0], bytes - option->shift, arena, ops);
   if (option->second_child) emit_state(solver, option->children[1], bytes, arena, ops);
-  if (option->kind == OPTION_SAVE || option->kind == OPTION_TOP_BACKWARD)
-    emit_op(arena, ops, (ChainOp){.kind = CHAIN_BACKWARD, .block = state.first, .mode = option->mode});
+  emit_end(&state, option, arena, ops);
 }
 
 static ChainState root_state(const Chain *chain) {
@@ -466,6 +473,46 @@ int64_t chain_minimum_budget(ChainSolver *solver, ChainOp *set_by) {
   int64_t least = least_need(solver, root_state(solver->chain), &op);
   if (set_by) *set_by = op;
   return least;
+}
+
+// ---- a random schedule ----
+
+typedef struct Draw {
+  uint64_t random;
+  uint64_t seen;
+  ChainOption option;
+} Draw;
+
+static uint64_t draw_below(Draw *draw, uint64_t limit) {
+  draw->random = draw->random * 6364136223846793005u + 1442695040888963407u;
+  return (draw->random >> 33) % limit;
+}
+
+// Each option with equal chance, saves three times as likely as they are many: else nesting eats up the chain.
+static void draw_option(void *data, const ChainOption *option) {
+  Draw *draw = data;
+  uint64_t weight = option->kind == OPTION_SAVE ? 3 : 1;
+  draw->seen += weight;
+  if (draw_below(draw, draw->seen) < weight) draw->option = *option;
+}
+
+static void emit_random(const ChainIndex *index, ChainState state, Draw *draw, Arena *arena, ChainOps *ops) {
+  draw->seen = 0;
+  chain_options(index, &state, draw_option, draw);
+  ChainOption option = draw->option;
+  emit_beginning(&state, &option, arena, ops);
+  if (option.first_child) emit_random(index, option.children[0], draw, arena, ops);
+  if (option.second_child) emit_random(index, option.children[1], draw, arena, ops);
+  emit_end(&state, &option, arena, ops);
+}
+
+ChainOps chain_random_schedule(Arena *arena, const Chain *chain, uint64_t seed) {
+  ChainClass class = {.holes = true};
+  ChainIndex *index = chain_index_make(arena, chain, &class);
+  Draw draw = {.random = seed * 0x9E3779B97F4A7C15u + 1};
+  ChainOps ops = {0};
+  emit_random(index, root_state(chain), &draw, arena, &ops);
+  return ops;
 }
 
 ChainSolver *chain_solver_make(const Chain *chain, const ChainClass *class) {

@@ -1,5 +1,5 @@
-// Makes the plan: the graph's order is the schedule; lifetimes run from the making step to the last reader; results
-// bound to a state are written straight into it where no later step reads the old content.
+// Makes the plan from a schedule: lifetimes run from the making step to the last reader before the value is made anew;
+// results bound to a state are written straight into it where no later step reads the old content.
 #include "compiler/plan/plan.h"
 
 #include <string.h>
@@ -7,39 +7,62 @@
 #include "compiler/base/bug.h"
 #include "compiler/plan/place.h"
 
-static uint64_t align_up(uint64_t bytes) { return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT; }
+const char *const plan_item_kind_names[ITEM_KIND_COUNT] = {"activations", "gradients", "gathered", "update",
+                                                           "workspace"};
+
+uint64_t plan_align(uint64_t bytes) { return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT; }
 
 typedef struct Planner {
   Arena *arena;
   const Graph *graph;
   const PlanCosts *costs;
+  const Schedule *schedule;
+  const PlanGather *gathers;  // by block
   Plan *plan;
-  uint32_t *last_use;     // by ValueId: last step that reads it
-  ValueId *stored_state;  // by ValueId: the state whose storage a result is written into, or VALUE_NONE
+  uint32_t *last_read;     // by ValueId: last step that reads what is no result
+  uint32_t *maker;         // by ValueId: the step that made it last, UINT32_MAX: none
+  ValueId *stored_state;   // by ValueId: the state whose storage a result is written into, or VALUE_NONE
+  uint32_t *current;       // by ValueId and form: the item that holds it now
+  uint32_t *gathered;      // by block: the item with its parameters, or PLAN_NO_ITEM
+  uint32_t *flat_gradient; // by block: the item with its gradient on the way to the ranks
+  uint32_t *window_end;    // by step: the last step of its chain operation
+  struct { PlanItem *items; size_t count, capacity; } items;
+  struct { PlanUse *items; size_t count, capacity; } uses;
 } Planner;
 
 static bool lives_in_state(const Value *value) { return value->kind == VALUE_PARAMETER || value->kind == VALUE_STATE; }
 
-static void schedule_steps(Planner *planner) {
+static void list_steps(Planner *planner) {
   const Graph *graph = planner->graph;
   Plan *plan = planner->plan;
-  plan->step_count = (uint32_t)graph->ops.count;
-  plan->steps = arena_array(planner->arena, PlanStep, plan->step_count);
+  plan->step_count = (uint32_t)planner->schedule->count;
+  plan->steps = arena_array(planner->arena, PlanStep, plan->step_count + 1);
   plan->update_begin = plan->step_count;
-  for (uint32_t step = 0; step < plan->step_count; step++) {
-    const Op *op = graph_op(graph, step);
-    plan->steps[step] = (PlanStep){.op = step, .time_ns = planner->costs->time_ns[step]};
-    if (op->phase == PHASE_UPDATE && step < plan->update_begin) plan->update_begin = step;
-    for (int i = 0; i < op->operand_count; i++) {
-      planner->last_use[op->operands[i]] = step;
-      if (plan->first_use[op->operands[i]] == OP_NONE) plan->first_use[op->operands[i]] = step;
+  planner->window_end = arena_array(planner->arena, uint32_t, plan->step_count + 1);
+  for (uint32_t i = 0; i < plan->step_count; i++) {
+    const ScheduleEntry *entry = &planner->schedule->items[i];
+    plan->steps[i] = (PlanStep){.kind = entry->kind, .op = entry->op, .variant = entry->variant,
+                                .pass = entry->pass, .block = entry->block, .operation = entry->operation,
+                                .time_ns = entry->kind == STEP_RUN
+                                               ? planner->costs->time_ns[entry->variant][entry->op]
+                                               : entry->time_ns,
+                                .workspace = PLAN_NO_ITEM};
+    if (entry->pass == PASS_UPDATE && i < plan->update_begin) plan->update_begin = i;
+    if (entry->kind != STEP_RUN) continue;
+    const Op *op = graph_op(graph, entry->op);
+    for (int j = 0; j < op->operand_count; j++) {
+      planner->last_read[op->operands[j]] = i;
+      if (plan->first_use[op->operands[j]] == OP_NONE) plan->first_use[op->operands[j]] = entry->op;
+    }
+    ValueUses writes = run_writes(graph, entry->op, entry->variant);
+    for (int j = 0; j < writes.count; j++) {
+      if (writes.items[j].form == FORM_WHOLE) planner->maker[writes.items[j].value] = i;
     }
   }
-  // The runtime reads outputs after the micro-step (or, without an update, after the last step).
-  uint32_t micro_end = plan->update_begin ? plan->update_begin - 1 : 0;
-  for (size_t i = 0; i < graph->outputs.count; i++) {
-    ValueId value = graph->outputs.items[i].value;
-    if (planner->last_use[value] < micro_end) planner->last_use[value] = micro_end;
+  for (uint32_t i = plan->step_count; i-- > 0;) {
+    bool same = i + 1 < plan->step_count && plan->steps[i].operation >= 0 &&
+                plan->steps[i].operation == plan->steps[i + 1].operation;
+    planner->window_end[i] = same ? planner->window_end[i + 1] : i;
   }
 }
 
@@ -65,7 +88,7 @@ static void bind_states(Planner *planner) {
     const Value *result = graph_value(graph, value->bound);
     if (result->kind != VALUE_RESULT) BUG("state '%s' is bound to '%s', which no op makes", value->name, result->name);
     const Op *op = graph_op(graph, result->producer);
-    if (planner->last_use[state] > result->producer) {
+    if (planner->last_read[state] > planner->maker[value->bound]) {
       BUG("state '%s' is read after '%s' has overwritten it", value->name, op->name);
     }
     if (on_operand_storage(planner, op, state) && !writes_in_place(op->kind)) {
@@ -89,7 +112,7 @@ static void place_state(Planner *planner, const Plan *shared) {
       plan->value_offsets[v] = shared->value_offsets[same];
     } else {
       plan->value_offsets[v] = plan->state_bytes;
-      plan->state_bytes += align_up(planner->costs->value_bytes[v]);
+      plan->state_bytes += plan_align(planner->costs->value_bytes[v]);
     }
   }
   if (shared) plan->state_bytes = shared->state_bytes;
@@ -100,48 +123,140 @@ static void place_state(Planner *planner, const Plan *shared) {
   }
 }
 
+// ---- items ----
+
+static uint32_t add_item(Planner *planner, PlanItem item) {
+  arena_push(planner->arena, &planner->items, PlanItem, item);
+  return (uint32_t)planner->items.count - 1;
+}
+
+static void add_use(Planner *planner, uint32_t step, uint32_t item, bool written) {
+  PlanUse use = {item, written};
+  arena_push(planner->arena, &planner->uses, PlanUse, use);
+  planner->plan->steps[step].use_count++;
+  if (planner->items.items[item].end < step) planner->items.items[item].end = step;
+}
+
 static PlanItemKind kind_of_phase(OpPhase phase) {
   return phase == PHASE_FORWARD ? ITEM_ACTIVATION : phase == PHASE_BACKWARD ? ITEM_GRADIENT : ITEM_UPDATE;
 }
 
-static void list_items(Planner *planner) {
-  const Graph *graph = planner->graph;
-  Plan *plan = planner->plan;
-  plan->items = arena_array(planner->arena, PlanItem, graph->values.count + graph->ops.count);
-  for (OpId step = 0; step < graph->ops.count; step++) {
-    const Op *op = graph_op(graph, step);
-    for (int i = 0; i < op->result_count; i++) {
-      ValueId v = op->results[i];
-      if (plan->value_in_state[v]) continue;
-      uint32_t end = planner->last_use[v] > step ? planner->last_use[v] : step;
-      plan->items[plan->item_count++] = (PlanItem){.kind = kind_of_phase(op->phase),
-                                                   .value = v,
-                                                   .op = step,
-                                                   .bytes = align_up(planner->costs->value_bytes[v]),
-                                                   .begin = step,
-                                                   .end = end};
+static void read_value(Planner *planner, uint32_t step, ValueUse use) {
+  if (graph_value(planner->graph, use.value)->kind != VALUE_RESULT || planner->plan->value_in_state[use.value]) return;
+  uint32_t item = planner->current[use.value * FORM_COUNT + use.form];
+  if (item == PLAN_NO_ITEM)
+    BUG("step %u reads value %u, which is not in memory", step, use.value);
+  add_use(planner, step, item, false);
+}
+
+static void write_value(Planner *planner, uint32_t step, ValueUse use) {
+  const PlanCosts *costs = planner->costs;
+  if (planner->plan->value_in_state[use.value]) return;
+  const Op *op = graph_op(planner->graph, graph_value(planner->graph, use.value)->producer);
+  uint64_t bytes = use.form == FORM_MASK ? costs->mask_bytes[use.value] : costs->value_bytes[use.value];
+  uint32_t item = add_item(planner, (PlanItem){.kind = kind_of_phase(op->phase), .value = use.value,
+                                               .form = use.form, .block = planner->plan->steps[step].block,
+                                               .bytes = plan_align(bytes), .begin = step, .end = step});
+  planner->current[use.value * FORM_COUNT + use.form] = item;
+  add_use(planner, step, item, true);
+}
+
+static uint32_t add_buffer(Planner *planner, uint32_t step, uint32_t end, int block, uint64_t bytes) {
+  return add_item(planner, (PlanItem){.kind = ITEM_GATHERED, .value = VALUE_NONE, .block = block,
+                                      .bytes = plan_align(bytes), .begin = step, .end = end});
+}
+
+static void run_op(Planner *planner, uint32_t step, const ScheduleEntry *entry) {
+  ValueUses reads = run_reads(planner->graph, entry->op, entry->variant);
+  for (int i = 0; i < reads.count; i++) read_value(planner, step, reads.items[i]);
+  ValueUses writes = run_writes(planner->graph, entry->op, entry->variant);
+  for (int i = 0; i < writes.count; i++) write_value(planner, step, writes.items[i]);
+  uint64_t scratch = planner->costs->workspace_bytes[entry->variant][entry->op];
+  if (scratch) {
+    planner->plan->steps[step].workspace =
+        add_item(planner, (PlanItem){.kind = ITEM_WORKSPACE, .value = VALUE_NONE, .block = entry->block,
+                                     .bytes = plan_align(scratch), .begin = step, .end = step});
+  }
+  if (!planner->gathers || entry->block < 0) return;
+  const PlanGather *gather = &planner->gathers[entry->block];
+  if (!gather->parameter_bytes) return;
+  if (planner->gathered[entry->block] == PLAN_NO_ITEM)
+    BUG("step %u runs block %d without its parameters", step, entry->block);
+  add_use(planner, step, planner->gathered[entry->block], false);
+  if (entry->pass != PASS_BACKWARD || !gather->gradient_bytes) return;
+  if (planner->flat_gradient[entry->block] == PLAN_NO_ITEM)
+    planner->flat_gradient[entry->block] = add_buffer(planner, step, step, entry->block, gather->gradient_bytes);
+  add_use(planner, step, planner->flat_gradient[entry->block], true);
+}
+
+static void move_values(Planner *planner, uint32_t step, const ScheduleEntry *entry) {
+  for (int i = 0; i < entry->moved_count; i++) {
+    if (entry->kind == STEP_FETCH) {
+      write_value(planner, step, entry->moved[i]);
+      continue;
     }
-    if (planner->costs->workspace_bytes[step]) {
-      plan->items[plan->item_count++] = (PlanItem){.kind = ITEM_WORKSPACE,
-                                                   .value = VALUE_NONE,
-                                                   .op = step,
-                                                   .bytes = align_up(planner->costs->workspace_bytes[step]),
-                                                   .begin = step,
-                                                   .end = step};
-    }
+    read_value(planner, step, entry->moved[i]);
+    uint32_t item = planner->current[entry->moved[i].value * FORM_COUNT + entry->moved[i].form];
+    if (planner->items.items[item].end < planner->window_end[step])
+      planner->items.items[item].end = planner->window_end[step];
   }
 }
 
-static void measure_live_bytes(Plan *plan) {
-  for (uint32_t i = 0; i < plan->item_count; i++) {
-    const PlanItem *item = &plan->items[i];
-    for (uint32_t step = item->begin; step <= item->end; step++) plan->steps[step].live_bytes += item->bytes;
-  }
-  for (uint32_t step = 0; step < plan->step_count; step++) {
-    if (plan->steps[step].live_bytes > plan->live_peak_bytes) {
-      plan->live_peak_bytes = plan->steps[step].live_bytes;
-      plan->peak_step = step;
+static void take_step(Planner *planner, uint32_t step) {
+  const ScheduleEntry *entry = &planner->schedule->items[step];
+  planner->plan->steps[step].use_begin = (uint32_t)planner->uses.count;
+  switch (entry->kind) {
+    case STEP_RUN: run_op(planner, step, entry); break;
+    case STEP_GATHER:
+      planner->gathered[entry->block] = add_buffer(planner, step, planner->window_end[step], entry->block,
+                                                   planner->gathers[entry->block].parameter_bytes);
+      add_use(planner, step, planner->gathered[entry->block], true);
+      break;
+    case STEP_REDUCE: {
+      // In flight until the operation behind the backward ends.
+      PlanItem *item = &planner->items.items[planner->flat_gradient[entry->block]];
+      item->end = planner->window_end[step];
+      add_use(planner, step, planner->flat_gradient[entry->block], false);
+      break;
     }
+    case STEP_OFFLOAD:
+    case STEP_FETCH: move_values(planner, step, entry); break;
+  }
+}
+
+// A fetched value is written during a whole operation, and a gather lands during one: both are live to its end anyway,
+// since the operation behind it reads them.
+static void list_items(Planner *planner) {
+  Plan *plan = planner->plan;
+  size_t slots = planner->graph->values.count * FORM_COUNT;
+  planner->current = arena_array(planner->arena, uint32_t, slots + 1);
+  memset(planner->current, 0xFF, slots * sizeof *planner->current);
+  for (uint32_t step = 0; step < plan->step_count; step++) take_step(planner, step);
+  // The runtime reads outputs after the micro-step (or, without an update, after the last step).
+  uint32_t micro_end = plan->update_begin ? plan->update_begin - 1 : 0;
+  for (size_t i = 0; i < planner->graph->outputs.count; i++) {
+    uint32_t item = planner->current[planner->graph->outputs.items[i].value * FORM_COUNT];
+    if (item != PLAN_NO_ITEM && planner->items.items[item].end < micro_end) planner->items.items[item].end = micro_end;
+  }
+  plan->items = planner->items.items;
+  plan->item_count = (uint32_t)planner->items.count;
+  plan->uses = planner->uses.items;
+}
+
+static void measure_live_bytes(Planner *planner) {
+  Plan *plan = planner->plan;
+  int64_t *change = arena_array(planner->arena, int64_t, plan->step_count + 1);
+  for (uint32_t i = 0; i < plan->item_count; i++) {
+    change[plan->items[i].begin] += (int64_t)plan->items[i].bytes;
+    change[plan->items[i].end + 1] -= (int64_t)plan->items[i].bytes;
+  }
+  int64_t live = 0;
+  for (uint32_t step = 0; step < plan->step_count; step++) {
+    live += change[step];
+    plan->steps[step].live_bytes = (uint64_t)live;
+    if (plan->steps[step].live_bytes <= plan->live_peak_bytes) continue;
+    plan->live_peak_bytes = plan->steps[step].live_bytes;
+    plan->peak_step = step;
   }
   for (uint32_t i = 0; i < plan->item_count; i++) {
     const PlanItem *item = &plan->items[i];
@@ -149,37 +264,86 @@ static void measure_live_bytes(Plan *plan) {
   }
 }
 
-Plan *plan_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const Plan *state) {
-  Plan *plan = arena_new(arena, Plan);
+static void *filled(Arena *arena, size_t count, size_t size) {
+  void *memory = arena_alloc(arena, (count + 1) * size);
+  memset(memory, 0xFF, count * size);
+  return memory;
+}
+
+static Planner planner_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const Schedule *schedule,
+                            int block_count) {
+  size_t values = graph->values.count, blocks = (size_t)block_count;
   Planner planner = {.arena = arena,
                      .graph = graph,
                      .costs = costs,
-                     .plan = plan,
-                     .last_use = arena_array(arena, uint32_t, graph->values.count + 1),
-                     .stored_state = arena_array(arena, ValueId, graph->values.count + 1)};
-  plan->graph = graph;
-  plan->value_offsets = arena_array(arena, uint64_t, graph->values.count + 1);
-  plan->value_in_state = arena_array(arena, bool, graph->values.count + 1);
-  plan->workspace_offsets = arena_array(arena, uint64_t, graph->ops.count + 1);
-  plan->first_use = arena_array(arena, OpId, graph->values.count + 1);
-  memset(plan->first_use, 0xFF, graph->values.count * sizeof *plan->first_use);
-  memset(plan->value_offsets, 0xFF, graph->values.count * sizeof *plan->value_offsets);
-  memset(plan->workspace_offsets, 0xFF, graph->ops.count * sizeof *plan->workspace_offsets);
-  schedule_steps(&planner);
+                     .schedule = schedule,
+                     .plan = arena_new(arena, Plan),
+                     .last_read = arena_array(arena, uint32_t, values + 1),
+                     .maker = filled(arena, values, sizeof(uint32_t)),
+                     .stored_state = arena_array(arena, ValueId, values + 1),
+                     .gathered = filled(arena, blocks, sizeof(uint32_t)),
+                     .flat_gradient = filled(arena, blocks, sizeof(uint32_t))};
+  planner.plan->graph = graph;
+  planner.plan->value_offsets = filled(arena, values, sizeof(uint64_t));
+  planner.plan->value_in_state = arena_array(arena, bool, values + 1);
+  planner.plan->first_use = filled(arena, values, sizeof(OpId));
+  return planner;
+}
+
+const Plan *plan_place_state(Arena *arena, const Graph *graph, const PlanCosts *costs, const Schedule *schedule) {
+  Planner planner = planner_make(arena, graph, costs, schedule, 0);
+  list_steps(&planner);
+  bind_states(&planner);
+  place_state(&planner, NULL);
+  return planner.plan;
+}
+
+Plan *plan_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const Schedule *schedule, const Plan *state,
+                const PlanGather *gathers, int block_count) {
+  Planner planner = planner_make(arena, graph, costs, schedule, block_count);
+  Plan *plan = planner.plan;
+  planner.gathers = gathers;
+  list_steps(&planner);
   bind_states(&planner);
   place_state(&planner, state);
   list_items(&planner);
-  measure_live_bytes(plan);
+  measure_live_bytes(&planner);
   plan->arena_bytes = place_items(arena, plan->items, plan->item_count, plan->live_peak_bytes, plan->peak_step);
   for (uint32_t i = 0; i < plan->item_count; i++) {
     const PlanItem *item = &plan->items[i];
-    if (item->value == VALUE_NONE) {
-      plan->workspace_offsets[item->op] = item->offset;
-    } else {
-      plan->value_offsets[item->value] = item->offset;
-    }
+    if (item->value != VALUE_NONE && item->form == FORM_WHOLE) plan->value_offsets[item->value] = item->offset;
   }
   return plan;
+}
+
+uint32_t plan_find_use(const Plan *plan, uint32_t step, ValueId value, ValueForm form) {
+  const PlanStep *s = &plan->steps[step];
+  // The newest: a step that reads and writes a value means what it writes.
+  for (uint32_t i = s->use_count; i-- > 0;) {
+    const PlanItem *item = &plan->items[plan->uses[s->use_begin + i].item];
+    if (item->value == value && item->form == form) return plan->uses[s->use_begin + i].item;
+  }
+  return PLAN_NO_ITEM;
+}
+
+static void print_step(const Plan *plan, uint32_t number, Writer *out) {
+  const PlanStep *step = &plan->steps[number];
+  if (step->kind == STEP_RUN) {
+    const Op *op = graph_op(plan->graph, step->op);
+    writer_printf(out, "%6u %-9s %-34s %-28s live %llu", number, step_pass_name(step->pass), op->name,
+                  op_kind_name(op->kind), (unsigned long long)step->live_bytes);
+    if (step->variant != RUN_FIRST) writer_printf(out, " %s", run_variant_name(step->variant));
+  } else {
+    writer_printf(out, "%6u %-9s block %d live %llu", number, step_kind_name(step->kind), step->block,
+                  (unsigned long long)step->live_bytes);
+  }
+  for (uint32_t i = 0; i < step->use_count; i++) {
+    const PlanUse *use = &plan->uses[step->use_begin + i];
+    if (use->written) writer_printf(out, " #%u@%llu", use->item, (unsigned long long)plan->items[use->item].offset);
+  }
+  if (step->workspace != PLAN_NO_ITEM)
+    writer_printf(out, " workspace@%llu", (unsigned long long)plan->items[step->workspace].offset);
+  writer_text(out, "\n");
 }
 
 void plan_print(const Plan *plan, Writer *out) {
@@ -187,18 +351,7 @@ void plan_print(const Plan *plan, Writer *out) {
                 plan->graph->name, (unsigned long long)plan->state_bytes, (unsigned long long)plan->arena_bytes,
                 (unsigned long long)plan->live_peak_bytes, plan->peak_step);
   for (uint32_t step = 0; step < plan->step_count; step++) {
-    const Op *op = graph_op(plan->graph, plan->steps[step].op);
     if (step == plan->update_begin) writer_text(out, "update:\n");
-    writer_printf(out, "%6u %-34s %-28s live %llu", step, op->name, op_kind_name(op->kind),
-                  (unsigned long long)plan->steps[step].live_bytes);
-    for (int i = 0; i < op->result_count; i++) {
-      ValueId v = op->results[i];
-      writer_printf(out, " %%%u@%s+%llu", v, plan->value_in_state[v] ? "state" : "arena",
-                    (unsigned long long)plan->value_offsets[v]);
-    }
-    if (plan->workspace_offsets[step] != PLAN_NO_OFFSET) {
-      writer_printf(out, " workspace@arena+%llu", (unsigned long long)plan->workspace_offsets[step]);
-    }
-    writer_text(out, "\n");
+    print_step(plan, step, out);
   }
 }

@@ -1,10 +1,11 @@
-// The plan for people and for programs: a table, and the JSON object of design section 8.
+// The plan for people and for programs: a summary that fits a screen, the JSON object of design section 8, what the
+// alternatives of a block would cost, budget against time, and a trace that Perfetto opens.
 #ifndef SEER_PLAN_REPORT_H
 #define SEER_PLAN_REPORT_H
 
-#include "compiler/plan/plan.h"
+#include "compiler/plan/strategy.h"
 
-enum { REPORT_MAX_STAGES = 64, REPORT_MAX_SIZES = 9 };
+enum { REPORT_MAX_STAGES = 64, REPORT_MAX_SIZES = 9, REPORT_MAX_OUTSIDE = 8, REPORT_CURVE_POINTS = 16 };
 
 // What the report says of the model beyond the graphs.
 typedef struct PlanModel {
@@ -17,32 +18,85 @@ typedef struct PlanModel {
   int64_t macs[REPORT_MAX_SIZES];  // of one picture's trunk forward at that size
 } PlanModel;
 
-typedef struct PlanMachine {
-  const char *name;
-  uint64_t memory_bytes;  // of one rank
-  double flops_per_second, bytes_per_second;
-  int ranks;
-} PlanMachine;
+// Memory of the process that no arena holds: at most so many bytes.
+typedef struct PlanOutside {
+  const char *name, *why;
+  uint64_t bytes;
+} PlanOutside;
+
+typedef struct CurvePoint {
+  uint64_t budget_bytes, peak_bytes;  // of the rank
+  int64_t time_ns;                    // of a step
+} CurvePoint;
 
 typedef struct PlanReport {
   PlanModel model;
   PlanMachine machine;
+  PlanProblem *problem;
+  PlanPolicy policy;
+  PlanAnswer answer;
   const Plan *train, *features;
-  int64_t images_per_step;
+  int64_t images_per_step;  // over all ranks
   int64_t micro_steps;
-  uint64_t budget_bytes;
-  uint64_t ring_bytes;  // of the loader
-  int64_t flops_per_step;
+  uint64_t budget_bytes;    // of one rank: state, arena and ring
+  uint64_t ring_bytes;      // of the loader
+  PlanOutside outside[REPORT_MAX_OUTSIDE];
+  int outside_count;
+  CurvePoint curve[REPORT_CURVE_POINTS];
+  int curve_count;          // 0: not asked for
 } PlanReport;
 
 // One arena serves both entry points.
 uint64_t report_arena_bytes(const PlanReport *report);
 // All that one rank allocates: state, arena and the loader's ring.
 uint64_t report_peak_bytes(const PlanReport *report);
-// False when the plan does not fit its budget; the peak is then the smallest budget that does.
+// The smallest budget that a step fits into.
+uint64_t report_minimum_bytes(const PlanReport *report);
+// What the arena may take of a budget.
+uint64_t report_arena_budget(const PlanReport *report, uint64_t budget_bytes);
 bool report_fits(const PlanReport *report);
 
-void report_print(const PlanReport *report, Writer *out);
+// Sets the steps' starts on their streams: operations begin when the one before and what it hid are done. Returns the
+// micro-step's length.
+int64_t report_simulate(const PlanReport *report);
+
+// Time of a step, and where it goes.
+typedef struct StepTimes {
+  int64_t step_ns, forward_ns, reforward_ns, backward_ns, remade_ns, update_ns;  // remade: forwards inside backwards
+  int64_t network_ns, host_copy_ns, exposed_ns;
+  int64_t macs, macs_again;
+} StepTimes;
+StepTimes report_times(const PlanReport *report);
+
+// Fills the curve: the best step time for budgets between the smallest and what no step needs more than.
+void report_add_curve(PlanReport *report);
+
+void report_print(PlanReport *report, Writer *out);
 void report_print_json(const PlanReport *report, Writer *out);
+// False when there is no such block; `out` then lists those there are.
+bool report_print_why(PlanReport *report, const char *block, Writer *out);
+void report_print_sweep(const PlanReport *report, Writer *out);
+void report_print_sweep_svg(const PlanReport *report, Writer *out);
+// Every placement that is known, on the same chain, at the report's budget.
+void report_print_compare(PlanReport *report, Writer *out);
+// Chrome's trace event format.
+void report_print_trace(const PlanReport *report, Writer *out);
+
+// Shared by the printers. "12.3 MiB" and "3.02 s": what is enough to read; the JSON has the exact numbers.
+void report_write_bytes(Writer *out, double bytes);
+void report_write_time(Writer *out, double time_ns);
+// The mode that a block is saved in when its backward runs, and how often its forward runs.
+typedef struct BlockChoice {
+  const SaveMode *mode;
+  ChainResidency residency;
+  bool offload;
+  int forwards;
+} BlockChoice;
+BlockChoice report_choice(const PlanReport *report, int block);
+typedef struct StateBytes {
+  uint64_t parameters, velocities, statistics;
+} StateBytes;
+StateBytes report_state_bytes(const Plan *plan);
+const char *report_residency_name(const PlanReport *report, const BlockChoice *choice);
 
 #endif

@@ -1,12 +1,12 @@
-// An independent check of a plan: replays the steps over the arena's bytes, remembering which value last wrote each
-// interval, and demands that every read finds its value whole.
+// An independent check of a plan: replays the steps over the arena's bytes, remembering what each interval was last
+// written with, and demands that every read finds its value whole. Lifetimes are not looked at, addresses alone are.
 #include <string.h>
 
 #include "compiler/plan/plan.h"
 
 typedef struct Owned {
   uint64_t begin, end;
-  ValueId value;
+  uint32_t item;
 } Owned;
 
 typedef struct Replay {
@@ -28,66 +28,80 @@ static void overwrite(Replay *replay, uint64_t begin, uint64_t end) {
   replay->owned.count = kept;
 }
 
-static bool holds(const Replay *replay, ValueId value) {
+static bool holds(const Replay *replay, uint32_t item) {
   for (size_t i = 0; i < replay->owned.count; i++) {
-    if (replay->owned.items[i].value == value) return true;
+    if (replay->owned.items[i].item == item) return true;
   }
-  return false;
+  return !replay->plan->items[item].bytes;
 }
 
-static const PlanItem *item_of(const Plan *plan, ValueId value, OpId op) {
-  for (uint32_t i = 0; i < plan->item_count; i++) {
-    if (plan->items[i].value == value && (value != VALUE_NONE || plan->items[i].op == op)) return &plan->items[i];
-  }
-  return NULL;
-}
-
-static const char *write_item(Replay *replay, const PlanItem *item, const Op *op) {
+static const char *write_item(Replay *replay, uint32_t index, uint32_t step) {
   const Plan *plan = replay->plan;
-  if (item->offset % PLAN_ALIGNMENT)
-    return arena_printf(replay->arena, "'%s' writes at an unaligned address", op->name);
+  const PlanItem *item = &plan->items[index];
+  if (item->offset % PLAN_ALIGNMENT) return arena_printf(replay->arena, "step %u writes at an unaligned address", step);
   if (item->offset + item->bytes > plan->arena_bytes)
-    return arena_printf(replay->arena, "'%s' writes beyond the arena", op->name);
+    return arena_printf(replay->arena, "step %u writes beyond the arena", step);
   overwrite(replay, item->offset, item->offset + item->bytes);
-  Owned owned = {item->offset, item->offset + item->bytes, item->value};
-  if (item->value != VALUE_NONE && item->bytes) arena_push(replay->arena, &replay->owned, Owned, owned);
+  Owned owned = {item->offset, item->offset + item->bytes, index};
+  if (item->bytes) arena_push(replay->arena, &replay->owned, Owned, owned);
   return NULL;
 }
 
-static const char *check_reads(const Replay *replay, const Op *op, const char *when) {
-  const Graph *graph = replay->plan->graph;
-  for (int i = 0; i < op->operand_count; i++) {
-    ValueId v = op->operands[i];
-    if (graph_value(graph, v)->kind != VALUE_RESULT || replay->plan->value_in_state[v]) continue;
-    if (!holds(replay, v)) {
+// What the step's op reads by the graph's own word must lie where the plan says.
+static const char *check_reads(const Replay *replay, uint32_t number, const char *when) {
+  const Plan *plan = replay->plan;
+  const PlanStep *step = &plan->steps[number];
+  ValueUses reads = run_reads(plan->graph, step->op, step->variant);
+  for (int i = 0; i < reads.count; i++) {
+    ValueUse read = reads.items[i];
+    if (graph_value(plan->graph, read.value)->kind != VALUE_RESULT || plan->value_in_state[read.value]) continue;
+    uint32_t item = plan_find_use(plan, number, read.value, read.form);
+    if (item == PLAN_NO_ITEM) return arena_printf(replay->arena, "step %u reads %%%u from nowhere", number, read.value);
+    if (!holds(replay, item)) {
+      const Op *op = graph_op(plan->graph, step->op);
       return arena_printf(replay->arena, "'%s' (%s) reads %%%u %s its results are written, but its bytes are gone",
-                          op->name, op_kind_name(op->kind), v, when);
+                          op->name, op_kind_name(op->kind), read.value, when);
     }
   }
   return NULL;
+}
+
+static const char *check_results(const Replay *replay, uint32_t number) {
+  const Plan *plan = replay->plan;
+  const PlanStep *step = &plan->steps[number];
+  ValueUses writes = run_writes(plan->graph, step->op, step->variant);
+  for (int i = 0; i < writes.count; i++) {
+    if (plan->value_in_state[writes.items[i].value]) continue;
+    uint32_t item = plan_find_use(plan, number, writes.items[i].value, writes.items[i].form);
+    const Op *op = graph_op(plan->graph, step->op);
+    if (item == PLAN_NO_ITEM) return arena_printf(replay->arena, "'%s' has a result without a place", op->name);
+    if (!holds(replay, item)) return arena_printf(replay->arena, "results of '%s' overlap", op->name);
+  }
+  return NULL;
+}
+
+static const char *replay_step(Replay *replay, uint32_t number) {
+  const Plan *plan = replay->plan;
+  const PlanStep *step = &plan->steps[number];
+  const char *error = step->kind == STEP_RUN ? check_reads(replay, number, "before") : NULL;
+  for (uint32_t i = 0; !error && i < step->use_count; i++) {
+    const PlanUse *use = &plan->uses[step->use_begin + i];
+    if (use->written) error = write_item(replay, use->item, number);
+    if (!use->written && !holds(replay, use->item))
+      error = arena_printf(replay->arena, "step %u reads what is gone", number);
+  }
+  if (!error && step->workspace != PLAN_NO_ITEM) error = write_item(replay, step->workspace, number);
+  if (error || step->kind != STEP_RUN) return error;
+  // Results and scratch must not have landed on operands, nor scratch on results.
+  error = check_reads(replay, number, "while");
+  return error ? error : check_results(replay, number);
 }
 
 const char *plan_verify(const Plan *plan, Arena *arena) {
   Replay replay = {.arena = arena, .plan = plan};
   if (plan->arena_bytes < plan->live_peak_bytes) return "the arena is smaller than the largest live sum";
   for (uint32_t step = 0; step < plan->step_count; step++) {
-    const Op *op = graph_op(plan->graph, plan->steps[step].op);
-    const char *error = check_reads(&replay, op, "before");
-    for (int i = 0; !error && i < op->result_count; i++) {
-      if (plan->value_in_state[op->results[i]]) continue;
-      const PlanItem *item = item_of(plan, op->results[i], step);
-      error = item ? write_item(&replay, item, op) : arena_printf(arena, "'%s' has a result without a place", op->name);
-    }
-    const PlanItem *workspace = error ? NULL : item_of(plan, VALUE_NONE, step);
-    if (workspace) error = write_item(&replay, workspace, op);
-    // Results and scratch must not have landed on operands, nor scratch on results.
-    if (!error) error = check_reads(&replay, op, "while");
-    for (int i = 0; !error && i < op->result_count; i++) {
-      ValueId v = op->results[i];
-      if (!plan->value_in_state[v] && !holds(&replay, v) && item_of(plan, v, step)->bytes) {
-        error = arena_printf(arena, "results of '%s' overlap", op->name);
-      }
-    }
+    const char *error = replay_step(&replay, step);
     if (error) return error;
   }
   for (size_t i = 0; i < plan->graph->outputs.count; i++) {

@@ -71,6 +71,23 @@ KERNEL Lanes lanes_select(LanesInt mask, Lanes yes, Lanes no) {
 }
 KERNEL Lanes lanes_max(Lanes a, Lanes b) { return lanes_select(a > b, a, b); }
 
+// One bit a lane, set where x > 0: LANES / 8 bytes. And back: all ones in the lanes whose bit is set.
+KERNEL void lanes_store_positive(uint8_t *mask, Lanes x) {
+  int32_t positive[LANES] __attribute__((aligned(64)));
+  *(LanesInt *)positive = x > 0.0f;
+  for (int byte = 0; byte < LANES / 8; byte++) {
+    int bits = 0;
+    for (int i = 0; i < 8; i++) bits |= positive[8 * byte + i] & 1 << i;
+    mask[byte] = (uint8_t)bits;
+  }
+}
+
+KERNEL LanesInt lanes_load_positive(const uint8_t *mask) {
+  int bits[LANES] __attribute__((aligned(64)));
+  for (int i = 0; i < LANES; i++) bits[i] = mask[i / 8] & 1 << i % 8;
+  return *(const LanesInt *)bits != 0;
+}
+
 // Images of block `block` that exist.
 KERNEL int lanes_live(int n, int block) {
   int left = n - block * LANES;

@@ -116,9 +116,10 @@ KERNEL void batch_normalize(int n, int h, int w, int c, double epsilon, int relu
 }
 
 // Sums of one task for the gradient: workspace[task][channel] = {sum of dz, sum of dz * (x - mean)}, live lanes only,
-// where dz = dy, or with y (after ReLU) dy where y > 0; masked (may be NULL, may be dy) takes dz.
-KERNEL void batch_norm_sums(int n, int h, int w, int c, const float *dy, const float *y, const float *x,
-                            const float *mean, float *masked, float *workspace, int task) {
+// where dz = dy, or with y (after ReLU) dy where y > 0, or with y's mask where its bit is set; masked (may be NULL, may
+// be dy) takes dz.
+KERNEL void batch_norm_sums(int n, int h, int w, int c, const float *dy, const float *y, const uint8_t *mask,
+                            const float *x, const float *mean, float *masked, float *workspace, int task) {
   const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = block * pixels + pixels * part / parts;
   const int64_t last = block * pixels + pixels * (part + 1) / parts;
@@ -132,6 +133,7 @@ KERNEL void batch_norm_sums(int n, int h, int w, int c, const float *dy, const f
         const int64_t at = (pixel * c + channel + i) * LANES;
         Lanes d = lanes_load(dy + at);
         if (y) d = lanes_select(lanes_load(y + at) > 0.0f, d, lanes_splat(0.0f));
+        if (mask) d = lanes_select(lanes_load_positive(mask + at / 8), d, lanes_splat(0.0f));
         if (masked) lanes_store(masked + at, d);
         lanes_store(sum + i * LANES, lanes_load(sum + i * LANES) + d);
         d = lanes_load(product + i * LANES) + d * (lanes_load(x + at) - mean[channel + i]);
@@ -147,13 +149,20 @@ KERNEL void batch_norm_sums(int n, int h, int w, int c, const float *dy, const f
 // workspace: batch_norm_backward_workspace_floats(n, h, w, c, LANES). Tasks: lane_tasks(n, h, w, c, LANES).
 KERNEL void batch_norm_backward_sums(int n, int h, int w, int c, const float *dy, const float *x, const float *mean,
                                      float *workspace, int task) {
-  batch_norm_sums(n, h, w, c, dy, NULL, x, mean, NULL, workspace, task);
+  batch_norm_sums(n, h, w, c, dy, NULL, NULL, x, mean, NULL, workspace, task);
 }
 
 // The same for dy masked by y > 0; masked (NULL: not wanted; may be dy) takes the masked dy.
 KERNEL void batch_norm_relu_backward_sums(int n, int h, int w, int c, const float *dy, const float *y, const float *x,
                                           const float *mean, float *masked, float *workspace, int task) {
-  batch_norm_sums(n, h, w, c, dy, y, x, mean, masked, workspace, task);
+  batch_norm_sums(n, h, w, c, dy, y, NULL, x, mean, masked, workspace, task);
+}
+
+// The same with the mask of y.
+KERNEL void batch_norm_mask_backward_sums(int n, int h, int w, int c, const float *dy, const uint8_t *mask,
+                                          const float *x, const float *mean, float *masked, float *workspace,
+                                          int task) {
+  batch_norm_sums(n, h, w, c, dy, NULL, mask, x, mean, masked, workspace, task);
 }
 
 // workspace -> dgamma [c], dbeta [c]. Tasks: batch_norm_backward_fold_tasks(c).

@@ -30,6 +30,12 @@ KERNEL void relu(int64_t count, const float *x, float *y, int task) {
   if (r.rest) lanes_store_part(y + r.whole, relu_lanes(lanes_load_part(x + r.whole, r.rest)), r.rest);
 }
 
+// mask takes one bit for each float of x, in lanes: x > 0.
+KERNEL void positive_mask(int64_t count, const float *restrict x, uint8_t *restrict mask, int task) {
+  const TaskRange r = task_range(count, task);
+  for (int64_t i = r.first; i < r.whole; i += LANES) lanes_store_positive(mask + i / 8, lanes_load(x + i));
+}
+
 KERNEL void relu_backward(int64_t count, const float *dy, const float *y, float *dx, int task) {
   const TaskRange r = task_range(count, task);
   for (int64_t i = r.first; i < r.whole; i += LANES)

@@ -1,0 +1,41 @@
+// The described cluster: what one rank has and how fast its parts are. Filled from specs/machines and the spec's own keys.
+#ifndef SEER_PLAN_MACHINE_H
+#define SEER_PLAN_MACHINE_H
+
+#include "compiler/plan/blocks.h"
+
+typedef struct PlanMachine {
+  const char *name;
+  uint64_t memory_bytes;            // of one rank
+  double flops_per_second;          // peak, at the spec's precision
+  double efficiency;                // share of the peak that convolutions reach
+  double bytes_per_second;          // of the rank's memory
+  double link_bytes_per_second;     // of one rank's share of the network between nodes
+  double node_bytes_per_second;     // between the ranks of one node
+  double host_bytes_per_second;     // between the rank's memory and the host's
+  double latency_seconds;           // of one small collective
+  int nodes, ranks_per_node, ranks;
+} PlanMachine;
+
+typedef struct PlanPrecision {
+  int compute_bytes;  // of an activation and of a gathered parameter: 4, or 2
+  int reduce_bytes;   // of a gradient on its way
+} PlanPrecision;
+
+// Multiply-adds take two operations at the machine's rate; every run moves its operands and results once. A first run of
+// a BatchNorm's statistics over several ranks waits for one small collective more.
+int64_t plan_run_time_ns(const Graph *graph, OpId op, RunVariant variant, const uint64_t *value_bytes,
+                         const PlanMachine *machine);
+// Fills costs->time_ns from the machine for every op and variant.
+void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, PlanCosts *costs);
+// Bytes on an accelerator: dense tensors, images in compute precision, the rest in f32, parameters and optimizer state
+// divided by `shards`; parameter gradients of sharded graphs travel in the gather buffers and take nothing of their own.
+PlanCosts plan_costs_dense(Arena *arena, const Graph *graph, PlanPrecision precision, int shards);
+
+// Parameters of each block by the block's ops; gathered and reduced over all ranks when `sharded`.
+PlanGather *plan_gathers_make(Arena *arena, const PlanBlocks *blocks, const PlanMachine *machine,
+                              PlanPrecision precision, bool sharded);
+// Puts gathers, and copies to the host where the machine has that path, into the chain.
+void plan_chain_add_traffic(Chain *chain, const PlanGather *gathers, const PlanMachine *machine, bool offload);
+
+#endif

@@ -1,0 +1,324 @@
+// The plan as one JSON object, keys as in design section 8. Every figure is read from the plan that the trainer is emitted
+// from.
+#include <inttypes.h>
+
+#include "compiler/plan/report.h"
+
+static void print_string(Writer *out, const char *key, const char *text) {
+  writer_printf(out, "\"%s\":", key);
+  writer_json_string(out, text);
+}
+
+static void print_number(Writer *out, const char *key, double number) {
+  writer_printf(out, "\"%s\":", key);
+  writer_json_number(out, number);
+}
+
+static void print_seconds(Writer *out, const char *key, int64_t time_ns) {
+  print_number(out, key, (double)time_ns * 1e-9);
+}
+
+static void print_list(Writer *out, const char *name, const int64_t *numbers, int count) {
+  writer_printf(out, "\"%s\":[", name);
+  for (int i = 0; i < count; i++) writer_printf(out, "%s%" PRId64, i ? "," : "", numbers[i]);
+  writer_text(out, "]");
+}
+
+static void print_model(const PlanModel *model, Writer *out) {
+  writer_text(out, "\"model\":{");
+  print_string(out, "name", model->name);
+  writer_text(out, ",");
+  print_string(out, "family", model->family);
+  writer_printf(out, ",\"parameters_trunk\":%" PRId64 ",\"parameters_total\":%" PRId64 ",", model->parameters_trunk,
+                model->parameters_total);
+  print_list(out, "depths", model->depths, model->stage_count);
+  writer_text(out, ",");
+  print_list(out, "widths", model->widths, model->stage_count);
+  writer_text(out, ",");
+  print_list(out, "group_widths", model->group_widths, model->stage_count);
+  writer_text(out, ",\"macs_by_size\":{");
+  for (int i = 0; i < model->size_count; i++)
+    writer_printf(out, "%s\"%d\":%" PRId64, i ? "," : "", model->sizes[i], model->macs[i]);
+  writer_text(out, "}}");
+}
+
+static void print_machine(const PlanMachine *machine, Writer *out) {
+  writer_text(out, ",\n\"machine\":{");
+  print_string(out, "name", machine->name);
+  writer_printf(out, ",\"nodes\":%d,\"ranks\":%d,\"memory_bytes\":%" PRIu64 ",", machine->nodes, machine->ranks,
+                machine->memory_bytes);
+  print_number(out, "flops_per_second", machine->flops_per_second);
+  writer_text(out, ",");
+  print_number(out, "efficiency", machine->efficiency);
+  writer_text(out, ",");
+  print_number(out, "bytes_per_second", machine->bytes_per_second);
+  writer_text(out, ",");
+  print_number(out, "link_bytes_per_second", machine->link_bytes_per_second);
+  writer_text(out, ",");
+  print_number(out, "node_bytes_per_second", machine->node_bytes_per_second);
+  writer_text(out, ",");
+  print_number(out, "host_bytes_per_second", machine->host_bytes_per_second);
+  writer_text(out, "}");
+}
+
+static void print_step_times(const PlanReport *report, Writer *out) {
+  StepTimes times = report_times(report);
+  double seconds = (double)times.step_ns * 1e-9;
+  writer_printf(out, ",\n\"step\":{\"images\":%" PRId64 ",\"micro_steps\":%" PRId64 ",", report->images_per_step,
+                report->micro_steps);
+  print_number(out, "time_seconds", seconds);
+  writer_text(out, ",");
+  print_number(out, "images_per_second", seconds > 0 ? (double)report->images_per_step / seconds : 0);
+  writer_printf(out, ",\"flops\":%" PRId64 ",\"recompute_flops\":%" PRId64 ",", 2 * times.macs, 2 * times.macs_again);
+  const struct { const char *key; int64_t time_ns; } parts[] = {
+      {"compute_seconds", times.forward_ns + times.backward_ns},
+      {"recompute_seconds", times.reforward_ns + times.remade_ns},
+      {"update_seconds", times.update_ns},
+      {"network_seconds", times.network_ns},
+      {"host_copy_seconds", times.host_copy_ns},
+      {"exposed_communication_seconds", times.exposed_ns}};
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    if (i) writer_text(out, ",");
+    print_seconds(out, parts[i].key, parts[i].time_ns);
+  }
+  writer_text(out, "}");
+}
+
+static void print_memory(const PlanReport *report, Writer *out) {
+  const Plan *plan = report->train;
+  StateBytes state = report_state_bytes(plan);
+  const ChainOp *set_by = &report->problem->minimum_set_by;
+  writer_printf(out,
+                ",\n\"memory\":{\"budget_bytes\":%" PRIu64 ",\"peak_bytes\":%" PRIu64 ",\"state_bytes\":%" PRIu64
+                ",\"arena_bytes\":%" PRIu64 ",\"live_peak_bytes\":%" PRIu64 ",\"minimum_budget_bytes\":%" PRIu64 ",",
+                report->budget_bytes, report_peak_bytes(report), plan->state_bytes, report_arena_bytes(report),
+                plan->live_peak_bytes, report_minimum_bytes(report));
+  print_string(out, "minimum_set_by", report->problem->blocks->items[set_by->block].name);
+  writer_printf(out, ",\"by_kind\":{\"parameters\":%" PRIu64 ",\"velocities\":%" PRIu64 ",\"statistics\":%" PRIu64,
+                state.parameters, state.velocities, state.statistics);
+  for (int i = 0; i < ITEM_KIND_COUNT; i++)
+    writer_printf(out, ",\"%s\":%" PRIu64, plan_item_kind_names[i], plan->peak_by_kind[i]);
+  writer_printf(out, ",\"loader\":%" PRIu64 "},\"outside\":[", report->ring_bytes);
+  for (int i = 0; i < report->outside_count; i++) {
+    writer_text(out, i ? ",{" : "{");
+    print_string(out, "name", report->outside[i].name);
+    writer_printf(out, ",\"bytes\":%" PRIu64 ",", report->outside[i].bytes);
+    print_string(out, "why", report->outside[i].why);
+    writer_text(out, "}");
+  }
+  writer_text(out, "]}");
+}
+
+static void print_mode(const SaveMode *mode, Writer *out) {
+  writer_text(out, "{");
+  print_string(out, "name", mode->name);
+  writer_printf(out, ",\"saved_bytes\":%" PRId64 ",\"forward_transient_bytes\":%" PRId64
+                     ",\"backward_transient_bytes\":%" PRId64 ",\"dominated\":%s,",
+                mode->costs.saved_bytes, mode->costs.forward_transient_bytes, mode->costs.backward_transient_bytes,
+                mode->dominated ? "true" : "false");
+  print_seconds(out, "forward_seconds", mode->costs.forward_ns);
+  writer_text(out, ",");
+  print_seconds(out, "backward_seconds", mode->costs.backward_ns);
+  writer_text(out, "}");
+}
+
+static void print_block(const PlanReport *report, int index, Writer *out) {
+  const PlanBlock *block = &report->problem->blocks->items[index];
+  BlockChoice choice = report_choice(report, index);
+  writer_text(out, index ? ",\n{" : "\n{");
+  print_string(out, "name", block->name);
+  writer_printf(out, ",\"stage\":%d,", block->stage);
+  print_string(out, "mode", choice.mode->name);
+  writer_printf(out, ",\"saved_bytes\":%" PRId64 ",\"recomputed\":%d,", choice.mode->costs.saved_bytes,
+                choice.forwards - 1);
+  print_string(out, "residency", report_residency_name(report, &choice));
+  writer_printf(out, ",\"offload\":%s,", choice.offload ? "true" : "false");
+  print_seconds(out, "forward_seconds", choice.mode->costs.forward_ns);
+  writer_text(out, ",");
+  print_seconds(out, "backward_seconds", choice.mode->costs.backward_ns);
+  writer_text(out, ",");
+  print_seconds(out, "recompute_seconds", choice.mode->recompute_ns +
+                                              (choice.forwards - 1) * choice.mode->costs.forward_ns);
+  writer_text(out, ",\"modes\":[");
+  for (int k = 0; k < block->mode_count; k++) {
+    if (k) writer_text(out, ",");
+    print_mode(&block->modes[k], out);
+  }
+  writer_text(out, "]}");
+}
+
+static const char *proof_of(const PlanReport *report) {
+  if (report->policy.placement != PLACEMENT_OPTIMAL) return "the placement was asked for, not searched";
+  return report->answer.solution.optimal_in_class
+             ? "searched to the end on exact bytes: every option left out has a bound no better than this plan"
+             : "the search gave up: class_bound_seconds tells how far the best of the class can be";
+}
+
+static void print_checkpoint(const PlanReport *report, Writer *out) {
+  const ChainSolution *solution = &report->answer.solution;
+  bool searched = report->policy.placement == PLACEMENT_OPTIMAL;
+  writer_text(out, ",\n\"checkpoint\":{");
+  print_string(out, "placement", plan_placement_names[report->policy.placement]);
+  writer_text(out, ",\"blocks\":[");
+  for (int b = 0; b < report->problem->blocks->count; b++) print_block(report, b, out);
+  writer_text(out, "],\n");
+  print_seconds(out, "cost_seconds", solution->cost_ns);
+  writer_text(out, ",");
+  int64_t bound = searched ? solution->lower_bound_ns
+                           : chain_lower_bound(&report->problem->chain,
+                                               (int64_t)report_arena_budget(report, report->budget_bytes));
+  if (bound == CHAIN_INFEASIBLE || bound > solution->cost_ns) bound = solution->cost_ns;
+  print_seconds(out, "lower_bound_seconds", bound);
+  writer_text(out, ",");
+  print_seconds(out, "class_bound_seconds", searched ? solution->class_bound_ns : bound);
+  writer_text(out, ",");
+  print_number(out, "gap", bound ? (double)solution->cost_ns / (double)bound - 1 : 0);
+  writer_printf(out, ",\"optimal_in_class\":%s,\"predicted_peak_bytes\":%" PRId64 ",",
+                solution->optimal_in_class ? "true" : "false", solution->peak_bytes);
+  print_string(out, "proof", proof_of(report));
+  writer_text(out, ",\"curve\":[");
+  for (int i = 0; i < report->curve_count; i++) {
+    const CurvePoint *point = &report->curve[i];
+    writer_printf(out, "%s{\"budget_bytes\":%" PRIu64 ",\"peak_bytes\":%" PRIu64 ",", i ? "," : "",
+                  point->budget_bytes, point->peak_bytes);
+    print_seconds(out, "time_seconds", point->time_ns);
+    writer_text(out, "}");
+  }
+  writer_text(out, "]}");
+}
+
+static void print_shard(const PlanReport *report, Writer *out) {
+  const PlanBlocks *blocks = report->problem->blocks;
+  uint64_t gathered = 0, reduced = 0;
+  writer_printf(out, ",\n\"shard\":{\"world\":%d,\"parameters\":\"%s\",\"units\":[", report->machine.ranks,
+                report->problem->sharded ? "full" : "none");
+  for (int b = 0; b < blocks->count; b++) {
+    const PlanGather *gather = &report->problem->gathers[b];
+    writer_text(out, b ? ",{" : "{");
+    print_string(out, "name", blocks->items[b].name);
+    writer_printf(out, ",\"parameters\":%" PRIu64 ",\"bytes\":%" PRIu64 "}", gather->parameters,
+                  gather->parameter_bytes ? gather->parameter_bytes : gather->parameters * 4);
+  }
+  for (uint32_t i = 0; i < report->train->step_count; i++) {
+    const PlanStep *step = &report->train->steps[i];
+    if (step->kind == STEP_GATHER) gathered += report->problem->gathers[step->block].parameter_bytes;
+    if (step->kind == STEP_REDUCE) reduced += report->problem->gathers[step->block].gradient_bytes;
+  }
+  writer_printf(out, "],\"gather_bytes\":%" PRIu64 ",\"reduce_bytes\":%" PRIu64 "}", gathered, reduced);
+}
+
+static void print_operations(const PlanReport *report, Writer *out) {
+  static const char *const kinds[] = {"forward", "save", "backward"};
+  const ChainOps *ops = &report->answer.solution.schedule;
+  int64_t start_ns = 0;
+  writer_text(out, ",\n\"operations\":[");
+  for (size_t i = 0; i < ops->count; i++) {
+    const ChainOp *op = &ops->items[i];
+    const PlanBlock *block = &report->problem->blocks->items[op->block];
+    writer_printf(out, "%s\n{\"kind\":\"%s\",\"block\":%d,", i ? "," : "", kinds[op->kind], op->block);
+    print_string(out, "mode", op->kind == CHAIN_FORWARD ? "" : block->modes[block->offered[op->mode]].name);
+    writer_printf(out, ",\"start_ns\":%" PRId64 ",\"time_ns\":%" PRId64 ",\"memory_bytes\":%" PRId64 "}", start_ns,
+                  report->answer.replay.op_cost_ns[i], report->answer.replay.op_bytes[i]);
+    start_ns += report->answer.replay.op_cost_ns[i];
+  }
+  writer_text(out, "]");
+}
+
+static void print_step(const Plan *plan, uint32_t index, Writer *out) {
+  const PlanStep *step = &plan->steps[index];
+  bool run = step->kind == STEP_RUN;
+  writer_printf(out, "%s\n{\"step\":%u,\"kind\":\"%s\",", index ? "," : "", index, step_kind_name(step->kind));
+  if (run) {
+    const Op *op = graph_op(plan->graph, step->op);
+    writer_printf(out, "\"op\":\"%s\",", op_kind_name(op->kind));
+    print_string(out, "name", op->name);
+    if (step->variant != RUN_FIRST) writer_printf(out, ",\"variant\":\"%s\"", run_variant_name(step->variant));
+    writer_text(out, ",");
+  }
+  writer_printf(out, "\"block\":%d,\"phase\":\"%s\",\"start_ns\":%" PRId64 ",\"time_ns\":%" PRId64
+                     ",\"live_bytes\":%" PRIu64 "}",
+                step->block, step_pass_name(step->pass), step->start_ns, step->time_ns, step->live_bytes);
+}
+
+static void print_streams(const PlanReport *report, Writer *out) {
+  bool comma = false;
+  writer_text(out, ",\n\"streams\":[");
+  for (uint32_t i = 0; i < report->train->step_count; i++) {
+    const PlanStep *step = &report->train->steps[i];
+    if (step->kind == STEP_RUN) continue;
+    bool network = step->kind == STEP_GATHER || step->kind == STEP_REDUCE;
+    writer_printf(out, "%s\n{\"stream\":\"%s\",\"label\":\"%s %s\",\"block\":%d,\"start_ns\":%" PRId64
+                       ",\"time_ns\":%" PRId64 "}",
+                  comma ? "," : "", network ? "network" : "host", step_kind_name(step->kind),
+                  report->problem->blocks->items[step->block].name, step->block, step->start_ns, step->time_ns);
+    comma = true;
+  }
+  writer_text(out, "]");
+}
+
+static void print_buffer(const Plan *plan, const PlanItem *item, Writer *out) {
+  static const char *const kinds[ITEM_KIND_COUNT] = {"activation", "gradient", "gathered", "update", "workspace"};
+  const char *name = item->kind == ITEM_WORKSPACE ? "scratch" : "parameters";
+  if (item->value != VALUE_NONE) {
+    const Value *value = graph_value(plan->graph, item->value);
+    name = graph_op(plan->graph, value->producer)->name;
+    if (item->form == FORM_MASK) writer_text(out, "{\"form\":\"mask\",");
+    else writer_text(out, "{");
+  } else {
+    writer_text(out, "{");
+  }
+  print_string(out, "name", name);
+  writer_printf(out, ",\"kind\":\"%s\",\"block\":%d,\"bytes\":%" PRIu64 ",\"offset\":%" PRIu64
+                     ",\"begin\":%u,\"end\":%u}",
+                kinds[item->kind], item->block, item->bytes, item->offset, item->begin, item->end);
+}
+
+void report_print_json(const PlanReport *report, Writer *out) {
+  const Plan *plan = report->train;
+  report_simulate(report);
+  writer_text(out, "{");
+  print_model(&report->model, out);
+  print_machine(&report->machine, out);
+  print_step_times(report, out);
+  print_memory(report, out);
+  print_checkpoint(report, out);
+  print_shard(report, out);
+  print_operations(report, out);
+  writer_text(out, ",\n\"schedule\":[");
+  for (uint32_t i = 0; i < plan->step_count; i++) print_step(plan, i, out);
+  writer_text(out, "]");
+  print_streams(report, out);
+  writer_text(out, ",\n\"buffers\":[");
+  bool comma = false;
+  for (uint32_t i = 0; i < plan->item_count; i++) {
+    if (!plan->items[i].bytes) continue;
+    writer_text(out, comma ? ",\n" : "\n");
+    print_buffer(plan, &plan->items[i], out);
+    comma = true;
+  }
+  writer_text(out, "]}\n");
+}
+
+void report_print_trace(const PlanReport *report, Writer *out) {
+  static const char *const threads[] = {"compute", "network", "host copy"};
+  const Plan *plan = report->train;
+  report_simulate(report);
+  writer_text(out, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
+  for (int i = 0; i < 3; i++)
+    writer_printf(out, "%s\n{\"ph\":\"M\",\"pid\":1,\"tid\":%d,\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}",
+                  i ? "," : "", i + 1, threads[i]);
+  for (uint32_t i = 0; i < plan->step_count; i++) {
+    const PlanStep *step = &plan->steps[i];
+    bool run = step->kind == STEP_RUN, network = step->kind == STEP_GATHER || step->kind == STEP_REDUCE;
+    writer_printf(out, ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":%d,", run ? 1 : network ? 2 : 3);
+    print_string(out, "name", run ? graph_op(plan->graph, step->op)->name
+                                  : report->problem->blocks->items[step->block].name);
+    writer_printf(out, ",\"cat\":\"%s\",\"ts\":%.3f,\"dur\":%.3f}", run ? step_pass_name(step->pass)
+                                                                         : step_kind_name(step->kind),
+                  (double)step->start_ns * 1e-3, (double)step->time_ns * 1e-3);
+    if (run)
+      writer_printf(out, ",\n{\"ph\":\"C\",\"pid\":1,\"name\":\"live bytes\",\"ts\":%.3f,\"args\":{\"bytes\":%" PRIu64 "}}",
+                    (double)step->start_ns * 1e-3, step->live_bytes);
+  }
+  writer_text(out, "\n]}\n");
+}

@@ -1,0 +1,361 @@
+// The plan for people: a summary that fits a screen, one block's alternatives, budget against time, other placements.
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "compiler/plan/report.h"
+
+enum { BAR_WIDTH = 30 };
+
+void report_write_bytes(Writer *out, double bytes) {
+  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  int unit = 0;
+  for (; bytes >= 1024 && unit < 5; unit++) bytes /= 1024;
+  writer_printf(out, unit && bytes < 100 ? "%7.2f %-3s" : unit ? "%7.1f %-3s" : "%7.0f %-3s", bytes, units[unit]);
+}
+
+void report_write_time(Writer *out, double time_ns) {
+  static const char *const units[] = {"ns", "us", "ms", "s"};
+  int unit = 0;
+  for (; time_ns >= 1000 && unit < 3; unit++) time_ns /= 1000;
+  writer_printf(out, time_ns < 10 ? "%.3f %s" : time_ns < 100 ? "%.2f %s" : "%.1f %s", time_ns, units[unit]);
+}
+
+static double share_of(double part, double whole) { return whole > 0 ? part / whole : 0; }
+
+static void print_bar(Writer *out, double share) {
+  int length = (int)(share * BAR_WIDTH + 0.5);
+  for (int i = 0; i < length && i < BAR_WIDTH; i++) writer_text(out, "#");
+}
+
+static void print_head(const PlanReport *report, Writer *out) {
+  const PlanModel *model = &report->model;
+  const PlanMachine *machine = &report->machine;
+  writer_printf(out, "%s: %s, %.4g M parameters in the trunk, %.4g M in all", model->name, model->family,
+                (double)model->parameters_trunk * 1e-6, (double)model->parameters_total * 1e-6);
+  for (int i = 0; i < model->size_count; i++)
+    writer_printf(out, "%s %d px %.4g GMAC", i ? "," : ";", model->sizes[i], (double)model->macs[i] * 1e-9);
+  writer_printf(out, "\n'%s'", machine->name);
+  if (machine->ranks > 1)
+    writer_printf(out, ", %d nodes of %d ranks, parameters %s", machine->nodes, machine->ranks_per_node,
+                  report->problem->sharded ? "sharded" : "whole");
+  writer_printf(out, "; %" PRId64 " pictures a step", report->images_per_step);
+  if (report->micro_steps > 1) writer_printf(out, " in %" PRId64 " micro-steps", report->micro_steps);
+  writer_text(out, "\n");
+}
+
+static void print_bytes_row(Writer *out, const char *label, uint64_t bytes, uint64_t whole) {
+  writer_printf(out, "  %-14s", label);
+  report_write_bytes(out, (double)bytes);
+  writer_printf(out, " %16" PRIu64 "  ", bytes);
+  print_bar(out, share_of((double)bytes, (double)whole));
+  writer_text(out, "\n");
+}
+
+static void print_memory(const PlanReport *report, Writer *out) {
+  const Plan *plan = report->train;
+  StateBytes state = report_state_bytes(plan);
+  uint64_t peak = report_peak_bytes(report);
+  writer_text(out, "\nmemory of one rank                      bytes\n");
+  print_bytes_row(out, "parameters", state.parameters, peak);
+  print_bytes_row(out, "velocities", state.velocities, peak);
+  print_bytes_row(out, "statistics", state.statistics, peak);
+  for (int i = 0; i < ITEM_KIND_COUNT; i++) {
+    if (plan->peak_by_kind[i]) print_bytes_row(out, plan_item_kind_names[i], plan->peak_by_kind[i], peak);
+  }
+  if (report_arena_bytes(report) > plan->live_peak_bytes)
+    print_bytes_row(out, "gaps", report_arena_bytes(report) - plan->live_peak_bytes, peak);
+  if (report->ring_bytes) print_bytes_row(out, "loader", report->ring_bytes, peak);
+  print_bytes_row(out, "peak", peak, 0);
+  print_bytes_row(out, "budget", report->budget_bytes, 0);
+  print_bytes_row(out, "least", report_minimum_bytes(report), 0);
+  uint64_t outside = 0;
+  for (int i = 0; i < report->outside_count; i++) outside += report->outside[i].bytes;
+  if (outside) print_bytes_row(out, "outside, most", outside, 0);
+  const PlanStep *step = &plan->steps[plan->peak_step];
+  writer_printf(out, "  the arena is %s the largest sum of live bytes, reached in '%s' (%s)\n",
+                report_arena_bytes(report) == plan->live_peak_bytes ? "exactly" : "above",
+                step->kind == STEP_RUN ? graph_op(plan->graph, step->op)->name
+                                       : report->problem->blocks->items[step->block].name,
+                step->kind == STEP_RUN ? step_pass_name(step->pass) : step_kind_name(step->kind));
+}
+
+static bool same_choice(const BlockChoice *a, const BlockChoice *b) {
+  return strcmp(a->mode->name, b->mode->name) == 0 && a->residency == b->residency && a->offload == b->offload &&
+         a->forwards == b->forwards;
+}
+
+// Neighbours of one stage that are treated alike share a line.
+static void print_modes(const PlanReport *report, Writer *out) {
+  const PlanBlocks *blocks = report->problem->blocks;
+  writer_text(out, "\n  blocks                    saved mode                      forwards parameters\n");
+  for (int b = 0; b < blocks->count;) {
+    BlockChoice choice = report_choice(report, b);
+    int64_t saved = 0;
+    int end = b;
+    for (; end < blocks->count && blocks->items[end].stage == blocks->items[b].stage; end++) {
+      BlockChoice other = report_choice(report, end);
+      if (!same_choice(&choice, &other)) break;
+      saved += other.mode->costs.saved_bytes;
+    }
+    char range[64];
+    const char *first = blocks->items[b].name, *last = blocks->items[end - 1].name;
+    snprintf(range, sizeof range, end - b > 1 ? "%s to %s" : "%s", first, last);
+    writer_printf(out, "  %-21s", range);
+    report_write_bytes(out, (double)saved);
+    writer_printf(out, " %-30s %5d %s%s\n", choice.mode->name, choice.forwards, report_residency_name(report, &choice),
+                  choice.offload ? ", offloaded" : "");
+    b = end;
+  }
+}
+
+static void print_time_row(Writer *out, const char *label, int64_t time_ns, int64_t whole) {
+  if (!time_ns) return;
+  writer_printf(out, "  %-22s", label);
+  char number[32];
+  Writer text = {0};
+  report_write_time(&text, (double)time_ns);
+  snprintf(number, sizeof number, "%s", text.text);
+  writer_release(&text);
+  double share = share_of((double)time_ns, (double)whole);
+  writer_printf(out, "%12s %5.1f %%  ", number, 100 * share);
+  print_bar(out, share);
+  writer_text(out, "\n");
+}
+
+static void print_times(const PlanReport *report, const StepTimes *times, Writer *out) {
+  double seconds = (double)times->step_ns * 1e-9;
+  writer_text(out, "\nstep ");
+  report_write_time(out, (double)times->step_ns);
+  writer_printf(out, ", %.4g pictures/s, %.4g TFLOP", seconds > 0 ? (double)report->images_per_step / seconds : 0,
+                2e-12 * (double)times->macs * report->machine.ranks);
+  writer_printf(out, ", %.1f %% of them again\n",
+                100 * share_of((double)times->macs_again, (double)(times->macs - times->macs_again)));
+  print_time_row(out, "forward", times->forward_ns, times->step_ns);
+  print_time_row(out, "backward", times->backward_ns, times->step_ns);
+  print_time_row(out, "forward again", times->reforward_ns, times->step_ns);
+  print_time_row(out, "remade in the backward", times->remade_ns, times->step_ns);
+  print_time_row(out, "exposed traffic", times->exposed_ns, times->step_ns);
+  print_time_row(out, "update", times->update_ns, times->step_ns);
+}
+
+static void print_proof(const PlanReport *report, Writer *out) {
+  const ChainSolution *solution = &report->answer.solution;
+  if (report->policy.placement != PLACEMENT_OPTIMAL) {
+    writer_printf(out, "\nplacement '%s', as asked for\n", plan_placement_names[report->policy.placement]);
+    return;
+  }
+  writer_printf(out, "\n%s; no schedule at all is more than %.2f %% faster\n",
+                solution->optimal_in_class ? "proven optimal in its class" : "best found in its class",
+                100 * (share_of((double)solution->cost_ns, (double)solution->lower_bound_ns) - 1));
+}
+
+// What more memory would buy, from the same solver.
+static void print_offer(PlanReport *report, const StepTimes *times, Writer *out) {
+  const uint64_t more = (uint64_t)1 << 30;
+  if (report->policy.placement != PLACEMENT_OPTIMAL) return;
+  uint64_t arena = report_arena_budget(report, report->budget_bytes + more);
+  PlanAnswer richer = plan_problem_solve(report->problem, &report->policy, arena);
+  int64_t saved = (report->answer.solution.cost_ns - richer.solution.cost_ns) * report->micro_steps;
+  if (saved <= 0) {
+    writer_text(out, "one more GiB would buy nothing\n");
+    return;
+  }
+  writer_text(out, "one more GiB would save ");
+  report_write_time(out, (double)saved);
+  writer_printf(out, " a step (%.2f %%)\n", 100 * share_of((double)saved, (double)times->step_ns));
+}
+
+void report_print(PlanReport *report, Writer *out) {
+  StepTimes times = report_times(report);
+  print_head(report, out);
+  print_memory(report, out);
+  print_modes(report, out);
+  print_times(report, &times, out);
+  print_proof(report, out);
+  print_offer(report, &times, out);
+}
+
+// ---- why ----
+
+static int find_block(const PlanBlocks *blocks, const char *name) {
+  for (int b = 0; b < blocks->count; b++) {
+    if (strcmp(blocks->items[b].name, name) == 0) return b;
+  }
+  return -1;
+}
+
+// The best step in which this block has that mode and the others are free: solved again, in a chain where it has no other.
+static PlanAnswer solve_with_mode(PlanReport *report, int block, const ChainMode *mode) {
+  PlanProblem *problem = report->problem;
+  PlanProblem forced = *problem;
+  forced.chain.blocks = arena_array(problem->arena, ChainBlock, problem->chain.block_count);
+  memcpy(forced.chain.blocks, problem->chain.blocks,
+         (size_t)problem->chain.block_count * sizeof *forced.chain.blocks);
+  ChainMode *only = arena_new(problem->arena, ChainMode);
+  *only = *mode;
+  forced.chain.blocks[block].modes = only;
+  forced.chain.blocks[block].mode_count = 1;
+  ChainClass class = chain_full_class;
+  class.offload = report->policy.offload;
+  forced.solver = chain_solver_make(&forced.chain, &class);
+  forced.minimum_chain_bytes = chain_minimum_budget(forced.solver, NULL);
+  PlanPolicy optimal = {.placement = PLACEMENT_OPTIMAL, .offload = report->policy.offload};
+  PlanAnswer answer = plan_problem_solve(&forced, &optimal, report_arena_budget(report, report->budget_bytes));
+  chain_solver_release(forced.solver);
+  return answer;
+}
+
+static void print_alternative(PlanReport *report, int block, const SaveMode *mode, bool chosen, Writer *out) {
+  writer_printf(out, "%s %-30s", chosen ? "*" : " ", mode->name);
+  report_write_bytes(out, (double)mode->costs.saved_bytes);
+  writer_text(out, " ");
+  report_write_bytes(out, (double)(mode->costs.saved_bytes + mode->costs.backward_transient_bytes));
+  char number[32];
+  Writer text = {0};
+  report_write_time(&text, (double)(mode->costs.forward_ns + mode->costs.backward_ns));
+  snprintf(number, sizeof number, "%s", text.text);
+  writer_release(&text);
+  writer_printf(out, " %12s  ", number);
+  PlanAnswer answer = solve_with_mode(report, block, &mode->costs);
+  if (!answer.fits) {
+    writer_text(out, "does not fit\n");
+    return;
+  }
+  int64_t more = (answer.solution.cost_ns - report->answer.solution.cost_ns) * report->micro_steps;
+  writer_text(out, more < 0 ? "-" : "+");
+  report_write_time(out, (double)(more < 0 ? -more : more));
+  writer_printf(out, " a step%s\n", mode->dominated ? " (another mode is no worse in anything)" : "");
+}
+
+bool report_print_why(PlanReport *report, const char *name, Writer *out) {
+  const PlanBlocks *blocks = report->problem->blocks;
+  int block = find_block(blocks, name);
+  if (block < 0) {
+    for (int b = 0; b < blocks->count; b++) writer_printf(out, "%s%s", b ? ", " : "", blocks->items[b].name);
+    return false;
+  }
+  const PlanBlock *b = &blocks->items[block];
+  BlockChoice choice = report_choice(report, block);
+  writer_printf(out, "%s: saved as '%s', its forward runs %d times, parameters: %s%s\n\n", b->name, choice.mode->name,
+                choice.forwards, report_residency_name(report, &choice), choice.offload ? ", offloaded" : "");
+  writer_text(out, "  mode                               saved    in backward  forth and back  the whole step, rest at its best\n");
+  for (int k = 0; k < b->mode_count; k++) print_alternative(report, block, &b->modes[k], &b->modes[k] == choice.mode, out);
+  return true;
+}
+
+// ---- budget against time ----
+
+void report_print_sweep(const PlanReport *report, Writer *out) {
+  int64_t best = report->curve_count ? report->curve[report->curve_count - 1].time_ns : 0;
+  writer_text(out, "      budget         bytes            peak        step    above the fastest\n");
+  for (int i = 0; i < report->curve_count; i++) {
+    const CurvePoint *point = &report->curve[i];
+    report_write_bytes(out, (double)point->budget_bytes);
+    writer_printf(out, " %15" PRIu64 " %15" PRIu64 "  ", point->budget_bytes, point->peak_bytes);
+    report_write_time(out, (double)point->time_ns);
+    double above = share_of((double)(point->time_ns - best), (double)best);
+    writer_printf(out, "  %6.2f %%  ", 100 * above);
+    print_bar(out, above);
+    writer_text(out, "\n");
+  }
+}
+
+static double scaled(double number, double low, double high, double from, double to) {
+  return from + (high > low ? (number - low) / (high - low) : 0) * (to - from);
+}
+
+void report_print_sweep_svg(const PlanReport *report, Writer *out) {
+  enum { WIDTH = 720, HEIGHT = 400, LEFT = 80, RIGHT = 690, TOP = 40, BOTTOM = 340 };
+  int last = report->curve_count - 1;
+  if (last < 0) return;
+  double bytes_low = (double)report->curve[0].budget_bytes, bytes_high = (double)report->curve[last].budget_bytes;
+  double time_high = (double)report->curve[0].time_ns, time_low = (double)report->curve[last].time_ns;
+  writer_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
+                     "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
+                WIDTH, HEIGHT, WIDTH, HEIGHT);
+  writer_printf(out, "<text x=\"%d\" y=\"20\" font-size=\"14\">step time by memory budget</text>\n", LEFT);
+  writer_printf(out, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#888\"/>\n<path d=\"", LEFT, TOP, BOTTOM, RIGHT);
+  for (int i = 0; i <= last; i++) {
+    double x = scaled((double)report->curve[i].budget_bytes, bytes_low, bytes_high, LEFT, RIGHT);
+    double y = scaled((double)report->curve[i].time_ns, time_low, time_high, BOTTOM - 10, TOP + 10);
+    if (i) writer_printf(out, "H%.1fV%.1f", x, y);
+    else writer_printf(out, "M%.1f %.1f", x, y);
+  }
+  writer_text(out, "\" fill=\"none\" stroke=\"#0060a0\" stroke-width=\"2\"/>\n");
+  for (int i = 0; i <= last; i++) {
+    const CurvePoint *point = &report->curve[i];
+    double x = scaled((double)point->budget_bytes, bytes_low, bytes_high, LEFT, RIGHT);
+    double y = scaled((double)point->time_ns, time_low, time_high, BOTTOM - 10, TOP + 10);
+    writer_printf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"#0060a0\"><title>%" PRIu64 " bytes, ", x, y,
+                  point->budget_bytes);
+    report_write_time(out, (double)point->time_ns);
+    writer_text(out, "</title></circle>\n");
+  }
+  const struct { double x, y; const char *anchor; double bytes, time_ns; } labels[] = {
+      {LEFT, BOTTOM + 20, "start", bytes_low, 0},   {RIGHT, BOTTOM + 20, "end", bytes_high, 0},
+      {LEFT - 6, TOP + 14, "end", 0, time_high},    {LEFT - 6, BOTTOM - 6, "end", 0, time_low}};
+  for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
+    writer_printf(out, "<text x=\"%.0f\" y=\"%.0f\" text-anchor=\"%s\">", labels[i].x, labels[i].y, labels[i].anchor);
+    if (labels[i].bytes > 0) report_write_bytes(out, labels[i].bytes);
+    else report_write_time(out, labels[i].time_ns);
+    writer_text(out, "</text>\n");
+  }
+  writer_text(out, "</svg>\n");
+}
+
+// ---- comparison ----
+
+static void print_compared(const PlanReport *report, const char *label, const PlanAnswer *answer, int64_t other_ns,
+                           Writer *out) {
+  if (!answer->solution.feasible) {
+    writer_printf(out, "  %-34s does not fit\n", label);
+    return;
+  }
+  const ChainReplay *replay = &answer->replay;
+  double least = (double)(replay->compute_ns - replay->recompute_ns);
+  writer_printf(out, "  %-34s", label);
+  report_write_bytes(out, (double)answer->solution.peak_bytes);
+  writer_printf(out, " %14" PRId64 "  %7.2f %%   ", answer->solution.peak_bytes,
+                100 * share_of((double)replay->recompute_ns, least));
+  report_write_time(out, (double)(answer->solution.cost_ns * report->micro_steps + other_ns));
+  writer_printf(out, "  %s\n", answer->fits ? "" : "over the budget");
+}
+
+static PlanAnswer solve_as_rotor(PlanReport *report, uint64_t arena_bytes) {
+  PlanProblem plain = *report->problem;
+  ChainClass class = {.only_modes = 1, .option_limit = chain_full_class.option_limit};
+  plain.solver = chain_solver_make(&plain.chain, &class);
+  plain.minimum_chain_bytes = chain_minimum_budget(plain.solver, NULL);
+  PlanAnswer answer = plan_problem_solve(&plain, &(PlanPolicy){.placement = PLACEMENT_OPTIMAL}, arena_bytes);
+  chain_solver_release(plain.solver);
+  return answer;
+}
+
+void report_print_compare(PlanReport *report, Writer *out) {
+  uint64_t arena = report_arena_budget(report, report->budget_bytes);
+  StepTimes times = report_times(report);
+  int64_t other = times.step_ns - report->answer.solution.cost_ns * report->micro_steps;
+  writer_printf(out, "arena for the step: ");
+  report_write_bytes(out, (double)arena);
+  writer_text(out, "\n  placement                          peak of the step         extra compute  step\n");
+  static const struct { const char *label; PlanPlacement placement; } rows[] = {
+      {"no checkpoints", PLACEMENT_NONE},
+      {"every block", PLACEMENT_EVERY},
+      {"square root (Chen et al.)", PLACEMENT_SQUARE_ROOT},
+      {"FairScale's rule", PLACEMENT_FAIRSCALE},
+      {"the spec's cuts", PLACEMENT_CUTS}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    PlanPolicy policy = report->policy;
+    policy.placement = rows[i].placement;
+    if (policy.placement == PLACEMENT_CUTS && !policy.cut_count) continue;
+    PlanAnswer answer = plan_problem_solve(report->problem, &policy, arena);
+    print_compared(report, rows[i].label, &answer, other, out);
+  }
+  PlanAnswer rotor = solve_as_rotor(report, arena);
+  print_compared(report, "rotor, persistent", &rotor, other, out);
+  PlanPolicy optimal = report->policy;
+  optimal.placement = PLACEMENT_OPTIMAL;
+  PlanAnswer ours = plan_problem_solve(report->problem, &optimal, arena);
+  print_compared(report, "seer", &ours, other, out);
+}

@@ -1,0 +1,195 @@
+// Runs the planner's stages on a graph.
+#include "compiler/plan/strategy.h"
+
+#include "compiler/base/bug.h"
+
+const char *const plan_placement_names[PLACEMENT_COUNT] = {"optimal",   "none", "every", "square_root",
+                                                           "fairscale", "cuts", "random"};
+
+// Bytes of the update phase: what it reads from before, and the scratch of its ops one at a time.
+static int64_t update_need(const PlanProblem *problem) {
+  const PlanBlocks *blocks = problem->blocks;
+  const Graph *graph = problem->graph;
+  int64_t lasting = 0, most = 0;
+  for (int b = 0; b < blocks->count; b++) lasting += problem->chain.blocks[b].kept_gradient_bytes;
+  for (OpId id = 0; id < graph->ops.count; id++) {
+    const Op *op = graph_op(graph, id);
+    if (op->phase != PHASE_UPDATE) continue;
+    int64_t bytes = (int64_t)plan_align(problem->costs->workspace_bytes[RUN_FIRST][id]);
+    for (int i = 0; i < op->result_count; i++) {
+      if (!blocks->is_bound[op->results[i]])
+        bytes += (int64_t)plan_align(problem->costs->value_bytes[op->results[i]]);
+    }
+    if (bytes > most) most = bytes;
+  }
+  return lasting + most;
+}
+
+PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const PlanMachine *machine,
+                               PlanPrecision precision, bool sharded, bool offload) {
+  PlanProblem *problem = arena_new(arena, PlanProblem);
+  *problem = (PlanProblem){.arena = arena, .graph = graph, .costs = costs, .sharded = sharded};
+  problem->blocks = plan_blocks_make(arena, graph, costs);
+  problem->gathers = plan_gathers_make(arena, problem->blocks, machine, precision, sharded);
+  problem->chain = plan_blocks_chain(arena, problem->blocks);
+  plan_chain_add_traffic(&problem->chain, problem->gathers, machine, offload);
+  const char *error = chain_check(&problem->chain, arena);
+  if (error) BUG("the chain of '%s' is broken: %s", graph->name, error);
+  ChainClass class = chain_full_class;
+  class.offload = offload;
+  problem->chain.budget_bytes = CHAIN_MAX_BYTES;
+  problem->solver = chain_solver_make(&problem->chain, &class);
+  problem->minimum_chain_bytes = chain_minimum_budget(problem->solver, &problem->minimum_set_by);
+  problem->update_bytes = update_need(problem);
+  return problem;
+}
+
+void plan_problem_release(PlanProblem *problem) { chain_solver_release(problem->solver); }
+
+uint64_t plan_problem_minimum(const PlanProblem *problem) {
+  int64_t chain = problem->minimum_chain_bytes, update = problem->update_bytes;
+  return (uint64_t)(chain > update ? chain : update);
+}
+
+static ChainOps cut_segments(PlanProblem *problem, const PlanPolicy *policy) {
+  Segments segments = {.begins = arena_array(problem->arena, int, policy->cut_count + 1),
+                       .recomputed = arena_array(problem->arena, bool, policy->cut_count + 1)};
+  segments.count = 1;
+  segments.recomputed[0] = policy->cut_count > 0;
+  for (int i = 0; i < policy->cut_count; i++) {
+    if (policy->cuts[i] >= problem->chain.block_count) break;
+    segments.begins[segments.count] = (int)policy->cuts[i];
+    segments.recomputed[segments.count++] = i + 1 < policy->cut_count;
+  }
+  return baseline_segments(problem->arena, &problem->chain, &segments);
+}
+
+static ChainOps baseline(PlanProblem *problem, const PlanPolicy *policy) {
+  Arena *arena = problem->arena;
+  const Chain *chain = &problem->chain;
+  switch (policy->placement) {
+    case PLACEMENT_NONE: return baseline_none(arena, chain);
+    case PLACEMENT_EVERY: return baseline_every(arena, chain);
+    case PLACEMENT_SQUARE_ROOT: return baseline_square_root(arena, chain);
+    case PLACEMENT_FAIRSCALE: return baseline_fairscale(arena, chain, policy->cut_count ? policy->cut_count : 3);
+    case PLACEMENT_CUTS: return cut_segments(problem, policy);
+    case PLACEMENT_RANDOM: return chain_random_schedule(arena, chain, policy->seed);
+    case PLACEMENT_OPTIMAL:
+    case PLACEMENT_COUNT: break;
+  }
+  BUG("placement %d is no baseline", policy->placement);
+}
+
+PlanAnswer plan_problem_solve(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes) {
+  PlanAnswer answer = {0};
+  int64_t budget = arena_bytes < (uint64_t)CHAIN_MAX_BYTES ? (int64_t)arena_bytes : CHAIN_MAX_BYTES;
+  if (policy->placement == PLACEMENT_OPTIMAL) {
+    if (budget < problem->minimum_chain_bytes) return answer;
+    answer.solution = chain_solve(problem->solver, problem->arena, budget);
+    if (!answer.solution.feasible) return answer;
+  } else {
+    answer.solution.schedule = baseline(problem, policy);
+    answer.solution.feasible = true;
+  }
+  const char *broken = chain_replay(&problem->chain, answer.solution.schedule.items, answer.solution.schedule.count,
+                                    problem->arena, &answer.replay);
+  if (broken) BUG("the placement '%s' does not hold: %s", plan_placement_names[policy->placement], broken);
+  answer.solution.cost_ns = answer.replay.cost_ns;
+  answer.solution.peak_bytes = answer.replay.peak_bytes;
+  answer.fits = answer.replay.peak_bytes <= budget && problem->update_bytes <= budget;
+  return answer;
+}
+
+// ---- traffic between the operations' steps ----
+
+typedef struct Weaver {
+  PlanProblem *problem;
+  const ChainOps *operations;
+  Schedule *runs, woven;
+} Weaver;
+
+static void add_entry(Weaver *weaver, ScheduleEntry entry) {
+  arena_push(weaver->problem->arena, &weaver->woven, ScheduleEntry, entry);
+}
+
+static const ChainOp *operation_at(const Weaver *weaver, size_t index) {
+  return index < weaver->operations->count ? &weaver->operations->items[index] : NULL;
+}
+
+// The save that an operation's backward goes with.
+static const ChainOp *save_of(const Weaver *weaver, size_t backward) {
+  const ChainOp *op = &weaver->operations->items[backward];
+  for (size_t i = backward; i-- > 0;) {
+    const ChainOp *other = &weaver->operations->items[i];
+    if (other->block == op->block && other->kind == CHAIN_SAVE) return other;
+  }
+  BUG("a backward without a save");
+}
+
+static void add_gather(Weaver *weaver, size_t window, size_t target, StepPass pass) {
+  const ChainOp *op = operation_at(weaver, target);
+  const PlanGather *gather = &weaver->problem->gathers[op->block];
+  ChainResidency residency = op->kind == CHAIN_BACKWARD ? save_of(weaver, target)->residency : RESIDENCY_GATHER;
+  if (!gather->parameter_bytes || residency == RESIDENCY_KEEP) return;
+  bool share = residency == RESIDENCY_NODE_SHARE;
+  add_entry(weaver, (ScheduleEntry){.kind = STEP_GATHER, .op = OP_NONE, .pass = pass, .block = op->block,
+                                    .operation = (int)window, .node_share = share,
+                                    .time_ns = share ? gather->node_gather_ns : gather->gather_ns});
+}
+
+static void add_copy(Weaver *weaver, size_t window, StepKind kind, const ChainOp *save, StepPass pass) {
+  const PlanBlock *block = &weaver->problem->blocks->items[save->block];
+  const SaveMode *mode = &block->modes[block->offered[save->mode]];
+  int count = (int)(mode->kept.count + mode->masked.count), n = 0;
+  ValueUse *moved = arena_array(weaver->problem->arena, ValueUse, count + 1);
+  for (size_t i = 0; i < mode->kept.count; i++) moved[n++] = (ValueUse){mode->kept.items[i], FORM_WHOLE};
+  for (size_t i = 0; i < mode->masked.count; i++) moved[n++] = (ValueUse){mode->masked.items[i], FORM_MASK};
+  add_entry(weaver, (ScheduleEntry){.kind = kind, .op = OP_NONE, .pass = pass, .block = save->block,
+                                    .operation = (int)window, .moved = moved, .moved_count = count,
+                                    .time_ns = mode->costs.offload_ns});
+}
+
+// What is in flight while operation `window` runs is issued in front of its first step.
+static void add_traffic(Weaver *weaver, size_t window, StepPass pass) {
+  const ChainOp *op = operation_at(weaver, window), *next = operation_at(weaver, window + 1);
+  const ChainOp *before = window ? operation_at(weaver, window - 1) : NULL;
+  if (window == 0) add_gather(weaver, window, window, pass);
+  if (before && before->kind == CHAIN_BACKWARD && weaver->problem->gathers[before->block].gradient_bytes) {
+    add_entry(weaver, (ScheduleEntry){.kind = STEP_REDUCE, .op = OP_NONE, .pass = pass, .block = before->block,
+                                      .operation = (int)window,
+                                      .time_ns = weaver->problem->gathers[before->block].reduce_ns});
+  }
+  if (before && before->kind == CHAIN_SAVE && before->offload) add_copy(weaver, window, STEP_OFFLOAD, before, pass);
+  if (next && next->block != op->block) add_gather(weaver, window, window + 1, pass);
+  if (next && next->kind == CHAIN_BACKWARD && save_of(weaver, window + 1)->offload)
+    add_copy(weaver, window, STEP_FETCH, save_of(weaver, window + 1), pass);
+}
+
+static void finish_reductions(Weaver *weaver) {
+  size_t last = weaver->operations->count - 1;
+  const ChainOp *op = operation_at(weaver, last);
+  if (op->kind != CHAIN_BACKWARD || !weaver->problem->gathers[op->block].gradient_bytes) return;
+  add_entry(weaver, (ScheduleEntry){.kind = STEP_REDUCE, .op = OP_NONE, .pass = PASS_BACKWARD, .block = op->block,
+                                    .operation = (int)last, .time_ns = weaver->problem->gathers[op->block].reduce_ns});
+}
+
+static Schedule weave_traffic(PlanProblem *problem, const ChainOps *operations, Schedule *runs) {
+  Weaver weaver = {.problem = problem, .operations = operations, .runs = runs};
+  int window = -1;
+  for (size_t i = 0; i < runs->count; i++) {
+    const ScheduleEntry *entry = &runs->items[i];
+    if (entry->operation != window && window >= 0 && entry->operation < 0) finish_reductions(&weaver);
+    if (entry->operation != window && entry->operation >= 0)
+      add_traffic(&weaver, (size_t)entry->operation, entry->pass);
+    window = entry->operation;
+    add_entry(&weaver, *entry);
+  }
+  return weaver.woven;
+}
+
+void plan_problem_place(PlanProblem *problem, PlanAnswer *answer) {
+  Schedule runs = plan_blocks_schedule(problem->arena, problem->blocks, &answer->solution.schedule);
+  answer->schedule = weave_traffic(problem, &answer->solution.schedule, &runs);
+  answer->plan = plan_make(problem->arena, problem->graph, problem->costs, &answer->schedule, NULL,
+                           problem->sharded ? problem->gathers : NULL, problem->blocks->count);
+}

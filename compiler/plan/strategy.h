@@ -1,0 +1,64 @@
+// From a training graph, a target's costs and a budget to the plan: cuts the graph into blocks, places checkpoints by the
+// policy asked for, and gives every byte its address.
+#ifndef SEER_PLAN_STRATEGY_H
+#define SEER_PLAN_STRATEGY_H
+
+#include "compiler/plan/baselines.h"
+#include "compiler/plan/blocks.h"
+#include "compiler/plan/machine.h"
+
+typedef enum PlanPlacement {
+  PLACEMENT_OPTIMAL,
+  PLACEMENT_NONE,
+  PLACEMENT_EVERY,
+  PLACEMENT_SQUARE_ROOT,
+  PLACEMENT_FAIRSCALE,
+  PLACEMENT_CUTS,    // segments end behind the blocks of `cuts`; the last is not recomputed
+  PLACEMENT_RANDOM,  // some schedule of the class, drawn by `seed`: for tests
+  PLACEMENT_COUNT
+} PlanPlacement;
+extern const char *const plan_placement_names[PLACEMENT_COUNT];
+
+typedef struct PlanPolicy {
+  PlanPlacement placement;
+  const int64_t *cuts;  // blocks behind which a segment ends, from 1, rising
+  int cut_count;
+  uint64_t seed;
+  bool offload;
+} PlanPolicy;
+
+// The checkpoint problem of one graph, and the answers asked of it so far.
+typedef struct PlanProblem {
+  Arena *arena;
+  const Graph *graph;
+  const PlanCosts *costs;
+  PlanBlocks *blocks;
+  PlanGather *gathers;  // by block
+  bool sharded;
+  Chain chain;
+  ChainSolver *solver;
+  int64_t minimum_chain_bytes;  // of the class
+  ChainOp minimum_set_by;
+  int64_t update_bytes;         // the update's own need, whatever the placement
+} PlanProblem;
+
+PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const PlanMachine *machine,
+                               PlanPrecision precision, bool sharded, bool offload);
+void plan_problem_release(PlanProblem *problem);
+// The smallest arena that a training step fits into.
+uint64_t plan_problem_minimum(const PlanProblem *problem);
+
+typedef struct PlanAnswer {
+  bool fits;
+  ChainSolution solution;  // schedule, cost, bounds; of baselines: without proof
+  ChainReplay replay;
+  Schedule schedule;
+  Plan *plan;              // NULL unless it was asked for
+} PlanAnswer;
+
+// The operations alone, within so many bytes of arena (baselines do not look at the budget, but tell whether they fit).
+PlanAnswer plan_problem_solve(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes);
+// Adds steps, lifetimes and addresses.
+void plan_problem_place(PlanProblem *problem, PlanAnswer *answer);
+
+#endif
