@@ -1,6 +1,7 @@
 // Lower bounds of subproblems: the class's own recurrences on a coarse grid of bytes, every size and every number of bytes
-// left rounded down, so that a table can only be too low. Relaxed besides: what a subproblem's first operation
-// carries, and what a hole's saved block takes while the blocks below it run.
+// left rounded down, so that a table can only be too low. Relaxed besides: part of what a subproblem's first operation
+// carries; and of a hole, whose saved block waits above: what is below is bounded by having all bytes from the start, and
+// by having unlimited bytes from that block's backward on, whichever is higher.
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,9 +24,18 @@ struct ChainBounds {
   Grid inner, outer;
   int exits;
   int64_t *whole[2];      // inner [s][t][exit][slot], outer [s][exit][slot]: V(s,t)
-  int64_t *over_hole[2];  // [s][t][slot], [s][slot]: E(s), V(s+1,t) and B(s), where a(s-1) need not stay
+  int64_t *over_hole[2];  // the same for a hole at s: E(s), V(s+1,t) and B(s), where a(s-1) need not stay; the exit is
+                          // that of V(s+1,t)
+  // inner: s..t below a saved top, by the bytes that their saved sets may take when the top goes backward
+  int64_t *under[2], *under_hole[2];
   int64_t *least_need;    // [s][t]
 };
+
+static void *allocate(size_t count) {
+  void *memory = calloc(count ? count : 1, sizeof(int64_t));
+  if (!memory) BUG("out of memory for the planner's bounds");
+  return memory;
+}
 
 static bool is_outer(const ChainBounds *bounds, int last) { return last + 1 == bounds->index->chain->block_count; }
 
@@ -36,15 +46,14 @@ static const Grid *grid_of(const ChainBounds *bounds, int last) {
 // Pairs first <= last, numbered by last.
 static size_t pair_of(int first, int last) { return (size_t)last * ((size_t)last + 1) / 2 + (size_t)first; }
 
-static int64_t *whole_row(const ChainBounds *bounds, int first, int last, int exit) {
+static int64_t *row_in(const ChainBounds *bounds, int64_t *const tables[2], int first, int last, int exit) {
   size_t row = is_outer(bounds, last) ? (size_t)first : pair_of(first, last);
-  return bounds->whole[is_outer(bounds, last)] +
+  return tables[is_outer(bounds, last)] +
          (row * (size_t)bounds->exits + (size_t)exit) * (size_t)grid_of(bounds, last)->slots;
 }
 
-static int64_t *hole_row(const ChainBounds *bounds, int first, int last) {
-  size_t row = is_outer(bounds, last) ? (size_t)first : pair_of(first, last);
-  return bounds->over_hole[is_outer(bounds, last)] + row * (size_t)grid_of(bounds, last)->slots;
+static int64_t *whole_row(const ChainBounds *bounds, int first, int last, int exit) {
+  return row_in(bounds, bounds->whole, first, last, exit);
 }
 
 static int16_t gather_of_exit(const ChainIndex *index, int first, int exit) {
@@ -53,25 +62,29 @@ static int16_t gather_of_exit(const ChainIndex *index, int first, int exit) {
   return exit == EXIT_SHARE ? share : index->gather_of[first - 1][RESIDENCY_GATHER];
 }
 
-// The dearest tabled exit that is no dearer than the state's.
-static int exit_of_state(const ChainBounds *bounds, const ChainState *state) {
-  const GatherClass *own = &bounds->index->gathers[state->gather];
+// The dearest tabled exit of a subproblem from `first` on that is no dearer than a gather.
+static int exit_of_gather(const ChainBounds *bounds, int first, int16_t gather) {
+  const GatherClass *own = &bounds->index->gathers[gather];
   for (int exit = bounds->exits - 1; exit > 0; exit--) {
-    const GatherClass *tabled = &bounds->index->gathers[gather_of_exit(bounds->index, state->first, exit)];
+    const GatherClass *tabled = &bounds->index->gathers[gather_of_exit(bounds->index, first, exit)];
     if (tabled->time_ns <= own->time_ns && tabled->bytes <= own->bytes) return exit;
   }
   return EXIT_NOTHING;
+}
+
+static int64_t longest_forward(const ChainIndex *index, int block) {
+  const ChainBlock *b = &index->chain->blocks[block];
+  int64_t longest = b->forward_only_ns;
+  for (int k = 0; k < b->mode_count; k++) longest = chain_larger(longest, b->modes[k].forward_ns);
+  return longest;
 }
 
 // What the two copies of an offloaded block add at least to the operations on the block behind it that carry them.
 static int64_t copy_excess(const ChainIndex *index, int block, int64_t copy_ns, bool out) {
   const Chain *chain = index->chain;
   const ChainBlock *carrier = &chain->blocks[block + 1];
-  int64_t forward = carrier->forward_only_ns, backward = 0;
-  for (int k = 0; k < carrier->mode_count; k++) {
-    forward = chain_larger(forward, carrier->modes[k].forward_ns);
-    backward = chain_larger(backward, carrier->modes[k].backward_ns);
-  }
+  int64_t forward = longest_forward(index, block + 1), backward = 0;
+  for (int k = 0; k < carrier->mode_count; k++) backward = chain_larger(backward, carrier->modes[k].backward_ns);
   if (block + 2 < chain->block_count) {
     const ChainBlock *next = &chain->blocks[block + 2];
     forward = chain_larger(forward, chain_larger(next->gather_ns, next->node_gather_ns) + next->reduce_ns);
@@ -79,6 +92,21 @@ static int64_t copy_excess(const ChainIndex *index, int block, int64_t copy_ns, 
   }
   backward = chain_larger(backward, chain_larger(chain->blocks[block].gather_ns, chain->blocks[block].node_gather_ns));
   return (out ? chain_larger(0, copy_ns - forward) : 0) + chain_larger(0, copy_ns - backward);
+}
+
+static int exit_of_state(const ChainBounds *bounds, const ChainState *state) {
+  return exit_of_gather(bounds, state->first, state->gather);
+}
+
+// What the reduction in flight behind B(last+1) adds at least to the first operation, a forward on `first` that
+// prefetches for `gather_ns` or more.
+static int64_t reduction_excess(const ChainIndex *index, int first, int last, int64_t gather_ns) {
+  int64_t without = chain_larger(longest_forward(index, first), gather_ns);
+  return chain_larger(0, gather_ns + index->chain->blocks[last + 1].reduce_ns - without);
+}
+
+static int64_t whole_gather_ns(const ChainIndex *index, int block) {
+  return index->gathers[index->gather_of[block][RESIDENCY_GATHER]].time_ns;
 }
 
 typedef struct RowFill {
@@ -131,54 +159,187 @@ static void take_option(void *data, const ChainOption *option) {
     lower_row(fill->row, grid, begin, cost, above_row, shift);
     return;
   }
+  cost += reduction_excess(bounds->index, below->first, below->last,
+                           below->first < below->last ? whole_gather_ns(bounds->index, below->first + 1) : 0);
   lower_row_twice(fill->row, grid, begin, cost, above_row, shift,
                   whole_row(bounds, below->first, below->last, exit_of_state(bounds, below)),
                   grid_of(bounds, below->last));
 }
 
-static void fill_hole_row(const ChainBounds *bounds, int first, int last) {
+// The gather of a block that waits behind a hole hides behind the forward of the block below it.
+static int64_t late_gather_excess(const ChainIndex *index, int block, ChainResidency residency) {
+  int64_t gather = index->gathers[index->gather_of[block][residency]].time_ns;
+  return block > 0 ? chain_larger(0, gather - longest_forward(index, block - 1)) : 0;
+}
+
+// One of the two families of tables that know holes.
+typedef struct Family {
+  int64_t *const *whole, *const *hole;
+  bool under;
+} Family;
+
+// What B(block) takes at least, beyond the saved sets of others.
+static int64_t backward_need(const ChainIndex *index, int block_index, const ChainMode *mode) {
+  const ChainBlock *block = &index->chain->blocks[block_index];
+  int64_t below = block_index > 0 ? index->chain->blocks[block_index - 1].output_gradient_bytes : 0;
+  return mode->saved_bytes + mode->backward_transient_bytes + below + block->output_gradient_bytes +
+         block->parameter_bytes + block->gradient_bytes + block->kept_gradient_bytes +
+         index->gradients_above[block_index] + block->statistics_bytes;
+}
+
+static int64_t forward_need(const ChainIndex *index, int block_index, const ChainMode *mode) {
+  const ChainBlock *block = &index->chain->blocks[block_index];
+  int64_t input = block_index > 0 ? index->chain->blocks[block_index - 1].output_bytes : 0;
+  return input + mode->saved_bytes + mode->loose_transient_bytes + block->parameter_bytes;
+}
+
+static void fill_hole_row(const ChainBounds *bounds, Family family, int first, int last, int exit) {
   const ChainIndex *index = bounds->index;
   const ChainBlock *block = &index->chain->blocks[first];
-  int64_t *row = hole_row(bounds, first, last);
-  int64_t gather = first < last ? index->gathers[index->gather_of[first + 1][RESIDENCY_GATHER]].time_ns : 0;
+  int64_t *row = row_in(bounds, family.hole, first, last, exit);
   const Grid *grid = grid_of(bounds, last);
   for (int q = 0; q < grid->slots; q++) row[q] = CHAIN_NEVER;
+  int64_t gather = first < last ? whole_gather_ns(index, first + 1) : 0;
+  const int64_t *above = first < last ? row_in(bounds, family.whole, first + 1, last, exit) : NULL;
   for (int k = 0; k < block->mode_count; k++) {
     if (!chain_mode_allowed(index, first, k)) continue;
     const ChainMode *mode = &block->modes[k];
-    int64_t shift = slot_of(grid, mode->saved_bytes + block->statistics_bytes);
-    lower_row(row, grid, shift, chain_larger(mode->forward_ns, gather) + mode->backward_ns,
-              first < last ? whole_row(bounds, first + 1, last, EXIT_NOTHING) : NULL, shift);
+    int64_t need = chain_larger(forward_need(index, first, mode), backward_need(index, first, mode));
+    for (int l = 0; l < RESIDENCY_COUNT; l++) {
+      ChainResidency residency = (ChainResidency)l;
+      if (!chain_residency_allowed(index, first, residency)) continue;
+      int64_t shift =
+          slot_of(grid, mode->saved_bytes + block->statistics_bytes + chain_resident_bytes(block, residency));
+      int64_t cost = chain_larger(mode->forward_ns, gather) + mode->backward_ns +
+                     late_gather_excess(index, first, residency);
+      lower_row(row, grid, family.under ? shift : chain_larger(shift, slot_of(grid, need)), cost, above, shift);
+    }
   }
 }
 
-// Hole at j: the sweep, what is above with j saved and a(j-1) gone, and what is below as if j were done.
-static void add_holes(const ChainBounds *bounds, const ChainState *state, int exit, int64_t *row) {
+// The operation behind a backward is on a lower block of its subproblem: that one's parameters are there already, or
+// being gathered.
+static int64_t least_parameters(const ChainIndex *index, int first, int last) {
+  int64_t least = CHAIN_NEVER;
+  for (int i = first; i <= last; i++) least = chain_smaller(least, index->chain->blocks[i].parameter_bytes);
+  return first <= last ? least : 0;
+}
+
+// ---- below a saved top ----
+
+static int64_t unlimited(const ChainBounds *bounds, int first, int last, int exit) {
+  return whole_row(bounds, first, last, exit)[grid_of(bounds, last)->slots - 1];
+}
+
+static void save_under(const ChainBounds *bounds, int first, int last, int exit, int64_t *row) {
   const ChainIndex *index = bounds->index;
+  const ChainBlock *block = &index->chain->blocks[first];
+  int64_t leave = index->gathers[gather_of_exit(index, first, exit)].time_ns;
+  int64_t gather = first < last ? whole_gather_ns(index, first + 1) : 0;
+  int64_t reduce = index->chain->blocks[first + 1].reduce_ns;
+  for (int k = 0; k < block->mode_count; k++) {
+    if (!chain_mode_allowed(index, first, k)) continue;
+    const ChainMode *mode = &block->modes[k];
+    int64_t cost = chain_larger(mode->forward_ns, gather) + chain_larger(mode->backward_ns, leave + reduce);
+    for (int l = 0; l < RESIDENCY_COUNT; l++) {
+      ChainResidency residency = (ChainResidency)l;
+      if (!chain_residency_allowed(index, first, residency)) continue;
+      int above_exit = first < last ? exit_of_gather(bounds, first + 1, index->gather_of[first][residency]) : 0;
+      const int64_t *above = first < last ? row_in(bounds, bounds->under, first + 1, last, above_exit) : NULL;
+      int64_t resident = chain_resident_bytes(block, residency) + block->statistics_bytes;
+      int64_t shift = slot_of(&bounds->inner, mode->saved_bytes + resident);
+      lower_row(row, &bounds->inner, shift, cost, above, shift);
+      if (!index->class.offload || mode->offload_ns < 0 || first == last) continue;
+      shift = slot_of(&bounds->inner, block->output_bytes + resident);
+      lower_row(row, &bounds->inner, shift, cost + copy_excess(index, first, mode->offload_ns, true), above, shift);
+    }
+  }
+}
+
+static void fill_under_row(const ChainBounds *bounds, int first, int last, int exit) {
+  const ChainIndex *index = bounds->index;
+  int64_t *row = row_in(bounds, bounds->under, first, last, exit);
+  int64_t sweep = 0;
+  int16_t back = index->gather_of[first][RESIDENCY_GATHER];
+  for (int q = 0; q < bounds->inner.slots; q++) row[q] = CHAIN_NEVER;
+  save_under(bounds, first, last, exit, row);
+  for (int at = first + 1; at <= last + 1; at++) {
+    int64_t gather = at <= last ? whole_gather_ns(index, at) : 0;
+    sweep += chain_larger(index->chain->blocks[at - 1].forward_only_ns, gather);
+    int64_t below = unlimited(bounds, first, at - 1, exit);
+    if (below >= CHAIN_NEVER) continue;
+    // B(at), or the top's, is still being reduced when what is below begins again.
+    below += reduction_excess(index, first, at - 1, at - 1 > first ? whole_gather_ns(index, first + 1) : 0);
+    int64_t shift = slot_of(&bounds->inner, index->chain->blocks[at - 1].output_bytes);
+    if (at > last) {
+      lower_row(row, &bounds->inner, shift, sweep + below, NULL, 0);
+      continue;
+    }
+    const int64_t *above = row_in(bounds, bounds->under, at, last, exit_of_gather(bounds, at, back));
+    lower_row(row, &bounds->inner, shift, sweep + below, above, shift);
+    int hole_exit = at < last ? exit_of_gather(bounds, at + 1, back) : EXIT_NOTHING;
+    lower_row(row, &bounds->inner, 0, sweep + unlimited(bounds, first, at - 1, exit),
+              row_in(bounds, bounds->under_hole, at, last, hole_exit), 0);
+  }
+}
+
+// What first..last cost below a top whose backward leaves `left` bytes to their saved sets.
+static int64_t under_cost(const ChainBounds *bounds, int first, int last, int exit, int64_t left) {
+  if (left < 0) return CHAIN_NEVER;
+  int64_t slot = chain_smaller(left / bounds->inner.unit, bounds->inner.slots - 1);
+  return row_in(bounds, bounds->under, first, last, exit)[slot];
+}
+
+// Hole at j: the sweep, what is above with j saved and a(j-1) gone, and what is below.
+static void add_holes(const ChainBounds *bounds, const ChainState *state, int exit, int64_t *row, int64_t *below) {
+  const ChainIndex *index = bounds->index;
+  const Grid *grid = grid_of(bounds, state->last);
+  int16_t back = index->gather_of[state->first][RESIDENCY_GATHER];
   int64_t sweep = 0;
   for (int at = state->first + 1; at <= state->last; at++) {
-    int64_t gather = index->gathers[index->gather_of[at][RESIDENCY_GATHER]].time_ns;
+    int64_t gather = whole_gather_ns(index, at);
     sweep += chain_larger(index->chain->blocks[at - 1].forward_only_ns, gather);
-    lower_row_twice(row, grid_of(bounds, state->last), 0, sweep, hole_row(bounds, at, state->last), 0,
-                    whole_row(bounds, state->first, at - 1, exit), &bounds->inner);
+    int above_exit = at < state->last ? exit_of_gather(bounds, at + 1, back) : EXIT_NOTHING;
+    int64_t need = bounds->least_need[at * index->chain->block_count + at] +
+                   least_parameters(index, state->first, at - 1);
+    int64_t unit = bounds->inner.unit;
+    const int64_t *whole = whole_row(bounds, state->first, at - 1, exit);
+    for (int q = 0; q < bounds->inner.slots; q++)
+      below[q] = chain_larger(whole[q], under_cost(bounds, state->first, at - 1, exit, q * unit + unit - 1 - need));
+    int64_t cost = sweep;
+    if (at < state->last) {
+      bool beside = state->first + 1 == at;
+      cost += reduction_excess(index, state->first, at, beside ? 0 : whole_gather_ns(index, state->first + 1));
+    }
+    lower_row_twice(row, grid, slot_of(grid, need), cost, row_in(bounds, bounds->over_hole, at, state->last, above_exit), 0, below,
+                    &bounds->inner);
   }
+}
+
+static void fill_pair(ChainBounds *bounds, int first, int last, int64_t *scratch) {
+  for (int exit = 0; exit < bounds->exits; exit++) {
+    ChainState state = {.first = (int16_t)first, .last = (int16_t)last, .top_mode = -1,
+                        .gather = gather_of_exit(bounds->index, first, exit)};
+    RowFill fill = {bounds, &state, whole_row(bounds, first, last, exit)};
+    for (int q = 0; q < grid_of(bounds, last)->slots; q++) fill.row[q] = CHAIN_NEVER;
+    chain_options(&bounds->without_holes, &state, take_option, &fill);
+    if (bounds->index->class.holes) add_holes(bounds, &state, exit, fill.row, scratch);
+  }
+  for (int exit = 0; exit < bounds->exits; exit++)
+    fill_hole_row(bounds, (Family){bounds->whole, bounds->over_hole, false}, first, last, exit);
+  if (is_outer(bounds, last)) return;
+  for (int exit = 0; exit < bounds->exits; exit++) fill_under_row(bounds, first, last, exit);
+  for (int exit = 0; exit < bounds->exits; exit++)
+    fill_hole_row(bounds, (Family){bounds->under, bounds->under_hole, true}, first, last, exit);
 }
 
 static void fill_tables(ChainBounds *bounds) {
   int count = bounds->index->chain->block_count;
+  int64_t *scratch = allocate((size_t)bounds->inner.slots);
   for (int last = 0; last < count; last++) {
-    for (int first = last; first >= 0; first--) {
-      for (int exit = 0; exit < bounds->exits; exit++) {
-        ChainState state = {.first = (int16_t)first, .last = (int16_t)last, .top_mode = -1,
-                            .gather = gather_of_exit(bounds->index, first, exit)};
-        RowFill fill = {bounds, &state, whole_row(bounds, first, last, exit)};
-        for (int q = 0; q < grid_of(bounds, last)->slots; q++) fill.row[q] = CHAIN_NEVER;
-        chain_options(&bounds->without_holes, &state, take_option, &fill);
-        if (bounds->index->class.holes) add_holes(bounds, &state, exit, fill.row);
-      }
-      fill_hole_row(bounds, first, last);
-    }
+    for (int first = last; first >= 0; first--) fill_pair(bounds, first, last, scratch);
   }
+  free(scratch);
 }
 
 // What B(block) takes at least.
@@ -186,12 +347,10 @@ static int64_t least_backward_bytes(const ChainIndex *index, int block_index) {
   const ChainBlock *block = &index->chain->blocks[block_index];
   int64_t least = CHAIN_NEVER;
   for (int k = 0; k < block->mode_count; k++) {
-    if (!chain_mode_allowed(index, block_index, k)) continue;
-    least = chain_smaller(least, block->modes[k].backward_transient_bytes + block->modes[k].saved_bytes);
+    if (chain_mode_allowed(index, block_index, k))
+      least = chain_smaller(least, backward_need(index, block_index, &block->modes[k]));
   }
-  if (block_index > 0) least += index->chain->blocks[block_index - 1].output_gradient_bytes;
-  return least + block->output_gradient_bytes + block->parameter_bytes + block->gradient_bytes +
-         block->kept_gradient_bytes + index->gradients_above[block_index] + block->statistics_bytes;
+  return least;
 }
 
 static void fill_needs(ChainBounds *bounds) {
@@ -199,7 +358,10 @@ static void fill_needs(ChainBounds *bounds) {
   for (int last = 0; last < count; last++) {
     int64_t need = 0;
     for (int first = last; first >= 0; first--) {
-      need = chain_larger(need, least_backward_bytes(bounds->index, first));
+      // Seen from a lower first block, each backward has one more that may come behind it.
+      need = 0;
+      for (int i = first; i <= last; i++)
+        need = chain_larger(need, least_backward_bytes(bounds->index, i) + least_parameters(bounds->index, first, i - 1));
       bounds->least_need[first * count + last] = need;
     }
   }
@@ -224,12 +386,6 @@ static int64_t useful_bytes(const ChainIndex *index) {
   return bytes + most_besides * 2;
 }
 
-static void *allocate(size_t count) {
-  void *memory = calloc(count ? count : 1, sizeof(int64_t));
-  if (!memory) BUG("out of memory for the planner's bounds");
-  return memory;
-}
-
 static Grid grid_make(int64_t covered_bytes, int slots) { return (Grid){covered_bytes / (slots - 1) + 1, slots}; }
 
 ChainBounds *chain_bounds_make(const ChainIndex *index, int64_t budget_bytes) {
@@ -247,8 +403,10 @@ ChainBounds *chain_bounds_make(const ChainIndex *index, int64_t budget_bytes) {
   size_t outer = (size_t)count * (size_t)bounds->outer.slots;
   bounds->whole[0] = allocate(inner * (size_t)bounds->exits);
   bounds->whole[1] = allocate(outer * (size_t)bounds->exits);
-  bounds->over_hole[0] = allocate(inner);
-  bounds->over_hole[1] = allocate(outer);
+  bounds->over_hole[0] = allocate(inner * (size_t)bounds->exits);
+  bounds->over_hole[1] = allocate(outer * (size_t)bounds->exits);
+  bounds->under[0] = allocate(inner * (size_t)bounds->exits);
+  bounds->under_hole[0] = allocate(inner * (size_t)bounds->exits);
   bounds->least_need = allocate((size_t)count * (size_t)count);
   fill_needs(bounds);
   fill_tables(bounds);
@@ -260,6 +418,8 @@ void chain_bounds_release(ChainBounds *bounds) {
   for (int i = 0; i < 2; i++) {
     free(bounds->whole[i]);
     free(bounds->over_hole[i]);
+    free(bounds->under[i]);
+    free(bounds->under_hole[i]);
   }
   free(bounds->least_need);
   free(bounds);
@@ -274,21 +434,35 @@ int64_t chain_bounds_need(const ChainBounds *bounds, const ChainState *state) {
   return bounds->least_need[state->first * bounds->index->chain->block_count + state->last];
 }
 
+// What the first operation carries from before costs at least so much more.
+static int64_t carried_excess(const ChainBounds *bounds, const ChainState *state) {
+  const ChainIndex *index = bounds->index;
+  int64_t copies = 0;
+  if (state->copy != COPY_NONE) {
+    int64_t copy_ns = index->chain->blocks[state->first - 1].modes[state->copy_mode].offload_ns;
+    copies = copy_excess(index, state->first - 1, copy_ns, state->copy == COPY_OUT_AND_BACK);
+  }
+  if (!state->after_backward || (state->first == state->last && state->top_mode >= 0)) return copies;
+  int64_t gather = state->first < state->last ? whole_gather_ns(index, state->first + 1) : 0;
+  if (state->top_mode >= 0 && state->first + 1 == state->last)
+    gather = index->gathers[index->gather_of[state->last][state->top_residency]].time_ns;
+  return copies + reduction_excess(index, state->first, state->last, gather);
+}
+
 int64_t chain_bounds_cost(const ChainBounds *bounds, const ChainState *state, int64_t bytes) {
   if (bytes < chain_bounds_need(bounds, state)) return CHAIN_NEVER;
   const ChainIndex *index = bounds->index;
-  int last = state->last;
-  int64_t cost = 0;
+  int last = state->last, exit = exit_of_state(bounds, state);
+  int64_t cost = carried_excess(bounds, state), under = 0;
   if (state->top_mode >= 0) {
-    cost = index->chain->blocks[last].modes[state->top_mode].backward_ns;
-    if (state->first == last) return cost;
-    last--;
-  }
-  if (state->copy != COPY_NONE) {
-    int64_t copy_ns = index->chain->blocks[state->first - 1].modes[state->copy_mode].offload_ns;
-    cost += copy_excess(index, state->first - 1, copy_ns, state->copy == COPY_OUT_AND_BACK);
+    const ChainMode *mode = &index->chain->blocks[last].modes[state->top_mode];
+    int64_t left = bytes - backward_need(index, last, mode) - least_parameters(index, state->first, last - 1);
+    cost += mode->backward_ns;
+    if (state->first == last) return left < 0 ? CHAIN_NEVER : cost;
+    under = under_cost(bounds, state->first, --last, exit, left);
   }
   const Grid *grid = grid_of(bounds, last);
   int64_t slot = chain_smaller(bytes / grid->unit, grid->slots - 1);
-  return chain_smaller(CHAIN_NEVER, cost + whole_row(bounds, state->first, last, exit_of_state(bounds, state))[slot]);
+  int64_t whole = whole_row(bounds, state->first, last, exit)[slot];
+  return chain_smaller(CHAIN_NEVER, cost + chain_larger(whole, under));
 }

@@ -37,9 +37,24 @@ static int64_t first_forward(const Knapsack *sack, int block, int64_t forward_ns
   return chain_larger(forward_ns, last ? 0 : sack->chain->blocks[block + 1].gather_ns) * WEIGHTS;
 }
 
+// The operation behind B(block) is on a lower block. If its reduction takes longer than any of those, what is left over
+// shows, whatever the schedule.
+static int64_t reduction_excess(const Chain *chain, int block) {
+  if (block == 0) return 0;
+  int64_t longest = 0;
+  for (int k = 0; k < chain->blocks[block - 1].mode_count; k++)
+    longest = chain_larger(longest, chain->blocks[block - 1].modes[k].backward_ns);
+  for (int i = 0; i < block; i++) {
+    longest = chain_larger(longest, chain->blocks[i].forward_only_ns);
+    for (int k = 0; k < chain->blocks[i].mode_count; k++)
+      longest = chain_larger(longest, chain->blocks[i].modes[k].forward_ns);
+  }
+  return chain_larger(0, chain->blocks[block].reduce_ns - longest);
+}
+
 static int64_t later(const Knapsack *sack, int block, int64_t compute_ns, int64_t gather_ns) {
   int64_t traffic = gather_ns + (block > 0 ? sack->chain->blocks[block].reduce_ns : 0);
-  return sack->weight * compute_ns + (WEIGHTS - sack->weight) * traffic;
+  return sack->weight * (compute_ns + reduction_excess(sack->chain, block)) + (WEIGHTS - sack->weight) * traffic;
 }
 
 static void choose(Knapsack *sack, int64_t bytes, int64_t cost) {

@@ -4,7 +4,7 @@
 
 #include "compiler/plan/chain_solve.h"
 
-const ChainClass chain_full_class = {.holes = true, .offload = true, .residency = true, .option_limit = 40000000};
+const ChainClass chain_full_class = {.holes = true, .offload = true, .residency = true, .option_limit = 25000000};
 
 bool chain_residency_allowed(const ChainIndex *index, int block, ChainResidency residency) {
   const ChainBlock *b = &index->chain->blocks[block];

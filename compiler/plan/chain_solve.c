@@ -304,14 +304,26 @@ static void match_option(void *data, const ChainOption *option) {
   }
 }
 
+static bool recall(ChainSolver *solver, const ChainState *canonical, int64_t bytes, Known *known) {
+  const StateMemo *memo = &solver->memos[memo_of(solver, canonical)];
+  int at = find_known(memo, bytes);
+  if (at == memo->count || !memo->known[at].exact || memo->known[at].low > bytes) return false;
+  *known = memo->known[at];
+  return true;
+}
+
 // `state` is not canonical: its blocks are the schedule's.
 static void emit_state(ChainSolver *solver, ChainState state, int64_t bytes, Arena *arena, ChainOps *ops) {
   ChainState canonical = chain_state_canonical(solver->index, state);
-  const StateMemo *memo = &solver->memos[memo_of(solver, &canonical)];
-  int at = find_known(memo, bytes);
-  if (at == memo->count || !memo->known[at].exact || memo->known[at].low > bytes)
-    BUG("the planner forgot a state of its own plan");
-  Known known = memo->known[at];
+  Known known;
+  if (!recall(solver, &canonical, bytes, &known)) {
+    // A blunter search may have replaced the answer by another.
+    if (!solver->tolerance) BUG("the planner forgot a state of its own plan");
+    solver->gave_up = false;
+    solver->option_end = UINT64_MAX;
+    search(solver, canonical, bytes, CHAIN_NEVER - 1);
+    if (!recall(solver, &canonical, bytes, &known)) BUG("the planner cannot find its own plan again");
+  }
   int offset = state.first - canonical.first;
   if (known.kind == OPTION_LEAF || known.kind == OPTION_HOLE) known.at = (int16_t)(known.at + offset);
   Chosen chosen = {.known = &known};

@@ -129,8 +129,13 @@ static Plan *plan_of(Arena *arena, const Graph *graph) {
   for (size_t v = 0; v < graph->values.count; v++)
     value_bytes[v] = 4 * (uint64_t)shape_elements(graph->values.items[v].shape);
   for (size_t op = 0; op < graph->ops.count; op++) workspace[op] = random_below(2) ? 0 : random_below(3000);
-  PlanCosts costs = {value_bytes, workspace, time_ns};
-  return plan_make(arena, graph, &costs, NULL);
+  PlanCosts costs = {.value_bytes = value_bytes, .mask_bytes = value_bytes};
+  for (int variant = 0; variant < RUN_VARIANT_COUNT; variant++) {
+    costs.workspace_bytes[variant] = workspace;
+    costs.time_ns[variant] = time_ns;
+  }
+  Schedule schedule = schedule_in_graph_order(arena, graph);
+  return plan_make(arena, graph, &costs, &schedule, NULL, NULL, 0);
 }
 
 static void every_plan_replays(void **state) {
