@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "compiler/base/bug.h"
 #include "compiler/driver/driver.h"
@@ -244,6 +245,23 @@ static void make_costs(Planning *planning, int lanes) {
   plan_costs_time(arena, planning->features, &planning->machine, planning->features_costs);
 }
 
+// Where placement leaves a gap that does not fit, the gap is taken off the budget and the checkpoints are placed again.
+static PlanAnswer plan_within(PlanReport *report, uint64_t arena_bytes) {
+  enum { MAX_TRIES = 8 };
+  uint64_t budget = arena_bytes;
+  PlanAnswer answer = {0};
+  for (int i = 0; i < MAX_TRIES; i++) {
+    answer = plan_problem_solve(report->problem, &report->policy, budget);
+    if (!answer.solution.feasible) break;
+    plan_problem_place(report->problem, &answer);
+    if (answer.plan->arena_bytes <= arena_bytes || report->policy.placement != PLACEMENT_OPTIMAL) break;
+    uint64_t gap = answer.plan->arena_bytes - answer.plan->live_peak_bytes;
+    if (gap == 0 || gap >= budget) break;
+    budget -= gap;
+  }
+  return answer;
+}
+
 // Solves, places and checks; the report's plan stays NULL when nothing fits.
 static void make_plans(Planning *planning, PlanReport *report) {
   Arena *arena = planning->arena;
@@ -260,25 +278,27 @@ static void make_plans(Planning *planning, PlanReport *report) {
       plan_make(arena, planning->features, planning->features_costs, &features, state, NULL, 0);
   verify_plan(features_plan, arena);
   report->features = features_plan;
-  report->answer =
-      plan_problem_solve(report->problem, &report->policy, report_arena_budget(report, report->budget_bytes));
-  if (!report->answer.solution.feasible) return;
-  plan_problem_place(report->problem, &report->answer);
-  verify_plan(report->answer.plan, arena);
+  report->answer = plan_within(report, report_arena_budget(report, report->budget_bytes));
   report->train = report->answer.plan;
+  if (report->train) verify_plan(report->train, arena);
 }
 
-// What lies outside the three blocks of memory, at most.
+// What lies outside the three blocks of memory, at most, with as many threads as this machine has cores where the spec
+// leaves their number open.
 static void list_outside(PlanReport *report, const SeerProgram *settings) {
-  int64_t threads = 256, pixels = settings->max_pixels;
-  (void)threads;
-  report->outside[report->outside_count++] =
-      (PlanOutside){"program and libraries", "code, heap of the C library, tables of the program", 96u << 20};
-  report->outside[report->outside_count++] =
-      (PlanOutside){"threads", "stacks: 8 MiB for each of up to 64 threads, touched by 1 MiB", 64u << 20};
-  report->outside[report->outside_count++] =
-      (PlanOutside){"decoding", "one picture of data.max_pixels, decoded and resized, for each decoding thread",
-                    (uint64_t)pixels * 3 * 2};
+  enum { STACK_BYTES = 1 << 20, PROGRAM_BYTES = 48 << 20 };
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  uint64_t threads = cores > 0 ? (uint64_t)cores : 1;
+  uint64_t decoders = settings->decode_threads > 0 ? (uint64_t)settings->decode_threads : threads;
+  PlanOutside *outside = report->outside;
+  outside[report->outside_count++] = (PlanOutside){
+      "program", "code, libraries, the lists of tensors and launches, files while they are written", PROGRAM_BYTES};
+  outside[report->outside_count++] =
+      (PlanOutside){"stacks", "1 MiB touched by each thread that computes or decodes", (threads + decoders) * STACK_BYTES};
+  // Decoded, turned upright, and as planes of floats at the size of a crop.
+  uint64_t picture = (uint64_t)settings->max_pixels * 3 * 2;
+  outside[report->outside_count++] = (PlanOutside){
+      "decoding", "a picture of data.max_pixels, decoded and turned upright, for each decoding thread", decoders * picture};
 }
 
 static void finish_trainer(Arena *arena, SourceMap *sources, const CompileOptions *options, const char *cpu, int lanes,

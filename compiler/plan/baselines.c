@@ -100,7 +100,7 @@ int64_t segments_fairscale(const int64_t *sizes, int count, int cuts, int *point
   *point_count = 0;
   for (int position = 0, left = cuts; left > 0 && position < count; left--) {
     position = first[CELL(position, left)];
-    if (position < count) points[(*point_count)++] = position;
+    points[(*point_count)++] = position;
   }
   int64_t result = count ? least[CELL(0, cuts)] : 0;
 #undef CELL

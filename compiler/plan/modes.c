@@ -148,8 +148,7 @@ static void follow_run(Local *local, size_t at) {
   ValueUses writes = run_writes(blocks->graph, entry->op, entry->variant);
   for (int i = 0; i < writes.count; i++) {
     ValueId value = writes.items[i].value;
-    // Statistics have an account of their own; what is bound lies in the state.
-    if (blocks->is_statistic[value] || blocks->is_bound[value]) continue;
+    if (blocks->is_bound[value]) continue;  // lies in the state
     begin_item(local, writes.items[i], at, blocks->is_lasting[value] ? local->schedule->count : at);
   }
 }
@@ -223,12 +222,14 @@ static int64_t saved_bytes(const PlanBlocks *blocks, int block, const SaveMode *
   return bytes;
 }
 
-static Local follow(Arena *arena, const PlanBlocks *blocks, const Schedule *schedule, int block, bool with_inputs,
-                    size_t backward_begin) {
+static Local follow(Arena *arena, const PlanBlocks *blocks, const Schedule *schedule, int block, bool again,
+                    bool with_inputs, size_t backward_begin) {
   const PlanBlock *b = &blocks->items[block];
   Local local = {.arena = arena, .blocks = blocks, .schedule = schedule};
   for (size_t i = 0; with_inputs && i < b->inputs.count; i++)
     begin_item(&local, (ValueUse){b->inputs.items[i], FORM_WHOLE}, 0, 0);
+  for (size_t i = 0; again && i < b->statistics.count; i++)
+    begin_item(&local, (ValueUse){b->statistics.items[i], FORM_WHOLE}, 0, 0);
   for (size_t at = 0; at < schedule->count; at++) {
     for (size_t i = 0; at == backward_begin && i < b->gradients.count; i++)
       begin_item(&local, (ValueUse){b->gradients.items[i], FORM_WHOLE}, at, at);
@@ -245,8 +246,9 @@ static int64_t forward_transient(Arena *arena, const PlanBlocks *blocks, int blo
   for (int again = 0; again < 2; again++) {
     Schedule schedule = {0};
     plan_blocks_forward(arena, blocks, block, again, mode, &schedule);
-    Local local = follow(arena, blocks, &schedule, block, loose, SIZE_MAX);
+    Local local = follow(arena, blocks, &schedule, block, again, loose, SIZE_MAX);
     extend_values(&local, &blocks->items[block].outputs, schedule.count);
+    extend_values(&local, &blocks->items[block].statistics, schedule.count);
     if (mode) extend_values(&local, &mode->kept, schedule.count);
     for (size_t i = 0; mode && i < mode->masked.count; i++)
       newest_item(&local, (ValueUse){mode->masked.items[i], FORM_MASK})->end = schedule.count;
@@ -254,7 +256,7 @@ static int64_t forward_transient(Arena *arena, const PlanBlocks *blocks, int blo
     if (found > peak) peak = found;
   }
   int64_t counted = (mode ? saved_bytes(blocks, block, mode) : boundary.output) + (loose ? boundary.input : 0);
-  return peak - counted;
+  return peak - counted - boundary.statistics;
 }
 
 static void measure_mode(Arena *arena, const PlanBlocks *blocks, int block, SaveMode *mode) {
@@ -264,7 +266,7 @@ static void measure_mode(Arena *arena, const PlanBlocks *blocks, int block, Save
   plan_blocks_forward(arena, blocks, block, false, mode, &schedule);
   size_t middle = schedule.count;
   plan_blocks_backward(arena, blocks, block, mode, &schedule);
-  Local local = follow(arena, blocks, &schedule, block, false, middle);
+  Local local = follow(arena, blocks, &schedule, block, false, false, middle);
   extend_values(&local, &b->outputs, middle);
   if (block > 0) extend_values(&local, &blocks->items[block - 1].gradients, schedule.count);
   int64_t saved = saved_bytes(blocks, block, mode);
@@ -276,7 +278,8 @@ static void measure_mode(Arena *arena, const PlanBlocks *blocks, int block, Save
       .backward_ns = time_between(&local, middle, schedule.count, false),
       .forward_transient_bytes = forward_transient(arena, blocks, block, mode, false),
       .backward_transient_bytes = peak_between(&local, middle, schedule.count) -
-                                  (boundary.gradient + saved + boundary.gradient_below + boundary.lasting),
+                                  (boundary.gradient + saved + boundary.gradient_below + boundary.lasting +
+                                   boundary.statistics),
       .offload_ns = -1};
   mode->costs.loose_transient_bytes =
       loose < mode->costs.forward_transient_bytes ? loose : mode->costs.forward_transient_bytes;

@@ -187,9 +187,22 @@ static Schedule weave_traffic(PlanProblem *problem, const ChainOps *operations, 
   return weaver.woven;
 }
 
+// The chain's account of an operation must cover every byte that is live in its steps: the solver's budget is the plan's.
+static void check_account(const PlanAnswer *answer) {
+  for (uint32_t i = 0; i < answer->plan->step_count; i++) {
+    const PlanStep *step = &answer->plan->steps[i];
+    if (step->operation < 0) continue;
+    int64_t counted = answer->replay.op_bytes[step->operation];
+    if ((int64_t)step->live_bytes > counted)
+      BUG("step %u has %llu live bytes, operation %d was counted %lld", i, (unsigned long long)step->live_bytes,
+          step->operation, (long long)counted);
+  }
+}
+
 void plan_problem_place(PlanProblem *problem, PlanAnswer *answer) {
   Schedule runs = plan_blocks_schedule(problem->arena, problem->blocks, &answer->solution.schedule);
   answer->schedule = weave_traffic(problem, &answer->solution.schedule, &runs);
   answer->plan = plan_make(problem->arena, problem->graph, problem->costs, &answer->schedule, NULL,
                            problem->sharded ? problem->gathers : NULL, problem->blocks->count);
+  check_account(answer);
 }
