@@ -117,7 +117,7 @@ typedef struct OptionMaker {
   const ChainState *state;
   const ChainBlock *blocks;
   int first, last;
-  int64_t held;          // by every forward of the state: d(last), a saved top, statistics, gradients kept above
+  int64_t held;          // by every forward of the state: d(last), a saved top, gradients kept above
   int64_t first_bytes, first_network_ns, first_copy_ns;  // carried by the first operation
   int64_t last_bytes, last_network_ns, last_copy_ns;     // carried by the last one, B(first)
   ChainOption option;
@@ -137,6 +137,13 @@ static int64_t statistics_of(const OptionMaker *maker, int first, int last) {
   return maker->index->statistics_before[last + 1] - maker->index->statistics_before[first];
 }
 
+// Statistics in memory during a forward on `block`. Subproblems that reach the end of the chain are the first descent,
+// where those of the blocks behind are not made yet; all others go over blocks that have run before.
+static int64_t statistics_at(const OptionMaker *maker, int block) {
+  bool descent = maker->last + 1 == maker->index->chain->block_count;
+  return statistics_of(maker, maker->first, descent ? block : maker->last);
+}
+
 // The gather that a forward on `block` prefetches for the block behind it.
 static GatherClass gather_behind(const OptionMaker *maker, int block) {
   int next = block + 1;
@@ -152,8 +159,7 @@ static void set_up(OptionMaker *maker) {
   maker->first = state->first;
   maker->last = state->last;
   const ChainBlock *last = &maker->blocks[state->last];
-  maker->held = last->output_gradient_bytes + statistics_of(maker, state->first, state->last) +
-                index->gradients_above[state->last];
+  maker->held = last->output_gradient_bytes + index->gradients_above[state->last];
   if (state->top_mode >= 0) {
     maker->held += last->modes[state->top_mode].saved_bytes +
                    chain_resident_bytes(last, (ChainResidency)state->top_residency);
@@ -209,8 +215,8 @@ static void emit_save(OptionMaker *maker, int mode_index, ChainResidency residen
                                 .offload = offload};
   GatherClass next = single ? maker->index->gathers[0] : gather_behind(maker, maker->first);
   add_need(maker,
-           maker->held + mode->saved_bytes + mode->forward_transient_bytes + block->parameter_bytes + next.bytes +
-               maker->first_bytes,
+           maker->held + statistics_at(maker, maker->first) + mode->saved_bytes + mode->forward_transient_bytes +
+               block->parameter_bytes + next.bytes + maker->first_bytes,
            (ChainOp){.kind = CHAIN_SAVE, .block = maker->first, .mode = mode_index});
   maker->option.cost =
       chain_larger(mode->forward_ns, chain_larger(next.time_ns + maker->first_network_ns, maker->first_copy_ns));
@@ -267,7 +273,7 @@ static void sweep_over(const OptionMaker *maker, int block, Sweep *sweep) {
   const ChainBlock *b = &maker->blocks[block];
   bool begins = block == maker->first;
   GatherClass next = gather_behind(maker, block);
-  int64_t bytes = maker->held + b->output_bytes + b->parameter_bytes + next.bytes;
+  int64_t bytes = maker->held + statistics_at(maker, block) + b->output_bytes + b->parameter_bytes + next.bytes;
   bytes += begins ? b->forward_only_transient_bytes + maker->first_bytes
                   : maker->blocks[block - 1].output_bytes + b->forward_only_loose_transient_bytes;
   if (bytes > sweep->need) {
@@ -315,8 +321,8 @@ static void emit_hole(OptionMaker *maker, int at, const Sweep *sweep, int mode_i
                                 .need_op = sweep->need_op,
                                 .cost = sweep->cost + chain_larger(mode->forward_ns, next.time_ns)};
   add_need(maker,
-           maker->held + maker->blocks[at - 1].output_bytes + mode->saved_bytes + mode->loose_transient_bytes +
-               block->parameter_bytes + next.bytes,
+           maker->held + statistics_at(maker, at) + maker->blocks[at - 1].output_bytes + mode->saved_bytes +
+               mode->loose_transient_bytes + block->parameter_bytes + next.bytes,
            (ChainOp){.kind = CHAIN_SAVE, .block = at, .mode = mode_index});
   emit(maker);
 }

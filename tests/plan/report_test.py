@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""What `seerc plan` says, against itself: keys, sums, modes, the curve, and every operation's account.
+
+Usage: report_test.py SEERC SPECS. Plans a few shipped networks and the 496-rank RG-10B; demands what the README promises.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+SEERC, SPECS = sys.argv[1], pathlib.Path(sys.argv[2])
+CLUSTER = """
+cluster { machine = "a100-40g" nodes = 62 ranks_per_node = 8 }
+shard { parameters = full reduce = fp16 }
+"""
+KEYS = {
+    "model": "name family parameters_trunk parameters_total depths widths group_widths macs_by_size",
+    "step": "images time_seconds images_per_second flops recompute_flops exposed_communication_seconds",
+    "memory": "budget_bytes peak_bytes arena_bytes live_peak_bytes minimum_budget_bytes by_kind outside",
+    "checkpoint": "blocks cost_seconds lower_bound_seconds gap proof optimal_in_class curve",
+    "shard": "world units gather_bytes reduce_bytes",
+}
+WANTED_MODES = {"everything", "convolutions", "convolutions, masks", "input only", "keeps f.b"}
+faults = []
+
+
+def expect(what, holds):
+    if not holds:
+        faults.append(what)
+
+
+def spec(folder, model, recipe, more):
+    path = pathlib.Path(folder) / f"{model}.seer"
+    path.write_text(f'use "models/{model}"\nuse "recipes/{recipe}"\ndata {{ pictures = "x/" }}\n{more}\n')
+    return path
+
+
+def plan(path, *options):
+    result = subprocess.run([SEERC, "plan", "--library", SPECS, "--json", path, *options], capture_output=True, text=True)
+    if result.returncode:
+        sys.exit(f"{path}: {result.stderr}")
+    return json.loads(result.stdout)
+
+
+def check_keys(name, found):
+    for section, keys in KEYS.items():
+        for key in keys.split():
+            expect(f"{name}: no {section}.{key}", key in found.get(section, {}))
+    expect(f"{name}: no schedule", len(found.get("schedule", [])) > 0)
+
+
+def check_modes(name, found):
+    for block in found["checkpoint"]["blocks"]:
+        if not block["name"].startswith("block"):
+            continue
+        names = {mode["name"] for mode in block["modes"]}
+        expect(f"{name}: {block['name']} has {len(names)} modes", len(names) >= 6)
+        projected = any("proj" in mode for mode in names)
+        expect(f"{name}: {block['name']} lacks a wanted mode", projected or WANTED_MODES <= names)
+        sizes = {mode["name"]: mode["saved_bytes"] for mode in block["modes"]}
+        expect(f"{name}: saving less takes more", sizes["input only"] < sizes["convolutions"] < sizes["everything"])
+        expect(f"{name}: masks are not small",
+               sizes["convolutions"] < sizes["convolutions, masks"] < 1.1 * sizes["convolutions"])
+
+
+def check_sums(name, found):
+    memory, checkpoint = found["memory"], found["checkpoint"]
+    expect(f"{name}: the plan is above its budget", memory["peak_bytes"] <= memory["budget_bytes"])
+    expect(f"{name}: the least budget is above the peak", memory["minimum_budget_bytes"] <= memory["peak_bytes"])
+    expect(f"{name}: the chain's peak is not the plan's",
+           checkpoint["predicted_peak_bytes"] >= memory["live_peak_bytes"])
+    live = max(step["live_bytes"] for step in found["schedule"])
+    expect(f"{name}: no step has the largest live sum", live == memory["live_peak_bytes"])
+    kinds = memory["by_kind"]
+    arena = sum(kinds[kind] for kind in ("activations", "gradients", "gathered", "update", "workspace"))
+    expect(f"{name}: the kinds do not sum up", arena == memory["live_peak_bytes"])
+    state = kinds["parameters"] + kinds["velocities"] + kinds["statistics"]
+    expect(f"{name}: the state does not sum up", state == memory["state_bytes"])
+    expect(f"{name}: the bound is above the cost", checkpoint["lower_bound_seconds"] <= checkpoint["cost_seconds"])
+    for buffer in found["buffers"]:
+        if buffer["offset"] + buffer["bytes"] > memory["arena_bytes"] or buffer["begin"] > buffer["end"]:
+            expect(f"{name}: a buffer lies outside the arena", False)
+            break
+
+
+def check_streams(name, found):
+    """Compute never runs two things at once, and the step is as long as its last part."""
+    clock = 0
+    for step in found["schedule"]:
+        if step["kind"] != "run":
+            continue
+        expect(f"{name}: step {step['step']} begins before the one before it ends", step["start_ns"] >= clock)
+        clock = step["start_ns"] + step["time_ns"]
+    total = found["step"]["time_seconds"] * 1e9
+    expect(f"{name}: the schedule ends at {clock}, the step at {total}",
+           found["step"]["micro_steps"] > 1 or abs(clock - total) <= 0.02 * total)
+
+
+def check_budgets(name, path, found):
+    """Ten budgets: the time never rises with memory, and the plan never outgrows its budget."""
+    least, most = found["memory"]["minimum_budget_bytes"], found["memory"]["peak_bytes"]
+    last = None
+    for i in range(10):
+        budget = least + (most - least) * i // 9
+        at = plan(path, "-D", f"checkpoint.budget={budget}")
+        check_sums(f"{name} at {budget}", at)
+        cost = at["checkpoint"]["cost_seconds"]
+        expect(f"{name}: more memory is slower at {budget}", last is None or cost <= last)
+        expect(f"{name}: not proven at {budget}", at["checkpoint"]["optimal_in_class"])
+        last = cost
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        for model, recipe, more in (("regnety_400mf", "swav", "train { batch = 16 precision = fp32 }"),
+                                    ("regnetx_3_2gf", "supervised",
+                                     "supervised { classes = 1000 } train { batch = 32 accumulate = 2 }")):
+            path = spec(folder, model, recipe, more)
+            found = plan(path)
+            for check in (check_keys, check_modes, check_sums, check_streams):
+                check(model, found)
+            check_budgets(model, path, found)
+        path = spec(folder, "regnety_10b", "seer_10b", CLUSTER)
+        large = plan(path)
+        for check in (check_keys, check_modes, check_sums, check_streams):
+            check("RG-10B", large)
+        checkpoint = large["checkpoint"]
+        expect("RG-10B: not proven", checkpoint["optimal_in_class"])
+        expect(f"RG-10B: the gap is {checkpoint['gap']}", checkpoint["gap"] <= 0.02)
+        released = plan(path, "-D", "checkpoint.placement=cuts", "-D", "checkpoint.cuts=[1, 3, 10, 19, 27]")
+        ratio = large["step"]["time_seconds"] / released["step"]["time_seconds"]
+        expect(f"RG-10B: {ratio} of the released plan's time", ratio <= 0.75)
+        tight = plan(path, "-D", f"checkpoint.budget={released['memory']['peak_bytes']}")
+        expect("RG-10B: slower in the released plan's memory",
+               tight["step"]["time_seconds"] < released["step"]["time_seconds"])
+    for fault in faults:
+        print(fault)
+    print(f"{'failed' if faults else 'passed'}: {len(faults)} faults")
+    return bool(faults)
+
+
+sys.exit(main())
