@@ -1,4 +1,4 @@
-// Checks of the run: length, batch, optimiser, schedule, machine, snapshots, and settings that others switch off.
+// Checks of the run: length, batch, optimiser, schedule, snapshots, and settings that others switch off.
 #include <math.h>
 
 #include "lang/check.h"
@@ -119,7 +119,7 @@ static void warn_if(CheckContext *context, bool off, SpecKey key, const char *re
 
 void check_no_effect(CheckContext *context) {
   NEEDS(context, KEY_optimizer_name, KEY_schedule_shape, KEY_schedule_peak, KEY_views_jitter, KEY_views_blur,
-        KEY_model_depths);
+        KEY_model_depths, KEY_checkpoint_placement);
   const Spec *spec = context->spec;
   bool sgd = spec_is(spec, KEY_optimizer_name, "sgd");
   warn_if(context, sgd, KEY_optimizer_trust, "the optimizer is sgd", "set 'name = larc', or remove it");
@@ -137,43 +137,8 @@ void check_no_effect(CheckContext *context) {
           "raise 'blur', or remove it");
   warn_if(context, check_is_set(context, KEY_model_depths), KEY_model_group_rule, "stages are explicit",
           "it adapts the generator's widths; remove it");
-}
-
-void check_known_machine(CheckContext *context) {
-  NEEDS(context, KEY_cluster_machine);
-  const char *machine = spec_text(context->spec, KEY_cluster_machine);
-  Resolver *resolver = context->resolver;
-  if (!resolver->library || !check_by_user(context, KEY_cluster_machine)) return;
-  const char *path =
-      path_join(context->arena, resolver->library, arena_printf(context->arena, "machines/%s.seer", machine));
-  if (*machine && resolver->files->is_file(resolver->files->context, path)) return;
-  check_error(context, check_span(context, KEY_cluster_machine), "unknown machine '%s'", machine);
-  const char **names = NULL;
-  const char *folder = path_join(context->arena, resolver->library, "machines");
-  int count = resolver->files->list(resolver->files->context, context->arena, folder, &names);
-  Suggestion suggestion = suggestion_make(machine);
-  Writer all = {0};
-  for (int i = 0; i < count; i++) {
-    const char *name = path_without_suffix(context->arena, names[i]);
-    suggestion_offer(&suggestion, name);
-    writer_printf(&all, "%s%s", i ? ", " : "", name);
-  }
-  const char *best = suggestion_best(&suggestion);
-  if (best)
-    check_note(context, span_none(), "did you mean \"%s\"?", best);
-  else
-    check_note(context, span_none(), "the machines are %s", count ? all.text : "missing from this installation");
-  writer_release(&all);
-}
-
-void check_budget(CheckContext *context) {
-  NEEDS(context, KEY_checkpoint_budget, KEY_cluster_memory);
-  double budget = check_number(context, KEY_checkpoint_budget, 0),
-         memory = check_number(context, KEY_cluster_memory, 0);
-  if (budget == 0 || memory == 0 || budget <= memory) return;
-  check_error(context, check_span(context, KEY_checkpoint_budget), "'budget' %s is above a rank's memory of %s",
-              check_quantity(context, budget, UNIT_BYTES), check_quantity(context, memory, UNIT_BYTES));
-  check_note(context, check_span(context, KEY_cluster_memory), "lower it, or leave it to auto");
+  warn_if(context, !spec_is(spec, KEY_checkpoint_placement, "random"), KEY_checkpoint_seed, "'placement' is not random",
+          "set 'placement = random', or remove it");
 }
 
 void check_save_every(CheckContext *context) {

@@ -259,7 +259,7 @@ static bool convert_call(Resolver *resolver, const SchemaField *field, const Eva
 bool convert_value(Resolver *resolver, const SchemaField *field, const EvalValue *value, SpecValue *result) {
   if (!value->ok) return false;
   result->span = value->span;
-  if (schema_takes_auto(field->type) && value->kind == SPEC_NAME && strcmp(value->text, "auto") == 0) {
+  if (value->kind == SPEC_NAME && schema_is_auto(field, value->text)) {
     result->kind = SPEC_NAME;
     result->text = "auto";
     return true;

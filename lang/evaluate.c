@@ -158,9 +158,9 @@ static EvalValue evaluate_constant(Resolver *resolver, Constant *constant, Sourc
 }
 
 static bool some_key_takes(const char *name) {
-  if (strcmp(name, "auto") == 0) return true;
   for (int i = 0; i < schema_key_count; i++) {
-    if (schema_names_hold(schema_keys[i].names, name)) return true;
+    const SchemaField *field = &schema_keys[i];
+    if (schema_names_hold(field->names, name) || schema_is_auto(field, name)) return true;
   }
   return false;
 }
@@ -170,7 +170,8 @@ static void report_unknown_name(Resolver *resolver, const AstNode *node, const S
   Suggestion suggestion = suggestion_make(node->text);
   for (size_t i = 0; i < resolver->constants.count; i++)
     suggestion_offer(&suggestion, resolver->constants.items[i].name);
-  if (target && schema_takes_auto(target->type)) suggestion_offer(&suggestion, "auto");
+  const char *own;
+  for (int i = 0; target && (own = schema_auto_name(target, i)); i++) suggestion_offer(&suggestion, own);
   const char *best = suggestion_best(&suggestion);
   if (best) {
     diag_note(resolver->diags, span_none(), "did you mean '%s'?", best);
@@ -199,7 +200,7 @@ static EvalValue evaluate_name(Resolver *resolver, const AstNode *node, const Sc
   EvalValue name = {.ok = true, .kind = SPEC_NAME, .span = node->span, .text = node->text};
   bool takes_names = target && (target->type == TYPE_NAME || target->type == TYPE_FLAG);
   if (takes_names && schema_names_hold(target->names, node->text)) return name;
-  if (target && schema_takes_auto(target->type) && strcmp(node->text, "auto") == 0) return name;
+  if (target && schema_is_auto(target, node->text)) return name;
   Constant *constant = find_constant(resolver, node->text);
   if (constant) return evaluate_constant(resolver, constant, node->span);
   if (takes_names || some_key_takes(node->text)) return name;

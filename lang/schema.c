@@ -35,6 +35,15 @@ const SchemaField schema_keys[] = {
 };
 const int schema_key_count = COUNT(schema_keys);
 
+typedef struct AutoName {
+  const char *section, *key, *name;
+} AutoName;
+
+static const AutoName auto_names[] = {
+#define AUTO_NAME(section_name, key_name, auto_name) {#section_name, #key_name, #auto_name},
+#include "lang/schema.def"
+};
+
 const SchemaField schema_arguments[] = {
 #define ARGUMENT FIELD
 #include "lang/schema.def"
@@ -115,8 +124,27 @@ int schema_find_unit(const char *name) {
   return -1;
 }
 
-bool schema_takes_auto(SchemaType type) {
+static bool takes_auto(SchemaType type) {
   return type == TYPE_AUTO_INTEGER || type == TYPE_AUTO_BYTES || type == TYPE_AUTO_NUMBER;
+}
+
+const char *schema_auto_name(const SchemaField *field, int index) {
+  if (!takes_auto(field->type)) return NULL;
+  if (index-- == 0) return "auto";
+  for (int i = 0; i < COUNT(auto_names); i++) {
+    const AutoName *other = &auto_names[i];
+    bool own = strcmp(other->section, field->section) == 0 && strcmp(other->key, field->name) == 0;
+    if (own && index-- == 0) return other->name;
+  }
+  return NULL;
+}
+
+bool schema_is_auto(const SchemaField *field, const char *name) {
+  const char *own;
+  for (int i = 0; (own = schema_auto_name(field, i)); i++) {
+    if (strcmp(own, name) == 0) return true;
+  }
+  return false;
 }
 
 bool schema_is_whole(SchemaType type) {
@@ -179,6 +207,13 @@ static const char *describe_number(Arena *arena, const SchemaField *field, const
                       schema_quantity(arena, field->maximum, field->unit));
 }
 
+// "auto", "auto or fit"
+static const char *describe_auto(Arena *arena, const SchemaField *field) {
+  const char *text = "auto", *other;
+  for (int i = 1; (other = schema_auto_name(field, i)); i++) text = arena_printf(arena, "%s or %s", text, other);
+  return text;
+}
+
 static const char *describe_type(Arena *arena, const SchemaField *field) {
   switch (field->type) {
     case TYPE_INTEGER: return describe_number(arena, field, "a whole number");
@@ -195,9 +230,12 @@ static const char *describe_type(Arena *arena, const SchemaField *field) {
     case TYPE_LIST_NUMBER: return describe_number(arena, field, "a list of numbers");
     case TYPE_LIST_CALL: return "a list of crop(...) calls";
     case TYPE_PATHS: return "a string, or a list of strings";
-    case TYPE_AUTO_INTEGER: return describe_number(arena, field, "auto, or a whole number");
-    case TYPE_AUTO_BYTES: return "auto, or an amount of memory such as 40GiB";
-    case TYPE_AUTO_NUMBER: return describe_number(arena, field, "auto, or a number");
+    case TYPE_AUTO_INTEGER:
+      return describe_number(arena, field, arena_printf(arena, "%s, or a whole number", describe_auto(arena, field)));
+    case TYPE_AUTO_BYTES:
+      return arena_printf(arena, "%s, or an amount of memory such as 40GiB", describe_auto(arena, field));
+    case TYPE_AUTO_NUMBER:
+      return describe_number(arena, field, arena_printf(arena, "%s, or a number", describe_auto(arena, field)));
   }
   return "";
 }

@@ -76,7 +76,9 @@ int schema_find_call(const char *name);
 int schema_find_argument(const char *call, const char *name);
 int schema_find_unit(const char *name);
 
-bool schema_takes_auto(SchemaType type);
+// The names that leave a key's value to the compiler, by index: "auto", then others of its own; NULL behind the last.
+const char *schema_auto_name(const SchemaField *field, int index);
+bool schema_is_auto(const SchemaField *field, const char *name);
 bool schema_is_whole(SchemaType type);
 // Is `name` one of "a|b|c"?
 bool schema_names_hold(const char *names, const char *name);

@@ -14,6 +14,12 @@ static void fail(Reader *reader, const char *where, const char *key, const char 
   if (!reader->error) reader->error = arena_printf(reader->arena, "%s: '%s' %s", where, key, what);
 }
 
+// Names of numbers end with their unit.
+static int64_t largest_of(const char *key) {
+  const char *unit = strrchr(key, '_');
+  return unit && strcmp(unit, "_ns") == 0 ? CHAIN_MAX_NS : CHAIN_MAX_BYTES;
+}
+
 static int64_t read_whole(Reader *reader, const json_t *object, const char *where, const char *key, bool required,
                           int64_t otherwise) {
   const json_t *value = json_object_get(object, key);
@@ -21,14 +27,11 @@ static int64_t read_whole(Reader *reader, const json_t *object, const char *wher
     if (required) fail(reader, where, key, "is missing");
     return otherwise;
   }
-  double number = json_number_value(value);
-  if (json_is_real(value) && number >= 0 && number <= 0x1p53 && (double)(int64_t)number == number)
-    return (int64_t)number;
-  if (!json_is_integer(value) || json_integer_value(value) < 0) {
-    fail(reader, where, key, "must be a whole number, at least 0");
-    return otherwise;
-  }
-  return json_integer_value(value);
+  double number = json_is_number(value) ? json_number_value(value) : -1;
+  int64_t largest = largest_of(key);
+  if (number >= 0 && number <= (double)largest && (double)(int64_t)number == number) return (int64_t)number;
+  fail(reader, where, key, arena_printf(reader->arena, "must be a whole number from 0 to %" PRId64, largest));
+  return otherwise;
 }
 
 // Keys that nobody reads are mistakes, most likely misspelt.
@@ -42,16 +45,20 @@ static void expect_keys(Reader *reader, json_t *object, const char *where, const
   }
 }
 
-static const char *name_of(Reader *reader, const json_t *object, const char *otherwise) {
-  const char *name = json_string_value(json_object_get(object, "name"));
-  return name ? arena_string(reader->arena, name, strlen(name)) : otherwise;
+static const char *read_name(Reader *reader, const json_t *object, const char *where, const char *otherwise) {
+  const json_t *value = json_object_get(object, "name");
+  if (!value) return otherwise;
+  const char *name = json_string_value(value);
+  if (name) return arena_string(reader->arena, name, strlen(name));
+  fail(reader, where, "name", "must be a string");
+  return otherwise;
 }
 
 static ChainMode read_mode(Reader *reader, json_t *object, const char *where, int index) {
   static const char *const keys[] = {"name", "saved_bytes", "forward_ns", "backward_ns", "forward_transient_bytes",
                                      "backward_transient_bytes", "offload_ns", NULL};
-  ChainMode mode = {.name = name_of(reader, object, arena_printf(reader->arena, "mode%d", index))};
   where = arena_printf(reader->arena, "%s, mode %d", where, index + 1);
+  ChainMode mode = {.name = read_name(reader, object, where, arena_printf(reader->arena, "mode%d", index + 1))};
   if (!json_is_object(object)) {
     fail(reader, where, "modes", "must be objects");
     return mode;
@@ -91,7 +98,7 @@ static void read_block(Reader *reader, json_t *object, int index, ChainBlock *bl
                                      "parameters", NULL};
   static const char *const forward_keys[] = {"time_ns", "transient_bytes", NULL};
   const char *where = arena_printf(reader->arena, "block %d", index + 1);
-  *block = (ChainBlock){.name = name_of(reader, object, arena_printf(reader->arena, "b%d", index + 1))};
+  *block = (ChainBlock){.name = read_name(reader, object, where, arena_printf(reader->arena, "b%d", index + 1))};
   if (!json_is_object(object)) {
     fail(reader, where, "blocks", "must be objects");
     return;

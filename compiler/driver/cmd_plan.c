@@ -3,6 +3,19 @@
 #include "compiler/driver/driver.h"
 #include "compiler/driver/plan_chain.h"
 
+// What `plan` can print instead of its summary: one of them at a time.
+static const char *const outputs[] = {"json", "html", "why", "sweep", "svg", "compare", "trace", "chain"};
+
+static int expect_one_output(const Invocation *invocation) {
+  const char *first = NULL;
+  for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
+    if (!option_is_set(invocation, outputs[i])) continue;
+    if (first) return usage_error(invocation, "'--%s' and '--%s' exclude each other", first, outputs[i]);
+    first = outputs[i];
+  }
+  return EXIT_DONE;
+}
+
 static int print_plan(Invocation *invocation, PlanReport *report, Writer *out) {
   const char *block = option_text(invocation, "why");
   if (block) {
@@ -27,10 +40,12 @@ static int print_plan(Invocation *invocation, PlanReport *report, Writer *out) {
 
 int command_plan(Invocation *invocation) {
   if (!invocation_needs_files(invocation, 1)) return EXIT_USAGE;
+  int code = expect_one_output(invocation);
+  if (code != EXIT_DONE) return code;
   if (option_is_set(invocation, "chain")) return plan_chain(invocation);
   Compiled compiled;
   DiagList *diags;
-  int code = driver_compile(invocation, NULL, NULL, &compiled, &diags);
+  code = driver_compile(invocation, NULL, NULL, &compiled, &diags);
   if (code != EXIT_DONE) return code;
   Writer out = {0};
   code = print_plan(invocation, &compiled.report, &out);

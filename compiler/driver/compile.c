@@ -28,10 +28,13 @@ const char *native_cpu(void) {
 
 static int lanes_of_cpu(const char *cpu) { return strcmp(cpu, "x86-64-v4") == 0 ? 16 : 8; }
 
+static int64_t ranks_of(const Spec *spec) {
+  return spec_integer(spec, KEY_cluster_nodes) * spec_integer(spec, KEY_cluster_ranks_per_node);
+}
+
 // Target c trains one rank in fp32. Anything else can be planned, not built.
 static bool is_for_c(const Spec *spec) {
-  return spec_is(spec, KEY_train_precision, "fp32") &&
-         spec_integer(spec, KEY_cluster_nodes) * spec_integer(spec, KEY_cluster_ranks_per_node) == 1;
+  return spec_is(spec, KEY_train_precision, "fp32") && ranks_of(spec) == 1;
 }
 
 static bool check_limits(DiagList *diags, const Spec *spec) {
@@ -41,7 +44,7 @@ static bool check_limits(DiagList *diags, const Spec *spec) {
                spec_text(spec, KEY_train_precision));
     diag_note(diags, (SourceSpan){0}, "use 'precision = fp32'; `seerc plan` plans other precisions, too");
   }
-  if (spec_integer(spec, KEY_cluster_nodes) * spec_integer(spec, KEY_cluster_ranks_per_node) != 1) {
+  if (ranks_of(spec) != 1) {
     diag_error(diags, spec_span(spec, KEY_cluster_nodes), "limitation", "seerc cannot yet train on more than one rank");
     diag_note(diags, (SourceSpan){0},
               "use '-D cluster.nodes=1 -D cluster.ranks_per_node=1' and a batch that one rank can hold; `seerc plan` "
@@ -103,8 +106,7 @@ static void add_size(PlanModel *model, int size, int64_t macs) {
 }
 
 static int64_t pictures_of_micro_step(const Spec *spec) {
-  return spec_integer(spec, KEY_train_batch) / spec_integer(spec, KEY_train_accumulate) /
-         (spec_integer(spec, KEY_cluster_nodes) * spec_integer(spec, KEY_cluster_ranks_per_node));
+  return spec_integer(spec, KEY_train_batch) / spec_integer(spec, KEY_train_accumulate) / ranks_of(spec);
 }
 
 static PlanModel model_of(const RegNetShape *shape, const Spec *spec, const SeerProgram *settings, const Graph *train,
@@ -193,7 +195,9 @@ static bool count_classes(DiagList *diags, const Spec *spec, SeerProgram *settin
   return true;
 }
 
-static bool is_sharded(const Spec *spec) { return spec_is(spec, KEY_shard_parameters, "full"); }
+static bool is_sharded(const Spec *spec) {
+  return spec_is(spec, KEY_shard_parameters, "full") && ranks_of(spec) > 1;
+}
 
 static PlanPrecision precision_from_spec(const Spec *spec) {
   return (PlanPrecision){.compute_bytes = spec_is(spec, KEY_train_precision, "fp32") ? 4 : 2,

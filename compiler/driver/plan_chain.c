@@ -14,6 +14,7 @@ int plan_chain(Invocation *invocation) {
   int unreadable = spec_files_on_disk.read(NULL, invocation->arena, path, &text, &size);
   if (unreadable) {
     diag_error(diags, (SourceSpan){0}, "file", "cannot read '%s': %s", path, strerror(unreadable));
+    diag_note(diags, (SourceSpan){0}, "name a file that exists and may be read");
     return driver_report(invocation, diags);
   }
   Chain chain;

@@ -1,5 +1,5 @@
-// seerc plan --chain FILE.json. Returns an exit code; an infeasible budget is EXIT_INPUT, with the smallest that is not in
-// the printed object.
+// seerc plan --chain FILE: a bare chain of blocks as JSON, solved by the planner's own solver. Exit code 1 when the
+// chain is wrong or nothing fits into its budget; the smallest budget is in the printed object.
 #ifndef SEER_DRIVER_PLAN_CHAIN_H
 #define SEER_DRIVER_PLAN_CHAIN_H
 

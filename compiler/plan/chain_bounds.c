@@ -127,7 +127,7 @@ static void lower_row(int64_t *row, const Grid *grid, int64_t begin, int64_t cos
 
 static void lower_row_twice(int64_t *row, const Grid *grid, int64_t begin, int64_t cost, const int64_t *above,
                             int64_t shift, const int64_t *below, const Grid *below_grid) {
-  if (grid->unit == below_grid->unit) {
+  if (grid->unit == below_grid->unit && grid->slots == below_grid->slots) {
     for (int64_t q = begin; q < grid->slots; q++) {
       int64_t sum = cost + above[q - shift] + below[q];
       row[q] = sum < row[q] ? sum : row[q];

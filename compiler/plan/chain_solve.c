@@ -219,7 +219,7 @@ static bool spent(ChainSolver *solver) {
 static int64_t try_options(ChainSolver *solver, size_t begin, int64_t bytes, int64_t limit, Known *best) {
   size_t count = solver->stack_count - begin;
   int64_t floor = CHAIN_NEVER;
-  qsort(solver->stack + begin, count, sizeof *solver->stack, by_bound);
+  if (count > 1) qsort(solver->stack + begin, count, sizeof *solver->stack, by_bound);
   for (size_t i = 0; i < count; i++) {
     ChainOption option = solver->stack[begin + i];  // the stack moves while children use it
     if (option.bound > limit || spent(solver)) {

@@ -71,6 +71,19 @@ static void defaults_are_there(void **state) {
   arena_release(fixture.arena);
 }
 
+// A second name of `auto` is only another spelling: what reads the spec sees one.
+static void other_names_of_auto(void **state) {
+  (void)state;
+  Fixture fixture = fixture_make();
+  const char *text = "let fit = 3\ncheckpoint { budget = fit }\ntrain { accumulate = fit  batch = 12 }\n";
+  const Spec *spec = load(&fixture, text, NULL, 0);
+  assert_non_null(spec);
+  assert_true(spec_is(spec, KEY_checkpoint_budget, "auto"));
+  assert_true(spec_value(spec, KEY_checkpoint_budget)->by_user);
+  assert_int_equal(spec_integer(spec, KEY_train_accumulate), 3);
+  arena_release(fixture.arena);
+}
+
 static void units_and_arithmetic(void **state) {
   (void)state;
   Fixture fixture = fixture_make();
@@ -208,6 +221,7 @@ static void suggestions(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(defaults_are_there),
+      cmocka_unit_test(other_names_of_auto),
       cmocka_unit_test(units_and_arithmetic),
       cmocka_unit_test(layers_override),
       cmocka_unit_test(errors_give_no_spec),

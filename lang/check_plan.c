@@ -1,0 +1,100 @@
+// Checks of what a plan is made from: machine, memory budget, shards, checkpoints.
+#include <string.h>
+
+#include "lang/check.h"
+
+void check_known_machine(CheckContext *context) {
+  NEEDS(context, KEY_cluster_machine);
+  const char *machine = spec_text(context->spec, KEY_cluster_machine);
+  Resolver *resolver = context->resolver;
+  if (!resolver->library || !check_by_user(context, KEY_cluster_machine)) return;
+  const char *path =
+      path_join(context->arena, resolver->library, arena_printf(context->arena, "machines/%s.seer", machine));
+  if (*machine && resolver->files->is_file(resolver->files->context, path)) return;
+  check_error(context, check_span(context, KEY_cluster_machine), "unknown machine '%s'", machine);
+  const char **names = NULL;
+  const char *folder = path_join(context->arena, resolver->library, "machines");
+  int count = resolver->files->list(resolver->files->context, context->arena, folder, &names);
+  Suggestion suggestion = suggestion_make(machine);
+  Writer all = {0};
+  for (int i = 0; i < count; i++) {
+    const char *name = path_without_suffix(context->arena, names[i]);
+    suggestion_offer(&suggestion, name);
+    writer_printf(&all, "%s%s", i ? ", " : "", name);
+  }
+  const char *best = suggestion_best(&suggestion);
+  if (best)
+    check_note(context, span_none(), "did you mean \"%s\"?", best);
+  else
+    check_note(context, span_none(), "the machines are %s", count ? all.text : "missing from this installation");
+  writer_release(&all);
+}
+
+void check_budget(CheckContext *context) {
+  NEEDS(context, KEY_checkpoint_budget, KEY_cluster_memory);
+  double budget = check_number(context, KEY_checkpoint_budget, 0),
+         memory = check_number(context, KEY_cluster_memory, 0);
+  if (budget == 0 || memory == 0 || budget <= memory) return;
+  check_error(context, check_span(context, KEY_checkpoint_budget), "'budget' %s is above a rank's memory of %s",
+              check_quantity(context, budget, UNIT_BYTES), check_quantity(context, memory, UNIT_BYTES));
+  check_note(context, check_span(context, KEY_cluster_memory), "lower it, or leave it to auto");
+}
+
+static double ranks_of(const CheckContext *context) {
+  return check_number(context, KEY_cluster_nodes, 1) * check_number(context, KEY_cluster_ranks_per_node, 1);
+}
+
+// A recipe may say it for the clusters that it is used on; only the spec itself is asked.
+void check_shard_ranks(CheckContext *context) {
+  NEEDS(context, KEY_shard_parameters, KEY_cluster_nodes, KEY_cluster_ranks_per_node);
+  const Resolver *resolver = context->resolver;
+  bool own = resolver->keys[KEY_shard_parameters].layer >= resolver->main_layer;
+  if (!own || !spec_is(context->spec, KEY_shard_parameters, "full") || ranks_of(context) > 1) return;
+  check_warning(context, check_span(context, KEY_shard_parameters), "one rank has nobody to share parameters with");
+  check_note(context, span_none(), "set 'cluster.nodes' or 'cluster.ranks_per_node', or remove it");
+}
+
+void check_reduce_precision(CheckContext *context) {
+  NEEDS(context, KEY_shard_reduce, KEY_train_precision, KEY_cluster_nodes, KEY_cluster_ranks_per_node);
+  const Spec *spec = context->spec;
+  bool narrower = spec_is(spec, KEY_train_precision, "fp32") && !spec_is(spec, KEY_shard_reduce, "fp32");
+  if (!narrower || ranks_of(context) == 1) return;
+  check_warning(context, check_span(context, KEY_shard_reduce),
+                "gradients of an fp32 run are rounded to %s on their way", spec_text(spec, KEY_shard_reduce));
+  check_note(context, check_span(context, KEY_train_precision), "set 'shard.reduce = fp32', or train in %s",
+             spec_text(spec, KEY_shard_reduce));
+}
+
+// The stem and the residual blocks, or 0 for a spec without a network. The generator's stages add up to its depth.
+static double trunk_blocks(const CheckContext *context) {
+  const SpecValue *depths = spec_value(context->spec, KEY_model_depths);
+  double blocks = depths->kind == SPEC_LIST ? 0 : check_number(context, KEY_model_depth, 0);
+  for (int i = 0; depths->kind == SPEC_LIST && i < depths->item_count; i++) blocks += depths->items[i].number;
+  return blocks > 0 ? 1 + blocks : 0;
+}
+
+static void check_cut(CheckContext *context, const SpecValue *cuts, int index, double blocks) {
+  const SpecValue *cut = &cuts->items[index];
+  double before = index ? cuts->items[index - 1].number : 0;
+  if (cut->number <= before) {
+    check_error(context, cut->span, "cut %g comes after %g", cut->number, before);
+    check_note(context, span_none(), "list them in ascending order, each once");
+  } else if (blocks > 0 && cut->number > blocks) {
+    check_error(context, cut->span, "there is no block %g to cut behind", cut->number);
+    check_note(context, span_none(), "the stem is block 1, the trunk's last one %g", blocks);
+  }
+}
+
+// Cuts that another placement stands in for are only compared with, and may be a recipe's for a deeper network.
+void check_cuts(CheckContext *context) {
+  NEEDS(context, KEY_checkpoint_placement, KEY_checkpoint_cuts, KEY_model_depth, KEY_model_depths);
+  const SpecValue *cuts = spec_value(context->spec, KEY_checkpoint_cuts);
+  bool used = spec_is(context->spec, KEY_checkpoint_placement, "cuts");
+  if (used && cuts->item_count == 0) {
+    check_error(context, check_span(context, KEY_checkpoint_placement), "'placement = cuts' needs 'cuts'");
+    check_note(context, span_none(),
+               "give the blocks behind which segments end, the stem being 1, such as cuts = [1, 5, 9]");
+  }
+  double blocks = used ? trunk_blocks(context) : 0;
+  for (int i = 0; i < cuts->item_count; i++) check_cut(context, cuts, i, blocks);
+}
