@@ -50,7 +50,8 @@ typedef struct PlanBlocks {
 } PlanBlocks;
 
 PlanBlocks *plan_blocks_make(Arena *arena, const Graph *graph, const PlanCosts *costs);
-// Sizes and times of the blocks as a chain; sharding and offload are the caller's to add.
+int64_t plan_block_output_bytes(const PlanBlocks *blocks, int block);
+// Sizes and times of the blocks as a chain; sharding is the caller's to add.
 Chain plan_blocks_chain(Arena *arena, const PlanBlocks *blocks);
 
 // From the chain's schedule to the ops' one; updates come last.

@@ -125,7 +125,19 @@ PlanGather *plan_gathers_make(Arena *arena, const PlanBlocks *blocks, const Plan
   return gathers;
 }
 
-void plan_chain_add_traffic(Chain *chain, const PlanGather *gathers, const PlanMachine *machine, bool offload) {
+void plan_blocks_price_offload(PlanBlocks *blocks, const PlanMachine *machine) {
+  if (machine->host_bytes_per_second <= 0) return;
+  for (int b = 0; b + 1 < blocks->count; b++) {
+    int64_t output = plan_block_output_bytes(blocks, b);
+    for (int k = 0; k < blocks->items[b].mode_count; k++) {
+      ChainMode *costs = &blocks->items[b].modes[k].costs;
+      double bytes = (double)(costs->saved_bytes - output);
+      if (bytes > 0) costs->offload_ns = (int64_t)(bytes / machine->host_bytes_per_second * 1e9 + 0.5);
+    }
+  }
+}
+
+void plan_chain_add_gathers(Chain *chain, const PlanGather *gathers) {
   for (int b = 0; b < chain->block_count; b++) {
     ChainBlock *block = &chain->blocks[b];
     const PlanGather *gather = &gathers[b];
@@ -135,10 +147,5 @@ void plan_chain_add_traffic(Chain *chain, const PlanGather *gathers, const PlanM
     block->reduce_ns = gather->reduce_ns;
     block->node_share_bytes = (int64_t)gather->node_share_bytes;
     block->node_gather_ns = gather->node_gather_ns;
-    for (int k = 0; offload && b + 1 < chain->block_count && k < block->mode_count; k++) {
-      ChainMode *mode = &block->modes[k];
-      double bytes = (double)(mode->saved_bytes - block->output_bytes);
-      if (bytes > 0) mode->offload_ns = (int64_t)(bytes / machine->host_bytes_per_second * 1e9 + 0.5);
-    }
   }
 }

@@ -35,7 +35,8 @@ PlanCosts plan_costs_dense(Arena *arena, const Graph *graph, PlanPrecision preci
 // Parameters of each block by the block's ops; gathered and reduced over all ranks when `sharded`.
 PlanGather *plan_gathers_make(Arena *arena, const PlanBlocks *blocks, const PlanMachine *machine,
                               PlanPrecision precision, bool sharded);
-// Puts gathers, and copies to the host where the machine has that path, into the chain.
-void plan_chain_add_traffic(Chain *chain, const PlanGather *gathers, const PlanMachine *machine, bool offload);
+// Gives every save mode of every block but the last the time of a copy to the host, or none when the machine has no path.
+void plan_blocks_price_offload(PlanBlocks *blocks, const PlanMachine *machine);
+void plan_chain_add_gathers(Chain *chain, const PlanGather *gathers);
 
 #endif

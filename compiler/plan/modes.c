@@ -354,3 +354,7 @@ ChainBlock save_modes_chain_block(Arena *arena, const PlanBlocks *blocks, int bl
   for (int k = 0; k < b->offered_count; k++) result.modes[k] = b->modes[b->offered[k]].costs;
   return result;
 }
+
+int64_t plan_block_output_bytes(const PlanBlocks *blocks, int block) {
+  return (int64_t)bytes_of_values(blocks, &blocks->items[block].outputs);
+}

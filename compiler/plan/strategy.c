@@ -31,8 +31,9 @@ PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts
   *problem = (PlanProblem){.arena = arena, .graph = graph, .costs = costs, .sharded = sharded};
   problem->blocks = plan_blocks_make(arena, graph, costs);
   problem->gathers = plan_gathers_make(arena, problem->blocks, machine, precision, sharded);
+  if (offload) plan_blocks_price_offload(problem->blocks, machine);
   problem->chain = plan_blocks_chain(arena, problem->blocks);
-  plan_chain_add_traffic(&problem->chain, problem->gathers, machine, offload);
+  plan_chain_add_gathers(&problem->chain, problem->gathers);
   const char *error = chain_check(&problem->chain, arena);
   if (error) BUG("the chain of '%s' is broken: %s", graph->name, error);
   ChainClass class = chain_full_class;
