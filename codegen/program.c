@@ -115,10 +115,9 @@ static int buffer_of(Program *program, ProgramSegment *segment, const ProgramLau
     const SegmentBuffer *buffer = &segment->buffers[i];
     if (buffer->kind != operand->kind) continue;
     // A value that is made twice within a segment is two buffers.
-    if (operand->kind == OPERAND_WORKSPACE
-            ? buffer->workspace_of == launch->step
-            : buffer->value == operand->value && buffer->space == operand->space &&
-                  buffer->offset + operand->relative == operand->offset)
+    if (operand->kind == OPERAND_WORKSPACE ? buffer->workspace_of == launch->step
+                                           : buffer->value == operand->value && buffer->space == operand->space &&
+                                                 buffer->offset + operand->relative == operand->offset)
       return i;
   }
   SegmentBuffer buffer = {.field = field_name(program, segment, launch, operand),
@@ -190,8 +189,7 @@ static void name_function(Program *program, size_t index) {
   ProgramSegment *segment = &program->segments.items[index];
   for (size_t i = 0; i < index; i++) {
     const ProgramSegment *earlier = &program->segments.items[i];
-    if ((size_t)earlier->function == i && earlier->pass == segment->pass &&
-        same_function(program, earlier, segment)) {
+    if ((size_t)earlier->function == i && earlier->pass == segment->pass && same_function(program, earlier, segment)) {
       segment->function = (int)i;
       segment->function_name = earlier->function_name;
       return;
@@ -223,8 +221,12 @@ static void cut_segments(Program *program) {
       last->launch_end = i + 1;
       continue;
     }
-    ProgramSegment segment = {.pass = step->pass, .operation = step->operation, .block = op->block,
-                              .launch_begin = i, .launch_end = i + 1, .span = op->span};
+    ProgramSegment segment = {.pass = step->pass,
+                              .operation = step->operation,
+                              .block = op->block,
+                              .launch_begin = i,
+                              .launch_end = i + 1,
+                              .span = op->span};
     arena_push(program->arena, &program->segments, ProgramSegment, segment);
   }
 }

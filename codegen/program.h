@@ -111,15 +111,17 @@ typedef struct Program {
 } Program;
 
 // Launches begin..end of one run of an op; empty where the op has no such run.
-typedef struct LaunchRange { size_t begin, end; } LaunchRange;
+typedef struct LaunchRange {
+  size_t begin, end;
+} LaunchRange;
 
 // The lowering of a graph for target c: launches by op and variant, before addresses.
 typedef struct Lowering {
   const Graph *graph;
   int lanes;
   LaunchList launches;
-  LaunchRange *runs[RUN_VARIANT_COUNT];        // by OpId
-  uint64_t *value_bytes, *mask_bytes;          // by ValueId, in the target's layout; mask 0: has none
+  LaunchRange *runs[RUN_VARIANT_COUNT];          // by OpId
+  uint64_t *value_bytes, *mask_bytes;            // by ValueId, in the target's layout; mask 0: has none
   uint64_t *workspace_bytes[RUN_VARIANT_COUNT];  // by OpId
 } Lowering;
 

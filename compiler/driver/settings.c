@@ -150,14 +150,13 @@ static void override_machine(const Spec *spec, PlanMachine *machine) {
 static PlanMachine this_machine(void) {
   long cores = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
   if (cores < 1) cores = 1;
-  PlanMachine machine = {
-      .name = "this",
-      .flops_per_second = (double)cores * 2 * 16 * 2.5e9,
-      .efficiency = 0.7,
-      .bytes_per_second = (double)cores * 20e9,
-      .link_bytes_per_second = 1.25e9,
-      .node_bytes_per_second = 10e9,
-      .latency_seconds = 50e-6};
+  PlanMachine machine = {.name = "this",
+                         .flops_per_second = (double)cores * 2 * 16 * 2.5e9,
+                         .efficiency = 0.7,
+                         .bytes_per_second = (double)cores * 20e9,
+                         .link_bytes_per_second = 1.25e9,
+                         .node_bytes_per_second = 10e9,
+                         .latency_seconds = 50e-6};
   machine.memory_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
   return machine;
 }

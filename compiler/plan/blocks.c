@@ -133,8 +133,7 @@ PlanBlocks *plan_blocks_make(Arena *arena, const Graph *graph, const PlanCosts *
 // ---- chain operations as runs ----
 
 static void add_run(Arena *arena, Schedule *schedule, OpId op, RunVariant variant, StepPass pass, int block) {
-  ScheduleEntry entry = {.kind = STEP_RUN, .op = op, .variant = variant, .pass = pass, .block = block,
-                         .operation = -1};
+  ScheduleEntry entry = {.kind = STEP_RUN, .op = op, .variant = variant, .pass = pass, .block = block, .operation = -1};
   arena_push(arena, schedule, ScheduleEntry, entry);
 }
 
@@ -178,8 +177,7 @@ static void remake(Remaking *remaking, ValueId value) {
   for (int i = 0; i < writes.count; i++) add_value(remaking->arena, &remaking->made, writes.items[i].value);
 }
 
-void plan_blocks_backward(Arena *arena, const PlanBlocks *blocks, int block, const SaveMode *mode,
-                          Schedule *schedule) {
+void plan_blocks_backward(Arena *arena, const PlanBlocks *blocks, int block, const SaveMode *mode, Schedule *schedule) {
   const PlanBlock *b = &blocks->items[block];
   Remaking remaking = {arena, blocks, block, mode, {0}, schedule};
   for (size_t i = 0; i < b->backward.count; i++) {
@@ -210,15 +208,14 @@ Schedule plan_blocks_schedule(Arena *arena, const PlanBlocks *blocks, const Chai
     if (op->kind == CHAIN_BACKWARD) {
       plan_blocks_backward(arena, blocks, op->block, mode_of(blocks, op), &schedule);
     } else {
-      plan_blocks_forward(arena, blocks, op->block, ran[op->block],
-                          op->kind == CHAIN_SAVE ? mode_of(blocks, op) : NULL, &schedule);
+      plan_blocks_forward(arena, blocks, op->block, ran[op->block], op->kind == CHAIN_SAVE ? mode_of(blocks, op) : NULL,
+                          &schedule);
       ran[op->block] = true;
     }
     for (size_t j = begin; j < schedule.count; j++) schedule.items[j].operation = (int)i;
   }
   for (OpId id = 0; id < blocks->graph->ops.count; id++) {
-    if (graph_op(blocks->graph, id)->phase == PHASE_UPDATE)
-      add_run(arena, &schedule, id, RUN_FIRST, PASS_UPDATE, -1);
+    if (graph_op(blocks->graph, id)->phase == PHASE_UPDATE) add_run(arena, &schedule, id, RUN_FIRST, PASS_UPDATE, -1);
   }
   return schedule;
 }

@@ -9,8 +9,14 @@
 #include "compiler/plan/chain.h"
 #include "compiler/plan/plan.h"
 
-typedef struct OpIds { OpId *items; size_t count, capacity; } OpIds;
-typedef struct ValueIds { ValueId *items; size_t count, capacity; } ValueIds;
+typedef struct OpIds {
+  OpId *items;
+  size_t count, capacity;
+} OpIds;
+typedef struct ValueIds {
+  ValueId *items;
+  size_t count, capacity;
+} ValueIds;
 
 // A way to save: which of the block's values stay until its backward, and which ReLU results leave a mask.
 typedef struct SaveMode {
@@ -24,7 +30,7 @@ typedef struct SaveMode {
 
 typedef struct PlanBlock {
   const char *name;
-  int stage;            // of the RegNet, from 1; 0: none
+  int stage;  // of the RegNet, from 1; 0: none
   OpIds forward, backward;
   ValueIds inputs;      // values of the block before that this one reads
   ValueIds outputs;     // values that the next block reads
@@ -33,7 +39,7 @@ typedef struct PlanBlock {
   ValueIds wanted;      // other forward results that its backward reads
   SaveMode *modes;
   int mode_count;
-  int *offered;         // modes of the chain's block: indices into `modes`
+  int *offered;  // modes of the chain's block: indices into `modes`
   int offered_count;
 } PlanBlock;
 
@@ -59,7 +65,6 @@ Schedule plan_blocks_schedule(Arena *arena, const PlanBlocks *blocks, const Chai
 // The steps of one chain operation.
 void plan_blocks_forward(Arena *arena, const PlanBlocks *blocks, int block, bool again, const SaveMode *mode,
                          Schedule *schedule);
-void plan_blocks_backward(Arena *arena, const PlanBlocks *blocks, int block, const SaveMode *mode,
-                          Schedule *schedule);
+void plan_blocks_backward(Arena *arena, const PlanBlocks *blocks, int block, const SaveMode *mode, Schedule *schedule);
 
 #endif

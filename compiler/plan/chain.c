@@ -10,10 +10,9 @@ static bool transient_out_of_range(int64_t bytes) { return bytes < -CHAIN_MAX_BY
 
 static const char *check_mode(const ChainBlock *block, const ChainMode *mode, Arena *arena) {
   if (bytes_out_of_range(mode->saved_bytes) || time_out_of_range(mode->forward_ns) ||
-      time_out_of_range(mode->backward_ns) ||
-      transient_out_of_range(mode->forward_transient_bytes) || transient_out_of_range(mode->backward_transient_bytes) ||
-      transient_out_of_range(mode->loose_transient_bytes) || mode->offload_ns < -1 ||
-      mode->offload_ns > CHAIN_MAX_NS)
+      time_out_of_range(mode->backward_ns) || transient_out_of_range(mode->forward_transient_bytes) ||
+      transient_out_of_range(mode->backward_transient_bytes) || transient_out_of_range(mode->loose_transient_bytes) ||
+      mode->offload_ns < -1 || mode->offload_ns > CHAIN_MAX_NS)
     return arena_printf(arena, "mode '%s' of block '%s' has a number out of range", mode->name, block->name);
   if (mode->saved_bytes < block->output_bytes) {
     return arena_printf(arena, "mode '%s' of block '%s' saves less than the block's output", mode->name, block->name);
@@ -32,8 +31,9 @@ static const char *check_block(const ChainBlock *block, Arena *arena) {
   if (bytes_out_of_range(block->output_bytes) || bytes_out_of_range(block->output_gradient_bytes) ||
       time_out_of_range(block->forward_only_ns) || transient_out_of_range(block->forward_only_transient_bytes) ||
       block->forward_only_loose_transient_bytes > block->forward_only_transient_bytes ||
-      bytes_out_of_range(block->parameter_bytes) || bytes_out_of_range(block->gradient_bytes) || time_out_of_range(block->gather_ns) ||
-      time_out_of_range(block->reduce_ns) || bytes_out_of_range(block->node_share_bytes) || block->node_gather_ns < -1 ||
+      bytes_out_of_range(block->parameter_bytes) || bytes_out_of_range(block->gradient_bytes) ||
+      time_out_of_range(block->gather_ns) || time_out_of_range(block->reduce_ns) ||
+      bytes_out_of_range(block->node_share_bytes) || block->node_gather_ns < -1 ||
       block->node_gather_ns > CHAIN_MAX_NS || bytes_out_of_range(block->statistics_bytes) ||
       bytes_out_of_range(block->kept_gradient_bytes))
     return arena_printf(arena, "block '%s' has a number out of range", block->name);
@@ -68,10 +68,10 @@ typedef struct Held {
   int *saved;        // mode of block i, -1: none
   ChainResidency *residency;
   bool *offloaded;
-  bool *statistics;    // computed and not yet used up
-  int pending;         // the block whose backward is next
+  bool *statistics;  // computed and not yet used up
+  int pending;       // the block whose backward is next
   int64_t kept_gradient_bytes;
-  int copying;         // block whose inside is going to the host during this operation, -1: none
+  int copying;  // block whose inside is going to the host during this operation, -1: none
 } Held;
 
 static const ChainBlock *block_at(const Held *held, int block) { return &held->chain->blocks[block]; }
@@ -123,7 +123,8 @@ static const char *replay_forward(Held *held, const ChainOp *op, bool input_is_l
   if (!has_output(held, op->block - 1))
     return arena_printf(held->arena, "'%s' runs forward, but its input is not held", block->name);
   if (op->kind == CHAIN_SAVE) {
-    if (op->mode < 0 || op->mode >= block->mode_count) return arena_printf(held->arena, "'%s' has no mode %d", block->name, op->mode);
+    if (op->mode < 0 || op->mode >= block->mode_count)
+      return arena_printf(held->arena, "'%s' has no mode %d", block->name, op->mode);
     const ChainMode *mode = &block->modes[op->mode];
     if (held->saved[op->block] >= 0) return arena_printf(held->arena, "'%s' is saved twice", block->name);
     account->time_ns = mode->forward_ns;
@@ -140,9 +141,9 @@ static const char *replay_forward(Held *held, const ChainOp *op, bool input_is_l
 
 static const char *replay_backward(Held *held, const ChainOp *op, OpAccount *account) {
   const ChainBlock *block = block_at(held, op->block);
-  if (op->block != held->pending)
-    return arena_printf(held->arena, "the backward of '%s' is out of order", block->name);
-  if (held->saved[op->block] < 0) return arena_printf(held->arena, "'%s' goes backward without a saved set", block->name);
+  if (op->block != held->pending) return arena_printf(held->arena, "the backward of '%s' is out of order", block->name);
+  if (held->saved[op->block] < 0)
+    return arena_printf(held->arena, "'%s' goes backward without a saved set", block->name);
   if (held->saved[op->block] != op->mode)
     return arena_printf(held->arena, "'%s' goes backward in another mode than it saved", block->name);
   if (!has_output(held, op->block - 1))

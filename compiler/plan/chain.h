@@ -54,13 +54,16 @@ typedef enum ChainOpKind { CHAIN_FORWARD, CHAIN_SAVE, CHAIN_BACKWARD } ChainOpKi
 // One operation of a schedule with what happens around it.
 typedef struct ChainOp {
   ChainOpKind kind;
-  int block;  // from 0
-  int mode;   // CHAIN_SAVE and CHAIN_BACKWARD
+  int block;                 // from 0
+  int mode;                  // CHAIN_SAVE and CHAIN_BACKWARD
   ChainResidency residency;  // CHAIN_SAVE: of the block's parameters until its backward
   bool offload;              // CHAIN_SAVE: the inside goes to the host
 } ChainOp;
 
-typedef struct ChainOps { ChainOp *items; size_t count, capacity; } ChainOps;
+typedef struct ChainOps {
+  ChainOp *items;
+  size_t count, capacity;
+} ChainOps;
 
 typedef struct ChainSolution {
   bool feasible;
@@ -76,8 +79,8 @@ typedef struct ChainSolution {
 // What the solver may use; the full class is the default, the others are baselines.
 typedef struct ChainClass {
   bool holes, offload, residency;
-  int only_modes;          // bit mask over modes, 0: all
-  uint64_t option_limit;   // gives up proving after so many options, 0: never
+  int only_modes;         // bit mask over modes, 0: all
+  uint64_t option_limit;  // gives up proving after so many options, 0: never
 } ChainClass;
 extern const ChainClass chain_full_class;
 

@@ -28,7 +28,7 @@ struct ChainBounds {
                           // that of V(s+1,t)
   // inner: s..t below a saved top, by the bytes that their saved sets may take when the top goes backward
   int64_t *under[2], *under_hole[2];
-  int64_t *least_need;    // [s][t]
+  int64_t *least_need;  // [s][t]
 };
 
 static void *allocate(size_t count) {
@@ -118,7 +118,8 @@ typedef struct RowFill {
 static int64_t slot_of(const Grid *grid, int64_t bytes) { return bytes > 0 ? bytes / grid->unit : 0; }
 
 // Lowers a row from `begin` on. `above` is on the row's own grid, `below` on another.
-static void lower_row(int64_t *row, const Grid *grid, int64_t begin, int64_t cost, const int64_t *above, int64_t shift) {
+static void lower_row(int64_t *row, const Grid *grid, int64_t begin, int64_t cost, const int64_t *above,
+                      int64_t shift) {
   for (int64_t q = begin; q < grid->slots; q++) {
     int64_t sum = cost + (above ? above[q - shift] : 0);
     row[q] = sum < row[q] ? sum : row[q];
@@ -210,8 +211,8 @@ static void fill_hole_row(const ChainBounds *bounds, Family family, int first, i
       if (!chain_residency_allowed(index, first, residency)) continue;
       int64_t shift =
           slot_of(grid, mode->saved_bytes + block->statistics_bytes + chain_resident_bytes(block, residency));
-      int64_t cost = chain_larger(mode->forward_ns, gather) + mode->backward_ns +
-                     late_gather_excess(index, first, residency);
+      int64_t cost =
+          chain_larger(mode->forward_ns, gather) + mode->backward_ns + late_gather_excess(index, first, residency);
       lower_row(row, grid, family.under ? shift : chain_larger(shift, slot_of(grid, need)), cost, above, shift);
     }
   }
@@ -300,8 +301,8 @@ static void add_holes(const ChainBounds *bounds, const ChainState *state, int ex
     int64_t gather = whole_gather_ns(index, at);
     sweep += chain_larger(index->chain->blocks[at - 1].forward_only_ns, gather);
     int above_exit = at < state->last ? exit_of_gather(bounds, at + 1, back) : EXIT_NOTHING;
-    int64_t need = bounds->least_need[at * index->chain->block_count + at] +
-                   least_parameters(index, state->first, at - 1);
+    int64_t need =
+        bounds->least_need[at * index->chain->block_count + at] + least_parameters(index, state->first, at - 1);
     int64_t unit = bounds->inner.unit;
     const int64_t *whole = whole_row(bounds, state->first, at - 1, exit);
     for (int q = 0; q < bounds->inner.slots; q++)
@@ -311,14 +312,16 @@ static void add_holes(const ChainBounds *bounds, const ChainState *state, int ex
       bool beside = state->first + 1 == at;
       cost += reduction_excess(index, state->first, at, beside ? 0 : whole_gather_ns(index, state->first + 1));
     }
-    lower_row_twice(row, grid, slot_of(grid, need), cost, row_in(bounds, bounds->over_hole, at, state->last, above_exit), 0, below,
-                    &bounds->inner);
+    lower_row_twice(row, grid, slot_of(grid, need), cost,
+                    row_in(bounds, bounds->over_hole, at, state->last, above_exit), 0, below, &bounds->inner);
   }
 }
 
 static void fill_pair(ChainBounds *bounds, int first, int last, int64_t *scratch) {
   for (int exit = 0; exit < bounds->exits; exit++) {
-    ChainState state = {.first = (int16_t)first, .last = (int16_t)last, .top_mode = -1,
+    ChainState state = {.first = (int16_t)first,
+                        .last = (int16_t)last,
+                        .top_mode = -1,
                         .gather = gather_of_exit(bounds->index, first, exit)};
     RowFill fill = {bounds, &state, whole_row(bounds, first, last, exit)};
     for (int q = 0; q < grid_of(bounds, last)->slots; q++) fill.row[q] = CHAIN_NEVER;
@@ -361,7 +364,8 @@ static void fill_needs(ChainBounds *bounds) {
       // Seen from a lower first block, each backward has one more that may come behind it.
       need = 0;
       for (int i = first; i <= last; i++)
-        need = chain_larger(need, least_backward_bytes(bounds->index, i) + least_parameters(bounds->index, first, i - 1));
+        need =
+            chain_larger(need, least_backward_bytes(bounds->index, i) + least_parameters(bounds->index, first, i - 1));
       bounds->least_need[first * count + last] = need;
     }
   }
@@ -375,13 +379,13 @@ static int64_t useful_bytes(const ChainIndex *index) {
     int64_t saved = 0, transient = block->forward_only_transient_bytes;
     for (int k = 0; k < block->mode_count; k++) {
       saved = chain_larger(saved, block->modes[k].saved_bytes);
-      transient = chain_larger(transient, chain_larger(block->modes[k].forward_transient_bytes,
-                                                       block->modes[k].backward_transient_bytes));
+      transient = chain_larger(
+          transient, chain_larger(block->modes[k].forward_transient_bytes, block->modes[k].backward_transient_bytes));
     }
     bytes += saved + block->parameter_bytes + block->statistics_bytes + block->kept_gradient_bytes;
-    most_besides = chain_larger(most_besides, chain_larger(transient, 0) + 3 * block->parameter_bytes +
-                                                  3 * block->gradient_bytes + 3 * block->output_gradient_bytes +
-                                                  2 * saved);
+    most_besides =
+        chain_larger(most_besides, chain_larger(transient, 0) + 3 * block->parameter_bytes + 3 * block->gradient_bytes +
+                                       3 * block->output_gradient_bytes + 2 * saved);
   }
   return bytes + most_besides * 2;
 }

@@ -14,7 +14,7 @@ typedef struct Knapsack {
   const Chain *chain;
   int64_t unit;
   int weight;
-  int64_t longest;   // no operation, with what it prefetches, takes longer
+  int64_t longest;  // no operation, with what it prefetches, takes longer
   int64_t *row, *next;
 } Knapsack;
 
@@ -96,8 +96,8 @@ static void choose_again(Knapsack *sack, int block_index) {
   int64_t first_ns = block->forward_only_ns;
   for (int k = 0; k < block->mode_count; k++) first_ns = chain_smaller(first_ns, block->modes[k].forward_ns);
   int64_t first = first_forward(sack, block_index, first_ns), again = least_again(block);
-  int64_t gather = block->node_gather_ns >= 0 ? chain_smaller(block->gather_ns, block->node_gather_ns)
-                                              : block->gather_ns;
+  int64_t gather =
+      block->node_gather_ns >= 0 ? chain_smaller(block->gather_ns, block->node_gather_ns) : block->gather_ns;
   choose(sack, block->statistics_bytes, first + later(sack, block_index, again, gather));
   choose(sack, block->statistics_bytes + block->parameter_bytes, first + later(sack, block_index, again, 0));
 }
@@ -107,8 +107,7 @@ static int64_t fill(Knapsack *sack, int64_t left) {
   int count = sack->chain->block_count;
   for (int i = 0; i < count; i++) {
     for (int q = 0; q < SLOTS; q++) sack->next[q] = CHAIN_NEVER;
-    for (int k = 0; k < sack->chain->blocks[i].mode_count; k++)
-      choose_saved(sack, i, &sack->chain->blocks[i].modes[k]);
+    for (int k = 0; k < sack->chain->blocks[i].mode_count; k++) choose_saved(sack, i, &sack->chain->blocks[i].modes[k]);
     if (i + 1 < count) choose_again(sack, i);
     int64_t *swapped = sack->row;
     sack->row = sack->next;
@@ -129,16 +128,20 @@ int64_t chain_lower_bound(const Chain *chain, int64_t budget_bytes) {
     for (int k = 0; k < block->mode_count; k++) most = chain_larger(most, block->modes[k].saved_bytes);
     useful += most + block->parameter_bytes + block->statistics_bytes;
   }
-  int64_t left = budget_bytes - last->output_gradient_bytes - transient - last->parameter_bytes -
-                 last->gradient_bytes - last->kept_gradient_bytes;
+  int64_t left = budget_bytes - last->output_gradient_bytes - transient - last->parameter_bytes - last->gradient_bytes -
+                 last->kept_gradient_bytes;
   if (chain->block_count > 1) left -= chain->blocks[chain->block_count - 2].output_gradient_bytes;
   if (left < 0) return CHAIN_INFEASIBLE;
   left = chain_smaller(left, useful);
   int64_t *rows = calloc(2 * SLOTS, sizeof *rows), bound = 0;
   if (!rows) BUG("out of memory for the planner's bound");
   for (int weight = 0; weight <= WEIGHTS; weight++) {
-    Knapsack sack = {.chain = chain, .unit = left / (SLOTS - 1) + 1, .weight = weight, .row = rows,
-                     .next = rows + SLOTS, .longest = longest_operation(chain)};
+    Knapsack sack = {.chain = chain,
+                     .unit = left / (SLOTS - 1) + 1,
+                     .weight = weight,
+                     .row = rows,
+                     .next = rows + SLOTS,
+                     .longest = longest_operation(chain)};
     bound = chain_larger(bound, fill(&sack, left));
   }
   free(rows);

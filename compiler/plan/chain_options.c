@@ -117,7 +117,7 @@ typedef struct OptionMaker {
   const ChainState *state;
   const ChainBlock *blocks;
   int first, last;
-  int64_t held;          // by every forward of the state: d(last), a saved top, gradients kept above
+  int64_t held;  // by every forward of the state: d(last), a saved top, gradients kept above
   int64_t first_bytes, first_network_ns, first_copy_ns;  // carried by the first operation
   int64_t last_bytes, last_network_ns, last_copy_ns;     // carried by the last one, B(first)
   ChainOption option;
@@ -161,8 +161,8 @@ static void set_up(OptionMaker *maker) {
   const ChainBlock *last = &maker->blocks[state->last];
   maker->held = last->output_gradient_bytes + index->gradients_above[state->last];
   if (state->top_mode >= 0) {
-    maker->held += last->modes[state->top_mode].saved_bytes +
-                   chain_resident_bytes(last, (ChainResidency)state->top_residency);
+    maker->held +=
+        last->modes[state->top_mode].saved_bytes + chain_resident_bytes(last, (ChainResidency)state->top_residency);
   }
   if (state->after_backward) {
     maker->first_bytes = maker->blocks[state->last + 1].gradient_bytes;
@@ -198,7 +198,9 @@ static void add_backward(OptionMaker *maker, int mode_index, bool behind_backwar
 }
 
 static ChainState child_state(const OptionMaker *maker, int first, int last) {
-  return (ChainState){.first = (int16_t)first, .last = (int16_t)last, .top_mode = -1,
+  return (ChainState){.first = (int16_t)first,
+                      .last = (int16_t)last,
+                      .top_mode = -1,
                       .gather = maker->index->gather_of[maker->first][RESIDENCY_GATHER]};
 }
 
@@ -211,8 +213,8 @@ static void emit_save(OptionMaker *maker, int mode_index, ChainResidency residen
   const ChainBlock *block = &maker->blocks[maker->first];
   const ChainMode *mode = &block->modes[mode_index];
   bool single = maker->first == maker->last;
-  maker->option = (ChainOption){.kind = OPTION_SAVE, .mode = (int8_t)mode_index, .residency = (int8_t)residency,
-                                .offload = offload};
+  maker->option = (ChainOption){
+      .kind = OPTION_SAVE, .mode = (int8_t)mode_index, .residency = (int8_t)residency, .offload = offload};
   GatherClass next = single ? maker->index->gathers[0] : gather_behind(maker, maker->first);
   add_need(maker,
            maker->held + statistics_at(maker, maker->first) + mode->saved_bytes + mode->forward_transient_bytes +
@@ -239,8 +241,8 @@ static void emit_saves(OptionMaker *maker) {
   const ChainBlock *block = &maker->blocks[maker->first];
   bool single = maker->first == maker->last;
   // A copy out and a copy back need two operations between.
-  bool may_offload = maker->index->class.offload && !single &&
-                     !(maker->state->top_mode >= 0 && maker->first + 1 == maker->last);
+  bool may_offload =
+      maker->index->class.offload && !single && !(maker->state->top_mode >= 0 && maker->first + 1 == maker->last);
   for (int k = 0; k < block->mode_count; k++) {
     if (!chain_mode_allowed(maker->index, maker->first, k)) continue;
     for (int l = 0; l < (single ? 1 : RESIDENCY_COUNT); l++) {
@@ -287,16 +289,16 @@ static void sweep_over(const OptionMaker *maker, int block, Sweep *sweep) {
 static void emit_leaf(OptionMaker *maker, int at, const Sweep *sweep) {
   ChainState above = child_state(maker, at, maker->last);
   keep_top(maker, &above);
-  maker->option = (ChainOption){.kind = OPTION_LEAF,
-                                .at = (int16_t)at,
-                                .first_child = true,
-                                .second_child = true,
-                                .children = {above, below_state(maker, at - 1)},
-                                .shift = statistics_of(maker, maker->first, at - 1) +
-                                         maker->blocks[at - 1].output_bytes,
-                                .need = sweep->need,
-                                .need_op = sweep->need_op,
-                                .cost = sweep->cost};
+  maker->option =
+      (ChainOption){.kind = OPTION_LEAF,
+                    .at = (int16_t)at,
+                    .first_child = true,
+                    .second_child = true,
+                    .children = {above, below_state(maker, at - 1)},
+                    .shift = statistics_of(maker, maker->first, at - 1) + maker->blocks[at - 1].output_bytes,
+                    .need = sweep->need,
+                    .need_op = sweep->need_op,
+                    .cost = sweep->cost};
   emit(maker);
 }
 
@@ -308,18 +310,18 @@ static void emit_hole(OptionMaker *maker, int at, const Sweep *sweep, int mode_i
   below.top_mode = (int8_t)mode_index;
   below.top_residency = (int8_t)residency;
   GatherClass next = gather_behind(maker, at);
-  maker->option = (ChainOption){.kind = OPTION_HOLE,
-                                .at = (int16_t)at,
-                                .mode = (int8_t)mode_index,
-                                .residency = (int8_t)residency,
-                                .first_child = true,
-                                .second_child = true,
-                                .children = {above, below},
-                                .shift = statistics_of(maker, maker->first, at) + mode->saved_bytes +
-                                         chain_resident_bytes(block, residency),
-                                .need = sweep->need,
-                                .need_op = sweep->need_op,
-                                .cost = sweep->cost + chain_larger(mode->forward_ns, next.time_ns)};
+  maker->option = (ChainOption){
+      .kind = OPTION_HOLE,
+      .at = (int16_t)at,
+      .mode = (int8_t)mode_index,
+      .residency = (int8_t)residency,
+      .first_child = true,
+      .second_child = true,
+      .children = {above, below},
+      .shift = statistics_of(maker, maker->first, at) + mode->saved_bytes + chain_resident_bytes(block, residency),
+      .need = sweep->need,
+      .need_op = sweep->need_op,
+      .cost = sweep->cost + chain_larger(mode->forward_ns, next.time_ns)};
   add_need(maker,
            maker->held + statistics_at(maker, at) + maker->blocks[at - 1].output_bytes + mode->saved_bytes +
                mode->loose_transient_bytes + block->parameter_bytes + next.bytes,

@@ -182,8 +182,7 @@ static Answer search(ChainSolver *solver, ChainState state, int64_t bytes, int64
 // The cheapest that the option can be: exact when within `limit`, else a bound beyond it.
 static Answer evaluate_option(ChainSolver *solver, const ChainOption *option, int64_t bytes, int64_t limit) {
   Answer answer = {option->cost, option->need};
-  int64_t second_bound =
-      option->second_child ? child_bound(solver, &option->children[1], bytes) : 0;
+  int64_t second_bound = option->second_child ? child_bound(solver, &option->children[1], bytes) : 0;
   if (option->first_child) {
     Answer first = search(solver, option->children[0], bytes - option->shift, limit - answer.cost - second_bound);
     answer.cost += first.cost;
@@ -279,8 +278,12 @@ static void emit_beginning(const ChainState *state, const ChainOption *option, A
   int block = option->kind == OPTION_HOLE ? option->at : state->first;
   if (option->kind == OPTION_LEAF || option->kind == OPTION_HOLE) emit_sweep(arena, ops, state->first, option->at);
   if (option->kind == OPTION_SAVE || option->kind == OPTION_HOLE)
-    emit_op(arena, ops, (ChainOp){.kind = CHAIN_SAVE, .block = block, .mode = option->mode,
-                                  .residency = (ChainResidency)option->residency, .offload = option->offload});
+    emit_op(arena, ops,
+            (ChainOp){.kind = CHAIN_SAVE,
+                      .block = block,
+                      .mode = option->mode,
+                      .residency = (ChainResidency)option->residency,
+                      .offload = option->offload});
 }
 
 static void emit_end(const ChainState *state, const ChainOption *option, Arena *arena, ChainOps *ops) {
@@ -377,8 +380,7 @@ static void finish_solution(ChainSolver *solver, Arena *arena, int64_t budget_by
                             ChainSolution *solution) {
   emit_state(solver, root_state(solver->chain), budget_bytes, arena, &solution->schedule);
   ChainReplay replay;
-  const char *broken =
-      chain_replay(solver->chain, solution->schedule.items, solution->schedule.count, arena, &replay);
+  const char *broken = chain_replay(solver->chain, solution->schedule.items, solution->schedule.count, arena, &replay);
   if (broken) BUG("the planner's schedule does not hold: %s", broken);
   // A blunter search may remember a state's answer that is not the one it summed up.
   if ((solution->optimal_in_class && replay.cost_ns != cost_ns) || replay.peak_bytes > budget_bytes) {
@@ -468,7 +470,10 @@ static int64_t least_need(ChainSolver *solver, ChainState state, ChainOp *op) {
   ChainState canonical = chain_state_canonical(solver->index, state);
   size_t number = memo_of(solver, &canonical);
   if (!solver->memos[number].least_is_known) {
-    Least least = {.solver = solver, .first = canonical.first, .need = CHAIN_NEVER, .floor = chain_bounds_need(solver->bounds, &canonical)};
+    Least least = {.solver = solver,
+                   .first = canonical.first,
+                   .need = CHAIN_NEVER,
+                   .floor = chain_bounds_need(solver->bounds, &canonical)};
     chain_options(solver->index, &canonical, try_least, &least);
     solver->memos[number].least_is_known = true;
     solver->memos[number].least_need = least.need;

@@ -13,31 +13,33 @@
 typedef enum CopyState { COPY_NONE, COPY_BACK, COPY_OUT_AND_BACK } CopyState;
 
 typedef struct ChainState {
-  int16_t first, last;     // blocks, from 0
-  int16_t gather;          // what the last operation prefetches: index of gather classes, 0 nothing
-  int8_t top_mode;         // the last block is saved already in this mode; -1: it is not
+  int16_t first, last;  // blocks, from 0
+  int16_t gather;       // what the last operation prefetches: index of gather classes, 0 nothing
+  int8_t top_mode;      // the last block is saved already in this mode; -1: it is not
   int8_t top_residency;
-  int8_t copy_mode;        // of block first-1
-  int8_t copy;             // CopyState
-  bool after_backward;     // the operation before was B(last+1)
+  int8_t copy_mode;     // of block first-1
+  int8_t copy;          // CopyState
+  bool after_backward;  // the operation before was B(last+1)
 } ChainState;
 
 typedef enum OptionKind { OPTION_SAVE, OPTION_LEAF, OPTION_HOLE, OPTION_TOP_BACKWARD } OptionKind;
 
 typedef struct ChainOption {
   OptionKind kind;
-  int16_t at;               // leaf and hole: j
-  int8_t mode, residency;   // save and hole
+  int16_t at;              // leaf and hole: j
+  int8_t mode, residency;  // save and hole
   bool offload;
   bool first_child, second_child;
   ChainState children[2];
-  int64_t shift;            // bytes that the first child does without; the second has all
-  int64_t need, cost;       // of the option's own operations
-  int64_t bound;            // of the whole, for the bytes at hand
-  ChainOp need_op;          // the operation that sets `need`
+  int64_t shift;       // bytes that the first child does without; the second has all
+  int64_t need, cost;  // of the option's own operations
+  int64_t bound;       // of the whole, for the bytes at hand
+  ChainOp need_op;     // the operation that sets `need`
 } ChainOption;
 
-typedef struct GatherClass { int64_t bytes, time_ns; } GatherClass;
+typedef struct GatherClass {
+  int64_t bytes, time_ns;
+} GatherClass;
 
 typedef struct ChainBounds ChainBounds;
 

@@ -21,8 +21,8 @@ int64_t plan_run_time_ns(const Graph *graph, OpId id, RunVariant variant, const 
   for (int i = 0; i < writes.count; i++)
     moved += (double)value_bytes[writes.items[i].value] / (writes.items[i].form == FORM_MASK ? 16 : 1);
   double macs = variant == RUN_MASK ? 0 : (double)op_macs(graph, op);
-  double seconds = larger(2 * macs / (machine->flops_per_second * machine->efficiency),
-                          moved / machine->bytes_per_second);
+  double seconds =
+      larger(2 * macs / (machine->flops_per_second * machine->efficiency), moved / machine->bytes_per_second);
   if (waits_for_ranks(op, variant, machine)) seconds += machine->latency_seconds;
   return (int64_t)(seconds * 1e9 + 0.5);
 }
@@ -42,8 +42,8 @@ static bool has_suffix(const char *text, const char *suffix) {
 }
 
 static bool is_optimizer_state(const Value *value) {
-  return value->kind == VALUE_PARAMETER ||
-         (value->kind == VALUE_STATE && (has_suffix(value->name, ".velocity") || has_suffix(value->name, ".accumulator")));
+  return value->kind == VALUE_PARAMETER || (value->kind == VALUE_STATE && (has_suffix(value->name, ".velocity") ||
+                                                                           has_suffix(value->name, ".accumulator")));
 }
 
 // Images, and what squeeze-and-excitation makes of them, are in compute precision; head and losses in f32.
@@ -66,7 +66,7 @@ PlanCosts plan_costs_dense(Arena *arena, const Graph *graph, PlanPrecision preci
     uint64_t elements = (uint64_t)shape_elements(value->shape);
     bool gradient = value->kind == VALUE_RESULT && value->name && has_suffix(value->name, ".gradient");
     int element = value->type == DATA_F32 && is_image(graph, value) && !gradient ? precision.compute_bytes
-                                                                               : (int)data_type_bytes(value->type);
+                                                                                 : (int)data_type_bytes(value->type);
     bytes[v] = elements * (uint64_t)element;
     if (is_optimizer_state(value)) bytes[v] = (elements + (uint64_t)shards - 1) / (uint64_t)shards * 4;
     if (gradient && shards > 1) bytes[v] = 0;

@@ -6,14 +6,14 @@
 
 typedef struct PlanMachine {
   const char *name;
-  uint64_t memory_bytes;            // of one rank
-  double flops_per_second;          // peak, at the spec's precision
-  double efficiency;                // share of the peak that convolutions reach
-  double bytes_per_second;          // of the rank's memory
-  double link_bytes_per_second;     // of one rank's share of the network between nodes
-  double node_bytes_per_second;     // between the ranks of one node
-  double host_bytes_per_second;     // between the rank's memory and the host's
-  double latency_seconds;           // of one small collective
+  uint64_t memory_bytes;         // of one rank
+  double flops_per_second;       // peak, at the spec's precision
+  double efficiency;             // share of the peak that convolutions reach
+  double bytes_per_second;       // of the rank's memory
+  double link_bytes_per_second;  // of one rank's share of the network between nodes
+  double node_bytes_per_second;  // between the ranks of one node
+  double host_bytes_per_second;  // between the rank's memory and the host's
+  double latency_seconds;        // of one small collective
   int nodes, ranks_per_node, ranks;
 } PlanMachine;
 

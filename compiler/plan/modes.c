@@ -16,7 +16,10 @@ typedef struct LayerGroup {
   ValueIds values;
 } LayerGroup;
 
-typedef struct LayerGroups { LayerGroup *items; size_t count, capacity; } LayerGroups;
+typedef struct LayerGroups {
+  LayerGroup *items;
+  size_t count, capacity;
+} LayerGroups;
 
 static const char *local_name(const char *name, const char *block) {
   const char *found = strstr(name, block);
@@ -109,7 +112,10 @@ typedef struct Local {
   Arena *arena;
   const PlanBlocks *blocks;
   const Schedule *schedule;
-  struct { LocalItem *items; size_t count, capacity; } items;
+  struct {
+    LocalItem *items;
+    size_t count, capacity;
+  } items;
 } Local;
 
 static uint64_t bytes_of_use(const PlanBlocks *blocks, ValueUse use) {
@@ -119,8 +125,7 @@ static uint64_t bytes_of_use(const PlanBlocks *blocks, ValueUse use) {
 
 static uint64_t bytes_of_values(const PlanBlocks *blocks, const ValueIds *values) {
   uint64_t bytes = 0;
-  for (size_t i = 0; i < values->count; i++)
-    bytes += bytes_of_use(blocks, (ValueUse){values->items[i], FORM_WHOLE});
+  for (size_t i = 0; i < values->count; i++) bytes += bytes_of_use(blocks, (ValueUse){values->items[i], FORM_WHOLE});
   return bytes;
 }
 
@@ -201,13 +206,13 @@ typedef struct Boundary {
 
 static Boundary boundary_of(const PlanBlocks *blocks, int block) {
   const PlanBlock *b = &blocks->items[block];
-  return (Boundary){.input = (int64_t)bytes_of_values(blocks, &b->inputs),
-                    .output = (int64_t)bytes_of_values(blocks, &b->outputs),
-                    .gradient = (int64_t)bytes_of_values(blocks, &b->gradients),
-                    .gradient_below =
-                        block > 0 ? (int64_t)bytes_of_values(blocks, &blocks->items[block - 1].gradients) : 0,
-                    .lasting = lasting_bytes(blocks, block),
-                    .statistics = (int64_t)bytes_of_values(blocks, &b->statistics)};
+  return (Boundary){
+      .input = (int64_t)bytes_of_values(blocks, &b->inputs),
+      .output = (int64_t)bytes_of_values(blocks, &b->outputs),
+      .gradient = (int64_t)bytes_of_values(blocks, &b->gradients),
+      .gradient_below = block > 0 ? (int64_t)bytes_of_values(blocks, &blocks->items[block - 1].gradients) : 0,
+      .lasting = lasting_bytes(blocks, block),
+      .statistics = (int64_t)bytes_of_values(blocks, &b->statistics)};
 }
 
 // Bytes of what the mode keeps, values and masks, lasting ones aside.
@@ -271,16 +276,15 @@ static void measure_mode(Arena *arena, const PlanBlocks *blocks, int block, Save
   if (block > 0) extend_values(&local, &blocks->items[block - 1].gradients, schedule.count);
   int64_t saved = saved_bytes(blocks, block, mode);
   int64_t loose = forward_transient(arena, blocks, block, mode, true);
-  mode->costs = (ChainMode){
-      .name = mode->name,
-      .saved_bytes = saved,
-      .forward_ns = time_between(&local, 0, middle, false),
-      .backward_ns = time_between(&local, middle, schedule.count, false),
-      .forward_transient_bytes = forward_transient(arena, blocks, block, mode, false),
-      .backward_transient_bytes = peak_between(&local, middle, schedule.count) -
-                                  (boundary.gradient + saved + boundary.gradient_below + boundary.lasting +
-                                   boundary.statistics),
-      .offload_ns = -1};
+  mode->costs = (ChainMode){.name = mode->name,
+                            .saved_bytes = saved,
+                            .forward_ns = time_between(&local, 0, middle, false),
+                            .backward_ns = time_between(&local, middle, schedule.count, false),
+                            .forward_transient_bytes = forward_transient(arena, blocks, block, mode, false),
+                            .backward_transient_bytes = peak_between(&local, middle, schedule.count) -
+                                                        (boundary.gradient + saved + boundary.gradient_below +
+                                                         boundary.lasting + boundary.statistics),
+                            .offload_ns = -1};
   mode->costs.loose_transient_bytes =
       loose < mode->costs.forward_transient_bytes ? loose : mode->costs.forward_transient_bytes;
   mode->recompute_ns = time_between(&local, middle, schedule.count, true);
@@ -311,8 +315,7 @@ void save_modes_list(Arena *arena, PlanBlocks *blocks, int block) {
   LayerGroups groups = group_layers(arena, blocks, block, true);
   // A block with few convolutions chooses among its other images as well.
   LayerGroups others = group_layers(arena, blocks, block, false);
-  for (size_t i = 0; groups.count < 3 && i < others.count; i++)
-    arena_push(arena, &groups, LayerGroup, others.items[i]);
+  for (size_t i = 0; groups.count < 3 && i < others.count; i++) arena_push(arena, &groups, LayerGroup, others.items[i]);
   bool last = block + 1 == blocks->count;
   if (groups.count > MAX_GROUPS && !last) BUG("block '%s' has %zu layers to choose from", b->name, groups.count);
   b->modes = arena_array(arena, SaveMode, (1u << MAX_GROUPS) + 2);

@@ -19,15 +19,21 @@ typedef struct Planner {
   const Schedule *schedule;
   const PlanGather *gathers;  // by block
   Plan *plan;
-  uint32_t *last_read;     // by ValueId: last step that reads what is no result
-  uint32_t *maker;         // by ValueId: the step that made it last, UINT32_MAX: none
-  ValueId *stored_state;   // by ValueId: the state whose storage a result is written into, or VALUE_NONE
-  uint32_t *current;       // by ValueId and form: the item that holds it now
-  uint32_t *gathered;      // by block: the item with its parameters, or PLAN_NO_ITEM
-  uint32_t *flat_gradient; // by block: the item with its gradient on the way to the ranks
-  uint32_t *window_end;    // by step: the last step of its chain operation
-  struct { PlanItem *items; size_t count, capacity; } items;
-  struct { PlanUse *items; size_t count, capacity; } uses;
+  uint32_t *last_read;      // by ValueId: last step that reads what is no result
+  uint32_t *maker;          // by ValueId: the step that made it last, UINT32_MAX: none
+  ValueId *stored_state;    // by ValueId: the state whose storage a result is written into, or VALUE_NONE
+  uint32_t *current;        // by ValueId and form: the item that holds it now
+  uint32_t *gathered;       // by block: the item with its parameters, or PLAN_NO_ITEM
+  uint32_t *flat_gradient;  // by block: the item with its gradient on the way to the ranks
+  uint32_t *window_end;     // by step: the last step of its chain operation
+  struct {
+    PlanItem *items;
+    size_t count, capacity;
+  } items;
+  struct {
+    PlanUse *items;
+    size_t count, capacity;
+  } uses;
 } Planner;
 
 static bool lives_in_state(const Value *value) { return value->kind == VALUE_PARAMETER || value->kind == VALUE_STATE; }
@@ -41,12 +47,15 @@ static void list_steps(Planner *planner) {
   planner->window_end = arena_array(planner->arena, uint32_t, plan->step_count + 1);
   for (uint32_t i = 0; i < plan->step_count; i++) {
     const ScheduleEntry *entry = &planner->schedule->items[i];
-    plan->steps[i] = (PlanStep){.kind = entry->kind, .op = entry->op, .variant = entry->variant,
-                                .pass = entry->pass, .block = entry->block, .operation = entry->operation,
-                                .time_ns = entry->kind == STEP_RUN
-                                               ? planner->costs->time_ns[entry->variant][entry->op]
-                                               : entry->time_ns,
-                                .workspace = PLAN_NO_ITEM};
+    plan->steps[i] = (PlanStep){
+        .kind = entry->kind,
+        .op = entry->op,
+        .variant = entry->variant,
+        .pass = entry->pass,
+        .block = entry->block,
+        .operation = entry->operation,
+        .time_ns = entry->kind == STEP_RUN ? planner->costs->time_ns[entry->variant][entry->op] : entry->time_ns,
+        .workspace = PLAN_NO_ITEM};
     if (entry->pass == PASS_UPDATE && i < plan->update_begin) plan->update_begin = i;
     if (entry->kind != STEP_RUN) continue;
     const Op *op = graph_op(graph, entry->op);
@@ -144,8 +153,7 @@ static PlanItemKind kind_of_phase(OpPhase phase) {
 static void read_value(Planner *planner, uint32_t step, ValueUse use) {
   if (graph_value(planner->graph, use.value)->kind != VALUE_RESULT || planner->plan->value_in_state[use.value]) return;
   uint32_t item = planner->current[use.value * FORM_COUNT + use.form];
-  if (item == PLAN_NO_ITEM)
-    BUG("step %u reads value %u, which is not in memory", step, use.value);
+  if (item == PLAN_NO_ITEM) BUG("step %u reads value %u, which is not in memory", step, use.value);
   add_use(planner, step, item, false);
 }
 
@@ -154,16 +162,24 @@ static void write_value(Planner *planner, uint32_t step, ValueUse use) {
   if (planner->plan->value_in_state[use.value]) return;
   const Op *op = graph_op(planner->graph, graph_value(planner->graph, use.value)->producer);
   uint64_t bytes = use.form == FORM_MASK ? costs->mask_bytes[use.value] : costs->value_bytes[use.value];
-  uint32_t item = add_item(planner, (PlanItem){.kind = kind_of_phase(op->phase), .value = use.value,
-                                               .form = use.form, .block = planner->plan->steps[step].block,
-                                               .bytes = plan_align(bytes), .begin = step, .end = step});
+  uint32_t item = add_item(planner, (PlanItem){.kind = kind_of_phase(op->phase),
+                                               .value = use.value,
+                                               .form = use.form,
+                                               .block = planner->plan->steps[step].block,
+                                               .bytes = plan_align(bytes),
+                                               .begin = step,
+                                               .end = step});
   planner->current[use.value * FORM_COUNT + use.form] = item;
   add_use(planner, step, item, true);
 }
 
 static uint32_t add_buffer(Planner *planner, uint32_t step, uint32_t end, int block, uint64_t bytes) {
-  return add_item(planner, (PlanItem){.kind = ITEM_GATHERED, .value = VALUE_NONE, .block = block,
-                                      .bytes = plan_align(bytes), .begin = step, .end = end});
+  return add_item(planner, (PlanItem){.kind = ITEM_GATHERED,
+                                      .value = VALUE_NONE,
+                                      .block = block,
+                                      .bytes = plan_align(bytes),
+                                      .begin = step,
+                                      .end = end});
 }
 
 static void run_op(Planner *planner, uint32_t step, const ScheduleEntry *entry) {
@@ -173,9 +189,12 @@ static void run_op(Planner *planner, uint32_t step, const ScheduleEntry *entry) 
   for (int i = 0; i < writes.count; i++) write_value(planner, step, writes.items[i]);
   uint64_t scratch = planner->costs->workspace_bytes[entry->variant][entry->op];
   if (scratch) {
-    planner->plan->steps[step].workspace =
-        add_item(planner, (PlanItem){.kind = ITEM_WORKSPACE, .value = VALUE_NONE, .block = entry->block,
-                                     .bytes = plan_align(scratch), .begin = step, .end = step});
+    planner->plan->steps[step].workspace = add_item(planner, (PlanItem){.kind = ITEM_WORKSPACE,
+                                                                        .value = VALUE_NONE,
+                                                                        .block = entry->block,
+                                                                        .bytes = plan_align(scratch),
+                                                                        .begin = step,
+                                                                        .end = step});
   }
   if (!planner->gathers || entry->block < 0) return;
   const PlanGather *gather = &planner->gathers[entry->block];

@@ -27,7 +27,7 @@ extern const char *const plan_item_kind_names[ITEM_KIND_COUNT];
 
 typedef struct PlanItem {
   PlanItemKind kind;
-  ValueId value;        // VALUE_NONE for workspaces and what is gathered
+  ValueId value;  // VALUE_NONE for workspaces and what is gathered
   ValueForm form;
   int block;            // of the chain; -1: none
   uint64_t bytes;       // rounded up to PLAN_ALIGNMENT
@@ -43,11 +43,11 @@ typedef struct PlanStep {
   StepPass pass;
   int block, operation;  // of the chain; -1: none
   int64_t time_ns;
-  int64_t start_ns;      // set by the simulation
-  uint64_t live_bytes;   // of the arena while it runs
+  int64_t start_ns;     // set by the simulation
+  uint64_t live_bytes;  // of the arena while it runs
   // Items in the arena that the step reads, writes and works in: of `uses` in plan->uses.
   uint32_t use_begin, use_count;
-  uint32_t workspace;    // PLAN_NO_ITEM: none
+  uint32_t workspace;  // PLAN_NO_ITEM: none
 } PlanStep;
 
 typedef struct PlanUse {
@@ -57,9 +57,9 @@ typedef struct PlanUse {
 
 // What a target says of a graph: bytes of each value in its layout and as a mask, scratch and time of each op's run.
 typedef struct PlanCosts {
-  const uint64_t *value_bytes, *mask_bytes;             // by ValueId; mask 0: the target has no masks
-  const uint64_t *workspace_bytes[RUN_VARIANT_COUNT];   // by OpId
-  const int64_t *time_ns[RUN_VARIANT_COUNT];            // by OpId
+  const uint64_t *value_bytes, *mask_bytes;            // by ValueId; mask 0: the target has no masks
+  const uint64_t *workspace_bytes[RUN_VARIANT_COUNT];  // by OpId
+  const int64_t *time_ns[RUN_VARIANT_COUNT];           // by OpId
 } PlanCosts;
 
 // Parameters of a block that are gathered before use; 0 bytes: they are not sharded.
@@ -76,10 +76,10 @@ typedef struct Plan {
   PlanItem *items;
   uint32_t item_count;
   PlanUse *uses;
-  uint64_t *value_offsets;      // by ValueId, of its last making: in the space that value_in_state tells; or
-                                // PLAN_NO_OFFSET: not placed
-  bool *value_in_state;         // by ValueId
-  OpId *first_use;              // by ValueId: the first op that reads it, or OP_NONE
+  uint64_t *value_offsets;  // by ValueId, of its last making: in the space that value_in_state tells; or
+                            // PLAN_NO_OFFSET: not placed
+  bool *value_in_state;     // by ValueId
+  OpId *first_use;          // by ValueId: the first op that reads it, or OP_NONE
   uint64_t state_bytes, arena_bytes, live_peak_bytes;
   uint32_t peak_step;
   uint64_t peak_by_kind[ITEM_KIND_COUNT];  // of the items live at peak_step

@@ -8,9 +8,7 @@ uint64_t report_arena_bytes(const PlanReport *report) {
   return train > features ? train : features;
 }
 
-static uint64_t fixed_bytes(const PlanReport *report) {
-  return report->features->state_bytes + report->ring_bytes;
-}
+static uint64_t fixed_bytes(const PlanReport *report) { return report->features->state_bytes + report->ring_bytes; }
 
 uint64_t report_peak_bytes(const PlanReport *report) { return fixed_bytes(report) + report_arena_bytes(report); }
 
@@ -148,8 +146,8 @@ static int64_t time_at(const PlanReport *report, const PlanAnswer *answer, const
 static bool curve_point(PlanReport *report, uint64_t budget, const StepTimes *times, CurvePoint *point) {
   PlanAnswer answer = plan_problem_solve(report->problem, &report->policy, report_arena_budget(report, budget));
   if (!answer.fits) return false;
-  *point = (CurvePoint){budget, fixed_bytes(report) + (uint64_t)answer.solution.peak_bytes,
-                        time_at(report, &answer, times)};
+  *point =
+      (CurvePoint){budget, fixed_bytes(report) + (uint64_t)answer.solution.peak_bytes, time_at(report, &answer, times)};
   return true;
 }
 

@@ -38,12 +38,12 @@ typedef struct PlanReport {
   const Plan *train, *features;
   int64_t images_per_step;  // over all ranks
   int64_t micro_steps;
-  uint64_t budget_bytes;    // of one rank: state, arena and ring
-  uint64_t ring_bytes;      // of the loader
+  uint64_t budget_bytes;  // of one rank: state, arena and ring
+  uint64_t ring_bytes;    // of the loader
   PlanOutside outside[REPORT_MAX_OUTSIDE];
   int outside_count;
   CurvePoint curve[REPORT_CURVE_POINTS];
-  int curve_count;          // 0: not asked for
+  int curve_count;  // 0: not asked for
 } PlanReport;
 
 // One arena serves both entry points.

@@ -70,13 +70,15 @@ static void print_step_times(const PlanReport *report, Writer *out) {
   writer_text(out, ",");
   print_number(out, "images_per_second", seconds > 0 ? (double)report->images_per_step / seconds : 0);
   writer_printf(out, ",\"flops\":%" PRId64 ",\"recompute_flops\":%" PRId64 ",", 2 * times.macs, 2 * times.macs_again);
-  const struct { const char *key; int64_t time_ns; } parts[] = {
-      {"compute_seconds", times.forward_ns + times.backward_ns},
-      {"recompute_seconds", times.reforward_ns + times.remade_ns},
-      {"update_seconds", times.update_ns},
-      {"network_seconds", times.network_ns},
-      {"host_copy_seconds", times.host_copy_ns},
-      {"exposed_communication_seconds", times.exposed_ns}};
+  const struct {
+    const char *key;
+    int64_t time_ns;
+  } parts[] = {{"compute_seconds", times.forward_ns + times.backward_ns},
+               {"recompute_seconds", times.reforward_ns + times.remade_ns},
+               {"update_seconds", times.update_ns},
+               {"network_seconds", times.network_ns},
+               {"host_copy_seconds", times.host_copy_ns},
+               {"exposed_communication_seconds", times.exposed_ns}};
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
     if (i) writer_text(out, ",");
     print_seconds(out, parts[i].key, parts[i].time_ns);
@@ -112,8 +114,9 @@ static void print_memory(const PlanReport *report, Writer *out) {
 static void print_mode(const SaveMode *mode, Writer *out) {
   writer_text(out, "{");
   print_string(out, "name", mode->name);
-  writer_printf(out, ",\"saved_bytes\":%" PRId64 ",\"forward_transient_bytes\":%" PRId64
-                     ",\"backward_transient_bytes\":%" PRId64 ",\"dominated\":%s,",
+  writer_printf(out,
+                ",\"saved_bytes\":%" PRId64 ",\"forward_transient_bytes\":%" PRId64
+                ",\"backward_transient_bytes\":%" PRId64 ",\"dominated\":%s,",
                 mode->costs.saved_bytes, mode->costs.forward_transient_bytes, mode->costs.backward_transient_bytes,
                 mode->dominated ? "true" : "false");
   print_seconds(out, "forward_seconds", mode->costs.forward_ns);
@@ -137,8 +140,8 @@ static void print_block(const PlanReport *report, int index, Writer *out) {
   writer_text(out, ",");
   print_seconds(out, "backward_seconds", choice.mode->costs.backward_ns);
   writer_text(out, ",");
-  print_seconds(out, "recompute_seconds", choice.mode->recompute_ns +
-                                              (choice.forwards - 1) * choice.mode->costs.forward_ns);
+  print_seconds(out, "recompute_seconds",
+                choice.mode->recompute_ns + (choice.forwards - 1) * choice.mode->costs.forward_ns);
   writer_text(out, ",\"modes\":[");
   for (int k = 0; k < block->mode_count; k++) {
     if (k) writer_text(out, ",");
@@ -164,9 +167,9 @@ static void print_checkpoint(const PlanReport *report, Writer *out) {
   writer_text(out, "],\n");
   print_seconds(out, "cost_seconds", solution->cost_ns);
   writer_text(out, ",");
-  int64_t bound = searched ? solution->lower_bound_ns
-                           : chain_lower_bound(&report->problem->chain,
-                                               (int64_t)report_arena_budget(report, report->budget_bytes));
+  int64_t bound =
+      searched ? solution->lower_bound_ns
+               : chain_lower_bound(&report->problem->chain, (int64_t)report_arena_budget(report, report->budget_bytes));
   if (bound == CHAIN_INFEASIBLE || bound > solution->cost_ns) bound = solution->cost_ns;
   print_seconds(out, "lower_bound_seconds", bound);
   writer_text(out, ",");
@@ -179,8 +182,8 @@ static void print_checkpoint(const PlanReport *report, Writer *out) {
   writer_text(out, ",\"curve\":[");
   for (int i = 0; i < report->curve_count; i++) {
     const CurvePoint *point = &report->curve[i];
-    writer_printf(out, "%s{\"budget_bytes\":%" PRIu64 ",\"peak_bytes\":%" PRIu64 ",", i ? "," : "",
-                  point->budget_bytes, point->peak_bytes);
+    writer_printf(out, "%s{\"budget_bytes\":%" PRIu64 ",\"peak_bytes\":%" PRIu64 ",", i ? "," : "", point->budget_bytes,
+                  point->peak_bytes);
     print_seconds(out, "time_seconds", point->time_ns);
     writer_text(out, "}");
   }
@@ -235,9 +238,9 @@ static void print_step(const Plan *plan, uint32_t index, Writer *out) {
     if (step->variant != RUN_FIRST) writer_printf(out, ",\"variant\":\"%s\"", run_variant_name(step->variant));
     writer_text(out, ",");
   }
-  writer_printf(out, "\"block\":%d,\"phase\":\"%s\",\"start_ns\":%" PRId64 ",\"time_ns\":%" PRId64
-                     ",\"live_bytes\":%" PRIu64 "}",
-                step->block, step_pass_name(step->pass), step->start_ns, step->time_ns, step->live_bytes);
+  writer_printf(
+      out, "\"block\":%d,\"phase\":\"%s\",\"start_ns\":%" PRId64 ",\"time_ns\":%" PRId64 ",\"live_bytes\":%" PRIu64 "}",
+      step->block, step_pass_name(step->pass), step->start_ns, step->time_ns, step->live_bytes);
 }
 
 static void print_streams(const PlanReport *report, Writer *out) {
@@ -247,8 +250,9 @@ static void print_streams(const PlanReport *report, Writer *out) {
     const PlanStep *step = &report->train->steps[i];
     if (step->kind == STEP_RUN) continue;
     bool network = step->kind == STEP_GATHER || step->kind == STEP_REDUCE;
-    writer_printf(out, "%s\n{\"stream\":\"%s\",\"label\":\"%s %s\",\"block\":%d,\"start_ns\":%" PRId64
-                       ",\"time_ns\":%" PRId64 "}",
+    writer_printf(out,
+                  "%s\n{\"stream\":\"%s\",\"label\":\"%s %s\",\"block\":%d,\"start_ns\":%" PRId64
+                  ",\"time_ns\":%" PRId64 "}",
                   comma ? "," : "", network ? "network" : "host", step_kind_name(step->kind),
                   report->problem->blocks->items[step->block].name, step->block, step->start_ns, step->time_ns);
     comma = true;
@@ -262,14 +266,16 @@ static void print_buffer(const Plan *plan, const PlanItem *item, Writer *out) {
   if (item->value != VALUE_NONE) {
     const Value *value = graph_value(plan->graph, item->value);
     name = graph_op(plan->graph, value->producer)->name;
-    if (item->form == FORM_MASK) writer_text(out, "{\"form\":\"mask\",");
-    else writer_text(out, "{");
+    if (item->form == FORM_MASK)
+      writer_text(out, "{\"form\":\"mask\",");
+    else
+      writer_text(out, "{");
   } else {
     writer_text(out, "{");
   }
   print_string(out, "name", name);
-  writer_printf(out, ",\"kind\":\"%s\",\"block\":%d,\"bytes\":%" PRIu64 ",\"offset\":%" PRIu64
-                     ",\"begin\":%u,\"end\":%u}",
+  writer_printf(out,
+                ",\"kind\":\"%s\",\"block\":%d,\"bytes\":%" PRIu64 ",\"offset\":%" PRIu64 ",\"begin\":%u,\"end\":%u}",
                 kinds[item->kind], item->block, item->bytes, item->offset, item->begin, item->end);
 }
 
@@ -311,13 +317,14 @@ void report_print_trace(const PlanReport *report, Writer *out) {
     const PlanStep *step = &plan->steps[i];
     bool run = step->kind == STEP_RUN, network = step->kind == STEP_GATHER || step->kind == STEP_REDUCE;
     writer_printf(out, ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":%d,", run ? 1 : network ? 2 : 3);
-    print_string(out, "name", run ? graph_op(plan->graph, step->op)->name
-                                  : report->problem->blocks->items[step->block].name);
-    writer_printf(out, ",\"cat\":\"%s\",\"ts\":%.3f,\"dur\":%.3f}", run ? step_pass_name(step->pass)
-                                                                         : step_kind_name(step->kind),
-                  (double)step->start_ns * 1e-3, (double)step->time_ns * 1e-3);
+    print_string(out, "name",
+                 run ? graph_op(plan->graph, step->op)->name : report->problem->blocks->items[step->block].name);
+    writer_printf(out, ",\"cat\":\"%s\",\"ts\":%.3f,\"dur\":%.3f}",
+                  run ? step_pass_name(step->pass) : step_kind_name(step->kind), (double)step->start_ns * 1e-3,
+                  (double)step->time_ns * 1e-3);
     if (run)
-      writer_printf(out, ",\n{\"ph\":\"C\",\"pid\":1,\"name\":\"live bytes\",\"ts\":%.3f,\"args\":{\"bytes\":%" PRIu64 "}}",
+      writer_printf(out,
+                    ",\n{\"ph\":\"C\",\"pid\":1,\"name\":\"live bytes\",\"ts\":%.3f,\"args\":{\"bytes\":%" PRIu64 "}}",
                     (double)step->start_ns * 1e-3, step->live_bytes);
   }
   writer_text(out, "\n]}\n");

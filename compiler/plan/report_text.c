@@ -73,11 +73,11 @@ static void print_memory(const PlanReport *report, Writer *out) {
   for (int i = 0; i < report->outside_count; i++) outside += report->outside[i].bytes;
   if (outside) print_bytes_row(out, "outside, most", outside, 0);
   const PlanStep *step = &plan->steps[plan->peak_step];
-  writer_printf(out, "  the arena is %s the largest sum of live bytes, reached in '%s' (%s)\n",
-                report_arena_bytes(report) == plan->live_peak_bytes ? "exactly" : "above",
-                step->kind == STEP_RUN ? graph_op(plan->graph, step->op)->name
-                                       : report->problem->blocks->items[step->block].name,
-                step->kind == STEP_RUN ? step_pass_name(step->pass) : step_kind_name(step->kind));
+  writer_printf(
+      out, "  the arena is %s the largest sum of live bytes, reached in '%s' (%s)\n",
+      report_arena_bytes(report) == plan->live_peak_bytes ? "exactly" : "above",
+      step->kind == STEP_RUN ? graph_op(plan->graph, step->op)->name : report->problem->blocks->items[step->block].name,
+      step->kind == STEP_RUN ? step_pass_name(step->pass) : step_kind_name(step->kind));
 }
 
 static bool same_choice(const BlockChoice *a, const BlockChoice *b) {
@@ -190,8 +190,7 @@ static PlanAnswer solve_with_mode(PlanReport *report, int block, const ChainMode
   PlanProblem *problem = report->problem;
   PlanProblem forced = *problem;
   forced.chain.blocks = arena_array(problem->arena, ChainBlock, problem->chain.block_count);
-  memcpy(forced.chain.blocks, problem->chain.blocks,
-         (size_t)problem->chain.block_count * sizeof *forced.chain.blocks);
+  memcpy(forced.chain.blocks, problem->chain.blocks, (size_t)problem->chain.block_count * sizeof *forced.chain.blocks);
   ChainMode *only = arena_new(problem->arena, ChainMode);
   *only = *mode;
   forced.chain.blocks[block].modes = only;
@@ -239,8 +238,11 @@ bool report_print_why(PlanReport *report, const char *name, Writer *out) {
   BlockChoice choice = report_choice(report, block);
   writer_printf(out, "%s: saved as '%s', its forward runs %d times, parameters: %s%s\n\n", b->name, choice.mode->name,
                 choice.forwards, report_residency_name(report, &choice), choice.offload ? ", offloaded" : "");
-  writer_text(out, "  mode                               saved    in backward  forth and back  the whole step, rest at its best\n");
-  for (int k = 0; k < b->mode_count; k++) print_alternative(report, block, &b->modes[k], &b->modes[k] == choice.mode, out);
+  writer_text(
+      out,
+      "  mode                               saved    in backward  forth and back  the whole step, rest at its best\n");
+  for (int k = 0; k < b->mode_count; k++)
+    print_alternative(report, block, &b->modes[k], &b->modes[k] == choice.mode, out);
   return true;
 }
 
@@ -271,16 +273,20 @@ void report_print_sweep_svg(const PlanReport *report, Writer *out) {
   if (last < 0) return;
   double bytes_low = (double)report->curve[0].budget_bytes, bytes_high = (double)report->curve[last].budget_bytes;
   double time_high = (double)report->curve[0].time_ns, time_low = (double)report->curve[last].time_ns;
-  writer_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
-                     "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
-                WIDTH, HEIGHT, WIDTH, HEIGHT);
+  writer_printf(
+      out,
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
+      "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
+      WIDTH, HEIGHT, WIDTH, HEIGHT);
   writer_printf(out, "<text x=\"%d\" y=\"20\" font-size=\"14\">step time by memory budget</text>\n", LEFT);
   writer_printf(out, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#888\"/>\n<path d=\"", LEFT, TOP, BOTTOM, RIGHT);
   for (int i = 0; i <= last; i++) {
     double x = scaled((double)report->curve[i].budget_bytes, bytes_low, bytes_high, LEFT, RIGHT);
     double y = scaled((double)report->curve[i].time_ns, time_low, time_high, BOTTOM - 10, TOP + 10);
-    if (i) writer_printf(out, "H%.1fV%.1f", x, y);
-    else writer_printf(out, "M%.1f %.1f", x, y);
+    if (i)
+      writer_printf(out, "H%.1fV%.1f", x, y);
+    else
+      writer_printf(out, "M%.1f %.1f", x, y);
   }
   writer_text(out, "\" fill=\"none\" stroke=\"#0060a0\" stroke-width=\"2\"/>\n");
   for (int i = 0; i <= last; i++) {
@@ -292,13 +298,20 @@ void report_print_sweep_svg(const PlanReport *report, Writer *out) {
     report_write_time(out, (double)point->time_ns);
     writer_text(out, "</title></circle>\n");
   }
-  const struct { double x, y; const char *anchor; double bytes, time_ns; } labels[] = {
-      {LEFT, BOTTOM + 20, "start", bytes_low, 0},   {RIGHT, BOTTOM + 20, "end", bytes_high, 0},
-      {LEFT - 6, TOP + 14, "end", 0, time_high},    {LEFT - 6, BOTTOM - 6, "end", 0, time_low}};
+  const struct {
+    double x, y;
+    const char *anchor;
+    double bytes, time_ns;
+  } labels[] = {{LEFT, BOTTOM + 20, "start", bytes_low, 0},
+                {RIGHT, BOTTOM + 20, "end", bytes_high, 0},
+                {LEFT - 6, TOP + 14, "end", 0, time_high},
+                {LEFT - 6, BOTTOM - 6, "end", 0, time_low}};
   for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
     writer_printf(out, "<text x=\"%.0f\" y=\"%.0f\" text-anchor=\"%s\">", labels[i].x, labels[i].y, labels[i].anchor);
-    if (labels[i].bytes > 0) report_write_bytes(out, labels[i].bytes);
-    else report_write_time(out, labels[i].time_ns);
+    if (labels[i].bytes > 0)
+      report_write_bytes(out, labels[i].bytes);
+    else
+      report_write_time(out, labels[i].time_ns);
     writer_text(out, "</text>\n");
   }
   writer_text(out, "</svg>\n");
@@ -339,12 +352,14 @@ void report_print_compare(PlanReport *report, Writer *out) {
   writer_printf(out, "arena for the step: ");
   report_write_bytes(out, (double)arena);
   writer_text(out, "\n  placement                          peak of the step         extra compute  step\n");
-  static const struct { const char *label; PlanPlacement placement; } rows[] = {
-      {"no checkpoints", PLACEMENT_NONE},
-      {"every block", PLACEMENT_EVERY},
-      {"square root (Chen et al.)", PLACEMENT_SQUARE_ROOT},
-      {"FairScale's rule", PLACEMENT_FAIRSCALE},
-      {"the spec's cuts", PLACEMENT_CUTS}};
+  static const struct {
+    const char *label;
+    PlanPlacement placement;
+  } rows[] = {{"no checkpoints", PLACEMENT_NONE},
+              {"every block", PLACEMENT_EVERY},
+              {"square root (Chen et al.)", PLACEMENT_SQUARE_ROOT},
+              {"FairScale's rule", PLACEMENT_FAIRSCALE},
+              {"the spec's cuts", PLACEMENT_CUTS}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     PlanPolicy policy = report->policy;
     policy.placement = rows[i].placement;

@@ -54,8 +54,8 @@ Schedule schedule_in_graph_order(Arena *arena, const Graph *graph) {
   for (OpId op = 0; op < graph->ops.count; op++) {
     OpPhase phase = graph_op(graph, op)->phase;
     StepPass pass = phase == PHASE_FORWARD ? PASS_FORWARD : phase == PHASE_BACKWARD ? PASS_BACKWARD : PASS_UPDATE;
-    ScheduleEntry entry = {.kind = STEP_RUN, .op = op, .pass = pass, .block = graph_op(graph, op)->block,
-                           .operation = -1};
+    ScheduleEntry entry = {
+        .kind = STEP_RUN, .op = op, .pass = pass, .block = graph_op(graph, op)->block, .operation = -1};
     arena_push(arena, &schedule, ScheduleEntry, entry);
   }
   return schedule;

@@ -18,23 +18,32 @@ typedef enum StepPass { PASS_FORWARD, PASS_REFORWARD, PASS_BACKWARD, PASS_UPDATE
 
 // A value as one run touches it.
 typedef enum ValueForm { FORM_WHOLE, FORM_MASK, FORM_COUNT } ValueForm;
-typedef struct ValueUse { ValueId value; ValueForm form; } ValueUse;
-typedef struct ValueUses { ValueUse items[MAX_OPERANDS + MAX_RESULTS]; int count; } ValueUses;
+typedef struct ValueUse {
+  ValueId value;
+  ValueForm form;
+} ValueUse;
+typedef struct ValueUses {
+  ValueUse items[MAX_OPERANDS + MAX_RESULTS];
+  int count;
+} ValueUses;
 
 typedef struct ScheduleEntry {
   StepKind kind;
   OpId op;  // STEP_RUN
   RunVariant variant;
   StepPass pass;
-  int block;      // of the chain, -1: none
-  int operation;  // of the chain's schedule, -1: none
-  bool node_share;         // STEP_GATHER: from the node's own share
-  const ValueUse *moved;   // STEP_OFFLOAD, STEP_FETCH: what goes to the host or comes back
+  int block;              // of the chain, -1: none
+  int operation;          // of the chain's schedule, -1: none
+  bool node_share;        // STEP_GATHER: from the node's own share
+  const ValueUse *moved;  // STEP_OFFLOAD, STEP_FETCH: what goes to the host or comes back
   int moved_count;
-  int64_t time_ns;         // of all but STEP_RUN
+  int64_t time_ns;  // of all but STEP_RUN
 } ScheduleEntry;
 
-typedef struct Schedule { ScheduleEntry *items; size_t count, capacity; } Schedule;
+typedef struct Schedule {
+  ScheduleEntry *items;
+  size_t count, capacity;
+} Schedule;
 
 // Operands that an op needs for their shape alone are not among its reads.
 ValueUses run_reads(const Graph *graph, OpId op, RunVariant variant);

@@ -17,8 +17,7 @@ static int64_t update_need(const PlanProblem *problem) {
     if (op->phase != PHASE_UPDATE) continue;
     int64_t bytes = (int64_t)plan_align(problem->costs->workspace_bytes[RUN_FIRST][id]);
     for (int i = 0; i < op->result_count; i++) {
-      if (!blocks->is_bound[op->results[i]])
-        bytes += (int64_t)plan_align(problem->costs->value_bytes[op->results[i]]);
+      if (!blocks->is_bound[op->results[i]]) bytes += (int64_t)plan_align(problem->costs->value_bytes[op->results[i]]);
     }
     if (bytes > most) most = bytes;
   }
@@ -133,8 +132,12 @@ static void add_gather(Weaver *weaver, size_t window, size_t target, StepPass pa
   ChainResidency residency = op->kind == CHAIN_BACKWARD ? save_of(weaver, target)->residency : RESIDENCY_GATHER;
   if (!gather->parameter_bytes || residency == RESIDENCY_KEEP) return;
   bool share = residency == RESIDENCY_NODE_SHARE;
-  add_entry(weaver, (ScheduleEntry){.kind = STEP_GATHER, .op = OP_NONE, .pass = pass, .block = op->block,
-                                    .operation = (int)window, .node_share = share,
+  add_entry(weaver, (ScheduleEntry){.kind = STEP_GATHER,
+                                    .op = OP_NONE,
+                                    .pass = pass,
+                                    .block = op->block,
+                                    .operation = (int)window,
+                                    .node_share = share,
                                     .time_ns = share ? gather->node_gather_ns : gather->gather_ns});
 }
 
@@ -145,8 +148,13 @@ static void add_copy(Weaver *weaver, size_t window, StepKind kind, const ChainOp
   ValueUse *moved = arena_array(weaver->problem->arena, ValueUse, count + 1);
   for (size_t i = 0; i < mode->kept.count; i++) moved[n++] = (ValueUse){mode->kept.items[i], FORM_WHOLE};
   for (size_t i = 0; i < mode->masked.count; i++) moved[n++] = (ValueUse){mode->masked.items[i], FORM_MASK};
-  add_entry(weaver, (ScheduleEntry){.kind = kind, .op = OP_NONE, .pass = pass, .block = save->block,
-                                    .operation = (int)window, .moved = moved, .moved_count = count,
+  add_entry(weaver, (ScheduleEntry){.kind = kind,
+                                    .op = OP_NONE,
+                                    .pass = pass,
+                                    .block = save->block,
+                                    .operation = (int)window,
+                                    .moved = moved,
+                                    .moved_count = count,
                                     .time_ns = mode->costs.offload_ns});
 }
 
@@ -156,7 +164,10 @@ static void add_traffic(Weaver *weaver, size_t window, StepPass pass) {
   const ChainOp *before = window ? operation_at(weaver, window - 1) : NULL;
   if (window == 0) add_gather(weaver, window, window, pass);
   if (before && before->kind == CHAIN_BACKWARD && weaver->problem->gathers[before->block].gradient_bytes) {
-    add_entry(weaver, (ScheduleEntry){.kind = STEP_REDUCE, .op = OP_NONE, .pass = pass, .block = before->block,
+    add_entry(weaver, (ScheduleEntry){.kind = STEP_REDUCE,
+                                      .op = OP_NONE,
+                                      .pass = pass,
+                                      .block = before->block,
                                       .operation = (int)window,
                                       .time_ns = weaver->problem->gathers[before->block].reduce_ns});
   }
@@ -170,8 +181,12 @@ static void finish_reductions(Weaver *weaver) {
   size_t last = weaver->operations->count - 1;
   const ChainOp *op = operation_at(weaver, last);
   if (op->kind != CHAIN_BACKWARD || !weaver->problem->gathers[op->block].gradient_bytes) return;
-  add_entry(weaver, (ScheduleEntry){.kind = STEP_REDUCE, .op = OP_NONE, .pass = PASS_BACKWARD, .block = op->block,
-                                    .operation = (int)last, .time_ns = weaver->problem->gathers[op->block].reduce_ns});
+  add_entry(weaver, (ScheduleEntry){.kind = STEP_REDUCE,
+                                    .op = OP_NONE,
+                                    .pass = PASS_BACKWARD,
+                                    .block = op->block,
+                                    .operation = (int)last,
+                                    .time_ns = weaver->problem->gathers[op->block].reduce_ns});
 }
 
 static Schedule weave_traffic(PlanProblem *problem, const ChainOps *operations, Schedule *runs) {

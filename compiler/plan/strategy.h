@@ -39,7 +39,7 @@ typedef struct PlanProblem {
   ChainSolver *solver;
   int64_t minimum_chain_bytes;  // of the class
   ChainOp minimum_set_by;
-  int64_t update_bytes;         // the update's own need, whatever the placement
+  int64_t update_bytes;  // the update's own need, whatever the placement
 } PlanProblem;
 
 PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const PlanMachine *machine,
@@ -53,7 +53,7 @@ typedef struct PlanAnswer {
   ChainSolution solution;  // schedule, cost, bounds; of baselines: without proof
   ChainReplay replay;
   Schedule schedule;
-  Plan *plan;              // NULL unless it was asked for
+  Plan *plan;  // NULL unless it was asked for
 } PlanAnswer;
 
 // The operations alone, within so many bytes of arena (baselines do not look at the budget, but tell whether they fit).
