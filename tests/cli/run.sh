@@ -2,28 +2,8 @@
 # The commands check, fmt, show, explain and doc as a user runs them: exit codes, streams, options, files that are missing.
 # Takes the compiler and the top of the tree.
 set -u
-seerc=$1 top=$2
-[ -x "$seerc" ] || { echo "no compiler at $seerc"; exit 1; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-count=0 failed=0
-
-# expect NAME CODE COMMAND...: runs it, keeps out and err, checks the exit code.
-expect() {
-  local name=$1 wanted=$2 code=0
-  shift 2
-  count=$((count + 1))
-  "$@" >out 2>err </dev/null || code=$?
-  [ "$code" = "$wanted" ] && return
-  echo "$name: exit code $code, expected $wanted"
-  cat out err
-  failed=$((failed + 1))
-}
-# holds NAME FILE TEXT; lacks NAME FILE TEXT; empty NAME FILE
-holds() { grep -qF -- "$3" "$2" || { echo "$1: no '$3' in $2:"; cat "$2"; failed=$((failed + 1)); }; }
-lacks() { ! grep -qF -- "$3" "$2" || { echo "$1: unwanted '$3' in $2"; failed=$((failed + 1)); }; }
-empty() { [ ! -s "$2" ] || { echo "$1: $2 is not empty:"; cat "$2"; failed=$((failed + 1)); }; }
+top=$2
+. "$(dirname "$0")/helpers.sh" "$1"
 
 printf 'use "models/regnety_400mf"\ndata { pictures = "photos/" }\n' >good.seer
 printf 'train { bacth = 3 }\n' >bad.seer
@@ -119,5 +99,4 @@ expect doc-file 2 "$seerc" doc good.seer
 # A bug aborts; to the shell that is exit code 70.
 expect bug 70 bash -c "sleep 2 | '$seerc' check - & sleep 0.5; kill -ABRT \$!; wait \$!"
 
-echo "$count runs, $failed failed"
-[ "$failed" = 0 ]
+finish
