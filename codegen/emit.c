@@ -50,15 +50,18 @@ static const char *emit_carried(Arena *arena, const char *folder) {
 }
 
 static const char *emit_printed(const Trainer *trainer, Arena *arena, const char *folder) {
-  Writer header = {0}, step = {0}, program = {0}, makefile = {0};
+  Writer header = {0}, step = {0}, program = {0}, page = {0}, makefile = {0};
   print_model_header(trainer, &header);
   print_step(trainer, &step);
   print_program(trainer, arena, &program);
+  print_plan_page(trainer, &page);
   print_makefile(trainer, &makefile);
   const char *error = save(arena, &header, folder, "model.h"), *next;
   next = save(arena, &step, folder, "step.c");
   error = error ? error : next;
   next = save(arena, &program, folder, "program.c");
+  error = error ? error : next;
+  next = save(arena, &page, folder, "plan_page.c");
   error = error ? error : next;
   next = save(arena, &makefile, folder, "Makefile");
   return error ? error : next;

@@ -14,8 +14,8 @@ typedef struct Trainer {
   bool sanitize;  // the Makefile builds under ASan and UBSan
 } Trainer;
 
-// Writes model.h, step.c, blocks/*.c, program.c, kernels/, runtime/ and a Makefile into `folder`, which is made if
-// need be. Returns NULL, or what went wrong ("cannot write 'x/step.c': No space left on device").
+// Writes model.h, step.c, blocks/*.c, program.c, plan_page.c, kernels/, runtime/ and a Makefile into `folder`, which is
+// made if need be. Returns NULL, or what went wrong ("cannot write 'x/step.c': No space left on device").
 const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *folder);
 
 // The parts, each one text.
@@ -23,10 +23,15 @@ void print_model_header(const Trainer *trainer, Writer *out);
 void print_step(const Trainer *trainer, Writer *out);
 void print_function(const Trainer *trainer, const Program *program, const ProgramSegment *segment, Writer *out);
 void print_program(const Trainer *trainer, Arena *arena, Writer *out);
+void print_plan_page(const Trainer *trainer, Writer *out);
 void print_makefile(const Trainer *trainer, Writer *out);
 
 // "a b" with everything but plain printable ASCII escaped: nothing of a spec can end the literal.
 void print_c_string(Writer *out, const char *text);
+
+// A definition "PREFIX NAME[] = {...};" of pieces, each short enough for any C compiler. Cut behind a newline where one
+// is near enough.
+void print_pieces(Writer *out, const char *prefix, const char *name, SeerPieces pieces);
 
 // Hash of all tensors' names, shapes and kinds.
 uint64_t model_hash(const Program *train);
@@ -37,5 +42,7 @@ typedef struct EmbeddedFile {
 } EmbeddedFile;
 extern const EmbeddedFile embedded_files[];
 extern const int embedded_file_count;
+// The template of the plan's page, NULL at the end: its parts in order.
+extern const char *const embedded_page[];
 
 #endif

@@ -17,7 +17,7 @@ void print_makefile(const Trainer *trainer, Writer *out) {
   writer_text(
       out,
       "CFLAGS ?=\n"
-      "warnings := -Wall -Wextra -Wno-overlength-strings\n"
+      "warnings := -Wall -Wextra -Wpedantic\n"
       "common := -std=c11 -D_GNU_SOURCE -I. $(warnings) $(SANITIZE) $(CFLAGS)\n"
       "# Only what computes is compiled for MARCH: the rest must still run to say that a processor is too old.\n"
       "# Kernels may contract a*b+c; nothing else is allowed to change a bit.\n");
@@ -28,7 +28,7 @@ void print_makefile(const Trainer *trainer, Writer *out) {
   writer_text(
       out,
       "blocks := $(wildcard blocks/*.c)\n"
-      "plain := step.c program.c $(wildcard runtime/*.c runtime/data/*.c)\n"
+      "plain := step.c program.c plan_page.c $(wildcard runtime/*.c runtime/data/*.c)\n"
       "objects := $(blocks:%.c=objects/%.o) $(plain:%.c=objects/%.o)\n"
       "found = $(shell $(CC) -print-file-name=lib$(1).a)\n"
       "static_or_shared = $(if $(findstring /,$(call found,$(1))),$(call found,$(1)),-l$(1))\n"

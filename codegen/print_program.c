@@ -5,15 +5,12 @@
 #include "codegen/emit.h"
 #include "compiler/base/bug.h"
 
-void print_c_string(Writer *out, const char *text) {
-  if (!text) {
-    writer_text(out, "NULL");
-    return;
-  }
+static void print_c_bytes(Writer *out, const char *text, size_t size) {
   writer_text(out, "\"");
-  for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+  for (size_t i = 0; i < size; i++) {
+    const unsigned char *c = (const unsigned char *)text + i;
     if (*c == '\n') {
-      writer_text(out, c[1] ? "\\n\"\n  \"" : "\\n");
+      writer_text(out, i + 1 < size ? "\\n\"\n  \"" : "\\n");
     } else if (*c == '"' || *c == '\\') {
       writer_printf(out, "\\%c", *c);
     } else if (*c < 0x20 || *c >= 0x7F || *c == '?') {
@@ -23,6 +20,39 @@ void print_c_string(Writer *out, const char *text) {
     }
   }
   writer_text(out, "\"");
+}
+
+void print_c_string(Writer *out, const char *text) {
+  if (text)
+    print_c_bytes(out, text, strlen(text));
+  else
+    writer_text(out, "NULL");
+}
+
+// The largest literal that C99 obliges compilers to take is 4095 bytes, its end included.
+enum { PIECE_BYTES = 4000 };
+
+void print_pieces(Writer *out, const char *prefix, const char *name, SeerPieces pieces) {
+  writer_printf(out, "%s %s[] = {\n", prefix, name);
+  for (; *pieces; pieces++) {
+    for (const char *text = *pieces; *text;) {
+      size_t size = strnlen(text, PIECE_BYTES), cut = size;
+      while (text[size] && cut > 0 && text[cut - 1] != '\n') cut--;
+      if (cut > 0) size = cut;
+      writer_text(out, "  ");
+      print_c_bytes(out, text, size);
+      writer_text(out, ",\n");
+      text += size;
+    }
+  }
+  writer_text(out, "  NULL};\n\n");
+}
+
+void print_plan_page(const Trainer *trainer, Writer *out) {
+  writer_text(out,
+              "// The page that a trainer shows its plan on. Written by seerc; edits are lost.\n"
+              "#include \"runtime/plan_page.h\"\n\n");
+  print_pieces(out, "const char *const", "seer_plan_page", trainer->settings.plan_page);
 }
 
 static bool has_suffix(const char *text, const char *suffix) {
@@ -104,9 +134,8 @@ static void print_launches_of(const Trainer *trainer, const Program *program, Ar
     const ProgramLaunch *launch = &program->launches.items[i];
     const Op *op = graph_op(program->graph, launch->op);
     writer_text(out, "  {");
-    print_c_string(out,
-                   arena_printf(arena, "%s %s %s", op->name, kernel_info(launch->kernel)->name,
-                                step_pass_name(program->plan->steps[launch->step].pass)));
+    print_c_string(out, arena_printf(arena, "%s %s %s", op->name, kernel_info(launch->kernel)->name,
+                                     step_pass_name(program->plan->steps[launch->step].pass)));
     writer_text(out, ", ");
     print_c_string(out, span_label(arena, trainer->sources, op->span));
     if (launch->checked != VALUE_NONE) {
@@ -206,8 +235,7 @@ static void print_settings(const SeerProgram *s, Writer *out) {
   print_string_field(out, "name", s->name);
   print_string_field(out, "seer_version", s->seer_version);
   print_string_field(out, "cpu", s->cpu);
-  print_string_field(out, "spec_text", s->spec_text);
-  print_string_field(out, "plan_json", s->plan_json);
+  writer_text(out, "  .spec_text = spec_text, .plan_json = plan_json, .plan_page = seer_plan_page,\n");
   print_string_field(out, "labels", s->labels);
   writer_printf(out, "  .task = %s,\n", s->task == SEER_SWAV ? "SEER_SWAV" : "SEER_SUPERVISED");
   print_views(&s->views, out);
@@ -245,13 +273,15 @@ void print_program(const Trainer *trainer, Arena *arena, Writer *out) {
       out,
       "// What '%s' is: its tensors, settings and plan, as the runtime reads them. Written by seerc; edits are lost.\n",
       settings->name);
-  writer_text(out, "#include \"runtime/program.h\"\n\n#include \"model.h\"\n\n");
+  writer_text(out, "#include \"runtime/program.h\"\n\n#include \"model.h\"\n#include \"runtime/plan_page.h\"\n\n");
   int tensor_count = print_tensors(train, arena, out);
   writer_text(out, "static const SeerLaunch launches[] = {\n");
   print_launches_of(trainer, train, arena, out);
   print_launches_of(trainer, features, arena, out);
   writer_text(out, "};\n\n");
   print_lists(settings, out);
+  print_pieces(out, "static const char *const", "spec_text", settings->spec_text);
+  print_pieces(out, "static const char *const", "plan_json", settings->plan_json);
   writer_text(out, "const SeerProgram seer_program = {\n");
   print_settings(settings, out);
   writer_printf(out, "  .model_hash = 0x%016" PRIx64 "u,\n  .tensor_count = %d, .tensors = tensors,\n",

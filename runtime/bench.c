@@ -1,58 +1,17 @@
-// Times the training step on synthetic pictures: what the step costs, without decoding and without a data set.
+// Runs the training step on synthetic pictures, without decoding and without a data set: what the step costs, and with
+// --poison, what of its arena it touches.
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "runtime/commands.h"
 #include "runtime/engine.h"
 #include "runtime/init.h"
+#include "runtime/poison.h"
 #include "runtime/progress.h"
-#include "runtime/random.h"
-#include "runtime/step.h"
+#include "runtime/synthetic.h"
 
 enum { WARMUP_STEPS = 2, DEFAULT_STEPS = 10, TIMED_MAX = 100000 };
-
-typedef struct Synthetic {
-  const SeerProgram *program;
-  unsigned char *images;
-  int32_t *labels;
-  uint64_t bytes;
-} Synthetic;
-
-static SeerStatus synthetic_make(const SeerProgram *program, uint64_t seed, Synthetic *synthetic) {
-  int batch = program->batch / program->accumulate;
-  *synthetic = (Synthetic){.program = program};
-  for (int i = 0; i < program->views.size_group_count; i++) {
-    const SeerSizeGroup *group = &program->views.size_groups[i];
-    synthetic->bytes += (uint64_t)group->crops * (uint64_t)batch * (uint64_t)group->size * (uint64_t)group->size * 3;
-  }
-  SeerStatus status = seer_memory_map(synthetic->bytes, "synthetic pictures", &synthetic->images);
-  synthetic->labels = calloc((size_t)batch, sizeof *synthetic->labels);
-  if (!status && !synthetic->labels) status = seer_fail(SEER_MACHINE, "no memory for labels");
-  if (status) return status;
-  SeerRandom random = seer_random_make(seed, SEER_STREAM_STEP, 0, 0, 0);
-  for (uint64_t at = 0; at < synthetic->bytes; at++)
-    synthetic->images[at] = (unsigned char)(seer_random_word(&random) >> 24);
-  for (int i = 0; i < batch && program->classes > 0; i++) {
-    synthetic->labels[i] = (int32_t)seer_random_below(&random, (uint32_t)program->classes);
-  }
-  return SEER_OK;
-}
-
-static SeerStatus synthetic_next(void *source, SeerBatch *batch) {
-  const Synthetic *synthetic = source;
-  const SeerProgram *program = synthetic->program;
-  *batch = (SeerBatch){.labels = synthetic->labels};
-  const unsigned char *at = synthetic->images;
-  for (int i = 0; i < program->views.size_group_count; i++) {
-    const SeerSizeGroup *group = &program->views.size_groups[i];
-    batch->images[i] = at;
-    at += (uint64_t)group->crops * (uint64_t)(program->batch / program->accumulate) * (uint64_t)group->size *
-          (uint64_t)group->size * 3;
-  }
-  return SEER_OK;
-}
 
 static int seconds_compare(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
@@ -79,27 +38,64 @@ static void result_print(const SeerProgram *program, const SeerOptions *options,
       (double)peak / 1048576, (double)resident / 1048576);
 }
 
-SeerStatus seer_command_bench(const SeerProgram *program, const SeerOptions *options) {
+static void poison_print(const SeerProgram *program, const SeerOptions *options, const SeerPoisonResult *result) {
+  uint64_t touched = result->step_bytes > result->features_bytes ? result->step_bytes : result->features_bytes;
+  if (options->json) {
+    const struct {
+      const char *name;
+      uint64_t bytes;
+    } sizes[] = {{"arena_bytes", program->arena_bytes},       {"touched_bytes", touched},
+                 {"step_touched_bytes", result->step_bytes},  {"features_touched_bytes", result->features_bytes},
+                 {"state_bytes", program->state_bytes},       {"ring_bytes", program->ring_bytes},
+                 {"peak_bytes", seer_program_bytes(program)}, {"resident_bytes", seer_memory_resident_peak()}};
+    printf("{");
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+      printf("\"%s\": %llu, ", sizes[i].name, (unsigned long long)sizes[i].bytes);
+    printf("\"loss\": %.9g, \"steps\": %d}\n", result->loss, result->steps);
+    return;
+  }
+  printf(
+      "%s: %llu of the arena's %llu bytes touched (training %llu, features %llu); no result depends on what it held "
+      "before\n",
+      program->name, (unsigned long long)touched, (unsigned long long)program->arena_bytes,
+      (unsigned long long)result->step_bytes, (unsigned long long)result->features_bytes);
+}
+
+static SeerStatus poison_bench(SeerEngine *engine, SeerSynthetic *pictures, const SeerOptions *options, uint64_t seed) {
+  SeerPoisonResult result;
+  SeerStatus status = seer_poison_run(engine, pictures, seed, &result);
+  if (!status) poison_print(engine->program, options, &result);
+  return status;
+}
+
+static SeerStatus timing_bench(SeerEngine *engine, SeerSynthetic *pictures, const SeerOptions *options, uint64_t seed) {
   int steps = options->steps > 0 && options->steps < TIMED_MAX ? (int)options->steps : DEFAULT_STEPS;
-  int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
-  uint64_t seed = options->seed >= 0 ? (uint64_t)options->seed : program->seed;
   double *seconds = calloc((size_t)steps, sizeof *seconds);
-  SeerEngine engine;
-  Synthetic synthetic = {.images = NULL};
-  SeerStatus status = seer_engine_make(program, threads, false, &engine);
-  if (!status && !seconds) status = seer_fail(SEER_MACHINE, "no memory for %d timings", steps);
-  if (!status) status = synthetic_make(program, seed, &synthetic);
-  if (!status) seer_state_init(program, seed, engine.context.pool, engine.context.state);
+  SeerStatus status = seconds ? SEER_OK : seer_fail(SEER_MACHINE, "no memory for %d timings", steps);
+  seer_state_init(engine->program, seed, engine->context.pool, engine->context.state);
   for (int i = -WARMUP_STEPS; i < steps && !status; i++) {
     SeerStepResult result;
     double began = seer_seconds_now();
-    status = seer_step_run(&engine, synthetic_next, &synthetic, i + WARMUP_STEPS, steps + WARMUP_STEPS, NULL, &result);
+    status =
+        seer_step_run(engine, seer_synthetic_next, pictures, i + WARMUP_STEPS, steps + WARMUP_STEPS, NULL, &result);
     if (i >= 0) seconds[i] = seer_seconds_now() - began;
   }
-  if (!status) result_print(program, options, seconds, steps, threads);
-  seer_memory_unmap(synthetic.images, synthetic.bytes);
-  free(synthetic.labels);
+  if (!status) result_print(engine->program, options, seconds, steps, seer_pool_threads(engine->context.pool));
   free(seconds);
+  return status;
+}
+
+SeerStatus seer_command_bench(const SeerProgram *program, const SeerOptions *options) {
+  int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
+  uint64_t seed = options->seed >= 0 ? (uint64_t)options->seed : program->seed;
+  SeerEngine engine;
+  SeerSynthetic pictures = {.images = NULL};
+  SeerStatus status = seer_engine_make(program, threads, false, &engine);
+  if (!status) status = seer_synthetic_make(program, seed, &pictures);
+  if (!status)
+    status = options->poison ? poison_bench(&engine, &pictures, options, seed)
+                             : timing_bench(&engine, &pictures, options, seed);
+  seer_synthetic_release(&pictures);
   seer_engine_release(&engine);
   return status;
 }

@@ -1,4 +1,4 @@
-// The small commands: plan, check, doctor.
+// The small commands: check, doctor.
 #include "runtime/commands.h"
 
 #include <jansson.h>
@@ -14,47 +14,6 @@
 #include "runtime/init.h"
 #include "runtime/rundir.h"
 #include "runtime/snapshot.h"
-
-static void mebibytes_print(const char *name, double bytes) { printf("  %-24s %12.1f MiB\n", name, bytes / 1048576); }
-
-static void plan_summary(const SeerProgram *program, const json_t *plan) {
-  const json_t *model = json_object_get(plan, "model"), *step = json_object_get(plan, "step");
-  const json_t *by_kind = json_object_get(json_object_get(plan, "memory"), "by_kind");
-  printf("%s\n", program->name);
-  double trunk = json_number_value(json_object_get(model, "parameters_trunk"));
-  double total = json_number_value(json_object_get(model, "parameters_total"));
-  if (total > 0) printf("  %-24s %12.0f (trunk %.0f)\n", "parameters", total, trunk);
-  printf("  %-24s %12d pictures in %d micro-step%s\n", "batch", program->batch, program->accumulate,
-         program->accumulate > 1 ? "s" : "");
-  double flops = json_number_value(json_object_get(step, "flops"));
-  if (flops > 0) printf("  %-24s %12.2f GFLOP\n", "work per step", flops / 1e9);
-  double seconds = json_number_value(json_object_get(step, "time_seconds"));
-  if (seconds > 0) printf("  %-24s %12.3f s\n", "estimated step", seconds);
-  mebibytes_print("state", (double)program->state_bytes);
-  mebibytes_print("activations, gradients", (double)program->arena_bytes);
-  mebibytes_print("pictures decoded ahead", (double)program->ring_bytes);
-  mebibytes_print("in all", (double)seer_program_bytes(program));
-  const char *kind;
-  json_t *bytes;
-  json_object_foreach((json_t *)(uintptr_t)by_kind, kind, bytes) {
-    char name[64];
-    snprintf(name, sizeof name, "  of it %s", kind);
-    mebibytes_print(name, json_number_value(bytes));
-  }
-}
-
-SeerStatus seer_command_plan(const SeerProgram *program, const SeerOptions *options) {
-  if (options->json) {
-    printf("%s\n", program->plan_json);
-    return SEER_OK;
-  }
-  json_error_t error;
-  json_t *plan = json_loads(program->plan_json, 0, &error);
-  if (!plan) return seer_fail(SEER_BUG, "the plan in this trainer is no JSON: %s", error.text);
-  plan_summary(program, plan);
-  json_decref(plan);
-  return SEER_OK;
-}
 
 typedef struct CheckCount {
   int sound, damaged, other;

@@ -57,16 +57,21 @@ static bool number_read(const char *path, uint64_t *number) {
   return read && end != text;
 }
 
-static uint64_t machine_available(void) {
-  FILE *file = fopen("/proc/meminfo", "re");
+// "KEY:   1234 kB" in a file of /proc, in bytes; 0 when there is none.
+static uint64_t kibibytes_read(const char *path, const char *key) {
+  FILE *file = fopen(path, "re");
   char line[128];
   uint64_t kibibytes = 0;
   while (file && fgets(line, sizeof line, file)) {
-    if (strncmp(line, "MemAvailable:", 13) == 0) kibibytes = strtoull(line + 13, NULL, 10);
+    if (strncmp(line, key, strlen(key)) == 0) kibibytes = strtoull(line + strlen(key), NULL, 10);
   }
   if (file) fclose(file);
-  if (kibibytes) return kibibytes * 1024;
-  return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+  return kibibytes * 1024;
+}
+
+static uint64_t machine_available(void) {
+  uint64_t bytes = kibibytes_read("/proc/meminfo", "MemAvailable:");
+  return bytes ? bytes : (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 uint64_t seer_memory_available(void) {
@@ -79,6 +84,8 @@ uint64_t seer_memory_available(void) {
 }
 
 uint64_t seer_memory_resident_peak(void) {
+  // Not getrusage first: its peak begins with that of the process that started this one.
+  uint64_t bytes = kibibytes_read("/proc/self/status", "VmHWM:");
   struct rusage usage;
-  return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+  return bytes ? bytes : getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "runtime/parallel.h"
+#include "runtime/pieces.h"
 
 enum { SEER_MAX_SIZE_GROUPS = 8, SEER_MAX_RANK = 4, SEER_ALIGNMENT = 64 };
 
@@ -80,8 +81,9 @@ typedef void SeerEntry(struct SeerContext *context);
 typedef struct SeerProgram {
   const char *name;             // of the spec, without folder and suffix
   const char *seer_version, *cpu;      // cpu: "x86-64-v3" and the like, checked at start
-  const char *spec_text;        // the resolved spec
-  const char *plan_json;
+  SeerPieces spec_text;         // the resolved spec
+  SeerPieces plan_json;
+  SeerPieces plan_page;         // the template of its page
   uint64_t model_hash;          // of names, shapes and kinds of all tensors: snapshots of another model are refused
   SeerTask task;
   SeerViews views;

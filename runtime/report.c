@@ -298,7 +298,7 @@ static void map_print(FILE *page, const SeerReportRequest *request, const SeerEv
 
 static void spec_print(FILE *page, const SeerProgram *program) {
   fputs("<section class=\"card\"><details><summary>The spec, resolved</summary><pre>", page);
-  seer_page_escape(page, program->spec_text);
+  for (SeerPieces piece = program->spec_text; *piece; piece++) seer_page_escape(page, *piece);
   fputs("</pre></details></section>\n", page);
 }
 

@@ -207,6 +207,16 @@ SeerStatus seer_run_open(const SeerProgram *program, const SeerOptions *options,
   return status ? status : options_merge(program, options, run);
 }
 
+static SeerStatus pieces_save(const SeerRun *run, const char *name, SeerPieces pieces) {
+  SeerPath path;
+  SeerStatus status = seer_run_path(run, name, &path);
+  char *text = seer_pieces_join(pieces);
+  if (!status && !text) status = seer_fail(SEER_MACHINE, "no memory to write '%s'", path.text);
+  if (!status) status = seer_file_replace(path.text, text, strlen(text));
+  free(text);
+  return status;
+}
+
 SeerStatus seer_run_describe(const SeerProgram *program, const SeerRun *run) {
   char seed[24];
   snprintf(seed, sizeof seed, "%" PRIu64, run->seed);
@@ -222,10 +232,8 @@ SeerStatus seer_run_describe(const SeerProgram *program, const SeerRun *run) {
   SeerPath path;
   SeerStatus status = seer_run_path(run, run_name, &path);
   if (!status) status = seer_file_replace(path.text, text, strlen(text));
-  if (!status) status = seer_run_path(run, "spec.seer", &path);
-  if (!status) status = seer_file_replace(path.text, program->spec_text, strlen(program->spec_text));
-  if (!status) status = seer_run_path(run, "plan.json", &path);
-  if (!status) status = seer_file_replace(path.text, program->plan_json, strlen(program->plan_json));
+  if (!status) status = pieces_save(run, "spec.seer", program->spec_text);
+  if (!status) status = pieces_save(run, "plan.json", program->plan_json);
   free(text);
   return status;
 }

@@ -27,7 +27,7 @@ static const char *output_path(Invocation *invocation, const char *name) {
 
 // Block functions appear once each; the runtime's files are the carried .c files.
 static int count_sources(const Trainer *trainer) {
-  int files = 2;
+  int files = 3;
   const Program *programs[] = {trainer->train, trainer->features};
   for (int p = 0; p < 2; p++) {
     for (size_t i = 0; i < programs[p]->segments.count; i++)

@@ -1,7 +1,28 @@
 // seerc plan: memory to the byte, time and blocks of a spec's training step, before anything runs.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "compiler/base/bug.h"
 #include "compiler/driver/compile.h"
 #include "compiler/driver/driver.h"
 #include "compiler/driver/plan_chain.h"
+#include "runtime/plan_page.h"
+
+// With the trainer's own printer: both write the same page.
+static void print_page(const PlanReport *report, Writer *out) {
+  Writer json = {0};
+  report_print_json(report, &json);
+  const char *const pieces[] = {json.text, NULL};
+  char *text = NULL;
+  size_t size = 0;
+  FILE *page = open_memstream(&text, &size);
+  bool printed = page && seer_plan_page_print(page, embedded_page, pieces);
+  if (!page || fclose(page) != 0) BUG("no memory for the page");
+  if (!printed) BUG("the page's template has no place for the plan");
+  writer_bytes(out, text, size);
+  free(text);
+  writer_release(&json);
+}
 
 // What `plan` can print instead of its summary: one of them at a time.
 static const char *const outputs[] = {"json", "html", "why", "sweep", "svg", "compare", "trace", "chain"};
@@ -24,6 +45,8 @@ static int print_plan(Invocation *invocation, PlanReport *report, Writer *out) {
   }
   if (option_is_set(invocation, "json")) {
     report_print_json(report, out);
+  } else if (option_is_set(invocation, "html")) {
+    print_page(report, out);
   } else if (option_is_set(invocation, "sweep")) {
     report_print_sweep(report, out);
   } else if (option_is_set(invocation, "svg")) {

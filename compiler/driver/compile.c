@@ -160,20 +160,25 @@ static uint64_t budget_of(const Spec *spec, const PlanMachine *machine) {
   return budget->kind == SPEC_NUMBER ? (uint64_t)spec_integer(spec, KEY_checkpoint_budget) : machine->memory_bytes;
 }
 
-static const char *spec_text_of(Arena *arena, const Spec *spec) {
-  Writer out = {0};
-  spec_print(spec, &out);
-  const char *text = arena_string(arena, out.text, out.size);
-  writer_release(&out);
-  return text;
+// One piece; the emitter cuts it.
+static SeerPieces pieces_of(Arena *arena, Writer *out) {
+  const char **pieces = arena_array(arena, const char *, 2);
+  pieces[0] = arena_string(arena, out->text, out->size);
+  pieces[1] = NULL;
+  writer_release(out);
+  return pieces;
 }
 
-static const char *plan_json_of(Arena *arena, const PlanReport *report) {
+static SeerPieces spec_text_of(Arena *arena, const Spec *spec) {
+  Writer out = {0};
+  spec_print(spec, &out);
+  return pieces_of(arena, &out);
+}
+
+static SeerPieces plan_json_of(Arena *arena, const PlanReport *report) {
   Writer out = {0};
   report_print_json(report, &out);
-  const char *text = arena_string(arena, out.text, out.size);
-  writer_release(&out);
-  return text;
+  return pieces_of(arena, &out);
 }
 
 // `supervised.classes = auto`: as many as the pictures have labels, looked up with the trainer's own reader.
@@ -312,6 +317,7 @@ static void finish_trainer(Arena *arena, SourceMap *sources, const CompileOption
   settings->cpu = cpu;
   settings->spec_text = spec_text_of(arena, planning->spec);
   settings->plan_json = plan_json_of(arena, report);
+  settings->plan_page = embedded_page;
   settings->feature_width = (int)report->model.widths[report->model.stage_count - 1];
   compiled->trainer =
       (Trainer){.train = program_of(arena, planning->train, planning->train_lowering, report->train),

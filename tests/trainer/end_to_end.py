@@ -387,6 +387,11 @@ class Trainer(unittest.TestCase):
         plan = json.loads(run(TINY, "plan", "--json").stdout)
         self.assertEqual(plan["model"]["parameters_total"], 3200)
         self.assertIn("parameters", run(TINY, "plan").stdout)
+        page = run(TINY, "plan", "--html").stdout
+        self.assertEqual(page.count("<"), 3)
+        begin, end = page.index("PLAN = ") + 7, page.index(";")
+        self.assertEqual(json.loads(page[begin:end]), plan)
+        self.fails(2, "plan", "--html", "--json", says=["two answers"])
         bench = json.loads(run(TINY, "bench", "--steps", 5, "--json").stdout)
         self.assertGreater(bench["images_per_second"], 0)
         self.assertGreaterEqual(bench["step_seconds_median"], bench["step_seconds_min"])
@@ -396,6 +401,17 @@ class Trainer(unittest.TestCase):
         self.assertIn("--save-every", run(TINY, "train", "--help").stdout)
         self.assertNotIn("--save-every", run(TINY, "bench", "--help").stdout)
         self.assertIn("0.1.0", run(TINY, "--version").stdout)
+
+    def test_poison(self):
+        for program in ("tiny", "tiny_accumulate", "tiny_supervised"):
+            found = json.loads(run(os.path.join(BUILD, program), "bench", "--poison", "--json").stdout)
+            self.assertIn(found["arena_bytes"] - found["touched_bytes"], range(64), program)
+            self.assertEqual(found["peak_bytes"], sum(found[kind + "_bytes"] for kind in ("state", "arena", "ring")))
+            self.assertGreater(found["resident_bytes"], found["state_bytes"] + found["arena_bytes"])
+        self.fails(70, "bench", "--poison", program="tiny_stale", says=["depends on what the arena held"])
+        self.fails(70, "bench", "--poison", program="tiny_beyond", says=["touched", "of an arena of"])
+
+    def test_checks(self):
         self.fails(1, "check", self.data, says=["holds no snapshot"])
         report = json.loads(run(TINY, "check", self.whole, "--json").stdout)
         self.assertEqual([snapshot["verdict"] for snapshot in report["snapshots"]], ["sound", "sound"])

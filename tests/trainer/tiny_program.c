@@ -21,6 +21,10 @@
 #ifndef TINY_CPU
 #define TINY_CPU "x86-64"
 #endif
+// What `bench --poison` must find: a 1 reads what nothing wrote, a 2 writes behind the arena.
+#ifndef TINY_FAULT
+#define TINY_FAULT 0
+#endif
 #ifndef TINY_NAME
 #define TINY_NAME "tiny"
 #endif
@@ -251,6 +255,8 @@ static void tiny_train(SeerContext *context) {
   seer_launch(context, 5, d_embedded_view, &step, VIEWS);
   seer_launch(context, 6, d_embed_row, &step, WIDTH);
   seer_launch(context, 7, d_centres_row, &step, PROTOTYPES);
+  if (TINY_FAULT == 1 && step.arena[A_END - 1] > 1) step.state[S_MEAN] += 1;
+  if (TINY_FAULT == 2) step.arena[A_END] = 1;
 }
 
 static void tiny_update(SeerContext *context) {
@@ -292,15 +298,20 @@ static const SeerTensor tensors[] = {
 };
 
 static const char *const no_pictures[] = {NULL};
+static const char *const spec_text[] = {"model { } # <tiny & ", "\"quoted\">\n", NULL};
+static const char *const plan_json[] = {
+    "{\"model\": {\"name\": \"<tiny>\", \"parameters_total\": 3200, \"parameters_trunk\": 3072},\n",
+    " \"memory\": {\"by_kind\": {}}, \"step\": {}}\n", NULL};
+static const char *const plan_page[] = {"<!doctype html>\n<script>\n", "const PLAN = /*PLAN*/null;\n", "</script>\n",
+                                        NULL};
 
 const SeerProgram seer_program = {
     .name = TINY_NAME,
     .seer_version = "0.1.0",
     .cpu = TINY_CPU,
-    .spec_text = "model { } # <tiny & \"quoted\">\n",
-    .plan_json =
-        "{\"model\": {\"parameters_total\": 3200, \"parameters_trunk\": 3072}, \"memory\": {\"by_kind\": {}}, "
-        "\"step\": {}}",
+    .spec_text = spec_text,
+    .plan_json = plan_json,
+    .plan_page = plan_page,
     .model_hash = 0x7469 + TINY_WIDTH,
     .task = TINY_CLASSES ? SEER_SUPERVISED : SEER_SWAV,
     .views = {.size_group_count = 1,
