@@ -1,187 +1,179 @@
-// Placement: greedy, longest lives first, then largest first; each item at the lowest free offset among items live with
-// it, and a deterministic hill climb that moves the items which stick out to the front of the order, until the largest
-// live sum is reached.
-// Requires: lifetimes and sizes. Keeps: everything but offsets.
+// Placement, from buffers to offsets: sizes become units of the alignment, time becomes sections, sets of buffers that
+// no buffer connects become tasks of their own; each task is placed greedily, and by search where greed misses the
+// goal, the largest live sum of all.
 #include "compiler/plan/place.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ROUNDS = 60, MAX_TRADING_WORK = 400000000 };
+#include "compiler/base/bug.h"
+#include "compiler/plan/place_task.h"
 
-typedef struct Placement {
-  PlanItem *items;
-  uint32_t count;
-  uint32_t *order;   // item indices, the next to place first
-  uint32_t *placed;  // item indices by rising offset
-} Placement;
+#define MAX_TOTAL_BYTES ((uint64_t)1 << 60)
+#define MAX_WORK ((uint64_t)1000000000)
 
-typedef struct Best {
-  uint64_t top;
-  uint64_t *offsets;
-  uint32_t *order, *scratch;
-} Best;
+// A buffer begins or ends; ends come first within a step.
+typedef struct Event {
+  uint64_t time;  // twice the step, plus 1 for a begin; an end counts in the step after the last
+  uint32_t buffer;
+} Event;
 
-static const PlanItem *sort_items;
-
-static int by_index(const PlanItem *x, const PlanItem *y) { return x < y ? -1 : x > y; }
-
-static int by_size(const void *a, const void *b) {
-  const PlanItem *x = &sort_items[*(const uint32_t *)a], *y = &sort_items[*(const uint32_t *)b];
-  if (x->bytes != y->bytes) return x->bytes > y->bytes ? -1 : 1;
-  if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
-  return by_index(x, y);
+static int by_time(const void *a, const void *b) {
+  const Event *x = a, *y = b;
+  if (x->time != y->time) return x->time < y->time ? -1 : 1;
+  return x->buffer < y->buffer ? -1 : x->buffer > y->buffer;
 }
 
-// Longest lives first: nested lifetimes (a chain's forward and backward) then pile up as a stack without gaps.
-static int by_lifetime(const void *a, const void *b) {
-  const PlanItem *x = &sort_items[*(const uint32_t *)a], *y = &sort_items[*(const uint32_t *)b];
-  uint32_t x_length = x->end - x->begin, y_length = y->end - y->begin;
-  if (x_length != y_length) return x_length > y_length ? -1 : 1;
-  return by_size(a, b);
+static uint64_t units_of(const PlaceBuffer *buffer, uint64_t alignment) {
+  return buffer->bytes / alignment + (buffer->bytes % alignment != 0);
 }
 
-static bool live_together(const PlanItem *a, const PlanItem *b) { return a->begin <= b->end && b->begin <= a->end; }
-
-// The lowest offset at which `item` fits between the placed items live with it; `placed` is sorted by offset.
-static uint64_t lowest_gap(const Placement *placement, uint32_t placed_count, const PlanItem *item) {
-  uint64_t offset = 0;
-  for (uint32_t i = 0; i < placed_count; i++) {
-    const PlanItem *other = &placement->items[placement->placed[i]];
-    if (!live_together(other, item)) continue;
-    if (other->offset >= offset + item->bytes) break;
-    if (other->offset + other->bytes > offset) offset = other->offset + other->bytes;
+// Begins and ends of all buffers but empty ones, in the order of time.
+static Event *list_events(Arena *arena, const PlaceBuffer *buffers, uint32_t count, uint64_t alignment,
+                          uint32_t *event_count) {
+  Event *events = arena_array(arena, Event, 2 * (size_t)count);
+  uint64_t total = 0;
+  *event_count = 0;
+  if (!alignment || alignment > MAX_TOTAL_BYTES) BUG("placement with an alignment of %llu", (unsigned long long)alignment);
+  for (uint32_t i = 0; i < count; i++) {
+    const PlaceBuffer *buffer = &buffers[i];
+    if (!buffer->bytes) continue;
+    if (buffer->begin > buffer->end) BUG("buffer %u ends at %u, before its begin %u", i, buffer->end, buffer->begin);
+    if (buffer->bytes > MAX_TOTAL_BYTES) BUG("buffer %u is too large to place", i);
+    total += units_of(buffer, alignment) * alignment;
+    if (total > MAX_TOTAL_BYTES) BUG("the buffers together are too large to place");
+    events[(*event_count)++] = (Event){2 * (uint64_t)buffer->begin + 1, i};
+    events[(*event_count)++] = (Event){2 * ((uint64_t)buffer->end + 1), i};
   }
-  return offset;
+  qsort(events, *event_count, sizeof *events, by_time);
+  return events;
 }
 
-static uint64_t place_in_order(Placement *placement) {
-  uint64_t top = 0;
-  for (uint32_t i = 0; i < placement->count; i++) {
-    uint32_t index = placement->order[i];
-    PlanItem *item = &placement->items[index];
-    item->offset = lowest_gap(placement, i, item);
-    if (item->offset + item->bytes > top) top = item->offset + item->bytes;
-    uint32_t at = i;
-    for (; at > 0 && placement->items[placement->placed[at - 1]].offset > item->offset; at--) {
-      placement->placed[at] = placement->placed[at - 1];
-    }
-    placement->placed[at] = index;
-  }
-  return top;
-}
-
-// Items of the fullest step by birth, then the others by size: at the fullest step they fill the arena without a gap,
-// and in a chain's forward and backward the ones still alive are always the lower part of that pile.
-static uint32_t sort_full_step;
-
-static int by_full_step(const void *a, const void *b) {
-  const PlanItem *x = &sort_items[*(const uint32_t *)a], *y = &sort_items[*(const uint32_t *)b];
-  bool x_full = x->begin <= sort_full_step && sort_full_step <= x->end,
-       y_full = y->begin <= sort_full_step && sort_full_step <= y->end;
-  if (x_full != y_full) return x_full ? -1 : 1;
-  if (!x_full) return by_size(a, b);
-  if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
-  return by_lifetime(a, b);
-}
-
-// Moves the items that end above `limit` to the front of the order, the rest keeping theirs.
-static void promote_items_above(Placement *placement, uint64_t limit, uint32_t *scratch) {
-  uint32_t front = 0, back = 0;
-  for (uint32_t i = 0; i < placement->count; i++) {
-    uint32_t index = placement->order[i];
-    const PlanItem *item = &placement->items[index];
-    if (item->offset + item->bytes > limit) {
-      placement->order[front++] = index;
-    } else {
-      scratch[back++] = index;
-    }
-  }
-  memcpy(placement->order + front, scratch, back * sizeof *scratch);
-}
-
-static void keep_offsets(const Placement *placement, uint64_t *offsets) {
-  for (uint32_t i = 0; i < placement->count; i++) offsets[i] = placement->items[i].offset;
-}
-
-// Hill climb from one order; keeps the best offsets and their order.
-static void climb(Placement *placement, uint64_t live_peak_bytes, Best *best) {
-  for (int round = 0; round < MAX_ROUNDS && best->top > live_peak_bytes; round++) {
-    uint64_t top = place_in_order(placement);
-    if (top < best->top) {
-      best->top = top;
-      keep_offsets(placement, best->offsets);
-      memcpy(best->order, placement->order, placement->count * sizeof *best->order);
-    }
-    promote_items_above(placement, live_peak_bytes, best->scratch);
-  }
-}
-
-static uint32_t highest_item(const Placement *placement) {
-  uint32_t highest = 0;
-  for (uint32_t i = 1; i < placement->count; i++) {
-    const PlanItem *item = &placement->items[placement->order[i]], *top = &placement->items[placement->order[highest]];
-    if (item->offset + item->bytes > top->offset + top->bytes) highest = i;
-  }
-  return highest;
-}
-
-// Position of a random item placed before `position` and live with the item there; `position` itself if none is found.
-static uint32_t random_rival(const Placement *placement, uint32_t position, uint64_t *random) {
-  const PlanItem *item = &placement->items[placement->order[position]];
-  for (int attempt = 0; attempt < 50 && position; attempt++) {
-    *random = *random * 6364136223846793005u + 1442695040888963407u;
-    uint32_t other = (uint32_t)((*random >> 33) % position);
-    if (live_together(item, &placement->items[placement->order[other]])) return other;
-  }
-  return position;
-}
-
-static void swap_positions(Placement *placement, uint32_t a, uint32_t b) {
-  uint32_t index = placement->order[a];
-  placement->order[a] = placement->order[b];
-  placement->order[b] = index;
-}
-
-// From the best order on: lets the highest item trade places with a random rival, and keeps what is no worse. The
-// random numbers are fixed, so the same items always end at the same offsets.
-static void trade_places(Placement *placement, uint64_t live_peak_bytes, Best *best) {
-  uint64_t random = 1, current = best->top, cost = (uint64_t)placement->count * placement->count;
-  memcpy(placement->order, best->order, placement->count * sizeof *best->order);
-  place_in_order(placement);
-  for (uint64_t work = 0; work < MAX_TRADING_WORK && best->top > live_peak_bytes; work += cost) {
-    uint32_t highest = highest_item(placement), rival = random_rival(placement, highest, &random);
-    if (rival == highest) return;
-    swap_positions(placement, highest, rival);
-    uint64_t top = place_in_order(placement);
-    if (top > current) {
-      swap_positions(placement, highest, rival);
-      place_in_order(placement);
+uint64_t place_live_peak(Arena *arena, const PlaceBuffer *buffers, uint32_t count, uint64_t alignment, uint32_t *step) {
+  uint32_t event_count = 0;
+  const Event *events = list_events(arena, buffers, count, alignment, &event_count);
+  uint64_t live = 0, peak = 0;
+  if (step) *step = 0;
+  for (uint32_t i = 0; i < event_count; i++) {
+    uint64_t units = units_of(&buffers[events[i].buffer], alignment);
+    if (events[i].time % 2 == 0) {
+      live -= units;
       continue;
     }
-    current = top;
-    if (top >= best->top) continue;
-    best->top = top;
-    keep_offsets(placement, best->offsets);
+    live += units;
+    if (live <= peak) continue;
+    peak = live;
+    if (step) *step = (uint32_t)(events[i].time / 2);
   }
+  return peak * alignment;
 }
 
-uint64_t place_items(Arena *arena, PlanItem *items, uint32_t count, uint64_t live_peak_bytes, uint32_t full_step) {
-  if (!count) return 0;
-  Placement placement = {items, count, arena_array(arena, uint32_t, count), arena_array(arena, uint32_t, count)};
-  Best best = {.top = UINT64_MAX,
-               .offsets = arena_array(arena, uint64_t, count),
-               .order = arena_array(arena, uint32_t, count),
-               .scratch = arena_array(arena, uint32_t, count)};
-  int (*const orders[])(const void *, const void *) = {by_full_step, by_lifetime, by_size};
-  sort_items = items;
-  sort_full_step = full_step;
-  for (size_t order = 0; order < sizeof orders / sizeof *orders && best.top > live_peak_bytes; order++) {
-    for (uint32_t i = 0; i < count; i++) placement.order[i] = i;
-    qsort(placement.order, count, sizeof *placement.order, orders[order]);
-    climb(&placement, live_peak_bytes, &best);
+// A buffer to place; sorted by first section, long lives first, equal ones side by side.
+typedef struct Item {
+  uint32_t first, last, index;
+  uint64_t size;
+} Item;
+
+static int by_section(const void *a, const void *b) {
+  const Item *x = a, *y = b;
+  if (x->first != y->first) return x->first < y->first ? -1 : 1;
+  if (x->last != y->last) return x->last > y->last ? -1 : 1;
+  if (x->size != y->size) return x->size > y->size ? -1 : 1;
+  return x->index < y->index ? -1 : x->index > y->index;
+}
+
+typedef struct Sections {
+  Item *items;  // by first section
+  uint32_t item_count, count;
+} Sections;
+
+// A new section begins with the first begin after an end: until then the live set only grows or only shrinks.
+static Sections cut_time(Arena *arena, const PlaceBuffer *buffers, uint32_t count, uint64_t alignment) {
+  uint32_t event_count = 0, section = 0;
+  const Event *events = list_events(arena, buffers, count, alignment, &event_count);
+  Item *by_index = arena_array(arena, Item, count);
+  bool ended = false;
+  for (uint32_t i = 0; i < event_count; i++) {
+    Item *item = &by_index[events[i].buffer];
+    bool begins = events[i].time % 2;
+    if (!begins) {
+      item->last = section;
+    } else {
+      if (ended) section++;
+      *item = (Item){.first = section, .index = events[i].buffer};
+      item->size = units_of(&buffers[item->index], alignment);
+    }
+    ended = !begins;
   }
-  trade_places(&placement, live_peak_bytes, &best);
-  for (uint32_t i = 0; i < count; i++) items[i].offset = best.offsets[i];
-  return best.top;
+  Sections sections = {by_index, 0, event_count ? section + 1 : 0};
+  for (uint32_t i = 0; i < count; i++) {
+    if (by_index[i].size) sections.items[sections.item_count++] = by_index[i];
+  }
+  qsort(sections.items, sections.item_count, sizeof *sections.items, by_section);
+  return sections;
+}
+
+static uint64_t largest_load(Arena *arena, const Sections *sections) {
+  uint64_t *change = arena_array(arena, uint64_t, sections->count + 1), load = 0, largest = 0;
+  for (uint32_t i = 0; i < sections->item_count; i++) {
+    const Item *item = &sections->items[i];
+    change[item->first] += item->size;
+    change[item->last + 1] -= item->size;
+  }
+  for (uint32_t s = 0; s < sections->count; s++) {
+    load += change[s];
+    if (load > largest) largest = load;
+  }
+  return largest;
+}
+
+static PlaceTask make_task(Arena *arena, const PlaceBuffer *buffers, const Item *items, uint32_t count, uint64_t goal) {
+  uint64_t *size = arena_array(arena, uint64_t, count);
+  uint32_t *first = arena_array(arena, uint32_t, count), *last = arena_array(arena, uint32_t, count);
+  uint32_t *begin = arena_array(arena, uint32_t, count), *end = arena_array(arena, uint32_t, count);
+  uint32_t section_count = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    size[i] = items[i].size;
+    first[i] = items[i].first - items[0].first;
+    last[i] = items[i].last - items[0].first;
+    begin[i] = buffers[items[i].index].begin;
+    end[i] = buffers[items[i].index].end;
+    if (last[i] >= section_count) section_count = last[i] + 1;
+  }
+  PlaceTask task = {.arena = arena,
+                    .count = count,
+                    .section_count = section_count,
+                    .size = size,
+                    .first = first,
+                    .last = last,
+                    .begin = begin,
+                    .end = end,
+                    .load = arena_array(arena, uint64_t, section_count),
+                    .goal = goal,
+                    .top = UINT64_MAX,
+                    .offset = arena_array(arena, uint64_t, count)};
+  for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t s = first[i]; s <= last[i]; s++) task.load[s] += size[i];
+  }
+  return task;
+}
+
+uint64_t place_buffers(Arena *arena, PlaceBuffer *buffers, uint32_t count, uint64_t alignment) {
+  for (uint32_t i = 0; i < count; i++) buffers[i].offset = 0;
+  Sections sections = cut_time(arena, buffers, count, alignment);
+  uint64_t goal = largest_load(arena, &sections), top = 0, work = 0;
+  for (uint32_t begin = 0, end; begin < sections.item_count; begin = end) {
+    uint32_t last = 0;
+    for (end = begin; end < sections.item_count && (end == begin || sections.items[end].first <= last); end++) {
+      if (sections.items[end].last > last) last = sections.items[end].last;
+    }
+    const Item *items = sections.items + begin;
+    PlaceTask task = make_task(arena, buffers, items, end - begin, top > goal ? top : goal);
+    place_greedily(&task);
+    if (task.top > task.goal) place_search(&task, &work, MAX_WORK);
+    for (uint32_t i = 0; i < task.count; i++) buffers[items[i].index].offset = task.offset[i] * alignment;
+    if (task.top > top) top = task.top;
+  }
+  return top * alignment;
 }

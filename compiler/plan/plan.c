@@ -317,6 +317,16 @@ const Plan *plan_place_state(Arena *arena, const Graph *graph, const PlanCosts *
   return planner.plan;
 }
 
+static void place_items(Arena *arena, Plan *plan) {
+  PlaceBuffer *buffers = arena_array(arena, PlaceBuffer, plan->item_count + 1);
+  for (uint32_t i = 0; i < plan->item_count; i++) {
+    const PlanItem *item = &plan->items[i];
+    buffers[i] = (PlaceBuffer){.bytes = item->bytes, .begin = item->begin, .end = item->end};
+  }
+  plan->arena_bytes = place_buffers(arena, buffers, plan->item_count, PLAN_ALIGNMENT);
+  for (uint32_t i = 0; i < plan->item_count; i++) plan->items[i].offset = buffers[i].offset;
+}
+
 Plan *plan_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const Schedule *schedule, const Plan *state,
                 const PlanGather *gathers, int block_count) {
   Planner planner = planner_make(arena, graph, costs, schedule, block_count);
@@ -327,7 +337,7 @@ Plan *plan_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const 
   place_state(&planner, state);
   list_items(&planner);
   measure_live_bytes(&planner);
-  plan->arena_bytes = place_items(arena, plan->items, plan->item_count, plan->live_peak_bytes, plan->peak_step);
+  place_items(arena, plan);
   for (uint32_t i = 0; i < plan->item_count; i++) {
     const PlanItem *item = &plan->items[i];
     if (item->value != VALUE_NONE && item->form == FORM_WHOLE) plan->value_offsets[item->value] = item->offset;

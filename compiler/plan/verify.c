@@ -97,17 +97,31 @@ static const char *replay_step(Replay *replay, uint32_t number) {
   return error ? error : check_results(replay, number);
 }
 
+static bool holds_value(const Replay *replay, ValueId value) {
+  for (size_t i = 0; i < replay->owned.count; i++) {
+    const PlanItem *item = &replay->plan->items[replay->owned.items[i].item];
+    if (item->value == value && item->form == FORM_WHOLE) return true;
+  }
+  return replay->plan->value_in_state[value];
+}
+
+// The runtime reads the outputs when the micro-step is done.
+static const char *check_outputs(const Replay *replay) {
+  const Graph *graph = replay->plan->graph;
+  for (size_t i = 0; i < graph->outputs.count; i++) {
+    if (!holds_value(replay, graph->outputs.items[i].value))
+      return arena_printf(replay->arena, "output '%s' is gone when it is read", graph->outputs.items[i].name);
+  }
+  return NULL;
+}
+
 const char *plan_verify(const Plan *plan, Arena *arena) {
   Replay replay = {.arena = arena, .plan = plan};
   if (plan->arena_bytes < plan->live_peak_bytes) return "the arena is smaller than the largest live sum";
-  for (uint32_t step = 0; step < plan->step_count; step++) {
-    const char *error = replay_step(&replay, step);
-    if (error) return error;
+  const char *error = NULL;
+  for (uint32_t step = 0; !error && step < plan->step_count; step++) {
+    if (step == plan->update_begin) error = check_outputs(&replay);
+    if (!error) error = replay_step(&replay, step);
   }
-  for (size_t i = 0; i < plan->graph->outputs.count; i++) {
-    ValueId v = plan->graph->outputs.items[i].value;
-    if (plan->value_offsets[v] == PLAN_NO_OFFSET)
-      return arena_printf(arena, "output '%s' has no place", plan->graph->outputs.items[i].name);
-  }
-  return NULL;
+  return error || plan->update_begin < plan->step_count ? error : check_outputs(&replay);
 }
