@@ -302,12 +302,13 @@ static void list_outside(PlanReport *report, const SeerProgram *settings) {
   PlanOutside *outside = report->outside;
   outside[report->outside_count++] = (PlanOutside){
       "program", "code, libraries, the lists of tensors and launches, files while they are written", PROGRAM_BYTES};
-  outside[report->outside_count++] =
-      (PlanOutside){"stacks", "1 MiB touched by each thread that computes or decodes", (threads + decoders) * STACK_BYTES};
+  outside[report->outside_count++] = (PlanOutside){
+      "stacks", "1 MiB touched by each thread that computes or decodes", (threads + decoders) * STACK_BYTES};
   // Decoded, turned upright, and as planes of floats at the size of a crop.
   uint64_t picture = (uint64_t)settings->max_pixels * 3 * 2;
-  outside[report->outside_count++] = (PlanOutside){
-      "decoding", "a picture of data.max_pixels, decoded and turned upright, for each decoding thread", decoders * picture};
+  outside[report->outside_count++] =
+      (PlanOutside){"decoding", "a picture of data.max_pixels, decoded and turned upright, for each decoding thread",
+                    decoders * picture};
 }
 
 static void finish_trainer(Arena *arena, SourceMap *sources, const CompileOptions *options, const char *cpu, int lanes,

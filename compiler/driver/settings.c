@@ -145,8 +145,8 @@ static void override_machine(const Spec *spec, PlanMachine *machine) {
   machine->latency_seconds = number_or(spec, KEY_cluster_latency, machine->latency_seconds);
 }
 
-// This machine, guessed from its cores: 16 multiply-adds a cycle at 2.5 GHz, 20 GB/s a core. Its memory is the host's, so
-// nothing is copied there; between ranks, 10 Gbit/s Ethernet.
+// This machine, guessed from its cores: 16 multiply-adds a cycle at 2.5 GHz, 20 GB/s a core. Its memory is the host's,
+// so nothing is copied there; between ranks, 10 Gbit/s Ethernet.
 static PlanMachine this_machine(void) {
   long cores = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
   if (cores < 1) cores = 1;

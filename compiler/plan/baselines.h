@@ -21,8 +21,9 @@ ChainOps baseline_square_root(Arena *arena, const Chain *chain);
 ChainOps baseline_fairscale(Arena *arena, const Chain *chain, int cuts);
 ChainOps baseline_segments(Arena *arena, const Chain *chain, const Segments *segments);
 
-// FairScale's find_best_reset_points: cuts of `sizes` into at most cuts + 1 runs whose largest sum is least, the earliest
-// cut winning ties. Returns that sum; `points` (room for `cuts`) gets the starts of runs, *point_count their number.
+// FairScale's find_best_reset_points: cuts of `sizes` into at most cuts + 1 runs whose largest sum is least, the
+// earliest cut winning ties. Returns that sum; `points` (room for `cuts`) gets the starts of runs, *point_count their
+// number.
 int64_t segments_fairscale(const int64_t *sizes, int count, int cuts, int *points, int *point_count);
 
 #endif

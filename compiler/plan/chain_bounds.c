@@ -1,7 +1,7 @@
-// Lower bounds of subproblems: the class's own recurrences on a coarse grid of bytes, every size and every number of bytes
-// left rounded down, so that a table can only be too low. Relaxed besides: part of what a subproblem's first operation
-// carries; and of a hole, whose saved block waits above: what is below is bounded by having all bytes from the start, and
-// by having unlimited bytes from that block's backward on, whichever is higher.
+// Lower bounds of subproblems: the class's own recurrences on a coarse grid of bytes, every size and every number of
+// bytes left rounded down, so that a table can only be too low. Relaxed besides: part of what a subproblem's first
+// operation carries; and of a hole, whose saved block waits above: what is below is bounded by having all bytes from
+// the start, and by having unlimited bytes from that block's backward on, whichever is higher.
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 // The bound for any schedule whatsoever: a knapsack with one choice a block, see "Any schedule" in docs/planner.md.
 //
 // At the moment the first backward begins, a block has a saved set in memory, or has lost it to the host, or runs
-// forward again. What follows that moment is charged weight/WEIGHTS of its compute and the rest of its traffic; the best
-// weight counts.
+// forward again. What follows that moment is charged weight/WEIGHTS of its compute and the rest of its traffic; the
+// best weight counts.
 #include <stdlib.h>
 
 #include "compiler/base/bug.h"

@@ -54,8 +54,8 @@ static bool same_block(const ChainBlock *a, const ChainBlock *b) {
   return true;
 }
 
-// Runs are compared with the blocks beside them, which the state's own operations look at. common[a][b] is the length of
-// the equal runs that begin at a and b.
+// Runs are compared with the blocks beside them, which the state's own operations look at. common[a][b] is the length
+// of the equal runs that begin at a and b.
 static void find_equal_runs(ChainIndex *index) {
   const Chain *chain = index->chain;
   int count = chain->block_count, row = count + 1;

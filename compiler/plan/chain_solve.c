@@ -1,6 +1,7 @@
-// The exact solver: branch and bound over the states of the class, on exact bytes. For every state it remembers the ranges
-// of bytes whose answer it knows: an optimum found with b bytes whose peak is p holds for all of p..b, and a bound
-// proven for b bytes holds for fewer. The limit on the cost rises from the root's bound until a schedule is found.
+// The exact solver: branch and bound over the states of the class, on exact bytes. For every state it remembers the
+// ranges of bytes whose answer it knows: an optimum found with b bytes whose peak is p holds for all of p..b, and a
+// bound proven for b bytes holds for fewer. The limit on the cost rises from the root's bound until a schedule is
+// found.
 #include <stdlib.h>
 #include <string.h>
 

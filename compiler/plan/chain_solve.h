@@ -1,7 +1,7 @@
 // Inside of the chain solver: states, options and bounds. Not for other rooms.
 //
-// A state is a subproblem V(s,t) or V+(s,t) of docs/planner.md with all that couples it to its surroundings. Options are
-// its ways to begin; neither depends on the bytes that are left.
+// A state is a subproblem V(s,t) or V+(s,t) of docs/planner.md with all that couples it to its surroundings. Options
+// are its ways to begin; neither depends on the bytes that are left.
 #ifndef SEER_PLAN_CHAIN_SOLVE_H
 #define SEER_PLAN_CHAIN_SOLVE_H
 

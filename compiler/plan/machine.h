@@ -1,4 +1,5 @@
-// The described cluster: what one rank has and how fast its parts are. Filled from specs/machines and the spec's own keys.
+// The described cluster: what one rank has and how fast its parts are. Filled from specs/machines and the spec's own
+// keys.
 #ifndef SEER_PLAN_MACHINE_H
 #define SEER_PLAN_MACHINE_H
 
@@ -22,20 +23,22 @@ typedef struct PlanPrecision {
   int reduce_bytes;   // of a gradient on its way
 } PlanPrecision;
 
-// Multiply-adds take two operations at the machine's rate; every run moves its operands and results once. A first run of
-// a BatchNorm's statistics over several ranks waits for one small collective more.
+// Multiply-adds take two operations at the machine's rate; every run moves its operands and results once. A first run
+// of a BatchNorm's statistics over several ranks waits for one small collective more.
 int64_t plan_run_time_ns(const Graph *graph, OpId op, RunVariant variant, const uint64_t *value_bytes,
                          const PlanMachine *machine);
 // Fills costs->time_ns from the machine for every op and variant.
 void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, PlanCosts *costs);
 // Bytes on an accelerator: dense tensors, images in compute precision, the rest in f32, parameters and optimizer state
-// divided by `shards`; parameter gradients of sharded graphs travel in the gather buffers and take nothing of their own.
+// divided by `shards`; parameter gradients of sharded graphs travel in the gather buffers and take nothing of their
+// own.
 PlanCosts plan_costs_dense(Arena *arena, const Graph *graph, PlanPrecision precision, int shards);
 
 // Parameters of each block by the block's ops; gathered and reduced over all ranks when `sharded`.
 PlanGather *plan_gathers_make(Arena *arena, const PlanBlocks *blocks, const PlanMachine *machine,
                               PlanPrecision precision, bool sharded);
-// Gives every save mode of every block but the last the time of a copy to the host, or none when the machine has no path.
+// Gives every save mode of every block but the last the time of a copy to the host, or none when the machine has no
+// path.
 void plan_blocks_price_offload(PlanBlocks *blocks, const PlanMachine *machine);
 void plan_chain_add_gathers(Chain *chain, const PlanGather *gathers);
 

@@ -1,5 +1,5 @@
-// The plan as one JSON object, keys as in design section 8. Every figure is read from the plan that the trainer is emitted
-// from.
+// The plan as one JSON object, keys as in design section 8. Every figure is read from the plan that the trainer is
+// emitted from.
 #include <inttypes.h>
 
 #include "compiler/plan/report.h"

@@ -185,7 +185,8 @@ static int find_block(const PlanBlocks *blocks, const char *name) {
   return -1;
 }
 
-// The best step in which this block has that mode and the others are free: solved again, in a chain where it has no other.
+// The best step in which this block has that mode and the others are free: solved again, in a chain where it has no
+// other.
 static PlanAnswer solve_with_mode(PlanReport *report, int block, const ChainMode *mode) {
   PlanProblem *problem = report->problem;
   PlanProblem forced = *problem;
@@ -236,8 +237,9 @@ bool report_print_why(PlanReport *report, const char *name, Writer *out) {
   }
   const PlanBlock *b = &blocks->items[block];
   BlockChoice choice = report_choice(report, block);
-  writer_printf(out, "%s: saved as '%s', its forward runs %d times, parameters: %s%s\n\n", b->name, choice.mode->name,
-                choice.forwards, report_residency_name(report, &choice), choice.offload ? ", offloaded" : "");
+  writer_printf(out, "%s: saved as '%s', its forward runs %d time%s, parameters: %s%s\n\n", b->name, choice.mode->name,
+                choice.forwards, choice.forwards == 1 ? "" : "s", report_residency_name(report, &choice),
+                choice.offload ? ", offloaded" : "");
   writer_text(
       out,
       "  mode                               saved    in backward  forth and back  the whole step, rest at its best\n");
@@ -345,6 +347,12 @@ static PlanAnswer solve_as_rotor(PlanReport *report, uint64_t arena_bytes) {
   return answer;
 }
 
+// A recipe's cuts may be for a deeper network.
+static bool has_cuts(const PlanReport *report) {
+  const PlanPolicy *policy = &report->policy;
+  return policy->cut_count && policy->cuts[policy->cut_count - 1] < report->problem->chain.block_count;
+}
+
 void report_print_compare(PlanReport *report, Writer *out) {
   uint64_t arena = report_arena_budget(report, report->budget_bytes);
   StepTimes times = report_times(report);
@@ -363,7 +371,7 @@ void report_print_compare(PlanReport *report, Writer *out) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     PlanPolicy policy = report->policy;
     policy.placement = rows[i].placement;
-    if (policy.placement == PLACEMENT_CUTS && !policy.cut_count) continue;
+    if (policy.placement == PLACEMENT_CUTS && !has_cuts(report)) continue;
     PlanAnswer answer = plan_problem_solve(report->problem, &policy, arena);
     print_compared(report, rows[i].label, &answer, other, out);
   }

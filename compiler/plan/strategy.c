@@ -203,7 +203,8 @@ static Schedule weave_traffic(PlanProblem *problem, const ChainOps *operations, 
   return weaver.woven;
 }
 
-// The chain's account of an operation must cover every byte that is live in its steps: the solver's budget is the plan's.
+// The chain's account of an operation must cover every byte that is live in its steps: the solver's budget is the
+// plan's.
 static void check_account(const PlanAnswer *answer) {
   for (uint32_t i = 0; i < answer->plan->step_count; i++) {
     const PlanStep *step = &answer->plan->steps[i];

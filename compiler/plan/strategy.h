@@ -1,5 +1,5 @@
-// From a training graph, a target's costs and a budget to the plan: cuts the graph into blocks, places checkpoints by the
-// policy asked for, and gives every byte its address.
+// From a training graph, a target's costs and a budget to the plan: cuts the graph into blocks, places checkpoints by
+// the policy asked for, and gives every byte its address.
 #ifndef SEER_PLAN_STRATEGY_H
 #define SEER_PLAN_STRATEGY_H
 

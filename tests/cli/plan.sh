@@ -37,6 +37,8 @@ expect json-cluster 0 "$seerc" plan --json cluster.seer; output json-cluster jso
 cp out first; expect json-again 0 "$seerc" plan --json cluster.seer -o again; expect json-same 0 cmp again first
 expect json-file 0 "$seerc" plan --json small.seer -o plan.json; empty json-file out
 expect json-stdin 0 bash -c "'$seerc' plan --json - <small.seer"; output json-stdin json
+expect html 0 "$seerc" plan --html small.seer; output html html plan.json
+expect html-cluster 0 "$seerc" plan --html cluster.seer; output html-cluster html first
 expect why 0 "$seerc" plan --why block2-1 small.seer; holds why out "block2-1: saved as '"; output why why
 expect why-tight 0 "$seerc" plan --why stem small.seer -D checkpoint.budget=60MiB; output why-tight why
 expect why-unknown 2 "$seerc" plan --why block9 small.seer; empty why-unknown out
@@ -48,6 +50,7 @@ expect svg 0 "$seerc" plan --svg small.seer; output svg svg
 expect svg-cluster 0 "$seerc" plan --svg cluster.seer -o curve.svg; cp curve.svg out; output svg-cluster svg
 expect compare 0 "$seerc" plan --compare small.seer; output compare compare; lacks compare out "the spec's cuts"
 expect compare-cuts 0 "$seerc" plan --compare cluster.seer; output compare-cuts compare; holds compare-cuts out "the spec's cuts"
+expect compare-deeper 0 "$seerc" plan --compare small.seer -D 'checkpoint.cuts=[1, 7]'; lacks compare-deeper out "the spec's cuts"
 expect trace 0 "$seerc" plan --trace small.seer; output trace trace compute
 expect trace-cluster 0 "$seerc" plan --trace cluster.seer; output trace-cluster trace compute network
 expect bad-spec 1 "$seerc" plan --json small.seer -D train.batch=0; empty bad-spec out

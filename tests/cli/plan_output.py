@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Judges one output of `seerc plan`: `plan_output.py KIND FILE [ARGUMENT...]`.
 
-KIND is json (the placement as argument, optimal unless told), why, sweep, svg, compare, trace (the streams that must have
-work), chain, or no-chain (the smallest budget).
+KIND is json (the placement as argument, optimal unless told), html (the file with its JSON), why, sweep, svg, compare,
+trace (the streams that must have work), chain, or no-chain (the smallest budget).
 """
 import json
 import re
@@ -52,6 +52,20 @@ def judge_json(text, placement="optimal"):
     assert max(ends) * 1e-9 <= plan["step"]["time_seconds"] + 1e-9, "a step ends after the last"
 
 
+def judge_html(page, path):
+    """The page holds the plan that --json prints, with the curve of budgets, and asks nobody for anything else."""
+    assert page.startswith("<!doctype html>") and page.count('{"model":') == 1, page[:200]
+    outside = re.search(r"""\bsrc\s*=|href\s*=\s*["'](?!#)|@import|\burl\(|\bfetch\(""", page)
+    assert not outside, f"the page refers to something outside: {page[outside.start():][:80]}"
+    plan, _ = json.JSONDecoder().raw_decode(page, page.index('{"model":'))
+    with open(path, encoding="utf-8") as file:
+        printed = json.load(file)
+    curve = plan["checkpoint"].pop("curve")
+    printed["checkpoint"].pop("curve")
+    assert plan == printed, "the page's plan is not that of --json"
+    assert len(curve) > 3 and curve[0]["budget_bytes"] == plan["memory"]["minimum_budget_bytes"], curve
+
+
 def judge_why(text):
     rows = [line for line in text.splitlines()[3:] if line.strip()]
     chosen = [row for row in rows if row.startswith("* ")]
@@ -88,7 +102,8 @@ def judge_compare(text):
     units = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1}
     seconds, over = {}, set()
     for line in text.splitlines()[2:]:
-        row = re.match(r"  (.{34}) *(?:[0-9.]+ \w+ +(\d+) +([0-9.]+) % +([0-9.]+) (ns|us|ms|s)  (.*)|does not fit)$", line)
+        row = re.match(r"  (.{34}) *(?:[0-9.]+ \w+ +(\d+) +([0-9.]+) % +([0-9.]+) (ns|us|ms|s)  (.*)|does not fit)$",
+                       line)
         assert row, line
         name = row.group(1).strip()
         seconds[name] = float(row.group(4)) * units[row.group(5)] if row.group(2) else float("inf")
