@@ -3,6 +3,7 @@
 # runs counted, and what a run must have printed.
 seerc=$1
 [ -x "$seerc" ] || { echo "no compiler at $seerc"; exit 1; }
+seerc=$(cd "$(dirname "$seerc")" && pwd)/$(basename "$seerc")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1

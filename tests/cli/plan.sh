@@ -21,12 +21,12 @@ cluster { memory = 4GiB  flops = 1e12  bandwidth = 1e11 }
 evaluate { size = 64px  resize = 64px }
 SPEC
 cat >cluster.seer <<'SPEC'
-use "models/regnety_400mf"
+model { depths = [1, 3, 2]  widths = [64, 160, 400]  group_widths = [16] }
 data { pictures = "photos/" }
 train { batch = 512  precision = fp16  steps = 2000 }
-cluster { machine = "a100-40g"  nodes = 2  ranks_per_node = 8  memory = 2GiB }
+cluster { machine = "a100-40g"  nodes = 2  ranks_per_node = 8  memory = 1200MiB }
 shard { parameters = full  unit = block  reduce = fp16 }
-checkpoint { placement = optimal  budget = fit  cuts = [1, 5, 11] }
+checkpoint { placement = optimal  budget = fit  cuts = [1, 2, 5] }
 SPEC
 blocks='stem, block1-0, block1-1, block2-0, block2-1, block2-2, head'
 
