@@ -291,6 +291,23 @@ static int64_t under_cost(const ChainBounds *bounds, int first, int last, int ex
   return row_in(bounds, bounds->under, first, last, exit)[slot];
 }
 
+// A table of V(first,last) counts d(last) and the gradients kept above it in every forward; below a saved top the
+// forwards hold the top's own instead. What the first may be more than the second must be forgiven.
+static int64_t forgiven_bytes(const ChainIndex *index, int top, int64_t top_saved_bytes) {
+  const ChainBlock *block = &index->chain->blocks[top], *below = &index->chain->blocks[top - 1];
+  return chain_larger(
+      0, below->output_gradient_bytes + block->kept_gradient_bytes - block->output_gradient_bytes - top_saved_bytes);
+}
+
+static int64_t least_saved_bytes(const ChainIndex *index, int block_index) {
+  const ChainBlock *block = &index->chain->blocks[block_index];
+  int64_t least = CHAIN_NEVER;
+  for (int k = 0; k < block->mode_count; k++) {
+    if (chain_mode_allowed(index, block_index, k)) least = chain_smaller(least, block->modes[k].saved_bytes);
+  }
+  return least;
+}
+
 // Hole at j: the sweep, what is above with j saved and a(j-1) gone, and what is below.
 static void add_holes(const ChainBounds *bounds, const ChainState *state, int exit, int64_t *row, int64_t *below) {
   const ChainIndex *index = bounds->index;
@@ -305,8 +322,10 @@ static void add_holes(const ChainBounds *bounds, const ChainState *state, int ex
         bounds->least_need[at * index->chain->block_count + at] + least_parameters(index, state->first, at - 1);
     int64_t unit = bounds->inner.unit;
     const int64_t *whole = whole_row(bounds, state->first, at - 1, exit);
+    int64_t forgiven = (forgiven_bytes(index, at, least_saved_bytes(index, at)) + unit - 1) / unit;
     for (int q = 0; q < bounds->inner.slots; q++)
-      below[q] = chain_larger(whole[q], under_cost(bounds, state->first, at - 1, exit, q * unit + unit - 1 - need));
+      below[q] = chain_larger(whole[chain_smaller(q + forgiven, bounds->inner.slots - 1)],
+                              under_cost(bounds, state->first, at - 1, exit, q * unit + unit - 1 - need));
     int64_t cost = sweep;
     if (at < state->last) {
       bool beside = state->first + 1 == at;
@@ -463,7 +482,8 @@ int64_t chain_bounds_cost(const ChainBounds *bounds, const ChainState *state, in
     int64_t left = bytes - backward_need(index, last, mode) - least_parameters(index, state->first, last - 1);
     cost += mode->backward_ns;
     if (state->first == last) return left < 0 ? CHAIN_NEVER : cost;
-    under = under_cost(bounds, state->first, --last, exit, left);
+    under = under_cost(bounds, state->first, last - 1, exit, left);
+    bytes += forgiven_bytes(index, last--, mode->saved_bytes);
   }
   const Grid *grid = grid_of(bounds, last);
   int64_t slot = chain_smaller(bytes / grid->unit, grid->slots - 1);

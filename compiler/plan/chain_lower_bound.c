@@ -32,19 +32,23 @@ static int64_t longest_operation(const Chain *chain) {
 }
 
 // The first forward of a block hides the gather of the one behind it. Everything is scaled by WEIGHTS.
-static int64_t first_forward(const Knapsack *sack, int block, int64_t forward_ns) {
+// A save may come later than the first forward and hide a gather then, so only the cheapest forward is sure to be paid.
+static int64_t first_forward(const Knapsack *sack, int block) {
+  const ChainBlock *b = &sack->chain->blocks[block];
   bool last = block + 1 == sack->chain->block_count;
+  int64_t forward_ns = b->forward_only_ns;
+  for (int k = 0; k < b->mode_count; k++) forward_ns = chain_smaller(forward_ns, b->modes[k].forward_ns);
   return chain_larger(forward_ns, last ? 0 : sack->chain->blocks[block + 1].gather_ns) * WEIGHTS;
 }
 
-// The operation behind B(block) is on a lower block. If its reduction takes longer than any of those, what is left over
-// shows, whatever the schedule.
+// The operation behind B(block) is B(block-1) or some forward. If the reduction takes longer than any of those, what is
+// left over shows, whatever the schedule.
 static int64_t reduction_excess(const Chain *chain, int block) {
   if (block == 0) return 0;
   int64_t longest = 0;
   for (int k = 0; k < chain->blocks[block - 1].mode_count; k++)
     longest = chain_larger(longest, chain->blocks[block - 1].modes[k].backward_ns);
-  for (int i = 0; i < block; i++) {
+  for (int i = 0; i < chain->block_count; i++) {
     longest = chain_larger(longest, chain->blocks[i].forward_only_ns);
     for (int k = 0; k < chain->blocks[i].mode_count; k++)
       longest = chain_larger(longest, chain->blocks[i].modes[k].forward_ns);
@@ -74,7 +78,7 @@ static int64_t least_again(const ChainBlock *block) {
 static void choose_saved(Knapsack *sack, int block_index, const ChainMode *mode) {
   const ChainBlock *block = &sack->chain->blocks[block_index];
   bool last = block_index + 1 == sack->chain->block_count;
-  int64_t first = first_forward(sack, block_index, mode->forward_ns);
+  int64_t first = first_forward(sack, block_index);
   // A set may be dropped and made again in another mode, where that is cheaper.
   int64_t backward = chain_smaller(mode->backward_ns, least_again(block));
   for (int l = 0; l < RESIDENCY_COUNT; l++) {
@@ -93,9 +97,7 @@ static void choose_saved(Knapsack *sack, int block_index, const ChainMode *mode)
 
 static void choose_again(Knapsack *sack, int block_index) {
   const ChainBlock *block = &sack->chain->blocks[block_index];
-  int64_t first_ns = block->forward_only_ns;
-  for (int k = 0; k < block->mode_count; k++) first_ns = chain_smaller(first_ns, block->modes[k].forward_ns);
-  int64_t first = first_forward(sack, block_index, first_ns), again = least_again(block);
+  int64_t first = first_forward(sack, block_index), again = least_again(block);
   int64_t gather =
       block->node_gather_ns >= 0 ? chain_smaller(block->gather_ns, block->node_gather_ns) : block->gather_ns;
   choose(sack, block->statistics_bytes, first + later(sack, block_index, again, gather));

@@ -108,12 +108,16 @@ static int find_known(const StateMemo *memo, int64_t bytes) {
   return low;
 }
 
+// Does `newer`, an entry for more bytes or as many, say all that `older` says?
+static bool says_all_of(const Known *newer, const Known *older) {
+  if (older->cost > newer->cost) return false;
+  if (!newer->exact) return !older->exact;
+  return older->exact ? older->low >= newer->low : older->high >= newer->low;
+}
+
 static void remember(StateMemo *memo, Known known) {
   int at = find_known(memo, known.high), begin = at;
-  // Entries for fewer bytes that say no more are replaced.
-  while (begin > 0 && (known.exact ? memo->known[begin - 1].high >= known.low : !memo->known[begin - 1].exact) &&
-         memo->known[begin - 1].cost <= known.cost)
-    begin--;
+  while (begin > 0 && says_all_of(&known, &memo->known[begin - 1])) begin--;
   int end = at < memo->count && memo->known[at].high == known.high ? at + 1 : at;
   int removed = end - begin;
   if (!removed && memo->count == memo->capacity) {

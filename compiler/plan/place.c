@@ -35,7 +35,8 @@ static Event *list_events(Arena *arena, const PlaceBuffer *buffers, uint32_t cou
   Event *events = arena_array(arena, Event, 2 * (size_t)count);
   uint64_t total = 0;
   *event_count = 0;
-  if (!alignment || alignment > MAX_TOTAL_BYTES) BUG("placement with an alignment of %llu", (unsigned long long)alignment);
+  if (!alignment || alignment > MAX_TOTAL_BYTES)
+    BUG("placement with an alignment of %llu", (unsigned long long)alignment);
   for (uint32_t i = 0; i < count; i++) {
     const PlaceBuffer *buffer = &buffers[i];
     if (!buffer->bytes) continue;

@@ -19,7 +19,8 @@ typedef struct PlaceBuffer {
 //
 // Sets every offset and returns the bytes needed, a multiple of the alignment.
 uint64_t place_buffers(Arena *arena, PlaceBuffer *buffers, uint32_t count, uint64_t alignment);
-// The largest sum of bytes live at one step, which no placement can beat; `step`, if not NULL, gets the first such step.
+// The largest sum of bytes live at one step, which no placement can beat; `step`, if not NULL, gets the first such
+// step.
 uint64_t place_live_peak(Arena *arena, const PlaceBuffer *buffers, uint32_t count, uint64_t alignment, uint32_t *step);
 
 #endif

@@ -196,9 +196,9 @@ void place_greedily(PlaceTask *task) {
   static const struct {
     enum { PILE_UP, FIRST_FIT, BEST_FIT } how;
     PlaceOrder by;
-  } tries[] = {{PILE_UP, ORDER_LOAD_BIRTH},         {FIRST_FIT, ORDER_PEAK_BIRTH_SIZE}, {BEST_FIT, ORDER_LOAD_BIRTH},
-               {FIRST_FIT, ORDER_PEAK_LIFE_SIZE},   {BEST_FIT, ORDER_LOAD_SIZE},        {PILE_UP, ORDER_PEAK_BIRTH_LIFE},
-               {FIRST_FIT, ORDER_PEAK_DEATH_SIZE},  {PILE_UP, ORDER_LOAD_AREA},         {BEST_FIT, ORDER_LOAD_LIFE},
+  } tries[] = {{PILE_UP, ORDER_LOAD_BIRTH},        {FIRST_FIT, ORDER_PEAK_BIRTH_SIZE}, {BEST_FIT, ORDER_LOAD_BIRTH},
+               {FIRST_FIT, ORDER_PEAK_LIFE_SIZE},  {BEST_FIT, ORDER_LOAD_SIZE},        {PILE_UP, ORDER_PEAK_BIRTH_LIFE},
+               {FIRST_FIT, ORDER_PEAK_DEATH_SIZE}, {PILE_UP, ORDER_LOAD_AREA},         {BEST_FIT, ORDER_LOAD_LIFE},
                {PILE_UP, ORDER_LIFE_SIZE}};
   for (size_t i = 0; i < sizeof tries / sizeof *tries && task->top > task->goal; i++) {
     if (tries[i].how == PILE_UP) {

@@ -55,15 +55,24 @@ typedef struct Search {
   uint32_t *rank, *twin;             // by buffer: place in the order; the equal buffer before it, or NONE
   uint32_t *orders[ORDERS];
   Draw *draws;
-  uint64_t *low, *hash, *offset;     // by buffer: lowest offset possible, or PLACED; hash of it, or 0; where placed
-  uint64_t *level, *left;            // by section: lowest offset possible of its unplaced buffers; their sum
-  uint32_t *unplaced, *crossing;     // by section: unplaced buffers; those of them that live in the next one, too
-  uint32_t *witness, *failures;      // by section: a buffer at its level, if up to date; branches that it refuted
-  uint32_t *reach;                   // by section: scratch of raise_levels, NONE outside
+  uint64_t *low, *hash, *offset;  // by buffer: lowest offset possible, or PLACED; hash of it, or 0; where placed
+  uint64_t *level, *left;         // by section: lowest offset possible of its unplaced buffers; their sum
+  uint32_t *unplaced, *crossing;  // by section: unplaced buffers; those of them that live in the next one, too
+  uint32_t *witness, *failures;   // by section: a buffer at its level, if up to date; branches that it refuted
+  uint32_t *reach;                // by section: scratch of raise_levels, NONE outside
   uint64_t *memo;
-  struct { Change *items; size_t count, capacity; } trail;
-  struct { Part *items; size_t count, capacity; } parts;
-  struct { Frame *items; size_t count, capacity; } frames;
+  struct {
+    Change *items;
+    size_t count, capacity;
+  } trail;
+  struct {
+    Part *items;
+    size_t count, capacity;
+  } parts;
+  struct {
+    Frame *items;
+    size_t count, capacity;
+  } frames;
   uint64_t random, work, work_limit, places, place_limit;
 } Search;
 
@@ -212,7 +221,8 @@ static bool place(Search *search, uint32_t buffer) {
          refresh_levels(search, last + 1, to + 1);
 }
 
-// The lowest top that some unplaced buffer living with `buffer` could have: where `buffer` can lie if not at its lowest.
+// The lowest top that some unplaced buffer living with `buffer` could have: where `buffer` can lie if not at its
+// lowest.
 static uint64_t lowest_neighbor_top(Search *search, uint32_t buffer) {
   const PlaceTask *task = search->task;
   uint32_t first = task->first[buffer], last = task->last[buffer];
@@ -405,7 +415,8 @@ static void reset(Search *search) {
   for (uint32_t s = 0; s < sections; s++) search->witness[s] = search->members[search->member_begin[s]];
 }
 
-// Searches from scratch until a limit. When a part is refuted, so is the branch that made it: what its siblings found is moot.
+// Searches from scratch until a limit. When a part is refuted, so is the branch that made it: what its siblings found
+// is moot.
 static PlaceOutcome run_round(Search *search) {
   reset(search);
   search->frames.count = search->parts.count = 0;
@@ -428,7 +439,6 @@ static PlaceOutcome run_round(Search *search) {
   }
   return PLACE_FOUND;
 }
-
 
 // Buffers by how many sections they live in, the fewest first.
 static uint32_t *sort_by_life(Search *search) {

@@ -13,13 +13,13 @@
 typedef struct PlaceTask {
   Arena *arena;
   uint32_t count, section_count;
-  const uint64_t *size;           // by buffer, at least 1
-  const uint32_t *first, *last;   // by buffer: its sections, both included
-  const uint32_t *begin, *end;    // by buffer: its steps, both included
-  uint64_t *load;                 // by section: live sum
-  uint64_t goal;                  // a top that is low enough: at least the largest load
-  uint64_t top;                   // of the best placement so far; UINT64_MAX: none yet
-  uint64_t *offset;               // by buffer: the best placement so far
+  const uint64_t *size;          // by buffer, at least 1
+  const uint32_t *first, *last;  // by buffer: its sections, both included
+  const uint32_t *begin, *end;   // by buffer: its steps, both included
+  uint64_t *load;                // by section: live sum
+  uint64_t goal;                 // a top that is low enough: at least the largest load
+  uint64_t top;                  // of the best placement so far; UINT64_MAX: none yet
+  uint64_t *offset;              // by buffer: the best placement so far
 } PlaceTask;
 
 // Orders to place in; what comes first in an order is placed first, or placed first among equals.

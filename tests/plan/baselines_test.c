@@ -1,4 +1,4 @@
-// FairScale's rule against the vectors that its own tests publish (tests/.../test_layer_memory_tracker.py), and the flat
+// FairScale's rule against the vectors that its own tests publish (test_layer_memory_tracker.py), and the flat
 // placements as schedules: each one replays, with the peak and the recomputation that the rule means.
 #include <setjmp.h>
 #include <stdarg.h>

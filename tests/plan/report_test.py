@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What `seerc plan` says, against itself: keys, sums, modes, the curve, and every operation's account.
 
-Usage: report_test.py SEERC SPECS. Plans a few shipped networks and the 496-rank RG-10B; demands what the README promises.
+Usage: report_test.py SEERC SPECS. Plans a few shipped networks and the 496-rank RG-10B; demands what is promised.
 """
 import json
 import pathlib
@@ -37,7 +37,8 @@ def spec(folder, model, recipe, more):
 
 
 def plan(path, *options):
-    result = subprocess.run([SEERC, "plan", "--library", SPECS, "--json", path, *options], capture_output=True, text=True)
+    command = [SEERC, "plan", "--library", SPECS, "--json", path, *options]
+    result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         sys.exit(f"{path}: {result.stderr}")
     return json.loads(result.stdout)

@@ -7,7 +7,8 @@ ifdef OPTIMIZE
 kernel_flags := $(subst -O3,$(OPTIMIZE),$(kernel_flags))
 endif
 
-driver_objects := $(filter objects/blocks/% objects/step.o objects/program.o objects/runtime/parallel.o \
+driver_objects := $(filter objects/blocks/% objects/step.o objects/program.o objects/plan_page.o \
+  objects/runtime/parallel.o \
   objects/runtime/launch.o objects/runtime/status.o,$(objects))
 
 step_driver: $(driver_objects) objects/step_driver.o objects/raw_file.o
