@@ -101,15 +101,13 @@ static int64_t held_bytes(const Held *held) {
 }
 
 // Bytes and time of the gather that `op` prefetches for `next`.
-static void add_prefetch(const Held *held, const ChainOp *op, const ChainOp *next, int64_t *bytes, int64_t *time_ns,
-                         ChainReplay *replay) {
+static void add_prefetch(const Held *held, const ChainOp *op, const ChainOp *next, int64_t *bytes, int64_t *time_ns) {
   if (!next || next->block == op->block) return;
   const ChainBlock *block = block_at(held, next->block);
   ChainResidency residency = next->kind == CHAIN_BACKWARD ? held->residency[next->block] : RESIDENCY_GATHER;
   if (residency == RESIDENCY_KEEP) return;
   *bytes += block->parameter_bytes;
   *time_ns += residency == RESIDENCY_NODE_SHARE ? block->node_gather_ns : block->gather_ns;
-  if (block->parameter_bytes) replay->gather_count++;
 }
 
 static int64_t largest(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -159,17 +157,15 @@ static const char *replay_backward(Held *held, const ChainOp *op, OpAccount *acc
 }
 
 // Is a(block) still needed after this forward on block+1: by a backward, or by a forward that starts from it again?
-static bool needed_later(const Held *held, const ChainOp *ops, size_t count, size_t at, int block) {
+static bool needed_later(const ChainOp *ops, size_t count, size_t at, int block) {
   for (size_t i = at + 1; i < count; i++) {
     if (ops[i].block == block + 1) return true;
     if (ops[i].block == block && ops[i].kind != CHAIN_BACKWARD) return false;  // made again first
   }
-  (void)held;
   return false;
 }
 
-static void finish_op(Held *held, const ChainOp *ops, size_t count, size_t at, bool input_is_loose) {
-  const ChainOp *op = &ops[at];
+static void finish_op(Held *held, const ChainOp *op, bool input_is_loose) {
   if (op->kind == CHAIN_BACKWARD) {
     held->saved[op->block] = -1;
     held->offloaded[op->block] = false;
@@ -189,7 +185,6 @@ static void finish_op(Held *held, const ChainOp *ops, size_t count, size_t at, b
   } else {
     held->checkpoint[op->block] = true;
   }
-  (void)count;
 }
 
 // The block whose inside is copied back during this operation: that of the backward right behind it.
@@ -202,7 +197,7 @@ static const char *replay_op(Held *held, const ChainOp *ops, size_t count, size_
   if (op->block < 0 || op->block >= held->chain->block_count) return "an operation is on no block";
   const ChainBlock *block = block_at(held, op->block);
   bool loose = op->kind != CHAIN_BACKWARD && op->block > 0 && held->checkpoint[op->block - 1] &&
-               !needed_later(held, ops, count, at, op->block - 1);
+               !needed_later(ops, count, at, op->block - 1);
   held->copying = before && before->kind == CHAIN_SAVE && before->offload ? before->block : -1;
   OpAccount account = {.bytes = held_bytes(held)};
   const char *error =
@@ -210,7 +205,7 @@ static const char *replay_op(Held *held, const ChainOp *ops, size_t count, size_
   if (error) return error;
   int64_t network_ns = 0;
   account.bytes += block->parameter_bytes;
-  add_prefetch(held, op, next, &account.bytes, &network_ns, replay);
+  add_prefetch(held, op, next, &account.bytes, &network_ns);
   if (before && before->kind == CHAIN_BACKWARD) {
     account.bytes += block_at(held, before->block)->gradient_bytes;
     network_ns += block_at(held, before->block)->reduce_ns;
@@ -229,13 +224,11 @@ static const char *replay_op(Held *held, const ChainOp *ops, size_t count, size_
   replay->op_bytes[at] = account.bytes;
   replay->cost_ns += cost;
   replay->compute_ns += account.time_ns;
-  replay->exposed_ns += cost - account.time_ns;
-  if (op->kind == CHAIN_BACKWARD) replay->reduce_count += block->gradient_bytes > 0;
   if (at == 0 || account.bytes > replay->peak_bytes) {
     replay->peak_bytes = account.bytes;
     replay->peak_op = at;
   }
-  finish_op(held, ops, count, at, loose);
+  finish_op(held, op, loose);
   return NULL;
 }
 

@@ -94,16 +94,14 @@ ChainSolution chain_solve(ChainSolver *solver, Arena *arena, int64_t budget_byte
 // The smallest budget that some schedule of the class fits into, and which operation sets it.
 int64_t chain_minimum_budget(ChainSolver *solver, ChainOp *set_by);
 
-// Replays a schedule by the rules, apart from the solver: cost and peak, or NULL-terminated complaint. Returns NULL
-// when the schedule holds.
+// What a schedule costs by the rules.
 typedef struct ChainReplay {
   int64_t cost_ns, peak_bytes, compute_ns;
   int64_t recompute_ns;  // of operations run again, and of what modes redo in their backward
-  int64_t exposed_ns;    // cost beyond compute
-  int64_t gather_count, reduce_count;
   size_t peak_op;
   int64_t *op_cost_ns, *op_bytes;  // by op of the schedule
 } ChainReplay;
+// Replays a schedule by the rules, apart from the solver. NULL when it holds, else the rule that it breaks.
 const char *chain_replay(const Chain *chain, const ChainOp *ops, size_t count, Arena *arena, ChainReplay *replay);
 
 // Some schedule of the class with modes, holes and nesting drawn by `seed`: the same seed, the same schedule.
