@@ -9,7 +9,7 @@
 #include "compiler/base/bug.h"
 #include "compiler/driver/driver.h"
 #include "compiler/passes/pipeline.h"
-#include "runtime/data/source.h"
+#include "runtime/data/decode.h"
 
 bool cpu_is_known(const char *cpu) {
   return strcmp(cpu, "x86-64") == 0 || strcmp(cpu, "x86-64-v3") == 0 || strcmp(cpu, "x86-64-v4") == 0;
@@ -304,10 +304,11 @@ static void list_outside(PlanReport *report, const SeerProgram *settings) {
       "program", "code, libraries, the lists of tensors and launches, files while they are written", PROGRAM_BYTES};
   outside[report->outside_count++] = (PlanOutside){
       "stacks", "1 MiB touched by each thread that computes or decodes", (threads + decoders) * STACK_BYTES};
-  // Decoded, turned upright, and as planes of floats at the size of a crop.
-  uint64_t picture = (uint64_t)settings->max_pixels * 3 * 2;
+  uint64_t picture = (uint64_t)settings->max_pixels * SEER_DECODE_BYTES_A_PIXEL;
   outside[report->outside_count++] =
-      (PlanOutside){"decoding", "a picture of data.max_pixels, decoded and turned upright, for each decoding thread",
+      (PlanOutside){"decoding",
+                    "for each decoding thread a picture of data.max_pixels: its file, decoded, turned upright, and "
+                    "what the image libraries hold",
                     decoders * picture};
 }
 

@@ -8,6 +8,11 @@
 #include "runtime/data/source.h"
 
 #define SEER_MAX_FILE_BYTES ((uint64_t)512 << 20)
+// A file may take 8 bytes for each pixel of data.max_pixels, more than any encoding needs, or this if it is more.
+#define SEER_MIN_FILE_BYTES ((uint64_t)1 << 20)
+// All that decoding holds at once is less than so many bytes for each such pixel: the file (8), the picture and its
+// turned copy (4 each, with alpha), the coefficients of a progressive JPEG of four components (8).
+enum { SEER_FILE_BYTES_A_PIXEL = 8, SEER_DECODE_BYTES_A_PIXEL = 24 };
 enum { SEER_MAX_SCANS = 64 };  // a progressive JPEG may legally hold so many scans that decoding takes hours
 
 // `bytes` must have SEER_BUFFER_PADDING readable bytes behind them. Kind by content. False with a reason on failure.

@@ -148,9 +148,16 @@ int seer_source_label_count(const SeerSource *source) { return source->label_cou
 
 const char *seer_source_label_name(const SeerSource *source, int32_t label) { return source->labels[label]; }
 
+static uint64_t file_limit(int64_t max_pixels) {
+  uint64_t limit = SEER_MAX_FILE_BYTES / SEER_FILE_BYTES_A_PIXEL;
+  if ((uint64_t)max_pixels < limit) limit = (uint64_t)max_pixels;
+  limit *= SEER_FILE_BYTES_A_PIXEL;
+  return limit > SEER_MIN_FILE_BYTES ? limit : SEER_MIN_FILE_BYTES;
+}
+
 // Reads [offset, offset + size) of a file, or all of it when size is UINT64_MAX.
-static bool bytes_read(const char *path, uint64_t offset, uint64_t size, SeerBuffer *buffer, size_t *count,
-                       const char **reason) {
+static bool bytes_read(const char *path, uint64_t offset, uint64_t size, uint64_t limit, SeerBuffer *buffer,
+                       size_t *count, const char **reason) {
   int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat info;
   if (file < 0 || fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) {
@@ -159,9 +166,10 @@ static bool bytes_read(const char *path, uint64_t offset, uint64_t size, SeerBuf
     return false;
   }
   size = size == UINT64_MAX ? (uint64_t)info.st_size : size;
-  bool fine = size <= SEER_MAX_FILE_BYTES;
+  bool fine = size <= limit;
   if (!fine) {
-    *reason = seer_decode_reason("larger than %d MiB", (int)(SEER_MAX_FILE_BYTES >> 20));
+    *reason = seer_decode_reason("%llu bytes are more than a picture of data.max_pixels needs, %llu",
+                                 (unsigned long long)size, (unsigned long long)limit);
   } else if (!seer_buffer_reserve(buffer, (size_t)size)) {
     *reason = "not enough memory to read it";
     fine = false;
@@ -215,7 +223,7 @@ SeerStatus seer_source_decode(const SeerSource *source, int64_t picture, int64_t
   bool in_tar = container->kind == SEER_TAR;
   size_t count = 0;
   if (!bytes_read(in_tar ? container->path : item->name, in_tar ? item->offset : 0, in_tar ? item->size : UINT64_MAX,
-                  &decoded->file, &count, reason)) {
+                  file_limit(max_pixels), &decoded->file, &count, reason)) {
     return SEER_INPUT;
   }
   return seer_decode(decoded->file.bytes, count, max_pixels, decoded, reason) ? SEER_OK : SEER_INPUT;
