@@ -145,13 +145,17 @@ static bool check_budget(DiagList *diags, const Spec *spec, const PlanReport *re
     diag_note(diags, spec_span(spec, KEY_checkpoint_placement),
               "the placement '%s' takes what it takes; 'placement = optimal' fits into less",
               plan_placement_names[report->policy.placement]);
+  bool evaluation = report_minimum_is_evaluation(report);
   diag_note(diags, (SourceSpan){0},
             "the smallest budget that would do is %" PRIu64 " bytes; the state takes %" PRIu64
             ", the arena at least %" PRIu64 ", set by the %s of '%s'",
             report_minimum_bytes(report), report->features->state_bytes,
             report_minimum_bytes(report) - report->features->state_bytes - report->ring_bytes,
-            operation_name(set_by->kind), report->problem->blocks->items[set_by->block].name);
-  diag_note(diags, (SourceSpan){0}, "a smaller 'train.batch', or a larger 'train.accumulate', lowers the arena");
+            evaluation ? "batch" : operation_name(set_by->kind),
+            evaluation ? "evaluation" : report->problem->blocks->items[set_by->block].name);
+  diag_note(diags, (SourceSpan){0},
+            evaluation ? "a smaller 'evaluate.batch' or 'evaluate.size' lowers the arena"
+                       : "a smaller 'train.batch', or a larger 'train.accumulate', lowers the arena");
   return false;
 }
 

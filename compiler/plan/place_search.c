@@ -12,7 +12,8 @@
 #include "compiler/plan/place_task.h"
 
 #define PLACED UINT64_MAX
-enum { NONE = UINT32_MAX, MEMO_SLOTS = 1 << 19, MAX_FAILURES = 1 << 20, MAX_TRAIL = 12000000, SCORE_BITS = 40 };
+#define NONE UINT32_MAX
+enum { MEMO_SLOTS = 1 << 19, MAX_FAILURES = 1 << 20, MAX_TRAIL = 12000000, SCORE_BITS = 40 };
 
 typedef enum ValleyRule { LOWEST_VALLEY, LOWEST_TROUBLED_VALLEY, TIGHTEST_VALLEY } ValleyRule;
 typedef enum PlaceOutcome { PLACE_FOUND, PLACE_IMPOSSIBLE, PLACE_GAVE_UP } PlaceOutcome;

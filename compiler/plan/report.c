@@ -17,6 +17,18 @@ uint64_t report_minimum_bytes(const PlanReport *report) {
   return fixed_bytes(report) + (train > features ? train : features);
 }
 
+bool report_minimum_is_evaluation(const PlanReport *report) {
+  return report->features->arena_bytes > plan_problem_minimum(report->problem);
+}
+
+uint64_t report_gap_bytes(const PlanReport *report) {
+  return report->train->arena_bytes - report->train->live_peak_bytes;
+}
+
+uint64_t report_evaluation_bytes(const PlanReport *report) {
+  return report_arena_bytes(report) - report->train->arena_bytes;
+}
+
 uint64_t report_arena_budget(const PlanReport *report, uint64_t budget_bytes) {
   uint64_t fixed = fixed_bytes(report);
   return budget_bytes > fixed ? budget_bytes - fixed : 0;

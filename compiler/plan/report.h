@@ -52,6 +52,11 @@ uint64_t report_arena_bytes(const PlanReport *report);
 uint64_t report_peak_bytes(const PlanReport *report);
 // The smallest budget that a step fits into.
 uint64_t report_minimum_bytes(const PlanReport *report);
+// It is not the training step but the features of evaluate.batch pictures that set it.
+bool report_minimum_is_evaluation(const PlanReport *report);
+// What the arena has beyond the largest live sum of training: free places between items, and what features need more.
+uint64_t report_gap_bytes(const PlanReport *report);
+uint64_t report_evaluation_bytes(const PlanReport *report);
 // What the arena may take of a budget.
 uint64_t report_arena_budget(const PlanReport *report, uint64_t budget_bytes);
 bool report_fits(const PlanReport *report);

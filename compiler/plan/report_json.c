@@ -95,11 +95,15 @@ static void print_memory(const PlanReport *report, Writer *out) {
                 ",\"arena_bytes\":%" PRIu64 ",\"live_peak_bytes\":%" PRIu64 ",\"minimum_budget_bytes\":%" PRIu64 ",",
                 report->budget_bytes, report_peak_bytes(report), plan->state_bytes, report_arena_bytes(report),
                 plan->live_peak_bytes, report_minimum_bytes(report));
-  print_string(out, "minimum_set_by", report->problem->blocks->items[set_by->block].name);
+  print_string(out, "minimum_set_by", report_minimum_is_evaluation(report)
+                                          ? "evaluation"
+                                          : report->problem->blocks->items[set_by->block].name);
   writer_printf(out, ",\"by_kind\":{\"parameters\":%" PRIu64 ",\"velocities\":%" PRIu64 ",\"statistics\":%" PRIu64,
                 state.parameters, state.velocities, state.statistics);
   for (int i = 0; i < ITEM_KIND_COUNT; i++)
     writer_printf(out, ",\"%s\":%" PRIu64, plan_item_kind_names[i], plan->peak_by_kind[i]);
+  if (report_gap_bytes(report)) writer_printf(out, ",\"gaps\":%" PRIu64, report_gap_bytes(report));
+  if (report_evaluation_bytes(report)) writer_printf(out, ",\"evaluation\":%" PRIu64, report_evaluation_bytes(report));
   writer_printf(out, ",\"loader\":%" PRIu64 "},\"outside\":[", report->ring_bytes);
   for (int i = 0; i < report->outside_count; i++) {
     writer_text(out, i ? ",{" : "{");

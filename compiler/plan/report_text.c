@@ -63,8 +63,8 @@ static void print_memory(const PlanReport *report, Writer *out) {
   for (int i = 0; i < ITEM_KIND_COUNT; i++) {
     if (plan->peak_by_kind[i]) print_bytes_row(out, plan_item_kind_names[i], plan->peak_by_kind[i], peak);
   }
-  if (report_arena_bytes(report) > plan->live_peak_bytes)
-    print_bytes_row(out, "gaps", report_arena_bytes(report) - plan->live_peak_bytes, peak);
+  if (report_gap_bytes(report)) print_bytes_row(out, "gaps", report_gap_bytes(report), peak);
+  if (report_evaluation_bytes(report)) print_bytes_row(out, "evaluation", report_evaluation_bytes(report), peak);
   if (report->ring_bytes) print_bytes_row(out, "loader", report->ring_bytes, peak);
   print_bytes_row(out, "peak", peak, 0);
   print_bytes_row(out, "budget", report->budget_bytes, 0);
@@ -75,7 +75,7 @@ static void print_memory(const PlanReport *report, Writer *out) {
   const PlanStep *step = &plan->steps[plan->peak_step];
   writer_printf(
       out, "  the arena is %s the largest sum of live bytes, reached in '%s' (%s)\n",
-      report_arena_bytes(report) == plan->live_peak_bytes ? "exactly" : "above",
+      report_gap_bytes(report) == 0 ? "exactly" : "above",
       step->kind == STEP_RUN ? graph_op(plan->graph, step->op)->name : report->problem->blocks->items[step->block].name,
       step->kind == STEP_RUN ? step_pass_name(step->pass) : step_kind_name(step->kind));
 }
