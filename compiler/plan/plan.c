@@ -24,6 +24,7 @@ typedef struct Planner {
   ValueId *stored_state;    // by ValueId: the state whose storage a result is written into, or VALUE_NONE
   uint32_t *current;        // by ValueId and form: the item that holds it now
   uint32_t *gathered;       // by block: the item with its parameters, or PLAN_NO_ITEM
+  uint32_t *last_forward;   // by block: the step that ran it forward last
   uint32_t *flat_gradient;  // by block: the item with its gradient on the way to the ranks
   uint32_t *window_end;     // by step: the last step of its chain operation
   struct {
@@ -202,6 +203,7 @@ static void run_op(Planner *planner, uint32_t step, const ScheduleEntry *entry) 
   if (planner->gathered[entry->block] == PLAN_NO_ITEM)
     BUG("step %u runs block %d without its parameters", step, entry->block);
   add_use(planner, step, planner->gathered[entry->block], false);
+  if (entry->pass != PASS_BACKWARD) planner->last_forward[entry->block] = step;
   if (entry->pass != PASS_BACKWARD || !gather->gradient_bytes) return;
   if (planner->flat_gradient[entry->block] == PLAN_NO_ITEM)
     planner->flat_gradient[entry->block] = add_buffer(planner, step, step, entry->block, gather->gradient_bytes);
@@ -221,12 +223,20 @@ static void move_values(Planner *planner, uint32_t step, const ScheduleEntry *en
   }
 }
 
+// Between a save and the operation in front of its backward the node's share of the parameters stays.
+static void add_share(Planner *planner, uint32_t step, const ScheduleEntry *entry) {
+  uint32_t begin = planner->window_end[planner->last_forward[entry->block]] + 1;
+  add_buffer(planner, begin, planner->window_end[step], entry->block,
+             planner->gathers[entry->block].node_share_bytes);
+}
+
 static void take_step(Planner *planner, uint32_t step) {
   const ScheduleEntry *entry = &planner->schedule->items[step];
   planner->plan->steps[step].use_begin = (uint32_t)planner->uses.count;
   switch (entry->kind) {
     case STEP_RUN: run_op(planner, step, entry); break;
     case STEP_GATHER:
+      if (entry->node_share) add_share(planner, step, entry);
       planner->gathered[entry->block] = add_buffer(planner, step, planner->window_end[step], entry->block,
                                                    planner->gathers[entry->block].parameter_bytes);
       add_use(planner, step, planner->gathered[entry->block], true);
@@ -301,6 +311,7 @@ static Planner planner_make(Arena *arena, const Graph *graph, const PlanCosts *c
                      .maker = filled(arena, values, sizeof(uint32_t)),
                      .stored_state = arena_array(arena, ValueId, values + 1),
                      .gathered = filled(arena, blocks, sizeof(uint32_t)),
+                     .last_forward = arena_array(arena, uint32_t, blocks + 1),
                      .flat_gradient = filled(arena, blocks, sizeof(uint32_t))};
   planner.plan->graph = graph;
   planner.plan->value_offsets = filled(arena, values, sizeof(uint64_t));

@@ -1,5 +1,5 @@
-// Placement: buffers that live together never overlap, the same buffers always end at the same offsets, and the memory is
-// the largest live sum where that can be reached by construction: nested lifetimes, recomputation, and rectangles of
+// Placement: buffers that live together never overlap, the same buffers always end at the same offsets, and the memory
+// is the largest live sum where that can be reached by construction: nested lifetimes, recomputation, and rectangles of
 // time and memory cut into pieces. The public MiniMalloc instances are tried where SEER_MINIMALLOC names their folder
 // (google/minimalloc, benchmarks/challenging: id,lower,upper,size with upper excluded; capacity 1048576).
 #include <setjmp.h>
