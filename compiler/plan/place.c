@@ -1,6 +1,6 @@
 // Placement, from buffers to offsets: sizes become units of the alignment, time becomes sections, sets of buffers that
 // no buffer connects become tasks of their own; each task is placed greedily, and by search where greed misses the
-// goal, the largest live sum of all.
+// goal, the largest live sum of all. Limits count work, never time: the same buffers always end at the same offsets.
 #include "compiler/plan/place.h"
 
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 #include "compiler/plan/place_task.h"
 
 #define MAX_TOTAL_BYTES ((uint64_t)1 << 60)
-#define MAX_WORK ((uint64_t)1000000000)
+#define MAX_WORK ((uint64_t)800000000)  // for all tasks together, about a second
 
 // A buffer begins or ends; ends come first within a step.
 typedef struct Event {
@@ -151,11 +151,17 @@ static PlaceTask make_task(Arena *arena, const PlaceBuffer *buffers, const Item 
                     .begin = begin,
                     .end = end,
                     .load = arena_array(arena, uint64_t, section_count),
+                    .fullest = arena_array(arena, uint64_t, count),
                     .goal = goal,
                     .top = UINT64_MAX,
                     .offset = arena_array(arena, uint64_t, count)};
   for (uint32_t i = 0; i < count; i++) {
     for (uint32_t s = first[i]; s <= last[i]; s++) task.load[s] += size[i];
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t s = first[i]; s <= last[i]; s++) {
+      if (task.load[s] > task.fullest[i]) task.fullest[i] = task.load[s];
+    }
   }
   return task;
 }
@@ -171,8 +177,9 @@ uint64_t place_buffers(Arena *arena, PlaceBuffer *buffers, uint32_t count, uint6
     }
     const Item *items = sections.items + begin;
     PlaceTask task = make_task(arena, buffers, items, end - begin, top > goal ? top : goal);
-    place_greedily(&task);
-    if (task.top > task.goal) place_search(&task, &work, MAX_WORK);
+    place_greedily(&task, &work, MAX_WORK / 10 * 2);
+    place_search(&task, &work, MAX_WORK / 10 * 8);
+    place_climb(&task, &work, MAX_WORK);
     for (uint32_t i = 0; i < task.count; i++) buffers[items[i].index].offset = task.offset[i] * alignment;
     if (task.top > top) top = task.top;
   }

@@ -28,25 +28,18 @@ static uint32_t fullest_section(const PlaceTask *task) {
   return fullest;
 }
 
-static uint64_t largest_load(const PlaceTask *task, uint32_t buffer) {
-  uint64_t largest = 0;
-  for (uint32_t s = task->first[buffer]; s <= task->last[buffer]; s++) {
-    if (task->load[s] > largest) largest = task->load[s];
-  }
-  return largest;
-}
-
 // Orders by PEAK: buffers of the fullest section first, by birth, death or life, so that they fill it without a gap;
 // then the others by life or size. Orders by LOAD: by the fullest section that a buffer lives in.
 static SortKey sort_key(const PlaceTask *task, PlaceOrder by, uint32_t peak, uint32_t buffer) {
-  uint64_t size = task->size[buffer], life = (uint64_t)task->end[buffer] - task->begin[buffer] + 1, area = size * life;
+  uint64_t size = task->size[buffer], life = (uint64_t)task->end[buffer] - task->begin[buffer] + 1;
+  uint64_t area = life > UINT64_MAX / size ? UINT64_MAX : size * life;
   uint64_t early = UINT32_MAX - task->begin[buffer], late = task->end[buffer];
   bool full = task->first[buffer] <= peak && peak <= task->last[buffer];
   switch (by) {
-    case ORDER_LOAD_BIRTH: return (SortKey){{largest_load(task, buffer), early, life}, buffer};
-    case ORDER_LOAD_AREA: return (SortKey){{largest_load(task, buffer), area, life}, buffer};
-    case ORDER_LOAD_LIFE: return (SortKey){{largest_load(task, buffer), life, size}, buffer};
-    case ORDER_LOAD_SIZE: return (SortKey){{largest_load(task, buffer), size, life}, buffer};
+    case ORDER_LOAD_BIRTH: return (SortKey){{task->fullest[buffer], early, life}, buffer};
+    case ORDER_LOAD_AREA: return (SortKey){{task->fullest[buffer], area, life}, buffer};
+    case ORDER_LOAD_LIFE: return (SortKey){{task->fullest[buffer], life, size}, buffer};
+    case ORDER_LOAD_SIZE: return (SortKey){{task->fullest[buffer], size, life}, buffer};
     case ORDER_PEAK_BIRTH_LIFE: return (SortKey){{full, full ? early : life, full ? life : size}, buffer};
     case ORDER_PEAK_BIRTH_SIZE: return (SortKey){{full, full ? early : size, life}, buffer};
     case ORDER_PEAK_LIFE_SIZE: return (SortKey){{full, full ? life : size, full ? size : life}, buffer};
@@ -79,6 +72,7 @@ typedef struct Greedy {
   uint32_t *first, *last, *buffer;  // piling up: of buffers not placed yet; fitting: of placed ones by rising offset
   uint64_t *low, *high;             // piling up: lowest offset possible; fitting: bottom and top
   uint64_t *offset;                 // by buffer
+  uint64_t work;
 } Greedy;
 
 static uint32_t drop_placed(Greedy *greedy, uint32_t count) {
@@ -108,9 +102,8 @@ static uint32_t lift_and_find_lowest(Greedy *greedy, uint32_t count, uint32_t fi
   return at;
 }
 
-static void pile_up(Greedy *greedy, PlaceOrder by) {
+static void pile_up(Greedy *greedy) {
   PlaceTask *task = greedy->task;
-  place_sort(task, by, greedy->order);
   for (uint32_t i = 0; i < task->count; i++) {
     uint32_t buffer = greedy->buffer[i] = greedy->order[i];
     greedy->first[i] = task->first[buffer];
@@ -128,9 +121,9 @@ static void pile_up(Greedy *greedy, PlaceOrder by) {
     last = greedy->last[at];
     greedy->low[at] = UINT64_MAX;
     if (height > top) top = height;
-    if (top >= task->top) return;
   }
   place_keep(task, greedy->offset, top);
+  greedy->work += (uint64_t)task->count * task->count / 2;
 }
 
 // The offset for a buffer among the `placed` ones: the lowest gap, or with `tight` the smallest that is large enough.
@@ -168,9 +161,9 @@ static void insert_placed(Greedy *greedy, uint32_t placed, uint32_t buffer, uint
   greedy->high[at] = offset + greedy->task->size[buffer];
 }
 
-static void fit(Greedy *greedy, PlaceOrder by, bool tight) {
+// Places all buffers in `greedy->order`.
+static void fit(Greedy *greedy, bool tight) {
   PlaceTask *task = greedy->task;
-  place_sort(task, by, greedy->order);
   uint64_t top = 0;
   for (uint32_t placed = 0; placed < task->count; placed++) {
     uint32_t buffer = greedy->order[placed];
@@ -178,33 +171,74 @@ static void fit(Greedy *greedy, PlaceOrder by, bool tight) {
     greedy->offset[buffer] = offset;
     insert_placed(greedy, placed, buffer, offset);
     if (height > top) top = height;
-    if (top >= task->top) return;
   }
   place_keep(task, greedy->offset, top);
+  greedy->work += (uint64_t)task->count * task->count / 2;
 }
 
-void place_greedily(PlaceTask *task) {
-  uint32_t count = task->count;
-  Greedy greedy = {.task = task,
-                   .order = arena_array(task->arena, uint32_t, count),
-                   .first = arena_array(task->arena, uint32_t, count),
-                   .last = arena_array(task->arena, uint32_t, count),
-                   .buffer = arena_array(task->arena, uint32_t, count),
-                   .low = arena_array(task->arena, uint64_t, count),
-                   .high = arena_array(task->arena, uint64_t, count),
-                   .offset = arena_array(task->arena, uint64_t, count)};
-  static const struct {
-    enum { PILE_UP, FIRST_FIT, BEST_FIT } how;
-    PlaceOrder by;
-  } tries[] = {{PILE_UP, ORDER_LOAD_BIRTH},        {FIRST_FIT, ORDER_PEAK_BIRTH_SIZE}, {BEST_FIT, ORDER_LOAD_BIRTH},
-               {FIRST_FIT, ORDER_PEAK_LIFE_SIZE},  {BEST_FIT, ORDER_LOAD_SIZE},        {PILE_UP, ORDER_PEAK_BIRTH_LIFE},
-               {FIRST_FIT, ORDER_PEAK_DEATH_SIZE}, {PILE_UP, ORDER_LOAD_AREA},         {BEST_FIT, ORDER_LOAD_LIFE},
-               {PILE_UP, ORDER_LIFE_SIZE}};
-  for (size_t i = 0; i < sizeof tries / sizeof *tries && task->top > task->goal; i++) {
-    if (tries[i].how == PILE_UP) {
-      pile_up(&greedy, tries[i].by);
+// Moves the buffers that end above the goal to the front of the order, the rest keeping theirs.
+static void promote_highest(Greedy *greedy) {
+  const PlaceTask *task = greedy->task;
+  uint32_t front = 0, back = 0, *rest = greedy->buffer;
+  for (uint32_t i = 0; i < task->count; i++) {
+    uint32_t buffer = greedy->order[i];
+    if (greedy->offset[buffer] + task->size[buffer] > task->goal) {
+      greedy->order[front++] = buffer;
     } else {
-      fit(&greedy, tries[i].by, tries[i].how == BEST_FIT);
+      rest[back++] = buffer;
     }
   }
+  memcpy(greedy->order + front, rest, back * sizeof *rest);
+}
+
+typedef struct Try {
+  enum { PILE_UP, FIRST_FIT, BEST_FIT } how;
+  PlaceOrder by;
+} Try;
+
+// By how often they reach the goal on networks' plans, with and without recomputation.
+static const Try tries[] = {{PILE_UP, ORDER_LOAD_BIRTH},        {FIRST_FIT, ORDER_PEAK_BIRTH_SIZE},
+                            {BEST_FIT, ORDER_LOAD_BIRTH},       {FIRST_FIT, ORDER_PEAK_LIFE_SIZE},
+                            {BEST_FIT, ORDER_LOAD_SIZE},        {PILE_UP, ORDER_PEAK_BIRTH_LIFE},
+                            {FIRST_FIT, ORDER_PEAK_DEATH_SIZE}, {PILE_UP, ORDER_LOAD_AREA},
+                            {BEST_FIT, ORDER_LOAD_LIFE},        {PILE_UP, ORDER_LIFE_SIZE}};
+enum { TRIES = sizeof tries / sizeof *tries, CLIMB_ROUNDS = 30 };
+
+static Greedy make_greedy(PlaceTask *task) {
+  return (Greedy){.task = task,
+                  .order = arena_array(task->arena, uint32_t, task->count),
+                  .first = arena_array(task->arena, uint32_t, task->count),
+                  .last = arena_array(task->arena, uint32_t, task->count),
+                  .buffer = arena_array(task->arena, uint32_t, task->count),
+                  .low = arena_array(task->arena, uint64_t, task->count),
+                  .high = arena_array(task->arena, uint64_t, task->count),
+                  .offset = arena_array(task->arena, uint64_t, task->count)};
+}
+
+void place_greedily(PlaceTask *task, uint64_t *work, uint64_t work_limit) {
+  Greedy greedy = make_greedy(task);
+  greedy.work = *work;
+  for (int i = 0; i < TRIES && task->top > task->goal && (!i || greedy.work < work_limit); i++) {
+    place_sort(task, tries[i].by, greedy.order);
+    if (tries[i].how == PILE_UP) {
+      pile_up(&greedy);
+    } else {
+      fit(&greedy, tries[i].how == BEST_FIT);
+    }
+  }
+  *work = greedy.work;
+}
+
+void place_climb(PlaceTask *task, uint64_t *work, uint64_t work_limit) {
+  Greedy greedy = make_greedy(task);
+  greedy.work = *work;
+  for (int i = 0; i < TRIES; i++) {
+    if (tries[i].how == PILE_UP) continue;
+    place_sort(task, tries[i].by, greedy.order);
+    for (int round = 0; round < CLIMB_ROUNDS && task->top > task->goal && greedy.work < work_limit; round++) {
+      if (round) promote_highest(&greedy);
+      fit(&greedy, tries[i].how == BEST_FIT);
+    }
+  }
+  *work = greedy.work;
 }

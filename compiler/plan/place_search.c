@@ -4,8 +4,8 @@
 //
 // Branches: the lowest unplaced buffer of one section, a valley, either lies as low as it can, or no buffer of the
 // section lies that low. Every placement in which nothing can be lowered is in exactly one branch. Parts that no
-// unplaced buffer connects are searched apart; what was refuted once is remembered by a hash of 64 bits; short rounds
-// with different rules for valleys and orders take turns, and sections that refuted branches weigh more.
+// unplaced buffer connects are searched apart; what was refuted once is remembered by a hash of 64 bits. Rounds that
+// slowly grow longer take turns: luck with a rule for valleys and an order, shuffled a little, beats stubbornness.
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,12 +13,20 @@
 
 #define PLACED UINT64_MAX
 #define NONE UINT32_MAX
-enum { MEMO_SLOTS = 1 << 19, MAX_FAILURES = 1 << 20, MAX_TRAIL = 12000000, SCORE_BITS = 40 };
+// Bounds on memory: about a hundred megabytes.
+enum {
+  MEMO_SLOTS = 1 << 19,
+  MAX_FAILURES = 1 << 20,
+  MAX_TRAIL = 4000000,
+  MAX_MEMBERS = 16000000,
+  MIN_ROUND_WORK = 1000000,
+  SCORE_BITS = 40
+};
 
-typedef enum ValleyRule { LOWEST_VALLEY, LOWEST_TROUBLED_VALLEY, TIGHTEST_VALLEY } ValleyRule;
+typedef enum ValleyRule { LOWEST_VALLEY, LOWEST_TROUBLED_VALLEY, TIGHTEST_VALLEY, FEWEST_CANDIDATES } ValleyRule;
 typedef enum PlaceOutcome { PLACE_FOUND, PLACE_IMPOSSIBLE, PLACE_GAVE_UP } PlaceOutcome;
 static const PlaceOrder orders[] = {ORDER_LIFE_SIZE, ORDER_AREA, ORDER_LOAD_SIZE, ORDER_LOAD_BIRTH};
-enum { RULES = TIGHTEST_VALLEY + 1, ORDERS = sizeof orders / sizeof *orders };
+enum { RULES = FEWEST_CANDIDATES + 1, ORDERS = sizeof orders / sizeof *orders };
 
 // One change to take back. Buffers come before sections in `id`; placing is told by `was` = PLACED.
 typedef struct Change {
@@ -54,13 +62,13 @@ typedef struct Search {
   uint32_t *member_begin, *members;  // by section: its buffers, the shortest lives first
   uint32_t *born;                    // by section: its first buffer by `first`
   uint32_t *rank, *twin;             // by buffer: place in the order; the equal buffer before it, or NONE
-  uint32_t *orders[ORDERS];
-  Draw *draws;
-  uint64_t *low, *hash, *offset;  // by buffer: lowest offset possible, or PLACED; hash of it, or 0; where placed
-  uint64_t *level, *left;         // by section: lowest offset possible of its unplaced buffers; their sum
-  uint32_t *unplaced, *crossing;  // by section: unplaced buffers; those of them that live in the next one, too
-  uint32_t *witness, *failures;   // by section: a buffer at its level, if up to date; branches that it refuted
-  uint32_t *reach;                // by section: scratch of raise_levels, NONE outside
+  uint32_t *orders[ORDERS];          // the buffers, sorted
+  Draw *draws;                       // scratch of rank_buffers
+  uint64_t *low, *hash, *offset;     // by buffer: lowest offset possible, or PLACED; hash of it, or 0; where placed
+  uint64_t *level, *left;            // by section: lowest offset possible of its unplaced buffers; their sum
+  uint32_t *unplaced, *crossing;     // by section: unplaced buffers; those of them that live in the next one, too
+  uint32_t *witness, *failures;      // by section: a buffer at its level, if up to date; branches that it refuted
+  uint32_t *reach;                   // by section: scratch of raise_levels, NONE outside
   uint64_t *memo;
   struct {
     Change *items;
@@ -74,7 +82,9 @@ typedef struct Search {
     Frame *items;
     size_t count, capacity;
   } frames;
-  uint64_t random, work, work_limit, places, place_limit;
+  uint64_t random;
+  uint64_t work, places;  // done; a round ends when it passes both of its limits
+  uint64_t work_limit, round_work_limit, round_place_limit;
 } Search;
 
 static uint64_t mix(uint64_t x) {
@@ -222,7 +232,7 @@ static bool place(Search *search, uint32_t buffer) {
          refresh_levels(search, last + 1, to + 1);
 }
 
-// The lowest top that some unplaced buffer living with `buffer` could have: where `buffer` can lie if not at its
+// The lowest top that an unplaced buffer living with `buffer` could have: `buffer` lies there or higher if not at its
 // lowest.
 static uint64_t lowest_neighbor_top(Search *search, uint32_t buffer) {
   const PlaceTask *task = search->task;
@@ -260,12 +270,22 @@ static bool skip_level(Search *search, const Frame *frame) {
 }
 
 typedef struct Score {
-  uint64_t level, above, below;  // compared by level, then by above / below
+  uint64_t first, above, below;  // compared by first, then by above / below
 } Score;
 
 static bool is_better(const Score *a, const Score *b) {
-  if (a->level != b->level) return a->level < b->level;
+  if (a->first != b->first) return a->first < b->first;
   return a->above * b->below < b->above * a->below;
+}
+
+// Branches at the left edge of a valley, where only what is born there can be a candidate; large elsewhere.
+static uint64_t count_branches(const Search *search, uint32_t section, bool may_skip) {
+  uint64_t level = search->level[section], count = may_skip;
+  if (section && search->unplaced[section - 1] && search->level[section - 1] <= level) return UINT32_MAX;
+  for (uint32_t buffer = search->born[section]; buffer < search->born[section + 1]; buffer++) {
+    count += search->low[buffer] == level;
+  }
+  return count;
 }
 
 static Score score_section(const Search *search, uint32_t section, int shift) {
@@ -274,16 +294,18 @@ static Score score_section(const Search *search, uint32_t section, int shift) {
   switch (search->rule) {
     case LOWEST_TROUBLED_VALLEY: return (Score){0, level >> shift, failures};
     case TIGHTEST_VALLEY: return (Score){0, (slack >> shift) + 1, failures};
+    case FEWEST_CANDIDATES: return (Score){count_branches(search, section, slack > 0), (level >> shift) + 1, 1};
     case LOWEST_VALLEY: break;
   }
   return (Score){level, (slack >> shift) + 1, failures};
 }
 
-// A section in which something could still go under a candidate of `section` lying at its level, or NONE.
+// The tightest of the sections that lie deeper than `section` and share one of its candidates, or NONE: where there is
+// none, nothing can come under a candidate that lies as low as it can.
 static uint32_t deeper_section(Search *search, uint32_t section) {
   const PlaceTask *task = search->task;
-  uint64_t level = search->level[section];
-  uint32_t from = section, to = section;
+  uint64_t level = search->level[section], least_slack = UINT64_MAX;
+  uint32_t from = section, to = section, deeper = NONE;
   for (uint32_t i = search->member_begin[section]; i < search->member_begin[section + 1]; i++) {
     uint32_t buffer = search->members[i];
     if (search->low[buffer] != level) continue;
@@ -292,14 +314,13 @@ static uint32_t deeper_section(Search *search, uint32_t section) {
   }
   for (uint32_t s = from; s <= to; s++) {
     if (!search->unplaced[s] || search->level[s] >= level) continue;
-    for (uint32_t i = search->member_begin[s]; i < search->member_begin[s + 1]; i++) {
-      uint32_t buffer = search->members[i];
-      search->work++;
-      if (search->low[buffer] != PLACED && search->low[buffer] + task->size[buffer] <= level) return s;
-    }
+    uint64_t slack = search->capacity - search->level[s] - search->left[s];
+    if (slack >= least_slack) continue;
+    least_slack = slack;
+    deeper = s;
   }
-  search->work += to - from;
-  return NONE;
+  search->work += search->member_begin[section + 1] - search->member_begin[section] + to - from;
+  return deeper;
 }
 
 static uint32_t choose_valley(Search *search, uint32_t first, uint32_t last) {
@@ -416,15 +437,15 @@ static void reset(Search *search) {
   for (uint32_t s = 0; s < sections; s++) search->witness[s] = search->members[search->member_begin[s]];
 }
 
-// Searches from scratch until a limit. When a part is refuted, so is the branch that made it: what its siblings found
-// is moot.
+// Searches from scratch until a limit. When a part is refuted, so is the branch that made it, whatever its siblings
+// have found.
 static PlaceOutcome run_round(Search *search) {
   reset(search);
   search->frames.count = search->parts.count = 0;
   uint32_t part = push_parts(search, 0, search->task->section_count - 1, NONE, NONE);
   while (part != NONE) {
-    if (search->places > search->place_limit || search->work > search->work_limit) return PLACE_GAVE_UP;
-    if (search->trail.count > MAX_TRAIL) return PLACE_GAVE_UP;
+    if (search->work > search->work_limit || search->trail.count > MAX_TRAIL) return PLACE_GAVE_UP;
+    if (search->work > search->round_work_limit && search->places > search->round_place_limit) return PLACE_GAVE_UP;
     uint32_t at = search->parts.items[part].parent;
     if (open_frame(search, part)) at = (uint32_t)search->frames.count - 1;
     for (;; at = search->frames.items[at].parent) {
@@ -497,10 +518,10 @@ static uint32_t next_random(Search *search) {
 }
 
 // Ranks by an order, shuffled a little: a buffer falls back by less than `window` ranks.
-static void rank_buffers(Search *search, PlaceOrder by, uint32_t window) {
+static void rank_buffers(Search *search, uint32_t order, uint32_t window) {
   uint32_t count = search->task->count;
   for (uint32_t i = 0; i < count; i++) {
-    search->draws[i] = (Draw){i + next_random(search) % window, search->orders[by][i]};
+    search->draws[i] = (Draw){i + next_random(search) % window, search->orders[order][i]};
   }
   qsort(search->draws, count, sizeof *search->draws, by_draw);
   for (uint32_t i = 0; i < count; i++) search->rank[search->draws[i].buffer] = i;
@@ -542,27 +563,37 @@ static uint64_t top_of(const Search *search) {
   return top;
 }
 
+static uint64_t count_members(const PlaceTask *task) {
+  uint64_t members = 0;
+  for (uint32_t i = 0; i < task->count; i++) members += task->last[i] - task->first[i] + 1;
+  return members;
+}
+
 void place_search(PlaceTask *task, uint64_t *work, uint64_t work_limit) {
   static const uint32_t windows[] = {0, 256, 64};  // parts of all buffers
   enum { WINDOWS = sizeof windows / sizeof *windows };
+  if (task->top <= task->goal || count_members(task) > MAX_MEMBERS) return;
   Arena *arena = arena_make("placement search");
   Search search;
   make_search(&search, task, arena);
   search.work = *work;
   search.work_limit = work_limit;
-  uint64_t floor = task->goal, place_limit = task->count + task->count / 2;
+  uint64_t floor = task->goal, round_places = task->count + task->count / 2, round_work = MIN_ROUND_WORK;
   for (uint32_t round = 0; task->top > floor && search.work < work_limit; round++) {
     uint32_t order = round % ORDERS, rule = round / ORDERS % RULES, cycle = round / (ORDERS * RULES);
     uint32_t part = windows[(cycle / 2 + rule) % WINDOWS];
     search.capacity = floor;
     if (cycle % 2) search.capacity += (task->top - floor) / 16 * (1 + next_random(&search) % 15);
     search.rule = (ValleyRule)rule;
-    search.place_limit = search.places + place_limit;
-    rank_buffers(&search, (PlaceOrder)order, part ? 2 + task->count / part : 1);
+    search.round_place_limit = search.places + round_places;
+    search.round_work_limit = search.work + round_work;
+    rank_buffers(&search, order, part ? 2 + task->count / part : 1);
     PlaceOutcome outcome = run_round(&search);
     if (outcome == PLACE_FOUND) place_keep(task, search.offset, top_of(&search));
     if (outcome == PLACE_IMPOSSIBLE) floor = search.capacity + 1;
-    if (round % (2 * ORDERS * RULES) == 2 * ORDERS * RULES - 1) place_limit += place_limit / 2;
+    if (round % (2 * ORDERS * RULES) < 2 * ORDERS * RULES - 1) continue;
+    round_places += round_places / 2;
+    round_work += round_work / 2;
   }
   *work = search.work;
   arena_release(arena);

@@ -1,4 +1,5 @@
-// Inside the placer: one independent set of buffers on a compressed time axis, and the three ways to place it.
+// Inside the placer: one independent set of buffers on a compressed time axis, and the ways to place it. Each adds what
+// it did to `work`, whose unit is about a nanosecond, and ends when that passes `work_limit` or the goal is reached.
 //
 // Time is cut into sections, one for each step whose live set is in no other step's; two buffers live together exactly
 // when they share a section. Buffers are sorted by their first section. Sizes and offsets count units of the alignment.
@@ -17,6 +18,7 @@ typedef struct PlaceTask {
   const uint32_t *first, *last;  // by buffer: its sections, both included
   const uint32_t *begin, *end;   // by buffer: its steps, both included
   uint64_t *load;                // by section: live sum
+  uint64_t *fullest;             // by buffer: the largest load of its sections
   uint64_t goal;                 // a top that is low enough: at least the largest load
   uint64_t top;                  // of the best placement so far; UINT64_MAX: none yet
   uint64_t *offset;              // by buffer: the best placement so far
@@ -42,11 +44,11 @@ void place_sort(const PlaceTask *task, PlaceOrder by, uint32_t *order);
 // Keeps `offset` if its top is the lowest so far.
 void place_keep(PlaceTask *task, const uint64_t *offset, uint64_t top);
 
-// Greedy placements, until one reaches the goal.
-void place_greedily(PlaceTask *task);
-
-// Complete search for lower and lower placements, until one reaches the goal, none lower is possible, or `work` passes
-// `work_limit`; adds to `work`, whose unit is about a nanosecond.
+// Greedy placements, one at least.
+void place_greedily(PlaceTask *task, uint64_t *work, uint64_t work_limit);
+// Complete search for lower and lower placements; ends too when it has proven that there is none.
 void place_search(PlaceTask *task, uint64_t *work, uint64_t work_limit);
+// Hill climbing from the greedy orders: what ends above the goal is placed earlier.
+void place_climb(PlaceTask *task, uint64_t *work, uint64_t work_limit);
 
 #endif
