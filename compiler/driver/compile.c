@@ -33,9 +33,7 @@ static int64_t ranks_of(const Spec *spec) {
 }
 
 // Target c trains one rank in fp32. Anything else can be planned, not built.
-static bool is_for_c(const Spec *spec) {
-  return spec_is(spec, KEY_train_precision, "fp32") && ranks_of(spec) == 1;
-}
+static bool is_for_c(const Spec *spec) { return spec_is(spec, KEY_train_precision, "fp32") && ranks_of(spec) == 1; }
 
 static bool check_limits(DiagList *diags, const Spec *spec) {
   size_t before = diags->error_count;
@@ -128,9 +126,7 @@ static PlanModel model_of(const RegNetShape *shape, const Spec *spec, const Seer
   return model;
 }
 
-static const char *operation_name(ChainOpKind kind) {
-  return kind == CHAIN_BACKWARD ? "backward" : "forward";
-}
+static const char *operation_name(ChainOpKind kind) { return kind == CHAIN_BACKWARD ? "backward" : "forward"; }
 
 static bool check_budget(DiagList *diags, const Spec *spec, const PlanReport *report) {
   if (report_fits(report)) return true;
@@ -204,9 +200,7 @@ static bool count_classes(DiagList *diags, const Spec *spec, SeerProgram *settin
   return true;
 }
 
-static bool is_sharded(const Spec *spec) {
-  return spec_is(spec, KEY_shard_parameters, "full") && ranks_of(spec) > 1;
-}
+static bool is_sharded(const Spec *spec) { return spec_is(spec, KEY_shard_parameters, "full") && ranks_of(spec) > 1; }
 
 static PlanPrecision precision_from_spec(const Spec *spec) {
   return (PlanPrecision){.compute_bytes = spec_is(spec, KEY_train_precision, "fp32") ? 4 : 2,
@@ -258,23 +252,6 @@ static void make_costs(Planning *planning, int lanes) {
   plan_costs_time(arena, planning->features, &planning->machine, planning->features_costs);
 }
 
-// Where placement leaves a gap that does not fit, the gap is taken off the budget and the checkpoints are placed again.
-static PlanAnswer plan_within(PlanReport *report, uint64_t arena_bytes) {
-  enum { MAX_TRIES = 8 };
-  uint64_t budget = arena_bytes;
-  PlanAnswer answer = {0};
-  for (int i = 0; i < MAX_TRIES; i++) {
-    answer = plan_problem_solve(report->problem, &report->policy, budget);
-    if (!answer.solution.feasible) break;
-    plan_problem_place(report->problem, &answer);
-    if (answer.plan->arena_bytes <= arena_bytes || report->policy.placement != PLACEMENT_OPTIMAL) break;
-    uint64_t gap = answer.plan->arena_bytes - answer.plan->live_peak_bytes;
-    if (gap == 0 || gap >= budget) break;
-    budget -= gap;
-  }
-  return answer;
-}
-
 // Solves, places and checks; the report's plan stays NULL when nothing fits.
 static void make_plans(Planning *planning, PlanReport *report) {
   Arena *arena = planning->arena;
@@ -287,11 +264,11 @@ static void make_plans(Planning *planning, PlanReport *report) {
   // Where states and parameters lie does not depend on checkpoints.
   const Plan *state = plan_place_state(arena, planning->train, planning->train_costs, &in_order);
   Schedule features = schedule_in_graph_order(arena, planning->features);
-  Plan *features_plan =
-      plan_make(arena, planning->features, planning->features_costs, &features, state, NULL, 0);
+  Plan *features_plan = plan_make(arena, planning->features, planning->features_costs, &features, state, NULL, 0);
   verify_plan(features_plan, arena);
   report->features = features_plan;
-  report->answer = plan_within(report, report_arena_budget(report, report->budget_bytes));
+  report->answer =
+      plan_problem_fit(report->problem, &report->policy, report_arena_budget(report, report->budget_bytes));
   report->train = report->answer.plan;
   if (report->train) verify_plan(report->train, arena);
 }
@@ -306,8 +283,8 @@ static void list_outside(PlanReport *report, const SeerProgram *settings) {
   PlanOutside *outside = report->outside;
   outside[report->outside_count++] = (PlanOutside){
       "program", "code, libraries, the lists of tensors and launches, files while they are written", PROGRAM_BYTES};
-  outside[report->outside_count++] = (PlanOutside){
-      "stacks", "1 MiB touched by each thread that computes or decodes", (threads + decoders) * STACK_BYTES};
+  outside[report->outside_count++] = (PlanOutside){"stacks", "1 MiB touched by each thread that computes or decodes",
+                                                   (threads + decoders) * STACK_BYTES};
   uint64_t picture = (uint64_t)settings->max_pixels * SEER_DECODE_BYTES_A_PIXEL;
   outside[report->outside_count++] =
       (PlanOutside){"decoding",
@@ -385,8 +362,8 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
   CompileOptions options = {.cpu = cpu ? cpu : "native",
                             .sanitize = option_is_set(invocation, "sanitize"),
                             .plan_only = plan,
-                            .curve = !plan || option_is_set(invocation, "html") ||
-                                     option_is_set(invocation, "sweep") || option_is_set(invocation, "svg"),
+                            .curve = !plan || option_is_set(invocation, "html") || option_is_set(invocation, "sweep") ||
+                                     option_is_set(invocation, "svg"),
                             .hook = hook,
                             .hook_data = hook_data};
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);

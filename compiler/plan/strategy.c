@@ -46,11 +46,6 @@ PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts
 
 void plan_problem_release(PlanProblem *problem) { chain_solver_release(problem->solver); }
 
-uint64_t plan_problem_minimum(const PlanProblem *problem) {
-  int64_t chain = problem->minimum_chain_bytes, update = problem->update_bytes;
-  return (uint64_t)(chain > update ? chain : update);
-}
-
 static ChainOps cut_segments(PlanProblem *problem, const PlanPolicy *policy) {
   Segments segments = {.begins = arena_array(problem->arena, int, policy->cut_count + 1),
                        .recomputed = arena_array(problem->arena, bool, policy->cut_count + 1)};
@@ -222,4 +217,58 @@ void plan_problem_place(PlanProblem *problem, PlanAnswer *answer) {
   answer->plan = plan_make(problem->arena, problem->graph, problem->costs, &answer->schedule, NULL,
                            problem->sharded ? problem->gathers : NULL, problem->blocks->count);
   check_account(answer);
+}
+
+// Solves and places; where placing leaves a gap that does not fit, the gap is taken off the budget and the checkpoints are
+// chosen again. Without a plan when that comes to nothing.
+static PlanAnswer try_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes) {
+  enum { MAX_TRIES = 4 };
+  uint64_t budget = arena_bytes;
+  for (int i = 0; i < MAX_TRIES; i++) {
+    PlanAnswer answer = plan_problem_solve(problem, policy, budget);
+    if (!answer.solution.feasible) break;
+    plan_problem_place(problem, &answer);
+    if (answer.plan->arena_bytes <= arena_bytes || policy->placement != PLACEMENT_OPTIMAL) return answer;
+    uint64_t gap = answer.plan->arena_bytes - answer.plan->live_peak_bytes;
+    if (gap == 0 || gap >= budget) break;
+    budget -= gap;
+  }
+  return (PlanAnswer){0};
+}
+
+// From the least account of the class, then downwards from what placing that takes.
+static const PlanAnswer *smallest_step(PlanProblem *problem) {
+  enum { MAX_TRIES = 8 };
+  if (problem->smallest) return problem->smallest;
+  PlanPolicy optimal = {.placement = PLACEMENT_OPTIMAL};
+  int64_t chain = problem->minimum_chain_bytes, update = problem->update_bytes;
+  uint64_t account = (uint64_t)(chain > update ? chain : update);
+  PlanAnswer answer = plan_problem_solve(problem, &optimal, account);
+  if (!answer.solution.feasible) BUG("the smallest budget fits nothing");
+  plan_problem_place(problem, &answer);
+  for (int i = 0; i < MAX_TRIES && answer.plan->arena_bytes > account; i++) {
+    PlanAnswer smaller = try_fit(problem, &optimal, answer.plan->arena_bytes - PLAN_ALIGNMENT);
+    if (!smaller.plan) break;
+    answer = smaller;
+  }
+  problem->smallest = arena_new(problem->arena, PlanAnswer);
+  *problem->smallest = answer;
+  return problem->smallest;
+}
+
+uint64_t plan_problem_minimum(PlanProblem *problem) {
+  uint64_t placed = smallest_step(problem)->plan->arena_bytes;
+  int64_t chain = problem->minimum_chain_bytes, update = problem->update_bytes;
+  uint64_t account = (uint64_t)(chain > update ? chain : update);
+  return placed > account ? placed : account;
+}
+
+PlanAnswer plan_problem_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes) {
+  if (policy->placement != PLACEMENT_OPTIMAL) return try_fit(problem, policy, arena_bytes);
+  if (arena_bytes < plan_problem_minimum(problem)) return (PlanAnswer){0};
+  PlanAnswer answer = try_fit(problem, policy, arena_bytes);
+  if (answer.plan) return answer;
+  answer = *smallest_step(problem);
+  answer.solution.optimal_in_class = false;
+  return answer;
 }

@@ -39,14 +39,15 @@ typedef struct PlanProblem {
   ChainSolver *solver;
   int64_t minimum_chain_bytes;  // of the class
   ChainOp minimum_set_by;
-  int64_t update_bytes;  // the update's own need, whatever the placement
+  int64_t update_bytes;         // the update's own need, whatever the placement
+  struct PlanAnswer *smallest;  // with every byte in its place; NULL: not asked for yet
 } PlanProblem;
 
 PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const PlanMachine *machine,
                                PlanPrecision precision, bool sharded, bool offload);
 void plan_problem_release(PlanProblem *problem);
-// The smallest arena that a training step fits into.
-uint64_t plan_problem_minimum(const PlanProblem *problem);
+// The smallest arena that a training step fits into: the least account of the class, and any gap that placing it leaves.
+uint64_t plan_problem_minimum(PlanProblem *problem);
 
 typedef struct PlanAnswer {
   bool fits;
@@ -60,5 +61,8 @@ typedef struct PlanAnswer {
 PlanAnswer plan_problem_solve(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes);
 // Adds steps, lifetimes and addresses.
 void plan_problem_place(PlanProblem *problem, PlanAnswer *answer);
+// Solves and places within so many bytes. Where placing leaves a gap that does not fit, the gap is taken off the budget
+// and the checkpoints are chosen again; at the last, the smallest step of all is taken.
+PlanAnswer plan_problem_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes);
 
 #endif
