@@ -219,8 +219,8 @@ void plan_problem_place(PlanProblem *problem, PlanAnswer *answer) {
   check_account(answer);
 }
 
-// Solves and places; where placing leaves a gap that does not fit, the gap is taken off the budget and the checkpoints are
-// chosen again. Without a plan when that comes to nothing.
+// Solves and places; where placing leaves a gap that does not fit, the gap is taken off the budget and the checkpoints
+// are chosen again. Without a plan when that comes to nothing.
 static PlanAnswer try_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes) {
   enum { MAX_TRIES = 4 };
   uint64_t budget = arena_bytes;

@@ -46,7 +46,7 @@ typedef struct PlanProblem {
 PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const PlanMachine *machine,
                                PlanPrecision precision, bool sharded, bool offload);
 void plan_problem_release(PlanProblem *problem);
-// The smallest arena that a training step fits into: the least account of the class, and any gap that placing it leaves.
+// The smallest arena that a training step fits into: the least account of the class, and any gap that placing leaves.
 uint64_t plan_problem_minimum(PlanProblem *problem);
 
 typedef struct PlanAnswer {
@@ -61,8 +61,8 @@ typedef struct PlanAnswer {
 PlanAnswer plan_problem_solve(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes);
 // Adds steps, lifetimes and addresses.
 void plan_problem_place(PlanProblem *problem, PlanAnswer *answer);
-// Solves and places within so many bytes. Where placing leaves a gap that does not fit, the gap is taken off the budget
-// and the checkpoints are chosen again; at the last, the smallest step of all is taken.
+// Solves and places within so many bytes. Where placing leaves a gap that does not fit, the gap is taken off the
+// budget and the checkpoints are chosen again; at the last, the smallest step of all is taken.
 PlanAnswer plan_problem_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes);
 
 #endif
