@@ -27,9 +27,16 @@ typedef struct Block {
   alignas(16) unsigned char data[];
 } Block;
 
+typedef struct Cleanup {
+  struct Cleanup *previous;
+  void (*release)(void *object);
+  void *object;
+} Cleanup;
+
 struct Arena {
   const char *lifetime;
   Block *last;
+  Cleanup *last_cleanup;
 };
 
 static void *allocate_or_stop(size_t size) {
@@ -49,6 +56,7 @@ Arena *arena_make(const char *lifetime) {
 
 void arena_release(Arena *arena) {
   if (!arena) return;
+  for (Cleanup *cleanup = arena->last_cleanup; cleanup; cleanup = cleanup->previous) cleanup->release(cleanup->object);
   for (Block *block = arena->last; block;) {
     Block *previous = block->previous;
     free(block);
@@ -71,6 +79,12 @@ void *arena_alloc(Arena *arena, size_t size_bytes) {
   void *memory = block->data + block->used;
   block->used += size;
   return memory;
+}
+
+void arena_at_release(Arena *arena, void (*release)(void *object), void *object) {
+  Cleanup *cleanup = arena_new(arena, Cleanup);
+  *cleanup = (Cleanup){arena->last_cleanup, release, object};
+  arena->last_cleanup = cleanup;
 }
 
 void *arena_grow(Arena *arena, const void *old, size_t count, size_t new_count, size_t element_bytes) {

@@ -10,6 +10,8 @@ typedef struct Arena Arena;
 
 Arena *arena_make(const char *lifetime);
 void arena_release(Arena *arena);
+// Calls `release(object)` when the arena is released, the newest first: for what an arena cannot hold itself.
+void arena_at_release(Arena *arena, void (*release)(void *object), void *object);
 
 void *arena_alloc(Arena *arena, size_t size_bytes);
 // Moves an array of `count` elements to a block of `new_count`; the new tail is zeroed.

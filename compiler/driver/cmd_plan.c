@@ -74,6 +74,5 @@ int command_plan(Invocation *invocation) {
   code = print_plan(invocation, &compiled.report, &out);
   if (code == EXIT_DONE) code = driver_write(invocation, &out);
   writer_release(&out);
-  plan_problem_release(compiled.report.problem);
   return code;
 }

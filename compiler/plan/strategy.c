@@ -24,6 +24,8 @@ static int64_t update_need(const PlanProblem *problem) {
   return lasting + most;
 }
 
+static void release_solver(void *solver) { chain_solver_release(solver); }
+
 PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const PlanMachine *machine,
                                PlanPrecision precision, bool sharded, bool offload) {
   PlanProblem *problem = arena_new(arena, PlanProblem);
@@ -39,12 +41,11 @@ PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts
   class.offload = offload;
   problem->chain.budget_bytes = CHAIN_MAX_BYTES;
   problem->solver = chain_solver_make(&problem->chain, &class);
+  arena_at_release(arena, release_solver, problem->solver);
   problem->minimum_chain_bytes = chain_minimum_budget(problem->solver, &problem->minimum_set_by);
   problem->update_bytes = update_need(problem);
   return problem;
 }
-
-void plan_problem_release(PlanProblem *problem) { chain_solver_release(problem->solver); }
 
 static ChainOps cut_segments(PlanProblem *problem, const PlanPolicy *policy) {
   Segments segments = {.begins = arena_array(problem->arena, int, policy->cut_count + 1),

@@ -43,9 +43,9 @@ typedef struct PlanProblem {
   struct PlanAnswer *smallest;  // with every byte in its place; NULL: not asked for yet
 } PlanProblem;
 
+// Its solver is released with `arena`.
 PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const PlanMachine *machine,
                                PlanPrecision precision, bool sharded, bool offload);
-void plan_problem_release(PlanProblem *problem);
 // The smallest arena that a training step fits into: the least account of the class, and any gap that placing leaves.
 uint64_t plan_problem_minimum(PlanProblem *problem);
 
