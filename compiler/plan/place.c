@@ -11,7 +11,8 @@
 #include "compiler/plan/place_task.h"
 
 #define MAX_TOTAL_BYTES ((uint64_t)1 << 60)
-#define MAX_WORK ((uint64_t)800000000)  // for all tasks together, about a second
+// For all tasks together, about a nanosecond each.
+static const uint64_t max_work[] = {[PLACE_USUAL] = 800000000, [PLACE_THOROUGH] = 4000000000};
 
 // A buffer begins or ends; ends come first within a step.
 typedef struct Event {
@@ -166,10 +167,10 @@ static PlaceTask make_task(Arena *arena, const PlaceBuffer *buffers, const Item 
   return task;
 }
 
-uint64_t place_buffers(Arena *arena, PlaceBuffer *buffers, uint32_t count, uint64_t alignment) {
+uint64_t place_buffers(Arena *arena, PlaceBuffer *buffers, uint32_t count, uint64_t alignment, PlaceEffort effort) {
   for (uint32_t i = 0; i < count; i++) buffers[i].offset = 0;
   Sections sections = cut_time(arena, buffers, count, alignment);
-  uint64_t goal = largest_load(arena, &sections), top = 0, work = 0;
+  uint64_t goal = largest_load(arena, &sections), top = 0, work = 0, limit = max_work[effort];
   for (uint32_t begin = 0, end; begin < sections.item_count; begin = end) {
     uint32_t last = 0;
     for (end = begin; end < sections.item_count && (end == begin || sections.items[end].first <= last); end++) {
@@ -177,9 +178,9 @@ uint64_t place_buffers(Arena *arena, PlaceBuffer *buffers, uint32_t count, uint6
     }
     const Item *items = sections.items + begin;
     PlaceTask task = make_task(arena, buffers, items, end - begin, top > goal ? top : goal);
-    place_greedily(&task, &work, MAX_WORK / 10 * 2);
-    place_search(&task, &work, MAX_WORK / 10 * 8);
-    place_climb(&task, &work, MAX_WORK);
+    place_greedily(&task, &work, limit / 10 * 2);
+    place_search(&task, &work, limit / 10 * 8);
+    place_climb(&task, &work, limit);
     for (uint32_t i = 0; i < task.count; i++) buffers[items[i].index].offset = task.offset[i] * alignment;
     if (task.top > top) top = task.top;
   }

@@ -226,8 +226,7 @@ static void move_values(Planner *planner, uint32_t step, const ScheduleEntry *en
 // Between a save and the operation in front of its backward the node's share of the parameters stays.
 static void add_share(Planner *planner, uint32_t step, const ScheduleEntry *entry) {
   uint32_t begin = planner->window_end[planner->last_forward[entry->block]] + 1;
-  add_buffer(planner, begin, planner->window_end[step], entry->block,
-             planner->gathers[entry->block].node_share_bytes);
+  add_buffer(planner, begin, planner->window_end[step], entry->block, planner->gathers[entry->block].node_share_bytes);
 }
 
 static void take_step(Planner *planner, uint32_t step) {
@@ -328,14 +327,18 @@ const Plan *plan_place_state(Arena *arena, const Graph *graph, const PlanCosts *
   return planner.plan;
 }
 
-static void place_items(Arena *arena, Plan *plan) {
+static void place_items(Arena *arena, Plan *plan, PlaceEffort effort) {
   PlaceBuffer *buffers = arena_array(arena, PlaceBuffer, plan->item_count + 1);
   for (uint32_t i = 0; i < plan->item_count; i++) {
     const PlanItem *item = &plan->items[i];
     buffers[i] = (PlaceBuffer){.bytes = item->bytes, .begin = item->begin, .end = item->end};
   }
-  plan->arena_bytes = place_buffers(arena, buffers, plan->item_count, PLAN_ALIGNMENT);
-  for (uint32_t i = 0; i < plan->item_count; i++) plan->items[i].offset = buffers[i].offset;
+  plan->arena_bytes = place_buffers(arena, buffers, plan->item_count, PLAN_ALIGNMENT, effort);
+  for (uint32_t i = 0; i < plan->item_count; i++) {
+    PlanItem *item = &plan->items[i];
+    item->offset = buffers[i].offset;
+    if (item->value != VALUE_NONE && item->form == FORM_WHOLE) plan->value_offsets[item->value] = item->offset;
+  }
 }
 
 Plan *plan_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const Schedule *schedule, const Plan *state,
@@ -348,13 +351,11 @@ Plan *plan_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const 
   place_state(&planner, state);
   list_items(&planner);
   measure_live_bytes(&planner);
-  place_items(arena, plan);
-  for (uint32_t i = 0; i < plan->item_count; i++) {
-    const PlanItem *item = &plan->items[i];
-    if (item->value != VALUE_NONE && item->form == FORM_WHOLE) plan->value_offsets[item->value] = item->offset;
-  }
+  place_items(arena, plan, PLACE_USUAL);
   return plan;
 }
+
+void plan_place_thoroughly(Plan *plan, Arena *arena) { place_items(arena, plan, PLACE_THOROUGH); }
 
 uint32_t plan_find_use(const Plan *plan, uint32_t step, ValueId value, ValueForm form) {
   const PlanStep *s = &plan->steps[step];

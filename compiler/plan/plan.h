@@ -94,6 +94,8 @@ uint32_t plan_find_use(const Plan *plan, uint32_t step, ValueId value, ValueForm
 // that the schedule's gather steps bring into the arena.
 Plan *plan_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const Schedule *schedule, const Plan *state,
                 const PlanGather *gathers, int block_count);
+// Addresses anew, with patience, where the arena has come out larger than the largest live sum.
+void plan_place_thoroughly(Plan *plan, Arena *arena);
 // Addresses of parameters and states alone: they do not depend on the schedule.
 const Plan *plan_place_state(Arena *arena, const Graph *graph, const PlanCosts *costs, const Schedule *schedule);
 // NULL when the plan holds, else what is broken: every read was written and not overwritten, every item inside the

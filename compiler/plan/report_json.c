@@ -158,7 +158,8 @@ static const char *proof_of(const PlanReport *report) {
   if (report->policy.placement != PLACEMENT_OPTIMAL) return "the placement was asked for, not searched";
   return report->answer.solution.optimal_in_class
              ? "searched to the end on exact bytes: every option left out has a bound no better than this plan"
-             : "the search gave up: class_bound_seconds tells how far the best of the class can be";
+             : "not proven: the search gave up, or buffers of the best schedule found leave gaps that do not fit; "
+               "class_bound_seconds tells how far the best of the class can be";
 }
 
 static void print_checkpoint(const PlanReport *report, Writer *out) {

@@ -145,8 +145,13 @@ static void print_proof(const PlanReport *report, Writer *out) {
     writer_printf(out, "\nplacement '%s', as asked for\n", plan_placement_names[report->policy.placement]);
     return;
   }
-  writer_printf(out, "\n%s; no schedule at all is more than %.2f %% faster\n",
-                solution->optimal_in_class ? "proven optimal in its class" : "best found in its class",
+  if (solution->optimal_in_class) {
+    writer_text(out, "\nproven optimal in its class");
+  } else {
+    writer_printf(out, "\nno schedule of its class is more than %.2f %% faster",
+                  100 * (share_of((double)solution->cost_ns, (double)solution->class_bound_ns) - 1));
+  }
+  writer_printf(out, "; no schedule at all is more than %.2f %% faster\n",
                 100 * (share_of((double)solution->cost_ns, (double)solution->lower_bound_ns) - 1));
 }
 

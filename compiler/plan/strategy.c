@@ -37,10 +37,10 @@ PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts
   plan_chain_add_gathers(&problem->chain, problem->gathers);
   const char *error = chain_check(&problem->chain, arena);
   if (error) BUG("the chain of '%s' is broken: %s", graph->name, error);
-  ChainClass class = chain_full_class;
-  class.offload = offload;
+  problem->class = chain_full_class;
+  problem->class.offload = offload;
   problem->chain.budget_bytes = CHAIN_MAX_BYTES;
-  problem->solver = chain_solver_make(&problem->chain, &class);
+  problem->solver = chain_solver_make(&problem->chain, &problem->class);
   arena_at_release(arena, release_solver, problem->solver);
   problem->minimum_chain_bytes = chain_minimum_budget(problem->solver, &problem->minimum_set_by);
   problem->update_bytes = update_need(problem);
@@ -76,6 +76,21 @@ static ChainOps baseline(PlanProblem *problem, const PlanPolicy *policy) {
   BUG("placement %d is no baseline", policy->placement);
 }
 
+// What the chain's operations and the update need at least, before anything is placed.
+static uint64_t least_account(const PlanProblem *problem) {
+  int64_t chain = problem->minimum_chain_bytes, update = problem->update_bytes;
+  return (uint64_t)(chain > update ? chain : update);
+}
+
+// Sets what the schedule costs by the rules.
+static void replay(PlanProblem *problem, PlanAnswer *answer) {
+  const ChainOps *schedule = &answer->solution.schedule;
+  const char *broken = chain_replay(&problem->chain, schedule->items, schedule->count, problem->arena, &answer->replay);
+  if (broken) BUG("a schedule does not hold: %s", broken);
+  answer->solution.cost_ns = answer->replay.cost_ns;
+  answer->solution.peak_bytes = answer->replay.peak_bytes;
+}
+
 PlanAnswer plan_problem_solve(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes) {
   PlanAnswer answer = {0};
   int64_t budget = arena_bytes < (uint64_t)CHAIN_MAX_BYTES ? (int64_t)arena_bytes : CHAIN_MAX_BYTES;
@@ -87,11 +102,7 @@ PlanAnswer plan_problem_solve(PlanProblem *problem, const PlanPolicy *policy, ui
     answer.solution.schedule = baseline(problem, policy);
     answer.solution.feasible = true;
   }
-  const char *broken = chain_replay(&problem->chain, answer.solution.schedule.items, answer.solution.schedule.count,
-                                    problem->arena, &answer.replay);
-  if (broken) BUG("the placement '%s' does not hold: %s", plan_placement_names[policy->placement], broken);
-  answer.solution.cost_ns = answer.replay.cost_ns;
-  answer.solution.peak_bytes = answer.replay.peak_bytes;
+  replay(problem, &answer);
   answer.fits = answer.replay.peak_bytes <= budget && problem->update_bytes <= budget;
   return answer;
 }
@@ -220,56 +231,110 @@ void plan_problem_place(PlanProblem *problem, PlanAnswer *answer) {
   check_account(answer);
 }
 
-// Solves and places; where placing leaves a gap that does not fit, the gap is taken off the budget and the checkpoints
-// are chosen again. Without a plan when that comes to nothing.
-static PlanAnswer try_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes) {
-  enum { MAX_TRIES = 4 };
-  uint64_t budget = arena_bytes;
-  for (int i = 0; i < MAX_TRIES; i++) {
-    PlanAnswer answer = plan_problem_solve(problem, policy, budget);
-    if (!answer.solution.feasible) break;
-    plan_problem_place(problem, &answer);
-    if (answer.plan->arena_bytes <= arena_bytes || policy->placement != PLACEMENT_OPTIMAL) return answer;
-    uint64_t gap = answer.plan->arena_bytes - answer.plan->live_peak_bytes;
-    if (gap == 0 || gap >= budget) break;
-    budget -= gap;
+// The chain with bytes kept free in every operation of a block, for gaps that placing leaves between buffers.
+static Chain chain_with_reserve(Arena *arena, const Chain *chain, const int64_t *reserve) {
+  Chain reserved = *chain;
+  reserved.blocks = arena_array(arena, ChainBlock, chain->block_count);
+  for (int b = 0; b < chain->block_count; b++) {
+    ChainBlock *block = &reserved.blocks[b];
+    *block = chain->blocks[b];
+    block->modes = arena_array(arena, ChainMode, block->mode_count);
+    block->forward_only_transient_bytes += reserve[b];
+    block->forward_only_loose_transient_bytes += reserve[b];
+    for (int m = 0; m < block->mode_count; m++) {
+      block->modes[m] = chain->blocks[b].modes[m];
+      block->modes[m].forward_transient_bytes += reserve[b];
+      block->modes[m].loose_transient_bytes += reserve[b];
+      block->modes[m].backward_transient_bytes += reserve[b];
+    }
   }
-  return (PlanAnswer){0};
+  return reserved;
 }
 
-// From the least account of the class, then downwards from what placing that takes.
+// Replaces the schedule by the cheapest that keeps `reserve_bytes` free in all operations but those of blocks that
+// cannot spare them within the budget. False when there is none.
+static bool reserve_room(PlanProblem *problem, PlanAnswer *answer, int64_t budget, int64_t reserve_bytes) {
+  int64_t *reserve = arena_array(problem->arena, int64_t, problem->chain.block_count);
+  for (int b = 0; b < problem->chain.block_count; b++) reserve[b] = reserve_bytes;
+  for (;;) {
+    Chain chain = chain_with_reserve(problem->arena, &problem->chain, reserve);
+    ChainSolver *solver = chain_solver_make(&chain, &problem->class);
+    ChainOp set_by;
+    int64_t excess = chain_minimum_budget(solver, &set_by) - budget;
+    ChainSolution solution = {0};
+    if (excess <= 0) solution = chain_solve(solver, problem->arena, budget);
+    chain_solver_release(solver);
+    if (excess > 0) {
+      if (!reserve[set_by.block]) return false;
+      reserve[set_by.block] = reserve[set_by.block] > excess ? reserve[set_by.block] - excess : 0;
+      continue;
+    }
+    if (!solution.feasible) return false;
+    answer->solution.schedule = solution.schedule;
+    replay(problem, answer);
+    answer->solution.optimal_in_class = answer->solution.cost_ns == answer->solution.class_bound_ns;
+    return true;
+  }
+}
+
+static bool same_operations(const ChainOps *a, const ChainOps *b) {
+  if (a->count != b->count) return false;
+  for (size_t i = 0; i < a->count; i++) {
+    const ChainOp *x = &a->items[i], *y = &b->items[i];
+    if (x->kind != y->kind || x->block != y->block || x->mode != y->mode || x->residency != y->residency ||
+        x->offload != y->offload)
+      return false;
+  }
+  return true;
+}
+
+static uint64_t gap_of(const PlanAnswer *answer) { return answer->plan->arena_bytes - answer->plan->live_peak_bytes; }
+
+// Solves and places. Where placing leaves a gap that does not fit, takes schedules that leave room for it, more and
+// more; the smallest arena wins.
+static PlanAnswer try_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes) {
+  enum { MAX_TRIES = 5 };
+  PlanAnswer answer = plan_problem_solve(problem, policy, arena_bytes);
+  if (!answer.solution.feasible) return answer;
+  plan_problem_place(problem, &answer);
+  PlanAnswer best = answer;
+  ChainOps placed = answer.solution.schedule;
+  int64_t reserve = policy->placement == PLACEMENT_OPTIMAL ? (int64_t)gap_of(&answer) / 2 : 0;
+  for (int i = 0; i < MAX_TRIES && best.plan->arena_bytes > arena_bytes && reserve; i++, reserve *= 2) {
+    if (!reserve_room(problem, &answer, (int64_t)arena_bytes, reserve)) break;
+    if (same_operations(&answer.solution.schedule, &placed)) continue;
+    placed = answer.solution.schedule;
+    plan_problem_place(problem, &answer);
+    if (answer.plan->arena_bytes < best.plan->arena_bytes) best = answer;
+  }
+  if (gap_of(&best)) plan_place_thoroughly(best.plan, problem->arena);
+  return best;
+}
+
+// The least account of the class, placed.
 static const PlanAnswer *smallest_step(PlanProblem *problem) {
-  enum { MAX_TRIES = 8 };
   if (problem->smallest) return problem->smallest;
   PlanPolicy optimal = {.placement = PLACEMENT_OPTIMAL};
-  int64_t chain = problem->minimum_chain_bytes, update = problem->update_bytes;
-  uint64_t account = (uint64_t)(chain > update ? chain : update);
-  PlanAnswer answer = plan_problem_solve(problem, &optimal, account);
-  if (!answer.solution.feasible) BUG("the smallest budget fits nothing");
-  plan_problem_place(problem, &answer);
-  for (int i = 0; i < MAX_TRIES && answer.plan->arena_bytes > account; i++) {
-    PlanAnswer smaller = try_fit(problem, &optimal, answer.plan->arena_bytes - PLAN_ALIGNMENT);
-    if (!smaller.plan) break;
-    answer = smaller;
-  }
   problem->smallest = arena_new(problem->arena, PlanAnswer);
-  *problem->smallest = answer;
+  *problem->smallest = try_fit(problem, &optimal, least_account(problem));
+  if (!problem->smallest->plan) BUG("the smallest budget fits nothing");
   return problem->smallest;
 }
 
 uint64_t plan_problem_minimum(PlanProblem *problem) {
-  uint64_t placed = smallest_step(problem)->plan->arena_bytes;
-  int64_t chain = problem->minimum_chain_bytes, update = problem->update_bytes;
-  uint64_t account = (uint64_t)(chain > update ? chain : update);
+  uint64_t placed = smallest_step(problem)->plan->arena_bytes, account = least_account(problem);
   return placed > account ? placed : account;
 }
 
 PlanAnswer plan_problem_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes) {
   if (policy->placement != PLACEMENT_OPTIMAL) return try_fit(problem, policy, arena_bytes);
   if (arena_bytes < plan_problem_minimum(problem)) return (PlanAnswer){0};
+  PlanAnswer smallest = *smallest_step(problem);
+  if (arena_bytes == least_account(problem)) return smallest;
   PlanAnswer answer = try_fit(problem, policy, arena_bytes);
-  if (answer.plan) return answer;
-  answer = *smallest_step(problem);
-  answer.solution.optimal_in_class = false;
-  return answer;
+  if (answer.plan->arena_bytes <= arena_bytes) return answer;
+  smallest.solution.class_bound_ns = answer.solution.class_bound_ns;
+  smallest.solution.lower_bound_ns = answer.solution.lower_bound_ns;
+  smallest.solution.optimal_in_class = smallest.solution.cost_ns == smallest.solution.class_bound_ns;
+  return smallest;
 }

@@ -36,6 +36,7 @@ typedef struct PlanProblem {
   PlanGather *gathers;  // by block
   bool sharded;
   Chain chain;
+  ChainClass class;
   ChainSolver *solver;
   int64_t minimum_chain_bytes;  // of the class
   ChainOp minimum_set_by;
@@ -61,8 +62,8 @@ typedef struct PlanAnswer {
 PlanAnswer plan_problem_solve(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes);
 // Adds steps, lifetimes and addresses.
 void plan_problem_place(PlanProblem *problem, PlanAnswer *answer);
-// Solves and places within so many bytes. Where placing leaves a gap that does not fit, the gap is taken off the
-// budget and the checkpoints are chosen again; at the last, the smallest step of all is taken.
+// Solves and places within so many bytes. Where placing leaves a gap that does not fit, checkpoints are chosen again
+// that leave room for it wherever they can; at the last, the smallest step of all is taken.
 PlanAnswer plan_problem_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes);
 
 #endif

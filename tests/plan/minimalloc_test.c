@@ -54,7 +54,8 @@ int main(void) {
     Arena *arena = arena_make("test");
     uint32_t count = read_instance(arena_printf(arena, "%s/%c.%d.csv", folder, letter, CAPACITY), buffers);
     clock_t start = clock();
-    uint64_t top = place_buffers(arena, buffers, count, 1), peak = place_live_peak(arena, buffers, count, 1, NULL);
+    uint64_t top = place_buffers(arena, buffers, count, 1, PLACE_USUAL);
+    uint64_t peak = place_live_peak(arena, buffers, count, 1, NULL);
     double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
     bool passed = count && top <= CAPACITY && is_sound(buffers, count, top);
     printf("%c: %3" PRIu32 " buffers, live sum %7" PRIu64 ", needs %7" PRIu64 ", %.3f s%s\n", letter, count, peak, top,

@@ -51,11 +51,11 @@ static uint64_t place_and_check(PlaceBuffer *buffers, uint32_t count, uint64_t a
   PlaceBuffer *again = arena_array(arena, PlaceBuffer, count + 1);
   memcpy(again, buffers, count * sizeof *buffers);
   uint64_t peak = place_live_peak(arena, buffers, count, alignment, NULL);
-  uint64_t top = place_buffers(arena, buffers, count, alignment);
+  uint64_t top = place_buffers(arena, buffers, count, alignment, PLACE_USUAL);
   assert_int_equal(peak, live_peak(buffers, count, alignment));
   assert_true(top >= peak);
   assert_placed(buffers, count, alignment, top);
-  assert_int_equal(place_buffers(arena, again, count, alignment), top);
+  assert_int_equal(place_buffers(arena, again, count, alignment, PLACE_USUAL), top);
   for (uint32_t i = 0; i < count; i++) assert_int_equal(again[i].offset, buffers[i].offset);
   arena_release(arena);
   return top - peak;
@@ -257,15 +257,15 @@ static void edges_are_placed(void **state) {
   (void)state;
   Arena *arena = arena_make("test");
   uint32_t step = 7;
-  assert_int_equal(place_buffers(arena, NULL, 0, ALIGNMENT), 0);
+  assert_int_equal(place_buffers(arena, NULL, 0, ALIGNMENT, PLACE_USUAL), 0);
   assert_int_equal(place_live_peak(arena, NULL, 0, ALIGNMENT, &step), 0);
   PlaceBuffer one = {.bytes = 100, .begin = 3, .end = 3, .offset = 5};
   assert_int_equal(place_live_peak(arena, &one, 1, ALIGNMENT, &step), 128);
   assert_int_equal(step, 3);
-  assert_int_equal(place_buffers(arena, &one, 1, 4096), 4096);
+  assert_int_equal(place_buffers(arena, &one, 1, 4096, PLACE_USUAL), 4096);
   assert_int_equal(one.offset, 0);
   PlaceBuffer empty[] = {{.bytes = 0, .begin = 0, .end = 9}, {.bytes = 0, .begin = 2, .end = 2}};
-  assert_int_equal(place_buffers(arena, empty, 2, ALIGNMENT), 0);
+  assert_int_equal(place_buffers(arena, empty, 2, ALIGNMENT, PLACE_USUAL), 0);
   PlaceBuffer edges[] = {{.bytes = 0, .begin = 0, .end = 9},
                          {.bytes = (uint64_t)1 << 50, .begin = 0, .end = 5},
                          {.bytes = ((uint64_t)1 << 50) - 1, .begin = 5, .end = UINT32_MAX},
