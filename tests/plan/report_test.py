@@ -113,7 +113,7 @@ def check_budgets(name, path, found):
 
 
 def check_smallest(path):
-    """Where the cheapest step of the smallest budget leaves gaps between buffers, a dearer one without is found and told."""
+    """Where the smallest budget's cheapest step leaves gaps between buffers, a dearer one without is found and told."""
     least = plan(path)["memory"]["minimum_budget_bytes"]
     at = plan(path, "-D", f"checkpoint.budget={least}")
     memory, checkpoint = at["memory"], at["checkpoint"]
