@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/comm/comm.h"
 #include "runtime/commands.h"
 #include "runtime/engine.h"
 
@@ -20,6 +21,21 @@ static bool computes(SeerCommand command) {
   return command != SEER_COMMAND_PLAN && command != SEER_COMMAND_CHECK && command != SEER_COMMAND_DOCTOR;
 }
 
+// A program's plan is for one rank: several would each do the same, into the same files.
+static SeerStatus one_rank_check(void) {
+  SeerComm *comm = NULL;
+  SeerStatus status = seer_comm_open(&comm);
+  if (status || !comm) return status;
+  int ranks = seer_comm_size(comm);
+  status = seer_fail(SEER_INPUT,
+                     "this trainer was built for one rank, and %d were started\nnote: start it without a launcher; "
+                     "seerc cannot yet build trainers for several ranks",
+                     ranks);
+  if (seer_comm_rank(comm) > 0) seer_error_clear();
+  seer_comm_close(comm);
+  return status;
+}
+
 int main(int argc, char **argv) {
   SeerOptions options;
   SeerStatus status = seer_options_read(argc, argv, &options);
@@ -30,6 +46,7 @@ int main(int argc, char **argv) {
     seer_options_help(stdout, options.program, seer_program.name, one ? options.command : SEER_COMMAND_COUNT);
   } else if (!status) {
     if (computes(options.command)) status = seer_engine_check_cpu(&seer_program);
+    if (!status && computes(options.command)) status = one_rank_check();
     if (!status) status = commands[options.command](&seer_program, &options);
   }
   if (fflush(stdout) != 0 && !status) status = seer_fail(SEER_MACHINE, "cannot write to standard output");

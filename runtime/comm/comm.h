@@ -1,0 +1,29 @@
+// The processes of one run: found by what their launcher left in the environment, joined by MPI.
+//
+// No MPI is linked in. A process that was started alone never looks for one; one of several opens the library that
+// belongs to its launcher, so the same program runs under Open MPI and under MPICH (and what keeps MPICH's ABI).
+#ifndef SEER_RUNTIME_COMM_H
+#define SEER_RUNTIME_COMM_H
+
+#include <stddef.h>
+
+#include "runtime/status.h"
+
+typedef struct SeerComm SeerComm;
+
+// Joins the other processes of this run; NULL comm: started alone. Collective. An error (SEER_MACHINE) when the library
+// is missing, or when the launcher started several processes and MPI finds itself alone in each.
+SeerStatus seer_comm_open(SeerComm **comm);
+// Collective: the launcher takes a process that leaves without it for a crash. NULL is allowed.
+void seer_comm_close(SeerComm *comm);
+
+// Of NULL: rank 0 of 1.
+int seer_comm_rank(const SeerComm *comm);
+int seer_comm_size(const SeerComm *comm);
+// What MPI calls itself, its first line; "none" of NULL.
+const char *seer_comm_library(const SeerComm *comm);
+
+// Every rank's `bytes` of `mine`, in the order of ranks, into `all` [size][bytes]. Collective.
+SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, void *all);
+
+#endif

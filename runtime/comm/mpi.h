@@ -1,0 +1,24 @@
+// The few calls of MPI that a run needs, in a library opened at run time.
+#ifndef SEER_RUNTIME_MPI_H
+#define SEER_RUNTIME_MPI_H
+
+#include "runtime/comm/launcher.h"
+#include "runtime/status.h"
+
+// Handles are addresses in Open MPI and small integers in MPICH; both travel in a word.
+typedef struct SeerMpi {
+  void *library;
+  void *world, *byte;
+  int (*init_thread)(int *argc, char ***argv, int required, int *provided);
+  int (*finalize)(void);
+  int (*comm_rank)(void *comm, int *rank);
+  int (*comm_size)(void *comm, int *size);
+  int (*get_library_version)(char *version, int *length);
+  int (*allgather)(const void *mine, int count, void *type, void *all, int all_count, void *all_type, void *comm);
+} SeerMpi;
+
+// Opens the library of a flavour; does not initialise it.
+SeerStatus seer_mpi_open(SeerMpiFlavour flavour, SeerMpi *mpi);
+const char *seer_mpi_flavour_name(SeerMpiFlavour flavour);
+
+#endif
