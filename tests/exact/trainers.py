@@ -141,8 +141,8 @@ class Trainers:
         self.compiled += len(instances)
 
     def runtime_objects(self, sources, flags):
-        files = sorted([*(sources / "runtime").glob("*.c"), *(sources / "runtime/data").glob("*.c")])
-        headers = sorted([*(sources / "runtime").glob("*.[hd]*"), *(sources / "runtime/data").glob("*.h")])
+        files = sorted((sources / "runtime").rglob("*.c"))
+        headers = sorted([*(sources / "runtime").rglob("*.h"), *(sources / "runtime").rglob("*.def")])
         shared = digest(*(path.read_text() for path in headers if path.is_file()))
         objects, new = [], []
         for path in files:
