@@ -293,7 +293,7 @@ static void add_hole(Composer *composer, const Part *part, Entries *entries, Nea
 static bool next_choice(const Composer *composer, Near *save) {
   const ChainBlock *block = block_at(composer, save->block);
   save->offload = false;
-  if (!composer->class->residency || block->parameter_bytes == 0) return false;
+  if (!composer->class->residency || (block->parameter_bytes == 0 && block->gather_ns == 0)) return false;
   save->residency++;
   if (save->residency == RESIDENCY_NODE_SHARE && block->node_gather_ns < 0) save->residency++;
   return save->residency < RESIDENCY_COUNT;

@@ -84,7 +84,7 @@ static void rewrite(Naive *naive, const Sentence *sentence, int at, const Symbol
 
 static bool next_residency(const Naive *naive, int block, ChainResidency *residency) {
   const ChainBlock *of = &naive->chain->blocks[block];
-  if (!naive->class->residency || of->parameter_bytes == 0) return false;
+  if (!naive->class->residency || (of->parameter_bytes == 0 && of->gather_ns == 0)) return false;
   ++*residency;
   if (*residency == RESIDENCY_NODE_SHARE && of->node_gather_ns < 0) ++*residency;
   return *residency < RESIDENCY_COUNT;

@@ -184,7 +184,7 @@ static void try_next(Search *search, const Run *run, State *state, int64_t saved
 static bool next_residency(const ChainBlock *block, ChainResidency *residency) {
   ++*residency;
   if (*residency == RESIDENCY_NODE_SHARE && block->node_gather_ns < 0) ++*residency;
-  return block->parameter_bytes > 0 && *residency < RESIDENCY_COUNT;
+  return (block->parameter_bytes > 0 || block->gather_ns > 0) && *residency < RESIDENCY_COUNT;
 }
 
 // Every operation that could come next; `saved_bytes` is what dropping the input early takes off this one.
