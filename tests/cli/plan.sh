@@ -121,6 +121,9 @@ chain good 0 "$chain"; output chain-good chain; empty chain-good err
 least=$(python3 -c 'import json; print(json.load(open("out"))["minimum_budget_bytes"])')
 chain least 0 "${chain/1000/$least}"; output chain-least chain
 chain below 1 "${chain/1000/$((least - 1))}"; output chain-below no-chain "$least"; empty chain-below err
+# Parameters of no bytes: keeping them saves their gather.
+free=${chain//\"bytes\": 6, \"gradient_bytes\": 6, \"gather_ns\": 5/\"bytes\": 0, \"gradient_bytes\": 6, \"gather_ns\": 500}
+chain free 0 "$free"; holds chain-free out '"residency":"keep"'
 chain real 0 "${chain/1000/1e3}"; output chain-real chain
 expect chain-stdin 0 bash -c "'$seerc' plan --chain - <chain.json"; output chain-stdin chain
 expect chain-file 0 "$seerc" plan --chain chain.json -o answer.json; empty chain-file out
