@@ -28,7 +28,7 @@ void print_makefile(const Trainer *trainer, Writer *out) {
   writer_text(
       out,
       "blocks := $(wildcard blocks/*.c)\n"
-      "plain := step.c program.c plan_page.c $(wildcard runtime/*.c runtime/comm/*.c runtime/data/*.c)\n"
+      "plain := step.c program.c plan_page.c $(wildcard runtime/*.c runtime/*/*.c)\n"
       "objects := $(blocks:%.c=objects/%.o) $(plain:%.c=objects/%.o)\n"
       "found = $(shell $(CC) -print-file-name=lib$(1).a)\n"
       "static_or_shared = $(if $(findstring /,$(call found,$(1))),$(call found,$(1)),-l$(1))\n"

@@ -45,8 +45,10 @@ int main(int argc, char **argv) {
     bool one = argc > 1 && argv[1][0] != '-';
     seer_options_help(stdout, options.program, seer_program.name, one ? options.command : SEER_COMMAND_COUNT);
   } else if (!status) {
-    if (computes(options.command)) status = seer_engine_check_cpu(&seer_program);
-    if (!status && computes(options.command)) status = one_rank_check();
+    if (computes(options.command)) {
+      status = seer_engine_check_cpu(&seer_program);
+      if (!status) status = one_rank_check();
+    }
     if (!status) status = commands[options.command](&seer_program, &options);
   }
   if (fflush(stdout) != 0 && !status) status = seer_fail(SEER_MACHINE, "cannot write to standard output");

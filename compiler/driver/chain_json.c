@@ -172,7 +172,7 @@ static void print_op(const Chain *chain, const ChainOp *op, int64_t cost_ns, int
     writer_text(out, ",\"mode\":");
     writer_json_string(out, block->modes[op->mode].name);
   }
-  if (op->kind == CHAIN_SAVE && (block->parameter_bytes || block->gather_ns))
+  if (op->kind == CHAIN_SAVE && chain_block_is_gathered(block))
     writer_printf(out, ",\"residency\":\"%s\"", residencies[op->residency]);
   if (op->offload) writer_text(out, ",\"offload\":true");
   writer_printf(out, ",\"cost_ns\":%" PRId64 ",\"memory_bytes\":%" PRId64 "}", cost_ns, bytes);

@@ -42,6 +42,11 @@ typedef struct ChainBlock {
   int64_t statistics_bytes, kept_gradient_bytes;
 } ChainBlock;
 
+// Is there a gather to save, and so a choice of residency?
+static inline bool chain_block_is_gathered(const ChainBlock *block) {
+  return block->parameter_bytes > 0 || block->gather_ns > 0;
+}
+
 typedef struct Chain {
   ChainBlock *blocks;
   int block_count;

@@ -9,7 +9,7 @@ const ChainClass chain_full_class = {.holes = true, .offload = true, .residency 
 bool chain_residency_allowed(const ChainIndex *index, int block, ChainResidency residency) {
   const ChainBlock *b = &index->chain->blocks[block];
   if (residency == RESIDENCY_GATHER) return true;
-  if (!index->class.residency || (!b->parameter_bytes && !b->gather_ns)) return false;
+  if (!index->class.residency || !chain_block_is_gathered(b)) return false;
   return residency == RESIDENCY_KEEP || b->node_gather_ns >= 0;
 }
 

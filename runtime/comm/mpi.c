@@ -31,12 +31,12 @@ static void *symbol_find(void *library, const char *name, void *function, size_t
 
 SeerStatus seer_mpi_open(SeerMpiFlavour flavour, SeerMpi *mpi) {
   const Flavour *kind = &flavours[flavour];
-  const char *missing = NULL, *reason = "";
+  const char *missing = NULL;
   *mpi = (SeerMpi){0};
   // Its plugins look for its symbols, hence global.
   for (int i = 0; kind->files[i] && !mpi->library; i++) mpi->library = dlopen(kind->files[i], RTLD_NOW | RTLD_GLOBAL);
   if (!mpi->library) {
-    reason = dlerror();
+    const char *reason = dlerror();
     return seer_fail(SEER_MACHINE,
                      "several processes were started, and %s cannot be opened: %s\nnote: install it on every host "
                      "(Debian: %s), or name its folder in LD_LIBRARY_PATH",

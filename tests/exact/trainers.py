@@ -143,7 +143,7 @@ class Trainers:
     def runtime_objects(self, sources, flags):
         files = sorted((sources / "runtime").rglob("*.c"))
         headers = sorted([*(sources / "runtime").rglob("*.h"), *(sources / "runtime").rglob("*.def")])
-        shared = digest(*(path.read_text() for path in headers if path.is_file()))
+        shared = digest(*(path.read_text() for path in headers))
         objects, new = [], []
         for path in files:
             kind = "data" if path.parent.name == "data" else "runtime"
