@@ -60,6 +60,8 @@ const char *chain_check(const Chain *chain, Arena *arena) {
   return NULL;
 }
 
+int64_t chain_boundary_ns(const Chain *chain) { return chain->blocks[0].gather_ns + chain->blocks[0].reduce_ns; }
+
 // What is in memory while a schedule is replayed.
 typedef struct Held {
   const Chain *chain;

@@ -11,7 +11,7 @@
 #include "compiler/base/arena.h"
 
 #define CHAIN_INFEASIBLE INT64_MAX
-enum { CHAIN_MAX_BLOCKS = 1024, CHAIN_MAX_MODES = 32 };
+enum { CHAIN_MAX_BLOCKS = 256, CHAIN_MAX_MODES = 32 };
 // Sums over all blocks stay far from overflow.
 #define CHAIN_MAX_BYTES ((int64_t)1 << 50)
 #define CHAIN_MAX_NS ((int64_t)1 << 44)
@@ -98,6 +98,9 @@ void chain_solver_release(ChainSolver *solver);
 ChainSolution chain_solve(ChainSolver *solver, Arena *arena, int64_t budget_bytes);
 // The smallest budget that some schedule of the class fits into, and which operation sets it.
 int64_t chain_minimum_budget(ChainSolver *solver, ChainOp *set_by);
+
+// The first gather and the last reduction, which no operation can hide.
+int64_t chain_boundary_ns(const Chain *chain);
 
 // What a schedule costs by the rules.
 typedef struct ChainReplay {

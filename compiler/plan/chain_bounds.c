@@ -375,17 +375,44 @@ static int64_t least_backward_bytes(const ChainIndex *index, int block_index) {
   return least;
 }
 
+static int64_t output_bytes(const ChainIndex *index, int block) {
+  return block >= 0 ? index->chain->blocks[block].output_bytes : 0;
+}
+
+// What the first forward of a block takes at least within first..last, where it is not the last: that may be saved.
+static int64_t least_forward_bytes(const ChainIndex *index, int first, int last, int block_index) {
+  const ChainBlock *block = &index->chain->blocks[block_index];
+  int64_t least = block->output_bytes + block->forward_only_loose_transient_bytes;
+  for (int k = 0; k < block->mode_count; k++) {
+    if (chain_mode_allowed(index, block_index, k))
+      least = chain_smaller(least, block->modes[k].saved_bytes + block->modes[k].loose_transient_bytes);
+  }
+  if (block_index > first) least += output_bytes(index, block_index - 1);
+  // The forward behind it is prefetched for, but for a last block whose parameters may be there.
+  if (block_index + 1 < last) least += index->chain->blocks[block_index + 1].parameter_bytes;
+  return least + block->parameter_bytes;
+}
+
+// The operation behind a backward is on a lower block: its parameters are in memory then, and its input.
 static void fill_needs(ChainBounds *bounds) {
-  int count = bounds->index->chain->block_count;
-  for (int last = 0; last < count; last++) {
-    int64_t need = 0;
-    for (int first = last; first >= 0; first--) {
-      // Seen from a lower first block, each backward has one more that may come behind it.
-      need = 0;
-      for (int i = first; i <= last; i++)
-        need =
-            chain_larger(need, least_backward_bytes(bounds->index, i) + least_parameters(bounds->index, first, i - 1));
-      bounds->least_need[first * count + last] = need;
+  const ChainIndex *index = bounds->index;
+  const ChainBlock *blocks = index->chain->blocks;
+  int count = index->chain->block_count;
+  for (int first = 0; first < count; first++) {
+    int64_t backward = 0, behind = CHAIN_NEVER;
+    for (int last = first; last < count; last++) {
+      int64_t need = least_backward_bytes(index, last);
+      if (last > first) {
+        int64_t input = last - 1 > first ? output_bytes(index, last - 2) : 0;
+        behind = chain_smaller(behind, blocks[last - 1].parameter_bytes + input);
+        need += output_bytes(index, last - 1) + behind;
+      }
+      backward = chain_larger(backward, need);
+      int64_t forward = 0;
+      for (int i = first; i < last; i++)
+        forward = chain_larger(forward, least_forward_bytes(index, first, last, i));
+      forward += blocks[last].output_gradient_bytes + index->gradients_above[last];
+      bounds->least_need[first * count + last] = chain_larger(backward, last > first ? forward : 0);
     }
   }
 }
@@ -419,8 +446,8 @@ ChainBounds *chain_bounds_make(const ChainIndex *index, int64_t budget_bytes) {
   bounds->without_holes = *index;
   bounds->without_holes.class.holes = false;
   bounds->covered_bytes = chain_smaller(budget_bytes, useful_bytes(index)) + 1;
-  bounds->inner = grid_make(bounds->covered_bytes, count <= 40 ? 1024 : count <= 160 ? 384 : 32);
-  bounds->outer = grid_make(bounds->covered_bytes, count <= 40 ? 8192 : count <= 160 ? 12288 : 512);
+  bounds->inner = grid_make(bounds->covered_bytes, count <= 40 ? 1024 : count <= 160 ? 384 : 128);
+  bounds->outer = grid_make(bounds->covered_bytes, count <= 40 ? 8192 : count <= 160 ? 12288 : 4096);
   bounds->exits = index->gather_count > 1 ? EXIT_COUNT : 1;
   size_t inner = pair_of(0, count) * (size_t)bounds->inner.slots;
   size_t outer = (size_t)count * (size_t)bounds->outer.slots;

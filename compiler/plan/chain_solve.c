@@ -8,7 +8,7 @@
 #include "compiler/base/bug.h"
 #include "compiler/plan/chain_solve.h"
 
-enum { TOLERANCE_UNIT = 4096 };
+enum { TOLERANCE_UNIT = 4096, BLUNTEST = 512 };
 
 // What is known of a state for bytes low..high: the optimum (`exact`), or a bound for all bytes up to high.
 typedef struct Known {
@@ -25,8 +25,8 @@ typedef struct StateMemo {
   Known *known;  // by rising `high`; costs fall
   int count, capacity;
   bool least_is_known;
-  int64_t least_need;
-  ChainOp least_op;  // the operation that sets it
+  int64_t least_need;  // not known: no schedule of the state needs less
+  ChainOp least_op;    // known: the operation that sets it
 } StateMemo;
 
 struct ChainSolver {
@@ -56,8 +56,10 @@ static uint64_t hash_of(const ChainState *s) {
                   (uint64_t)(uint16_t)s->gather << 22 | (uint64_t)(uint8_t)(s->top_mode + 1) << 34 |
                   (uint64_t)(uint8_t)s->top_residency << 40 | (uint64_t)(uint8_t)s->copy_mode << 42 |
                   (uint64_t)(uint8_t)s->copy << 48 | (uint64_t)s->after_backward << 50;
-  hash *= 0x9E3779B97F4A7C15u;
-  return hash ^ hash >> 29;
+  // The high bits down, then the low bits up and down again: slots are taken from the low ones.
+  hash = (hash ^ hash >> 32) * 0x9E3779B97F4A7C15u;
+  hash = (hash ^ hash >> 29) * 0xBF58476D1CE4E5B9u;
+  return hash ^ hash >> 32;
 }
 
 static bool same_state(const ChainState *a, const ChainState *b) {
@@ -320,17 +322,36 @@ static bool recall(ChainSolver *solver, const ChainState *canonical, int64_t byt
   return true;
 }
 
+static int64_t least_need(ChainSolver *solver, ChainState state, int64_t limit, ChainOp *op);
+
+static bool can_fit(ChainSolver *solver, const ChainOption *option, int64_t bytes) {
+  return (!option->first_child ||
+          least_need(solver, option->children[0], bytes - option->shift + 1, NULL) <= bytes - option->shift) &&
+         (!option->second_child || least_need(solver, option->children[1], bytes + 1, NULL) <= bytes);
+}
+
+// How to begin without a search: the option of the lowest bound among those that some schedule fits into.
+static Known promising(ChainSolver *solver, const ChainState *state, int64_t bytes) {
+  Collect collect = {solver, bytes, CHAIN_NEVER - 1, CHAIN_NEVER};
+  size_t begin = solver->stack_count;
+  chain_options(solver->index, state, collect_option, &collect);
+  size_t end = solver->stack_count, at = begin;
+  if (end - begin > 1) qsort(solver->stack + begin, end - begin, sizeof *solver->stack, by_bound);
+  while (at < end && !can_fit(solver, &solver->stack[at], bytes)) at++;
+  if (at == end) BUG("no way to begin fits, but the budget is not below the least");
+  Known known = known_of(&solver->stack[at], (Answer){0}, bytes);
+  solver->stack_count = begin;
+  return known;
+}
+
 // `state` is not canonical: its blocks are the schedule's.
 static void emit_state(ChainSolver *solver, ChainState state, int64_t bytes, Arena *arena, ChainOps *ops) {
   ChainState canonical = chain_state_canonical(solver->index, state);
   Known known;
   if (!recall(solver, &canonical, bytes, &known)) {
-    // A blunter search may have replaced the answer by another.
+    // A blunter search may have replaced the answer by another, or found none.
     if (!solver->tolerance) BUG("the planner forgot a state of its own plan");
-    solver->gave_up = false;
-    solver->option_end = UINT64_MAX;
-    search(solver, canonical, bytes, CHAIN_NEVER - 1);
-    if (!recall(solver, &canonical, bytes, &known)) BUG("the planner cannot find its own plan again");
+    known = promising(solver, &canonical, bytes);
   }
   int offset = state.first - canonical.first;
   if (known.kind == OPTION_LEAF || known.kind == OPTION_HOLE) known.at = (int16_t)(known.at + offset);
@@ -400,14 +421,15 @@ static void finish_solution(ChainSolver *solver, Arena *arena, int64_t budget_by
 ChainSolution chain_solve(ChainSolver *solver, Arena *arena, int64_t budget_bytes) {
   const Chain *chain = solver->chain;
   ChainState root = root_state(chain);
-  ChainSolution solution = {.boundary_ns = chain->blocks[0].gather_ns + chain->blocks[0].reduce_ns};
+  ChainSolution solution = {.boundary_ns = chain_boundary_ns(chain)};
   prepare_bounds(solver, budget_bytes);
   solver->options = 0;
   int64_t proven = chain_bounds_cost(solver->bounds, &root, budget_bytes);
   Answer answer = search_root(solver, budget_bytes, 0, &proven);
   solution.optimal_in_class = !solver->gave_up;
-  // Out of patience: the best that a slightly blunter search finds, with how far off it can be.
-  for (int tolerance = 8; solver->gave_up; tolerance *= 4)
+  // Out of patience: the best that a slightly blunter search finds, with how far off it can be; where even the
+  // bluntest finds nothing, what the bounds point to.
+  for (int tolerance = 8; solver->gave_up && tolerance <= BLUNTEST; tolerance *= 4)
     answer = search_root(solver, budget_bytes, tolerance, &proven);
   solution.states = solver->memo_count;
   solution.options = solver->options;
@@ -424,11 +446,8 @@ ChainSolution chain_solve(ChainSolver *solver, Arena *arena, int64_t budget_byte
 typedef struct Least {
   ChainSolver *solver;
   int first;
-  int64_t need, floor;
-  ChainOp op;
+  int64_t limit;
 } Least;
-
-static int64_t least_need(ChainSolver *solver, ChainState state, ChainOp *op);
 
 // Another mode takes no more bytes anywhere.
 static bool leaner_mode_exists(const ChainIndex *index, int block, int mode_index) {
@@ -450,49 +469,88 @@ static bool leaner_mode_exists(const ChainIndex *index, int block, int mode_inde
 }
 
 // Keeping parameters never lets a schedule fit that would not fit otherwise: only gathering again is tried.
-static void try_least(void *data, const ChainOption *option) {
-  Least *least = data;
-  if (option->residency != RESIDENCY_GATHER || least->need <= least->floor || option->need >= least->need) return;
+static void collect_least(void *data, const ChainOption *option) {
+  const Least *least = data;
+  const ChainBounds *bounds = least->solver->bounds;
+  if (option->residency != RESIDENCY_GATHER) return;
   if (option->kind == OPTION_SAVE || option->kind == OPTION_HOLE) {
     int block = option->kind == OPTION_SAVE ? least->first : option->at;
     if (leaner_mode_exists(least->solver->index, block, option->mode)) return;
   }
-  ChainOp op = option->need_op, child_op;
-  int64_t need = option->need;
-  for (int i = 0; i < 2 && need < least->need; i++) {
-    if (!(i ? option->second_child : option->first_child)) continue;
-    int64_t child = least_need(least->solver, option->children[i], &child_op) + (i ? 0 : option->shift);
-    if (child <= need) continue;
-    need = child;
-    op = child_op;
-  }
-  if (need >= least->need) return;
-  least->need = need;
-  least->op = op;
+  ChainOption kept = *option;
+  kept.bound = option->need;
+  if (option->first_child)
+    kept.bound = chain_larger(kept.bound, chain_bounds_need(bounds, &option->children[0]) + option->shift);
+  if (option->second_child) kept.bound = chain_larger(kept.bound, chain_bounds_need(bounds, &option->children[1]));
+  if (kept.bound < least->limit) push_option(least->solver, &kept);
 }
 
-static int64_t least_need(ChainSolver *solver, ChainState state, ChainOp *op) {
+// Leaves at the end first: a backward that all runs forward for again takes the least in most chains.
+static int by_need(const void *a, const void *b) {
+  const ChainOption *x = a, *y = b;
+  if (x->bound != y->bound) return x->bound < y->bound ? -1 : 1;
+  if (x->at != y->at) return x->at > y->at ? -1 : 1;
+  if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
+  if (x->mode != y->mode) return x->mode < y->mode ? -1 : 1;
+  return (int)x->offload - (int)y->offload;
+}
+
+// What an option needs when that is below the limit, else any number not below it.
+static int64_t option_need(ChainSolver *solver, const ChainOption *option, int64_t limit, ChainOp *op) {
+  int64_t need = option->need;
+  *op = option->need_op;
+  for (int i = 0; i < 2 && need < limit; i++) {
+    if (!(i ? option->second_child : option->first_child)) continue;
+    int64_t shift = i ? 0 : option->shift;
+    ChainOp child_op;
+    int64_t child = least_need(solver, option->children[i], limit - shift, &child_op) + shift;
+    if (child <= need) continue;
+    need = child;
+    *op = child_op;
+  }
+  return need;
+}
+
+// The least bytes of a state when that is below the limit, and the operation that sets it; else a bound not below it.
+static int64_t least_need(ChainSolver *solver, ChainState state, int64_t limit, ChainOp *op) {
   ChainState canonical = chain_state_canonical(solver->index, state);
   size_t number = memo_of(solver, &canonical);
-  if (!solver->memos[number].least_is_known) {
-    Least least = {.solver = solver,
-                   .first = canonical.first,
-                   .need = CHAIN_NEVER,
-                   .floor = chain_bounds_need(solver->bounds, &canonical)};
-    chain_options(solver->index, &canonical, try_least, &least);
-    solver->memos[number].least_is_known = true;
-    solver->memos[number].least_need = least.need;
-    solver->memos[number].least_op = least.op;
+  const StateMemo *memo = &solver->memos[number];
+  int64_t floor = chain_bounds_need(solver->bounds, &canonical);
+  if (!memo->least_is_known && chain_larger(floor, memo->least_need) < limit) {
+    Least least = {.solver = solver, .first = canonical.first, .limit = limit};
+    size_t begin = solver->stack_count;
+    chain_options(solver->index, &canonical, collect_least, &least);
+    size_t end = solver->stack_count;
+    if (end - begin > 1) qsort(solver->stack + begin, end - begin, sizeof *solver->stack, by_need);
+    int64_t best = limit;
+    ChainOp best_op = {0}, option_op;
+    for (size_t i = begin; i < end && best > floor; i++) {
+      ChainOption option = solver->stack[i];  // the stack moves while children use it
+      if (option.bound >= best) break;
+      int64_t need = option_need(solver, &option, best, &option_op);
+      if (need >= best) continue;
+      best = need;
+      best_op = option_op;
+    }
+    solver->stack_count = begin;
+    StateMemo *found = &solver->memos[number];
+    found->least_is_known = best < limit;
+    found->least_need = best;
+    found->least_op = best_op;
   }
-  *op = solver->memos[number].least_op;
-  op->block += state.first - canonical.first;
-  return solver->memos[number].least_need;
+  memo = &solver->memos[number];
+  if (op && memo->least_is_known) {
+    *op = memo->least_op;
+    op->block += state.first - canonical.first;
+  }
+  return memo->least_is_known ? memo->least_need : chain_larger(floor, memo->least_need);
 }
 
 int64_t chain_minimum_budget(ChainSolver *solver, ChainOp *set_by) {
   if (!solver->bounds) prepare_bounds(solver, solver->chain->budget_bytes);
   ChainOp op;
-  int64_t least = least_need(solver, root_state(solver->chain), &op);
+  int64_t least = least_need(solver, root_state(solver->chain), CHAIN_NEVER, &op);
   if (set_by) *set_by = op;
   return least;
 }

@@ -5,8 +5,7 @@
 
 static double larger(double a, double b) { return a > b ? a : b; }
 
-static bool waits_for_ranks(const Op *op, RunVariant variant, const PlanMachine *machine) {
-  if (machine->ranks < 2 || variant == RUN_AGAIN || variant == RUN_MASK) return false;
+static bool waits_for_ranks(const Op *op) {
   return op->kind == OP_conv2d_statistics || op->kind == OP_batch_norm || op->kind == OP_batch_norm_backward ||
          op->kind == OP_batch_norm_relu_backward || op->kind == OP_sinkhorn;
 }
@@ -23,7 +22,6 @@ int64_t plan_run_time_ns(const Graph *graph, OpId id, RunVariant variant, const 
   double macs = variant == RUN_MASK ? 0 : (double)op_macs(graph, op);
   double seconds =
       larger(2 * macs / (machine->flops_per_second * machine->efficiency), moved / machine->bytes_per_second);
-  if (waits_for_ranks(op, variant, machine)) seconds += machine->latency_seconds;
   return (int64_t)(seconds * 1e9 + 0.5);
 }
 
@@ -34,6 +32,14 @@ void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machin
       time_ns[op] = plan_run_time_ns(graph, op, (RunVariant)variant, costs->value_bytes, machine);
     costs->time_ns[variant] = time_ns;
   }
+  // What is not written again are statistics: too little to tell the times apart.
+  costs->time_ns[RUN_AGAIN] = costs->time_ns[RUN_FIRST];
+  int64_t *sync_ns = arena_array(arena, int64_t, graph->ops.count + 1);
+  for (OpId op = 0; op < graph->ops.count; op++) {
+    if (machine->ranks > 1 && waits_for_ranks(graph_op(graph, op)))
+      sync_ns[op] = (int64_t)(machine->latency_seconds * 1e9 + 0.5);
+  }
+  costs->sync_ns = sync_ns;
 }
 
 static bool has_suffix(const char *text, const char *suffix) {

@@ -39,6 +39,11 @@ typedef struct Planner {
 
 static bool lives_in_state(const Value *value) { return value->kind == VALUE_PARAMETER || value->kind == VALUE_STATE; }
 
+static int64_t sync_time(const PlanCosts *costs, const ScheduleEntry *entry) {
+  bool alone = entry->variant == RUN_AGAIN || entry->variant == RUN_MASK;
+  return costs->sync_ns && !alone ? costs->sync_ns[entry->op] : 0;
+}
+
 static void list_steps(Planner *planner) {
   const Graph *graph = planner->graph;
   Plan *plan = planner->plan;
@@ -56,6 +61,7 @@ static void list_steps(Planner *planner) {
         .block = entry->block,
         .operation = entry->operation,
         .time_ns = entry->kind == STEP_RUN ? planner->costs->time_ns[entry->variant][entry->op] : entry->time_ns,
+        .sync_ns = entry->kind == STEP_RUN ? sync_time(planner->costs, entry) : 0,
         .workspace = PLAN_NO_ITEM};
     if (entry->pass == PASS_UPDATE && i < plan->update_begin) plan->update_begin = i;
     if (entry->kind != STEP_RUN) continue;

@@ -3,9 +3,12 @@
 
 #include <string.h>
 
+#include "compiler/base/bug.h"
+
+static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
 uint64_t report_arena_bytes(const PlanReport *report) {
-  uint64_t train = report->train ? report->train->arena_bytes : 0, features = report->features->arena_bytes;
-  return train > features ? train : features;
+  return larger(report->train ? report->train->arena_bytes : 0, report->features->arena_bytes);
 }
 
 static uint64_t fixed_bytes(const PlanReport *report) { return report->features->state_bytes + report->ring_bytes; }
@@ -13,8 +16,7 @@ static uint64_t fixed_bytes(const PlanReport *report) { return report->features-
 uint64_t report_peak_bytes(const PlanReport *report) { return fixed_bytes(report) + report_arena_bytes(report); }
 
 uint64_t report_minimum_bytes(const PlanReport *report) {
-  uint64_t train = plan_problem_minimum(report->problem), features = report->features->arena_bytes;
-  return fixed_bytes(report) + (train > features ? train : features);
+  return fixed_bytes(report) + larger(plan_problem_minimum(report->problem), report->features->arena_bytes);
 }
 
 bool report_minimum_is_evaluation(const PlanReport *report) {
@@ -62,30 +64,62 @@ StateBytes report_state_bytes(const Plan *plan) {
 
 static int64_t later(int64_t a, int64_t b) { return a > b ? a : b; }
 
+// Where the streams stand within an operation. A sync stops them all, so it is kept apart.
+typedef struct Window {
+  int64_t begin, compute, network, to_host, from_host, sync;
+} Window;
+
+static int64_t window_end(const Window *window) {
+  return later(later(window->compute, window->network), later(window->to_host, window->from_host)) + window->sync;
+}
+
+static Window window_at(int64_t begin) {
+  return (Window){.begin = begin, .compute = begin, .network = begin, .to_host = begin, .from_host = begin};
+}
+
+static int64_t *stream_of(Window *window, StepKind kind) {
+  switch (kind) {
+    case STEP_RUN: return &window->compute;
+    case STEP_GATHER:
+    case STEP_REDUCE: return &window->network;
+    case STEP_OFFLOAD: return &window->to_host;
+    case STEP_FETCH: return &window->from_host;
+  }
+  BUG("step kind %d has no stream", kind);
+}
+
+static int64_t chain_step_ns(const PlanReport *report) {
+  const Chain *chain = &report->problem->chain;
+  return report->answer.solution.cost_ns + chain_boundary_ns(chain);
+}
+
 int64_t report_simulate(const PlanReport *report) {
   const Plan *plan = report->train;
-  int64_t begin = 0, compute = 0, network = 0, host = 0;
+  Window window = window_at(0);
+  int64_t sync = 0;
   int operation = -1;
   for (uint32_t i = 0; i < plan->update_begin; i++) {
     PlanStep *step = &plan->steps[i];
     if (step->operation != operation || operation < 0) {
-      begin = compute = network = host = later(compute, later(network, host));
+      window = window_at(window_end(&window));
       operation = step->operation;
     }
     // The first gather hides behind nothing; the last reduction waits for its backward.
-    bool first = i == 0 && step->kind == STEP_GATHER, last = i + 1 == plan->update_begin && step->kind == STEP_REDUCE;
-    int64_t *clock = step->kind == STEP_RUN                                   ? &compute
-                     : step->kind == STEP_GATHER || step->kind == STEP_REDUCE ? &network
-                                                                              : &host;
-    if (last) network = later(network, compute);
-    step->start_ns = later(*clock, begin);
-    *clock = step->start_ns + step->time_ns;
-    if (first) begin = compute = host = network;
+    if (i + 1 == plan->update_begin && step->kind == STEP_REDUCE) window = window_at(window_end(&window));
+    int64_t *clock = stream_of(&window, step->kind);
+    step->start_ns = *clock + (step->kind == STEP_RUN ? window.sync : 0);
+    *clock += step->time_ns;
+    window.sync += step->sync_ns;
+    sync += step->sync_ns;
+    if (i == 0 && step->kind == STEP_GATHER) window = window_at(window.network);
   }
-  int64_t micro = later(compute, later(network, host)), time_ns = micro;
+  int64_t micro = window_end(&window), time_ns = micro;
+  if (micro != chain_step_ns(report) + sync)
+    BUG("the streams take %lld ns, the chain's account is %lld ns", (long long)micro,
+        (long long)(chain_step_ns(report) + sync));
   for (uint32_t i = plan->update_begin; i < plan->step_count; i++) {
     plan->steps[i].start_ns = time_ns;
-    time_ns += plan->steps[i].time_ns;
+    time_ns += plan->steps[i].time_ns + plan->steps[i].sync_ns;
   }
   return micro;
 }
@@ -96,7 +130,7 @@ static void add_run(const Plan *plan, const PlanStep *step, StepTimes *times) {
   times->macs += macs;
   if (again) times->macs_again += macs;
   if (step->pass == PASS_UPDATE) {
-    times->update_ns += step->time_ns;
+    times->update_ns += step->time_ns + step->sync_ns;
   } else if (step->pass == PASS_BACKWARD) {
     *(again ? &times->remade_ns : &times->backward_ns) += step->time_ns;
   } else {
@@ -112,7 +146,10 @@ StepTimes report_times(const PlanReport *report) {
   for (uint32_t i = 0; i < plan->step_count; i++) {
     const PlanStep *step = &plan->steps[i];
     switch (step->kind) {
-      case STEP_RUN: add_run(plan, step, &times); break;
+      case STEP_RUN:
+        add_run(plan, step, &times);
+        if (i < plan->update_begin) times.sync_ns += step->sync_ns;
+        break;
       case STEP_GATHER:
       case STEP_REDUCE: times.network_ns += step->time_ns; break;
       case STEP_OFFLOAD:
@@ -123,7 +160,7 @@ StepTimes report_times(const PlanReport *report) {
   times.exposed_ns = (micro - busy) * count;
   times.step_ns = micro * count + times.update_ns;
   int64_t *const repeated[] = {&times.forward_ns, &times.reforward_ns, &times.backward_ns, &times.remade_ns,
-                               &times.network_ns, &times.host_copy_ns, &times.macs,        &times.macs_again};
+                               &times.network_ns, &times.sync_ns, &times.host_copy_ns, &times.macs, &times.macs_again};
   for (size_t i = 0; i < sizeof repeated / sizeof *repeated; i++) *repeated[i] *= count;
   return times;
 }
@@ -149,17 +186,22 @@ const char *report_residency_name(const PlanReport *report, const BlockChoice *c
   return report->problem->sharded ? names[choice->residency] : "keep";
 }
 
-// The step's time at another budget, from the chain alone: what surrounds the chain stays as it is.
-static int64_t time_at(const PlanReport *report, const PlanAnswer *answer, const StepTimes *times) {
+// The step's time with another answer: what surrounds the chain stays as it is.
+int64_t report_time_with(const PlanReport *report, const StepTimes *times, const PlanAnswer *answer) {
   int64_t difference = answer->solution.cost_ns - report->answer.solution.cost_ns;
   return times->step_ns + difference * report->micro_steps;
 }
 
+uint64_t report_peak_with(const PlanReport *report, const PlanAnswer *answer) {
+  uint64_t step = larger((uint64_t)answer->solution.peak_bytes, (uint64_t)report->problem->update_bytes);
+  if (answer->plan) step = answer->plan->arena_bytes;
+  return fixed_bytes(report) + larger(step, report->features->arena_bytes);
+}
+
 static bool curve_point(PlanReport *report, uint64_t budget, const StepTimes *times, CurvePoint *point) {
-  PlanAnswer answer = plan_problem_solve(report->problem, &report->policy, report_arena_budget(report, budget));
+  PlanAnswer answer = plan_problem_fit(report->problem, &report->policy, report_arena_budget(report, budget));
   if (!answer.fits) return false;
-  *point =
-      (CurvePoint){budget, fixed_bytes(report) + (uint64_t)answer.solution.peak_bytes, time_at(report, &answer, times)};
+  *point = (CurvePoint){budget, report_peak_with(report, &answer), report_time_with(report, times, &answer)};
   return true;
 }
 

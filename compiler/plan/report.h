@@ -62,16 +62,20 @@ uint64_t report_arena_budget(const PlanReport *report, uint64_t budget_bytes);
 bool report_fits(const PlanReport *report);
 
 // Sets the steps' starts on their streams: operations begin when the one before and what it hid are done. Returns the
-// micro-step's length.
+// micro-step's length: what the chain's account says, the first gather, the last reduction and the syncs.
 int64_t report_simulate(const PlanReport *report);
 
 // Time of a step, and where it goes.
 typedef struct StepTimes {
   int64_t step_ns, forward_ns, reforward_ns, backward_ns, remade_ns, update_ns;  // remade: forwards inside backwards
-  int64_t network_ns, host_copy_ns, exposed_ns;
+  int64_t network_ns, sync_ns, host_copy_ns, exposed_ns;  // sync: small all-reduces, always exposed
   int64_t macs, macs_again;
 } StepTimes;
 StepTimes report_times(const PlanReport *report);
+
+// Peak of the rank and time of the step with another answer of the same problem.
+uint64_t report_peak_with(const PlanReport *report, const PlanAnswer *answer);  // before placing: its account
+int64_t report_time_with(const PlanReport *report, const StepTimes *times, const PlanAnswer *answer);
 
 // Fills the curve: the best step time for budgets between the smallest and what no step needs more than.
 void report_add_curve(PlanReport *report);

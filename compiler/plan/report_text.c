@@ -155,20 +155,26 @@ static void print_proof(const PlanReport *report, Writer *out) {
                 100 * (share_of((double)solution->cost_ns, (double)solution->lower_bound_ns) - 1));
 }
 
-// What more memory would buy, from the same solver.
+// What more memory would buy, from the same solver; and whether less than a GiB buys as much.
 static void print_offer(PlanReport *report, const StepTimes *times, Writer *out) {
   const uint64_t more = (uint64_t)1 << 30;
   if (report->policy.placement != PLACEMENT_OPTIMAL) return;
-  uint64_t arena = report_arena_budget(report, report->budget_bytes + more);
-  PlanAnswer richer = plan_problem_solve(report->problem, &report->policy, arena);
-  int64_t saved = (report->answer.solution.cost_ns - richer.solution.cost_ns) * report->micro_steps;
+  uint64_t arena = report_arena_budget(report, report->budget_bytes);
+  PlanAnswer richer = plan_problem_fit(report->problem, &report->policy, arena + more);
+  int64_t saved = times->step_ns - report_time_with(report, times, &richer);
   if (saved <= 0) {
     writer_text(out, "one more GiB would buy nothing\n");
     return;
   }
   writer_text(out, "one more GiB would save ");
   report_write_time(out, (double)saved);
-  writer_printf(out, " a step (%.2f %%)\n", 100 * share_of((double)saved, (double)times->step_ns));
+  writer_printf(out, " a step (%.2f %%)", 100 * share_of((double)saved, (double)times->step_ns));
+  if (richer.plan->arena_bytes > arena && richer.plan->arena_bytes - arena < more - (more >> 4)) {
+    writer_text(out, ", and of it ");
+    report_write_bytes(out, (double)(richer.plan->arena_bytes - arena));
+    writer_text(out, " would do");
+  }
+  writer_text(out, "\n");
 }
 
 void report_print(PlanReport *report, Writer *out) {
@@ -326,8 +332,8 @@ void report_print_sweep_svg(const PlanReport *report, Writer *out) {
 
 // ---- comparison ----
 
-static void print_compared(const PlanReport *report, const char *label, const PlanAnswer *answer, int64_t other_ns,
-                           Writer *out) {
+static void print_compared(const PlanReport *report, const char *label, const PlanAnswer *answer,
+                           const StepTimes *times, Writer *out) {
   if (!answer->solution.feasible) {
     writer_printf(out, "  %-34s does not fit\n", label);
     return;
@@ -335,10 +341,10 @@ static void print_compared(const PlanReport *report, const char *label, const Pl
   const ChainReplay *replay = &answer->replay;
   double least = (double)(replay->compute_ns - replay->recompute_ns);
   writer_printf(out, "  %-34s", label);
-  report_write_bytes(out, (double)answer->solution.peak_bytes);
-  writer_printf(out, " %14" PRId64 "  %7.2f %%   ", answer->solution.peak_bytes,
-                100 * share_of((double)replay->recompute_ns, least));
-  report_write_time(out, (double)(answer->solution.cost_ns * report->micro_steps + other_ns));
+  uint64_t peak = report_peak_with(report, answer);
+  report_write_bytes(out, (double)peak);
+  writer_printf(out, " %14" PRIu64 "  %7.2f %%   ", peak, 100 * share_of((double)replay->recompute_ns, least));
+  report_write_time(out, (double)report_time_with(report, times, answer));
   writer_printf(out, "  %s\n", answer->fits ? "" : "over the budget");
 }
 
@@ -361,10 +367,12 @@ static bool has_cuts(const PlanReport *report) {
 void report_print_compare(PlanReport *report, Writer *out) {
   uint64_t arena = report_arena_budget(report, report->budget_bytes);
   StepTimes times = report_times(report);
-  int64_t other = times.step_ns - report->answer.solution.cost_ns * report->micro_steps;
-  writer_printf(out, "arena for the step: ");
-  report_write_bytes(out, (double)arena);
-  writer_text(out, "\n  placement                          peak of the step         extra compute  step\n");
+  writer_printf(out, "budget of one rank: ");
+  report_write_bytes(out, (double)report->budget_bytes);
+  writer_printf(out, " %" PRIu64 ", of which ", report->budget_bytes);
+  report_write_bytes(out, (double)(report->budget_bytes - arena));
+  writer_text(out, " are taken whatever the placement\n");
+  writer_text(out, "  placement                          peak of the rank         extra compute  step\n");
   static const struct {
     const char *label;
     PlanPlacement placement;
@@ -378,12 +386,12 @@ void report_print_compare(PlanReport *report, Writer *out) {
     policy.placement = rows[i].placement;
     if (policy.placement == PLACEMENT_CUTS && !has_cuts(report)) continue;
     PlanAnswer answer = plan_problem_solve(report->problem, &policy, arena);
-    print_compared(report, rows[i].label, &answer, other, out);
+    print_compared(report, rows[i].label, &answer, &times, out);
   }
   PlanAnswer rotor = solve_as_rotor(report, arena);
-  print_compared(report, "rotor, persistent", &rotor, other, out);
+  print_compared(report, "rotor, persistent", &rotor, &times, out);
   PlanPolicy optimal = report->policy;
   optimal.placement = PLACEMENT_OPTIMAL;
-  PlanAnswer ours = plan_problem_solve(report->problem, &optimal, arena);
-  print_compared(report, "seer", &ours, other, out);
+  PlanAnswer ours = plan_problem_fit(report->problem, &optimal, arena);
+  print_compared(report, "seer", &ours, &times, out);
 }
