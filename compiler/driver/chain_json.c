@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct Reader {
@@ -91,6 +92,11 @@ static void read_parameters(Reader *reader, json_t *object, const char *where, C
   block->reduce_ns = read_whole(reader, object, where, "reduce_ns", true, 0);
   block->node_share_bytes = read_whole(reader, object, where, "node_share_bytes", false, 0);
   block->node_gather_ns = read_whole(reader, object, where, "node_gather_ns", false, -1);
+  const char *const share[] = {"node_share_bytes", "node_gather_ns"};
+  for (int i = 0; i < 2; i++) {
+    if (json_object_get(object, share[i]) && !json_object_get(object, share[1 - i]))
+      fail(reader, where, share[1 - i], arena_printf(reader->arena, "is missing: '%s' needs it", share[i]));
+  }
 }
 
 static void read_block(Reader *reader, json_t *object, int index, ChainBlock *block) {
@@ -118,7 +124,7 @@ static void read_block(Reader *reader, json_t *object, int index, ChainBlock *bl
   read_parameters(reader, json_object_get(object, "parameters"), where, block);
   size_t count = json_array_size(modes);
   if (!json_is_array(modes) || count < 1 || count > CHAIN_MAX_MODES) {
-    fail(reader, where, "modes", "must be a list of 1 to 32 modes");
+    fail(reader, where, "modes", arena_printf(reader->arena, "must be a list of 1 to %d modes", CHAIN_MAX_MODES));
     return;
   }
   block->modes = arena_array(reader->arena, ChainMode, count);
@@ -139,7 +145,7 @@ static void read_chain(Reader *reader, json_t *root, Chain *chain) {
   json_t *blocks = json_object_get(root, "blocks");
   size_t count = json_array_size(blocks);
   if (!json_is_array(blocks) || count < 1 || count > CHAIN_MAX_BLOCKS) {
-    fail(reader, "chain", "blocks", "must be a list of 1 to 1024 blocks");
+    fail(reader, "chain", "blocks", arena_printf(reader->arena, "must be a list of 1 to %d blocks", CHAIN_MAX_BLOCKS));
     return;
   }
   chain->blocks = arena_array(reader->arena, ChainBlock, count);
@@ -148,14 +154,39 @@ static void read_chain(Reader *reader, json_t *root, Chain *chain) {
     read_block(reader, json_array_get(blocks, (size_t)i), i, &chain->blocks[i]);
 }
 
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+// The schedule names blocks and modes.
+static void expect_names_differ(Reader *reader, const char **names, int count, const char *where) {
+  qsort(names, (size_t)count, sizeof *names, by_text);
+  for (int i = 1; i < count; i++) {
+    if (strcmp(names[i - 1], names[i]) == 0)
+      fail(reader, where, "name", arena_printf(reader->arena, "'%s' is given twice", names[i]));
+  }
+}
+
+static void check_names(Reader *reader, const Chain *chain) {
+  const char **names = arena_array(reader->arena, const char *, CHAIN_MAX_BLOCKS + CHAIN_MAX_MODES);
+  for (int b = 0; b < chain->block_count && !reader->error; b++) {
+    const ChainBlock *block = &chain->blocks[b];
+    for (int k = 0; k < block->mode_count; k++) names[k] = block->modes[k].name;
+    expect_names_differ(reader, names, block->mode_count,
+                        arena_printf(reader->arena, "block %d, the modes'", b + 1));
+  }
+  for (int b = 0; b < chain->block_count && !reader->error; b++) names[b] = chain->blocks[b].name;
+  if (!reader->error) expect_names_differ(reader, names, chain->block_count, "blocks");
+}
+
 const char *chain_read_json(Arena *arena, const char *text, size_t size, Chain *chain) {
   json_error_t problem;
-  json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &problem);
+  // Reals hold every whole number in range exactly, and those beyond it well enough to be refused by name.
+  json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &problem);
   if (!root) return arena_printf(arena, "line %d, column %d: %s", problem.line, problem.column, problem.text);
   Reader reader = {.arena = arena};
   *chain = (Chain){0};
   read_chain(&reader, root, chain);
   json_decref(root);
+  if (!reader.error) check_names(&reader, chain);
   return reader.error ? reader.error : chain_check(chain, arena);
 }
 

@@ -126,13 +126,10 @@ static PlanModel model_of(const RegNetShape *shape, const Spec *spec, const Seer
   return model;
 }
 
-static const char *operation_name(ChainOpKind kind) { return kind == CHAIN_BACKWARD ? "backward" : "forward"; }
-
 static bool check_budget(DiagList *diags, const Spec *spec, const PlanReport *report) {
   if (report_fits(report)) return true;
   SpecKey key =
       spec_value(spec, KEY_checkpoint_budget)->kind == SPEC_NUMBER ? KEY_checkpoint_budget : KEY_cluster_machine;
-  const ChainOp *set_by = &report->problem->minimum_set_by;
   bool asked = report->policy.placement != PLACEMENT_OPTIMAL;
   uint64_t needed = asked && report->train ? report_peak_bytes(report) : report_minimum_bytes(report);
   diag_error(diags, spec_span(spec, key), "budget",
@@ -141,17 +138,18 @@ static bool check_budget(DiagList *diags, const Spec *spec, const PlanReport *re
     diag_note(diags, spec_span(spec, KEY_checkpoint_placement),
               "the placement '%s' takes what it takes; 'placement = optimal' fits into less",
               plan_placement_names[report->policy.placement]);
-  bool evaluation = report_minimum_is_evaluation(report);
+  Writer cause = {0};
+  report_write_minimum_cause(report, &cause);
   diag_note(diags, (SourceSpan){0},
-            "the smallest budget that would do is %" PRIu64 " bytes; the state takes %" PRIu64
-            ", the arena at least %" PRIu64 ", set by the %s of '%s'",
-            report_minimum_bytes(report), report->features->state_bytes,
-            report_minimum_bytes(report) - report->features->state_bytes - report->ring_bytes,
-            evaluation ? "batch" : operation_name(set_by->kind),
-            evaluation ? "evaluation" : report->problem->blocks->items[set_by->block].name);
+            "the smallest budget that would do is %" PRIu64 " bytes: %" PRIu64 " of state, %" PRIu64
+            " of pictures loaded ahead, and at least %" PRIu64 " of arena, set by %s",
+            report_minimum_bytes(report), report->features->state_bytes, report->ring_bytes,
+            report_minimum_bytes(report) - report->features->state_bytes - report->ring_bytes, cause.text);
+  writer_release(&cause);
   diag_note(diags, (SourceSpan){0},
-            evaluation ? "a smaller 'evaluate.batch' or 'evaluate.size' lowers the arena"
-                       : "a smaller 'train.batch', or a larger 'train.accumulate', lowers the arena");
+            report_minimum_cause(report) == MINIMUM_BY_EVALUATION
+                ? "a smaller 'evaluate.batch' or 'evaluate.size' lowers the arena"
+                : "a smaller 'train.batch', or a larger 'train.accumulate', lowers the arena");
   return false;
 }
 

@@ -5,6 +5,7 @@
 
 #include "compiler/driver/chain_json.h"
 #include "lang/files.h"
+#include "lang/parse.h"
 
 int plan_chain(Invocation *invocation) {
   const char *path = invocation->files[0], *error;
@@ -15,6 +16,12 @@ int plan_chain(Invocation *invocation) {
   if (unreadable) {
     diag_error(diags, (SourceSpan){0}, "file", "cannot read '%s': %s", path, strerror(unreadable));
     diag_note(diags, (SourceSpan){0}, "name a file that exists and may be read");
+    return driver_report(invocation, diags);
+  }
+  if (size > PARSE_LARGEST_BYTES) {
+    diag_error(diags, (SourceSpan){0}, "file", "'%s' is larger than 4MiB", path);
+    diag_note(diags, (SourceSpan){0}, "a chain of %d blocks in %d modes each takes less", CHAIN_MAX_BLOCKS,
+              CHAIN_MAX_MODES);
     return driver_report(invocation, diags);
   }
   Chain chain;

@@ -19,8 +19,10 @@ uint64_t report_minimum_bytes(const PlanReport *report) {
   return fixed_bytes(report) + larger(plan_problem_minimum(report->problem), report->features->arena_bytes);
 }
 
-bool report_minimum_is_evaluation(const PlanReport *report) {
-  return report->features->arena_bytes > plan_problem_minimum(report->problem);
+MinimumCause report_minimum_cause(const PlanReport *report) {
+  const PlanProblem *problem = report->problem;
+  if (report->features->arena_bytes > plan_problem_minimum(report->problem)) return MINIMUM_BY_EVALUATION;
+  return problem->update_bytes > problem->minimum_chain_bytes ? MINIMUM_BY_UPDATE : MINIMUM_BY_OPERATION;
 }
 
 uint64_t report_gap_bytes(const PlanReport *report) {

@@ -52,8 +52,10 @@ uint64_t report_arena_bytes(const PlanReport *report);
 uint64_t report_peak_bytes(const PlanReport *report);
 // The smallest budget that a step fits into.
 uint64_t report_minimum_bytes(const PlanReport *report);
-// It is not the training step but the features of evaluate.batch pictures that set it.
-bool report_minimum_is_evaluation(const PlanReport *report);
+// What sets it: an operation of the step, its update, or the features of evaluate.batch pictures.
+typedef enum MinimumCause { MINIMUM_BY_OPERATION, MINIMUM_BY_UPDATE, MINIMUM_BY_EVALUATION } MinimumCause;
+MinimumCause report_minimum_cause(const PlanReport *report);
+void report_write_minimum_cause(const PlanReport *report, Writer *out);  // "the backward of 'block1-0'"
 // What the arena has beyond the largest live sum of training: free places between items, and what features need more.
 uint64_t report_gap_bytes(const PlanReport *report);
 uint64_t report_evaluation_bytes(const PlanReport *report);

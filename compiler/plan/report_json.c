@@ -2,6 +2,7 @@
 // emitted from.
 #include <inttypes.h>
 
+#include "compiler/base/bug.h"
 #include "compiler/plan/report.h"
 
 static void print_string(Writer *out, const char *key, const char *text) {
@@ -95,9 +96,10 @@ static void print_memory(const PlanReport *report, Writer *out) {
                 ",\"arena_bytes\":%" PRIu64 ",\"live_peak_bytes\":%" PRIu64 ",\"minimum_budget_bytes\":%" PRIu64 ",",
                 report->budget_bytes, report_peak_bytes(report), plan->state_bytes, report_arena_bytes(report),
                 plan->live_peak_bytes, report_minimum_bytes(report));
-  print_string(out, "minimum_set_by", report_minimum_is_evaluation(report)
-                                          ? "evaluation"
-                                          : report->problem->blocks->items[set_by->block].name);
+  static const char *const causes[] = {[MINIMUM_BY_UPDATE] = "update", [MINIMUM_BY_EVALUATION] = "evaluation"};
+  MinimumCause cause = report_minimum_cause(report);
+  print_string(out, "minimum_set_by",
+               cause == MINIMUM_BY_OPERATION ? report->problem->blocks->items[set_by->block].name : causes[cause]);
   writer_printf(out, ",\"by_kind\":{\"parameters\":%" PRIu64 ",\"velocities\":%" PRIu64 ",\"statistics\":%" PRIu64,
                 state.parameters, state.velocities, state.statistics);
   for (int i = 0; i < ITEM_KIND_COUNT; i++)
@@ -248,19 +250,38 @@ static void print_step(const Plan *plan, uint32_t index, Writer *out) {
       step->block, step_pass_name(step->pass), step->start_ns, step->time_ns, step->live_bytes);
 }
 
+static void print_stream_item(const PlanReport *report, const char *stream, const char *label, const PlanStep *step,
+                              int64_t start_ns, int64_t time_ns, Writer *out) {
+  writer_printf(out, "\n{\"stream\":\"%s\",\"label\":\"%s %s\",\"block\":%d,\"start_ns\":%" PRId64 ",\"time_ns\":%" PRId64 "}",
+                stream, label, step->block >= 0 ? report->problem->blocks->items[step->block].name : "update",
+                step->block, start_ns, time_ns);
+}
+
+static const char *stream_name(StepKind kind) {
+  switch (kind) {
+    case STEP_RUN: return "compute";
+    case STEP_GATHER:
+    case STEP_REDUCE: return "network";
+    case STEP_OFFLOAD: return "to_host";
+    case STEP_FETCH: return "from_host";
+  }
+  BUG("step kind %d has no stream", kind);
+}
+
+// What goes on beside the runs; the small all-reduces behind some of them are a stream of their own.
 static void print_streams(const PlanReport *report, Writer *out) {
-  bool comma = false;
+  const char *comma = "";
   writer_text(out, ",\n\"streams\":[");
   for (uint32_t i = 0; i < report->train->step_count; i++) {
     const PlanStep *step = &report->train->steps[i];
-    if (step->kind == STEP_RUN) continue;
-    bool network = step->kind == STEP_GATHER || step->kind == STEP_REDUCE;
-    writer_printf(out,
-                  "%s\n{\"stream\":\"%s\",\"label\":\"%s %s\",\"block\":%d,\"start_ns\":%" PRId64
-                  ",\"time_ns\":%" PRId64 "}",
-                  comma ? "," : "", network ? "network" : "host", step_kind_name(step->kind),
-                  report->problem->blocks->items[step->block].name, step->block, step->start_ns, step->time_ns);
-    comma = true;
+    if (step->kind == STEP_RUN && !step->sync_ns) continue;
+    writer_text(out, comma);
+    comma = ",";
+    if (step->kind == STEP_RUN)
+      print_stream_item(report, "statistics", "all-reduce", step, step->start_ns + step->time_ns, step->sync_ns, out);
+    else
+      print_stream_item(report, stream_name(step->kind), step_kind_name(step->kind), step, step->start_ns,
+                        step->time_ns, out);
   }
   writer_text(out, "]");
 }
@@ -310,27 +331,39 @@ void report_print_json(const PlanReport *report, Writer *out) {
   writer_text(out, "]}\n");
 }
 
+static void print_slice(const char *name, const char *category, int thread, int64_t start_ns, int64_t time_ns,
+                        Writer *out) {
+  writer_printf(out, ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":%d,", thread);
+  print_string(out, "name", name);
+  writer_printf(out, ",\"cat\":\"%s\",\"ts\":%.3f,\"dur\":%.3f}", category, (double)start_ns * 1e-3, (double)time_ns * 1e-3);
+}
+
 void report_print_trace(const PlanReport *report, Writer *out) {
-  static const char *const threads[] = {"compute", "network", "host copy"};
+  enum { COMPUTE, NETWORK, TO_HOST, FROM_HOST, STATISTICS, THREADS };
+  static const char *const threads[THREADS] = {"compute", "network", "to host", "from host", "statistics"};
+  static const int thread_of[] = {[STEP_RUN] = COMPUTE,
+                                  [STEP_GATHER] = NETWORK,
+                                  [STEP_REDUCE] = NETWORK,
+                                  [STEP_OFFLOAD] = TO_HOST,
+                                  [STEP_FETCH] = FROM_HOST};
   const Plan *plan = report->train;
   report_simulate(report);
   writer_text(out, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
-  for (int i = 0; i < 3; i++)
+  for (int i = 0; i < THREADS; i++)
     writer_printf(out, "%s\n{\"ph\":\"M\",\"pid\":1,\"tid\":%d,\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}",
                   i ? "," : "", i + 1, threads[i]);
   for (uint32_t i = 0; i < plan->step_count; i++) {
     const PlanStep *step = &plan->steps[i];
-    bool run = step->kind == STEP_RUN, network = step->kind == STEP_GATHER || step->kind == STEP_REDUCE;
-    writer_printf(out, ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":%d,", run ? 1 : network ? 2 : 3);
-    print_string(out, "name",
-                 run ? graph_op(plan->graph, step->op)->name : report->problem->blocks->items[step->block].name);
-    writer_printf(out, ",\"cat\":\"%s\",\"ts\":%.3f,\"dur\":%.3f}",
-                  run ? step_pass_name(step->pass) : step_kind_name(step->kind), (double)step->start_ns * 1e-3,
-                  (double)step->time_ns * 1e-3);
-    if (run)
-      writer_printf(out,
-                    ",\n{\"ph\":\"C\",\"pid\":1,\"name\":\"live bytes\",\"ts\":%.3f,\"args\":{\"bytes\":%" PRIu64 "}}",
-                    (double)step->start_ns * 1e-3, step->live_bytes);
+    bool run = step->kind == STEP_RUN;
+    const char *name = run ? graph_op(plan->graph, step->op)->name : report->problem->blocks->items[step->block].name;
+    print_slice(name, run ? step_pass_name(step->pass) : step_kind_name(step->kind), thread_of[step->kind] + 1,
+                step->start_ns, step->time_ns, out);
+    if (!run) continue;
+    if (step->sync_ns)
+      print_slice(name, "all-reduce", STATISTICS + 1, step->start_ns + step->time_ns, step->sync_ns, out);
+    writer_printf(out,
+                  ",\n{\"ph\":\"C\",\"pid\":1,\"name\":\"live bytes\",\"ts\":%.3f,\"args\":{\"bytes\":%" PRIu64 "}}",
+                  (double)step->start_ns * 1e-3, step->live_bytes);
   }
   writer_text(out, "\n]}\n");
 }

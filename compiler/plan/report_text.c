@@ -21,6 +21,18 @@ void report_write_time(Writer *out, double time_ns) {
   writer_printf(out, time_ns < 10 ? "%.3f %s" : time_ns < 100 ? "%.2f %s" : "%.1f %s", time_ns, units[unit]);
 }
 
+void report_write_minimum_cause(const PlanReport *report, Writer *out) {
+  const ChainOp *op = &report->problem->minimum_set_by;
+  switch (report_minimum_cause(report)) {
+    case MINIMUM_BY_EVALUATION: writer_text(out, "the batch of the evaluation"); break;
+    case MINIMUM_BY_UPDATE: writer_text(out, "the update"); break;
+    case MINIMUM_BY_OPERATION:
+      writer_printf(out, "the %s of '%s'", op->kind == CHAIN_BACKWARD ? "backward" : "forward",
+                    report->problem->blocks->items[op->block].name);
+      break;
+  }
+}
+
 static double share_of(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
 static void print_bar(Writer *out, double share) {
@@ -68,7 +80,11 @@ static void print_memory(const PlanReport *report, Writer *out) {
   if (report->ring_bytes) print_bytes_row(out, "loader", report->ring_bytes, peak);
   print_bytes_row(out, "peak", peak, 0);
   print_bytes_row(out, "budget", report->budget_bytes, 0);
-  print_bytes_row(out, "least", report_minimum_bytes(report), 0);
+  writer_printf(out, "  %-14s", "least");
+  report_write_bytes(out, (double)report_minimum_bytes(report));
+  writer_printf(out, " %16" PRIu64 "  set by ", report_minimum_bytes(report));
+  report_write_minimum_cause(report, out);
+  writer_text(out, "\n");
   uint64_t outside = 0;
   for (int i = 0; i < report->outside_count; i++) outside += report->outside[i].bytes;
   if (outside) print_bytes_row(out, "outside, most", outside, 0);

@@ -49,7 +49,7 @@ function computationAdd() {
   if (totalNs > end) waits.push({lane, from: end, to: totalNs});
 }
 
-function copiesAdd(stream, kinds, name, height) {
+function copiesAdd(stream, kinds, name, colour, height) {
   let items = plan.streams.filter((s) => s.stream === stream && timed(s));
   if (!items.length) {
     const own = schedule.filter((s) => kinds.includes(s.kind) && timed(s));
@@ -58,7 +58,7 @@ function copiesAdd(stream, kinds, name, height) {
   if (!items.length) return;
   const lane = laneAdd(name, height);
   for (const s of items)
-    spanAdd(lane, s, COLOURS[stream], String(s.label ?? name), [["block", blockName(s.block)]],
+    spanAdd(lane, s, colour, String(s.label ?? name), [["block", blockName(s.block)]],
             {text: String(s.label ?? "")});
 }
 
@@ -151,8 +151,10 @@ function streamsStart() {
   metersShow();
   operationsAdd();
   computationAdd();
-  copiesAdd("network", ["gather", "reduce"], "network", 18);
-  copiesAdd("host", ["offload", "fetch"], "host copy", 14);
+  copiesAdd("network", ["gather", "reduce"], "network", COLOURS.network, 18);
+  copiesAdd("statistics", [], "statistics", COLOURS.network, 8);
+  copiesAdd("to_host", ["offload"], "to the host", COLOURS.host, 12);
+  copiesAdd("from_host", ["fetch"], "from it", COLOURS.host, 12);
   if (!spans.length || !totalNs) {
     byId("streams").replaceWith(el("p", {class: "note"}, "This plan holds no schedule."));
     return undefined;

@@ -39,6 +39,7 @@ expect json-file 0 "$seerc" plan --json small.seer -o plan.json; empty json-file
 expect json-stdin 0 bash -c "'$seerc' plan --json - <small.seer"; output json-stdin json
 expect html 0 "$seerc" plan --html small.seer; output html html plan.json
 expect html-cluster 0 "$seerc" plan --html cluster.seer; output html-cluster html first
+output curve-cluster curve "$seerc" cluster.seer
 expect why 0 "$seerc" plan --why block2-1 small.seer; holds why out "block2-1: saved as '"; output why why
 expect why-tight 0 "$seerc" plan --why stem small.seer -D checkpoint.budget=60MiB; output why-tight why
 expect why-unknown 2 "$seerc" plan --why block9 small.seer; empty why-unknown out
@@ -52,7 +53,7 @@ expect compare 0 "$seerc" plan --compare small.seer; output compare compare; lac
 expect compare-cuts 0 "$seerc" plan --compare cluster.seer; output compare-cuts compare; holds compare-cuts out "the spec's cuts"
 expect compare-deeper 0 "$seerc" plan --compare small.seer -D 'checkpoint.cuts=[1, 7]'; lacks compare-deeper out "the spec's cuts"
 expect trace 0 "$seerc" plan --trace small.seer; output trace trace compute
-expect trace-cluster 0 "$seerc" plan --trace cluster.seer; output trace-cluster trace compute network
+expect trace-cluster 0 "$seerc" plan --trace cluster.seer; output trace-cluster trace compute network statistics
 expect bad-spec 1 "$seerc" plan --json small.seer -D train.batch=0; empty bad-spec out
 expect no-model 1 bash -c "echo 'train { batch = 8 }' | '$seerc' plan -"; holds no-model err '[no-model]'
 
@@ -91,7 +92,7 @@ for spec in small.seer cluster.seer; do
     empty "below-$spec$output" out
     holds "below-$spec$output" err "needs $least bytes and the budget is $((least - 1)) bytes [budget]"
   done
-  holds "below-$spec" err "the smallest budget that would do is $least bytes; the state takes "
+  holds "below-$spec" err "the smallest budget that would do is $least bytes: "
 done
 expect budget-asked 1 "$seerc" plan small.seer -D checkpoint.placement=none -D checkpoint.budget=60MiB
 holds budget-asked err "the placement 'none' takes what it takes; 'placement = optimal' fits into less"
@@ -134,7 +135,7 @@ wrong malformed '{"budget_bytes": 1,
 wrong twice '{} {}' "line 1, column 4: end of file expected near '{'"
 wrong duplicate '{"budget_bytes": 1, "budget_bytes": 2}' "line 1, column 34: duplicate object key near '\"budget_bytes\"'"
 wrong list '[]' 'the chain must be an object'
-wrong empty '{"budget_bytes": 1, "blocks": []}' "chain: 'blocks' must be a list of 1 to 1024 blocks"
+wrong empty '{"budget_bytes": 1, "blocks": []}' "chain: 'blocks' must be a list of 1 to 256 blocks"
 wrong no-budget "{\"blocks\": [$block]}" "chain: 'budget_bytes' is missing"
 wrong no-block '{"budget_bytes": 1, "blocks": [1]}' "block 1: 'blocks' must be objects"
 wrong no-modes "${chain/\"modes\": \[*\],/\"modes\": [],}" "block 1: 'modes' must be a list of 1 to 32 modes"
@@ -143,9 +144,14 @@ wrong negative "${chain/12/-12}" "block 1, mode 1: 'saved_bytes' must be a whole
 wrong fraction "${chain/12/12.5}" "block 1, mode 1: 'saved_bytes' must be a whole number from 0 to 1125899906842624"
 wrong large "${chain/12/1125899906842625}" "block 1, mode 1: 'saved_bytes' must be a whole number from 0 to 1125899906842624"
 wrong long "${chain/20/1e14}" "block 1, mode 1: 'backward_ns' must be a whole number from 0 to 17592186044416"
-wrong huge "${chain/: 12/: 99999999999999999999}" "line 3, column 63: too big integer near '99999999999999999999'"
+wrong huge "${chain/: 12/: 99999999999999999999}" "block 1, mode 1: 'saved_bytes' must be a whole number from 0 to 1125899906842624"
 wrong misspelt "${chain/saved_bytes/saved_byte}" "block 1, mode 1: 'saved_byte' is no key of this object"
 wrong name "${chain/\"b1\"/7}" "block 1: 'name' must be a string"
+wrong half-share "${chain/\"gather_ns\": 5/\"gather_ns\": 5, \"node_gather_ns\": 2}" "block 1, parameters: 'node_share_bytes' is missing: 'node_gather_ns' needs it"
+wrong twin-blocks "${chain/b2/b1}" "blocks: 'name' 'b1' is given twice"
+wrong twin-modes "${chain/\"modes\": [/\"modes\": [{\"name\": \"full\", \"saved_bytes\": 9, \"forward_ns\": 1, \"backward_ns\": 1\}, }" "block 1, the modes': 'name' 'full' is given twice"
+{ printf '%*s' 4194304 ""; printf '%s\n' "$chain"; } >long.json
+expect chain-too-long 1 "$seerc" plan --chain long.json; empty chain-too-long out; holds chain-too-long err "'long.json' is larger than 4MiB [file]"
 wrong small "${chain/12/3}" "mode 'full' of block 'b1' saves less than the block's output"
 
 finish

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Judges one output of `seerc plan`: `plan_output.py KIND FILE [ARGUMENT...]`.
 
-KIND is json (the placement as argument, optimal unless told), html (the file with its JSON), why, sweep, svg, compare,
-trace (the streams that must have work), chain, or no-chain (the smallest budget).
+KIND is json (the placement as argument, optimal unless told), html (the file with its JSON), curve (a page; seerc and
+the spec), why, sweep, svg, compare, trace (the streams that must have work), chain, or no-chain (the smallest budget).
 """
 import json
 import re
+import subprocess
 import sys
 import xml.etree.ElementTree as tree
 
@@ -66,6 +67,26 @@ def judge_html(page, path):
     assert len(curve) > 3 and curve[0]["budget_bytes"] == plan["memory"]["minimum_budget_bytes"], curve
 
 
+def judge_curve(page, seerc, spec):
+    """Each point is what `plan` says at that budget; between the points, more memory never makes the step longer."""
+    plan, _ = json.JSONDecoder().raw_decode(page, page.index('{"model":'))
+    curve = plan["checkpoint"]["curve"]
+
+    def ask(budget):
+        answer = subprocess.run([seerc, "plan", "--json", spec, "-D", f"checkpoint.budget={budget}B",
+                                 "-D", "cluster.memory=4GiB"],
+                                capture_output=True, check=True)
+        return json.loads(answer.stdout)
+
+    for point in curve:
+        asked = ask(point["budget_bytes"])
+        assert asked["memory"]["peak_bytes"] == point["peak_bytes"], (point, asked["memory"])
+        assert abs(asked["step"]["time_seconds"] - point["time_seconds"]) < 1e-12, (point, asked["step"])
+    least, most = curve[0]["budget_bytes"], curve[-1]["budget_bytes"]
+    steps = [ask(least + (most - least) * i // 40)["step"]["time_seconds"] for i in range(41)]
+    assert steps == sorted(steps, reverse=True), steps
+
+
 def judge_why(text):
     rows = [line for line in text.splitlines()[3:] if line.strip()]
     chosen = [row for row in rows if row.startswith("* ")]
@@ -121,7 +142,7 @@ def judge_trace(text, *streams):
     events = trace["traceEvents"]
     assert trace["displayTimeUnit"] in ("ms", "ns")
     names = {event["tid"]: event["args"]["name"] for event in events if event["ph"] == "M"}
-    assert len(set(names.values())) == len(names) == 3, names
+    assert len(set(names.values())) == len(names) == 5, names
     ends, busy = {}, set()
     for event in events:
         assert event["ph"] in "MXC" and event["pid"] == 1 and event["name"], event

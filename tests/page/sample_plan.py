@@ -130,7 +130,7 @@ class Simulation:
         self.net, self.blocks = net, blocks_make(net)
         self.ops = operations_make(net["parts"])
         self.steps, self.buffers, self.streams, self.operations = [], [], [], []
-        self.now = {"compute": 0, "network": 0, "host": 0}
+        self.now = {"compute": 0, "network": 0, "to_host": 0, "from_host": 0}
         self.current, self.gathered, self.arrival, self.seen = {}, {}, {}, set()
 
     def make(self, name, kind, block, size):
@@ -243,7 +243,8 @@ class Simulation:
     def copy(self, index, op):
         size = self.blocks[index].mode_row("ends")["saved_bytes"] // 2
         time_ns = int(1e9 * size / self.net["host"])
-        self.step(op, op, self.name(index), index, "forward" if op == "offload" else "backward", time_ns, "host")
+        self.step(op, op, self.name(index), index, "forward" if op == "offload" else "backward", time_ns,
+                  "to_host" if op == "offload" else "from_host")
 
     def operation(self, position):
         kind, index, mode = self.ops[position]
