@@ -56,8 +56,9 @@ static const char *read_name(Reader *reader, const json_t *object, const char *w
 }
 
 static ChainMode read_mode(Reader *reader, json_t *object, const char *where, int index) {
-  static const char *const keys[] = {"name", "saved_bytes", "forward_ns", "backward_ns", "forward_transient_bytes",
-                                     "backward_transient_bytes", "offload_ns", NULL};
+  static const char *const keys[] = {
+      "name",       "saved_bytes", "forward_ns", "backward_ns", "forward_transient_bytes", "backward_transient_bytes",
+      "offload_ns", NULL};
   where = arena_printf(reader->arena, "%s, mode %d", where, index + 1);
   ChainMode mode = {.name = read_name(reader, object, where, arena_printf(reader->arena, "mode%d", index + 1))};
   if (!json_is_object(object)) {
@@ -76,8 +77,8 @@ static ChainMode read_mode(Reader *reader, json_t *object, const char *where, in
 }
 
 static void read_parameters(Reader *reader, json_t *object, const char *where, ChainBlock *block) {
-  static const char *const keys[] = {"bytes", "gradient_bytes", "gather_ns", "reduce_ns", "node_share_bytes",
-                                     "node_gather_ns", NULL};
+  static const char *const keys[] = {
+      "bytes", "gradient_bytes", "gather_ns", "reduce_ns", "node_share_bytes", "node_gather_ns", NULL};
   block->node_gather_ns = -1;
   if (!object) return;
   where = arena_printf(reader->arena, "%s, parameters", where);
@@ -100,8 +101,8 @@ static void read_parameters(Reader *reader, json_t *object, const char *where, C
 }
 
 static void read_block(Reader *reader, json_t *object, int index, ChainBlock *block) {
-  static const char *const keys[] = {"name", "output_bytes", "output_gradient_bytes", "forward_only", "modes",
-                                     "parameters", NULL};
+  static const char *const keys[] = {
+      "name", "output_bytes", "output_gradient_bytes", "forward_only", "modes", "parameters", NULL};
   static const char *const forward_keys[] = {"time_ns", "transient_bytes", NULL};
   const char *where = arena_printf(reader->arena, "block %d", index + 1);
   *block = (ChainBlock){.name = read_name(reader, object, where, arena_printf(reader->arena, "b%d", index + 1))};
@@ -170,8 +171,7 @@ static void check_names(Reader *reader, const Chain *chain) {
   for (int b = 0; b < chain->block_count && !reader->error; b++) {
     const ChainBlock *block = &chain->blocks[b];
     for (int k = 0; k < block->mode_count; k++) names[k] = block->modes[k].name;
-    expect_names_differ(reader, names, block->mode_count,
-                        arena_printf(reader->arena, "block %d, the modes'", b + 1));
+    expect_names_differ(reader, names, block->mode_count, arena_printf(reader->arena, "block %d, the modes'", b + 1));
   }
   for (int b = 0; b < chain->block_count && !reader->error; b++) names[b] = chain->blocks[b].name;
   if (!reader->error) expect_names_differ(reader, names, chain->block_count, "blocks");
@@ -211,8 +211,9 @@ static void print_op(const Chain *chain, const ChainOp *op, int64_t cost_ns, int
 
 void chain_print_solution_json(const Chain *chain, const ChainSolution *solution, int64_t minimum_budget_bytes,
                                const ChainOp *set_by, Arena *arena, Writer *out) {
-  writer_printf(out, "{\"feasible\":%s,\"budget_bytes\":%" PRId64 ",\"minimum_budget_bytes\":%" PRId64
-                     ",\"minimum_set_by\":{\"op\":\"%s\",\"block\":",
+  writer_printf(out,
+                "{\"feasible\":%s,\"budget_bytes\":%" PRId64 ",\"minimum_budget_bytes\":%" PRId64
+                ",\"minimum_set_by\":{\"op\":\"%s\",\"block\":",
                 solution->feasible ? "true" : "false", chain->budget_bytes, minimum_budget_bytes,
                 op_name(set_by->kind));
   writer_json_string(out, chain->blocks[set_by->block].name);
@@ -223,9 +224,7 @@ void chain_print_solution_json(const Chain *chain, const ChainSolution *solution
   }
   ChainReplay replay;
   chain_replay(chain, solution->schedule.items, solution->schedule.count, arena, &replay);
-  double gap = solution->lower_bound_ns
-                   ? (double)solution->cost_ns / (double)solution->lower_bound_ns - 1
-                   : 0;
+  double gap = solution->lower_bound_ns ? (double)solution->cost_ns / (double)solution->lower_bound_ns - 1 : 0;
   writer_printf(out,
                 ",\n\"cost_ns\":%" PRId64 ",\"peak_bytes\":%" PRId64 ",\"boundary_ns\":%" PRId64
                 ",\"class_bound_ns\":%" PRId64 ",\"lower_bound_ns\":%" PRId64 ",\"optimal_in_class\":%s,\"gap\":",

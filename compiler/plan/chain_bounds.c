@@ -409,8 +409,7 @@ static void fill_needs(ChainBounds *bounds) {
       }
       backward = chain_larger(backward, need);
       int64_t forward = 0;
-      for (int i = first; i < last; i++)
-        forward = chain_larger(forward, least_forward_bytes(index, first, last, i));
+      for (int i = first; i < last; i++) forward = chain_larger(forward, least_forward_bytes(index, first, last, i));
       forward += blocks[last].output_gradient_bytes + index->gradients_above[last];
       bounds->least_need[first * count + last] = chain_larger(backward, last > first ? forward : 0);
     }

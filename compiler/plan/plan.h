@@ -41,10 +41,10 @@ typedef struct PlanStep {
   OpId op;
   RunVariant variant;
   StepPass pass;
-  int block, operation;  // of the chain; -1: none
+  int block, operation;      // of the chain; -1: none
   int64_t time_ns, sync_ns;  // sync: of the op's all-reduce behind it, in which all streams stand still
   int64_t start_ns;          // set by the simulation
-  uint64_t live_bytes;  // of the arena while it runs
+  uint64_t live_bytes;       // of the arena while it runs
   // Items in the arena that the step reads, writes and works in: of `uses` in plan->uses.
   uint32_t use_begin, use_count;
   uint32_t workspace;  // PLAN_NO_ITEM: none
@@ -60,7 +60,7 @@ typedef struct PlanCosts {
   const uint64_t *value_bytes, *mask_bytes;            // by ValueId; mask 0: the target has no masks
   const uint64_t *workspace_bytes[RUN_VARIANT_COUNT];  // by OpId
   const int64_t *time_ns[RUN_VARIANT_COUNT];           // by OpId
-  const int64_t *sync_ns;                              // by OpId: its small all-reduce, which computing again never does
+  const int64_t *sync_ns;                              // by OpId: of its small all-reduce, which only a first run does
 } PlanCosts;
 
 // Parameters of a block that are gathered before use; 0 bytes: they are not sharded.

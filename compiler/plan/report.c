@@ -161,8 +161,9 @@ StepTimes report_times(const PlanReport *report) {
   int64_t busy = times.forward_ns + times.reforward_ns + times.backward_ns + times.remade_ns;
   times.exposed_ns = (micro - busy) * count;
   times.step_ns = micro * count + times.update_ns;
-  int64_t *const repeated[] = {&times.forward_ns, &times.reforward_ns, &times.backward_ns, &times.remade_ns,
-                               &times.network_ns, &times.sync_ns, &times.host_copy_ns, &times.macs, &times.macs_again};
+  int64_t *const repeated[] = {&times.forward_ns,   &times.reforward_ns, &times.backward_ns,
+                               &times.remade_ns,    &times.network_ns,   &times.sync_ns,
+                               &times.host_copy_ns, &times.macs,         &times.macs_again};
   for (size_t i = 0; i < sizeof repeated / sizeof *repeated; i++) *repeated[i] *= count;
   return times;
 }

@@ -252,9 +252,10 @@ static void print_step(const Plan *plan, uint32_t index, Writer *out) {
 
 static void print_stream_item(const PlanReport *report, const char *stream, const char *label, const PlanStep *step,
                               int64_t start_ns, int64_t time_ns, Writer *out) {
-  writer_printf(out, "\n{\"stream\":\"%s\",\"label\":\"%s %s\",\"block\":%d,\"start_ns\":%" PRId64 ",\"time_ns\":%" PRId64 "}",
-                stream, label, step->block >= 0 ? report->problem->blocks->items[step->block].name : "update",
-                step->block, start_ns, time_ns);
+  writer_printf(
+      out, "\n{\"stream\":\"%s\",\"label\":\"%s %s\",\"block\":%d,\"start_ns\":%" PRId64 ",\"time_ns\":%" PRId64 "}",
+      stream, label, step->block >= 0 ? report->problem->blocks->items[step->block].name : "update", step->block,
+      start_ns, time_ns);
 }
 
 static const char *stream_name(StepKind kind) {
@@ -335,7 +336,8 @@ static void print_slice(const char *name, const char *category, int thread, int6
                         Writer *out) {
   writer_printf(out, ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":%d,", thread);
   print_string(out, "name", name);
-  writer_printf(out, ",\"cat\":\"%s\",\"ts\":%.3f,\"dur\":%.3f}", category, (double)start_ns * 1e-3, (double)time_ns * 1e-3);
+  writer_printf(out, ",\"cat\":\"%s\",\"ts\":%.3f,\"dur\":%.3f}", category, (double)start_ns * 1e-3,
+                (double)time_ns * 1e-3);
 }
 
 void report_print_trace(const PlanReport *report, Writer *out) {
