@@ -24,8 +24,8 @@ void report_write_time(Writer *out, double time_ns) {
 void report_write_minimum_cause(const PlanReport *report, Writer *out) {
   const ChainOp *op = &report->problem->minimum_set_by;
   switch (report_minimum_cause(report)) {
-    case MINIMUM_BY_EVALUATION: writer_text(out, "the batch of the evaluation"); break;
-    case MINIMUM_BY_UPDATE: writer_text(out, "the update"); break;
+    case MINIMUM_BY_EVALUATION: writer_text(out, "the batch of 'evaluation'"); break;
+    case MINIMUM_BY_UPDATE: writer_text(out, "the 'update'"); break;
     case MINIMUM_BY_OPERATION:
       writer_printf(out, "the %s of '%s'", op->kind == CHAIN_BACKWARD ? "backward" : "forward",
                     report->problem->blocks->items[op->block].name);
