@@ -162,7 +162,7 @@ static void expect_names_differ(Reader *reader, const char **names, int count, c
   qsort(names, (size_t)count, sizeof *names, by_text);
   for (int i = 1; i < count; i++) {
     if (strcmp(names[i - 1], names[i]) == 0)
-      fail(reader, where, "name", arena_printf(reader->arena, "'%s' is given twice", names[i]));
+      fail(reader, where, "name", arena_printf(reader->arena, "'%s' is there twice", names[i]));
   }
 }
 
@@ -171,7 +171,7 @@ static void check_names(Reader *reader, const Chain *chain) {
   for (int b = 0; b < chain->block_count && !reader->error; b++) {
     const ChainBlock *block = &chain->blocks[b];
     for (int k = 0; k < block->mode_count; k++) names[k] = block->modes[k].name;
-    expect_names_differ(reader, names, block->mode_count, arena_printf(reader->arena, "block %d, the modes'", b + 1));
+    expect_names_differ(reader, names, block->mode_count, arena_printf(reader->arena, "the modes of block %d", b + 1));
   }
   for (int b = 0; b < chain->block_count && !reader->error; b++) names[b] = chain->blocks[b].name;
   if (!reader->error) expect_names_differ(reader, names, chain->block_count, "blocks");

@@ -347,6 +347,7 @@ static void fill_pair(ChainBounds *bounds, int first, int last, int64_t *scratch
     chain_options(&bounds->without_holes, &state, take_option, &fill);
     if (bounds->index->class.holes) add_holes(bounds, &state, exit, fill.row, scratch);
   }
+  if (!bounds->index->class.holes) return;
   for (int exit = 0; exit < bounds->exits; exit++)
     fill_hole_row(bounds, (Family){bounds->whole, bounds->over_hole, false}, first, last, exit);
   if (is_outer(bounds, last)) return;

@@ -42,7 +42,8 @@ struct ChainSolver {
   size_t stack_count, stack_capacity;
   uint64_t options, option_end;
   bool gave_up;
-  int tolerance;  // bounds count this many 4096ths more: 0 is exact
+  ChainSolver *plain;  // of the class without holes and offload; NULL: not needed yet
+  int tolerance;       // bounds count this many 4096ths more: 0 is exact
 };
 
 static void *grow(void *memory, size_t count, size_t size) {
@@ -418,6 +419,24 @@ static void finish_solution(ChainSolver *solver, Arena *arena, int64_t budget_by
   solution->peak_bytes = replay.peak_bytes;
 }
 
+// The best of a smaller class, which is found where the whole one takes too long: saves and leaves alone.
+static void try_plain(ChainSolver *solver, Arena *arena, int64_t budget_bytes, ChainSolution *solution) {
+  ChainClass class = solver->index->class;
+  if (!class.holes && !class.offload) return;
+  class.holes = class.offload = false;
+  class.option_limit /= 5;
+  if (!solver->plain) solver->plain = chain_solver_make(solver->chain, &class);
+  if (chain_minimum_budget(solver->plain, NULL) > budget_bytes) return;
+  ChainSolution plain = chain_solve(solver->plain, arena, budget_bytes);
+  solution->states += plain.states;
+  solution->options += plain.options;
+  if (!plain.feasible || (solution->feasible && plain.cost_ns >= solution->cost_ns)) return;
+  solution->feasible = true;
+  solution->cost_ns = plain.cost_ns;
+  solution->peak_bytes = plain.peak_bytes;
+  solution->schedule = plain.schedule;
+}
+
 ChainSolution chain_solve(ChainSolver *solver, Arena *arena, int64_t budget_bytes) {
   const Chain *chain = solver->chain;
   ChainState root = root_state(chain);
@@ -435,6 +454,8 @@ ChainSolution chain_solve(ChainSolver *solver, Arena *arena, int64_t budget_byte
   solution.options = solver->options;
   if (answer.cost >= CHAIN_NEVER) return solution;
   finish_solution(solver, arena, budget_bytes, answer.cost, &solution);
+  bool loose = solution.cost_ns - solution.cost_ns / 32 > proven;
+  if (!solution.optimal_in_class && loose) try_plain(solver, arena, budget_bytes, &solution);
   solution.class_bound_ns = solution.optimal_in_class ? solution.cost_ns : chain_smaller(proven, solution.cost_ns);
   int64_t any = chain_lower_bound(chain, budget_bytes);
   solution.lower_bound_ns = chain_smaller(solution.class_bound_ns, any);
@@ -611,6 +632,7 @@ void chain_solver_release(ChainSolver *solver) {
   free(solver->table);
   free(solver->stack);
   chain_bounds_release(solver->bounds);
+  chain_solver_release(solver->plain);
   arena_release(solver->arena);
   free(solver);
 }

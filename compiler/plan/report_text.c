@@ -183,7 +183,8 @@ static void print_offer(PlanReport *report, const StepTimes *times, Writer *out)
     saved = times->step_ns - report_time_with(report, times, &richer);
   }
   if (saved <= 0) {
-    writer_text(out, "one more GiB would buy nothing\n");
+    writer_printf(out, "one more GiB would buy nothing%s\n",
+                  report->answer.solution.optimal_in_class ? "" : " that was found");
     return;
   }
   writer_text(out, "one more GiB would save ");

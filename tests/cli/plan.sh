@@ -148,8 +148,8 @@ wrong huge "${chain/: 12/: 99999999999999999999}" "block 1, mode 1: 'saved_bytes
 wrong misspelt "${chain/saved_bytes/saved_byte}" "block 1, mode 1: 'saved_byte' is no key of this object"
 wrong name "${chain/\"b1\"/7}" "block 1: 'name' must be a string"
 wrong half-share "${chain/\"gather_ns\": 5/\"gather_ns\": 5, \"node_gather_ns\": 2}" "block 1, parameters: 'node_share_bytes' is missing: 'node_gather_ns' needs it"
-wrong twin-blocks "${chain/b2/b1}" "blocks: 'name' 'b1' is given twice"
-wrong twin-modes "${chain/\"modes\": [/\"modes\": [{\"name\": \"full\", \"saved_bytes\": 9, \"forward_ns\": 1, \"backward_ns\": 1\}, }" "block 1, the modes': 'name' 'full' is given twice"
+wrong twin-blocks "${chain/b2/b1}" "blocks: 'name' 'b1' is there twice"
+wrong twin-modes "${chain/\"modes\": [/\"modes\": [{\"name\": \"full\", \"saved_bytes\": 9, \"forward_ns\": 1, \"backward_ns\": 1\}, }" "the modes of block 1: 'name' 'full' is there twice"
 { printf '%*s' 4194304 ""; printf '%s\n' "$chain"; } >long.json
 expect chain-too-long 1 "$seerc" plan --chain long.json; empty chain-too-long out; holds chain-too-long err "'long.json' is larger than 4MiB [file]"
 wrong small "${chain/12/3}" "mode 'full' of block 'b1' saves less than the block's output"
