@@ -139,6 +139,17 @@ KernelOperand workspace(Lower *lower, int64_t floats) {
   return scratch;
 }
 
+KernelOperand behind(KernelOperand operand, int64_t floats) {
+  operand.relative += (uint64_t)floats * 4;
+  return operand;
+}
+
+KernelOperand gather_ranks(Lower *lower, KernelOperand mine, int64_t floats) {
+  KernelOperand all = workspace(lower, lower->ranks * floats);
+  LAUNCH(lower, gather_ranks, 1, (INT(lower->ranks), INT(floats)), (mine, all));
+  return all;
+}
+
 void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant *constants, int constant_count,
             const KernelOperand *operands, int operand_count) {
   const KernelInfo *info = kernel_info(kernel);
@@ -201,7 +212,7 @@ static bool has_mask(const Graph *graph, const bool *in_lanes, ValueId v) {
   return op->kind == OP_relu || (op->kind == OP_batch_normalize && op->attributes.relu);
 }
 
-Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes) {
+Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, int64_t ranks) {
   Lowering *lowering = arena_new(arena, Lowering);
   *lowering = (Lowering){.graph = graph,
                          .lanes = lanes,
@@ -211,8 +222,12 @@ Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes) {
     lowering->runs[variant] = arena_array(arena, LaunchRange, graph->ops.count + 1);
     lowering->workspace_bytes[variant] = arena_array(arena, uint64_t, graph->ops.count + 1);
   }
-  Lower lower = {
-      .arena = arena, .graph = graph, .lowering = lowering, .in_lanes = choose_layouts(arena, graph), .lanes = lanes};
+  Lower lower = {.arena = arena,
+                 .graph = graph,
+                 .lowering = lowering,
+                 .in_lanes = choose_layouts(arena, graph),
+                 .lanes = lanes,
+                 .ranks = ranks};
   for (ValueId v = 0; v < graph->values.count; v++) {
     const Value *value = graph_value(graph, v);
     uint64_t count = (uint64_t)floats_in_memory(value, lower.in_lanes[v], lanes);

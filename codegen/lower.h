@@ -15,6 +15,7 @@ typedef struct Lower {
   RunVariant variant;
   uint64_t workspace_bytes;  // of this op so far
   int lanes;
+  int64_t ranks;  // that train together: sums over the batch go over all of them
 } Lower;
 
 // A tensor [n,h,w,c] or [n,c] (h = w = 1) as kernels take it.
@@ -33,6 +34,9 @@ KernelOperand result(const Lower *lower, int index);
 KernelOperand value_operand(ValueId value);
 KernelOperand mask_operand(ValueId value);
 KernelOperand no_operand(void);
+KernelOperand behind(KernelOperand operand, int64_t floats);  // so many floats on
+// Every rank's `floats` of `mine`, in the order of ranks: scratch [ranks][floats].
+KernelOperand gather_ranks(Lower *lower, KernelOperand mine, int64_t floats);
 
 // Appends a launch; `constants` and `operands` in the order of kernels.def. Zero tasks append nothing.
 void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant *constants, int constant_count,
@@ -51,6 +55,9 @@ void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant
   { __VA_ARGS__ }
 #define OPERANDS(...) \
   { __VA_ARGS__ }
+
+// From partial sums of `parts` parts to results 1 and 2, mean and variance over all ranks.
+void lower_statistics(Lower *lower, int64_t parts, int64_t c, KernelOperand partial);
 
 // The mask of the op's result, for any op with a mask.
 void lower_mask(Lower *lower);

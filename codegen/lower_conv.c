@@ -30,8 +30,7 @@ static void lower_forward(Lower *lower, bool with_statistics) {
   LAUNCH(lower, conv2d_forward, conv2d_forward_tasks(SHAPE(v), lower->lanes), (SHAPE_CONSTANTS(v)),
          (operand(lower, 0), packed, result(lower, 0), statistics));
   if (!with_statistics) return;
-  LAUNCH(lower, statistics_fold, statistics_fold_tasks(v.o), (INT(parts), INT(v.o)),
-         (statistics, result(lower, 1), result(lower, 2)));
+  lower_statistics(lower, parts, v.o, statistics);
 }
 
 void lower_conv2d(Lower *lower) { lower_forward(lower, false); }

@@ -7,10 +7,15 @@ void lower_sinkhorn(Lower *lower) {
   bool queued = lower->op->operand_count > 1;
   int64_t b = scores.n, k = scores.c, q = queued ? extent_of(lower, lower->op->operands[1]).n : 0;
   KernelOperand potentials = workspace(lower, sinkhorn_workspace_floats(b, q, k));
+  KernelOperand all = workspace(lower, lower->ranks > 1 ? lower->ranks * k : 0);
   for (int i = 0; i < a->iterations; i++) {
     LAUNCH(lower, sinkhorn_prototypes, sinkhorn_prototypes_tasks(k),
            (INT(b), INT(q), INT(k), REAL(a->epsilon), INT(i == 0)),
            (operand(lower, 0), operand(lower, 1), operand(lower, 2), potentials));
+    if (lower->ranks > 1) {
+      LAUNCH(lower, gather_ranks, 1, (INT(lower->ranks), INT(k)), (potentials, all));
+      LAUNCH(lower, sinkhorn_fold_ranks, sinkhorn_prototypes_tasks(k), (INT(lower->ranks), INT(k)), (all, potentials));
+    }
     if (i + 1 == a->iterations) break;
     LAUNCH(lower, sinkhorn_samples, sinkhorn_samples_tasks(b, q), (INT(b), INT(q), INT(k), REAL(a->epsilon)),
            (operand(lower, 0), operand(lower, 1), operand(lower, 2), potentials));

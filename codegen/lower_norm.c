@@ -20,6 +20,21 @@ void lower_batch_normalize(Lower *lower) {
   normalize(lower, extent_of(lower, lower->op->operands[0]), operand(lower, 3), operand(lower, 4), operand(lower, 5));
 }
 
+void lower_statistics(Lower *lower, int64_t parts, int64_t c, KernelOperand statistics) {
+  int64_t floats = statistics_workspace_floats(1, c);
+  if (lower->ranks > 1) {
+    KernelOperand mine = statistics;
+    if (parts > 1) {
+      mine = workspace(lower, floats);
+      LAUNCH(lower, statistics_join, statistics_fold_tasks(c), (INT(parts), INT(c)), (statistics, mine));
+    }
+    statistics = gather_ranks(lower, mine, floats);
+    parts = lower->ranks;
+  }
+  LAUNCH(lower, statistics_fold, statistics_fold_tasks(c), (INT(parts), INT(c)),
+         (statistics, result(lower, 1), result(lower, 2)));
+}
+
 void lower_batch_norm(Lower *lower) {
   Extent x = extent_of(lower, lower->op->operands[0]);
   if (lower->variant == RUN_AGAIN) {
@@ -31,13 +46,31 @@ void lower_batch_norm(Lower *lower) {
     KernelOperand statistics = workspace(lower, statistics_workspace_floats(parts, x.c));
     LAUNCH(lower, batch_statistics, lane_tasks(EXTENT(x), lower->lanes), (EXTENT_CONSTANTS(x)),
            (operand(lower, 0), statistics));
-    LAUNCH(lower, statistics_fold, statistics_fold_tasks(x.c), (INT(parts), INT(x.c)),
-           (statistics, result(lower, 1), result(lower, 2)));
+    lower_statistics(lower, parts, x.c, statistics);
   } else {
-    LAUNCH(lower, batch_statistics_rows, column_tasks(x.c), (INT(x.n), INT(x.c)),
-           (operand(lower, 0), result(lower, 1), result(lower, 2)));
+    KernelOperand part = workspace(lower, statistics_workspace_floats(1, x.c));
+    LAUNCH(lower, batch_statistics_rows, column_tasks(x.c), (INT(x.n), INT(x.c)), (operand(lower, 0), part));
+    lower_statistics(lower, 1, x.c, part);
   }
   normalize(lower, x, result(lower, 1), result(lower, 2), no_operand());
+}
+
+// Where a rank's own dgamma and dbeta go.
+typedef struct Sums {
+  KernelOperand dgamma, dbeta;
+} Sums;
+
+static Sums sums_begin(Lower *lower, int64_t c) {
+  if (lower->ranks == 1) return (Sums){result(lower, 1), result(lower, 2)};
+  KernelOperand mine = workspace(lower, 2 * ranks_span(c));
+  return (Sums){mine, behind(mine, ranks_span(c))};
+}
+
+static void sums_end(Lower *lower, int64_t c, Sums sums) {
+  if (lower->ranks == 1) return;
+  KernelOperand all = gather_ranks(lower, sums.dgamma, 2 * ranks_span(c));
+  LAUNCH(lower, sums_fold_ranks, batch_norm_backward_fold_tasks(c), (INT(lower->ranks), INT(c)),
+         (all, result(lower, 1), result(lower, 2)));
 }
 
 // Operands of batch_norm_backward: dy, x, gamma, mean, variance; the fused form has y after dy and a fourth result.
@@ -51,8 +84,12 @@ static void backward(Lower *lower, bool fused) {
   Extent e = extent_of(lower, lower->op->operands[x_index]);
   double epsilon = lower->op->attributes.epsilon;
   if (!is_in_lanes(lower, lower->op->operands[x_index])) {
-    LAUNCH(lower, batch_norm_backward_rows, column_tasks(e.c), (INT(e.n), INT(e.c), REAL(epsilon)),
-           (dy, y, x, gamma, mean, variance, dx, dgamma, dbeta, masked));
+    Sums rows = sums_begin(lower, e.c);
+    LAUNCH(lower, batch_norm_backward_sums_rows, column_tasks(e.c), (INT(e.n), INT(e.c), REAL(epsilon)),
+           (dy, y, x, mean, variance, rows.dgamma, rows.dbeta, masked));
+    sums_end(lower, e.c, rows);
+    LAUNCH(lower, batch_norm_backward_input_rows, column_tasks(e.c), (INT(e.n), INT(e.c), REAL(epsilon)),
+           (dy, y, x, gamma, mean, variance, dgamma, dbeta, dx));
     return;
   }
   KernelOperand sums = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->lanes));
@@ -65,8 +102,10 @@ static void backward(Lower *lower, bool fused) {
   } else {
     LAUNCH(lower, batch_norm_backward_sums, tasks, (EXTENT_CONSTANTS(e)), (dy, x, mean, sums));
   }
+  Sums own = sums_begin(lower, e.c);
   LAUNCH(lower, batch_norm_backward_fold, batch_norm_backward_fold_tasks(e.c), (EXTENT_CONSTANTS(e), REAL(epsilon)),
-         (variance, sums, dgamma, dbeta));
+         (variance, sums, own.dgamma, own.dbeta));
+  sums_end(lower, e.c, own);
   LAUNCH(lower, batch_norm_backward_input, tasks, (EXTENT_CONSTANTS(e), REAL(epsilon)),
          (fused ? masked : dy, no_operand(), x, gamma, mean, variance, dgamma, dbeta, dx));
 }

@@ -14,25 +14,36 @@ void lower_accumulate(Lower *lower) {
          (operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)));
 }
 
+// The gradient, its mean over all ranks.
+static KernelOperand gradient(Lower *lower, int index, int64_t count) {
+  if (lower->ranks == 1) return operand(lower, index);
+  KernelOperand scratch = workspace(lower, lower->ranks * ranks_share(count, lower->ranks));
+  KernelOperand average = workspace(lower, count);
+  LAUNCH(lower, average_ranks, 1, (INT(lower->ranks), INT(count)), (operand(lower, index), scratch, average));
+  return average;
+}
+
 void lower_sgd_update(Lower *lower) {
   int64_t count = count_of(lower, lower->op->results[0]);
   const OpAttributes *a = &lower->op->attributes;
+  KernelOperand mean = gradient(lower, 1, count);
   LAUNCH(lower, sgd_update, pointwise_tasks(count),
          (INT(count), REAL(a->momentum), REAL(a->weight_decay), INT(a->nesterov)),
-         (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), operand(lower, 4),
-          result(lower, 0), result(lower, 1)));
+         (operand(lower, 0), mean, operand(lower, 2), operand(lower, 3), operand(lower, 4), result(lower, 0),
+          result(lower, 1)));
 }
 
 void lower_larc_update(Lower *lower) {
   int64_t count = count_of(lower, lower->op->results[0]);
   const OpAttributes *a = &lower->op->attributes;
   KernelOperand norms = workspace(lower, larc_workspace_floats(count));
-  LAUNCH(lower, larc_norms, pointwise_tasks(count), (INT(count)), (operand(lower, 0), operand(lower, 1), norms));
+  KernelOperand mean = gradient(lower, 1, count);
+  LAUNCH(lower, larc_norms, pointwise_tasks(count), (INT(count)), (operand(lower, 0), mean, norms));
   LAUNCH(lower, larc_update, pointwise_tasks(count),
          (INT(count), REAL(a->momentum), REAL(a->weight_decay), REAL(a->trust), REAL(a->epsilon), INT(a->clip),
           INT(a->nesterov)),
-         (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), operand(lower, 4), norms,
-          result(lower, 0), result(lower, 1)));
+         (operand(lower, 0), mean, operand(lower, 2), operand(lower, 3), operand(lower, 4), norms, result(lower, 0),
+          result(lower, 1)));
 }
 
 void lower_normalize_rows(Lower *lower) {

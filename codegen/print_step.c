@@ -144,6 +144,21 @@ static void print_operand(const Program *program, const ProgramSegment *segment,
   writer_text(out, ")");
 }
 
+static bool is_collective(const ProgramLaunch *launch) { return !*kernel_info(launch->kernel)->header; }
+
+static void print_collective(const Program *program, const ProgramSegment *segment, const ProgramLaunch *launch,
+                             Writer *out) {
+  const KernelInfo *info = kernel_info(launch->kernel);
+  writer_printf(out, "  seer_%s(context", info->name);
+  for (int i = 0; i < info->constant_count; i++)
+    writer_printf(out, ", /*%s*/ %lld", info->constants[i], (long long)launch->constants[i].integer);
+  for (int i = 0; i < info->pointer_count; i++) {
+    writer_text(out, ",\n    ");
+    print_operand(program, segment, &launch->operands[i], out);
+  }
+  writer_text(out, ");\n");
+}
+
 static void print_launch(const Program *program, const ProgramSegment *segment, size_t index, Writer *out) {
   const ProgramLaunch *launch = &program->launches.items[index];
   const KernelInfo *info = kernel_info(launch->kernel);
@@ -164,12 +179,13 @@ void print_function(const Trainer *trainer, const Program *program, const Progra
                 span_label(scratch, trainer->sources, segment->span));
   writer_text(out, "#include \"model.h\"\n");
   for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
-    if (!header_seen(program, segment, i))
+    if (!is_collective(&program->launches.items[i]) && !header_seen(program, segment, i))
       writer_printf(out, "#include \"kernels/%s\"\n", kernel_info(program->launches.items[i].kernel)->header);
   }
   writer_text(out, "\n");
   for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
     const ProgramLaunch *launch = &program->launches.items[i];
+    if (is_collective(launch)) continue;
     if (!kernel_seen(program, segment, i)) print_pointers_struct(kernel_info(launch->kernel), out);
     bool is_first;
     int number = instance_number(program, segment, i, &is_first);
@@ -188,7 +204,10 @@ void print_function(const Trainer *trainer, const Program *program, const Progra
       writer_printf(out, " (%s)\n", span_label(scratch, trainer->sources, op->span));
       last = launch->op;
     }
-    print_launch(program, segment, i, out);
+    if (is_collective(launch))
+      print_collective(program, segment, launch, out);
+    else
+      print_launch(program, segment, i, out);
   }
   writer_text(out, "}\n");
   arena_release(scratch);

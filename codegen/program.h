@@ -125,7 +125,8 @@ typedef struct Lowering {
   uint64_t *workspace_bytes[RUN_VARIANT_COUNT];  // by OpId
 } Lowering;
 
-Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes);
+// `ranks` train together: BatchNorm, Sinkhorn and the gradients go over all of them.
+Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, int64_t ranks);
 
 Program *program_make(Arena *arena, const Graph *graph, const Lowering *lowering, const Plan *plan);
 // NULL when every address lies inside its space, is aligned and stands for a placed value; else what is broken.

@@ -33,6 +33,8 @@ uint64_t seer_memory_resident_peak(void);
 
 // Cores this process may use: affinity and control group quota. At least 1.
 int seer_cpu_count(void);
+// Threads for one of `processes` of this run on this host: all its cores where they are its own, else its share.
+int seer_cpu_share(int processes);
 // Does this processor have all of a level ("x86-64-v3")? `missing` gets the name of the first lacking feature.
 bool seer_cpu_supports(const char *level, const char **missing);
 // The highest level of this processor.

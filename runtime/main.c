@@ -21,15 +21,19 @@ static bool computes(SeerCommand command) {
   return command != SEER_COMMAND_PLAN && command != SEER_COMMAND_CHECK && command != SEER_COMMAND_DOCTOR;
 }
 
-// A program's plan is for one rank: several would each do the same, into the same files.
-static SeerStatus one_rank_check(void) {
+// Only training is the work of many: the others would each do the same, into the same files.
+static SeerStatus one_rank_check(SeerCommand command) {
+  if (command == SEER_COMMAND_BENCH && seer_program.ranks > 1)
+    return seer_fail(
+        SEER_INPUT,
+        "this trainer was built for %d ranks, and 'bench' measures one\nnote: build it with `seerc build -D "
+        "cluster.nodes=1 -D cluster.ranks_per_node=1` and one rank's share of the batch",
+        seer_program.ranks);
   SeerComm *comm = NULL;
   SeerStatus status = seer_comm_open(&comm);
   if (status || !comm) return status;
   int ranks = seer_comm_size(comm);
-  status = seer_fail(SEER_INPUT,
-                     "this trainer was built for one rank, and %d were started\nnote: start it without a launcher; "
-                     "seerc cannot yet build trainers for several ranks",
+  status = seer_fail(SEER_INPUT, "this command is for one rank, and %d were started\nnote: start it without a launcher",
                      ranks);
   if (seer_comm_rank(comm) > 0) seer_error_clear();
   seer_comm_close(comm);
@@ -47,7 +51,7 @@ int main(int argc, char **argv) {
   } else if (!status) {
     if (computes(options.command)) {
       status = seer_engine_check_cpu(&seer_program);
-      if (!status) status = one_rank_check();
+      if (!status && options.command != SEER_COMMAND_TRAIN) status = one_rank_check(options.command);
     }
     if (!status) status = commands[options.command](&seer_program, &options);
   }

@@ -207,6 +207,13 @@ SeerStatus seer_run_open(const SeerProgram *program, const SeerOptions *options,
   return status ? status : options_merge(program, options, run);
 }
 
+SeerStatus seer_run_join(const SeerProgram *program, const SeerOptions *options, const char *folder, bool existed,
+                         SeerRun *run) {
+  *run = (SeerRun){.lock = -1};
+  SeerStatus status = existed ? seer_run_read(folder, run) : seer_path_print(&run->folder, "%s", folder);
+  return status ? status : options_merge(program, options, run);
+}
+
 static SeerStatus pieces_save(const SeerRun *run, const char *name, SeerPieces pieces) {
   SeerPath path;
   SeerStatus status = seer_run_path(run, name, &path);

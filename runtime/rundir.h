@@ -26,6 +26,9 @@ typedef struct SeerRun {
 // Decides the folder (--out, --resume RUN, NAME-runN), makes it, locks it, and merges run.json with the options.
 // A folder that holds a run is refused unless it is resumed; a run in progress is refused always.
 SeerStatus seer_run_open(const SeerProgram *program, const SeerOptions *options, SeerRun *run);
+// The same run as another rank has opened it, for a rank that writes nothing.
+SeerStatus seer_run_join(const SeerProgram *program, const SeerOptions *options, const char *folder, bool existed,
+                         SeerRun *run);
 // Writes run.json, spec.seer and plan.json.
 SeerStatus seer_run_describe(const SeerProgram *program, const SeerRun *run);
 // Reads run.json of a finished or running run, without the lock, for reports and features.

@@ -3,8 +3,10 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "runtime/comm/comm.h"
 #include "runtime/finite.h"
 #include "runtime/init.h"
 #include "runtime/schedule.h"
@@ -46,7 +48,8 @@ static const SeerTensor *gradient_find_not_finite(const SeerEngine *engine) {
 }
 
 // Runs the micro-step once more, looking at every launch.
-static SeerStatus not_finite(SeerEngine *engine, int64_t step, const char *what) {
+// `mine`: found on this rank, not on another; then rank 0 speaks for all others.
+static SeerStatus not_finite(SeerEngine *engine, int64_t step, const char *what, bool mine) {
   SeerContext *context = &engine->context;
   context->check_finite = true;
   context->first_not_finite = -1;
@@ -57,6 +60,7 @@ static SeerStatus not_finite(SeerEngine *engine, int64_t step, const char *what)
     label = engine->program->launches[context->first_not_finite].label;
     location = engine->program->launches[context->first_not_finite].location;
   }
+  if (!mine && seer_comm_rank(context->comm) > 0) return SEER_INPUT;
   return seer_fail(
       SEER_INPUT,
       "%s is not finite in step %lld: first in '%s'%s%s%s; the step was not applied\n"
@@ -65,11 +69,24 @@ static SeerStatus not_finite(SeerEngine *engine, int64_t step, const char *what)
       location && *location ? ")" : "");
 }
 
+// Over all ranks: what is not finite on one is so on all.
+static SeerStatus loss_average(SeerComm *comm, float loss, double *mean) {
+  int ranks = seer_comm_size(comm);
+  if (ranks == 1) return SEER_OK;
+  float *all = malloc((size_t)ranks * sizeof *all);
+  if (!all) return seer_fail(SEER_MACHINE, "out of memory");
+  SeerStatus status = seer_comm_all_gather(comm, &loss, sizeof loss, all);
+  *mean = 0;
+  for (int rank = 0; rank < ranks && !status; rank++) *mean += (double)all[rank] / ranks;
+  free(all);
+  return status;
+}
+
 static SeerStatus micro_step(SeerEngine *engine, SeerNextBatch *next, void *source, int64_t step, double *usage,
                              SeerStepResult *result) {
   SeerContext *context = &engine->context;
   SeerBatch batch;
-  SeerStatus status = next(source, &batch);
+  SeerStatus status = seer_comm_agree(context->comm, next(source, &batch));
   if (status) return status;
   result->wait_seconds += batch.wait_seconds;
   memcpy(context->images, batch.images, sizeof context->images);
@@ -77,8 +94,11 @@ static SeerStatus micro_step(SeerEngine *engine, SeerNextBatch *next, void *sour
   engine->program->train(context);
   float loss;
   memcpy(&loss, context->arena + engine->program->loss_offset, sizeof loss);
-  if (!seer_floats_finite(&loss, 1)) return not_finite(engine, step, "the loss");
-  result->loss += (double)loss / engine->program->accumulate;
+  double mean = loss;
+  status = loss_average(context->comm, loss, &mean);
+  if (status) return status;
+  if (!isfinite(mean)) return not_finite(engine, step, "the loss", isfinite(loss) == 0);
+  result->loss += mean / engine->program->accumulate;
   const float *codes = (const float *)(const void *)(context->arena + engine->program->usage_offset);
   for (int i = 0; usage && i < engine->program->prototypes; i++) usage[i] += (double)codes[i];
   return SEER_OK;
@@ -87,7 +107,7 @@ static SeerStatus micro_step(SeerEngine *engine, SeerNextBatch *next, void *sour
 static SeerStatus labels_check(const SeerEngine *engine, const SeerBatch *batch) {
   const SeerProgram *program = engine->program;
   if (program->task != SEER_SUPERVISED) return SEER_OK;
-  for (int i = 0; i < program->batch / program->accumulate; i++) {
+  for (int i = 0; i < seer_rank_batch(program); i++) {
     if (batch->labels && batch->labels[i] >= 0 && batch->labels[i] < program->classes) continue;
     return seer_fail(SEER_INPUT,
                      "picture %lld has label %d, this trainer was built for labels 0 to %d\nnote: sort pictures "
@@ -121,11 +141,14 @@ SeerStatus seer_step_run(SeerEngine *engine, SeerNextBatch *next, void *source, 
     SeerStatus status = micro_step(engine, checked_next, &checked, step, usage, result);
     if (status) return status;
   }
+  // The one that found it says where; the others must not go on either.
   const SeerTensor *bad = gradient_find_not_finite(engine);
-  if (bad) {
+  SeerStatus status = seer_comm_agree(engine->context.comm, bad ? SEER_INPUT : SEER_OK);
+  if (status) {
     char what[256];
-    snprintf(what, sizeof what, "the gradient of '%.200s'", bad->name);
-    return not_finite(engine, step, what);
+    snprintf(what, sizeof what, bad ? "the gradient of '%.200s'" : "%.200s",
+             bad ? bad->name : "another rank's gradient");
+    return not_finite(engine, step, what, bad != NULL);
   }
   program->update(&engine->context);
   return SEER_OK;

@@ -6,7 +6,7 @@
 #include "runtime/random.h"
 
 SeerStatus seer_synthetic_make(const SeerProgram *program, uint64_t seed, SeerSynthetic *synthetic) {
-  int batch = program->batch / program->accumulate;
+  int batch = seer_rank_batch(program);
   *synthetic = (SeerSynthetic){.program = program};
   for (int i = 0; i < program->views.size_group_count; i++) {
     const SeerSizeGroup *group = &program->views.size_groups[i];
@@ -39,8 +39,8 @@ SeerStatus seer_synthetic_next(void *source, SeerBatch *batch) {
   for (int i = 0; i < program->views.size_group_count; i++) {
     const SeerSizeGroup *group = &program->views.size_groups[i];
     batch->images[i] = at;
-    at += (uint64_t)group->crops * (uint64_t)(program->batch / program->accumulate) * (uint64_t)group->size *
-          (uint64_t)group->size * 3;
+    at +=
+        (uint64_t)group->crops * (uint64_t)seer_rank_batch(program) * (uint64_t)group->size * (uint64_t)group->size * 3;
   }
   return SEER_OK;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/comm/comm.h"
 #include "runtime/commands.h"
 #include "runtime/data/loader.h"
 #include "runtime/engine.h"
@@ -19,6 +20,8 @@
 typedef struct Training {
   const SeerProgram *program;
   const SeerOptions *options;
+  SeerComm *comm;  // NULL: alone
+  int rank;        // 0 writes and speaks for all
   SeerRun run;
   SeerEngine engine;
   SeerSource *source;
@@ -32,6 +35,95 @@ typedef struct Training {
 
 static const double usage_decay = 0.99;
 
+// What rank 0 found when it opened the run.
+typedef struct RunFound {
+  SeerStatus status;
+  bool existed;
+  char folder[sizeof(SeerPath)];
+} RunFound;
+
+static SeerStatus ranks_join(Training *training) {
+  SeerStatus status = seer_comm_open(&training->comm);
+  if (status) return status;
+  int started = seer_comm_size(training->comm), built = training->program->ranks;
+  training->rank = seer_comm_rank(training->comm);
+  if (started == built) return SEER_OK;
+  char ranks[32] = "one rank", start[64] = "without a launcher";
+  if (built > 1) {
+    snprintf(ranks, sizeof ranks, "%d ranks", built);
+    snprintf(start, sizeof start, "with `mpirun -n %d`", built);
+  }
+  status = seer_fail(SEER_INPUT,
+                     "this trainer was built for %s, and %d %s started\nnote: start it %s, or build one for %d: `seerc "
+                     "build -D cluster.nodes=1 -D cluster.ranks_per_node=%d`",
+                     ranks, started, started == 1 ? "was" : "were", start, started, started);
+  if (training->rank > 0) seer_error_clear();
+  return status;
+}
+
+// Rank 0 opens the folder, which the others see, too.
+static SeerStatus run_open(Training *training) {
+  const SeerProgram *program = training->program;
+  if (!training->comm) return seer_run_open(program, training->options, &training->run);
+  int ranks = seer_comm_size(training->comm);
+  RunFound mine = {0}, *all = calloc((size_t)ranks, sizeof *all);
+  if (training->rank == 0) {
+    mine.status = seer_run_open(program, training->options, &training->run);
+    mine.existed = training->run.existed;
+    snprintf(mine.folder, sizeof mine.folder, "%s", training->run.folder.text);
+  }
+  SeerStatus status = all ? seer_comm_all_gather(training->comm, &mine, sizeof mine, all) : SEER_MACHINE;
+  if (!status && !all[0].status && training->rank > 0)
+    status = seer_run_join(program, training->options, all[0].folder, all[0].existed, &training->run);
+  free(all);
+  return status ? status : mine.status;
+}
+
+// Every rank must see the same pictures, or their order would not be one.
+static SeerStatus source_agree(Training *training) {
+  int ranks = seer_comm_size(training->comm);
+  int64_t mine = seer_source_count(training->source), *all = malloc((size_t)ranks * sizeof *all);
+  SeerStatus status = all ? seer_comm_all_gather(training->comm, &mine, sizeof mine, all) : SEER_MACHINE;
+  for (int rank = 1; rank < ranks && !status; rank++) {
+    if (all[rank] == all[0]) continue;
+    status = seer_fail(SEER_INPUT,
+                       "rank %d sees %lld pictures, rank 0 sees %lld\nnote: give every host the same pictures at the "
+                       "same place",
+                       rank, (long long)all[rank], (long long)all[0]);
+  }
+  free(all);
+  if (status && training->rank > 0) seer_error_clear();
+  return status;
+}
+
+// Sums what each rank counted.
+static SeerStatus usage_sum(Training *training) {
+  int ranks = seer_comm_size(training->comm), count = training->program->prototypes;
+  if (!training->usage || ranks == 1) return SEER_OK;
+  double *all = malloc((size_t)ranks * (size_t)count * sizeof *all);
+  if (!all) return seer_fail(SEER_MACHINE, "out of memory");
+  SeerStatus status = seer_comm_all_gather(training->comm, training->usage, (size_t)count * sizeof *all, all);
+  for (int i = 0; i < count && !status; i++) {
+    training->usage[i] = 0;
+    for (int rank = 0; rank < ranks; rank++) training->usage[i] += all[(size_t)rank * (size_t)count + (size_t)i];
+  }
+  free(all);
+  return status;
+}
+
+// A signal that any rank got, the highest: launchers send it to all, people to one.
+static SeerStatus stop_agree(Training *training, int *signal_number) {
+  int ranks = seer_comm_size(training->comm);
+  int mine = seer_stop_requested(), *all = malloc((size_t)ranks * sizeof *all);
+  SeerStatus status = all ? seer_comm_all_gather(training->comm, &mine, sizeof mine, all) : SEER_MACHINE;
+  *signal_number = 0;
+  for (int rank = 0; rank < ranks && !status; rank++) {
+    if (all[rank] > *signal_number) *signal_number = all[rank];
+  }
+  free(all);
+  return status;
+}
+
 static SeerStatus steps_decide(Training *training) {
   const SeerProgram *program = training->program;
   int64_t pictures = seer_source_count(training->source), micro_batch = program->batch / program->accumulate;
@@ -42,7 +134,7 @@ static SeerStatus steps_decide(Training *training) {
                      (long long)pictures, (long long)micro_batch);
   }
   SeerRun *run = &training->run;
-  if (run->pictures > 0 && run->pictures != pictures) {
+  if (run->pictures > 0 && run->pictures != pictures && training->rank == 0) {
     fprintf(stderr,
             "warning: the data set holds %lld pictures, %lld when the run began: their order changes from here\n",
             (long long)pictures, (long long)run->pictures);
@@ -113,10 +205,14 @@ static int decode_threads(const Training *training) {
 static SeerStatus loader_start(Training *training) {
   const SeerProgram *program = training->program;
   SeerPath quarantine;
-  SeerStatus status = seer_run_path(&training->run, "quarantine.jsonl", &quarantine);
+  char name[64] = "quarantine.jsonl";
+  if (training->rank > 0) snprintf(name, sizeof name, "quarantine-rank%d.jsonl", training->rank);
+  SeerStatus status = seer_run_path(&training->run, name, &quarantine);
   SeerLoaderConfig config = {
       .views = &program->views,
-      .batch = program->batch / program->accumulate,
+      .batch = seer_rank_batch(program),
+      .rank = training->rank,
+      .ranks = program->ranks,
       .seed = training->run.seed,
       .threads = decode_threads(training),
       .first_position = training->step * program->batch,
@@ -154,9 +250,13 @@ static SeerStatus state_save(Training *training) {
   SeerSnapshot snapshot = {training->step, training->steps, training->step * training->program->batch,
                            training->run.seed};
   SeerPath folder;
-  SeerStatus status = seer_snapshot_save(training->program, training->engine.context.state, &snapshot,
-                                         training->run.folder.text, training->keep, &folder);
-  if (!status) status = usage_save(training);
+  SeerStatus status = SEER_OK;
+  // All have the same state.
+  if (training->rank == 0)
+    status = seer_snapshot_save(training->program, training->engine.context.state, &snapshot, training->run.folder.text,
+                                training->keep, &folder);
+  if (!status && training->rank == 0) status = usage_save(training);
+  status = seer_comm_agree(training->comm, status);
   if (!status) training->saved = training->step;
   return status;
 }
@@ -189,17 +289,17 @@ static SeerStatus step_advance(Training *training) {
   for (int i = 0; training->usage && i < program->prototypes; i++) training->usage[i] = 0;
   SeerStatus status = seer_step_run(&training->engine, loader_next, training->loader, training->step, training->steps,
                                     training->usage, &result);
+  if (!status) status = usage_sum(training);
   if (status) return status;
   training->step++;
   for (int i = 0; training->usage && i < program->prototypes; i++) {
     training->usage_recent[i] = usage_decay * training->usage_recent[i] + training->usage[i];
   }
   SeerStepRecord record = record_make(training, &result, seer_seconds_now() - began);
-  if (training->step % program->log_every == 0 || training->step == training->steps) {
-    status = seer_metrics_write(&training->metrics, &record);
-  }
+  bool logged = training->step % program->log_every == 0 || training->step == training->steps;
+  if (logged && training->rank == 0) status = seer_metrics_write(&training->metrics, &record);
   seer_progress_step(&training->progress, &record);
-  return status;
+  return logged ? seer_comm_agree(training->comm, status) : status;
 }
 
 // After a failed step: the state before it is sound, and worth keeping.
@@ -226,6 +326,7 @@ static SeerStatus stopped(Training *training, const char *why) {
   seer_progress_end(&training->progress);
   SeerStatus status = state_save(training);
   if (status) return status;
+  if (training->rank > 0) return SEER_STOPPED;
   fprintf(stderr, "%s: stopped on %s at step %lld of %lld, snapshot written; continue with %s --resume '%s'\n",
           training->program->name, why, (long long)training->step, (long long)training->steps,
           training->options->program, training->run.folder.text);
@@ -235,10 +336,12 @@ static SeerStatus stopped(Training *training, const char *why) {
 static SeerStatus loop_run(Training *training) {
   int64_t stop_at = training->options->stop_after > 0 ? training->step + training->options->stop_after : INT64_MAX;
   while (training->step < training->steps) {
-    int signal_number = seer_stop_requested();
+    int signal_number;
+    SeerStatus status = stop_agree(training, &signal_number);
+    if (status) return status;
     if (signal_number) return stopped(training, seer_stop_name(signal_number));
     if (training->step >= stop_at) return stopped(training, "--stop-after");
-    SeerStatus status = step_advance(training);
+    status = step_advance(training);
     if (status) return step_failed(training, status);
     if (training->step % training->save_every == 0 || training->step == training->steps) {
       status = state_save(training);
@@ -256,20 +359,23 @@ static SeerStatus training_prepare(Training *training) {
                          : program->save_every > 0 ? program->save_every
                                                    : 1000;
   training->keep = options->keep > 0 ? options->keep : program->save_keep > 0 ? program->save_keep : 1;
-  int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
-  SeerStatus status = source_open(training);
+  int threads = options->threads > 0 ? (int)options->threads : seer_cpu_share(seer_comm_local_size(training->comm));
+  SeerStatus status = seer_comm_agree(training->comm, source_open(training));
+  if (!status) status = source_agree(training);
   if (!status) status = steps_decide(training);
-  if (!status) status = seer_engine_make(program, threads, true, &training->engine);
+  if (!status) status = seer_comm_agree(training->comm, seer_engine_make(program, threads, true, &training->engine));
+  training->engine.context.comm = training->comm;
   if (!status && program->task == SEER_SWAV && program->prototypes > 0) {
     training->usage = calloc((size_t)program->prototypes, sizeof *training->usage);
     training->usage_recent = calloc((size_t)program->prototypes, sizeof *training->usage_recent);
     if (!training->usage || !training->usage_recent) status = seer_fail(SEER_MACHINE, "no memory for prototype usage");
   }
-  if (!status) status = state_start(training);
-  if (!status) status = seer_run_describe(program, &training->run);
-  if (!status)
+  // Before rank 0 writes, all have read.
+  status = seer_comm_agree(training->comm, status ? status : state_start(training));
+  if (!status && training->rank == 0) status = seer_run_describe(program, &training->run);
+  if (!status && training->rank == 0)
     status = seer_metrics_open(&training->metrics, training->run.folder.text, training->step, program->tensorboard);
-  return status;
+  return seer_comm_agree(training->comm, status);
 }
 
 static void training_announce(Training *training) {
@@ -310,23 +416,35 @@ static void report_finish(Training *training) {
   seer_error_clear();
 }
 
+static SeerStatus training_run(Training *training) {
+  const SeerOptions *options = training->options;
+  bool quiet = options->quiet || training->rank > 0;
+  seer_progress_begin(&training->progress, quiet, 0, 0);
+  SeerStatus status = seer_comm_agree(training->comm, run_open(training));
+  if (!status) status = training_prepare(training);
+  if (status) return status;
+  if (training->step >= training->steps) {
+    seer_progress_note(&training->progress,
+                       "the run in '%s' is complete: %lld steps; for more: --resume with --steps N",
+                       training->run.folder.text, (long long)training->steps);
+    return SEER_OK;
+  }
+  status = seer_comm_agree(training->comm, loader_start(training));
+  if (status) return status;
+  training_announce(training);
+  seer_progress_begin(&training->progress, quiet, training->step, training->steps);
+  status = loop_run(training);
+  if (!status && !options->no_report && training->rank == 0) report_finish(training);
+  return status;
+}
+
 SeerStatus seer_command_train(const SeerProgram *program, const SeerOptions *options) {
   Training training = {
       .program = program, .options = options, .metrics = {.fd = -1, .events = {.fd = -1}}, .run = {.lock = -1}};
   seer_stop_listen();
-  seer_progress_begin(&training.progress, options->quiet, 0, 0);
-  SeerStatus status = seer_run_open(program, options, &training.run);
-  if (!status) status = training_prepare(&training);
-  if (!status && training.step >= training.steps) {
-    seer_progress_note(&training.progress, "the run in '%s' is complete: %lld steps; for more: --resume with --steps N",
-                       training.run.folder.text, (long long)training.steps);
-  } else if (!status) {
-    status = loader_start(&training);
-    if (!status) training_announce(&training);
-    seer_progress_begin(&training.progress, options->quiet, training.step, training.steps);
-    if (!status) status = loop_run(&training);
-    if (!status && !options->no_report) report_finish(&training);
-  }
+  SeerStatus status = ranks_join(&training);
+  if (!status) status = training_run(&training);
   training_release(&training);
+  seer_comm_close(training.comm);
   return status;
 }

@@ -32,8 +32,10 @@ static int64_t ranks_of(const Spec *spec) {
   return spec_integer(spec, KEY_cluster_nodes) * spec_integer(spec, KEY_cluster_ranks_per_node);
 }
 
-// Target c trains one rank in fp32. Anything else can be planned, not built.
-static bool is_for_c(const Spec *spec) { return spec_is(spec, KEY_train_precision, "fp32") && ranks_of(spec) == 1; }
+static bool is_sharded(const Spec *spec) { return spec_is(spec, KEY_shard_parameters, "full") && ranks_of(spec) > 1; }
+
+// Target c trains in fp32, with whole parameters on every rank. Anything else can be planned, not built.
+static bool is_for_c(const Spec *spec) { return spec_is(spec, KEY_train_precision, "fp32") && !is_sharded(spec); }
 
 static bool check_limits(DiagList *diags, const Spec *spec) {
   size_t before = diags->error_count;
@@ -42,11 +44,15 @@ static bool check_limits(DiagList *diags, const Spec *spec) {
                spec_text(spec, KEY_train_precision));
     diag_note(diags, (SourceSpan){0}, "use 'precision = fp32'; `seerc plan` plans other precisions, too");
   }
-  if (ranks_of(spec) != 1) {
-    diag_error(diags, spec_span(spec, KEY_cluster_nodes), "limitation", "seerc cannot yet train on more than one rank");
-    diag_note(diags, (SourceSpan){0},
-              "use '-D cluster.nodes=1 -D cluster.ranks_per_node=1' and a batch that one rank can hold; `seerc plan` "
-              "plans for any number of ranks");
+  if (is_sharded(spec)) {
+    diag_error(diags, spec_span(spec, KEY_shard_parameters), "limitation",
+               "seerc cannot yet train with parameters shared out over ranks");
+    diag_note(diags, (SourceSpan){0}, "use 'shard.parameters = none'; `seerc plan` plans with shared ones, too");
+  }
+  if (ranks_of(spec) > 1 && spec_integer(spec, KEY_swav_queue) > 0) {
+    diag_error(diags, spec_span(spec, KEY_swav_queue), "limitation",
+               "seerc cannot yet train with a queue on more than one rank");
+    diag_note(diags, (SourceSpan){0}, "use 'swav.queue = 0': the batches of many ranks make up for it");
   }
   return diags->error_count == before;
 }
@@ -198,8 +204,6 @@ static bool count_classes(DiagList *diags, const Spec *spec, SeerProgram *settin
   return true;
 }
 
-static bool is_sharded(const Spec *spec) { return spec_is(spec, KEY_shard_parameters, "full") && ranks_of(spec) > 1; }
-
 static PlanPrecision precision_from_spec(const Spec *spec) {
   return (PlanPrecision){.compute_bytes = spec_is(spec, KEY_train_precision, "fp32") ? 4 : 2,
                          .reduce_bytes = spec_is(spec, KEY_shard_reduce, "fp32") ? 4 : 2};
@@ -236,8 +240,8 @@ static void make_costs(Planning *planning, int lanes) {
   planning->train_costs = arena_new(arena, PlanCosts);
   planning->features_costs = arena_new(arena, PlanCosts);
   if (is_for_c(spec)) {
-    planning->train_lowering = lower_for_c(arena, planning->train, lanes);
-    planning->features_lowering = lower_for_c(arena, planning->features, lanes);
+    planning->train_lowering = lower_for_c(arena, planning->train, lanes, planning->machine.ranks);
+    planning->features_lowering = lower_for_c(arena, planning->features, lanes, 1);
     *planning->train_costs = costs_of_lowering(planning->train_lowering);
     *planning->features_costs = costs_of_lowering(planning->features_lowering);
   } else {
@@ -246,8 +250,8 @@ static void make_costs(Planning *planning, int lanes) {
     *planning->train_costs = plan_costs_dense(arena, planning->train, precision, shards);
     *planning->features_costs = plan_costs_dense(arena, planning->features, precision, shards);
   }
-  plan_costs_time(arena, planning->train, &planning->machine, planning->train_costs);
-  plan_costs_time(arena, planning->features, &planning->machine, planning->features_costs);
+  plan_costs_time(arena, planning->train, &planning->machine, is_sharded(spec), planning->train_costs);
+  plan_costs_time(arena, planning->features, &planning->machine, false, planning->features_costs);
 }
 
 // Solves, places and checks; the report's plan stays NULL when nothing fits.

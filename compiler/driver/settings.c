@@ -108,6 +108,7 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .schedule = schedule_from_spec(arena, spec),
                          .batch = int_of(spec, KEY_train_batch),
                          .accumulate = int_of(spec, KEY_train_accumulate),
+                         .ranks = int_of(spec, KEY_cluster_nodes) * int_of(spec, KEY_cluster_ranks_per_node),
                          .steps = spec_is_set(spec, KEY_train_steps) ? spec_integer(spec, KEY_train_steps) : 0,
                          .epochs = epochs_of(spec),
                          .seed = (uint64_t)spec_integer(spec, KEY_train_seed),
@@ -129,7 +130,7 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
   triple_from_spec(spec, KEY_views_mean, program.mean);
   triple_from_spec(spec, KEY_views_std, program.std);
   set_task(spec, &program);
-  program.ring_bytes = seer_loader_ring_bytes(&program.views, program.batch / program.accumulate, RING_DEPTH);
+  program.ring_bytes = seer_loader_ring_bytes(&program.views, seer_rank_batch(&program), RING_DEPTH);
   return program;
 }
 

@@ -25,7 +25,20 @@ int64_t plan_run_time_ns(const Graph *graph, OpId id, RunVariant variant, const 
   return (int64_t)(seconds * 1e9 + 0.5);
 }
 
-void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, PlanCosts *costs) {
+static bool is_optimizer(OpKind kind) { return kind == OP_sgd_update || kind == OP_larc_update; }
+
+// Of whole parameters, each gradient is averaged over all ranks before its update: every rank sends and receives it
+// nearly twice, once in shares to be summed, once as shares of the mean.
+static double sync_seconds(const Graph *graph, const Op *op, const PlanMachine *machine, bool sharded) {
+  if (waits_for_ranks(op)) return machine->latency_seconds;
+  if (sharded || !is_optimizer(op->kind)) return 0;
+  double bytes = 4.0 * (double)shape_elements(graph_value(graph, op->operands[0])->shape);
+  double bandwidth = machine->nodes > 1 ? machine->link_bytes_per_second : machine->node_bytes_per_second;
+  double share = (double)(machine->ranks - 1) / machine->ranks;
+  return 2 * machine->latency_seconds + (bandwidth > 0 ? 2 * share * bytes / bandwidth : 0);
+}
+
+void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, bool sharded, PlanCosts *costs) {
   for (int variant = 0; variant < RUN_VARIANT_COUNT; variant++) {
     int64_t *time_ns = arena_array(arena, int64_t, graph->ops.count + 1);
     for (OpId op = 0; op < graph->ops.count; op++)
@@ -35,10 +48,8 @@ void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machin
   // What is not written again are statistics: too little to tell the times apart.
   costs->time_ns[RUN_AGAIN] = costs->time_ns[RUN_FIRST];
   int64_t *sync_ns = arena_array(arena, int64_t, graph->ops.count + 1);
-  for (OpId op = 0; op < graph->ops.count; op++) {
-    if (machine->ranks > 1 && waits_for_ranks(graph_op(graph, op)))
-      sync_ns[op] = (int64_t)(machine->latency_seconds * 1e9 + 0.5);
-  }
+  for (OpId op = 0; machine->ranks > 1 && op < graph->ops.count; op++)
+    sync_ns[op] = (int64_t)(sync_seconds(graph, graph_op(graph, op), machine, sharded) * 1e9 + 0.5);
   costs->sync_ns = sync_ns;
 }
 

@@ -27,8 +27,9 @@ typedef struct PlanPrecision {
 // of a BatchNorm's statistics over several ranks waits for one small collective more.
 int64_t plan_run_time_ns(const Graph *graph, OpId op, RunVariant variant, const uint64_t *value_bytes,
                          const PlanMachine *machine);
-// Fills costs->time_ns from the machine for every op and variant, and costs->sync_ns.
-void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, PlanCosts *costs);
+// Fills costs->time_ns from the machine for every op and variant, and costs->sync_ns. `sharded`: gradients are reduced
+// by the schedule, not by the update.
+void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, bool sharded, PlanCosts *costs);
 // Bytes on an accelerator: dense tensors, images in compute precision, the rest in f32, parameters and optimizer state
 // divided by `shards`; parameter gradients of sharded graphs travel in the gather buffers and take nothing of their
 // own.

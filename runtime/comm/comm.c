@@ -2,8 +2,10 @@
 #include "runtime/comm/comm.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/comm/mpi.h"
 
@@ -11,7 +13,8 @@ enum { MAX_VERSION_BYTES = 8192, MPI_THREAD_FUNNELED = 1 };
 
 struct SeerComm {
   SeerMpi mpi;
-  int rank, size;
+  int rank, size, local_size;
+  int *counts, *begins, *share_counts, *share_begins;  // [size], scratch: bytes of the pieces sent and received
   char library[MAX_VERSION_BYTES + 1];
 };
 
@@ -22,6 +25,18 @@ static SeerStatus lone_processes(const SeerStart *start, const SeerComm *comm) {
                    "--mpi=pmi2` for MPICH",
                    start->size, start->launcher, comm ? comm->library : "it tells no MPI how they reach each other",
                    comm ? " found no other" : "");
+}
+
+enum { HOST_BYTES = 65 };
+
+static SeerStatus local_count(SeerComm *comm) {
+  char mine[HOST_BYTES] = "", *all = calloc((size_t)comm->size, HOST_BYTES);
+  if (!all) return seer_fail(SEER_MACHINE, "out of memory");
+  gethostname(mine, sizeof mine - 1);
+  SeerStatus status = seer_comm_all_gather(comm, mine, sizeof mine, all);
+  for (int i = 0; i < comm->size && !status; i++) comm->local_size += strcmp(all + i * HOST_BYTES, mine) == 0;
+  free(all);
+  return status;
 }
 
 static SeerStatus world_join(const SeerStart *start, SeerComm *comm) {
@@ -36,7 +51,12 @@ static SeerStatus world_join(const SeerStart *start, SeerComm *comm) {
   for (char *c = comm->library; *c; c++) {
     if (*c == '\t') *c = ' ';
   }
-  return comm->size == start->size ? SEER_OK : lone_processes(start, comm);
+  comm->counts = calloc(4 * (size_t)comm->size, sizeof *comm->counts);
+  if (!comm->counts) return seer_fail(SEER_MACHINE, "out of memory");
+  comm->begins = comm->counts + comm->size;
+  comm->share_counts = comm->begins + comm->size;
+  comm->share_begins = comm->share_counts + comm->size;
+  return comm->size == start->size ? local_count(comm) : lone_processes(start, comm);
 }
 
 SeerStatus seer_comm_open(SeerComm **opened) {
@@ -64,11 +84,13 @@ SeerStatus seer_comm_open(SeerComm **opened) {
 void seer_comm_close(SeerComm *comm) {
   if (!comm) return;
   comm->mpi.finalize();
+  free(comm->counts);
   free(comm);
 }
 
 int seer_comm_rank(const SeerComm *comm) { return comm ? comm->rank : 0; }
 int seer_comm_size(const SeerComm *comm) { return comm ? comm->size : 1; }
+int seer_comm_local_size(const SeerComm *comm) { return comm ? comm->local_size : 1; }
 const char *seer_comm_library(const SeerComm *comm) { return comm ? comm->library : "none"; }
 
 SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, void *all) {
@@ -79,5 +101,66 @@ SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, 
   const SeerMpi *mpi = &comm->mpi;
   if (bytes > INT_MAX || mpi->allgather(mine, (int)bytes, mpi->byte, all, (int)bytes, mpi->byte, mpi->world) != 0)
     return seer_fail(SEER_MACHINE, "rank %d could not gather %zu bytes from all ranks", comm->rank, bytes);
+  return SEER_OK;
+}
+
+// As sizes.h of the kernels has it: the compiler plans the scratch.
+int64_t seer_comm_share(int64_t count, int ranks) {
+  int64_t share = (count + ranks - 1) / ranks;
+  return (share + 15) / 16 * 16;
+}
+
+static int64_t share_floats(int64_t count, int64_t share, int rank) {
+  int64_t left = count - rank * share;
+  return left < 0 ? 0 : left < share ? left : share;
+}
+
+SeerStatus seer_comm_average(SeerComm *comm, int64_t count, const float *mine, float *scratch, float *average) {
+  if (!comm) {
+    memcpy(average, mine, (size_t)count * sizeof *mine);
+    return SEER_OK;
+  }
+  const SeerMpi *mpi = &comm->mpi;
+  int64_t share = seer_comm_share(count, comm->size), own = share_floats(count, share, comm->rank);
+  if (count > INT_MAX / (int)sizeof *mine)
+    return seer_fail(SEER_MACHINE, "a gradient of %lld numbers is too long to be sent at once", (long long)count);
+  for (int i = 0; i < comm->size; i++) {
+    comm->counts[i] = (int)(share_floats(count, share, i) * (int64_t)sizeof *mine);
+    comm->begins[i] = comm->counts[i] ? (int)(i * share * (int64_t)sizeof *mine) : 0;
+    comm->share_counts[i] = (int)(own * (int64_t)sizeof *mine);
+    comm->share_begins[i] = (int)(i * own * (int64_t)sizeof *mine);
+  }
+  if (mpi->alltoallv(mine, comm->counts, comm->begins, mpi->byte, scratch, comm->share_counts, comm->share_begins,
+                     mpi->byte, mpi->world) != 0)
+    return seer_fail(SEER_MACHINE, "rank %d could not send its part of a gradient", comm->rank);
+  for (int64_t i = 0; i < own; i++) {
+    double sum = 0;
+    for (int rank = 0; rank < comm->size; rank++) sum += (double)scratch[rank * own + i];
+    scratch[i] = (float)(sum / comm->size);
+  }
+  if (mpi->allgatherv(scratch, (int)(own * (int64_t)sizeof *mine), mpi->byte, average, comm->counts, comm->begins,
+                      mpi->byte, mpi->world) != 0)
+    return seer_fail(SEER_MACHINE, "rank %d could not gather a gradient", comm->rank);
+  return SEER_OK;
+}
+
+SeerStatus seer_comm_agree(SeerComm *comm, SeerStatus mine) {
+  if (!comm) return mine;
+  int status = (int)mine, *all = comm->counts;
+  SeerStatus gathered = seer_comm_all_gather(comm, &status, sizeof status, all);
+  if (mine) {
+    char error[4096];
+    snprintf(error, sizeof error, "%s", seer_error());
+    seer_error_clear();
+    return *error ? seer_fail(mine, "rank %d: %s", comm->rank, error) : mine;
+  }
+  if (gathered) return gathered;
+  for (int rank = 0; rank < comm->size; rank++) {
+    if (!all[rank]) continue;
+    // One says it for all that are well.
+    if (comm->rank == 0 || (comm->rank == 1 && rank == 0))
+      seer_fail((SeerStatus)all[rank], "rank %d failed; its own message says why", rank);
+    return (SeerStatus)all[rank];
+  }
   return SEER_OK;
 }

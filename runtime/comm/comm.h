@@ -6,6 +6,7 @@
 #define SEER_RUNTIME_COMM_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "runtime/status.h"
 
@@ -20,10 +21,21 @@ void seer_comm_close(SeerComm *comm);
 // Of NULL: rank 0 of 1.
 int seer_comm_rank(const SeerComm *comm);
 int seer_comm_size(const SeerComm *comm);
+// Ranks on this host.
+int seer_comm_local_size(const SeerComm *comm);
 // What MPI calls itself, its first line; "none" of NULL.
 const char *seer_comm_library(const SeerComm *comm);
 
 // Every rank's `bytes` of `mine`, in the order of ranks, into `all` [size][bytes]. Collective.
 SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, void *all);
+
+// The mean over ranks of `count` floats, summed in the order of ranks: the same bits on every rank, and whatever the MPI.
+// `scratch` takes seer_comm_share(count, size) * size floats; `average` may not be `mine`. Collective.
+SeerStatus seer_comm_average(SeerComm *comm, int64_t count, const float *mine, float *scratch, float *average);
+// Floats of `count` that one rank sums, at most.
+int64_t seer_comm_share(int64_t count, int ranks);
+// Tells all ranks how one fared: SEER_OK only when all have it; else an error that names the first rank that failed.
+// `mine` keeps its own message. Collective.
+SeerStatus seer_comm_agree(SeerComm *comm, SeerStatus mine);
 
 #endif

@@ -49,6 +49,8 @@ SeerStatus seer_mpi_open(SeerMpiFlavour flavour, SeerMpi *mpi) {
   FIND(comm_size, "MPI_Comm_size");
   FIND(get_library_version, "MPI_Get_library_version");
   FIND(allgather, "MPI_Allgather");
+  FIND(alltoallv, "MPI_Alltoallv");
+  FIND(allgatherv, "MPI_Allgatherv");
 #undef FIND
   mpi->world = kind->world ? symbol_find(mpi->library, kind->world, NULL, 0, &missing) : (void *)kind->world_number;
   mpi->byte = kind->byte ? symbol_find(mpi->library, kind->byte, NULL, 0, &missing) : (void *)kind->byte_number;

@@ -15,6 +15,10 @@ typedef struct SeerMpi {
   int (*comm_size)(void *comm, int *size);
   int (*get_library_version)(char *version, int *length);
   int (*allgather)(const void *mine, int count, void *type, void *all, int all_count, void *all_type, void *comm);
+  int (*alltoallv)(const void *mine, const int *counts, const int *begins, void *type, void *all, const int *all_counts,
+                   const int *all_begins, void *all_type, void *comm);
+  int (*allgatherv)(const void *mine, int count, void *type, void *all, const int *counts, const int *begins,
+                    void *all_type, void *comm);
 } SeerMpi;
 
 // Opens the library of a flavour; does not initialise it.

@@ -140,6 +140,12 @@ static SeerStatus slot_fill(Worker *worker, RingBatch *batch, int slot, int64_t 
   return SEER_OK;
 }
 
+// The task-th picture of this rank, among those of all.
+static int64_t position_of(const SeerLoaderConfig *config, int64_t task) {
+  int64_t batch = task / config->batch, slot = task % config->batch;
+  return config->first_position + (batch * config->ranks + config->rank) * config->batch + slot;
+}
+
 static void *worker_run(void *argument) {
   Worker *worker = argument;
   SeerLoader *loader = worker->loader;
@@ -156,7 +162,7 @@ static void *worker_run(void *argument) {
     pthread_mutex_unlock(&loader->lock);
 
     bool lost;
-    SeerStatus status = slot_fill(worker, batch, slot, loader->config.first_position + task, &lost);
+    SeerStatus status = slot_fill(worker, batch, slot, position_of(&loader->config, task), &lost);
 
     pthread_mutex_lock(&loader->lock);
     if (status != SEER_OK) {
@@ -201,18 +207,19 @@ static SeerStatus threads_start(SeerLoader *loader) {
 SeerStatus seer_loader_make(const SeerLoaderConfig *config, const SeerSource *source, SeerLoader **loader) {
   *loader = NULL;
   int64_t count = seer_source_count(source);
-  if (count < config->batch) {
+  int64_t batch = (int64_t)config->batch * config->ranks;
+  if (count < batch) {
     return seer_fail(SEER_INPUT,
-                     "the data set has %lld pictures, fewer than one batch of %d\nnote: use more pictures, or a "
+                     "the data set has %lld pictures, fewer than one batch of %lld\nnote: use more pictures, or a "
                      "smaller train.batch",
-                     (long long)count, config->batch);
+                     (long long)count, (long long)batch);
   }
   SeerLoader *made = calloc(1, sizeof *made);
   if (made == NULL) { return out_of_memory(); }
   made->config = *config;
   made->source = source;
   made->count = count;
-  made->positions_per_epoch = count / config->batch * config->batch;
+  made->positions_per_epoch = count / batch * batch;
   made->stride = count * 618 / 1000 + 1;
   while (greatest_common_divisor(made->stride, count) != 1) { made->stride++; }
   // More failures than this at one position already break the limit on the whole data set.

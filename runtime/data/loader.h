@@ -2,7 +2,8 @@
 //
 // Order and augmentation are pure functions of (seed, epoch, position, crop): the position-th picture of epoch e is
 // permutation(seed, e, position), its draws are Philox(seed, e, position, crop, draw). Thread count, ring depth and the
-// step at which the loader starts change no byte. An epoch holds floor(count / batch) * batch positions.
+// step at which the loader starts change no byte. An epoch holds as many positions
+// as whole batches of all ranks.
 //
 // A picture that cannot be decoded is replaced by the picture at permutation(seed, e, (position + k * stride) % count)
 // for the first k >= 1 that decodes (stated in docs/guide.md), and listed once in the quarantine file with the reason.
@@ -22,10 +23,11 @@ typedef struct SeerLoader SeerLoader;
 
 typedef struct SeerLoaderConfig {
   const SeerViews *views;
-  int batch;  // pictures per micro-step
+  int batch;        // pictures of this rank's micro-step
+  int rank, ranks;  // of each `batch * ranks` positions, this rank takes the rank-th `batch`
   uint64_t seed;
   int threads;             // >= 1
-  int64_t first_position;  // pictures seen so far, over all epochs: the first picture to deliver
+  int64_t first_position;  // pictures seen so far by all ranks, over all epochs
   double max_undecodable;  // share of pictures
   int64_t max_pixels;
   const char *quarantine_path;  // JSON lines {picture, reason}, appended; NULL: none

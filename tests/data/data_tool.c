@@ -200,6 +200,7 @@ static int run_load(int count, char **arguments) {
   if (count < 8) { return 2; }
   SeerSource *source = open_one(arguments[0]);
   SeerLoaderConfig config = {.batch = atoi(arguments[1]),
+                             .ranks = 1,
                              .seed = 7,
                              .threads = atoi(arguments[2]),
                              .ring_depth = atoi(arguments[3]),
@@ -247,6 +248,7 @@ static int run_speed(int count, char **arguments) {
   if (count < 3) { return 2; }
   SeerSource *source = open_one(arguments[0]);
   SeerLoaderConfig config = {.batch = 8,
+                             .ranks = 1,
                              .seed = 7,
                              .threads = atoi(arguments[1]),
                              .ring_depth = 2,

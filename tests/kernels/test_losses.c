@@ -70,6 +70,42 @@ static void check_sinkhorn(int b, int q, int k, double epsilon, int iterations, 
   free(scores), free(queue), free(codes), free(want);
 }
 
+// Samples dealt to ranks get the codes of all samples together.
+static void check_sinkhorn_ranks(int ranks, int b, int k, double epsilon, int iterations) {
+  float *scores = random_floats((int64_t)ranks * b * k, 5), *codes = floats_make((int64_t)ranks * b * k);
+  double *want = doubles_make((int64_t)ranks * b * k);
+  const int64_t work_floats = sinkhorn_workspace_floats(b, 0, k);
+  float *work = floats_make(ranks * work_floats), *all = floats_make((int64_t)ranks * k);
+  for (int i = 0; i < iterations; i++) {
+    for (int rank = 0; rank < ranks; rank++) {
+      float *mine = work + rank * work_floats;
+      RUN_TASKS(sinkhorn_prototypes_tasks(k),
+                sinkhorn_prototypes(b, 0, k, epsilon, i == 0, scores + rank * b * k, NULL, NULL, mine, task));
+      for (int j = 0; j < k; j++) all[rank * k + j] = mine[j];
+    }
+    for (int rank = 0; rank < ranks; rank++) {
+      float *mine = work + rank * work_floats;
+      RUN_TASKS(sinkhorn_prototypes_tasks(k), sinkhorn_fold_ranks(ranks, k, all, mine, task));
+      if (i + 1 < iterations)
+        RUN_TASKS(sinkhorn_samples_tasks(b, 0),
+                  sinkhorn_samples(b, 0, k, epsilon, scores + rank * b * k, NULL, NULL, mine, task));
+    }
+  }
+  for (int rank = 0; rank < ranks; rank++)
+    RUN_TASKS(sinkhorn_codes_tasks(b), sinkhorn_codes(b, k, epsilon, iterations, 0, scores + rank * b * k,
+                                                      work + rank * work_floats, codes + rank * b * k, task));
+  reference_sinkhorn(ranks * b, 0, k, epsilon, iterations, scores, NULL, want);
+  check_floats("codes over ranks", codes, want, (int64_t)ranks * b * k, 3e-5);
+  free(scores), free(codes), free(want), free(work), free(all);
+}
+
+static void test_sinkhorn_ranks(void **state) {
+  (void)state;
+  check_sinkhorn_ranks(2, 6, 100, 0.05, 3);
+  check_sinkhorn_ranks(3, 5, 67, 0.05, 3);
+  check_sinkhorn_ranks(8, 4, 33, 0.01, 5);
+}
+
 static void test_sinkhorn(void **state) {
   (void)state;
   check_sinkhorn(12, 0, 100, 0.05, 3, 0);
@@ -168,7 +204,8 @@ static void test_count_assignments(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sinkhorn), cmocka_unit_test(test_swapped_prediction),
-                                     cmocka_unit_test(test_cross_entropy), cmocka_unit_test(test_count_assignments)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_sinkhorn), cmocka_unit_test(test_sinkhorn_ranks),
+                                     cmocka_unit_test(test_swapped_prediction), cmocka_unit_test(test_cross_entropy),
+                                     cmocka_unit_test(test_count_assignments)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,8 +75,7 @@ static void test_normalize(void **state) {
     double *want = doubles_make(s.n * pixels * s.c);
     for (int64_t j = 0; j < s.n * pixels; j++)
       for (int c = 0; c < s.c; c++) {
-        double v =
-            (value_at(x, s, j, c) - (double)p.mean[c]) / sqrt((double)p.variance[c] + 1e-5) * (double)p.gamma[c];
+        double v = (value_at(x, s, j, c) - (double)p.mean[c]) / sqrt((double)p.variance[c] + 1e-5) * (double)p.gamma[c];
         v += (double)p.beta[c] + (with_residual ? value_at(residual, s, j, c) : 0);
         want[j * s.c + c] = relu_set && v < 0 ? 0 : v;
       }
@@ -146,16 +145,20 @@ static void test_backward(void **state) {
 }
 
 static void check_rows(int n, int c, int relu_set) {
-  float *x = random_floats((int64_t)n * c, 1), *dy = random_floats((int64_t)n * c, 2),
-        *y = floats_make((int64_t)n * c);
+  float *x = random_floats((int64_t)n * c, 1), *dy = random_floats((int64_t)n * c, 2), *y = floats_make((int64_t)n * c);
   float *dx = floats_make((int64_t)n * c), *masked = floats_make((int64_t)n * c);
   Channels p = random_channels(c);
   float dgamma[CHANNELS_MOST], dbeta[CHANNELS_MOST];
-  RUN_TASKS(column_tasks(c), batch_statistics_rows(n, c, x, p.mean, p.variance, task));
+  float *part = floats_make(statistics_workspace_floats(1, c));
+  RUN_TASKS(column_tasks(c), batch_statistics_rows(n, c, x, part, task));
+  RUN_TASKS(statistics_fold_tasks(c), statistics_fold(1, c, part, p.mean, p.variance, task));
+  free(part);
   RUN_TASKS(column_tasks(c),
             batch_normalize_rows(n, c, 1e-5, relu_set, x, p.gamma, p.beta, p.mean, p.variance, NULL, y, task));
-  RUN_TASKS(column_tasks(c), batch_norm_backward_rows(n, c, 1e-5, dy, relu_set ? y : NULL, x, p.gamma, p.mean,
-                                                      p.variance, dx, dgamma, dbeta, masked, task));
+  RUN_TASKS(column_tasks(c), batch_norm_backward_sums_rows(n, c, 1e-5, dy, relu_set ? y : NULL, x, p.mean, p.variance,
+                                                           dgamma, dbeta, masked, task));
+  RUN_TASKS(column_tasks(c), batch_norm_backward_input_rows(n, c, 1e-5, dy, relu_set ? y : NULL, x, p.gamma, p.mean,
+                                                            p.variance, dgamma, dbeta, dx, task));
   double *rx = doubles_make((int64_t)n * c), *dz = doubles_make((int64_t)n * c), *want = doubles_make((int64_t)n * c);
   double m[CHANNELS_MOST] = {0}, v[CHANNELS_MOST] = {0}, wg[CHANNELS_MOST], wb[CHANNELS_MOST];
   for (int i = 0; i < n * c; i++) rx[i] = (double)x[i], m[i % c] += rx[i] / n;
@@ -176,6 +179,60 @@ static void check_rows(int n, int c, int relu_set) {
   free(x), free(dy), free(y), free(dx), free(masked), free(rx), free(dz), free(want);
 }
 
+// Rows dealt to ranks give the statistics, and the gradient, of all rows together.
+static void check_ranks(int ranks, int n, int c) {
+  const int64_t rows = (int64_t)ranks * n, span = ranks_span(c);
+  float *x = random_floats(rows * c, 1), *dy = random_floats(rows * c, 2), *dx = floats_make(rows * c);
+  float *all = floats_make(ranks * 2 * span);
+  for (int64_t i = 0; i < rows * c; i++) x[i] += 1000.0f + (float)(i / c / n);  // far from zero, and from each other
+  Channels p = random_channels(c);
+  float mean[CHANNELS_MOST], variance[CHANNELS_MOST], dgamma[CHANNELS_MOST], dbeta[CHANNELS_MOST];
+  const int64_t part_floats = statistics_workspace_floats(1, c);
+  float *halves = floats_make(2 * part_floats), *parts = floats_make(ranks * part_floats);
+  for (int rank = 0; rank < ranks; rank++) {
+    const float *rows_of_rank = x + (int64_t)rank * n * c;
+    RUN_TASKS(column_tasks(c), batch_statistics_rows(n / 2, c, rows_of_rank, halves, task));
+    RUN_TASKS(column_tasks(c),
+              batch_statistics_rows(n - n / 2, c, rows_of_rank + (int64_t)(n / 2) * c, halves + part_floats, task));
+    RUN_TASKS(statistics_fold_tasks(c), statistics_join(2, c, halves, parts + rank * part_floats, task));
+  }
+  RUN_TASKS(statistics_fold_tasks(c), statistics_fold(ranks, c, parts, mean, variance, task));
+  free(halves), free(parts);
+  double *rx = doubles_make(rows * c), *dz = doubles_make(rows * c), *want = doubles_make(rows * c);
+  double m[CHANNELS_MOST] = {0}, v[CHANNELS_MOST] = {0}, wg[CHANNELS_MOST], wb[CHANNELS_MOST];
+  for (int64_t i = 0; i < rows * c; i++) rx[i] = (double)x[i], m[i % c] += rx[i] / (double)rows;
+  for (int64_t i = 0; i < rows * c; i++) v[i % c] += (rx[i] - m[i % c]) * (rx[i] - m[i % c]) / (double)rows;
+  check_floats("mean over ranks", mean, m, c, 1e-6);
+  check_floats("variance over ranks", variance, v, c, 1e-6);
+  for (int i = 0; i < c; i++) p.mean[i] = mean[i], p.variance[i] = variance[i];
+  for (int rank = 0; rank < ranks; rank++) {
+    float *mine = all + rank * 2 * span;
+    const int64_t at = (int64_t)rank * n * c;
+    RUN_TASKS(column_tasks(c), batch_norm_backward_sums_rows(n, c, 1e-5, dy + at, NULL, x + at, p.mean, p.variance,
+                                                             mine, mine + span, NULL, task));
+  }
+  RUN_TASKS(batch_norm_backward_fold_tasks(c), sums_fold_ranks(ranks, c, all, dgamma, dbeta, task));
+  for (int rank = 0; rank < ranks; rank++) {
+    const int64_t at = (int64_t)rank * n * c;
+    RUN_TASKS(column_tasks(c), batch_norm_backward_input_rows(n, c, 1e-5, dy + at, NULL, x + at, p.gamma, p.mean,
+                                                              p.variance, dgamma, dbeta, dx + at, task));
+  }
+  for (int64_t i = 0; i < rows * c; i++) dz[i] = (double)dy[i];
+  reference_backward(rows, c, dz, rx, p, want, wg, wb);
+  for (int i = 0; i < c; i++) wg[i] /= ranks, wb[i] /= ranks;
+  check_floats("dgamma over ranks", dgamma, wg, c, 4e-5);
+  check_floats("dbeta over ranks", dbeta, wb, c, 4e-6);
+  check_floats("dx over ranks", dx, want, rows * c, 4e-5);
+  free(x), free(dy), free(dx), free(all), free(rx), free(dz), free(want);
+}
+
+static void test_ranks(void **state) {
+  (void)state;
+  check_ranks(2, 8, 70);
+  check_ranks(3, 5, 1);
+  check_ranks(8, 4, 33);
+}
+
 static void test_rows(void **state) {
   (void)state;
   check_rows(24, 130, 0);
@@ -185,6 +242,7 @@ static void test_rows(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_statistics), cmocka_unit_test(test_normalize),
-                                     cmocka_unit_test(test_backward), cmocka_unit_test(test_rows)};
+                                     cmocka_unit_test(test_backward), cmocka_unit_test(test_rows),
+                                     cmocka_unit_test(test_ranks)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -336,6 +336,7 @@ const SeerProgram seer_program = {
                  .cosine_from_run = true},
     .batch = BATCH,
     .accumulate = TINY_ACCUMULATE,
+    .ranks = 1,
     .steps = 0,
     .epochs = 2,
     .seed = 1,

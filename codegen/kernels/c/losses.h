@@ -103,8 +103,21 @@ KERNEL void sinkhorn_prototypes(int b, int q, int k, double epsilon, int first, 
     }
     float tops[LANES] __attribute__((aligned(64)));
     lanes_store(tops, top);
-    for (int i = 0; i < LANES && column + i < end; i++)
-      workspace[column + i] = (float)(-(double)tops[i] - log(sum[i]));
+    for (int i = 0; i < LANES && column + i < end; i++) workspace[column + i] = (float)(-(double)tops[i] - log(sum[i]));
+  }
+}
+
+// The same over the samples of all ranks: all [ranks][k] has each rank's a. Tasks: sinkhorn_prototypes_tasks(k).
+KERNEL void sinkhorn_fold_ranks(int ranks, int k, const float *restrict all, float *restrict workspace, int task) {
+  const int begin = task * 64, end = begin + 64 < k ? begin + 64 : k;
+  for (int column = begin; column < end; column++) {
+    double top = -(double)all[column], sum = 0;
+    for (int rank = 1; rank < ranks; rank++) {
+      const double v = -(double)all[(int64_t)rank * k + column];
+      if (v > top) top = v;
+    }
+    for (int rank = 0; rank < ranks; rank++) sum += exp(-(double)all[(int64_t)rank * k + column] - top);
+    workspace[column] = (float)(-top - log(sum));
   }
 }
 
@@ -115,8 +128,7 @@ KERNEL void sinkhorn_samples(int b, int q, int k, double epsilon, const float *r
   const int rows = sinkhorn_rows(b, q, queue_active), first = task * 8, last = first + 8 < rows ? first + 8 : rows;
   float *sample = sinkhorn_sample_potentials(k, workspace);
   for (int row = first; row < last; row++)
-    sample[row] =
-        (float)-row_log_sum_exp(k, (float)(1.0 / epsilon), sinkhorn_row(b, k, scores, queue, row), workspace);
+    sample[row] = (float)-row_log_sum_exp(k, (float)(1.0 / epsilon), sinkhorn_row(b, k, scores, queue, row), workspace);
 }
 
 // codes [b][k]: softmax over prototypes of score/epsilon + a (iterations 0: of score/epsilon); hard: one 1 a row, at

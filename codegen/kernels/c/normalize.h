@@ -63,24 +63,40 @@ KERNEL void batch_statistics(int n, int h, int w, int c, const float *restrict x
                   (double *)(void *)statistics + (int64_t)task * c * 3);
 }
 
-// statistics of `parts` parts (of batch_statistics or conv2d_forward) -> mean [c], biased variance [c].
-// Tasks: statistics_fold_tasks(c).
+// {count, mean, sum of squared deviations} of one channel over `parts` parts, in their order.
+KERNEL void statistics_over(int parts, int c, const double *source, int channel, double *all) {
+  double count = 0, average = 0, squares = 0;
+  for (int part = 0; part < parts; part++) {
+    const double *p = source + ((int64_t)part * c + channel) * 3;
+    const double delta = p[1] - average, total = count + p[0];
+    average += delta * (p[0] / total);
+    squares += p[2] + delta * delta * (count * p[0] / total);
+    count = total;
+  }
+  all[0] = count;
+  all[1] = average;
+  all[2] = squares;
+}
+
+// statistics of `parts` parts (of batch_statistics, batch_statistics_rows or conv2d_forward, or one part of each rank)
+// -> mean [c], biased variance [c]. Tasks: statistics_fold_tasks(c).
 KERNEL void statistics_fold(int parts, int c, const float *restrict statistics, float *restrict mean,
                             float *restrict variance, int task) {
-  const double *source = (const double *)(const void *)statistics;
   const int first = task * 32, last = first + 32 < c ? first + 32 : c;
   for (int channel = first; channel < last; channel++) {
-    double count = 0, average = 0, squares = 0;
-    for (int part = 0; part < parts; part++) {
-      const double *p = source + ((int64_t)part * c + channel) * 3;
-      const double delta = p[1] - average, total = count + p[0];
-      average += delta * (p[0] / total);
-      squares += p[2] + delta * delta * (count * p[0] / total);
-      count = total;
-    }
-    mean[channel] = (float)average;
-    variance[channel] = (float)(squares / count);
+    double all[3];
+    statistics_over(parts, c, (const double *)(const void *)statistics, channel, all);
+    mean[channel] = (float)all[1];
+    variance[channel] = (float)(all[2] / all[0]);
   }
+}
+
+// The same -> one part, statistics_workspace_floats(1, c) floats. Tasks: statistics_fold_tasks(c).
+KERNEL void statistics_join(int parts, int c, const float *restrict statistics, float *restrict part, int task) {
+  const int first = task * 32, last = first + 32 < c ? first + 32 : c;
+  for (int channel = first; channel < last; channel++)
+    statistics_over(parts, c, (const double *)(const void *)statistics, channel,
+                    (double *)(void *)part + (int64_t)channel * 3);
 }
 
 KERNEL float inverse_deviation(float variance, double epsilon) {
@@ -182,6 +198,23 @@ KERNEL void batch_norm_backward_fold(int n, int h, int w, int c, double epsilon,
   }
 }
 
+// all [ranks][2][ranks_span(c)], each rank's dgamma and dbeta -> their means over ranks: what batch_norm_backward_input
+// takes, where n is one rank's. Tasks: batch_norm_backward_fold_tasks(c).
+KERNEL void sums_fold_ranks(int ranks, int c, const float *restrict all, float *restrict dgamma, float *restrict dbeta,
+                            int task) {
+  const int64_t span = ranks_span(c);
+  const int first = task * 32, last = first + 32 < c ? first + 32 : c;
+  for (int channel = first; channel < last; channel++) {
+    double product = 0, sum = 0;
+    for (int rank = 0; rank < ranks; rank++) {
+      product += (double)all[2 * rank * span + channel];
+      sum += (double)all[(2 * rank + 1) * span + channel];
+    }
+    dgamma[channel] = (float)(product / ranks);
+    dbeta[channel] = (float)(sum / ranks);
+  }
+}
+
 // dx = gamma/deviation * (dz - dbeta/count - (x-mean)/deviation * dgamma/count) with dz = dy, or with y (NULL: none)
 // dy where y > 0. Give the masked dy of batch_norm_relu_backward_sums as dy and NULL as y where it was kept. dx may be
 // dy. Tasks: lane_tasks(n, h, w, c, LANES).
@@ -216,9 +249,8 @@ KERNEL void batch_norm_backward_input(int n, int h, int w, int c, double epsilon
 
 // ---- row-major matrices [n][c]; tasks of all: column_tasks(c), 64 columns each ----
 
-// x -> mean [c], biased variance [c].
-KERNEL void batch_statistics_rows(int n, int c, const float *restrict x, float *restrict mean,
-                                  float *restrict variance, int task) {
+// x -> one part for statistics_fold, statistics_workspace_floats(1, c) floats.
+KERNEL void batch_statistics_rows(int n, int c, const float *restrict x, float *restrict part, int task) {
   const int first = task * 64, count = c - first < 64 ? c - first : 64;
   double sum[64] = {0}, square[64] = {0};
   for (int row = 0; row < n; row++)
@@ -229,9 +261,11 @@ KERNEL void batch_statistics_rows(int n, int c, const float *restrict x, float *
       const double d = (double)x[(int64_t)row * c + first + i] - sum[i];
       square[i] += d * d;
     }
+  double *target = (double *)(void *)part + (int64_t)first * 3;
   for (int i = 0; i < count; i++) {
-    mean[first + i] = (float)sum[i];
-    variance[first + i] = (float)(square[i] / n);
+    target[3 * i] = n;
+    target[3 * i + 1] = sum[i];
+    target[3 * i + 2] = square[i];
   }
 }
 
@@ -251,24 +285,34 @@ KERNEL void batch_normalize_rows(int n, int c, double epsilon, int relu, const f
     }
 }
 
-// batch_norm_backward, or with y (after ReLU; NULL: none) batch_norm_relu_backward; masked may be NULL. dx may be dy.
-KERNEL void batch_norm_backward_rows(int n, int c, double epsilon, const float *dy, const float *y, const float *x,
-                                     const float *gamma, const float *mean, const float *variance, float *dx,
-                                     float *dgamma, float *dbeta, float *masked, int task) {
+// dgamma, dbeta of dz = dy, or with y (after ReLU; NULL: none) dy where y > 0; masked (may be NULL, may be dy) takes dz.
+KERNEL void batch_norm_backward_sums_rows(int n, int c, double epsilon, const float *dy, const float *y, const float *x,
+                                          const float *mean, const float *variance, float *dgamma, float *dbeta,
+                                          float *masked, int task) {
   const int first = task * 64, count = c - first < 64 ? c - first : 64;
   double sum[64] = {0}, product[64] = {0};
-  float deviation[64], slope[64], shift[64];
   for (int row = 0; row < n; row++)
     for (int i = 0; i < count; i++) {
       const int64_t at = (int64_t)row * c + first + i;
-      const double d = y && !(y[at] > 0.0f) ? 0.0 : (double)dy[at];
-      sum[i] += d;
-      product[i] += d * ((double)x[at] - (double)mean[first + i]);
+      const float d = y && !(y[at] > 0.0f) ? 0.0f : dy[at];
+      sum[i] += (double)d;
+      product[i] += (double)d * ((double)x[at] - (double)mean[first + i]);
+      if (masked) masked[at] = d;
     }
   for (int i = 0; i < count; i++) {
-    deviation[i] = inverse_deviation(variance[first + i], epsilon);
     dbeta[first + i] = (float)sum[i];
     dgamma[first + i] = (float)(product[i] / sqrt((double)variance[first + i] + epsilon));
+  }
+}
+
+// As batch_norm_backward_input.
+KERNEL void batch_norm_backward_input_rows(int n, int c, double epsilon, const float *dy, const float *y,
+                                           const float *x, const float *gamma, const float *mean, const float *variance,
+                                           const float *dgamma, const float *dbeta, float *dx, int task) {
+  const int first = task * 64, count = c - first < 64 ? c - first : 64;
+  float deviation[64], slope[64], shift[64];
+  for (int i = 0; i < count; i++) {
+    deviation[i] = inverse_deviation(variance[first + i], epsilon);
     shift[i] = -dbeta[first + i] / (float)n;
     slope[i] = -dgamma[first + i] * deviation[i] / (float)n;
   }
@@ -276,7 +320,6 @@ KERNEL void batch_norm_backward_rows(int n, int c, double epsilon, const float *
     for (int i = 0; i < count; i++) {
       const int64_t at = (int64_t)row * c + first + i;
       const float d = y && !(y[at] > 0.0f) ? 0.0f : dy[at];
-      if (masked) masked[at] = d;
       dx[at] = (d + (x[at] - mean[first + i]) * slope[i] + shift[i]) * (gamma[first + i] * deviation[i]);
     }
 }

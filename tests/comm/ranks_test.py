@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+"""Trainers for several ranks, under both MPIs, against one rank with the whole batch.
+
+Usage: ranks_test.py SEERC SANITIZE. SANITIZE: 1 builds the trainers under AddressSanitizer, and fewer of them. Needs
+mpirun.openmpi and mpirun.mpich (Debian: openmpi-bin, mpich).
+"""
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SEERC, SANITIZE = sys.argv[1], sys.argv[2] == "1"
+del sys.argv[1:]
+LAUNCHERS = {"Open MPI": ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "-n"],
+             "MPICH": ["mpirun.mpich", "-n"]}
+STEPS = 8
+MODEL = """
+model { depths = [1, 2]  widths = [16, 32]  group_widths = [8]  stem_width = 8 }
+cluster { nodes = 1  ranks_per_node = 1 }
+evaluate { size = 32px  resize = 32px }
+"""
+SPECS = {
+    "swav": MODEL + """
+swav { prototypes = 32  head = [64, 16]  freeze_prototypes = 1steps }
+views { crops = [crop(count = 2, size = 32px, scale = 0.14..1.0), crop(count = 2, size = 16px)] }
+train { batch = 24  steps = 8 }
+optimizer { name = larc }
+""",
+    "supervised": MODEL + """
+supervised { classes = 10 }
+views { crops = [crop(count = 1, size = 28px)] }
+train { batch = 48  steps = 8  accumulate = 2 }
+optimizer { name = sgd }
+""",
+}
+# Sums over the batch are taken in another order: so large a share of the largest number of a tensor.
+LOSS_LIMIT, STATE_LIMIT = 1e-5, 5e-3
+# A bias in front of a BatchNorm has no gradient but rounding, which LARC scales to the bias's own size.
+ROUNDING = ("projection_head.0.bias",)
+
+
+def run(command, code=0, **options):
+    environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}  # MPI libraries leave memory behind
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment, timeout=300,
+                          check=False, **options)
+    assert code is None or done.returncode == code, (command, done.returncode, done.stderr)
+    return done
+
+
+def state_of(folder, step=STEPS):
+    """All tensors of a snapshot, by name: lists of floats."""
+    data = (folder / f"snapshots/step-{step}/model.safetensors").read_bytes()
+    size, = struct.unpack_from("<Q", data)
+    header, tensors = json.loads(data[8:8 + size]), {}
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            begin, end = tensor["data_offsets"]
+            tensors[name] = struct.unpack_from(f"<{(end - begin) // 4}f", data, 8 + size + begin)
+    return tensors
+
+
+def bits_of(folder, step=STEPS):
+    return (folder / f"snapshots/step-{step}/model.safetensors").read_bytes()
+
+
+def losses_of(folder):
+    return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def pictures_make(path, count):
+    """Blurred squares of ten kinds as an IDX file, and their labels beside it."""
+    draw, pixels, labels = random.Random(count), bytearray(), bytearray()
+    for _ in range(count):
+        label = draw.randrange(10)
+        left, top, side = draw.randrange(12), draw.randrange(12), 6 + label
+        labels.append(label)
+        pixels += bytes(min(255, draw.randrange(60) + 19 * label * (left <= x < left + side and top <= y < top + side))
+                        for y in range(28) for x in range(28))
+    path.write_bytes(struct.pack(">IIII", 0x803, count, 28, 28) + pixels)
+    path.with_name(path.name.replace("images-idx3", "labels-idx1")).write_bytes(struct.pack(">II", 0x801, count) + labels)
+
+
+class Ranks(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="seer-ranks-"))
+        cls.built = {}
+        cls.data, cls.other = cls.folder / "train-images-idx3-ubyte", cls.folder / "test-images-idx3-ubyte"
+        pictures_make(cls.data, 500)
+        pictures_make(cls.other, 300)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+        print(f"largest difference between worlds: {cls.worst:.2g} of a tensor's largest number")
+
+    def trainer(self, spec, ranks, *options):
+        key = (spec, ranks, options)
+        if key not in self.built:
+            path = self.folder / f"{spec}.seer"
+            labels = str(self.data).replace("images-idx3", "labels-idx1")
+            path.write_text(SPECS[spec] + f'data {{ pictures = "{self.data}"  labels = "{labels}" }}\nlog {{ every = 1 }}\n')
+            out = self.folder / f"{spec}-{ranks}-{len(self.built)}"
+            sets = [word for option in (f"cluster.ranks_per_node={ranks}", *options) for word in ("-D", option)]
+            run([SEERC, "build", path, *sets, "-o", out, *(["--sanitize"] if SANITIZE else [])])
+            self.built[key] = out
+        return self.built[key]
+
+    worst = 0.0
+
+    def train(self, trainer, ranks, name, *options, mpi="Open MPI", code=0):
+        """The run's folder, and what was said."""
+        out = self.folder / name
+        launcher = [*LAUNCHERS[mpi], ranks] if ranks > 1 else []
+        said = run([*launcher, trainer, "train", "--out", out, "--threads", 1, "--no-report", *options], code=code)
+        return out, said
+
+    def close(self, one, many, what):
+        for a, b in zip(losses_of(one), losses_of(many), strict=True):
+            self.assertLess(abs(a - b), LOSS_LIMIT * abs(a), what)
+        first, second = state_of(one), state_of(many)
+        self.assertEqual(first.keys(), second.keys())
+        for name, values in first.items():
+            if name.removesuffix(".velocity") in ROUNDING:
+                continue
+            most = max(map(abs, values)) or 1
+            worst = max(abs(a - b) for a, b in zip(values, second[name], strict=True)) / most
+            Ranks.worst = max(worst, Ranks.worst)
+            self.assertLess(worst, STATE_LIMIT, f"{what}: {name}")
+
+    def test_many_ranks_train_as_one(self):
+        for spec, worlds in (("swav", (2,)),) if SANITIZE else (("swav", (2, 3, 8)), ("supervised", (2,))):
+            one, _ = self.train(self.trainer(spec, 1), 1, f"{spec}-one")
+            for ranks in worlds:
+                trainer = self.trainer(spec, ranks)
+                many, _ = self.train(trainer, ranks, f"{spec}-{ranks}-ranks")
+                self.close(one, many, f"{spec} on {ranks} ranks")
+                self.assertFalse(list(many.glob("quarantine*")))
+                if ranks == 2:  # the same bits whatever the MPI, and however many threads
+                    other, _ = self.train(trainer, ranks, f"{spec}-{ranks}-mpich", "--threads", 2, mpi="MPICH")
+                    self.assertEqual(bits_of(many), bits_of(other))
+                    self.assertEqual(losses_of(many), losses_of(other))
+
+    @unittest.skipIf(SANITIZE, "takes more trainers")
+    def test_the_plan_changes_no_bit(self):
+        whole, _ = self.train(self.trainer("swav", 2), 2, "plan-optimal")
+        again, _ = self.train(self.trainer("swav", 2, "checkpoint.placement=random", "checkpoint.seed=3"), 2, "plan-random")
+        self.assertEqual(bits_of(whole), bits_of(again))
+
+    @unittest.skipIf(SANITIZE, "takes more trainers")
+    def test_a_run_goes_on_in_another_world(self):
+        two, three = self.trainer("swav", 2), self.trainer("swav", 3)
+        straight, _ = self.train(two, 2, "straight")
+        stopped, said = self.train(two, 2, "stopped", "--stop-after", 3, code=None)
+        self.assertIn("stopped on --stop-after at step 3 of 8", said.stderr)
+        self.assertEqual(said.stderr.count("stopped on"), 1)
+        resized = self.folder / "resized"
+        shutil.copytree(stopped, resized)
+        self.train(two, 2, "stopped", "--resume")
+        self.assertEqual(bits_of(straight), bits_of(stopped))
+        self.assertEqual(losses_of(straight), losses_of(stopped))
+        self.train(three, 3, "resized", "--resume", mpi="MPICH")
+        self.close(straight, resized, "from 2 ranks to 3")
+
+    def test_another_number_of_ranks_is_refused(self):
+        trainer = self.trainer("swav", 2)
+        for ranks in (1, 3):
+            out, said = self.train(trainer, ranks, "refused", code=None)
+            self.assertNotEqual(said.returncode, 0)
+            self.assertIn(f"built for 2 ranks, and {ranks} w", said.stderr)
+            self.assertIn("mpirun -n 2", said.stderr)
+            self.assertEqual(said.stderr.count("built for"), 1)
+            self.assertFalse(out.exists())
+
+    def test_one_rank_that_fails_ends_all(self):
+        few = self.folder / "few"
+        few.mkdir()
+        out, said = self.train(self.trainer("swav", 2), 2, "few-pictures", "--data", few, code=None)
+        self.assertNotEqual(said.returncode, 0)
+        self.assertFalse((out / "snapshots").exists())
+        # Rank 1 alone sees other pictures.
+        script = ('[ "$OMPI_COMM_WORLD_RANK" = 1 ] && set -- "$@" --data "$OTHER"; exec "$@"')
+        said = run([*LAUNCHERS["Open MPI"], 2, "env", f"OTHER={self.other}", "sh", "-c", script, "sh",
+                    self.trainer("swav", 2), "train", "--out", self.folder / "apart", "--no-report"], code=None)
+        self.assertNotEqual(said.returncode, 0)
+        self.assertIn("rank 1 sees 300 pictures, rank 0 sees 500", said.stderr)
+
+    def test_a_signal_stops_all_with_a_snapshot(self):
+        trainer, out = self.trainer("swav", 2), self.folder / "signalled"
+        # The process group is the launcher's own: the signal goes to it, and it passes it on.
+        process = subprocess.Popen([*LAUNCHERS["Open MPI"], "2", trainer, "train", "--out", out, "--steps", "1000000",
+                                    "--threads", "1", "--no-report"], stderr=subprocess.PIPE, text=True,
+                                   env=os.environ | {"ASAN_OPTIONS": "detect_leaks=0"})
+        metrics = out / "metrics.jsonl"
+        deadline = time.monotonic() + 60
+        while not (metrics.exists() and metrics.stat().st_size > 2000) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+        self.assertEqual(said.count("stopped on SIGTERM"), 1, said)
+        step = max(int(path.name[5:]) for path in (out / "snapshots").iterdir())
+        self.assertEqual(len(losses_of(out)), step)
+
+
+if __name__ == "__main__":
+    unittest.main()
