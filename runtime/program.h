@@ -141,6 +141,7 @@ typedef struct SeerContext {
   SeerScalars scalars;
   SeerPool *pool;
   struct SeerComm *comm;  // of `ranks` processes; NULL: alone
+  int network;            // SeerStatus of the first collective that failed: later ones do nothing
   bool check_finite;      // look at each launch's output, and stop looking at the first bad one
   int first_not_finite;   // index of a launch, or -1
 } SeerContext;
@@ -155,8 +156,8 @@ static inline int seer_rank_batch(const SeerProgram *program) {
   return program->batch / program->accumulate / program->ranks;
 }
 
-// Called by the emitted step between launches; all ranks take part in the same order. A fault of the network ends the
-// process: others would wait for it.
+// Called by the emitted step between launches; all ranks take part in the same order. A failure is kept in
+// context->network.
 //
 // all [ranks][floats]: every rank's `mine`, in the order of ranks.
 void seer_gather_ranks(SeerContext *context, int ranks, int64_t floats, const float *mine, float *all);

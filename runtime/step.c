@@ -92,6 +92,7 @@ static SeerStatus micro_step(SeerEngine *engine, SeerNextBatch *next, void *sour
   memcpy(context->images, batch.images, sizeof context->images);
   context->labels = batch.labels;
   engine->program->train(context);
+  if (context->network) return (SeerStatus)context->network;
   float loss;
   memcpy(&loss, context->arena + engine->program->loss_offset, sizeof loss);
   double mean = loss;
@@ -151,7 +152,7 @@ SeerStatus seer_step_run(SeerEngine *engine, SeerNextBatch *next, void *source, 
     return not_finite(engine, step, what, bad != NULL);
   }
   program->update(&engine->context);
-  return SEER_OK;
+  return (SeerStatus)engine->context.network;
 }
 
 double seer_entropy_share(const double *weights, int count) {

@@ -29,7 +29,7 @@ const char *seer_comm_library(const SeerComm *comm);
 // Every rank's `bytes` of `mine`, in the order of ranks, into `all` [size][bytes]. Collective.
 SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, void *all);
 
-// The mean over ranks of `count` floats, summed in the order of ranks: the same bits on every rank, and whatever the MPI.
+// The mean over ranks of `count` floats, summed in the order of ranks: the same bits on every rank, whatever the MPI.
 // `scratch` takes seer_comm_share(count, size) * size floats; `average` may not be `mine`. Collective.
 SeerStatus seer_comm_average(SeerComm *comm, int64_t count, const float *mine, float *scratch, float *average);
 // Floats of `count` that one rank sums, at most.

@@ -82,10 +82,12 @@ def pictures_make(path, count):
         label = draw.randrange(10)
         left, top, side = draw.randrange(12), draw.randrange(12), 6 + label
         labels.append(label)
-        pixels += bytes(min(255, draw.randrange(60) + 19 * label * (left <= x < left + side and top <= y < top + side))
+        bright = 19 * label
+        pixels += bytes(draw.randrange(60) + bright * (left <= x < left + side and top <= y < top + side)
                         for y in range(28) for x in range(28))
     path.write_bytes(struct.pack(">IIII", 0x803, count, 28, 28) + pixels)
-    path.with_name(path.name.replace("images-idx3", "labels-idx1")).write_bytes(struct.pack(">II", 0x801, count) + labels)
+    beside = path.with_name(path.name.replace("images-idx3", "labels-idx1"))
+    beside.write_bytes(struct.pack(">II", 0x801, count) + labels)
 
 
 class Ranks(unittest.TestCase):
@@ -107,7 +109,8 @@ class Ranks(unittest.TestCase):
         if key not in self.built:
             path = self.folder / f"{spec}.seer"
             labels = str(self.data).replace("images-idx3", "labels-idx1")
-            path.write_text(SPECS[spec] + f'data {{ pictures = "{self.data}"  labels = "{labels}" }}\nlog {{ every = 1 }}\n')
+            path.write_text(f'{SPECS[spec]}log {{ every = 1 }}\n'
+                            f'data {{ pictures = "{self.data}"  labels = "{labels}" }}\n')
             out = self.folder / f"{spec}-{ranks}-{len(self.built)}"
             sets = [word for option in (f"cluster.ranks_per_node={ranks}", *options) for word in ("-D", option)]
             run([SEERC, "build", path, *sets, "-o", out, *(["--sanitize"] if SANITIZE else [])])
@@ -152,7 +155,8 @@ class Ranks(unittest.TestCase):
     @unittest.skipIf(SANITIZE, "takes more trainers")
     def test_the_plan_changes_no_bit(self):
         whole, _ = self.train(self.trainer("swav", 2), 2, "plan-optimal")
-        again, _ = self.train(self.trainer("swav", 2, "checkpoint.placement=random", "checkpoint.seed=3"), 2, "plan-random")
+        random_plan = self.trainer("swav", 2, "checkpoint.placement=random", "checkpoint.seed=3")
+        again, _ = self.train(random_plan, 2, "plan-random")
         self.assertEqual(bits_of(whole), bits_of(again))
 
     @unittest.skipIf(SANITIZE, "takes more trainers")

@@ -285,7 +285,8 @@ KERNEL void batch_normalize_rows(int n, int c, double epsilon, int relu, const f
     }
 }
 
-// dgamma, dbeta of dz = dy, or with y (after ReLU; NULL: none) dy where y > 0; masked (may be NULL, may be dy) takes dz.
+// dgamma, dbeta of dz = dy, or with y (after ReLU; NULL: none) dy where y > 0; masked (NULL: not wanted; may be dy)
+// takes dz.
 KERNEL void batch_norm_backward_sums_rows(int n, int c, double epsilon, const float *dy, const float *y, const float *x,
                                           const float *mean, const float *variance, float *dgamma, float *dbeta,
                                           float *masked, int task) {
