@@ -19,11 +19,11 @@ void seer_launch(SeerContext *context, int launch, void (*function)(const void *
 void seer_gather_ranks(SeerContext *context, int ranks, int64_t floats, const float *mine, float *all) {
   (void)ranks;
   if (!context->network)
-    context->network = seer_comm_all_gather(context->comm, mine, (size_t)floats * sizeof *mine, all);
+    context->network = (int)seer_comm_all_gather(context->comm, mine, (size_t)floats * sizeof *mine, all);
 }
 
 void seer_average_ranks(SeerContext *context, int ranks, int64_t count, const float *mine, float *scratch,
                         float *average) {
   (void)ranks;
-  if (!context->network) context->network = seer_comm_average(context->comm, count, mine, scratch, average);
+  if (!context->network) context->network = (int)seer_comm_average(context->comm, count, mine, scratch, average);
 }

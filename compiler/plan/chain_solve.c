@@ -389,7 +389,7 @@ static Answer search_root(ChainSolver *solver, int64_t budget_bytes, int toleran
   solver->tolerance = tolerance;
   solver->gave_up = false;
   uint64_t before = solver->options;
-  uint64_t patience = solver->index->class.option_limit / (tolerance ? 4 : 1);
+  uint64_t patience = solver->index->class.option_limit / (tolerance ? 6 : 1);
   solver->option_end = patience ? before + patience : UINT64_MAX;
   int64_t limit = child_bound(solver, &root, budget_bytes), step = limit / 2000 + 1;
   Answer answer = {limit, 0};

@@ -8,10 +8,10 @@ kernel_flags := $(subst -O3,$(OPTIMIZE),$(kernel_flags))
 endif
 
 driver_objects := $(filter objects/blocks/% objects/step.o objects/program.o objects/plan_page.o \
-  objects/runtime/parallel.o objects/runtime/launch.o objects/runtime/status.o,$(objects))
+  objects/runtime/comm/% objects/runtime/parallel.o objects/runtime/launch.o objects/runtime/status.o,$(objects))
 
 step_driver: $(driver_objects) objects/step_driver.o objects/raw_file.o
-	$(CC) $(SANITIZE) -o $@ $^ -lm -lpthread
+	$(CC) $(SANITIZE) -o $@ $^ -lm -lpthread -ldl
 
 objects/step_driver.o objects/raw_file.o: objects/%.o: $(ROOT)/tests/train/%.c $(ROOT)/tests/train/raw_file.h
 	@mkdir -p $(@D)
