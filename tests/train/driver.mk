@@ -13,6 +13,7 @@ driver_objects := $(filter objects/blocks/% objects/step.o objects/program.o obj
 step_driver: $(driver_objects) objects/step_driver.o objects/raw_file.o
 	$(CC) $(SANITIZE) -o $@ $^ -lm -lpthread -ldl
 
-objects/step_driver.o objects/raw_file.o: objects/%.o: $(ROOT)/tests/train/%.c $(ROOT)/tests/train/raw_file.h
+objects/step_driver.o objects/raw_file.o: objects/%.o: $(ROOT)/tests/train/%.c $(ROOT)/tests/train/raw_file.h \
+  $(ROOT)/runtime/program.h
 	@mkdir -p $(@D)
 	$(CC) $(common) -Werror $(runtime_flags) -I$(ROOT) -c -o $@ $<
