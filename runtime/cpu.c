@@ -13,13 +13,11 @@ typedef struct CpuFeature {
 } CpuFeature;
 
 #if defined(__x86_64__)
-#define CPU_FEATURES(FEATURE)                                                                                       \
-  FEATURE("ssse3", 2)                                                                                               \
-  FEATURE("sse4.1", 2)                                                                                              \
-  FEATURE("sse4.2", 2)                                                                                              \
-  FEATURE("popcnt", 2)                                                                                              \
-  FEATURE("avx", 3) FEATURE("avx2", 3) FEATURE("fma", 3) FEATURE("bmi", 3) FEATURE("bmi2", 3) FEATURE("avx512f", 4) \
-      FEATURE("avx512bw", 4) FEATURE("avx512cd", 4) FEATURE("avx512dq", 4) FEATURE("avx512vl", 4)
+#define CPU_FEATURES(FEATURE)                                                                             \
+  FEATURE("ssse3", 2)                                                                                     \
+  FEATURE("sse4.1", 2) FEATURE("sse4.2", 2) FEATURE("popcnt", 2) FEATURE("avx", 3) FEATURE("avx2", 3)     \
+      FEATURE("fma", 3) FEATURE("bmi", 3) FEATURE("bmi2", 3) FEATURE("avx512f", 4) FEATURE("avx512bw", 4) \
+          FEATURE("avx512cd", 4) FEATURE("avx512dq", 4) FEATURE("avx512vl", 4)
 #else
 #define CPU_FEATURES(FEATURE)
 #endif

@@ -32,11 +32,11 @@ typedef struct SeerTensor {
   SeerTensorKind kind;
   int rank;
   int64_t size[SEER_MAX_RANK];
-  uint64_t offset;           // in the state arena
-  uint64_t gradient_offset;  // parameters: of the f32 gradient, in the arena between `train` and `update`; with
-                             // accumulate > 1 the accumulator tensor "NAME.accumulator" of the state holds it instead
+  uint64_t offset;            // in the state arena
+  uint64_t gradient_offset;   // parameters: of the f32 gradient, in the arena between `train` and `update`; with
+                              // accumulate > 1 the accumulator tensor "NAME.accumulator" of the state holds it instead
   SeerInit init;
-  double init_a;  // standard deviation, or half-width
+  double init_a;              // standard deviation, or half-width
   bool normalize_rows_at_start;
 } SeerTensor;
 
@@ -57,45 +57,45 @@ typedef enum SeerScheduleShape { SEER_COSINE, SEER_CONSTANT, SEER_STEP } SeerSch
 
 typedef struct SeerSchedule {
   double start, peak, end;
-  int64_t warmup_steps;  // -1: warmup_fraction of the run
+  int64_t warmup_steps;        // -1: warmup_fraction of the run
   double warmup_fraction;
   SeerScheduleShape shape;
-  bool cosine_from_run;  // the released behaviour: see lang/schema.def
+  bool cosine_from_run;        // the released behaviour: see lang/schema.def
   int milestone_count;
-  const double *milestones;  // shares of the run
+  const double *milestones;    // shares of the run
   double gamma;
 } SeerSchedule;
 
 // One launch of the step, for failures and profiles: what it computes, where it was specified, what it wrote.
 typedef struct SeerLaunch {
-  const char *label;     // "block2-1.f.a conv2d forward"
-  const char *location;  // "rg.seer:12"
-  bool in_state;         // the output lies in the state arena
-  uint64_t offset;       // of its first f32 output
-  uint64_t count;        // of f32 elements; 0: nothing to check
+  const char *label;      // "block2-1.f.a conv2d forward"
+  const char *location;   // "rg.seer:12"
+  bool in_state;          // the output lies in the state arena
+  uint64_t offset;        // of its first f32 output
+  uint64_t count;         // of f32 elements; 0: nothing to check
 } SeerLaunch;
 
 struct SeerContext;
 typedef void SeerEntry(struct SeerContext *context);
 
 typedef struct SeerProgram {
-  const char *name;                // of the spec, without folder and suffix
-  const char *seer_version, *cpu;  // cpu: "x86-64-v3" and the like, checked at start
-  SeerPieces spec_text;            // the resolved spec
+  const char *name;             // of the spec, without folder and suffix
+  const char *seer_version, *cpu;      // cpu: "x86-64-v3" and the like, checked at start
+  SeerPieces spec_text;         // the resolved spec
   SeerPieces plan_json;
-  SeerPieces plan_page;  // the template of its page
-  uint64_t model_hash;   // of names, shapes and kinds of all tensors: snapshots of another model are refused
+  SeerPieces plan_page;         // the template of its page
+  uint64_t model_hash;          // of names, shapes and kinds of all tensors: snapshots of another model are refused
   SeerTask task;
   SeerViews views;
   SeerSchedule schedule;
 
-  int batch, accumulate,
-      ranks;      // pictures per step, of all ranks; a rank's micro-step takes batch / accumulate / ranks
-  int64_t steps;  // 0: epochs
+  int batch, accumulate;        // pictures per step of all ranks; a micro-step takes batch / accumulate
+  int ranks;                    // a rank takes its share of each micro-step: seer_rank_batch
+  int64_t steps;                // 0: epochs
   double epochs;
   uint64_t seed;
   int64_t freeze_prototypes_steps, queue_start_steps, queue_rows;
-  int prototypes, classes;  // of the task at hand; the other is 0
+  int prototypes, classes;      // of the task at hand; the other is 0
   int64_t save_every, save_keep, log_every;
   bool tensorboard;
   const char *const *pictures;  // of the spec, NULL-terminated; may be empty
@@ -110,16 +110,16 @@ typedef struct SeerProgram {
   uint64_t state_bytes, arena_bytes, ring_bytes;  // ring: the loader's batches, see runtime/data/loader.h
   int ring_depth;
 
-  SeerEntry *train;       // forward, loss, backward of one micro-step; gradients land in the arena
-  SeerEntry *update;      // optimizer and statistics, after the last micro-step
-  uint64_t loss_offset;   // f32 [1], mean over the micro-batch, in the arena after `train`
-  uint64_t usage_offset;  // f32 [prototypes] sums of codes, after `train` (swav)
+  SeerEntry *train;             // forward, loss, backward of one micro-step; gradients land in the arena
+  SeerEntry *update;            // optimizer and statistics, after the last micro-step
+  uint64_t loss_offset;         // f32 [1], mean over the micro-batch, in the arena after `train`
+  uint64_t usage_offset;        // f32 [prototypes] sums of codes, after `train` (swav)
 
   int evaluate_batch, evaluate_size, evaluate_resize, feature_width;
   int neighbours;
   double knn_temperature;
-  SeerEntry *features;       // images of size group 0 = [evaluate_batch][evaluate_size][evaluate_size][3]
-  uint64_t features_offset;  // f32 [evaluate_batch][feature_width], in the arena after `features`
+  SeerEntry *features;          // images of size group 0 = [evaluate_batch][evaluate_size][evaluate_size][3]
+  uint64_t features_offset;     // f32 [evaluate_batch][feature_width], in the arena after `features`
 
   int launch_count;
   const SeerLaunch *launches;
@@ -135,15 +135,15 @@ typedef struct SeerScalars {
 } SeerScalars;
 
 typedef struct SeerContext {
-  unsigned char *state, *arena;  // SEER_ALIGNMENT-aligned; the arena's content is undefined between steps
+  unsigned char *state, *arena;           // SEER_ALIGNMENT-aligned; the arena's content is undefined between steps
   const uint8_t *images[SEER_MAX_SIZE_GROUPS];
-  const int32_t *labels;  // [batch], or NULL
+  const int32_t *labels;                  // [batch], or NULL
   SeerScalars scalars;
   SeerPool *pool;
-  struct SeerComm *comm;  // of `ranks` processes; NULL: alone
-  int network;            // SeerStatus of the first collective that failed: later ones do nothing
-  bool check_finite;      // look at each launch's output, and stop looking at the first bad one
-  int first_not_finite;   // index of a launch, or -1
+  struct SeerComm *comm;                  // of `ranks` processes; NULL: alone
+  int network;                            // SeerStatus of the first collective that failed: later ones do nothing
+  bool check_finite;                      // look at each launch's output, and stop looking at the first bad one
+  int first_not_finite;                   // index of a launch, or -1
 } SeerContext;
 
 // Called by the emitted step around each launch: runs tasks 0..tasks-1 of `function` on the pool, then, with

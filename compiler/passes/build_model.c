@@ -21,8 +21,7 @@ static bool read_explicit_stages(const Spec *spec, DiagList *diags, RegNetShape 
   }
   for (int i = 0; i < shape->stage_count; i++) {
     RegNetStage *stage = &shape->stages[i];
-    *stage = (RegNetStage){.depth = clamp_int((int64_t)depths->items[i].number),
-                           .stride = 2,
+    *stage = (RegNetStage){.depth = clamp_int((int64_t)depths->items[i].number), .stride = 2,
                            .width = (int64_t)widths->items[i].number,
                            .group_width = (int64_t)groups->items[groups->item_count == 1 ? 0 : i].number};
     int64_t inner = regnet_inner_width(shape, stage->width);
@@ -33,10 +32,8 @@ static bool read_explicit_stages(const Spec *spec, DiagList *diags, RegNetShape 
 
 static bool read_generator(const Spec *spec, DiagList *diags, RegNetShape *shape) {
   RegNetGenerator generator = {
-      .depth = clamp_int(spec_integer(spec, KEY_model_depth)),
-      .w0 = spec_integer(spec, KEY_model_w0),
-      .wa = spec_number(spec, KEY_model_wa),
-      .wm = spec_number(spec, KEY_model_wm),
+      .depth = clamp_int(spec_integer(spec, KEY_model_depth)), .w0 = spec_integer(spec, KEY_model_w0),
+      .wa = spec_number(spec, KEY_model_wa), .wm = spec_number(spec, KEY_model_wm),
       .group_width = spec_integer(spec, KEY_model_group_width),
       .bottleneck = spec_number(spec, KEY_model_bottleneck),
       .rule = spec_is(spec, KEY_model_group_rule, "torchvision") ? GROUP_TORCHVISION : GROUP_NEAREST};
@@ -78,11 +75,10 @@ static ModelInit read_init(const Spec *spec) {
   bool timm = spec_is(spec, KEY_model_init, "timm");
   const SpecValue *zero = spec_value(spec, KEY_model_zero_init_final_gamma);
   // timm starts final gains at zero unless told otherwise.
-  return (ModelInit){
-      .fan_out_by_group = timm,
-      .zero_conv_bias = timm,
-      .uniform_classifier = spec_is(spec, KEY_model_init, "hf"),
-      .zero_init_final_gamma = spec_flag(spec, KEY_model_zero_init_final_gamma) || (timm && !zero->by_user)};
+  return (ModelInit){.fan_out_by_group = timm, .zero_conv_bias = timm,
+                     .uniform_classifier = spec_is(spec, KEY_model_init, "hf"),
+                     .zero_init_final_gamma =
+                         spec_flag(spec, KEY_model_zero_init_final_gamma) || (timm && !zero->by_user)};
 }
 
 static void read_triple(const Spec *spec, SpecKey key, double *triple) {
@@ -127,8 +123,7 @@ static bool read_batch(const Spec *spec, DiagList *diags, ModelUse use, ModelOpt
 static bool read_supervised(const Spec *spec, int64_t classes, DiagList *diags, ModelOptions *options) {
   options->task = TASK_SUPERVISED;
   options->classes = spec_value(spec, KEY_supervised_classes)->kind == SPEC_NUMBER
-                         ? spec_integer(spec, KEY_supervised_classes)
-                         : classes;
+                         ? spec_integer(spec, KEY_supervised_classes) : classes;
   options->label_smoothing = spec_number(spec, KEY_supervised_label_smoothing);
   if (options->classes >= 2) return true;
   diag_error(diags, spec_span(spec, KEY_supervised_classes), "classes",
@@ -185,8 +180,7 @@ static bool check_size(const Spec *spec, DiagList *diags, ModelUse use, const Mo
 
 static ModelSpans read_spans(const Spec *spec) {
   bool swav = !spec_is_set(spec, KEY_supervised_classes), generated = !spec_is_set(spec, KEY_model_depths);
-  return (ModelSpans){.views = spec_span(spec, KEY_views_crops),
-                      .stem = spec_span(spec, KEY_model_stem_width),
+  return (ModelSpans){.views = spec_span(spec, KEY_views_crops), .stem = spec_span(spec, KEY_model_stem_width),
                       .blocks = spec_span(spec, generated ? KEY_model_w0 : KEY_model_widths),
                       .head = spec_span(spec, swav ? KEY_swav_head : KEY_supervised_classes),
                       .prototypes = spec_span(spec, KEY_swav_prototypes),
@@ -198,11 +192,9 @@ static ModelSpans read_spans(const Spec *spec) {
 bool model_options_from_spec(Arena *arena, const Spec *spec, int64_t classes, ModelUse use, DiagList *diags,
                              ModelOptions *options) {
   (void)arena;
-  *options = (ModelOptions){.name = use == MODEL_TRAIN ? "train" : "features",
-                            .init = read_init(spec),
+  *options = (ModelOptions){.name = use == MODEL_TRAIN ? "train" : "features", .init = read_init(spec),
                             .bn_epsilon = spec_number(spec, KEY_model_bn_epsilon),
-                            .bn_momentum = spec_number(spec, KEY_model_bn_momentum),
-                            .spans = read_spans(spec)};
+                            .bn_momentum = spec_number(spec, KEY_model_bn_momentum), .spans = read_spans(spec)};
   read_triple(spec, KEY_views_mean, options->mean);
   read_triple(spec, KEY_views_std, options->std);
   if (!read_shape(spec, diags, &options->shape) || !read_batch(spec, diags, use, options)) return false;

@@ -20,13 +20,8 @@ void builder_open_block(ModelBuilder *b, const char *name, SourceSpan span) {
 
 Op builder_op(const ModelBuilder *b, OpKind kind, const char *name, int size_group, int count,
               const ValueId *operands) {
-  Op op = {.kind = kind,
-           .phase = PHASE_FORWARD,
-           .operand_count = count,
-           .name = name,
-           .block = b->block,
-           .size_group = size_group,
-           .span = b->span};
+  Op op = {.kind = kind, .phase = PHASE_FORWARD, .operand_count = count, .name = name, .block = b->block,
+           .size_group = size_group, .span = b->span};
   for (int i = 0; i < count; i++) op.operands[i] = operands[i];
   return op;
 }
@@ -47,8 +42,8 @@ static const char *joined(const ModelBuilder *b, const char *name, const char *p
 BatchNormValues builder_batch_norm_values(ModelBuilder *b, const char *name, int64_t channels, bool zero_gamma) {
   Shape shape = shape_make(1, channels, 0, 0, 0);
   BatchNormValues values;
-  values.gamma =
-      graph_add_parameter(b->graph, joined(b, name, "weight"), shape, zero_gamma ? INIT_ZERO : INIT_ONE, 0, b->span);
+  values.gamma = graph_add_parameter(b->graph, joined(b, name, "weight"), shape, zero_gamma ? INIT_ZERO : INIT_ONE, 0,
+                                     b->span);
   values.beta = graph_add_parameter(b->graph, joined(b, name, "bias"), shape, INIT_ZERO, 0, b->span);
   values.running_mean = graph_add_state(b->graph, joined(b, name, "running_mean"), DATA_F32, shape, INIT_ZERO, 0);
   values.running_var = graph_add_state(b->graph, joined(b, name, "running_var"), DATA_F32, shape, INIT_ONE, 0);
@@ -58,13 +53,8 @@ BatchNormValues builder_batch_norm_values(ModelBuilder *b, const char *name, int
 static void remember_statistics(ModelBuilder *b, const BatchNormValues *values, const Op *op, ValueId x) {
   Shape shape = graph_value(b->graph, x)->shape;
   double rows = (double)(shape_elements(shape) / shape.size[shape.rank - 1] * b->options->ranks);
-  RunningStatistic statistic = {.state = values->running_mean,
-                                .batch = op->results[1],
-                                .scale = 1,
-                                .name = op->name,
-                                .block = op->block,
-                                .size_group = op->size_group,
-                                .span = op->span};
+  RunningStatistic statistic = {.state = values->running_mean, .batch = op->results[1], .scale = 1, .name = op->name,
+                                .block = op->block, .size_group = op->size_group, .span = op->span};
   arena_push(b->graph->arena, &b->statistics, RunningStatistic, statistic);
   statistic.state = values->running_var;
   statistic.batch = op->results[2];
@@ -89,13 +79,8 @@ static void update_running_statistics(ModelBuilder *b) {
   for (size_t i = 0; i < b->statistics.count; i++) {
     const RunningStatistic *s = &b->statistics.items[i];
     ValueId bound = graph_value(b->graph, s->state)->bound;
-    Op op = {.kind = OP_running_update,
-             .phase = PHASE_BACKWARD,
-             .operand_count = 2,
-             .name = s->name,
-             .block = s->block,
-             .size_group = s->size_group,
-             .span = s->span};
+    Op op = {.kind = OP_running_update, .phase = PHASE_BACKWARD, .operand_count = 2, .name = s->name,
+             .block = s->block, .size_group = s->size_group, .span = s->span};
     op.operands[0] = bound == VALUE_NONE ? s->state : bound;
     op.operands[1] = s->batch;
     op.attributes.momentum = b->options->bn_momentum;
@@ -105,9 +90,7 @@ static void update_running_statistics(ModelBuilder *b) {
 }
 
 // One value per size group.
-typedef struct GroupValues {
-  ValueId of[MODEL_MAX_SIZE_GROUPS];
-} GroupValues;
+typedef struct GroupValues { ValueId of[MODEL_MAX_SIZE_GROUPS]; } GroupValues;
 
 typedef struct ConvOptions {
   int64_t inputs, outputs, group_width;
@@ -174,30 +157,20 @@ static GroupValues add_residual_block(ModelBuilder *b, const char *name, GroupVa
   int64_t inner = regnet_inner_width(shape, stage->width);
   GroupValues shortcut = x, main = x;
   if (input_width != stage->width || stride != 1)
-    shortcut = add_conv_norm(
-        b, joined(b, prefix, "proj"), x,
-        (ConvOptions){
-            .inputs = input_width, .outputs = stage->width, .group_width = input_width, .kernel = 1, .stride = stride});
-  main = add_conv_norm(
-      b, joined(b, prefix, "f.a"), main,
-      (ConvOptions){
-          .inputs = input_width, .outputs = inner, .group_width = input_width, .kernel = 1, .stride = 1, .relu = true});
+    shortcut = add_conv_norm(b, joined(b, prefix, "proj"), x,
+                             (ConvOptions){.inputs = input_width, .outputs = stage->width, .group_width = input_width,
+                                           .kernel = 1, .stride = stride});
+  main = add_conv_norm(b, joined(b, prefix, "f.a"), main,
+                       (ConvOptions){.inputs = input_width, .outputs = inner, .group_width = input_width, .kernel = 1,
+                                     .stride = 1, .relu = true});
   main = add_conv_norm(b, joined(b, prefix, "f.b"), main,
-                       (ConvOptions){.inputs = inner,
-                                     .outputs = inner,
-                                     .group_width = stage->group_width,
-                                     .kernel = 3,
-                                     .stride = stride,
-                                     .relu = true});
+                       (ConvOptions){.inputs = inner, .outputs = inner, .group_width = stage->group_width, .kernel = 3,
+                                     .stride = stride, .relu = true});
   if (shape->se_ratio > 0)
     main = add_squeeze_excitation(b, joined(b, prefix, "f.se"), main, inner, regnet_se_width(shape, input_width));
   main = add_conv_norm(b, joined(b, prefix, "f.c"), main,
-                       (ConvOptions){.inputs = inner,
-                                     .outputs = stage->width,
-                                     .group_width = inner,
-                                     .kernel = 1,
-                                     .stride = 1,
-                                     .zero_gamma = b->options->init.zero_init_final_gamma});
+                       (ConvOptions){.inputs = inner, .outputs = stage->width, .group_width = inner, .kernel = 1,
+                                     .stride = 1, .zero_gamma = b->options->init.zero_init_final_gamma});
   for (int g = 0; g < b->options->size_group_count; g++) {
     ValueId operands[] = {main.of[g], shortcut.of[g]};
     main.of[g] = graph_add_op1(b->graph, builder_op(b, OP_add, prefix, g, 2, operands));
@@ -226,13 +199,8 @@ static GroupValues add_trunk(ModelBuilder *b) {
   const ModelOptions *o = b->options;
   builder_open_block(b, "stem", o->spans.stem);
   GroupValues x = add_images(b);
-  x = add_conv_norm(b, "stem", x,
-                    (ConvOptions){.inputs = 3,
-                                  .outputs = o->shape.stem_width,
-                                  .group_width = 3,
-                                  .kernel = 3,
-                                  .stride = o->shape.stem_stride,
-                                  .relu = true});
+  x = add_conv_norm(b, "stem", x, (ConvOptions){.inputs = 3, .outputs = o->shape.stem_width, .group_width = 3,
+                                                .kernel = 3, .stride = o->shape.stem_stride, .relu = true});
   int64_t width = o->shape.stem_width;
   for (int s = 0; s < o->shape.stage_count; s++) {
     const RegNetStage *stage = &o->shape.stages[s];

@@ -91,8 +91,7 @@ ModelOptions small_swav_model(void) {
                           .bn_momentum = 0.1,
                           .mean = {0.485, 0.456, 0.406},
                           .std = {0.229, 0.224, 0.225},
-                          .batch = 3,
-                          .ranks = 1,
+                          .batch = 3, .ranks = 1,
                           .size_group_count = 2,
                           .size_groups = {{2, 18}, {1, 9}},
                           .task = TASK_SWAV,
@@ -105,11 +104,7 @@ ModelOptions small_swav_model(void) {
                           .sinkhorn_epsilon = 0.05,
                           .sinkhorn_iterations = 3,
                           .assign_crops = 2};
-  options.shape = (RegNetShape){.stage_count = 2,
-                                .stem_width = 8,
-                                .stem_stride = 2,
-                                .bottleneck = 1,
-                                .se_ratio = 0.25,
+  options.shape = (RegNetShape){.stage_count = 2, .stem_width = 8, .stem_stride = 2, .bottleneck = 1, .se_ratio = 0.25,
                                 .stages = {{.depth = 2, .stride = 1, .width = 8, .group_width = 4},
                                            {.depth = 1, .stride = 2, .width = 16, .group_width = 8}}};
   return options;
