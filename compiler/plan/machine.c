@@ -10,8 +10,8 @@ static bool waits_for_ranks(const Op *op) {
          op->kind == OP_batch_norm_relu_backward || op->kind == OP_sinkhorn;
 }
 
-int64_t plan_run_time_ns(const Graph *graph, OpId id, RunVariant variant, const uint64_t *value_bytes,
-                         const PlanMachine *machine) {
+static int64_t run_time_ns(const Graph *graph, OpId id, RunVariant variant, const uint64_t *value_bytes,
+                           const PlanMachine *machine) {
   const Op *op = graph_op(graph, id);
   ValueUses reads = run_reads(graph, id, variant), writes = run_writes(graph, id, variant);
   double moved = 0;
@@ -40,12 +40,13 @@ static double sync_seconds(const Graph *graph, const Op *op, const PlanMachine *
 
 void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, bool sharded, PlanCosts *costs) {
   for (int variant = 0; variant < RUN_VARIANT_COUNT; variant++) {
+    if (variant == RUN_AGAIN) continue;
     int64_t *time_ns = arena_array(arena, int64_t, graph->ops.count + 1);
     for (OpId op = 0; op < graph->ops.count; op++)
-      time_ns[op] = plan_run_time_ns(graph, op, (RunVariant)variant, costs->value_bytes, machine);
+      time_ns[op] = run_time_ns(graph, op, (RunVariant)variant, costs->value_bytes, machine);
     costs->time_ns[variant] = time_ns;
   }
-  // What is not written again are statistics: too little to tell the times apart.
+  // What only a first run writes are statistics: too little to tell the times apart.
   costs->time_ns[RUN_AGAIN] = costs->time_ns[RUN_FIRST];
   int64_t *sync_ns = arena_array(arena, int64_t, graph->ops.count + 1);
   for (OpId op = 0; machine->ranks > 1 && op < graph->ops.count; op++)

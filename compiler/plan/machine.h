@@ -23,12 +23,10 @@ typedef struct PlanPrecision {
   int reduce_bytes;   // of a gradient on its way
 } PlanPrecision;
 
-// Multiply-adds take two operations at the machine's rate; every run moves its operands and results once. A first run
-// of a BatchNorm's statistics over several ranks waits for one small collective more.
-int64_t plan_run_time_ns(const Graph *graph, OpId op, RunVariant variant, const uint64_t *value_bytes,
-                         const PlanMachine *machine);
-// Fills costs->time_ns from the machine for every op and variant, and costs->sync_ns. `sharded`: gradients are reduced
-// by the schedule, not by the update.
+// Fills costs->time_ns from the machine for every op and variant: multiply-adds take two operations at the machine's
+// rate, every run moves its operands and results once. And costs->sync_ns: a BatchNorm's or Sinkhorn's statistics over
+// several ranks wait for one small collective; so does an update for its gradient, unless that is `sharded`: then the
+// schedule reduces it.
 void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, bool sharded, PlanCosts *costs);
 // Bytes on an accelerator: dense tensors, images in compute precision, the rest in f32, parameters and optimizer state
 // divided by `shards`; parameter gradients of sharded graphs travel in the gather buffers and take nothing of their

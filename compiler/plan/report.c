@@ -66,28 +66,32 @@ StateBytes report_state_bytes(const Plan *plan) {
 
 static int64_t later(int64_t a, int64_t b) { return a > b ? a : b; }
 
+PlanStream report_stream(StepKind kind) {
+  switch (kind) {
+    case STEP_RUN: return STREAM_COMPUTE;
+    case STEP_GATHER:
+    case STEP_REDUCE: return STREAM_NETWORK;
+    case STEP_OFFLOAD: return STREAM_TO_HOST;
+    case STEP_FETCH: return STREAM_FROM_HOST;
+  }
+  BUG("step kind %d has no stream", kind);
+}
+
 // Where the streams stand within an operation. A sync stops them all, so it is kept apart.
 typedef struct Window {
-  int64_t begin, compute, network, to_host, from_host, sync;
+  int64_t clock[STREAM_STATISTICS], sync;
 } Window;
 
 static int64_t window_end(const Window *window) {
-  return later(later(window->compute, window->network), later(window->to_host, window->from_host)) + window->sync;
+  int64_t end = 0;
+  for (int i = 0; i < STREAM_STATISTICS; i++) end = later(end, window->clock[i]);
+  return end + window->sync;
 }
 
 static Window window_at(int64_t begin) {
-  return (Window){.begin = begin, .compute = begin, .network = begin, .to_host = begin, .from_host = begin};
-}
-
-static int64_t *stream_of(Window *window, StepKind kind) {
-  switch (kind) {
-    case STEP_RUN: return &window->compute;
-    case STEP_GATHER:
-    case STEP_REDUCE: return &window->network;
-    case STEP_OFFLOAD: return &window->to_host;
-    case STEP_FETCH: return &window->from_host;
-  }
-  BUG("step kind %d has no stream", kind);
+  Window window = {.sync = 0};
+  for (int i = 0; i < STREAM_STATISTICS; i++) window.clock[i] = begin;
+  return window;
 }
 
 static int64_t chain_step_ns(const PlanReport *report) {
@@ -108,12 +112,12 @@ int64_t report_simulate(const PlanReport *report) {
     }
     // The first gather hides behind nothing; the last reduction waits for its backward.
     if (i + 1 == plan->update_begin && step->kind == STEP_REDUCE) window = window_at(window_end(&window));
-    int64_t *clock = stream_of(&window, step->kind);
+    int64_t *clock = &window.clock[report_stream(step->kind)];
     step->start_ns = *clock + (step->kind == STEP_RUN ? window.sync : 0);
     *clock += step->time_ns;
     window.sync += step->sync_ns;
     sync += step->sync_ns;
-    if (i == 0 && step->kind == STEP_GATHER) window = window_at(window.network);
+    if (i == 0 && step->kind == STEP_GATHER) window = window_at(*clock);
   }
   int64_t micro = window_end(&window), time_ns = micro;
   if (micro != chain_step_ns(report) + sync)
@@ -148,10 +152,7 @@ StepTimes report_times(const PlanReport *report) {
   for (uint32_t i = 0; i < plan->step_count; i++) {
     const PlanStep *step = &plan->steps[i];
     switch (step->kind) {
-      case STEP_RUN:
-        add_run(plan, step, &times);
-        if (i < plan->update_begin) times.sync_ns += step->sync_ns;
-        break;
+      case STEP_RUN: add_run(plan, step, &times); break;
       case STEP_GATHER:
       case STEP_REDUCE: times.network_ns += step->time_ns; break;
       case STEP_OFFLOAD:
@@ -161,9 +162,8 @@ StepTimes report_times(const PlanReport *report) {
   int64_t busy = times.forward_ns + times.reforward_ns + times.backward_ns + times.remade_ns;
   times.exposed_ns = (micro - busy) * count;
   times.step_ns = micro * count + times.update_ns;
-  int64_t *const repeated[] = {&times.forward_ns,   &times.reforward_ns, &times.backward_ns,
-                               &times.remade_ns,    &times.network_ns,   &times.sync_ns,
-                               &times.host_copy_ns, &times.macs,         &times.macs_again};
+  int64_t *const repeated[] = {&times.forward_ns, &times.reforward_ns, &times.backward_ns, &times.remade_ns,
+                               &times.network_ns, &times.host_copy_ns, &times.macs,        &times.macs_again};
   for (size_t i = 0; i < sizeof repeated / sizeof *repeated; i++) *repeated[i] *= count;
   return times;
 }

@@ -63,6 +63,17 @@ uint64_t report_evaluation_bytes(const PlanReport *report);
 uint64_t report_arena_budget(const PlanReport *report, uint64_t budget_bytes);
 bool report_fits(const PlanReport *report);
 
+// What goes on side by side. Statistics are the small all-reduces behind some runs: for each, the others stand still.
+typedef enum PlanStream {
+  STREAM_COMPUTE,
+  STREAM_NETWORK,
+  STREAM_TO_HOST,
+  STREAM_FROM_HOST,
+  STREAM_STATISTICS,
+  STREAM_COUNT
+} PlanStream;
+PlanStream report_stream(StepKind kind);
+
 // Sets the steps' starts on their streams: operations begin when the one before and what it hid are done. Returns the
 // micro-step's length: what the chain's account says, the first gather, the last reduction and the syncs.
 int64_t report_simulate(const PlanReport *report);
@@ -70,7 +81,7 @@ int64_t report_simulate(const PlanReport *report);
 // Time of a step, and where it goes.
 typedef struct StepTimes {
   int64_t step_ns, forward_ns, reforward_ns, backward_ns, remade_ns, update_ns;  // remade: forwards inside backwards
-  int64_t network_ns, sync_ns, host_copy_ns, exposed_ns;  // sync: small all-reduces, always exposed
+  int64_t network_ns, host_copy_ns, exposed_ns;
   int64_t macs, macs_again;
 } StepTimes;
 StepTimes report_times(const PlanReport *report);

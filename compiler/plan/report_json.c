@@ -2,7 +2,6 @@
 // emitted from.
 #include <inttypes.h>
 
-#include "compiler/base/bug.h"
 #include "compiler/plan/report.h"
 
 static void print_string(Writer *out, const char *key, const char *text) {
@@ -258,19 +257,9 @@ static void print_stream_item(const PlanReport *report, const char *stream, cons
       start_ns, time_ns);
 }
 
-static const char *stream_name(StepKind kind) {
-  switch (kind) {
-    case STEP_RUN: return "compute";
-    case STEP_GATHER:
-    case STEP_REDUCE: return "network";
-    case STEP_OFFLOAD: return "to_host";
-    case STEP_FETCH: return "from_host";
-  }
-  BUG("step kind %d has no stream", kind);
-}
-
 // What goes on beside the runs; the small all-reduces behind some of them are a stream of their own.
 static void print_streams(const PlanReport *report, Writer *out) {
+  static const char *const names[STREAM_COUNT] = {"compute", "network", "to_host", "from_host", "statistics"};
   const char *comma = "";
   writer_text(out, ",\n\"streams\":[");
   for (uint32_t i = 0; i < report->train->step_count; i++) {
@@ -279,9 +268,10 @@ static void print_streams(const PlanReport *report, Writer *out) {
     writer_text(out, comma);
     comma = ",";
     if (step->kind == STEP_RUN)
-      print_stream_item(report, "statistics", "all-reduce", step, step->start_ns + step->time_ns, step->sync_ns, out);
+      print_stream_item(report, names[STREAM_STATISTICS], "all-reduce", step, step->start_ns + step->time_ns,
+                        step->sync_ns, out);
     else
-      print_stream_item(report, stream_name(step->kind), step_kind_name(step->kind), step, step->start_ns,
+      print_stream_item(report, names[report_stream(step->kind)], step_kind_name(step->kind), step, step->start_ns,
                         step->time_ns, out);
   }
   writer_text(out, "]");
@@ -332,37 +322,31 @@ void report_print_json(const PlanReport *report, Writer *out) {
   writer_text(out, "]}\n");
 }
 
-static void print_slice(const char *name, const char *category, int thread, int64_t start_ns, int64_t time_ns,
+static void print_slice(const char *name, const char *category, PlanStream stream, int64_t start_ns, int64_t time_ns,
                         Writer *out) {
-  writer_printf(out, ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":%d,", thread);
+  writer_printf(out, ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":%d,", (int)stream + 1);
   print_string(out, "name", name);
   writer_printf(out, ",\"cat\":\"%s\",\"ts\":%.3f,\"dur\":%.3f}", category, (double)start_ns * 1e-3,
                 (double)time_ns * 1e-3);
 }
 
 void report_print_trace(const PlanReport *report, Writer *out) {
-  enum { COMPUTE, NETWORK, TO_HOST, FROM_HOST, STATISTICS, THREADS };
-  static const char *const threads[THREADS] = {"compute", "network", "to host", "from host", "statistics"};
-  static const int thread_of[] = {[STEP_RUN] = COMPUTE,
-                                  [STEP_GATHER] = NETWORK,
-                                  [STEP_REDUCE] = NETWORK,
-                                  [STEP_OFFLOAD] = TO_HOST,
-                                  [STEP_FETCH] = FROM_HOST};
+  static const char *const threads[STREAM_COUNT] = {"compute", "network", "to host", "from host", "statistics"};
   const Plan *plan = report->train;
   report_simulate(report);
   writer_text(out, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
-  for (int i = 0; i < THREADS; i++)
+  for (int i = 0; i < STREAM_COUNT; i++)
     writer_printf(out, "%s\n{\"ph\":\"M\",\"pid\":1,\"tid\":%d,\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}",
                   i ? "," : "", i + 1, threads[i]);
   for (uint32_t i = 0; i < plan->step_count; i++) {
     const PlanStep *step = &plan->steps[i];
     bool run = step->kind == STEP_RUN;
     const char *name = run ? graph_op(plan->graph, step->op)->name : report->problem->blocks->items[step->block].name;
-    print_slice(name, run ? step_pass_name(step->pass) : step_kind_name(step->kind), thread_of[step->kind] + 1,
+    print_slice(name, run ? step_pass_name(step->pass) : step_kind_name(step->kind), report_stream(step->kind),
                 step->start_ns, step->time_ns, out);
     if (!run) continue;
     if (step->sync_ns)
-      print_slice(name, "all-reduce", STATISTICS + 1, step->start_ns + step->time_ns, step->sync_ns, out);
+      print_slice(name, "all-reduce", STREAM_STATISTICS, step->start_ns + step->time_ns, step->sync_ns, out);
     writer_printf(out,
                   ",\n{\"ph\":\"C\",\"pid\":1,\"name\":\"live bytes\",\"ts\":%.3f,\"args\":{\"bytes\":%" PRIu64 "}}",
                   (double)step->start_ns * 1e-3, step->live_bytes);
