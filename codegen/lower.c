@@ -146,7 +146,7 @@ KernelOperand behind(KernelOperand operand, int64_t floats) {
 
 KernelOperand gather_ranks(Lower *lower, KernelOperand mine, int64_t floats) {
   KernelOperand all = workspace(lower, lower->ranks * floats);
-  LAUNCH(lower, gather_ranks, 1, (INT(lower->ranks), INT(floats)), (mine, all));
+  LAUNCH(lower, gather_ranks, 1, (INT(floats)), (mine, all));
   return all;
 }
 

@@ -13,7 +13,7 @@ void lower_sinkhorn(Lower *lower) {
            (INT(b), INT(q), INT(k), REAL(a->epsilon), INT(i == 0)),
            (operand(lower, 0), operand(lower, 1), operand(lower, 2), potentials));
     if (lower->ranks > 1) {
-      LAUNCH(lower, gather_ranks, 1, (INT(lower->ranks), INT(k)), (potentials, all));
+      LAUNCH(lower, gather_ranks, 1, (INT(k)), (potentials, all));
       LAUNCH(lower, sinkhorn_fold_ranks, sinkhorn_prototypes_tasks(k), (INT(lower->ranks), INT(k)), (all, potentials));
     }
     if (i + 1 == a->iterations) break;

@@ -1,5 +1,6 @@
 // Lowers state and optimizer ops. Their results may lie on the operands that they update.
 #include "codegen/lower.h"
+#include "runtime/program.h"
 
 void lower_running_update(Lower *lower) {
   int64_t count = count_of(lower, lower->op->results[0]);
@@ -17,9 +18,9 @@ void lower_accumulate(Lower *lower) {
 // The gradient, its mean over all ranks.
 static KernelOperand gradient(Lower *lower, int index, int64_t count) {
   if (lower->ranks == 1) return operand(lower, index);
-  KernelOperand scratch = workspace(lower, lower->ranks * ranks_share(count, lower->ranks));
+  KernelOperand scratch = workspace(lower, lower->ranks * seer_average_share(count, lower->ranks));
   KernelOperand average = workspace(lower, count);
-  LAUNCH(lower, average_ranks, 1, (INT(lower->ranks), INT(count)), (operand(lower, index), scratch, average));
+  LAUNCH(lower, average_ranks, 1, (INT(count)), (operand(lower, index), scratch, average));
   return average;
 }
 

@@ -31,7 +31,7 @@ typedef struct HostShare {
   uint64_t needed;
 } HostShare;
 
-static RankFacts rank_look(const SeerProgram *program, const SeerOptions *options) {
+static RankFacts rank_look(const SeerProgram *program, const SeerOptions *options, const SeerComm *comm) {
   RankFacts facts = {
       .cores = seer_cpu_count(), .needed = seer_program_bytes(program), .available = seer_memory_available()};
   const char *missing = NULL;
@@ -39,7 +39,7 @@ static RankFacts rank_look(const SeerProgram *program, const SeerOptions *option
   snprintf(facts.level, sizeof facts.level, "%s", seer_cpu_level());
   snprintf(facts.missing, sizeof facts.missing, "%s", missing ? missing : "");
   if (gethostname(facts.host, sizeof facts.host - 1) != 0) snprintf(facts.host, sizeof facts.host, "unknown");
-  facts.threads = options->threads > 0 ? (int32_t)options->threads : facts.cores;
+  facts.threads = options->threads > 0 ? (int32_t)options->threads : seer_cpu_share(seer_comm_local_size(comm));
   for (int i = 0; i < program->tensor_count; i++) {
     if (seer_tensor_is_kept(&program->tensors[i])) facts.snapshot += seer_tensor_bytes(&program->tensors[i]);
   }
@@ -164,7 +164,7 @@ static void doctor_print_json(const SeerProgram *program, const SeerComm *comm, 
 
 static SeerStatus ranks_look(const SeerProgram *program, const SeerOptions *options, SeerComm *comm) {
   int ranks = seer_comm_size(comm);
-  RankFacts mine = rank_look(program, options), *all = calloc((size_t)ranks, sizeof *all);
+  RankFacts mine = rank_look(program, options, comm), *all = calloc((size_t)ranks, sizeof *all);
   if (!all) return seer_fail(SEER_MACHINE, "out of memory");
   SeerStatus status = seer_comm_all_gather(comm, &mine, sizeof mine, all);
   // Every rank comes to the same verdict; the first one tells it.

@@ -16,14 +16,11 @@ void seer_launch(SeerContext *context, int launch, void (*function)(const void *
   if (!seer_floats_finite((const float *)(const void *)base, record->count)) context->first_not_finite = launch;
 }
 
-void seer_gather_ranks(SeerContext *context, int ranks, int64_t floats, const float *mine, float *all) {
-  (void)ranks;
+void seer_gather_ranks(SeerContext *context, int64_t floats, const float *mine, float *all) {
   if (!context->network)
     context->network = (int)seer_comm_all_gather(context->comm, mine, (size_t)floats * sizeof *mine, all);
 }
 
-void seer_average_ranks(SeerContext *context, int ranks, int64_t count, const float *mine, float *scratch,
-                        float *average) {
-  (void)ranks;
+void seer_average_ranks(SeerContext *context, int64_t count, const float *mine, float *scratch, float *average) {
   if (!context->network) context->network = (int)seer_comm_average(context->comm, count, mine, scratch, average);
 }

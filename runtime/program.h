@@ -160,9 +160,12 @@ static inline int seer_rank_batch(const SeerProgram *program) {
 // context->network.
 //
 // all [ranks][floats]: every rank's `mine`, in the order of ranks.
-void seer_gather_ranks(SeerContext *context, int ranks, int64_t floats, const float *mine, float *all);
-// average [count]: the mean of every rank's `mine`; scratch as in runtime/comm/comm.h.
-void seer_average_ranks(SeerContext *context, int ranks, int64_t count, const float *mine, float *scratch,
-                        float *average);
+void seer_gather_ranks(SeerContext *context, int64_t floats, const float *mine, float *all);
+// Floats of `count` that one rank sums for all, at most.
+static inline int64_t seer_average_share(int64_t count, int64_t ranks) {
+  return ((count + ranks - 1) / ranks + 15) / 16 * 16;
+}
+// average [count]: the mean of every rank's `mine`; scratch [ranks][seer_average_share(count, ranks)].
+void seer_average_ranks(SeerContext *context, int64_t count, const float *mine, float *scratch, float *average);
 
 #endif

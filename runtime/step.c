@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/comm/comm.h"
@@ -69,19 +68,6 @@ static SeerStatus not_finite(SeerEngine *engine, int64_t step, const char *what,
       location && *location ? ")" : "");
 }
 
-// Over all ranks: what is not finite on one is so on all.
-static SeerStatus loss_average(SeerComm *comm, float loss, double *mean) {
-  int ranks = seer_comm_size(comm);
-  if (ranks == 1) return SEER_OK;
-  float *all = malloc((size_t)ranks * sizeof *all);
-  if (!all) return seer_fail(SEER_MACHINE, "out of memory");
-  SeerStatus status = seer_comm_all_gather(comm, &loss, sizeof loss, all);
-  *mean = 0;
-  for (int rank = 0; rank < ranks && !status; rank++) *mean += (double)all[rank] / ranks;
-  free(all);
-  return status;
-}
-
 static SeerStatus micro_step(SeerEngine *engine, SeerNextBatch *next, void *source, int64_t step, double *usage,
                              SeerStepResult *result) {
   SeerContext *context = &engine->context;
@@ -95,9 +81,11 @@ static SeerStatus micro_step(SeerEngine *engine, SeerNextBatch *next, void *sour
   if (context->network) return (SeerStatus)context->network;
   float loss;
   memcpy(&loss, context->arena + engine->program->loss_offset, sizeof loss);
+  // Over all ranks: what is not finite on one is so on all.
   double mean = loss;
-  status = loss_average(context->comm, loss, &mean);
+  status = seer_comm_sum(context->comm, &mean, 1);
   if (status) return status;
+  mean /= engine->program->ranks;
   if (!isfinite(mean)) return not_finite(engine, step, "the loss", isfinite(loss) == 0);
   result->loss += mean / engine->program->accumulate;
   const float *codes = (const float *)(const void *)(context->arena + engine->program->usage_offset);

@@ -67,12 +67,13 @@ static SeerStatus run_open(Training *training) {
   if (!training->comm) return seer_run_open(program, training->options, &training->run);
   int ranks = seer_comm_size(training->comm);
   RunFound mine = {0}, *all = calloc((size_t)ranks, sizeof *all);
+  if (!all) return seer_fail(SEER_MACHINE, "out of memory");
   if (training->rank == 0) {
     mine.status = seer_run_open(program, training->options, &training->run);
     mine.existed = training->run.existed;
     snprintf(mine.folder, sizeof mine.folder, "%s", training->run.folder.text);
   }
-  SeerStatus status = all ? seer_comm_all_gather(training->comm, &mine, sizeof mine, all) : SEER_MACHINE;
+  SeerStatus status = seer_comm_all_gather(training->comm, &mine, sizeof mine, all);
   if (!status && !all[0].status && training->rank > 0)
     status = seer_run_join(program, training->options, all[0].folder, all[0].existed, &training->run);
   free(all);
@@ -83,7 +84,8 @@ static SeerStatus run_open(Training *training) {
 static SeerStatus source_agree(Training *training) {
   int ranks = seer_comm_size(training->comm);
   int64_t mine = seer_source_count(training->source), *all = malloc((size_t)ranks * sizeof *all);
-  SeerStatus status = all ? seer_comm_all_gather(training->comm, &mine, sizeof mine, all) : SEER_MACHINE;
+  if (!all) return seer_fail(SEER_MACHINE, "out of memory");
+  SeerStatus status = seer_comm_all_gather(training->comm, &mine, sizeof mine, all);
   for (int rank = 1; rank < ranks && !status; rank++) {
     if (all[rank] == all[0]) continue;
     status = seer_fail(SEER_INPUT,
@@ -93,34 +95,6 @@ static SeerStatus source_agree(Training *training) {
   }
   free(all);
   if (status && training->rank > 0) seer_error_clear();
-  return status;
-}
-
-// Sums what each rank counted.
-static SeerStatus usage_sum(Training *training) {
-  int ranks = seer_comm_size(training->comm), count = training->program->prototypes;
-  if (!training->usage || ranks == 1) return SEER_OK;
-  double *all = malloc((size_t)ranks * (size_t)count * sizeof *all);
-  if (!all) return seer_fail(SEER_MACHINE, "out of memory");
-  SeerStatus status = seer_comm_all_gather(training->comm, training->usage, (size_t)count * sizeof *all, all);
-  for (int i = 0; i < count && !status; i++) {
-    training->usage[i] = 0;
-    for (int rank = 0; rank < ranks; rank++) training->usage[i] += all[(size_t)rank * (size_t)count + (size_t)i];
-  }
-  free(all);
-  return status;
-}
-
-// A signal that any rank got, the highest: launchers send it to all, people to one.
-static SeerStatus stop_agree(Training *training, int *signal_number) {
-  int ranks = seer_comm_size(training->comm);
-  int mine = seer_stop_requested(), *all = malloc((size_t)ranks * sizeof *all);
-  SeerStatus status = all ? seer_comm_all_gather(training->comm, &mine, sizeof mine, all) : SEER_MACHINE;
-  *signal_number = 0;
-  for (int rank = 0; rank < ranks && !status; rank++) {
-    if (all[rank] > *signal_number) *signal_number = all[rank];
-  }
-  free(all);
   return status;
 }
 
@@ -289,7 +263,7 @@ static SeerStatus step_advance(Training *training) {
   for (int i = 0; training->usage && i < program->prototypes; i++) training->usage[i] = 0;
   SeerStatus status = seer_step_run(&training->engine, loader_next, training->loader, training->step, training->steps,
                                     training->usage, &result);
-  if (!status) status = usage_sum(training);
+  if (!status && training->usage) status = seer_comm_sum(training->comm, training->usage, program->prototypes);
   if (status) return status;
   training->step++;
   for (int i = 0; training->usage && i < program->prototypes; i++) {
@@ -336,8 +310,9 @@ static SeerStatus stopped(Training *training, const char *why) {
 static SeerStatus loop_run(Training *training) {
   int64_t stop_at = training->options->stop_after > 0 ? training->step + training->options->stop_after : INT64_MAX;
   while (training->step < training->steps) {
-    int signal_number;
-    SeerStatus status = stop_agree(training, &signal_number);
+    // Launchers send a signal to all ranks, people to one.
+    int signal_number = seer_stop_requested();
+    SeerStatus status = seer_comm_largest(training->comm, &signal_number);
     if (status) return status;
     if (signal_number) return stopped(training, seer_stop_name(signal_number));
     if (training->step >= stop_at) return stopped(training, "--stop-after");

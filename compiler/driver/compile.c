@@ -28,11 +28,9 @@ const char *native_cpu(void) {
 
 static int lanes_of_cpu(const char *cpu) { return strcmp(cpu, "x86-64-v4") == 0 ? 16 : 8; }
 
-static int64_t ranks_of(const Spec *spec) {
-  return spec_integer(spec, KEY_cluster_nodes) * spec_integer(spec, KEY_cluster_ranks_per_node);
+static bool is_sharded(const Spec *spec) {
+  return spec_is(spec, KEY_shard_parameters, "full") && rank_count_from_spec(spec) > 1;
 }
-
-static bool is_sharded(const Spec *spec) { return spec_is(spec, KEY_shard_parameters, "full") && ranks_of(spec) > 1; }
 
 // Target c trains in fp32, with whole parameters on every rank. Anything else can be planned, not built.
 static bool is_for_c(const Spec *spec) { return spec_is(spec, KEY_train_precision, "fp32") && !is_sharded(spec); }
@@ -49,7 +47,7 @@ static bool check_limits(DiagList *diags, const Spec *spec) {
                "seerc cannot yet train with parameters shared out over ranks");
     diag_note(diags, (SourceSpan){0}, "use 'shard.parameters = none'; `seerc plan` plans with shared ones, too");
   }
-  if (ranks_of(spec) > 1 && spec_integer(spec, KEY_swav_queue) > 0) {
+  if (rank_count_from_spec(spec) > 1 && spec_integer(spec, KEY_swav_queue) > 0) {
     diag_error(diags, spec_span(spec, KEY_swav_queue), "limitation",
                "seerc cannot yet train with a queue on more than one rank");
     diag_note(diags, (SourceSpan){0}, "use 'swav.queue = 0': the batches of many ranks make up for it");
@@ -110,7 +108,7 @@ static void add_size(PlanModel *model, int size, int64_t macs) {
 }
 
 static int64_t pictures_of_micro_step(const Spec *spec) {
-  return spec_integer(spec, KEY_train_batch) / spec_integer(spec, KEY_train_accumulate) / ranks_of(spec);
+  return spec_integer(spec, KEY_train_batch) / spec_integer(spec, KEY_train_accumulate) / rank_count_from_spec(spec);
 }
 
 static PlanModel model_of(const RegNetShape *shape, const Spec *spec, const SeerProgram *settings, const Graph *train,

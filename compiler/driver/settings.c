@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "compiler/base/bug.h"
+#include "compiler/passes/build_model.h"
 #include "runtime/data/loader.h"
 
 enum { RING_DEPTH = 3 };
@@ -108,7 +109,7 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .schedule = schedule_from_spec(arena, spec),
                          .batch = int_of(spec, KEY_train_batch),
                          .accumulate = int_of(spec, KEY_train_accumulate),
-                         .ranks = int_of(spec, KEY_cluster_nodes) * int_of(spec, KEY_cluster_ranks_per_node),
+                         .ranks = (int)rank_count_from_spec(spec),
                          .steps = spec_is_set(spec, KEY_train_steps) ? spec_integer(spec, KEY_train_steps) : 0,
                          .epochs = epochs_of(spec),
                          .seed = (uint64_t)spec_integer(spec, KEY_train_seed),

@@ -103,13 +103,13 @@ static bool read_crops(const Spec *spec, DiagList *diags, ModelOptions *options)
   return true;
 }
 
-static int64_t rank_count(const Spec *spec) {
+int64_t rank_count_from_spec(const Spec *spec) {
   return spec_integer(spec, KEY_cluster_nodes) * spec_integer(spec, KEY_cluster_ranks_per_node);
 }
 
 // A graph is one rank's work: its share of the batch, and of the queue. The front end has checked that they divide.
 static bool read_batch(const Spec *spec, DiagList *diags, ModelUse use, ModelOptions *options) {
-  options->ranks = rank_count(spec);
+  options->ranks = rank_count_from_spec(spec);
   if (use == MODEL_FEATURES) {
     options->batch = spec_integer(spec, KEY_evaluate_batch);
     options->size_group_count = 1;
@@ -145,7 +145,7 @@ static bool read_swav(const Spec *spec, DiagList *diags, ModelOptions *options) 
   for (int i = 0; i < head->item_count; i++) options->head_widths[i] = (int64_t)head->items[i].number;
   options->head_batch_norm = spec_flag(spec, KEY_swav_head_batch_norm);
   options->prototypes = spec_integer(spec, KEY_swav_prototypes);
-  options->queue = spec_integer(spec, KEY_swav_queue) / rank_count(spec);
+  options->queue = spec_integer(spec, KEY_swav_queue) / rank_count_from_spec(spec);
   options->temperature = spec_number(spec, KEY_swav_temperature);
   options->sinkhorn_epsilon = spec_number(spec, KEY_swav_epsilon);
   options->sinkhorn_iterations = clamp_int(spec_integer(spec, KEY_swav_iterations));

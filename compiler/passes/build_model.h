@@ -11,6 +11,8 @@ typedef struct Spec Spec;
 // False when an error was reported. `classes` stands in for `supervised.classes = auto` (0: not known).
 bool model_options_from_spec(Arena *arena, const Spec *spec, int64_t classes, ModelUse use, DiagList *diags,
                              ModelOptions *options);
+// That train together: cluster.nodes times cluster.ranks_per_node.
+int64_t rank_count_from_spec(const Spec *spec);
 OptimizerOptions optimizer_options_from_spec(const Spec *spec);
 // The model's graph before any pass, or NULL when an error was reported.
 Graph *build_model(Arena *arena, const Spec *spec, int64_t classes, ModelUse use, DiagList *diags);

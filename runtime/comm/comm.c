@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "runtime/comm/mpi.h"
+#include "runtime/program.h"
 
 enum { MAX_VERSION_BYTES = 8192, MPI_THREAD_FUNNELED = 1 };
 
@@ -104,12 +105,6 @@ SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, 
   return SEER_OK;
 }
 
-// As sizes.h of the kernels has it: the compiler plans the scratch.
-int64_t seer_comm_share(int64_t count, int ranks) {
-  int64_t share = (count + ranks - 1) / ranks;
-  return (share + 15) / 16 * 16;
-}
-
 static int64_t share_floats(int64_t count, int64_t share, int rank) {
   int64_t left = count - rank * share;
   return left < 0 ? 0 : left < share ? left : share;
@@ -121,7 +116,7 @@ SeerStatus seer_comm_average(SeerComm *comm, int64_t count, const float *mine, f
     return SEER_OK;
   }
   const SeerMpi *mpi = &comm->mpi;
-  int64_t share = seer_comm_share(count, comm->size), own = share_floats(count, share, comm->rank);
+  int64_t share = seer_average_share(count, comm->size), own = share_floats(count, share, comm->rank);
   if (count > INT_MAX / (int)sizeof *mine)
     return seer_fail(SEER_MACHINE, "a gradient of %lld numbers is too long to be sent at once", (long long)count);
   for (int i = 0; i < comm->size; i++) {
@@ -142,6 +137,28 @@ SeerStatus seer_comm_average(SeerComm *comm, int64_t count, const float *mine, f
                       mpi->byte, mpi->world) != 0)
     return seer_fail(SEER_MACHINE, "rank %d could not gather a gradient", comm->rank);
   return SEER_OK;
+}
+
+SeerStatus seer_comm_sum(SeerComm *comm, double *numbers, int count) {
+  if (!comm) return SEER_OK;
+  double *all = malloc((size_t)comm->size * (size_t)count * sizeof *all);
+  if (!all) return seer_fail(SEER_MACHINE, "out of memory");
+  SeerStatus status = seer_comm_all_gather(comm, numbers, (size_t)count * sizeof *all, all);
+  for (int i = 0; i < count && !status; i++) {
+    numbers[i] = 0;
+    for (int rank = 0; rank < comm->size; rank++) numbers[i] += all[(size_t)rank * (size_t)count + (size_t)i];
+  }
+  free(all);
+  return status;
+}
+
+SeerStatus seer_comm_largest(SeerComm *comm, int *number) {
+  if (!comm) return SEER_OK;
+  SeerStatus status = seer_comm_all_gather(comm, number, sizeof *number, comm->counts);
+  for (int rank = 0; rank < comm->size && !status; rank++) {
+    if (comm->counts[rank] > *number) *number = comm->counts[rank];
+  }
+  return status;
 }
 
 SeerStatus seer_comm_agree(SeerComm *comm, SeerStatus mine) {

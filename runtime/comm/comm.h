@@ -30,10 +30,12 @@ const char *seer_comm_library(const SeerComm *comm);
 SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, void *all);
 
 // The mean over ranks of `count` floats, summed in the order of ranks: the same bits on every rank, whatever the MPI.
-// `scratch` takes seer_comm_share(count, size) * size floats; `average` may not be `mine`. Collective.
+// `scratch` as for seer_average_ranks in runtime/program.h; `average` may not be `mine`. Collective.
 SeerStatus seer_comm_average(SeerComm *comm, int64_t count, const float *mine, float *scratch, float *average);
-// Floats of `count` that one rank sums, at most.
-int64_t seer_comm_share(int64_t count, int ranks);
+// Each of `count` numbers becomes its sum over ranks, in their order. For few of them. Collective.
+SeerStatus seer_comm_sum(SeerComm *comm, double *numbers, int count);
+// The number becomes the largest of all ranks. Collective.
+SeerStatus seer_comm_largest(SeerComm *comm, int *number);
 // Tells all ranks how one fared: SEER_OK only when all have it; else an error that names the first rank that failed.
 // `mine` keeps its own message. Collective.
 SeerStatus seer_comm_agree(SeerComm *comm, SeerStatus mine);

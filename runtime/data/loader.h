@@ -2,8 +2,8 @@
 //
 // Order and augmentation are pure functions of (seed, epoch, position, crop): the position-th picture of epoch e is
 // permutation(seed, e, position), its draws are Philox(seed, e, position, crop, draw). Thread count, ring depth and the
-// step at which the loader starts change no byte. An epoch holds as many positions
-// as whole batches of all ranks.
+// step at which the loader starts change no byte. An epoch holds as many positions as there are in whole batches of all
+// ranks.
 //
 // A picture that cannot be decoded is replaced by the picture at permutation(seed, e, (position + k * stride) % count)
 // for the first k >= 1 that decodes (stated in docs/guide.md), and listed once in the quarantine file with the reason.

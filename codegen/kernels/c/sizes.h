@@ -182,9 +182,8 @@ static inline int64_t batch_norm_backward_workspace_floats(int64_t n, int64_t h,
 }
 static inline int64_t batch_norm_backward_fold_tasks(int64_t c) { return size_ceil(c, 32); }
 
-// Between ranks: floats of one of several vectors sent together, and of a rank's share of `count` summed floats.
+// Floats of one of several vectors that ranks send each other together.
 static inline int64_t ranks_span(int64_t c) { return size_ceil(c, 16) * 16; }
-static inline int64_t ranks_share(int64_t count, int64_t ranks) { return size_ceil(size_ceil(count, ranks), 16) * 16; }
 
 // ---- matrices and dense layers on lanes ----
 
