@@ -426,6 +426,7 @@ static void try_plain(ChainSolver *solver, Arena *arena, int64_t budget_bytes, C
   class.holes = class.offload = false;
   class.option_limit /= 5;
   if (!solver->plain) solver->plain = chain_solver_make(solver->chain, &class);
+  prepare_bounds(solver->plain, budget_bytes);  // or the minimum would prepare others, for all bytes
   if (chain_minimum_budget(solver->plain, NULL) > budget_bytes) return;
   ChainSolution plain = chain_solve(solver->plain, arena, budget_bytes);
   solution->states += plain.states;
@@ -532,40 +533,44 @@ static int64_t option_need(ChainSolver *solver, const ChainOption *option, int64
   return need;
 }
 
+// Tries a state's options for less than `limit`, and remembers what it needs, or that it is no less.
+static void search_least(ChainSolver *solver, const ChainState *state, size_t number, int64_t limit) {
+  Least least = {.solver = solver, .first = state->first, .limit = limit};
+  size_t begin = solver->stack_count;
+  chain_options(solver->index, state, collect_least, &least);
+  size_t end = solver->stack_count;
+  if (end - begin > 1) qsort(solver->stack + begin, end - begin, sizeof *solver->stack, by_need);
+  int64_t best = limit, floor = chain_bounds_need(solver->bounds, state);
+  ChainOp best_op = {0}, op;
+  for (size_t i = begin; i < end && best > floor; i++) {
+    ChainOption option = solver->stack[i];  // the stack moves while children use it
+    if (option.bound >= best) break;
+    int64_t need = option_need(solver, &option, best, &op);
+    if (need >= best) continue;
+    best = need;
+    best_op = op;
+  }
+  solver->stack_count = begin;
+  StateMemo *memo = &solver->memos[number];
+  memo->least_is_known = best < limit;
+  memo->least_need = best;
+  memo->least_op = best_op;
+}
+
 // The least bytes of a state when that is below the limit, and the operation that sets it; else a bound not below it.
 static int64_t least_need(ChainSolver *solver, ChainState state, int64_t limit, ChainOp *op) {
   ChainState canonical = chain_state_canonical(solver->index, state);
   size_t number = memo_of(solver, &canonical);
-  const StateMemo *memo = &solver->memos[number];
-  int64_t floor = chain_bounds_need(solver->bounds, &canonical);
-  if (!memo->least_is_known && chain_larger(floor, memo->least_need) < limit) {
-    Least least = {.solver = solver, .first = canonical.first, .limit = limit};
-    size_t begin = solver->stack_count;
-    chain_options(solver->index, &canonical, collect_least, &least);
-    size_t end = solver->stack_count;
-    if (end - begin > 1) qsort(solver->stack + begin, end - begin, sizeof *solver->stack, by_need);
-    int64_t best = limit;
-    ChainOp best_op = {0}, option_op;
-    for (size_t i = begin; i < end && best > floor; i++) {
-      ChainOption option = solver->stack[i];  // the stack moves while children use it
-      if (option.bound >= best) break;
-      int64_t need = option_need(solver, &option, best, &option_op);
-      if (need >= best) continue;
-      best = need;
-      best_op = option_op;
-    }
-    solver->stack_count = begin;
-    StateMemo *found = &solver->memos[number];
-    found->least_is_known = best < limit;
-    found->least_need = best;
-    found->least_op = best_op;
-  }
-  memo = &solver->memos[number];
+  StateMemo *memo = &solver->memos[number];
+  if (!memo->least_is_known)
+    memo->least_need = chain_larger(memo->least_need, chain_bounds_need(solver->bounds, &canonical));
+  if (!memo->least_is_known && memo->least_need < limit) search_least(solver, &canonical, number, limit);
+  memo = &solver->memos[number];  // memos move when there are more
   if (op && memo->least_is_known) {
     *op = memo->least_op;
     op->block += state.first - canonical.first;
   }
-  return memo->least_is_known ? memo->least_need : chain_larger(floor, memo->least_need);
+  return memo->least_need;
 }
 
 int64_t chain_minimum_budget(ChainSolver *solver, ChainOp *set_by) {

@@ -56,10 +56,14 @@ static void print_head(const PlanReport *report, Writer *out) {
   writer_text(out, "\n");
 }
 
-static void print_bytes_row(Writer *out, const char *label, uint64_t bytes, uint64_t whole) {
+static void print_bytes(Writer *out, const char *label, uint64_t bytes) {
   writer_printf(out, "  %-14s", label);
   report_write_bytes(out, (double)bytes);
   writer_printf(out, " %16" PRIu64 "  ", bytes);
+}
+
+static void print_bytes_row(Writer *out, const char *label, uint64_t bytes, uint64_t whole) {
+  print_bytes(out, label, bytes);
   print_bar(out, share_of((double)bytes, (double)whole));
   writer_text(out, "\n");
 }
@@ -80,9 +84,8 @@ static void print_memory(const PlanReport *report, Writer *out) {
   if (report->ring_bytes) print_bytes_row(out, "loader", report->ring_bytes, peak);
   print_bytes_row(out, "peak", peak, 0);
   print_bytes_row(out, "budget", report->budget_bytes, 0);
-  writer_printf(out, "  %-14s", "least");
-  report_write_bytes(out, (double)report_minimum_bytes(report));
-  writer_printf(out, " %16" PRIu64 "  set by ", report_minimum_bytes(report));
+  print_bytes(out, "least", report_minimum_bytes(report));
+  writer_text(out, "set by ");
   report_write_minimum_cause(report, out);
   writer_text(out, "\n");
   uint64_t outside = 0;
