@@ -72,7 +72,7 @@ static SeerStatus timing_bench(SeerEngine *engine, SeerSynthetic *pictures, cons
   int steps = options->steps > 0 && options->steps < TIMED_MAX ? (int)options->steps : DEFAULT_STEPS;
   double *seconds = calloc((size_t)steps, sizeof *seconds);
   SeerStatus status = seconds ? SEER_OK : seer_fail(SEER_MACHINE, "no memory for %d timings", steps);
-  seer_state_init(engine->program, seed, engine->context.pool, engine->context.state);
+  seer_state_init(engine->program, seed, 0, engine->context.pool, engine->context.state);
   for (int i = -WARMUP_STEPS; i < steps && !status; i++) {
     SeerStepResult result;
     double began = seer_seconds_now();

@@ -97,7 +97,7 @@ SeerStatus seer_evaluation_make(const SeerEvaluationRequest *request, SeerEvalua
   unsigned char *untrained = NULL;
   SeerStatus status = seer_memory_map(program->state_bytes, "the untrained network", &untrained);
   if (!status) {
-    seer_state_init(program, request->seed, request->engine->context.pool, untrained);
+    seer_state_init(program, request->seed, 0, request->engine->context.pool, untrained);
     status = features_collect(request, request->source, untrained, &evaluation->queries);
   }
   if (!status && request->bank_source)
@@ -177,7 +177,7 @@ SeerStatus seer_command_knn(const SeerProgram *program, const SeerOptions *optio
   if (!status && options->train_data) status = seer_source_open(bank, options->train_labels, &bank_source);
   if (!status) status = seer_engine_make(program, threads, false, &engine);
   uint64_t seed = seed_decide(program, options);
-  if (!status) seer_state_init(program, seed, engine.context.pool, engine.context.state);
+  if (!status) seer_state_init(program, seed, 0, engine.context.pool, engine.context.state);
   if (!status) status = seer_weights_load(program, options->weights, engine.context.state, &weights);
   SeerEvaluationRequest request = {.engine = &engine,
                                    .seed = seed,

@@ -224,8 +224,8 @@ SeerStatus seer_command_features(const SeerProgram *program, const SeerOptions *
   SeerStatus status = seer_source_open(options->data.count ? options->data.items : program->pictures, labels, &source);
   if (!status) status = seer_engine_make(program, threads, false, &engine);
   if (!status)
-    seer_state_init(program, options->seed >= 0 ? (uint64_t)options->seed : program->seed, engine.context.pool,
-                    engine.context.state);
+    seer_state_init(program, options->seed >= 0 ? (uint64_t)options->seed : program->seed, 0,
+                    engine.context.pool, engine.context.state);
   if (!status) status = seer_weights_load(program, options->weights, engine.context.state, &weights);
   SeerFeatureRequest request = {.engine = &engine,
                                 .states = {engine.context.state},

@@ -2,13 +2,13 @@
 #ifndef SEER_RUNTIME_INIT_H
 #define SEER_RUNTIME_INIT_H
 
-#include "runtime/program.h"
+#include "runtime/parts.h"
 
-// Fills every tensor of `state` as its SeerInit says: element i of tensor NAME is a function of (seed, NAME, i).
-void seer_state_init(const SeerProgram *program, uint64_t seed, SeerPool *pool, unsigned char *state);
+// Fills what `rank` keeps of every tensor as its SeerInit says: element i of tensor NAME is a function of (seed, NAME,
+// i).
+void seer_state_init(const SeerProgram *program, uint64_t seed, int rank, SeerPool *pool, unsigned char *state);
 
-uint64_t seer_tensor_count(const SeerTensor *tensor);  // elements
-uint64_t seer_tensor_bytes(const SeerTensor *tensor);
+uint64_t seer_tensor_bytes(const SeerTensor *tensor);  // of the whole
 float *seer_tensor_values(const SeerTensor *tensor, unsigned char *state);
 // Is it part of a snapshot? Accumulators are not: they start anew with each step.
 bool seer_tensor_is_kept(const SeerTensor *tensor);

@@ -90,7 +90,7 @@ static SeerStatus features_run(Poison *poison, Outcome *outcome) {
 static SeerStatus pattern_run(Poison *poison, uint64_t seed, Outcome *outcome, SeerPoisonResult *result) {
   SeerContext *context = &poison->engine->context;
   memset(context->state, 0, poison->engine->program->state_bytes);
-  seer_state_init(poison->engine->program, seed, context->pool, context->state);
+  seer_state_init(poison->engine->program, seed, 0, context->pool, context->state);
   poison->touched = 0;
   SeerStatus status = steps_run(poison, outcome);
   if (poison->touched > result->step_bytes) result->step_bytes = poison->touched;

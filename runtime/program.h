@@ -38,6 +38,11 @@ typedef struct SeerTensor {
   SeerInit init;
   double init_a;              // standard deviation, or half-width
   bool normalize_rows_at_start;
+  // Ranks that keep a part of the tensor each, rank % shards telling which; 0 or 1: every rank keeps it whole. Part i,
+  // of `part` floats, holds one behind the other the chunks i, i + shards, i + 2 shards, ... of `chunk` floats in
+  // row-major order; what lies beyond the tensor's end is zero. See runtime/parts.h.
+  int shards;
+  uint64_t part, chunk;
 } SeerTensor;
 
 // One size group of views. Its images are u8 [crops * batch][size][size][3], crop-major, RGB.

@@ -165,7 +165,7 @@ static SeerStatus state_start(Training *training) {
     }
     seer_progress_note(&training->progress, "'%s' has no snapshot yet: starting at step 0", run->folder.text);
   }
-  seer_state_init(training->program, run->seed, training->engine.context.pool, state);
+  seer_state_init(training->program, run->seed, training->rank, training->engine.context.pool, state);
   return options->weights ? weights_start(training) : SEER_OK;
 }
 

@@ -191,15 +191,49 @@ static void options_bad(void **state) {
   seer_error_clear();
 }
 
+enum { PART_COUNT = 1000 };
+
+// Each float of the whole is in the part of one shard and no other, and starts there as it does in the whole.
+static void parts_make_the_whole(void **state) {
+  (void)state;
+  const struct {
+    int shards;
+    uint64_t part, chunk;
+  } cuts[] = {{1, 0, 0}, {3, 336, 336}, {7, 150, 150}, {4, 250, 50}, {4, 252, 84}, {128, 16, 16}};
+  float whole[PART_COUNT], part[PART_COUNT];
+  SeerPool *pool = seer_pool_make(1);
+  for (size_t c = 0; c < sizeof cuts / sizeof *cuts; c++) {
+    SeerTensor tensor = {"a", SEER_PARAMETER, 2, {100, 10}, 0, 0, SEER_INIT_NORMAL, 1, false, 1, 0, 0};
+    SeerProgram program = {.tensor_count = 1, .tensors = &tensor};
+    seer_state_init(&program, 7, 0, pool, (unsigned char *)whole);
+    tensor.shards = cuts[c].shards;
+    tensor.part = cuts[c].part;
+    tensor.chunk = cuts[c].chunk;
+    int seen[PART_COUNT] = {0};
+    for (int rank = 0; rank < 2 * tensor.shards; rank++) {
+      memset(part, 0, sizeof part);
+      seer_state_init(&program, 7, rank, pool, (unsigned char *)part);
+      assert_int_equal(seer_part_is_first(&tensor, rank), rank < tensor.shards);
+      for (SeerPiece piece = {0}; seer_part_next(&tensor, rank, &piece);) {
+        assert_true(piece.count > 0 && piece.local + piece.count <= seer_part_count(&tensor));
+        for (uint64_t i = 0; i < piece.count; i++) seen[piece.begin + i] += seer_part_is_first(&tensor, rank);
+        assert_memory_equal(part + piece.local, whole + piece.begin, piece.count * sizeof(float));
+      }
+    }
+    for (int i = 0; i < PART_COUNT; i++) assert_int_equal(seen[i], 1);
+  }
+  seer_pool_release(pool);
+}
+
 enum { INIT_COUNT = 50000 };
 
 static void init_is_a_function_of_seed_name_index(void **state) {
   (void)state;
   const SeerTensor tensors[] = {
-      {"a", SEER_PARAMETER, 2, {500, 100}, 0, 0, SEER_INIT_NORMAL, 0.5, false},
-      {"b", SEER_PARAMETER, 2, {500, 100}, INIT_COUNT * 4, 0, SEER_INIT_UNIFORM, 2, false},
-      {"c", SEER_PARAMETER, 2, {500, 100}, INIT_COUNT * 8, 0, SEER_INIT_NORMAL, 1, true},
-      {"d", SEER_STATISTIC, 1, {INIT_COUNT}, INIT_COUNT * 12, 0, SEER_INIT_ONE, 0, false},
+      {"a", SEER_PARAMETER, 2, {500, 100}, 0, 0, SEER_INIT_NORMAL, 0.5, false, 1, 0, 0},
+      {"b", SEER_PARAMETER, 2, {500, 100}, INIT_COUNT * 4, 0, SEER_INIT_UNIFORM, 2, false, 1, 0, 0},
+      {"c", SEER_PARAMETER, 2, {500, 100}, INIT_COUNT * 8, 0, SEER_INIT_NORMAL, 1, true, 1, 0, 0},
+      {"d", SEER_STATISTIC, 1, {INIT_COUNT}, INIT_COUNT * 12, 0, SEER_INIT_ONE, 0, false, 1, 0, 0},
   };
   SeerProgram program = {.tensor_count = 4, .tensors = tensors};
   float *states[3];
@@ -207,7 +241,7 @@ static void init_is_a_function_of_seed_name_index(void **state) {
   for (int i = 0; i < 3; i++) {
     SeerPool *pool = seer_pool_make(threads[i]);
     states[i] = malloc(INIT_COUNT * 16);
-    seer_state_init(&program, i == 2 ? 8 : 7, pool, (unsigned char *)states[i]);
+    seer_state_init(&program, i == 2 ? 8 : 7, 0, pool, (unsigned char *)states[i]);
     seer_pool_release(pool);
   }
   assert_memory_equal(states[0], states[1], INIT_COUNT * 16);
@@ -372,6 +406,7 @@ int main(void) {
       cmocka_unit_test(pool_runs_each_task_once),
       cmocka_unit_test(options_good),
       cmocka_unit_test(options_bad),
+      cmocka_unit_test(parts_make_the_whole),
       cmocka_unit_test(init_is_a_function_of_seed_name_index),
       cmocka_unit_test(finite_sees_each_place),
       cmocka_unit_test(neighbours_against_sorting),
