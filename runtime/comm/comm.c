@@ -94,6 +94,8 @@ int seer_comm_size(const SeerComm *comm) { return comm ? comm->size : 1; }
 int seer_comm_local_size(const SeerComm *comm) { return comm ? comm->local_size : 1; }
 const char *seer_comm_library(const SeerComm *comm) { return comm ? comm->library : "none"; }
 
+const SeerMpi *seer_comm_mpi(const SeerComm *comm) { return &comm->mpi; }
+
 SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, void *all) {
   if (!comm) {
     memcpy(all, mine, bytes);

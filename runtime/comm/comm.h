@@ -26,6 +26,9 @@ int seer_comm_local_size(const SeerComm *comm);
 // What MPI calls itself, its first line; "none" of NULL.
 const char *seer_comm_library(const SeerComm *comm);
 
+// The library, for what else travels; not of NULL.
+const struct SeerMpi *seer_comm_mpi(const SeerComm *comm);
+
 // Every rank's `bytes` of `mine`, in the order of ranks, into `all` [size][bytes]. Collective.
 SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, void *all);
 
