@@ -192,7 +192,8 @@ static void lower_run(Lower *lower, RunVariant variant, LowerOp *lower_it) {
   lower_it(lower);
   if (lowering->launches.count == begin)
     BUG("op '%s' (%s) has no launch", lower->op->name, op_kind_name(lower->op->kind));
-  if (variant != RUN_MASK && variant != RUN_NORMS) lowering->launches.items[lowering->launches.count - 1].checked = lower->op->results[0];
+  bool makes_result = variant != RUN_MASK && variant != RUN_NORMS;
+  if (makes_result) lowering->launches.items[lowering->launches.count - 1].checked = lower->op->results[0];
   lowering->runs[variant][lower->id] = (LaunchRange){begin, lowering->launches.count};
   lowering->workspace_bytes[variant][lower->id] = lower->workspace_bytes;
 }

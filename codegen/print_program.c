@@ -357,7 +357,8 @@ void print_program(const Trainer *trainer, Arena *arena, Writer *out) {
   writer_printf(out, "  .train = step_train, .update = step_update, .features = %s,\n",
                 features ? "step_features" : "NULL");
   writer_printf(out, "  .loss_offset = %" PRIu64 "u, .usage_offset = %" PRIu64 "u, .features_offset = %" PRIu64 "u,\n",
-                output_offset(train, "loss"), output_offset(train, "usage"), features ? output_offset(features, "features") : 0);
+                output_offset(train, "loss"), output_offset(train, "usage"),
+                features ? output_offset(features, "features") : 0);
   writer_printf(out, "  .launch_count = %zu, .launches = launches,\n};\n",
                 train->launches.count + (features ? features->launches.count : 0));
 }

@@ -1,5 +1,5 @@
-// The plan's steps as launches. A run is the launches of its op. A gather or reduction is started where the plan has its
-// step, and finished when the operation beside it is over: from then on the plan counts on it.
+// The plan's steps as launches. A run is the launches of its op. A gather or reduction is started where the plan has
+// its step, and finished when the operation beside it is over: from then on the plan counts on it.
 #include "codegen/program_launches.h"
 
 #include "codegen/kernels/c/sizes.h"

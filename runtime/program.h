@@ -82,8 +82,9 @@ typedef struct SeerLaunch {
 } SeerLaunch;
 
 // A parameter on its way between ranks, in floats `part` of each, `count` in all without what pads the last; in bytes
-// where it lies: this rank's part in the state (whole parameters: the whole), and all of it, rank 0's part first, in the
-// buffer of a gather (whole parameters: the state), and its gradient in the buffer of a reduction (UINT64_MAX: none).
+// where it lies: this rank's part in the state (whole parameters: the whole), and all of it, rank 0's part first, in
+// the buffer of a gather (whole parameters: the state), and its gradient in the buffer of a reduction (UINT64_MAX:
+// none).
 typedef struct SeerUnitTensor {
   uint64_t state_offset, gather_offset, reduce_offset, part, count;
 } SeerUnitTensor;

@@ -226,7 +226,7 @@ typedef struct Planning {
   Arena *arena;
   const Spec *spec;
   const Graph *train, *features;
-  PlanShards train_shards, features_shards;
+  const PlanShards *train_shards, *features_shards;
   PlanCosts *train_costs, *features_costs;
   Lowering *train_lowering, *features_lowering;  // NULL: no target builds it yet
   PlanMachine machine;
@@ -238,20 +238,21 @@ static void make_costs(Planning *planning, int lanes) {
   const Spec *spec = planning->spec;
   planning->train_costs = arena_new(arena, PlanCosts);
   planning->features_costs = arena_new(arena, PlanCosts);
-  planning->train_shards = plan_shards_make(arena, planning->train, shards_from_spec(spec), planning->machine.ranks);
-  planning->features_shards = plan_shards_make(arena, planning->features, SHARD_NONE, 1);
+  planning->train_shards = plan_shards_make(arena, planning->train, shards_from_spec(spec), planning->machine.ranks,
+                                            !is_for_c(spec));
+  planning->features_shards = plan_shards_make(arena, planning->features, SHARD_NONE, 1, false);
   if (is_for_c(spec)) {
-    planning->train_lowering = lower_for_c(arena, planning->train, lanes, &planning->train_shards);
-    planning->features_lowering = lower_for_c(arena, planning->features, lanes, &planning->features_shards);
+    planning->train_lowering = lower_for_c(arena, planning->train, lanes, planning->train_shards);
+    planning->features_lowering = lower_for_c(arena, planning->features, lanes, planning->features_shards);
     *planning->train_costs = costs_of_lowering(planning->train_lowering);
     *planning->features_costs = costs_of_lowering(planning->features_lowering);
   } else {
     PlanPrecision precision = precision_from_spec(spec);
-    *planning->train_costs = plan_costs_dense(arena, planning->train, precision, &planning->train_shards);
-    *planning->features_costs = plan_costs_dense(arena, planning->features, precision, &planning->features_shards);
+    *planning->train_costs = plan_costs_dense(arena, planning->train, precision, planning->train_shards);
+    *planning->features_costs = plan_costs_dense(arena, planning->features, precision, planning->features_shards);
   }
-  plan_costs_time(arena, planning->train, &planning->machine, &planning->train_shards, planning->train_costs);
-  plan_costs_time(arena, planning->features, &planning->machine, &planning->features_shards, planning->features_costs);
+  plan_costs_time(arena, planning->train, &planning->machine, planning->train_shards, planning->train_costs);
+  plan_costs_time(arena, planning->features, &planning->machine, planning->features_shards, planning->features_costs);
 }
 
 // Solves, places and checks; the report's plan stays NULL when nothing fits.
@@ -261,12 +262,12 @@ static void make_plans(Planning *planning, PlanReport *report) {
   bug_set_stage("plan");
   report->policy = planning->policy;
   report->problem = plan_problem_make(arena, planning->train, planning->train_costs, &planning->machine,
-                                      precision_from_spec(spec), &planning->train_shards, planning->policy.offload);
+                                      precision_from_spec(spec), planning->train_shards, planning->policy.offload);
   Schedule in_order = schedule_in_graph_order(arena, planning->train);
   // Where states and parameters lie does not depend on checkpoints.
   const Plan *state = plan_place_state(arena, planning->train, planning->train_costs, &in_order);
   report->state_bytes = state->state_bytes;
-  if (!plan_shards_any(&planning->train_shards)) {
+  if (!plan_shards_any(planning->train_shards)) {
     Schedule features = schedule_in_graph_order(arena, planning->features);
     report->features = plan_make(arena, planning->features, planning->features_costs, &features, state, NULL);
     verify_plan(report->features, arena);

@@ -94,10 +94,9 @@ static int64_t traffic_ns(uint64_t sent_bytes, double bytes_per_second, double l
   return (int64_t)(((double)sent_bytes / bytes_per_second + latency_seconds) * 1e9 + 0.5);
 }
 
-// Adds a parameter and its gradient to their block's unit. Whole values lie one behind the other: parameters in compute precision, their
-// gradients, in a buffer of their own, in the precision they are sent in.
-static void add_tensor(Arena *arena, PlanUnits *units, PlanUnit *unit, PlanUnitTensor tensor,
-                       PlanPrecision precision) {
+// Adds a parameter and its gradient to their block's unit. Whole values lie one behind the other: parameters in compute
+// precision, their gradients, in a buffer of their own, in the precision they are sent in.
+static void add_tensor(Arena *arena, PlanUnits *units, PlanUnit *unit, PlanUnitTensor tensor, PlanPrecision precision) {
   ValueId parameter = tensor.parameter, gradient = tensor.gradient;
   arena_push(arena, &unit->tensors, PlanUnitTensor, tensor);
   uint64_t part = units->shards->part[parameter], whole = part * (uint64_t)units->shards->count;
@@ -137,11 +136,11 @@ static void time_unit(PlanUnit *unit, const PlanMachine *machine, const PlanShar
   int64_t gather_ns = traffic_ns(unit->gather_sent_bytes, all_ranks_bandwidth(machine), machine->latency_seconds);
   *(full ? &unit->gather_ns : &unit->update_gather_ns) = gather_ns;
   unit->reduce_ns = traffic_ns(unit->reduce_sent_bytes, all_ranks_bandwidth(machine), machine->latency_seconds);
-  if (!full || machine->nodes < 2 || machine->ranks_per_node < 2) return;
+  if (!full || !shards->by_node || machine->nodes < 2 || machine->ranks_per_node < 2) return;
   uint64_t ranks = (uint64_t)machine->ranks_per_node;
   unit->node_share_bytes = plan_align((unit->parameter_bytes + ranks - 1) / ranks);
-  unit->node_gather_ns = traffic_ns(unit->parameter_bytes * (ranks - 1) / ranks, machine->node_bytes_per_second,
-                                    machine->latency_seconds);
+  unit->node_gather_ns =
+      traffic_ns(unit->parameter_bytes * (ranks - 1) / ranks, machine->node_bytes_per_second, machine->latency_seconds);
 }
 
 PlanUnits *plan_units_make(Arena *arena, const PlanBlocks *blocks, const PlanMachine *machine, PlanPrecision precision,

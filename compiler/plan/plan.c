@@ -248,7 +248,8 @@ static void move_values(Planner *planner, uint32_t step, const ScheduleEntry *en
 // Between a save and the operation in front of its backward the node's share of the parameters stays.
 static void add_share(Planner *planner, uint32_t step, const ScheduleEntry *entry) {
   uint32_t begin = planner->window_end[planner->last_forward[entry->block]] + 1;
-  add_buffer(planner, begin, planner->window_end[step], entry->block, planner->units->items[entry->block].node_share_bytes);
+  add_buffer(planner, begin, planner->window_end[step], entry->block,
+             planner->units->items[entry->block].node_share_bytes);
 }
 
 static void take_step(Planner *planner, uint32_t step) {

@@ -7,7 +7,9 @@
 
 static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-static uint64_t features_arena(const PlanReport *report) { return report->features ? report->features->arena_bytes : 0; }
+static uint64_t features_arena(const PlanReport *report) {
+  return report->features ? report->features->arena_bytes : 0;
+}
 
 uint64_t report_arena_bytes(const PlanReport *report) {
   return larger(report->train ? report->train->arena_bytes : 0, features_arena(report));
@@ -188,6 +190,14 @@ BlockChoice report_choice(const PlanReport *report, int block) {
     choice.offload = op->offload;
   }
   return choice;
+}
+
+const char *report_block_name(const PlanReport *report, const PlanStep *step) {
+  return step->block >= 0 ? report->problem->blocks->items[step->block].name : "update";
+}
+
+const char *report_step_name(const PlanReport *report, const PlanStep *step) {
+  return step->kind == STEP_RUN ? graph_op(report->train->graph, step->op)->name : report_block_name(report, step);
 }
 
 const char *report_residency_name(const PlanReport *report, const BlockChoice *choice) {

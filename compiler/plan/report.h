@@ -120,6 +120,8 @@ typedef struct StateBytes {
   uint64_t parameters, velocities, statistics;
 } StateBytes;
 StateBytes report_state_bytes(const Plan *plan);
+const char *report_block_name(const PlanReport *report, const PlanStep *step);  // "update" of what is no block's
+const char *report_step_name(const PlanReport *report, const PlanStep *step);   // of its op, or of its block
 const char *report_residency_name(const PlanReport *report, const BlockChoice *choice);
 
 #endif

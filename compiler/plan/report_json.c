@@ -263,7 +263,7 @@ static void print_stream_item(const PlanReport *report, const char *stream, cons
                               int64_t start_ns, int64_t time_ns, Writer *out) {
   writer_printf(
       out, "\n{\"stream\":\"%s\",\"label\":\"%s %s\",\"block\":%d,\"start_ns\":%" PRId64 ",\"time_ns\":%" PRId64 "}",
-      stream, label, step->block >= 0 ? report->problem->blocks->items[step->block].name : "update", step->block,
+      stream, label, report_block_name(report, step), step->block,
       start_ns, time_ns);
 }
 
@@ -351,7 +351,7 @@ void report_print_trace(const PlanReport *report, Writer *out) {
   for (uint32_t i = 0; i < plan->step_count; i++) {
     const PlanStep *step = &plan->steps[i];
     bool run = step->kind == STEP_RUN;
-    const char *name = run ? graph_op(plan->graph, step->op)->name : report->problem->blocks->items[step->block].name;
+    const char *name = report_step_name(report, step);
     print_slice(name, run ? step_pass_name(step->pass) : step_kind_name(step->kind), report_stream(step->kind),
                 step->start_ns, step->time_ns, out);
     if (!run) continue;

@@ -97,7 +97,7 @@ static void print_memory(const PlanReport *report, Writer *out) {
   writer_printf(
       out, "  the arena is %s the largest sum of live bytes, reached in '%s' (%s)\n",
       report_gap_bytes(report) == 0 ? "exactly" : "above",
-      step->kind == STEP_RUN ? graph_op(plan->graph, step->op)->name : report->problem->blocks->items[step->block].name,
+      report_step_name(report, step),
       step->kind == STEP_RUN ? step_pass_name(step->pass) : step_kind_name(step->kind));
 }
 

@@ -43,7 +43,7 @@ static void share_results(Sharing *sharing) {
   }
 }
 
-PlanShards plan_shards_make(Arena *arena, const Graph *graph, ShardKind kind, int ranks) {
+const PlanShards *plan_shards_make(Arena *arena, const Graph *graph, ShardKind kind, int ranks, bool by_node) {
   if (ranks < 2) kind = SHARD_NONE;
   Sharing sharing = {.graph = graph,
                      .any = kind != SHARD_NONE,
@@ -62,8 +62,14 @@ PlanShards plan_shards_make(Arena *arena, const Graph *graph, ShardKind kind, in
   }
   share_results(&sharing);
   arena_release(scratch);
-  return (PlanShards){
-      .kind = kind, .count = ranks, .part = sharing.part, .kept = sharing.kept, .in_unit = sharing.in_unit};
+  PlanShards *shards = arena_new(arena, PlanShards);
+  *shards = (PlanShards){.kind = kind,
+                         .count = ranks,
+                         .by_node = by_node,
+                         .part = sharing.part,
+                         .kept = sharing.kept,
+                         .in_unit = sharing.in_unit};
+  return shards;
 }
 
 uint64_t plan_shards_kept(const PlanShards *shards, const Graph *graph, ValueId value) {

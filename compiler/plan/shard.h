@@ -19,13 +19,14 @@ extern const char *const shard_kind_names[SHARD_KIND_COUNT];
 typedef struct PlanShards {
   ShardKind kind;
   int count;             // ranks; 1: nothing is shared out
+  bool by_node;          // may a node keep, for a backward, what it gathered for a forward
   const uint64_t *part;  // by ValueId: elements of one part, for parameters, their gradients and their optimizer state
                          // (the unit of their sums, too, where every rank keeps them whole); 0: no such value
   const bool *kept;      // by ValueId: does a rank keep its part alone
   const bool *in_unit;   // by ValueId: a gradient that goes into an accumulator and is never apart from its unit
 } PlanShards;
 
-PlanShards plan_shards_make(Arena *arena, const Graph *graph, ShardKind kind, int ranks);
+const PlanShards *plan_shards_make(Arena *arena, const Graph *graph, ShardKind kind, int ranks, bool by_node);
 // Elements that a rank keeps of a value: its part, or all. Whole parameters of SHARD_GRADIENTS are padded to whole
 // parts; what is in the unit alone takes nothing.
 uint64_t plan_shards_kept(const PlanShards *shards, const Graph *graph, ValueId value);

@@ -17,8 +17,8 @@ typedef struct Flavour {
 
 static const Flavour flavours[] = {
     [SEER_MPI_NONE] = {.name = "no MPI"},
-    [SEER_MPI_OPEN_MPI] = {"Open MPI", "openmpi-bin", {"libmpi.so.40"}, "ompi_mpi_comm_world", "ompi_mpi_byte", 0, 0, 1, 0,
-                           sizeof(void *)},
+    [SEER_MPI_OPEN_MPI] = {"Open MPI", "openmpi-bin", {"libmpi.so.40"}, "ompi_mpi_comm_world", "ompi_mpi_byte", 0, 0,
+                           1, 0, sizeof(void *)},
     [SEER_MPI_MPICH] = {"MPICH", "mpich", {"libmpich.so.12", "libmpi.so.12"}, NULL, NULL, 0x44000000, 0x4c00010d, -1, 1,
                         sizeof(int)},
 };

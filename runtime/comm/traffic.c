@@ -1,5 +1,5 @@
-// Units on their way; see traffic.h. Where a rank's part of each tensor lies is told to MPI as types, made once: one for
-// each unit and rank, and way.
+// Units on their way; see traffic.h. Where a rank's part of each tensor lies is told to MPI as types, made once: one
+// for each unit and rank, and way.
 #include "runtime/comm/traffic.h"
 
 #include <limits.h>

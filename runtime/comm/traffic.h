@@ -1,5 +1,5 @@
-// Units of parameters on their way between ranks while the step goes on: each is one exchange, in which every rank sends
-// each other one message, out of and into the places where the tensors lie.
+// Units of parameters on their way between ranks while the step goes on: each is one exchange, in which every rank
+// sends each other one message, out of and into the places where the tensors lie.
 #ifndef SEER_RUNTIME_TRAFFIC_H
 #define SEER_RUNTIME_TRAFFIC_H
 

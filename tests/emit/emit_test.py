@@ -157,7 +157,7 @@ class Emit:
 
     def limits_are_said(self):
         """What target c cannot do yet is refused with what to use instead."""
-        for defines in (["train.precision=fp16"], ["cluster.nodes=2", "shard.parameters=full"]):
+        for defines in (["train.precision=fp16"], ["cluster.nodes=2", "shard.reduce=bf16"]):
             options = [word for define in defines for word in ("-D", define)]
             result = run(self.seerc, "build", self.spec, "-o", self.folder / "never", *options, code=1)
             assert "cannot yet" in result.stderr and "[limitation]" in result.stderr, result.stderr
