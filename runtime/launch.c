@@ -11,7 +11,7 @@ void seer_launch(SeerContext *context, int launch, void (*function)(const void *
                  const void *arguments, int tasks) {
   seer_pool_run(context->pool, function, arguments, tasks);
   if (!context->check_finite || context->first_not_finite >= 0) return;
-  const SeerLaunch *record = &seer_program.launches[launch];
+  const SeerLaunch *record = &context->program->launches[launch];
   const unsigned char *base = (record->in_state ? context->state : context->arena) + record->offset;
   if (!seer_floats_finite((const float *)(const void *)base, record->count)) context->first_not_finite = launch;
 }

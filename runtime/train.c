@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "runtime/comm/comm.h"
+#include "runtime/comm/facts.h"
 #include "runtime/commands.h"
 #include "runtime/data/loader.h"
 #include "runtime/engine.h"
+#include "runtime/handshake.h"
 #include "runtime/init.h"
 #include "runtime/metrics.h"
 #include "runtime/progress.h"
@@ -16,6 +18,7 @@
 #include "runtime/snapshot.h"
 #include "runtime/step.h"
 #include "runtime/stop.h"
+#include "runtime/worlds.h"
 
 typedef struct Training {
   const SeerProgram *program;
@@ -45,18 +48,16 @@ typedef struct RunFound {
 static SeerStatus ranks_join(Training *training) {
   SeerStatus status = seer_comm_open(&training->comm);
   if (status) return status;
-  int started = seer_comm_size(training->comm), built = training->program->ranks;
+  int started = seer_comm_size(training->comm);
+  const SeerProgram *program = seer_world_find(started);
   training->rank = seer_comm_rank(training->comm);
-  if (started == built) return SEER_OK;
-  char ranks[32] = "one rank", start[64] = "without a launcher";
-  if (built > 1) {
-    snprintf(ranks, sizeof ranks, "%d ranks", built);
-    snprintf(start, sizeof start, "with `mpirun -n %d`", built);
+  status = seer_handshake(training->comm, program, training->options);
+  if (status) return status;
+  if (program) {
+    training->program = program;
+    return SEER_OK;
   }
-  status = seer_fail(SEER_INPUT,
-                     "this trainer was built for %s, and %d %s started\nnote: start it %s, or build one for %d: `seerc "
-                     "build -D cluster.nodes=1 -D cluster.ranks_per_node=%d`",
-                     ranks, started, started == 1 ? "was" : "were", start, started, started);
+  status = seer_world_missing(started);
   if (training->rank > 0) seer_error_clear();
   return status;
 }
@@ -82,20 +83,25 @@ static SeerStatus run_open(Training *training) {
 
 // Every rank must see the same pictures, or their order would not be one.
 static SeerStatus source_agree(Training *training) {
-  int ranks = seer_comm_size(training->comm);
-  int64_t mine = seer_source_count(training->source), *all = malloc((size_t)ranks * sizeof *all);
-  if (!all) return seer_fail(SEER_MACHINE, "out of memory");
-  SeerStatus status = seer_comm_all_gather(training->comm, &mine, sizeof mine, all);
-  for (int rank = 1; rank < ranks && !status; rank++) {
-    if (all[rank] == all[0]) continue;
-    status = seer_fail(SEER_INPUT,
-                       "rank %d sees %lld pictures, rank 0 sees %lld\nnote: give every host the same pictures at the "
-                       "same place",
-                       rank, (long long)all[rank], (long long)all[0]);
-  }
-  free(all);
-  if (status && training->rank > 0) seer_error_clear();
-  return status;
+  if (!training->comm) return SEER_OK;
+  SeerFact facts[2];
+  char text[32];
+  snprintf(text, sizeof text, "%lld", (long long)seer_source_count(training->source));
+  seer_fact_set(&facts[0], "the number of pictures", text);
+  snprintf(text, sizeof text, "%016llx", (unsigned long long)seer_source_hash(training->source));
+  seer_fact_set(&facts[1], "the list of pictures (its hash)", text);
+  return seer_facts_compare(training->comm, facts, 2, "give every host the same pictures at the same place");
+}
+
+// All must have loaded the same snapshot.
+static SeerStatus start_agree(Training *training) {
+  SeerFact facts[2];
+  char text[32];
+  snprintf(text, sizeof text, "%lld", (long long)training->step);
+  seer_fact_set(&facts[0], "the step that they start at", text);
+  snprintf(text, sizeof text, "%llu", (unsigned long long)training->run.seed);
+  seer_fact_set(&facts[1], "the run's seed", text);
+  return seer_facts_compare(training->comm, facts, 2, "every host must see the same run folder");
 }
 
 static SeerStatus steps_decide(Training *training) {
@@ -347,6 +353,7 @@ static SeerStatus training_prepare(Training *training) {
   }
   // Before rank 0 writes, all have read.
   status = seer_comm_agree(training->comm, status ? status : state_start(training));
+  if (!status) status = start_agree(training);
   if (!status && training->rank == 0) status = seer_run_describe(program, &training->run);
   if (!status && training->rank == 0)
     status = seer_metrics_open(&training->metrics, training->run.folder.text, training->step, program->tensorboard);
@@ -374,6 +381,21 @@ static void training_release(Training *training) {
   free(training->usage_recent);
 }
 
+// Features are one rank's work: of several, this one makes room and loads what has just been written.
+static SeerStatus engine_for_evaluation(Training *training) {
+  const SeerProgram *program = seer_world_evaluation();
+  if (training->program == program) return SEER_OK;
+  int threads = seer_pool_threads(training->engine.context.pool);
+  SeerPath folder;
+  SeerWeights weights;
+  seer_loader_release(training->loader);
+  training->loader = NULL;
+  seer_engine_release(&training->engine);
+  SeerStatus status = seer_snapshot_folder(training->run.folder.text, training->saved, &folder);
+  if (!status) status = seer_engine_make(program, threads, false, &training->engine);
+  return status ? status : seer_weights_load(program, folder.text, training->engine.context.state, &weights);
+}
+
 // The page is a nicety: a run that is done stays done when it cannot be written.
 static void report_finish(Training *training) {
   SeerReportRequest request = {.run = training->run.folder.text,
@@ -383,7 +405,9 @@ static void report_finish(Training *training) {
                                .seed = training->run.seed};
   SeerPath path;
   seer_progress_note(&training->progress, "writing the report page");
-  if (seer_report_write(&request, &path) == SEER_OK) {
+  SeerStatus status = engine_for_evaluation(training);
+  if (!status) status = seer_report_write(&request, &path);
+  if (!status) {
     seer_progress_note(&training->progress, "report: %s", path.text);
     return;
   }
