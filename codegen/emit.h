@@ -31,8 +31,9 @@ typedef struct Trainer {
 // Of a world's functions, so that those of several worlds can be linked together.
 void program_add_prefix(Program *program, const char *prefix);
 
-// Writes model.h, step.c, blocks/*.c, program.c (each other world's with its prefix), plan_page.c, kernels/, runtime/ and
-// a Makefile into `folder`, which is made if need be. Returns NULL, or what went wrong ("cannot write 'x/step.c': No space left on device").
+// Writes model.h, step.c, blocks/*.c, program.c (again for each other world, with its prefix), plan_page.c, kernels/,
+// runtime/ and a Makefile into `folder`, which is made if need be. Returns NULL, or what went wrong ("cannot write
+// 'x/step.c': No space left on device").
 const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *folder);
 
 // The parts, each one text.

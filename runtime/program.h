@@ -1,7 +1,7 @@
 // What an emitted trainer tells the runtime about itself, and what the runtime hands to the emitted step.
 //
-// The emitted program.c lists one SeerProgram for each number of ranks that the trainer can be started with. All sizes are bytes unless named otherwise; all
-// addresses are offsets, so that a snapshot or an arena can lie anywhere.
+// The emitted program.c lists one SeerProgram for each number of ranks that the trainer can be started with. All sizes
+// are bytes unless named otherwise; all addresses are offsets, so that a snapshot or an arena can lie anywhere.
 #ifndef SEER_RUNTIME_PROGRAM_H
 #define SEER_RUNTIME_PROGRAM_H
 
@@ -125,7 +125,8 @@ typedef struct SeerProgram {
   int evaluate_batch, evaluate_size, evaluate_resize, feature_width;
   int neighbours;
   double knn_temperature;
-  SeerEntry *features;          // of one rank, else NULL; images of size group 0 = [evaluate_batch][evaluate_size][evaluate_size][3]
+  // Of one rank, else NULL. Images of size group 0 = [evaluate_batch][evaluate_size][evaluate_size][3].
+  SeerEntry *features;
   uint64_t features_offset;     // f32 [evaluate_batch][feature_width], in the arena after `features`
 
   int launch_count;

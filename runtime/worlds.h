@@ -1,4 +1,4 @@
-// The programs of one trainer, one for each number of ranks: which of them a start needs, and what to say where none fits.
+// The programs of one trainer, one for each number of ranks: which one a start needs, and what to say where none fits.
 #ifndef SEER_RUNTIME_WORLDS_H
 #define SEER_RUNTIME_WORLDS_H
 
