@@ -51,6 +51,7 @@ class Launch(unittest.TestCase):
             self.assertIn("3 ranks there: 192 threads on", found.stdout)
             self.assertEqual(found.stdout.count("these machines can run this trainer"), 1)
             self.assertIn("3 ranks share", found.stderr)
+            self.assertEqual(found.stderr.count("warning: this trainer was built for 1 rank, and 3 were started"), 1)
 
     def test_a_plan_for_one_rank_refuses_several(self):
         for launcher in LAUNCHERS.values():
