@@ -391,7 +391,7 @@ static SeerStatus engine_for_evaluation(Training *training) {
   seer_loader_release(training->loader);
   training->loader = NULL;
   seer_engine_release(&training->engine);
-  SeerStatus status = seer_snapshot_folder(training->run.folder.text, training->saved, &folder);
+  SeerStatus status = seer_snapshot_folder(training->run.folder.text, training->step, &folder);
   if (!status) status = seer_engine_make(program, threads, false, &training->engine);
   return status ? status : seer_weights_load(program, folder.text, training->engine.context.state, &weights);
 }
