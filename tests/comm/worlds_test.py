@@ -35,8 +35,8 @@ LOSS_LIMIT = 1e-5
 
 def run(command, code=0, **options):
     environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}  # MPI libraries leave memory behind
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment, timeout=1800,
-                          check=False, **options)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment, check=False,
+                          timeout=1800, **options)
     assert code is None or done.returncode == code, (command, done.returncode, done.stdout, done.stderr)
     return done
 
@@ -103,7 +103,7 @@ class Worlds(unittest.TestCase):
             many, said = self.train(self.several, ranks, f"with-{ranks}", mpi=mpi)
             self.close(one, many)
             # The page at the end is the one-rank program's work: with neighbours, without a warning.
-            self.assertIn("report.html", said.stderr)
+            self.assertIn("report.html", said.stdout + said.stderr)
             self.assertNotIn("warning", said.stderr)
             self.assertIn("neighbour", (many / "report.html").read_text())
             plan = json.loads((many / "plan.json").read_text())
@@ -180,7 +180,7 @@ class Worlds(unittest.TestCase):
         self.assertIn("built for 6 ranks: training on one takes at least", said.stderr)
         self.assertIn(f"checkpoint.budget={least[1]}B", said.stderr)
         out, said = self.train(trainer, 6, "together")
-        self.assertIn("report.html", said.stderr)
+        self.assertIn("report.html", said.stdout + said.stderr)
         run([trainer, "knn", "--weights", out])
         # Asked for, it must fit.
         said = run([SEERC, "build", self.spec, *self.sets(*tight, "cluster.worlds=[1, 6]")], code=1).stderr
