@@ -196,6 +196,7 @@ SeerStatus seer_command_doctor(const SeerProgram *program, const SeerOptions *op
   }
   status = ranks_look(own ? own : program, options, comm);
   if (seer_comm_rank(comm) > 0) seer_error_clear();
+  if (comm) seer_error_print(program->name);
   seer_comm_close(comm);
   return status;
 }

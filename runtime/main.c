@@ -38,6 +38,7 @@ static SeerStatus one_rank_check(SeerCommand command) {
   status = seer_fail(SEER_INPUT, "this command is for one rank, and %d were started\nnote: start it without a launcher",
                      ranks);
   if (seer_comm_rank(comm) > 0) seer_error_clear();
+  seer_error_print(seer_world_declared()->name);
   seer_comm_close(comm);
   return status;
 }
@@ -59,6 +60,6 @@ int main(int argc, char **argv) {
     if (!status) status = commands[options.command](program, &options);
   }
   if (fflush(stdout) != 0 && !status) status = seer_fail(SEER_MACHINE, "cannot write to standard output");
-  if (*seer_error()) fprintf(stderr, "%s: error: %s\n", program->name, seer_error());
+  seer_error_print(program->name);
   return (int)status;
 }

@@ -444,6 +444,7 @@ SeerStatus seer_command_train(const SeerProgram *program, const SeerOptions *opt
   SeerStatus status = ranks_join(&training);
   if (!status) status = training_run(&training);
   training_release(&training);
+  if (training.comm) seer_error_print(training.program->name);
   seer_comm_close(training.comm);
   return status;
 }
