@@ -7,6 +7,7 @@ Usage: launch_test.py TRAINER. Needs mpirun.openmpi and mpirun.mpich (Debian: op
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -80,6 +81,16 @@ class Launch(unittest.TestCase):
                 self.assertIn("ranks differ in --seed: rank 1 has '5', rank 0 has '4'", found.stderr)
                 self.assertEqual(found.stderr.count("error:"), 1, found.stderr)
                 self.assertFalse(out.exists())
+
+    def test_long_values_differ_by_their_end(self):
+        long = "/" + "x" * 300
+        for ends, told in ((("a", "b"), True), (("a", "a"), False)):
+            starts = [[TRAINER, "train", "--data", long + end] for end in ends]
+            found = run([*LAUNCHERS["Open MPI"], 1, *starts[0], ":", "-n", 1, *starts[1]])
+            self.assertEqual(found.returncode, 1, found.stderr)
+            self.assertEqual("ranks differ in --data: rank 1 has '/xxx" in found.stderr, told, found.stderr)
+            values = re.findall(r"'/x+\.\.\. ([0-9a-f]{16})'", found.stderr)
+            self.assertEqual(len(set(values)), 2 if told else 0, found.stderr)
 
     def test_threads_may_differ(self):
         for launcher in LAUNCHERS.values():
