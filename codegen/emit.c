@@ -27,8 +27,18 @@ static const char *save(Arena *arena, Writer *out, const char *folder, const cha
   return error;
 }
 
-static const char *emit_functions(const Trainer *trainer, const Program *program, Arena *arena, const char *folder) {
+void program_add_prefix(Program *program, const char *prefix) {
+  if (!*prefix) return;
   for (size_t i = 0; i < program->segments.count; i++) {
+    ProgramSegment *segment = &program->segments.items[i];
+    segment->function_name = arena_printf(program->arena, "%s%s", prefix, segment->function_name);
+  }
+  for (int i = 0; i < program->entry_count; i++)
+    program->entries[i].name = arena_printf(program->arena, "%s%s", prefix, program->entries[i].name);
+}
+
+static const char *emit_functions(const Trainer *trainer, const Program *program, Arena *arena, const char *folder) {
+  for (size_t i = 0; program && i < program->segments.count; i++) {
     const ProgramSegment *segment = &program->segments.items[i];
     if ((size_t)segment->function != i) continue;
     Writer out = {0};
@@ -49,18 +59,23 @@ static const char *emit_carried(Arena *arena, const char *folder) {
   return NULL;
 }
 
+static const char *emit_world(const Trainer *trainer, const TrainerWorld *world, Arena *arena, const char *folder) {
+  Writer step = {0}, program = {0};
+  print_step(trainer, world, &step);
+  print_program(trainer, world, arena, &program);
+  const char *error = save(arena, &step, folder, arena_printf(arena, "%sstep.c", world->prefix)), *next;
+  next = save(arena, &program, folder, arena_printf(arena, "%sprogram.c", world->prefix));
+  error = error ? error : next;
+  if (!error) error = emit_functions(trainer, world->train, arena, folder);
+  return error ? error : emit_functions(trainer, world->features, arena, folder);
+}
+
 static const char *emit_printed(const Trainer *trainer, Arena *arena, const char *folder) {
-  Writer header = {0}, step = {0}, program = {0}, page = {0}, makefile = {0};
+  Writer header = {0}, page = {0}, makefile = {0};
   print_model_header(trainer, &header);
-  print_step(trainer, &step);
-  print_program(trainer, arena, &program);
   print_plan_page(trainer, &page);
   print_makefile(trainer, &makefile);
   const char *error = save(arena, &header, folder, "model.h"), *next;
-  next = save(arena, &step, folder, "step.c");
-  error = error ? error : next;
-  next = save(arena, &program, folder, "program.c");
-  error = error ? error : next;
   next = save(arena, &page, folder, "plan_page.c");
   error = error ? error : next;
   next = save(arena, &makefile, folder, "Makefile");
@@ -70,8 +85,7 @@ static const char *emit_printed(const Trainer *trainer, Arena *arena, const char
 const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *folder) {
   const char *error = make_folder(arena, folder);
   if (!error) error = emit_carried(arena, folder);
-  if (!error) error = emit_functions(trainer, trainer->train, arena, folder);
-  if (!error && trainer->features) error = emit_functions(trainer, trainer->features, arena, folder);
-  if (!error) error = emit_printed(trainer, arena, folder);
-  return error;
+  for (int i = 0; i < trainer->world_count && !error; i++)
+    error = emit_world(trainer, &trainer->worlds[i], arena, folder);
+  return error ? error : emit_printed(trainer, arena, folder);
 }

@@ -5,24 +5,42 @@
 #include "codegen/program.h"
 #include "runtime/program.h"
 
-// What one trainer is made of. `settings` carries everything of SeerProgram that is not derived from the programs.
+// What a trainer has for one number of ranks.
+typedef struct TrainerWorld {
+  const char *prefix;  // of its files and functions; "" for the declared world
+  int ranks;
+  const Program *train;     // NULL: only evaluates
+  const Program *features;  // of one rank; else NULL
+  const Plan *state;        // where its tensors lie
+  uint64_t state_bytes, arena_bytes, ring_bytes;
+  uint64_t minimum_bytes, budget_bytes;  // where training does not fit; else 0
+  SeerPieces plan_json;                  // of training
+} TrainerWorld;
+
+// What one trainer is made of. `settings` carries everything of SeerProgram that all worlds share and that is not
+// derived from the programs.
 typedef struct Trainer {
-  const Program *train, *features;  // features NULL: the trainer has none
+  const TrainerWorld *worlds;  // the declared one first; one is of one rank
+  int world_count;
   const SourceMap *sources;
   SeerProgram settings;
   int lanes;
   bool sanitize;  // the Makefile builds under ASan and UBSan
 } Trainer;
 
-// Writes model.h, step.c, blocks/*.c, program.c, plan_page.c, kernels/, runtime/ and a Makefile into `folder`, which is
-// made if need be. Returns NULL, or what went wrong ("cannot write 'x/step.c': No space left on device").
+// Of a world's functions, so that those of several worlds can be linked together.
+void program_add_prefix(Program *program, const char *prefix);
+
+// Writes model.h, step.c, blocks/*.c, program.c (again for each other world, with its prefix), plan_page.c, kernels/,
+// runtime/ and a Makefile into `folder`, which is made if need be. Returns NULL, or what went wrong ("cannot write
+// 'x/step.c': No space left on device").
 const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *folder);
 
 // The parts, each one text.
 void print_model_header(const Trainer *trainer, Writer *out);
-void print_step(const Trainer *trainer, Writer *out);
+void print_step(const Trainer *trainer, const TrainerWorld *world, Writer *out);
 void print_function(const Trainer *trainer, const Program *program, const ProgramSegment *segment, Writer *out);
-void print_program(const Trainer *trainer, Arena *arena, Writer *out);
+void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *arena, Writer *out);
 void print_plan_page(const Trainer *trainer, Writer *out);
 void print_makefile(const Trainer *trainer, Writer *out);
 
@@ -34,7 +52,7 @@ void print_c_string(Writer *out, const char *text);
 void print_pieces(Writer *out, const char *prefix, const char *name, SeerPieces pieces);
 
 // Hash of all tensors' names, shapes and kinds.
-uint64_t model_hash(const Program *train);
+uint64_t model_hash(const Graph *train, int ranks);
 
 // A source file of the runtime or the kernels, carried inside seerc.
 typedef struct EmbeddedFile {

@@ -1,6 +1,28 @@
 // Prints the Makefile of a trainer's folder: needs make, a C compiler and the image libraries, nothing of seer.
 #include "codegen/emit.h"
 
+static void list_blocks(const Program *program, Writer *out) {
+  for (size_t i = 0; program && i < program->segments.count; i++) {
+    const ProgramSegment *segment = &program->segments.items[i];
+    if ((size_t)segment->function == i) writer_printf(out, " \\\n  blocks/%s.c", segment->function_name);
+  }
+}
+
+// By name: the folder may hold what an earlier build left.
+static void list_sources(const Trainer *trainer, Writer *out) {
+  writer_text(out, "blocks :=");
+  for (int i = 0; i < trainer->world_count; i++) {
+    list_blocks(trainer->worlds[i].train, out);
+    list_blocks(trainer->worlds[i].features, out);
+  }
+  writer_text(out, "\nplain :=");
+  for (int i = 0; i < trainer->world_count; i++) {
+    const char *prefix = trainer->worlds[i].prefix;
+    writer_printf(out, " %sstep.c %sprogram.c", prefix, prefix);
+  }
+  writer_text(out, " plan_page.c $(wildcard runtime/*.c runtime/*/*.c)\n");
+}
+
 void print_makefile(const Trainer *trainer, Writer *out) {
   writer_printf(out, "# Builds the trainer '%s'. Written by seerc; edits are lost.\n", trainer->settings.name);
   writer_text(out,
@@ -25,10 +47,9 @@ void print_makefile(const Trainer *trainer, Writer *out) {
                 trainer->sanitize ? "-O1" : "-O3", trainer->lanes);
   writer_printf(out, "data_flags := $(MARCH) %s\nruntime_flags := %s\n\n", trainer->sanitize ? "-O1" : "-O3",
                 trainer->sanitize ? "-O1" : "-O2");
+  list_sources(trainer, out);
   writer_text(
       out,
-      "blocks := $(wildcard blocks/*.c)\n"
-      "plain := step.c program.c plan_page.c $(wildcard runtime/*.c runtime/*/*.c)\n"
       "objects := $(blocks:%.c=objects/%.o) $(plain:%.c=objects/%.o)\n"
       "found = $(shell $(CC) -print-file-name=lib$(1).a)\n"
       "static_or_shared = $(if $(findstring /,$(call found,$(1))),$(call found,$(1)),-l$(1))\n"

@@ -71,9 +71,9 @@ static const char *tensor_kind(const Value *value) {
 static bool is_tensor(const Value *value) { return value->kind == VALUE_PARAMETER || value->kind == VALUE_STATE; }
 
 // A queue is the work of all ranks; a graph has one rank's rows of it.
-static Shape whole_shape(const Program *train, const Value *value) {
+static Shape whole_shape(const Value *value, int ranks) {
   Shape shape = value->shape;
-  if (strcmp(tensor_kind(value), "SEER_QUEUE") == 0) shape.size[0] *= train->ranks;
+  if (strcmp(tensor_kind(value), "SEER_QUEUE") == 0) shape.size[0] *= ranks;
   return shape;
 }
 
@@ -83,14 +83,14 @@ static uint64_t hash_text(uint64_t hash, const char *text) {
 }
 
 // FNV-1a over one line per tensor.
-uint64_t model_hash(const Program *train) {
+uint64_t model_hash(const Graph *train, int ranks) {
   uint64_t hash = 14695981039346656037u;
   Arena *scratch = arena_make("hashing the model");
-  for (ValueId v = 0; v < train->graph->values.count; v++) {
-    const Value *value = graph_value(train->graph, v);
+  for (ValueId v = 0; v < train->values.count; v++) {
+    const Value *value = graph_value(train, v);
     if (!is_tensor(value)) continue;
     hash = hash_text(hash, arena_printf(scratch, "%s %s", value->name, tensor_kind(value)));
-    Shape shape = whole_shape(train, value);
+    Shape shape = whole_shape(value, ranks);
     for (int i = 0; i < shape.rank; i++) hash = hash_text(hash, arena_printf(scratch, " %" PRId64, shape.size[i]));
     hash = hash_text(hash, "\n");
   }
@@ -99,60 +99,67 @@ uint64_t model_hash(const Program *train) {
 }
 
 static uint64_t gradient_offset(const Program *train, const Value *parameter, Arena *arena) {
+  if (!train) return 0;
   ValueId gradient = graph_find_value(train->graph, arena_printf(arena, "%s.gradient", parameter->name));
   if (gradient == VALUE_NONE || train->plan->value_in_state[gradient]) return 0;
   return train->plan->value_offsets[gradient];
 }
 
 // How many rows a step adds to a queue.
-static uint64_t rows_pushed(const Program *train, const Value *queue) {
-  const Op *push = graph_op(train->graph, graph_value(train->graph, queue->bound)->producer);
-  return (uint64_t)graph_value(train->graph, push->operands[1])->shape.size[0];
+static uint64_t rows_pushed(const Graph *graph, const Value *queue) {
+  const Op *push = graph_op(graph, graph_value(graph, queue->bound)->producer);
+  return (uint64_t)graph_value(graph, push->operands[1])->shape.size[0];
 }
 
-static void print_parts(const Program *train, ValueId v, Writer *out) {
-  const Value *value = graph_value(train->graph, v);
-  const PlanUnits *units = train->plan->units;
+static const PlanShards *shards_of(const TrainerWorld *world) {
+  return world->train && world->train->plan->units ? world->train->plan->units->shards : NULL;
+}
+
+static void print_parts(const TrainerWorld *world, ValueId v, Writer *out) {
+  const Graph *graph = world->state->graph;
+  const Value *value = graph_value(graph, v);
+  const PlanShards *shards = shards_of(world);
   uint64_t part = 0, chunk = 0;
   if (strcmp(tensor_kind(value), "SEER_QUEUE") == 0) {
     part = (uint64_t)shape_elements(value->shape);
-    chunk = part / (uint64_t)value->shape.size[0] * rows_pushed(train, value);
-  } else if (units && units->shards->kept[v]) {
-    part = chunk = units->shards->part[v];
+    chunk = part / (uint64_t)value->shape.size[0] * rows_pushed(graph, value);
+  } else if (shards && shards->kept[v]) {
+    part = chunk = shards->part[v];
   }
-  if (part && train->ranks > 1)
-    writer_printf(out, ", .shards = %d, .part = %" PRIu64 ", .chunk = %" PRIu64, train->ranks, part, chunk);
+  if (part && world->ranks > 1)
+    writer_printf(out, ", .shards = %d, .part = %" PRIu64 ", .chunk = %" PRIu64, world->ranks, part, chunk);
 }
 
-static void print_tensor(const Program *train, ValueId v, Arena *arena, Writer *out) {
+static void print_tensor(const TrainerWorld *world, ValueId v, Arena *arena, Writer *out) {
   static const char *const inits[] = {"SEER_INIT_ZERO", "SEER_INIT_ONE", "SEER_INIT_NORMAL", "SEER_INIT_UNIFORM"};
-  const Value *value = graph_value(train->graph, v);
+  const Value *value = graph_value(world->state->graph, v);
   writer_text(out, "  {.name = ");
   print_c_string(out, value->name);
   writer_printf(out, ", .kind = %s, .rank = %d, .size = {", tensor_kind(value), value->shape.rank);
-  Shape shape = whole_shape(train, value);
+  Shape shape = whole_shape(value, world->ranks);
   for (int i = 0; i < shape.rank; i++) writer_printf(out, "%s%" PRId64, i ? ", " : "", shape.size[i]);
-  writer_printf(out, "},\n   .offset = %" PRIu64, train->plan->value_offsets[v]);
+  writer_printf(out, "},\n   .offset = %" PRIu64, world->state->value_offsets[v]);
   if (value->kind == VALUE_PARAMETER)
-    writer_printf(out, ", .gradient_offset = %" PRIu64, gradient_offset(train, value, arena));
-  if (value->kind == VALUE_PARAMETER && train->plan->units)
-    writer_printf(out, ", .gradient_part = %" PRIu64, train->plan->units->shards->part[v]);
+    writer_printf(out, ", .gradient_offset = %" PRIu64, gradient_offset(world->train, value, arena));
+  if (value->kind == VALUE_PARAMETER && shards_of(world))
+    writer_printf(out, ", .gradient_part = %" PRIu64, shards_of(world)->part[v]);
   writer_printf(out, ", .init = %s", inits[value->init]);
   if (value->init_a != 0) {
     writer_text(out, ", .init_a = ");
     writer_json_number(out, value->init_a);
   }
   if (value->normalize_rows_at_start) writer_text(out, ", .normalize_rows_at_start = true");
-  print_parts(train, v, out);
+  print_parts(world, v, out);
   writer_text(out, "},\n");
 }
 
-static int print_tensors(const Program *train, Arena *arena, Writer *out) {
+static int print_tensors(const TrainerWorld *world, Arena *arena, Writer *out) {
+  const Graph *graph = world->state->graph;
   int count = 0;
   writer_text(out, "static const SeerTensor tensors[] = {\n");
-  for (ValueId v = 0; v < train->graph->values.count; v++) {
-    if (!is_tensor(graph_value(train->graph, v))) continue;
-    print_tensor(train, v, arena, out);
+  for (ValueId v = 0; v < graph->values.count; v++) {
+    if (!is_tensor(graph_value(graph, v))) continue;
+    print_tensor(world, v, arena, out);
     count++;
   }
   writer_text(out, "};\n\n");
@@ -161,7 +168,7 @@ static int print_tensors(const Program *train, Arena *arena, Writer *out) {
 
 // How the parameters of each block travel between ranks.
 static int print_units(const Program *train, Writer *out) {
-  const PlanUnits *units = train->plan->units;
+  const PlanUnits *units = train ? train->plan->units : NULL;
   if (!units) return 0;
   for (int u = 0; u < units->count; u++) {
     writer_printf(out, "static const SeerUnitTensor unit_%d[] = {\n", u);
@@ -189,7 +196,7 @@ static int print_units(const Program *train, Writer *out) {
 
 // Where to look for a bad number after a launch, in f32 elements of its memory.
 static void print_launches_of(const Trainer *trainer, const Program *program, Arena *arena, Writer *out) {
-  for (size_t i = 0; i < program->launches.count; i++) {
+  for (size_t i = 0; program && i < program->launches.count; i++) {
     const ProgramLaunch *launch = &program->launches.items[i];
     if (launch->op == OP_NONE) {
       writer_printf(out, "  {\"%s\", \"\", false, 0, 0},\n", kernel_info(launch->kernel)->name);
@@ -276,12 +283,12 @@ static void print_string_field(Writer *out, const char *name, const char *text) 
 }
 
 static void print_lists(const SeerProgram *settings, Writer *out) {
-  writer_text(out, "static const char *const pictures[] = {");
+  writer_text(out, "const char *const pictures[] = {");
   for (int i = 0; settings->pictures && settings->pictures[i]; i++) {
     print_c_string(out, settings->pictures[i]);
     writer_text(out, ", ");
   }
-  writer_text(out, "NULL};\n\nstatic const double milestones[] = {");
+  writer_text(out, "NULL};\n\nconst double milestones[] = {");
   for (int i = 0; i < settings->schedule.milestone_count; i++) {
     writer_json_number(out, settings->schedule.milestones[i]);
     writer_text(out, ", ");
@@ -298,7 +305,8 @@ static void print_settings(const SeerProgram *s, Writer *out) {
   print_string_field(out, "name", s->name);
   print_string_field(out, "seer_version", s->seer_version);
   print_string_field(out, "cpu", s->cpu);
-  writer_text(out, "  .spec_text = spec_text, .plan_json = plan_json, .plan_page = seer_plan_page,\n");
+  writer_printf(out, "  .spec_text = spec_text, .plan_json = %s, .plan_page = seer_plan_page,\n",
+                s->plan_json ? "plan_json" : "NULL");
   print_string_field(out, "labels", s->labels);
   writer_printf(out, "  .task = %s,\n", s->task == SEER_SWAV ? "SEER_SWAV" : "SEER_SUPERVISED");
   print_views(&s->views, out);
@@ -327,38 +335,65 @@ static void print_settings(const SeerProgram *s, Writer *out) {
   print_number_field(out, "knn_temperature", s->knn_temperature);
 }
 
-void print_program(const Trainer *trainer, Arena *arena, Writer *out) {
-  const SeerProgram *settings = &trainer->settings;
-  const Program *train = trainer->train, *features = trainer->features;
-  uint64_t arena_bytes = train->plan->arena_bytes;
-  if (features && features->plan->arena_bytes > arena_bytes) arena_bytes = features->plan->arena_bytes;
+// The first launch of features comes behind those of training.
+static int print_launches(const Trainer *trainer, const TrainerWorld *world, Arena *arena, Writer *out) {
+  const Program *train = world->train, *features = world->features;
+  writer_text(out, "static const SeerLaunch launches[] = {\n");
+  print_launches_of(trainer, train, arena, out);
+  print_launches_of(trainer, features, arena, out);
+  writer_text(out, "};\n\n");
+  return (int)((train ? train->launches.count : 0) + (features ? features->launches.count : 0));
+}
+
+static void print_training(const TrainerWorld *world, Writer *out) {
+  if (world->train)
+    writer_printf(out,
+                  "  .train = step_%strain, .update = step_%supdate,\n  .loss_offset = %" PRIu64
+                  "u, .usage_offset = %" PRIu64 "u,\n",
+                  world->prefix, world->prefix, output_offset(world->train, "loss"),
+                  output_offset(world->train, "usage"));
+  else
+    writer_printf(out, "  .minimum_bytes = %" PRIu64 "u, .budget_bytes = %" PRIu64 "u,\n", world->minimum_bytes,
+                  world->budget_bytes);
+  if (world->features)
+    writer_printf(out, "  .features = step_features, .features_offset = %" PRIu64 "u,\n",
+                  output_offset(world->features, "features"));
+}
+
+// The declared world's file holds what all share, and their list.
+static void print_list_of_worlds(const Trainer *trainer, Writer *out) {
+  writer_text(out, "\nconst SeerProgram *const seer_programs[] = {");
+  for (int i = 0; i < trainer->world_count; i++)
+    writer_printf(out, "%s&%sprogram", i ? ", " : "", trainer->worlds[i].prefix);
+  writer_printf(out, "};\nconst int seer_program_count = %d;\n", trainer->world_count);
+}
+
+void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *arena, Writer *out) {
+  SeerProgram settings = trainer->settings;
+  settings.ranks = world->ranks;
+  settings.ring_bytes = world->ring_bytes;
+  settings.plan_json = world->plan_json;
+  bool declared = world == trainer->worlds;
   writer_printf(
       out,
       "// What '%s' is: its tensors, settings and plan, as the runtime reads them. Written by seerc; edits are lost.\n",
-      settings->name);
+      settings.name);
   writer_text(out, "#include \"runtime/program.h\"\n\n#include \"model.h\"\n#include \"runtime/plan_page.h\"\n\n");
-  int tensor_count = print_tensors(train, arena, out), unit_count = print_units(train, out);
-  writer_text(out, "static const SeerLaunch launches[] = {\n");
-  print_launches_of(trainer, train, arena, out);
-  if (features) print_launches_of(trainer, features, arena, out);
-  writer_text(out, "};\n\n");
-  print_lists(settings, out);
-  print_pieces(out, "static const char *const", "spec_text", settings->spec_text);
-  print_pieces(out, "static const char *const", "plan_json", settings->plan_json);
-  writer_text(out, "const SeerProgram seer_program = {\n");
-  print_settings(settings, out);
+  int tensor_count = print_tensors(world, arena, out), unit_count = print_units(world->train, out);
+  int launch_count = print_launches(trainer, world, arena, out);
+  if (declared) print_lists(&settings, out);
+  if (declared) print_pieces(out, "const char *const", "spec_text", settings.spec_text);
+  if (world->plan_json) print_pieces(out, "static const char *const", "plan_json", world->plan_json);
+  writer_printf(out, "const SeerProgram %sprogram = {\n", world->prefix);
+  print_settings(&settings, out);
   writer_printf(out, "  .model_hash = 0x%016" PRIx64 "u,\n  .tensor_count = %d, .tensors = tensors,\n",
-                model_hash(train), tensor_count);
+                model_hash(world->state->graph, world->ranks), tensor_count);
   if (unit_count)
-    writer_printf(out, "  .shards = %d, .parameters_in_parts = %s, .unit_count = %d, .units = units,\n", train->ranks,
-                  train->plan->units->shards->kind == SHARD_FULL ? "true" : "false", unit_count);
-  writer_printf(out, "  .state_bytes = %" PRIu64 "u, .arena_bytes = %" PRIu64 "u,\n", train->plan->state_bytes,
-                arena_bytes);
-  writer_printf(out, "  .train = step_train, .update = step_update, .features = %s,\n",
-                features ? "step_features" : "NULL");
-  writer_printf(out, "  .loss_offset = %" PRIu64 "u, .usage_offset = %" PRIu64 "u, .features_offset = %" PRIu64 "u,\n",
-                output_offset(train, "loss"), output_offset(train, "usage"),
-                features ? output_offset(features, "features") : 0);
-  writer_printf(out, "  .launch_count = %zu, .launches = launches,\n};\n",
-                train->launches.count + (features ? features->launches.count : 0));
+    writer_printf(out, "  .shards = %d, .parameters_in_parts = %s, .unit_count = %d, .units = units,\n", world->ranks,
+                  shards_of(world)->kind == SHARD_FULL ? "true" : "false", unit_count);
+  writer_printf(out, "  .state_bytes = %" PRIu64 "u, .arena_bytes = %" PRIu64 "u,\n", world->state_bytes,
+                world->arena_bytes);
+  print_training(world, out);
+  writer_printf(out, "  .launch_count = %d, .launches = launches,\n};\n", launch_count);
+  if (declared) print_list_of_worlds(trainer, out);
 }

@@ -33,9 +33,20 @@ static void print_buffers_struct(const ProgramSegment *segment, Writer *out) {
 }
 
 static void print_functions_of(const Program *program, Writer *out) {
-  for (size_t i = 0; i < program->segments.count; i++) {
+  for (size_t i = 0; program && i < program->segments.count; i++) {
     if (is_function(program, i)) print_buffers_struct(&program->segments.items[i], out);
   }
+}
+
+static void print_entry_names(const Program *program, Writer *out) {
+  for (int i = 0; program && i < program->entry_count; i++)
+    writer_printf(out, "void step_%s(SeerContext *context);\n", program->entries[i].name);
+}
+
+static void print_world_names(const TrainerWorld *world, Writer *out) {
+  print_entry_names(world->train, out);
+  print_entry_names(world->features, out);
+  writer_printf(out, "extern const SeerProgram %sprogram;\n\n", world->prefix);
 }
 
 void print_model_header(const Trainer *trainer, Writer *out) {
@@ -43,11 +54,14 @@ void print_model_header(const Trainer *trainer, Writer *out) {
       out, "// The blocks of '%s': a function each, and the addresses it takes. Written by seerc; edits are lost.\n",
       trainer->settings.name);
   writer_text(out, "#ifndef SEER_MODEL_H\n#define SEER_MODEL_H\n\n#include \"runtime/program.h\"\n\n");
-  print_functions_of(trainer->train, out);
-  if (trainer->features) print_functions_of(trainer->features, out);
+  for (int i = 0; i < trainer->world_count; i++) {
+    print_functions_of(trainer->worlds[i].train, out);
+    print_functions_of(trainer->worlds[i].features, out);
+  }
+  for (int i = 0; i < trainer->world_count; i++) print_world_names(&trainer->worlds[i], out);
   writer_text(out,
-              "void step_train(SeerContext *context);\nvoid step_update(SeerContext *context);\nvoid "
-              "step_features(SeerContext *context);\n\n#endif\n");
+              "// What all of them share.\nextern const char *const spec_text[], *const pictures[];\nextern const "
+              "double milestones[];\n\n#endif\n");
 }
 
 // Launches with the same kernel and constants share one instance.
@@ -262,13 +276,15 @@ static void print_entry(const Trainer *trainer, const Program *program, const Pr
   arena_release(scratch);
 }
 
-void print_step(const Trainer *trainer, Writer *out) {
+static void print_entries(const Trainer *trainer, const Program *program, size_t first_launch, Writer *out) {
+  for (int i = 0; program && i < program->entry_count; i++)
+    print_entry(trainer, program, &program->entries[i], (int)first_launch, out);
+}
+
+void print_step(const Trainer *trainer, const TrainerWorld *world, Writer *out) {
   writer_printf(out, "// The step of '%s' in the plan's order: each call is one block, with where its tensors lie.\n",
                 trainer->settings.name);
   writer_text(out, "// Written by seerc; edits are lost.\n#include \"model.h\"\n\n");
-  for (int i = 0; i < trainer->train->entry_count; i++)
-    print_entry(trainer, trainer->train, &trainer->train->entries[i], 0, out);
-  for (int i = 0; trainer->features && i < trainer->features->entry_count; i++) {
-    print_entry(trainer, trainer->features, &trainer->features->entries[i], (int)trainer->train->launches.count, out);
-  }
+  print_entries(trainer, world->train, 0, out);
+  print_entries(trainer, world->features, world->train ? world->train->launches.count : 0, out);
 }

@@ -31,6 +31,45 @@ void check_batch_split(CheckContext *context) {
     check_note(context, span_none(), "the smallest batch is %g", parts);
 }
 
+// The divisors of `whole` next to a number that is none; above is 0 where there is none.
+static void find_divisors(double whole, double number, double *below, double *above) {
+  *below = floor(fmin(number, whole));
+  while (fmod(whole, *below) != 0) --*below;
+  *above = 0;
+  for (double next = number; next <= whole && *above == 0; next++) {
+    if (fmod(whole, next) == 0) *above = next;
+  }
+}
+
+static void check_world(CheckContext *context, const SpecValue *world, double pictures) {
+  if (fmod(pictures, world->number) == 0) return;
+  double below, above;
+  find_divisors(pictures, world->number, &below, &above);
+  check_error(context, world->span, "%g pictures of a micro-step do not divide among %g ranks", pictures,
+              world->number);
+  SourceSpan batch = check_span(context, KEY_train_batch);
+  if (above > 0)
+    check_note(context, batch, "the nearest numbers of ranks are %g and %g; or change the batch", below, above);
+  else
+    check_note(context, batch, "the largest number of ranks is %g; or change the batch", below);
+}
+
+void check_worlds(CheckContext *context) {
+  NEEDS(context, KEY_cluster_worlds, KEY_train_batch, KEY_train_accumulate);
+  const SpecValue *worlds = spec_value(context->spec, KEY_cluster_worlds);
+  double pictures = check_number(context, KEY_train_batch, 1) / check_number(context, KEY_train_accumulate, 1);
+  for (int i = 0; i < worlds->item_count; i++) {
+    bool twice = false;
+    for (int j = 0; j < i; j++) twice = twice || worlds->items[j].number == worlds->items[i].number;
+    if (twice) {
+      check_error(context, worlds->items[i].span, "%g ranks are listed twice", worlds->items[i].number);
+      check_note(context, span_none(), "keep one of them");
+    } else {
+      check_world(context, &worlds->items[i], pictures);
+    }
+  }
+}
+
 void check_tiny_batch(CheckContext *context) {
   NEEDS(context, KEY_train_batch, KEY_train_accumulate, KEY_cluster_nodes, KEY_cluster_ranks_per_node);
   double ranks = check_number(context, KEY_cluster_nodes, 1) * check_number(context, KEY_cluster_ranks_per_node, 1);

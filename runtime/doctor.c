@@ -15,6 +15,7 @@
 #include "runtime/init.h"
 #include "runtime/rundir.h"
 #include "runtime/snapshot.h"
+#include "runtime/worlds.h"
 
 enum { NAME_BYTES = 64 };
 
@@ -187,8 +188,15 @@ SeerStatus seer_command_doctor(const SeerProgram *program, const SeerOptions *op
   SeerComm *comm = NULL;
   SeerStatus status = seer_comm_open(&comm);
   if (status) return status;
-  status = ranks_look(program, options, comm);
+  const SeerProgram *own = seer_world_find(seer_comm_size(comm));
+  if (!own && seer_comm_rank(comm) == 0) {
+    seer_world_missing(seer_comm_size(comm));
+    fprintf(stderr, "warning: %s\n", seer_error());
+    seer_error_clear();
+  }
+  status = ranks_look(own ? own : program, options, comm);
   if (seer_comm_rank(comm) > 0) seer_error_clear();
+  if (comm) seer_error_print(program->name);
   seer_comm_close(comm);
   return status;
 }

@@ -28,6 +28,7 @@ static SeerStatus memory_check(const SeerProgram *program, bool with_ring) {
 
 SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool with_ring, SeerEngine *engine) {
   *engine = (SeerEngine){.program = program};
+  engine->context.program = program;
   engine->context.first_not_finite = -1;
   SeerStatus status = memory_check(program, with_ring);
   if (!status) status = seer_memory_map(program->state_bytes, "parameters and optimizer state", &engine->context.state);

@@ -13,7 +13,7 @@ void seer_launch(SeerContext *context, int launch, void (*function)(const void *
   seer_pool_run(context->pool, function, arguments, tasks);
   seer_traffic_progress(context->traffic);
   if (!context->check_finite || context->first_not_finite >= 0) return;
-  const SeerLaunch *record = &seer_program.launches[launch];
+  const SeerLaunch *record = &context->program->launches[launch];
   const unsigned char *base = (record->in_state ? context->state : context->arena) + record->offset;
   if (!seer_floats_finite((const float *)(const void *)base, record->count)) context->first_not_finite = launch;
 }

@@ -6,6 +6,7 @@
 #include "runtime/comm/comm.h"
 #include "runtime/commands.h"
 #include "runtime/engine.h"
+#include "runtime/worlds.h"
 
 typedef SeerStatus Command(const SeerProgram *program, const SeerOptions *options);
 
@@ -21,14 +22,15 @@ static bool computes(SeerCommand command) {
   return command != SEER_COMMAND_PLAN && command != SEER_COMMAND_CHECK && command != SEER_COMMAND_DOCTOR;
 }
 
+// The others are the work of one rank; doctor and plan look at the program of the ranks they are asked about.
+static const SeerProgram *program_of(SeerCommand command) {
+  bool many = command == SEER_COMMAND_TRAIN || command == SEER_COMMAND_PLAN || command == SEER_COMMAND_DOCTOR;
+  return many ? seer_world_declared() : seer_world_evaluation();
+}
+
 // Only training is the work of many: the others would each do the same, into the same files.
 static SeerStatus one_rank_check(SeerCommand command) {
-  if (command == SEER_COMMAND_BENCH && seer_program.ranks > 1)
-    return seer_fail(
-        SEER_INPUT,
-        "this trainer was built for %d ranks, and 'bench' measures one\nnote: build it with `seerc build -D "
-        "cluster.nodes=1 -D cluster.ranks_per_node=1` and one rank's share of the batch",
-        seer_program.ranks);
+  if (command == SEER_COMMAND_BENCH && !seer_world_find(1)) return seer_world_missing(1);
   SeerComm *comm = NULL;
   SeerStatus status = seer_comm_open(&comm);
   if (status || !comm) return status;
@@ -36,6 +38,7 @@ static SeerStatus one_rank_check(SeerCommand command) {
   status = seer_fail(SEER_INPUT, "this command is for one rank, and %d were started\nnote: start it without a launcher",
                      ranks);
   if (seer_comm_rank(comm) > 0) seer_error_clear();
+  seer_error_print(seer_world_declared()->name);
   seer_comm_close(comm);
   return status;
 }
@@ -43,19 +46,20 @@ static SeerStatus one_rank_check(SeerCommand command) {
 int main(int argc, char **argv) {
   SeerOptions options;
   SeerStatus status = seer_options_read(argc, argv, &options);
+  const SeerProgram *program = program_of(options.command);
   if (!status && options.version) {
-    printf("%s, built by seerc %s\n", seer_program.name, seer_program.seer_version);
+    printf("%s, built by seerc %s\n", program->name, program->seer_version);
   } else if (!status && options.help) {
     bool one = argc > 1 && argv[1][0] != '-';
-    seer_options_help(stdout, options.program, seer_program.name, one ? options.command : SEER_COMMAND_COUNT);
+    seer_options_help(stdout, options.program, program->name, one ? options.command : SEER_COMMAND_COUNT);
   } else if (!status) {
     if (computes(options.command)) {
-      status = seer_engine_check_cpu(&seer_program);
+      status = seer_engine_check_cpu(program);
       if (!status && options.command != SEER_COMMAND_TRAIN) status = one_rank_check(options.command);
     }
-    if (!status) status = commands[options.command](&seer_program, &options);
+    if (!status) status = commands[options.command](program, &options);
   }
   if (fflush(stdout) != 0 && !status) status = seer_fail(SEER_MACHINE, "cannot write to standard output");
-  if (*seer_error()) fprintf(stderr, "%s: error: %s\n", seer_program.name, seer_error());
+  seer_error_print(program->name);
   return (int)status;
 }

@@ -227,6 +227,49 @@ SeerStatus seer_options_read(int argc, char **argv, SeerOptions *options) {
   return status;
 }
 
+static void list_print(const SeerTextList *list, char *text, size_t bytes) {
+  size_t used = 0;
+  for (int i = 0; i < list->count && used < bytes; i++)
+    used += (size_t)snprintf(text + used, bytes - used, "%s%s", i ? " " : "", list->items[i]);
+}
+
+static void value_print(const SeerOptions *options, const OptionRow *row, char *text, size_t bytes) {
+  const char *field = (const char *)options + row->offset;
+  const char *word = NULL;
+  text[0] = '\0';
+  switch (row->kind) {
+    case KIND_FLAG: snprintf(text, bytes, "%s", *(const bool *)(const void *)field ? "given" : ""); return;
+    case KIND_COUNT:
+    case KIND_POSITIVE: {
+      int64_t number = *(const int64_t *)(const void *)field;
+      if (number >= 0) snprintf(text, bytes, "%lld", (long long)number);
+      return;
+    }
+    case KIND_NUMBER: {
+      double number = *(const double *)(const void *)field;
+      if (number > 0) snprintf(text, bytes, "%.17g", number);
+      return;
+    }
+    case KIND_MAYBE:
+    case KIND_TEXT:
+      word = *(const char *const *)(const void *)field;
+      if (word) snprintf(text, bytes, "%s", *word ? word : "given");
+      return;
+    case KIND_LIST: list_print((const SeerTextList *)(const void *)field, text, bytes); return;
+  }
+}
+
+const char *seer_options_next(const SeerOptions *options, int *at, char *value, size_t bytes) {
+  for (; *at < OPTION_COUNT; ++*at) {
+    const OptionRow *row = &option_rows[*at];
+    if (!(row->commands & (1u << options->command))) continue;
+    value_print(options, row, value, bytes);
+    ++*at;
+    return row->name;
+  }
+  return NULL;
+}
+
 static void option_help(FILE *out, const OptionRow *row) {
   char left[64];
   if (row->kind == KIND_MAYBE)

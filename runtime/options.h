@@ -41,6 +41,9 @@ typedef struct SeerOptions {
 
 // SEER_USAGE with the mistake named and the nearest known word offered. Texts point into argv.
 SeerStatus seer_options_read(int argc, char **argv, SeerOptions *options);
+// The options of the command at hand, one by one from *at = 0: "seed", and as text what was given, "" for nothing.
+// NULL when there are no more.
+const char *seer_options_next(const SeerOptions *options, int *at, char *value, size_t bytes);
 // General, or of one command when `command` is one.
 void seer_options_help(FILE *out, const char *program, const char *trainer, SeerCommand command);
 

@@ -1,12 +1,14 @@
 // The command `plan`: the plan that this trainer was built from, as seerc printed it, as a page, or in a few lines read
 // from it.
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/commands.h"
 #include "runtime/engine.h"
 #include "runtime/plan_page.h"
+#include "runtime/worlds.h"
 
 static const json_t *member(const json_t *object, const char *key) { return json_object_get(object, key); }
 
@@ -127,6 +129,11 @@ static SeerStatus plan_summary(const SeerProgram *program) {
 SeerStatus seer_command_plan(const SeerProgram *program, const SeerOptions *options) {
   if (options->json && options->html)
     return seer_fail(SEER_USAGE, "'--json' and '--html' are two answers\nnote: give one of them");
+  if (options->world > 0) {
+    int ranks = options->world < INT_MAX ? (int)options->world : INT_MAX;
+    program = seer_world_find(ranks);
+    if (!program) return seer_world_missing(ranks);
+  }
   if (options->json) {
     seer_pieces_print(stdout, program->plan_json);
     return SEER_OK;

@@ -1,7 +1,7 @@
 // What an emitted trainer tells the runtime about itself, and what the runtime hands to the emitted step.
 //
-// The emitted program.c defines `const SeerProgram seer_program`. All sizes are bytes unless named otherwise; all
-// addresses are offsets, so that a snapshot or an arena can lie anywhere.
+// The emitted program.c lists one SeerProgram for each number of ranks that the trainer can be started with. All sizes
+// are bytes unless named otherwise; all addresses are offsets, so that a snapshot or an arena can lie anywhere.
 #ifndef SEER_RUNTIME_PROGRAM_H
 #define SEER_RUNTIME_PROGRAM_H
 
@@ -103,7 +103,7 @@ typedef struct SeerProgram {
   const char *name;             // of the spec, without folder and suffix
   const char *seer_version, *cpu;      // cpu: "x86-64-v3" and the like, checked at start
   SeerPieces spec_text;         // the resolved spec
-  SeerPieces plan_json;
+  SeerPieces plan_json;         // NULL where `train` is
   SeerPieces plan_page;         // the template of its page
   uint64_t model_hash;          // of names, shapes and kinds of all tensors: snapshots of another model are refused
   SeerTask task;
@@ -135,7 +135,9 @@ typedef struct SeerProgram {
   uint64_t state_bytes, arena_bytes, ring_bytes;  // ring: the loader's batches, see runtime/data/loader.h
   int ring_depth;
 
-  SeerEntry *train;             // forward, loss, backward of one micro-step; gradients land in the arena
+  SeerEntry *train;             // forward, loss, backward of one micro-step; gradients land in the arena; NULL: this
+                                // number of ranks can only evaluate
+  uint64_t minimum_bytes, budget_bytes;  // of training, where it is left out because it does not fit; else 0
   SeerEntry *update;            // optimizer and statistics, after the last micro-step
   uint64_t loss_offset;         // f32 [1], mean over the micro-batch, in the arena after `train`
   uint64_t usage_offset;        // f32 [prototypes] sums of codes, after `train` (swav)
@@ -143,14 +145,17 @@ typedef struct SeerProgram {
   int evaluate_batch, evaluate_size, evaluate_resize, feature_width;
   int neighbours;
   double knn_temperature;
-  SeerEntry *features;          // images of size group 0 = [evaluate_batch][evaluate_size][evaluate_size][3]
+  // Of one rank, else NULL. Images of size group 0 = [evaluate_batch][evaluate_size][evaluate_size][3].
+  SeerEntry *features;
   uint64_t features_offset;     // f32 [evaluate_batch][feature_width], in the arena after `features`
 
   int launch_count;
   const SeerLaunch *launches;
 } SeerProgram;
 
-extern const SeerProgram seer_program;
+// The first is the declared one; one is of one rank, and evaluates. See runtime/worlds.h.
+extern const SeerProgram *const seer_programs[];
+extern const int seer_program_count;
 
 // Set before each entry.
 typedef struct SeerScalars {
@@ -160,6 +165,7 @@ typedef struct SeerScalars {
 } SeerScalars;
 
 typedef struct SeerContext {
+  const SeerProgram *program;
   unsigned char *state, *arena;           // SEER_ALIGNMENT-aligned; the arena's content is undefined between steps
   const uint8_t *images[SEER_MAX_SIZE_GROUPS];
   const int32_t *labels;                  // [batch], or NULL

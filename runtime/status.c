@@ -46,6 +46,11 @@ SeerStatus seer_context(SeerStatus status, const char *format, ...) {
 
 const char *seer_error(void) { return error_text; }
 
+void seer_error_print(const char *name) {
+  if (*seer_error()) fprintf(stderr, "%s: error: %s\n", name, seer_error());
+  seer_error_clear();
+}
+
 void seer_error_clear(void) {
   pthread_mutex_lock(&error_lock);
   error_text[0] = '\0';

@@ -21,5 +21,8 @@ SeerStatus seer_context(SeerStatus status, const char *format, ...) __attribute_
 // The recorded error, or "" when there is none.
 const char *seer_error(void);
 void seer_error_clear(void);
+// Prints "NAME: error: ..." to standard error and clears it; nothing when there is none. A rank of several does so
+// before it closes its communicator: launchers end all others as soon as one has left.
+void seer_error_print(const char *name);
 
 #endif

@@ -5,9 +5,11 @@
 
 #include "runtime/comm/comm.h"
 #include "runtime/comm/traffic.h"
+#include "runtime/comm/facts.h"
 #include "runtime/commands.h"
 #include "runtime/data/loader.h"
 #include "runtime/engine.h"
+#include "runtime/handshake.h"
 #include "runtime/init.h"
 #include "runtime/metrics.h"
 #include "runtime/progress.h"
@@ -17,11 +19,13 @@
 #include "runtime/snapshot.h"
 #include "runtime/step.h"
 #include "runtime/stop.h"
+#include "runtime/worlds.h"
 
 typedef struct Training {
   const SeerProgram *program;
   const SeerOptions *options;
-  SeerComm *comm;  // NULL: alone
+  SeerComm *comm;        // NULL: alone
+  SeerTraffic *traffic;  // of the program's units; NULL: none
   int rank;        // 0 writes and speaks for all
   SeerRun run;
   SeerEngine engine;
@@ -46,18 +50,16 @@ typedef struct RunFound {
 static SeerStatus ranks_join(Training *training) {
   SeerStatus status = seer_comm_open(&training->comm);
   if (status) return status;
-  int started = seer_comm_size(training->comm), built = training->program->ranks;
+  int started = seer_comm_size(training->comm);
+  const SeerProgram *program = seer_world_find(started);
   training->rank = seer_comm_rank(training->comm);
-  if (started == built) return SEER_OK;
-  char ranks[32] = "one rank", start[64] = "without a launcher";
-  if (built > 1) {
-    snprintf(ranks, sizeof ranks, "%d ranks", built);
-    snprintf(start, sizeof start, "with `mpirun -n %d`", built);
+  status = seer_handshake(training->comm, program, training->options);
+  if (status) return status;
+  if (program) {
+    training->program = program;
+    return SEER_OK;
   }
-  status = seer_fail(SEER_INPUT,
-                     "this trainer was built for %s, and %d %s started\nnote: start it %s, or build one for %d: `seerc "
-                     "build -D cluster.nodes=1 -D cluster.ranks_per_node=%d`",
-                     ranks, started, started == 1 ? "was" : "were", start, started, started);
+  status = seer_world_missing(started);
   if (training->rank > 0) seer_error_clear();
   return status;
 }
@@ -83,20 +85,25 @@ static SeerStatus run_open(Training *training) {
 
 // Every rank must see the same pictures, or their order would not be one.
 static SeerStatus source_agree(Training *training) {
-  int ranks = seer_comm_size(training->comm);
-  int64_t mine = seer_source_count(training->source), *all = malloc((size_t)ranks * sizeof *all);
-  if (!all) return seer_fail(SEER_MACHINE, "out of memory");
-  SeerStatus status = seer_comm_all_gather(training->comm, &mine, sizeof mine, all);
-  for (int rank = 1; rank < ranks && !status; rank++) {
-    if (all[rank] == all[0]) continue;
-    status = seer_fail(SEER_INPUT,
-                       "rank %d sees %lld pictures, rank 0 sees %lld\nnote: give every host the same pictures at the "
-                       "same place",
-                       rank, (long long)all[rank], (long long)all[0]);
-  }
-  free(all);
-  if (status && training->rank > 0) seer_error_clear();
-  return status;
+  if (!training->comm) return SEER_OK;
+  SeerFact facts[2];
+  char text[32];
+  snprintf(text, sizeof text, "%lld", (long long)seer_source_count(training->source));
+  seer_fact_set(&facts[0], "the number of pictures", text);
+  snprintf(text, sizeof text, "%016llx", (unsigned long long)seer_source_hash(training->source));
+  seer_fact_set(&facts[1], "the list of pictures (its hash)", text);
+  return seer_facts_compare(training->comm, facts, 2, "give every host the same pictures at the same place");
+}
+
+// All must have loaded the same snapshot.
+static SeerStatus start_agree(Training *training) {
+  SeerFact facts[2];
+  char text[32];
+  snprintf(text, sizeof text, "%lld", (long long)training->step);
+  seer_fact_set(&facts[0], "the step that they start at", text);
+  snprintf(text, sizeof text, "%llu", (unsigned long long)training->run.seed);
+  seer_fact_set(&facts[1], "the run's seed", text);
+  return seer_facts_compare(training->comm, facts, 2, "every host must see the same run folder");
 }
 
 static SeerStatus steps_decide(Training *training) {
@@ -343,7 +350,8 @@ static SeerStatus training_prepare(Training *training) {
   training->engine.context.comm = training->comm;
   if (!status)
     status = seer_comm_agree(training->comm, seer_traffic_make(training->comm, program, training->engine.context.state,
-                                                               &training->engine.context.traffic));
+                                                               &training->traffic));
+  training->engine.context.traffic = training->traffic;
   training->engine.context.shard = training->rank;
   if (!status && program->task == SEER_SWAV && program->prototypes > 0) {
     training->usage = calloc((size_t)program->prototypes, sizeof *training->usage);
@@ -352,6 +360,7 @@ static SeerStatus training_prepare(Training *training) {
   }
   // Before rank 0 writes, all have read.
   status = seer_comm_agree(training->comm, status ? status : state_start(training));
+  if (!status) status = start_agree(training);
   if (!status && training->rank == 0) status = seer_run_describe(program, &training->run);
   if (!status && training->rank == 0)
     status = seer_metrics_open(&training->metrics, training->run.folder.text, training->step, program->tensorboard);
@@ -372,12 +381,27 @@ static void training_announce(Training *training) {
 static void training_release(Training *training) {
   seer_metrics_close(&training->metrics);
   seer_loader_release(training->loader);
-  seer_traffic_release(training->engine.context.traffic);
+  seer_traffic_release(training->traffic);
   if (training->engine.program) seer_engine_release(&training->engine);
   seer_source_close(training->source);
   seer_run_release(&training->run);
   free(training->usage);
   free(training->usage_recent);
+}
+
+// Features are one rank's work: of several, this one makes room and loads what has just been written.
+static SeerStatus engine_for_evaluation(Training *training) {
+  const SeerProgram *program = seer_world_evaluation();
+  if (training->program == program) return SEER_OK;
+  int threads = seer_pool_threads(training->engine.context.pool);
+  SeerPath folder;
+  SeerWeights weights;
+  seer_loader_release(training->loader);
+  training->loader = NULL;
+  seer_engine_release(&training->engine);
+  SeerStatus status = seer_snapshot_folder(training->run.folder.text, training->step, &folder);
+  if (!status) status = seer_engine_make(program, threads, false, &training->engine);
+  return status ? status : seer_weights_load(program, folder.text, training->engine.context.state, &weights);
 }
 
 // The page is a nicety: a run that is done stays done when it cannot be written.
@@ -389,7 +413,9 @@ static void report_finish(Training *training) {
                                .seed = training->run.seed};
   SeerPath path;
   seer_progress_note(&training->progress, "writing the report page");
-  if (seer_report_write(&request, &path) == SEER_OK) {
+  SeerStatus status = engine_for_evaluation(training);
+  if (!status) status = seer_report_write(&request, &path);
+  if (!status) {
     seer_progress_note(&training->progress, "report: %s", path.text);
     return;
   }
@@ -426,6 +452,7 @@ SeerStatus seer_command_train(const SeerProgram *program, const SeerOptions *opt
   SeerStatus status = ranks_join(&training);
   if (!status) status = training_run(&training);
   training_release(&training);
+  if (training.comm) seer_error_print(training.program->name);
   seer_comm_close(training.comm);
   return status;
 }

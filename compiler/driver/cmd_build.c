@@ -25,14 +25,18 @@ static const char *output_path(Invocation *invocation, const char *name) {
   return arena_printf(invocation->arena, "%s/%s", here, out);
 }
 
-// Block functions appear once each; the runtime's files are the carried .c files.
+static int count_functions(const Program *program) {
+  int functions = 0;
+  for (size_t i = 0; program && i < program->segments.count; i++)
+    functions += (size_t)program->segments.items[i].function == i;
+  return functions;
+}
+
+// Block functions appear once each, step and program once for each world; the runtime's files are the carried .c files.
 static int count_sources(const Trainer *trainer) {
-  int files = 3;
-  const Program *programs[] = {trainer->train, trainer->features};
-  for (int p = 0; p < 2; p++) {
-    for (size_t i = 0; programs[p] && i < programs[p]->segments.count; i++)
-      files += (size_t)programs[p]->segments.items[i].function == i;
-  }
+  int files = 1;
+  for (int i = 0; i < trainer->world_count; i++)
+    files += 2 + count_functions(trainer->worlds[i].train) + count_functions(trainer->worlds[i].features);
   for (int i = 0; i < embedded_file_count; i++) {
     size_t length = strlen(embedded_files[i].path);
     files += length > 2 && strcmp(embedded_files[i].path + length - 2, ".c") == 0;

@@ -75,7 +75,7 @@ static int show_program(Invocation *invocation, const char *path, Writer *out) {
   DiagList *diags;
   (void)path;
   int code = driver_compile(invocation, NULL, NULL, &compiled, &diags);
-  if (code == EXIT_DONE) program_print(compiled.trainer.train, out);
+  if (code == EXIT_DONE) program_print(compiled.trainer.worlds[0].train, out);
   return code;
 }
 

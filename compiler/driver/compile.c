@@ -8,6 +8,7 @@
 
 #include "compiler/base/bug.h"
 #include "compiler/driver/driver.h"
+#include "compiler/driver/worlds.h"
 #include "compiler/passes/pipeline.h"
 #include "runtime/data/decode.h"
 
@@ -184,7 +185,7 @@ static SeerPieces plan_json_of(Arena *arena, const PlanReport *report) {
 }
 
 // `supervised.classes = auto`: as many as the pictures have labels, looked up with the trainer's own reader.
-static bool count_classes(DiagList *diags, const Spec *spec, SeerProgram *settings, int64_t *classes) {
+static bool count_classes(DiagList *diags, const Spec *spec, const SeerProgram *settings, int64_t *classes) {
   const SpecValue *value = spec_value(spec, KEY_supervised_classes);
   if (value->kind != SPEC_NAME) return true;
   SeerSource *source = NULL;
@@ -197,7 +198,6 @@ static bool count_classes(DiagList *diags, const Spec *spec, SeerProgram *settin
     return false;
   }
   *classes = seer_source_label_count(source);
-  settings->classes = (int)*classes;
   seer_source_close(source);
   return true;
 }
@@ -221,16 +221,20 @@ static PlanPolicy policy_from_spec(Arena *arena, const Spec *spec, const PlanMac
   return policy;
 }
 
-// Everything of a compilation on its way from the spec to the plan.
+// Everything of one world's compilation on its way from the spec to the plan.
 typedef struct Planning {
   Arena *arena;
   const Spec *spec;
+  const World *world;
+  SeerProgram settings;
   const Graph *train, *features;
   const PlanShards *train_shards, *features_shards;
   PlanCosts *train_costs, *features_costs;
   Lowering *train_lowering, *features_lowering;  // NULL: no target builds it yet
   PlanMachine machine;
   PlanPolicy policy;
+  const Plan *state;  // where states and parameters lie
+  PlanReport *report;
 } Planning;
 
 static void make_costs(Planning *planning, int lanes) {
@@ -266,6 +270,7 @@ static void make_plans(Planning *planning, PlanReport *report) {
   Schedule in_order = schedule_in_graph_order(arena, planning->train);
   // Where states and parameters lie does not depend on checkpoints.
   const Plan *state = plan_place_state(arena, planning->train, planning->train_costs, &in_order);
+  planning->state = state;
   report->state_bytes = state->state_bytes;
   if (!plan_shards_any(planning->train_shards)) {
     Schedule features = schedule_in_graph_order(arena, planning->features);
@@ -304,65 +309,159 @@ static const char *const *block_names(Arena *arena, const PlanBlocks *blocks) {
   return names;
 }
 
-static void finish_trainer(Arena *arena, SourceMap *sources, const CompileOptions *options, const char *cpu, int lanes,
-                           const Planning *planning, SeerProgram *settings, Compiled *compiled) {
-  const PlanReport *report = &compiled->report;
-  settings->seer_version = SEER_VERSION;
-  settings->cpu = cpu;
-  settings->spec_text = spec_text_of(arena, planning->spec);
-  settings->plan_json = plan_json_of(arena, report);
-  settings->plan_page = embedded_page;
-  settings->feature_width = (int)report->model.widths[report->model.stage_count - 1];
-  compiled->trainer =
-      (Trainer){.train = program_of(arena, planning->train, planning->train_lowering, report->train,
-                                   block_names(arena, report->problem->blocks)),
-                .features = report->features ? program_of(arena, planning->features, planning->features_lowering,
-                                                          report->features, NULL)
-                                             : NULL,
-                .sources = sources,
-                .settings = *settings,
-                .lanes = lanes,
-                .sanitize = options->sanitize};
+// What all worlds of a compilation have in common.
+typedef struct Compilation {
+  Arena *arena;
+  SourceMap *sources;
+  DiagList *diags;
+  const CompileOptions *options;
+  const char *cpu;
+  int lanes;
+  PlanMachine machine;  // of the declared world
+  int64_t classes;
+} Compilation;
+
+// The world of one rank is always there: it can evaluate where it cannot train.
+static bool world_trains(const Planning *planning) {
+  return planning->world->use != WORLD_EVALUATES && report_fits(planning->report);
+}
+
+static bool check_world(const Compilation *compilation, const Planning *planning, bool declared) {
+  if (planning->world->use != WORLD_ASKED || check_budget(compilation->diags, planning->spec, planning->report))
+    return true;
+  if (!declared)
+    diag_note(compilation->diags, spec_span(planning->spec, KEY_cluster_worlds), "this is the plan of %lld rank%s",
+              (long long)planning->world->ranks, planning->world->ranks == 1 ? "" : "s");
+  return false;
+}
+
+// From a world's spec to its report. `watch` is for the declared world, the one that commands speak of.
+static bool plan_world(const Compilation *compilation, const World *world, PassWatch watch, PlanReport *report,
+                       Planning *planning) {
+  Arena *arena = compilation->arena;
+  const Spec *spec = world->spec;
+  *planning = (Planning){.arena = arena, .spec = spec, .world = world, .report = report};
+  planning->machine = compilation->machine;
+  machine_set_ranks(spec, &planning->machine);
+  planning->settings = settings_from_spec(arena, spec);
+  if (compilation->classes) planning->settings.classes = (int)compilation->classes;
+  ModelOptions model;
+  if (!model_options_from_spec(arena, spec, compilation->classes, MODEL_TRAIN, compilation->diags, &model))
+    return false;
+  planning->train = training_graph(arena, spec, compilation->classes, compilation->diags, watch);
+  planning->features = planning->train ? features_graph(arena, spec, compilation->diags, (PassWatch){0}) : NULL;
+  if (!planning->features) return false;
+  planning->policy = policy_from_spec(arena, spec, &planning->machine);
+  bug_set_stage("lower");
+  make_costs(planning, compilation->lanes);
+  const SeerProgram *settings = &planning->settings;
+  *report = (PlanReport){.model = model_of(&model.shape, spec, settings, planning->train, planning->features),
+                         .machine = planning->machine,
+                         .images_per_step = settings->batch,
+                         .micro_steps = settings->accumulate,
+                         .budget_bytes = budget_of(spec, &planning->machine),
+                         .ring_bytes = planning->train_lowering ? settings->ring_bytes : 0};
+  list_outside(report, settings);
+  make_plans(planning, report);
+  return true;
+}
+
+// Every report tells of all worlds.
+static void list_worlds(Arena *arena, const Planning *plannings, int count) {
+  PlanWorld *worlds = arena_array(arena, PlanWorld, count);
+  for (int i = 0; i < count; i++) {
+    const PlanReport *report = plannings[i].report;
+    bool trains = world_trains(&plannings[i]);
+    worlds[i] = (PlanWorld){.ranks = report->machine.ranks,
+                            .trains = trains,
+                            .peak_bytes = report_peak_bytes(report),
+                            .minimum_bytes = report_minimum_bytes(report),
+                            .step_ns = trains ? report_times(report).step_ns : 0};
+  }
+  for (int i = 0; i < count; i++) {
+    plannings[i].report->worlds = worlds;
+    plannings[i].report->world_count = count;
+  }
+}
+
+static TrainerWorld trainer_world(const Planning *planning, bool declared) {
+  Arena *arena = planning->arena;
+  const PlanReport *report = planning->report;
+  TrainerWorld world = {.prefix = "",
+                        .ranks = report->machine.ranks,
+                        .state = planning->state,
+                        .state_bytes = report->state_bytes,
+                        .arena_bytes = report_arena_bytes(report),
+                        .ring_bytes = report->ring_bytes};
+  if (!declared) world.prefix = arena_printf(arena, "ranks%d_", report->machine.ranks);
+  if (world.ranks == 1)
+    world.features = program_of(arena, planning->features, planning->features_lowering, report->features, NULL);
+  if (world_trains(planning)) {
+    Program *train = program_of(arena, planning->train, planning->train_lowering, report->train,
+                                block_names(arena, report->problem->blocks));
+    program_add_prefix(train, world.prefix);
+    world.train = train;
+    world.plan_json = plan_json_of(arena, report);
+  } else if (!report_fits(report)) {
+    world.minimum_bytes = report_minimum_bytes(report);
+    world.budget_bytes = report->budget_bytes;
+  }
+  return world;
+}
+
+static void finish_trainer(const Compilation *compilation, const Planning *plannings, int count, Compiled *compiled) {
+  Arena *arena = compilation->arena;
+  TrainerWorld *worlds = arena_array(arena, TrainerWorld, count);
+  for (int i = 0; i < count; i++) worlds[i] = trainer_world(&plannings[i], i == 0);
+  SeerProgram settings = plannings[0].settings;
+  const PlanModel *model = &compiled->report.model;
+  settings.seer_version = SEER_VERSION;
+  settings.cpu = compilation->cpu;
+  settings.spec_text = spec_text_of(arena, plannings[0].spec);
+  settings.plan_page = embedded_page;
+  settings.feature_width = (int)model->widths[model->stage_count - 1];
+  compiled->trainer = (Trainer){.worlds = worlds,
+                                .world_count = count,
+                                .sources = compilation->sources,
+                                .settings = settings,
+                                .lanes = compilation->lanes,
+                                .sanitize = compilation->options->sanitize};
+}
+
+static bool compile_worlds(const Compilation *compilation, const Worlds *worlds, Compiled *compiled) {
+  const CompileOptions *options = compilation->options;
+  Planning *plannings = arena_array(compilation->arena, Planning, worlds->count);
+  for (int i = 0; i < worlds->count; i++) {
+    PlanReport *report = i ? arena_new(compilation->arena, PlanReport) : &compiled->report;
+    PassWatch watch = {i ? NULL : options->hook, options->hook_data};
+    if (!plan_world(compilation, &worlds->items[i], watch, report, &plannings[i])) return false;
+    if (i == 0) {
+      compiled->train_graph = plannings[0].train;
+      compiled->features_graph = plannings[0].features;
+      compiled->train_plan = report->train;
+      compiled->features_plan = report->features;
+    }
+    if (!check_world(compilation, &plannings[i], i == 0)) return false;
+    if (options->curve && world_trains(&plannings[i])) report_add_curve(report);
+  }
+  list_worlds(compilation->arena, plannings, worlds->count);
+  if (plannings[0].train_lowering && !options->plan_only)
+    finish_trainer(compilation, plannings, worlds->count, compiled);
+  return true;
 }
 
 bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
                   const CompileOptions *options, Compiled *compiled) {
   *compiled = (Compiled){.spec = spec};
-  Planning planning = {.arena = arena, .spec = spec};
-  if (!options->plan_only && !check_limits(diags, spec)) return false;
-  if (!machine_from_spec(arena, sources, diags, spec, library, &planning.machine)) return false;
-  const char *cpu = strcmp(options->cpu, "native") == 0 ? native_cpu() : options->cpu;
-  int lanes = lanes_of_cpu(cpu);
+  Compilation compilation = {.arena = arena, .sources = sources, .diags = diags, .options = options};
+  Worlds worlds = worlds_from_spec(arena, spec, options->plan_only && !is_for_c(spec));
+  if (!options->plan_only && !check_limits(diags, worlds_largest(&worlds)->spec)) return false;
+  if (!machine_from_spec(arena, sources, diags, spec, library, &compilation.machine)) return false;
+  compilation.cpu = strcmp(options->cpu, "native") == 0 ? native_cpu() : options->cpu;
+  compilation.lanes = lanes_of_cpu(compilation.cpu);
   SeerProgram settings = settings_from_spec(arena, spec);
-
-  int64_t classes = 0;
-  if (!count_classes(diags, spec, &settings, &classes)) return false;
-  ModelOptions model;
-  PassWatch watch = {options->hook, options->hook_data};
-  if (!model_options_from_spec(arena, spec, classes, MODEL_TRAIN, diags, &model)) return false;
-  planning.train = training_graph(arena, spec, classes, diags, watch);
-  planning.features = planning.train ? features_graph(arena, spec, diags, (PassWatch){0}) : NULL;
-  if (!planning.features) return false;
-  planning.policy = policy_from_spec(arena, spec, &planning.machine);
-  bug_set_stage("lower");
-  make_costs(&planning, lanes);
-  compiled->train_graph = planning.train;
-  compiled->features_graph = planning.features;
-  PlanReport *report = &compiled->report;
-  *report = (PlanReport){.model = model_of(&model.shape, spec, &settings, planning.train, planning.features),
-                         .machine = planning.machine,
-                         .images_per_step = settings.batch,
-                         .micro_steps = settings.accumulate,
-                         .budget_bytes = budget_of(spec, &planning.machine),
-                         .ring_bytes = planning.train_lowering ? settings.ring_bytes : 0};
-  list_outside(report, &settings);
-  make_plans(&planning, report);
-  compiled->train_plan = report->train;
-  compiled->features_plan = report->features;
-  if (!check_budget(diags, spec, report)) return false;
-  if (options->curve) report_add_curve(report);
-  if (planning.train_lowering && !options->plan_only)
-    finish_trainer(arena, sources, options, cpu, lanes, &planning, &settings, compiled);
+  if (!count_classes(diags, spec, &settings, &compilation.classes)) return false;
+  if (!compile_worlds(&compilation, &worlds, compiled)) return false;
   bug_set_stage(NULL);
   return true;
 }

@@ -163,6 +163,12 @@ static PlanMachine this_machine(void) {
   return machine;
 }
 
+void machine_set_ranks(const Spec *spec, PlanMachine *machine) {
+  machine->nodes = int_of(spec, KEY_cluster_nodes);
+  machine->ranks_per_node = int_of(spec, KEY_cluster_ranks_per_node);
+  machine->ranks = machine->nodes * machine->ranks_per_node;
+}
+
 bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
                        PlanMachine *machine) {
   const char *name = spec_text(spec, KEY_cluster_machine);
@@ -181,8 +187,6 @@ bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const 
     override_machine(described, machine);
   }
   override_machine(spec, machine);
-  machine->nodes = int_of(spec, KEY_cluster_nodes);
-  machine->ranks_per_node = int_of(spec, KEY_cluster_ranks_per_node);
-  machine->ranks = machine->nodes * machine->ranks_per_node;
+  machine_set_ranks(spec, machine);
   return true;
 }

@@ -13,5 +13,7 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec);
 // override. `library` is the folder of shipped specs. False when the machine is unknown (a diagnostic says so).
 bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
                        PlanMachine *machine);
+// The same machine under another number of ranks: nodes and ranks_per_node from the spec.
+void machine_set_ranks(const Spec *spec, PlanMachine *machine);
 
 #endif

@@ -29,6 +29,14 @@ typedef struct CurvePoint {
   int64_t time_ns;                    // of a step
 } CurvePoint;
 
+// A number of ranks that a trainer can be started with.
+typedef struct PlanWorld {
+  int ranks;
+  bool trains;  // false: its plan does not fit, or was not asked for; it can evaluate
+  uint64_t peak_bytes, minimum_bytes;
+  int64_t step_ns;
+} PlanWorld;
+
 typedef struct PlanReport {
   PlanModel model;
   PlanMachine machine;
@@ -45,6 +53,8 @@ typedef struct PlanReport {
   int outside_count;
   CurvePoint curve[REPORT_CURVE_POINTS];
   int curve_count;  // 0: not asked for
+  const PlanWorld *worlds;  // the declared one first
+  int world_count;
 } PlanReport;
 
 // One arena serves both entry points.

@@ -226,6 +226,19 @@ static void print_shard(const PlanReport *report, Writer *out) {
   writer_printf(out, "],\"gather_bytes\":%" PRIu64 ",\"reduce_bytes\":%" PRIu64 "}", gathered, reduced);
 }
 
+static void print_worlds(const PlanReport *report, Writer *out) {
+  writer_text(out, ",\n\"worlds\":[");
+  for (int i = 0; i < report->world_count; i++) {
+    const PlanWorld *world = &report->worlds[i];
+    writer_printf(out, "%s{\"ranks\":%d,\"trains\":%s,\"peak_bytes\":%" PRIu64 ",\"minimum_budget_bytes\":%" PRIu64 ",",
+                  i ? "," : "", world->ranks, world->trains ? "true" : "false", world->peak_bytes,
+                  world->minimum_bytes);
+    print_seconds(out, "time_seconds", world->step_ns);
+    writer_text(out, "}");
+  }
+  writer_text(out, "]");
+}
+
 static void print_operations(const PlanReport *report, Writer *out) {
   static const char *const kinds[] = {"forward", "save", "backward"};
   const ChainOps *ops = &report->answer.solution.schedule;
@@ -316,6 +329,7 @@ void report_print_json(const PlanReport *report, Writer *out) {
   print_memory(report, out);
   print_checkpoint(report, out);
   print_shard(report, out);
+  print_worlds(report, out);
   print_operations(report, out);
   writer_text(out, ",\n\"schedule\":[");
   for (uint32_t i = 0; i < plan->step_count; i++) print_step(plan, i, out);

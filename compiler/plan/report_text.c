@@ -203,6 +203,24 @@ static void print_offer(PlanReport *report, const StepTimes *times, Writer *out)
   writer_text(out, "\n");
 }
 
+static void print_worlds(const PlanReport *report, Writer *out) {
+  if (report->world_count < 2) return;
+  writer_text(out, "\nranks that can be started, memory of each, time of a step\n");
+  for (int i = 0; i < report->world_count; i++) {
+    const PlanWorld *world = &report->worlds[i];
+    writer_printf(out, "  %-14d", world->ranks);
+    report_write_bytes(out, (double)world->peak_bytes);
+    writer_printf(out, " %16" PRIu64 "  ", world->peak_bytes);
+    if (world->trains)
+      report_write_time(out, (double)world->step_ns);
+    else
+      writer_text(out, "evaluates only");
+    if (world->minimum_bytes > report->budget_bytes)
+      writer_printf(out, ": training takes %" PRIu64 " or more", world->minimum_bytes);
+    writer_text(out, "\n");
+  }
+}
+
 void report_print(PlanReport *report, Writer *out) {
   StepTimes times = report_times(report);
   print_head(report, out);
@@ -211,6 +229,7 @@ void report_print(PlanReport *report, Writer *out) {
   print_times(report, &times, out);
   print_proof(report, out);
   print_offer(report, &times, out);
+  print_worlds(report, out);
 }
 
 // ---- why ----

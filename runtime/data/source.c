@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "runtime/data/catalogue.h"
 #include "runtime/data/decode.h"
@@ -147,6 +148,23 @@ int32_t seer_source_label(const SeerSource *source, int64_t picture) { return so
 int seer_source_label_count(const SeerSource *source) { return source->label_count; }
 
 const char *seer_source_label_name(const SeerSource *source, int32_t label) { return source->labels[label]; }
+
+static uint64_t text_hash(const char *text, uint64_t seed) { return XXH3_64bits_withSeed(text, strlen(text), seed); }
+
+uint64_t seer_source_hash(const SeerSource *source) {
+  uint64_t hash = (uint64_t)source->count;
+  for (int32_t i = 0; i < source->label_count; i++) hash = text_hash(source->labels[i], hash);
+  for (int64_t i = 0; i < source->count; i++) {
+    const SeerItem *item = &source->items[i];
+    const SeerContainer *container = &source->containers[item->container];
+    const uint64_t numbers[] = {item->offset, item->size, (uint64_t)item->label, text_hash(item->name, hash)};
+    hash = XXH3_64bits_withSeed(numbers, sizeof numbers, hash);
+    if (container->kind != SEER_IDX) continue;
+    size_t bytes = (size_t)container->width * (size_t)container->height * (size_t)container->channels;
+    hash = XXH3_64bits_withSeed(container->pixels + item->offset * bytes, bytes, hash);
+  }
+  return hash;
+}
 
 static uint64_t file_limit(int64_t max_pixels) {
   uint64_t limit = SEER_MAX_FILE_BYTES / SEER_FILE_BYTES_A_PIXEL;

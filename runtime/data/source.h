@@ -25,6 +25,9 @@ typedef struct SeerSource SeerSource;
 SeerStatus seer_source_open(const char *const *patterns, const char *labels, SeerSource **source);
 void seer_source_close(SeerSource *source);
 int64_t seer_source_count(const SeerSource *source);
+// A hash of all names and labels in their order, and of what is known of sizes without opening files that hold one
+// picture: places in shards, IDX files to the last pixel.
+uint64_t seer_source_hash(const SeerSource *source);
 // "photos/cats/1.jpg", "a.tar:cats/1.jpg", "train.gz#17"
 const char *seer_source_name(const SeerSource *source, int64_t picture);
 int32_t seer_source_label(const SeerSource *source, int64_t picture);  // -1: none

@@ -7,6 +7,7 @@ Usage: launch_test.py TRAINER. Needs mpirun.openmpi and mpirun.mpich (Debian: op
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,7 @@ class Launch(unittest.TestCase):
             self.assertIn("3 ranks there: 192 threads on", found.stdout)
             self.assertEqual(found.stdout.count("these machines can run this trainer"), 1)
             self.assertIn("3 ranks share", found.stderr)
+            self.assertEqual(found.stderr.count("warning: this trainer was built for 1 rank, and 3 were started"), 1)
 
     def test_a_plan_for_one_rank_refuses_several(self):
         for launcher in LAUNCHERS.values():
@@ -58,9 +60,43 @@ class Launch(unittest.TestCase):
                 out = pathlib.Path(folder) / "run"
                 found = run([*launcher, 2, TRAINER, "train", "--data", folder, "--out", out])
                 self.assertEqual(found.returncode, 1, found.stderr)
-                self.assertEqual(found.stderr.count("built for one rank, and 2 were started"), 1)
+                self.assertEqual(found.stderr.count("built for 1 rank, and 2 were started"), 1)
                 self.assertFalse(out.exists())
             self.assertEqual(run([*launcher, 2, TRAINER, "plan"]).returncode, 0)
+
+    def test_an_odd_rank_is_named(self):
+        """Another trainer, or other options, on one rank: who it is, what differs, both values, one code for all."""
+        other = TRAINER + "_wide"
+        for launcher in LAUNCHERS.values():
+            with tempfile.TemporaryDirectory() as folder:
+                out = pathlib.Path(folder) / "run"
+                start = ["train", "--data", folder, "--out", out]
+                found = run([*launcher, 2, TRAINER, *start, ":", "-n", 1, other, *start])
+                self.assertEqual(found.returncode, 1, found.stderr)
+                self.assertIn("ranks differ in the trainer's name: rank 2 has 'tiny_wide', 2 of the 3 ranks have "
+                              "'tiny'\nnote: start the same trainer", found.stderr)
+                self.assertEqual(found.stderr.count("error:"), 1, found.stderr)
+                found = run([*launcher, 1, TRAINER, *start, "--seed", 4, ":", "-n", 1, TRAINER, *start, "--seed=5"])
+                self.assertEqual(found.returncode, 1, found.stderr)
+                self.assertIn("ranks differ in --seed: rank 1 has '5', rank 0 has '4'", found.stderr)
+                self.assertEqual(found.stderr.count("error:"), 1, found.stderr)
+                self.assertFalse(out.exists())
+
+    def test_long_values_differ_by_their_end(self):
+        long = "/" + "x" * 300
+        for ends, told in ((("a", "b"), True), (("a", "a"), False)):
+            starts = [[TRAINER, "train", "--data", long + end] for end in ends]
+            found = run([*LAUNCHERS["Open MPI"], 1, *starts[0], ":", "-n", 1, *starts[1]])
+            self.assertEqual(found.returncode, 1, found.stderr)
+            self.assertEqual("ranks differ in --data: rank 1 has '/xxx" in found.stderr, told, found.stderr)
+            values = re.findall(r"'/x+\.\.\. ([0-9a-f]{16})'", found.stderr)
+            self.assertEqual(len(set(values)), 2 if told else 0, found.stderr)
+
+    def test_threads_may_differ(self):
+        for launcher in LAUNCHERS.values():
+            start = ["train", "--data", "/nowhere", "--threads"]
+            found = run([*launcher, 1, TRAINER, *start, 1, ":", "-n", 1, TRAINER, *start, 2, "--quiet"])
+            self.assertIn("built for 1 rank", found.stderr)
 
     def test_copies_of_rank_0_are_told(self):
         for variables, launcher in (({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0"}, "srun"),

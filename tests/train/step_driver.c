@@ -16,6 +16,8 @@
 static const char *const kind_names[] = {"parameter", "velocity", "statistic", "queue", "accumulator"};
 static const char *const init_names[] = {"zero", "one", "normal", "uniform"};
 
+static const SeerProgram *program;
+
 static uint64_t tensor_elements(const SeerTensor *tensor) {
   uint64_t count = 1;
   for (int i = 0; i < tensor->rank; i++) count *= (uint64_t)tensor->size[i];
@@ -34,7 +36,6 @@ static unsigned char *aligned_memory(uint64_t bytes) {
 }
 
 static void describe(void) {
-  const SeerProgram *program = &seer_program;
   printf("program %d %d %d\n", program->batch, program->accumulate, program->views.size_group_count);
   for (int i = 0; i < program->tensor_count; i++) {
     const SeerTensor *tensor = &program->tensors[i];
@@ -46,8 +47,8 @@ static void describe(void) {
 }
 
 static void load_state(const RawFile *input, SeerContext *context) {
-  for (int i = 0; i < seer_program.tensor_count; i++) {
-    const SeerTensor *tensor = &seer_program.tensors[i];
+  for (int i = 0; i < program->tensor_count; i++) {
+    const SeerTensor *tensor = &program->tensors[i];
     if (tensor->kind == SEER_ACCUMULATOR) continue;
     uint64_t count = tensor_elements(tensor);
     memcpy(context->state + tensor->offset, raw_get(input, RAW_F32, count, "state/%s", tensor->name), 4 * count);
@@ -55,8 +56,8 @@ static void load_state(const RawFile *input, SeerContext *context) {
 }
 
 static void dump_state(FILE *out, const SeerContext *context, int step) {
-  for (int i = 0; i < seer_program.tensor_count; i++) {
-    const SeerTensor *tensor = &seer_program.tensors[i];
+  for (int i = 0; i < program->tensor_count; i++) {
+    const SeerTensor *tensor = &program->tensors[i];
     if (tensor->kind == SEER_ACCUMULATOR) continue;
     raw_write(out, RAW_F32, tensor->rank, tensor->size, context->state + tensor->offset, "step/%d/state/%s", step,
               tensor->name);
@@ -64,8 +65,8 @@ static void dump_state(FILE *out, const SeerContext *context, int step) {
 }
 
 static const SeerTensor *find_accumulator(const SeerTensor *parameter) {
-  for (int i = 0; i < seer_program.tensor_count; i++) {
-    const SeerTensor *tensor = &seer_program.tensors[i];
+  for (int i = 0; i < program->tensor_count; i++) {
+    const SeerTensor *tensor = &program->tensors[i];
     size_t length = strlen(parameter->name);
     if (tensor->kind == SEER_ACCUMULATOR && strncmp(tensor->name, parameter->name, length) == 0 &&
         strcmp(tensor->name + length, ".accumulator") == 0)
@@ -76,63 +77,64 @@ static const SeerTensor *find_accumulator(const SeerTensor *parameter) {
 }
 
 static void dump_gradients(FILE *out, const SeerContext *context, int step) {
-  for (int i = 0; i < seer_program.tensor_count; i++) {
-    const SeerTensor *tensor = &seer_program.tensors[i];
+  for (int i = 0; i < program->tensor_count; i++) {
+    const SeerTensor *tensor = &program->tensors[i];
     if (tensor->kind != SEER_PARAMETER) continue;
-    const unsigned char *gradient = seer_program.accumulate > 1 ? context->state + find_accumulator(tensor)->offset
+    const unsigned char *gradient = program->accumulate > 1 ? context->state + find_accumulator(tensor)->offset
                                                                 : context->arena + tensor->gradient_offset;
     raw_write(out, RAW_F32, tensor->rank, tensor->size, gradient, "step/%d/gradient/%s", step, tensor->name);
   }
 }
 
 static void set_images(const RawFile *input, SeerContext *context, int step, int micro) {
-  uint64_t micro_batch = (uint64_t)(seer_program.batch / seer_program.accumulate);
-  for (int g = 0; g < seer_program.views.size_group_count; g++) {
-    const SeerSizeGroup *group = &seer_program.views.size_groups[g];
+  uint64_t micro_batch = (uint64_t)(program->batch / program->accumulate);
+  for (int g = 0; g < program->views.size_group_count; g++) {
+    const SeerSizeGroup *group = &program->views.size_groups[g];
     uint64_t bytes = micro_batch * (uint64_t)group->crops * (uint64_t)group->size * (uint64_t)group->size * 3;
     context->images[g] = raw_get(input, RAW_U8, bytes, "step/%d/micro/%d/images/%d", step, micro, g);
   }
   context->labels = NULL;
-  if (seer_program.task == SEER_SUPERVISED)
+  if (program->task == SEER_SUPERVISED)
     context->labels = raw_get(input, RAW_I32, micro_batch, "step/%d/micro/%d/labels", step, micro);
 }
 
 static void run_step(const RawFile *input, FILE *out, SeerContext *context, int step) {
   const float *scalars = raw_get(input, RAW_F32, 3, "step/%d/scalars", step);
-  for (int micro = 0; micro < seer_program.accumulate; micro++) {
+  for (int micro = 0; micro < program->accumulate; micro++) {
     set_images(input, context, step, micro);
     context->scalars = (SeerScalars){.learning_rate = scalars[0],
                                      .prototypes_active = scalars[1],
                                      .queue_active = scalars[2],
                                      .accumulate_restart = micro == 0};
-    memset(context->arena, 0xff, seer_program.arena_bytes);
-    seer_program.train(context);
-    raw_write(out, RAW_F32, 1, &(int64_t){1}, context->arena + seer_program.loss_offset, "step/%d/micro/%d/loss", step,
+    memset(context->arena, 0xff, program->arena_bytes);
+    program->train(context);
+    raw_write(out, RAW_F32, 1, &(int64_t){1}, context->arena + program->loss_offset, "step/%d/micro/%d/loss", step,
               micro);
-    if (seer_program.task == SEER_SWAV)
-      raw_write(out, RAW_F32, 1, &(int64_t){seer_program.prototypes}, context->arena + seer_program.usage_offset,
+    if (program->task == SEER_SWAV)
+      raw_write(out, RAW_F32, 1, &(int64_t){program->prototypes}, context->arena + program->usage_offset,
                 "step/%d/micro/%d/usage", step, micro);
   }
   dump_gradients(out, context, step);
-  seer_program.update(context);
+  program->update(context);
   dump_state(out, context, step);
 }
 
 static void run_features(const RawFile *input, FILE *out, SeerContext *context) {
-  uint64_t side = (uint64_t)seer_program.evaluate_size, images = (uint64_t)seer_program.evaluate_batch;
+  uint64_t side = (uint64_t)program->evaluate_size, images = (uint64_t)program->evaluate_batch;
   const uint8_t *pixels = raw_find(input, RAW_U8, images * side * side * 3, "features/images");
   if (!pixels) return;
   context->images[0] = pixels;
-  memset(context->arena, 0xff, seer_program.arena_bytes);
-  seer_program.features(context);
-  int64_t size[2] = {seer_program.evaluate_batch, seer_program.feature_width};
-  raw_write(out, RAW_F32, 2, size, context->arena + seer_program.features_offset, "features");
+  memset(context->arena, 0xff, program->arena_bytes);
+  program->features(context);
+  int64_t size[2] = {program->evaluate_batch, program->feature_width};
+  raw_write(out, RAW_F32, 2, size, context->arena + program->features_offset, "features");
 }
 
 static int run(const char *input_path, const char *output_path, int threads) {
   RawFile input = raw_load(input_path);
-  SeerContext context = {.state = aligned_memory(seer_program.state_bytes),
-                         .arena = aligned_memory(seer_program.arena_bytes),
+  SeerContext context = {.program = program,
+                         .state = aligned_memory(program->state_bytes),
+                         .arena = aligned_memory(program->arena_bytes),
                          .pool = seer_pool_make(threads),
                          .check_finite = true,
                          .first_not_finite = -1};
@@ -151,13 +153,14 @@ static int run(const char *input_path, const char *output_path, int threads) {
   free(context.arena);
   raw_release(&input);
   if (context.first_not_finite < 0) return 0;
-  const SeerLaunch *launch = &seer_program.launches[context.first_not_finite];
+  const SeerLaunch *launch = &program->launches[context.first_not_finite];
   fprintf(stderr, "error: launch %d '%s' of %s is not finite\n", context.first_not_finite, launch->label,
           launch->location);
   return SEER_BUG;
 }
 
 int main(int argc, char **argv) {
+  program = seer_programs[0];
   if (argc == 2 && strcmp(argv[1], "--describe") == 0) {
     describe();
     return 0;

@@ -349,7 +349,7 @@ static const char *const plan_json[] = {
 static const char *const plan_page[] = {"<!doctype html>\n<script>\n", "const PLAN = /*PLAN*/null;\n", "</script>\n",
                                         NULL};
 
-const SeerProgram seer_program = {
+static const SeerProgram program = {
     .name = TINY_NAME,
     .seer_version = "0.1.0",
     .cpu = TINY_CPU,
@@ -417,3 +417,6 @@ const SeerProgram seer_program = {
     .launch_count = sizeof launches / sizeof launches[0],
     .launches = launches,
 };
+
+const SeerProgram *const seer_programs[] = {&program};
+const int seer_program_count = 1;
