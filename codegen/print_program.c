@@ -75,13 +75,13 @@ static uint64_t hash_text(uint64_t hash, const char *text) {
   return hash;
 }
 
-// FNV-1a over one line per tensor.
+// FNV-1a over one line per tensor of a snapshot: accumulators, which come and go with train.accumulate, are not in it.
 uint64_t model_hash(const Program *train) {
   uint64_t hash = 14695981039346656037u;
   Arena *scratch = arena_make("hashing the model");
   for (ValueId v = 0; v < train->graph->values.count; v++) {
     const Value *value = graph_value(train->graph, v);
-    if (!is_tensor(value)) continue;
+    if (!is_tensor(value) || has_suffix(value->name, ".accumulator")) continue;
     hash = hash_text(hash, arena_printf(scratch, "%s %s", value->name, tensor_kind(value)));
     for (int i = 0; i < value->shape.rank; i++)
       hash = hash_text(hash, arena_printf(scratch, " %" PRId64, value->shape.size[i]));
@@ -256,7 +256,8 @@ static void print_settings(const SeerProgram *s, Writer *out) {
   print_number_field(out, "max_undecodable", s->max_undecodable);
   print_triple(out, "mean", s->mean);
   print_triple(out, "std", s->std);
-  writer_printf(out, "  .ring_bytes = %" PRIu64 "u, .ring_depth = %d,\n", s->ring_bytes, s->ring_depth);
+  writer_printf(out, "  .ring_bytes = %" PRIu64 "u, .ring_depth = %d, .snapshot_bytes = %" PRIu64 "u,\n", s->ring_bytes,
+                s->ring_depth, s->snapshot_bytes);
   writer_printf(
       out,
       "  .evaluate_batch = %d, .evaluate_size = %d, .evaluate_resize = %d, .feature_width = %d, .neighbours = %d,\n",

@@ -7,6 +7,7 @@
 #include "compiler/base/bug.h"
 #include "compiler/passes/build_model.h"
 #include "runtime/data/loader.h"
+#include "runtime/snapshot.h"
 
 enum { RING_DEPTH = 3 };
 
@@ -133,6 +134,27 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
   set_task(spec, &program);
   program.ring_bytes = seer_loader_ring_bytes(&program.views, seer_rank_batch(&program), RING_DEPTH);
   return program;
+}
+
+static bool is_accumulator(const Value *value) {
+  static const char suffix[] = ".accumulator";
+  size_t length = strlen(value->name), end = strlen(suffix);
+  return length >= end && strcmp(value->name + length - end, suffix) == 0;
+}
+
+uint64_t snapshot_bytes_from_spec(Arena *arena, const Spec *spec, const Graph *train) {
+  if (!spec_flag(spec, KEY_save_asynchronous)) return 0;
+  SeerTensor *tensors = arena_array(arena, SeerTensor, train->values.count + 1);
+  int count = 0;
+  for (ValueId v = 0; v < train->values.count; v++) {
+    const Value *value = graph_value(train, v);
+    if (value->kind != VALUE_PARAMETER && value->kind != VALUE_STATE) continue;
+    tensors[count].kind = is_accumulator(value) ? SEER_ACCUMULATOR : SEER_PARAMETER;
+    tensors[count].rank = value->shape.rank;
+    for (int i = 0; i < value->shape.rank; i++) tensors[count].size[i] = value->shape.size[i];
+    count++;
+  }
+  return seer_snapshot_share_bytes(tensors, count, (int)rank_count_from_spec(spec));
 }
 
 static void override_machine(const Spec *spec, PlanMachine *machine) {
