@@ -1,7 +1,7 @@
 // Tensors that lie in one safetensors file or are spread over several, whole or in pieces.
 //
-// A piece is a tensor of one dimension named "NAME[BEGIN:END]": floats BEGIN..END of NAME in row-major order. The shape of
-// the whole stands in the metadata of its file, under NAME: "[64, 3, 3, 3]". All else is a whole tensor.
+// A piece is a tensor of one dimension named "NAME[BEGIN:END]": floats BEGIN..END of NAME in row-major order. The shape
+// of the whole stands in the metadata of its file, under NAME: "[64, 3, 3, 3]". All else is a whole tensor.
 #ifndef SEER_RUNTIME_COLLECTION_H
 #define SEER_RUNTIME_COLLECTION_H
 

@@ -1,5 +1,5 @@
-// The command export: one safetensors file of whole tensors from a snapshot of any number of ranks. It reads and writes a
-// piece at a time, so it needs little memory, however large the network.
+// The command export: one safetensors file of whole tensors from a snapshot of any number of ranks. It reads and writes
+// a piece at a time, so it needs little memory, however large the network.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

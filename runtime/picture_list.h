@@ -1,5 +1,5 @@
-// pictures.jsonl of a run, pictures-rankN.jsonl of its other ranks: which pictures each micro-step saw, one line each, in
-// the order of the batch. What a killed run did after its last snapshot stands there twice, as it was seen twice.
+// pictures.jsonl of a run, pictures-rankN.jsonl of its other ranks: which pictures each micro-step saw, one line each,
+// in the order of the batch. What a killed run did after its last snapshot stands there twice, as it was seen twice.
 #ifndef SEER_RUNTIME_PICTURE_LIST_H
 #define SEER_RUNTIME_PICTURE_LIST_H
 

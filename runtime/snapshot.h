@@ -1,8 +1,8 @@
-// Snapshots: folders RUN/snapshots/step-N, complete or invisible. Each rank writes one safetensors file, all at once; the
-// manifest is written last and names them with their hashes.
+// Snapshots: folders RUN/snapshots/step-N, complete or invisible. Each rank writes one safetensors file, all at once;
+// the manifest is written last and names them with their hashes.
 //
-// A rank's file holds the parts that it keeps of shared-out tensors (of ranks that keep the same, the first writes), and
-// its share, in bytes, of the tensors that every rank keeps whole. What it does not hold whole is in pieces, see
+// A rank's file holds the parts that it keeps of shared-out tensors (of ranks that keep the same, the first writes),
+// and its share, in bytes, of the tensors that every rank keeps whole. What it does not hold whole is in pieces, see
 // runtime/collection.h. So any number of ranks can read what any other has written.
 #ifndef SEER_RUNTIME_SNAPSHOT_H
 #define SEER_RUNTIME_SNAPSHOT_H
@@ -35,8 +35,8 @@ void seer_snapshot_stage(const SeerProgram *program, int rank, const unsigned ch
 //
 // Looks for room on the disk and makes an empty folder with a temporary name.
 SeerStatus seer_snapshot_prepare(const SeerProgram *program, const SeerSnapshot *snapshot, const char *run);
-// Writes and flushes the file of `rank`, from its staging, or from its state where `staging` is NULL. What is not finite
-// is refused.
+// Writes and flushes the file of `rank`, from its staging, or from its state where `staging` is NULL. What is not
+// finite is refused.
 SeerStatus seer_snapshot_write(const SeerProgram *program, const SeerSnapshot *snapshot, const char *run, int rank,
                                const unsigned char *state, const unsigned char *staging, SeerSnapshotFile *file);
 // Writes the manifest, renames the folder to step-N, and removes all but the `keep` newest.

@@ -80,8 +80,8 @@ SeerStatus seer_snapshot_leftovers_remove(const char *run) {
 // Sound, broken, or neither: then the run cannot go on, whatever else it has.
 typedef enum Verdict { VERDICT_SOUND, VERDICT_DAMAGED, VERDICT_ERROR } Verdict;
 
-// The worst that any rank found. A broken snapshot is warned of, an error stays recorded: by the first that found it, or
-// by `each` that did, where they looked at different files.
+// The worst that any rank found. A broken snapshot is warned of, an error stays recorded: by the first that found it,
+// or by `each` that did, where they looked at different files.
 static SeerStatus verdict_agree(SeerComm *comm, const char *folder, bool each, Verdict *verdict) {
   int ranks = seer_comm_size(comm), rank = seer_comm_rank(comm), mine = (int)*verdict;
   int *all = calloc((size_t)ranks, sizeof *all);

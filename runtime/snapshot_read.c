@@ -1,5 +1,5 @@
-// Reading snapshots; see snapshot.h and snapshot_reader.h. A rank reads what it keeps and nothing else, by arithmetic on
-// the ranges of pieces: who wrote them does not matter.
+// Reading snapshots; see snapshot.h and snapshot_reader.h. A rank reads what it keeps and nothing else, by arithmetic
+// on the ranges of pieces: who wrote them does not matter.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -284,8 +284,9 @@ static void list_outside(PlanReport *report, const SeerProgram *settings) {
   PlanOutside *outside = report->outside;
   outside[report->outside_count++] = (PlanOutside){
       "program", "code, libraries, the lists of tensors and launches, files while they are written", PROGRAM_BYTES};
-  outside[report->outside_count++] = (PlanOutside){"stacks", "1 MiB touched by each thread that computes, decodes or writes a snapshot",
-                                                   (threads + decoders + 1) * STACK_BYTES};
+  outside[report->outside_count++] =
+      (PlanOutside){"stacks", "1 MiB touched by each thread that computes, decodes or writes a snapshot",
+                    (threads + decoders + 1) * STACK_BYTES};
   uint64_t picture = (uint64_t)settings->max_pixels * SEER_DECODE_BYTES_A_PIXEL;
   outside[report->outside_count++] =
       (PlanOutside){"decoding",

@@ -239,7 +239,7 @@ static void damage_names_rank_and_file(void **context) {
   refused(&world, 40, true, "model-00003-of-00004.safetensors' of rank 2 is damaged: it has 100 bytes");
 }
 
-// Hashes that are right do not make up for pieces that do not fit together: rank 2's part is there twice, or not at all.
+// Right hashes do not make up for pieces that do not fit together: rank 2's part is there twice, or not at all.
 static void pieces_must_make_the_whole(void **context) {
   (void)context;
   static World world, other;
