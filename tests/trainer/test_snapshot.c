@@ -325,10 +325,9 @@ static int folder_setup(void **context) {
 
 static int folder_teardown(void **context) {
   (void)context;
-  char command[64];
+  SeerPath snapshots;
   seer_pool_release(pool);
-  snprintf(command, sizeof command, "rm -r %s", run);
-  return system(command);
+  return seer_path_print(&snapshots, "%s/snapshots", run) || seer_folder_remove(snapshots.text) || rmdir(run);
 }
 
 int main(void) {
