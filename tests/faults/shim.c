@@ -2,7 +2,8 @@
 // fails.
 // SEER_FAULT_AT=N, SEER_FAULT_ERRNO=name's number, SEER_FAULT_FOREVER=1 keeps failing, SEER_FAULT_SHORT=1 makes the
 // N-th write short instead. SEER_FAULT_NAME=text: only writes to files made under a path with that text count, as if
-// the disk of the rank that makes them were full. SEER_FAULT_REPORT names a file that is made when the fault has struck.
+// the disk of the rank that makes them were full. SEER_FAULT_REPORT names a file that is made when the fault has
+// struck.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
