@@ -1,8 +1,8 @@
 """What snapshots cost a run: none, written beside the training, written while it waits; interleaved in one run.
 
 usage: snapshots.py --seerc SEERC --folder DIR [--out FILE.json] [--rounds N] [--steps N] [--every N] [--ranks N]
-Method. One network (regnety_1_6gf, SGD with momentum: parameters, velocities and statistics make the snapshot), f32, small
-pictures, so that steps are short beside snapshots. A round runs each way once, in turn, from the start, in a folder
+Method. One network (regnety_1_6gf, SGD with momentum: parameters, velocities and statistics make the snapshot), f32,
+small pictures, so that steps are short beside snapshots. A round runs each way once, in turn, from the start, in a folder
 of its own. Of each run: processor seconds of all its processes (user and system, threads included), and wall seconds
 from the first logged step to its end, the last snapshot waited for. A snapshot's cost is the difference to the run
 without, over the number of snapshots; the median over rounds is told, and the overhead is that cost, once a minute:
@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import platform
+import random
 import resource
 import shutil
 import statistics
@@ -28,7 +29,7 @@ WAYS = ("none", "beside", "waiting")
 SPEC = """use "models/regnety_1_6gf"
 supervised {{ classes = 10 }}
 views {{ crops = [crop(count = 1, size = 32px)] }}
-data {{ pictures = "{pictures}" }}
+data {{ pictures = "{pictures}"  labels = "{labels}" }}
 train {{ batch = {batch}  steps = 100000 }}
 optimizer {{ name = sgd }}
 cluster {{ nodes = 1  ranks_per_node = {ranks} }}
@@ -38,12 +39,16 @@ log {{ every = 1 }}
 """
 
 
+def labels_of(pictures):
+    return pictures.with_name(pictures.name.replace("images-idx3", "labels-idx1"))
+
+
 def pictures_make(path, count=256):
-    draw = __import__("random").Random(1)
+    draw = random.Random(1)
     path.write_bytes(bytes.fromhex("00000803") + count.to_bytes(4, "big") + (28).to_bytes(4, "big") * 2 +
                      bytes(draw.randrange(256) for _ in range(count * 28 * 28)))
-    beside = path.with_name(path.name.replace("images-idx3", "labels-idx1"))
-    beside.write_bytes(bytes.fromhex("00000801") + count.to_bytes(4, "big") + bytes(i % 10 for i in range(count)))
+    labels = bytes(i % 10 for i in range(count))
+    labels_of(path).write_bytes(bytes.fromhex("00000801") + count.to_bytes(4, "big") + labels)
 
 
 def processor_seconds():
@@ -88,7 +93,8 @@ def measure(options):
     trainers = {}
     for asynchronous in ("yes", "no"):
         path, trainers[asynchronous] = folder / f"snapshots_{asynchronous}.seer", folder / f"trainer_{asynchronous}"
-        path.write_text(SPEC.format(pictures=pictures, batch=8, ranks=options.ranks, asynchronous=asynchronous))
+        path.write_text(SPEC.format(pictures=pictures, labels=labels_of(pictures), batch=8, ranks=options.ranks,
+                                    asynchronous=asynchronous))
         subprocess.run([options.seerc, "build", path, "-o", trainers[asynchronous]], check=True)
     found = {way: [] for way in WAYS}
     for _ in range(options.rounds):
