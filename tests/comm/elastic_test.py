@@ -25,7 +25,7 @@ del sys.argv[1:4]
 LAUNCHERS = {"Open MPI": ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "-n"],
              "MPICH": ["mpirun.mpich", "-n"]}
 WORLDS = (1, 2, 3, 4, 6)
-BATCH, STEPS = 24, 40
+BATCH, STEPS = 24, 24
 ENVIRONMENT = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}  # MPI libraries leave memory behind
 SCHEDULES = 4 if SANITIZE else 24
 
@@ -132,14 +132,14 @@ class Elastic(unittest.TestCase):
     def schedule(self, number):
         """One run in pieces; the pictures of each step, and how it went."""
         draw, out = random.Random(number), self.folder(f"schedule-{number}")
-        saves, seen, story = draw.choice((1, 3, 7)), {}, []
+        saves, seen, story = draw.choice((1, 3, 5)), {}, []
         while True:
             ranks, mpi = draw.choice(WORLDS), draw.choice(list(LAUNCHERS))
             options = ("--save-every", saves, "--keep", 2)
             if len(story) < 3 and draw.random() < 0.6:
                 code = self.killed(ranks, out, draw, *options, mpi=mpi)
             elif len(story) < 4:
-                code = self.train(ranks, out, *options, "--stop-after", draw.randint(1, 12), mpi=mpi,
+                code = self.train(ranks, out, *options, "--stop-after", draw.randint(1, 8), mpi=mpi,
                                   code=None).returncode
             else:
                 code = self.train(ranks, out, *options, mpi=mpi).returncode
