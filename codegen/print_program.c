@@ -82,13 +82,13 @@ static uint64_t hash_text(uint64_t hash, const char *text) {
   return hash;
 }
 
-// FNV-1a over one line per tensor.
+// FNV-1a over one line per tensor of a snapshot: accumulators, which come and go with train.accumulate, are not in it.
 uint64_t model_hash(const Graph *train, int ranks) {
   uint64_t hash = 14695981039346656037u;
   Arena *scratch = arena_make("hashing the model");
   for (ValueId v = 0; v < train->values.count; v++) {
     const Value *value = graph_value(train, v);
-    if (!is_tensor(value)) continue;
+    if (!is_tensor(value) || has_suffix(value->name, ".accumulator")) continue;
     hash = hash_text(hash, arena_printf(scratch, "%s %s", value->name, tensor_kind(value)));
     Shape shape = whole_shape(value, ranks);
     for (int i = 0; i < shape.rank; i++) hash = hash_text(hash, arena_printf(scratch, " %" PRId64, shape.size[i]));
@@ -327,7 +327,8 @@ static void print_settings(const SeerProgram *s, Writer *out) {
   print_number_field(out, "max_undecodable", s->max_undecodable);
   print_triple(out, "mean", s->mean);
   print_triple(out, "std", s->std);
-  writer_printf(out, "  .ring_bytes = %" PRIu64 "u, .ring_depth = %d,\n", s->ring_bytes, s->ring_depth);
+  writer_printf(out, "  .ring_bytes = %" PRIu64 "u, .ring_depth = %d, .snapshot_bytes = %" PRIu64 "u,\n", s->ring_bytes,
+                s->ring_depth, s->snapshot_bytes);
   writer_printf(
       out,
       "  .evaluate_batch = %d, .evaluate_size = %d, .evaluate_resize = %d, .feature_width = %d, .neighbours = %d,\n",
@@ -372,6 +373,7 @@ void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *are
   SeerProgram settings = trainer->settings;
   settings.ranks = world->ranks;
   settings.ring_bytes = world->ring_bytes;
+  settings.snapshot_bytes = world->snapshot_bytes;
   settings.plan_json = world->plan_json;
   bool declared = world == trainer->worlds;
   writer_printf(

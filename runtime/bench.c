@@ -47,6 +47,7 @@ static void poison_print(const SeerProgram *program, const SeerOptions *options,
     } sizes[] = {{"arena_bytes", program->arena_bytes},       {"touched_bytes", touched},
                  {"step_touched_bytes", result->step_bytes},  {"features_touched_bytes", result->features_bytes},
                  {"state_bytes", program->state_bytes},       {"ring_bytes", program->ring_bytes},
+                 {"snapshot_bytes", program->snapshot_bytes},
                  {"peak_bytes", seer_program_bytes(program)}, {"resident_bytes", seer_memory_resident_peak()}};
     printf("{");
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)

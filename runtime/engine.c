@@ -4,7 +4,7 @@
 #include <string.h>
 
 uint64_t seer_program_bytes(const SeerProgram *program) {
-  return program->state_bytes + program->arena_bytes + program->ring_bytes;
+  return program->state_bytes + program->arena_bytes + program->ring_bytes + program->snapshot_bytes;
 }
 
 SeerStatus seer_engine_check_cpu(const SeerProgram *program) {
@@ -16,8 +16,8 @@ SeerStatus seer_engine_check_cpu(const SeerProgram *program) {
                    program->cpu, missing, seer_cpu_level());
 }
 
-static SeerStatus memory_check(const SeerProgram *program, bool with_ring) {
-  uint64_t needed = seer_program_bytes(program) - (with_ring ? 0 : program->ring_bytes);
+static SeerStatus memory_check(const SeerProgram *program, bool training) {
+  uint64_t needed = training ? seer_program_bytes(program) : program->state_bytes + program->arena_bytes;
   uint64_t available = seer_memory_available();
   if (needed <= available) return SEER_OK;
   return seer_fail(SEER_MACHINE,
@@ -26,14 +26,17 @@ static SeerStatus memory_check(const SeerProgram *program, bool with_ring) {
                    (double)needed / 1048576, (double)available / 1048576);
 }
 
-SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool with_ring, SeerEngine *engine) {
+SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool training, SeerEngine *engine) {
   *engine = (SeerEngine){.program = program};
   engine->context.program = program;
   engine->context.first_not_finite = -1;
-  SeerStatus status = memory_check(program, with_ring);
+  SeerStatus status = memory_check(program, training);
   if (!status) status = seer_memory_map(program->state_bytes, "parameters and optimizer state", &engine->context.state);
   if (!status) status = seer_memory_map(program->arena_bytes, "activations and gradients", &engine->context.arena);
-  if (!status && with_ring) status = seer_memory_map(program->ring_bytes, "pictures decoded ahead", &engine->ring);
+  if (!status && training) status = seer_memory_map(program->ring_bytes, "pictures decoded ahead", &engine->ring);
+  if (!status && training && program->snapshot_bytes)
+    status = seer_memory_map(program->snapshot_bytes, "the copy of the state that snapshots are written from",
+                             &engine->staging);
   if (!status && !(engine->context.pool = seer_pool_make(threads))) status = SEER_MACHINE;
   if (status) seer_engine_release(engine);
   return status;
@@ -44,5 +47,6 @@ void seer_engine_release(SeerEngine *engine) {
   seer_memory_unmap(engine->context.state, engine->program->state_bytes);
   seer_memory_unmap(engine->context.arena, engine->program->arena_bytes);
   seer_memory_unmap(engine->ring, engine->program->ring_bytes);
+  seer_memory_unmap(engine->staging, engine->program->snapshot_bytes);
   *engine = (SeerEngine){.program = engine->program};
 }

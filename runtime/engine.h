@@ -1,5 +1,5 @@
-// The machine side of a run: threads and the three memory blocks that a program names (state, arena, ring), mapped once
-// at start. Nothing else is allocated for the step.
+// The machine side of a run: threads and the memory blocks that a program names (state, arena, the loader's ring, the
+// staging of snapshots), mapped once at start. Nothing else is allocated for the step.
 #ifndef SEER_RUNTIME_ENGINE_H
 #define SEER_RUNTIME_ENGINE_H
 
@@ -11,16 +11,17 @@
 typedef struct SeerEngine {
   const SeerProgram *program;
   SeerContext context;
-  unsigned char *ring;
+  unsigned char *ring, *staging;
 } SeerEngine;
 
 // Called before anything that was compiled for the processor's level runs: pictures are decoded with it, too.
 SeerStatus seer_engine_check_cpu(const SeerProgram *program);
 
-// Starts threads, maps state and arena (zeroed), and the loader's ring when `with_ring`.
-SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool with_ring, SeerEngine *engine);
+// Starts threads, maps state and arena (zeroed), and what only `training` needs: the loader's ring and the staging of
+// snapshots.
+SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool training, SeerEngine *engine);
 void seer_engine_release(SeerEngine *engine);
-// What the plan gave the run, in bytes: state, arena and ring.
+// What the plan gave the run, in bytes: state, arena, ring and staging.
 uint64_t seer_program_bytes(const SeerProgram *program);
 
 // Zeroed, aligned to SEER_ALIGNMENT, with huge pages where the system grants them. `what` is for the error.

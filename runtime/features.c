@@ -226,7 +226,7 @@ SeerStatus seer_command_features(const SeerProgram *program, const SeerOptions *
   if (!status)
     seer_state_init(program, options->seed >= 0 ? (uint64_t)options->seed : program->seed, 0,
                     engine.context.pool, engine.context.state);
-  if (!status) status = seer_weights_load(program, options->weights, engine.context.state, &weights);
+  if (!status) status = seer_weights_load(program, options->weights, 0, engine.context.state, &weights);
   SeerFeatureRequest request = {.engine = &engine,
                                 .states = {engine.context.state},
                                 .state_count = 1,

@@ -14,12 +14,14 @@ static Command *const commands[] = {
     [SEER_COMMAND_TRAIN] = seer_command_train,       [SEER_COMMAND_PLAN] = seer_command_plan,
     [SEER_COMMAND_CHECK] = seer_command_check,       [SEER_COMMAND_DOCTOR] = seer_command_doctor,
     [SEER_COMMAND_FEATURES] = seer_command_features, [SEER_COMMAND_KNN] = seer_command_knn,
-    [SEER_COMMAND_REPORT] = seer_command_report,     [SEER_COMMAND_BENCH] = seer_command_bench,
+    [SEER_COMMAND_EXPORT] = seer_command_export,     [SEER_COMMAND_REPORT] = seer_command_report,
+    [SEER_COMMAND_BENCH] = seer_command_bench,
 };
 
 // The others must answer on any machine.
 static bool computes(SeerCommand command) {
-  return command != SEER_COMMAND_PLAN && command != SEER_COMMAND_CHECK && command != SEER_COMMAND_DOCTOR;
+  return command != SEER_COMMAND_PLAN && command != SEER_COMMAND_CHECK && command != SEER_COMMAND_DOCTOR &&
+         command != SEER_COMMAND_EXPORT;
 }
 
 // The others are the work of one rank; doctor and plan look at the program of the ranks they are asked about.

@@ -13,7 +13,7 @@ typedef struct SeerStepRecord {
   double loader_wait;        // share of the step spent waiting for pictures
   double prototype_entropy;  // of the mean code, over ln K: 1 uses all prototypes alike; -1: not swav
   int64_t quarantined;
-  uint64_t peak_bytes;      // state, arena and ring: what the plan gave and the run mapped
+  uint64_t peak_bytes;      // state, arena, ring and staging: what the plan gave and the run mapped
   uint64_t resident_bytes;  // the process's highest resident size
 } SeerStepRecord;
 

@@ -56,6 +56,7 @@ static void memory_print(const SeerProgram *program, const json_t *memory) {
   bytes_print("state", (double)program->state_bytes, "");
   bytes_print("arena", (double)program->arena_bytes, "");
   bytes_print("pictures decoded ahead", (double)program->ring_bytes, "");
+  if (program->snapshot_bytes) bytes_print("snapshot being written", (double)program->snapshot_bytes, "");
   bytes_print("peak: all of these", (double)seer_program_bytes(program), "");
   const char *kind;
   json_t *bytes;

@@ -134,6 +134,7 @@ typedef struct SeerProgram {
   const SeerUnit *units;
   uint64_t state_bytes, arena_bytes, ring_bytes;  // ring: the loader's batches, see runtime/data/loader.h
   int ring_depth;
+  uint64_t snapshot_bytes;      // staging: a rank's share of a snapshot while it is written; 0: written without a copy
 
   SeerEntry *train;             // forward, loss, backward of one micro-step; gradients land in the arena; NULL: this
                                 // number of ranks can only evaluate

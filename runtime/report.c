@@ -376,7 +376,8 @@ SeerStatus seer_command_report(const SeerProgram *program, const SeerOptions *op
   if (!status) status = seer_engine_make(program, threads, false, &engine);
   if (!status) seer_state_init(program, run.seed, 0, engine.context.pool, engine.context.state);
   if (!status)
-    status = seer_weights_load(program, options->weights ? options->weights : folder, engine.context.state, &weights);
+    status =
+        seer_weights_load(program, options->weights ? options->weights : folder, 0, engine.context.state, &weights);
   SeerReportRequest request = {
       .run = folder, .options = options, .engine = &engine, .source = source, .seed = run.seed};
   if (!status) status = seer_report_write(&request, &path);

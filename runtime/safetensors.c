@@ -275,10 +275,6 @@ const char *seer_safetensors_metadata(const SeerSafetensors *file, const char *k
   return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
 }
 
-SeerStatus seer_safetensors_read(const SeerSafetensors *file, const SeerStored *tensor, void *bytes) {
-  return bytes_read(file, file->data_at + tensor->begin, bytes, tensor->end - tensor->begin);
-}
-
 static float half_to_float(uint16_t half) {
   uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 0x1fu, mantissa = half & 0x3ffu;
   float value;
@@ -312,10 +308,12 @@ static float element_to_float(SeerDtype dtype, const unsigned char *at) {
   return value;
 }
 
-SeerStatus seer_safetensors_read_floats(const SeerSafetensors *file, const SeerStored *tensor, float *values) {
+SeerStatus seer_safetensors_read_floats(const SeerSafetensors *file, const SeerStored *tensor, uint64_t first,
+                                        uint64_t count, float *values) {
   enum { CHUNK = 1 << 16 };
   SeerDtype dtype = tensor->dtype;
-  if (dtype == SEER_DTYPE_F32) return seer_safetensors_read(file, tensor, values);
+  uint64_t unit = seer_dtype_bytes(dtype), begin = tensor->begin + first * unit, end = begin + count * unit;
+  if (dtype == SEER_DTYPE_F32) return bytes_read(file, file->data_at + begin, values, end - begin);
   if (dtype != SEER_DTYPE_F16 && dtype != SEER_DTYPE_BF16 && dtype != SEER_DTYPE_F64) {
     return seer_fail(SEER_INPUT, "tensor '%s' of '%s' holds %s, not floating-point numbers", tensor->name,
                      file->path.text, seer_dtype_name(dtype));
@@ -323,9 +321,8 @@ SeerStatus seer_safetensors_read_floats(const SeerSafetensors *file, const SeerS
   unsigned char *chunk = malloc(CHUNK);
   if (!chunk) return seer_fail(SEER_MACHINE, "no memory to read '%s'", file->path.text);
   SeerStatus status = SEER_OK;
-  uint64_t unit = seer_dtype_bytes(dtype);
-  for (uint64_t at = tensor->begin; at < tensor->end && !status;) {
-    uint64_t bytes = tensor->end - at < CHUNK ? tensor->end - at : CHUNK;
+  for (uint64_t at = begin; at < end && !status;) {
+    uint64_t bytes = end - at < CHUNK ? end - at : CHUNK;
     status = bytes_read(file, file->data_at + at, chunk, bytes);
     for (uint64_t i = 0; i < bytes && !status; i += unit) *values++ = element_to_float(dtype, chunk + i);
     at += bytes;
@@ -370,21 +367,27 @@ static char *header_make(const SeerToStore *tensors, int count, const SeerMetada
   return result;
 }
 
-SeerStatus seer_safetensors_write(const char *path, const SeerToStore *tensors, int count, const SeerMetadata *metadata,
-                                  int metadata_count, uint64_t *bytes, SeerHash *hash) {
+SeerStatus seer_safetensors_create(SeerFile *file, const char *path, const SeerToStore *tensors, int count,
+                                   const SeerMetadata *metadata, int metadata_count) {
   uint64_t header_bytes = 0;
   char *header = header_make(tensors, count, metadata, metadata_count, &header_bytes);
+  *file = (SeerFile){.fd = -1};
   if (!header) return seer_fail(SEER_MACHINE, "cannot make the header of '%s'", path);
+  SeerStatus status = seer_file_create(file, path);
+  if (!status) status = seer_file_write(file, header, header_bytes);
+  free(header);
+  return status;
+}
+
+SeerStatus seer_safetensors_write(const char *path, const SeerToStore *tensors, int count, const SeerMetadata *metadata,
+                                  int metadata_count, uint64_t *bytes, SeerHash *hash) {
   SeerFile file;
-  SeerStatus status = seer_file_create(&file, path);
-  if (!status) status = seer_file_write(&file, header, header_bytes);
+  SeerStatus status = seer_safetensors_create(&file, path, tensors, count, metadata, metadata_count);
   for (int i = 0; i < count && !status; i++) {
     uint64_t size = seer_dtype_bytes(tensors[i].tensor.dtype);
     for (int d = 0; d < tensors[i].tensor.rank; d++) size *= (uint64_t)tensors[i].tensor.size[d];
     status = seer_file_write(&file, tensors[i].data, size);
   }
   *bytes = file.bytes;
-  status = seer_file_finish(&file, status, hash);
-  free(header);
-  return status;
+  return seer_file_finish(&file, status, hash);
 }

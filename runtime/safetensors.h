@@ -44,10 +44,9 @@ int seer_safetensors_count(const SeerSafetensors *file);
 const SeerStored *seer_safetensors_tensor(const SeerSafetensors *file, int index);       // in the order of the data
 const SeerStored *seer_safetensors_find(const SeerSafetensors *file, const char *name);  // NULL: not there
 const char *seer_safetensors_metadata(const SeerSafetensors *file, const char *key);     // NULL: not there
-// Raw bytes, end - begin of them.
-SeerStatus seer_safetensors_read(const SeerSafetensors *file, const SeerStored *tensor, void *bytes);
-// As f32, from F32, F16, BF16 or F64; other types are SEER_INPUT.
-SeerStatus seer_safetensors_read_floats(const SeerSafetensors *file, const SeerStored *tensor, float *values);
+// `count` elements from the `first` on, as f32, from F32, F16, BF16 or F64; other types are SEER_INPUT.
+SeerStatus seer_safetensors_read_floats(const SeerSafetensors *file, const SeerStored *tensor, uint64_t first,
+                                        uint64_t count, float *values);
 uint64_t seer_stored_count(const SeerStored *tensor);
 // "[64, 3, 3, 3]"
 const char *seer_shape_text(char *text, size_t bytes, const int64_t *size, int rank);
@@ -61,6 +60,10 @@ typedef struct SeerMetadata {
   const char *key, *value;
 } SeerMetadata;
 
+// A new file with its header alone: the data of all tensors follows with seer_file_write, in their order; `data` is not
+// looked at. On failure, too, the file is to be finished with seer_file_finish.
+SeerStatus seer_safetensors_create(SeerFile *file, const char *path, const SeerToStore *tensors, int count,
+                                   const SeerMetadata *metadata, int metadata_count);
 // Writes and flushes a new file: same input, same bytes.
 SeerStatus seer_safetensors_write(const char *path, const SeerToStore *tensors, int count, const SeerMetadata *metadata,
                                   int metadata_count, uint64_t *bytes, SeerHash *hash);

@@ -7,17 +7,24 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ERROR_BYTES = 8192 };
-
 static pthread_mutex_t error_lock = PTHREAD_MUTEX_INITIALIZER;
-static char error_text[ERROR_BYTES];
+static char error_text[SEER_ERROR_BYTES];
+static _Thread_local char *kept_text;  // NULL: error_text
+
+static char *text_of_thread(void) { return kept_text ? kept_text : error_text; }
+
+void seer_error_keep(char *text) {
+  text[0] = '\0';
+  kept_text = text;
+}
 
 SeerStatus seer_fail(SeerStatus status, const char *format, ...) {
+  char *text = text_of_thread();
   pthread_mutex_lock(&error_lock);
-  if (error_text[0] == '\0') {
+  if (text[0] == '\0') {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(error_text, sizeof error_text, format, arguments);
+    vsnprintf(text, SEER_ERROR_BYTES, format, arguments);
     va_end(arguments);
   }
   pthread_mutex_unlock(&error_lock);
@@ -25,7 +32,7 @@ SeerStatus seer_fail(SeerStatus status, const char *format, ...) {
 }
 
 SeerStatus seer_context(SeerStatus status, const char *format, ...) {
-  char context[1024];
+  char context[1024], *text = text_of_thread();
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(context, sizeof context - 2, format, arguments);
@@ -33,18 +40,18 @@ SeerStatus seer_context(SeerStatus status, const char *format, ...) {
   memcpy(context + strlen(context), ": ", sizeof ": ");
 
   pthread_mutex_lock(&error_lock);
-  if (error_text[0] != '\0') {
-    size_t prefix = strlen(context), length = strlen(error_text);
-    if (length > sizeof error_text - 1 - prefix) { length = sizeof error_text - 1 - prefix; }
-    memmove(error_text + prefix, error_text, length);
-    memcpy(error_text, context, prefix);
-    error_text[prefix + length] = '\0';
+  if (text[0] != '\0') {
+    size_t prefix = strlen(context), length = strlen(text);
+    if (length > SEER_ERROR_BYTES - 1 - prefix) { length = SEER_ERROR_BYTES - 1 - prefix; }
+    memmove(text + prefix, text, length);
+    memcpy(text, context, prefix);
+    text[prefix + length] = '\0';
   }
   pthread_mutex_unlock(&error_lock);
   return status;
 }
 
-const char *seer_error(void) { return error_text; }
+const char *seer_error(void) { return text_of_thread(); }
 
 void seer_error_print(const char *name) {
   if (*seer_error()) fprintf(stderr, "%s: error: %s\n", name, seer_error());
@@ -53,6 +60,6 @@ void seer_error_print(const char *name) {
 
 void seer_error_clear(void) {
   pthread_mutex_lock(&error_lock);
-  error_text[0] = '\0';
+  text_of_thread()[0] = '\0';
   pthread_mutex_unlock(&error_lock);
 }

@@ -20,6 +20,10 @@ SeerStatus seer_fail(SeerStatus status, const char *format, ...) __attribute__((
 SeerStatus seer_context(SeerStatus status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // The recorded error, or "" when there is none.
 const char *seer_error(void);
+// From here on the calling thread keeps its errors apart, in `text` of SEER_ERROR_BYTES, which starts empty: for work
+// beside the main thread, which takes them over when it has waited for it.
+enum { SEER_ERROR_BYTES = 8192 };
+void seer_error_keep(char *text);
 void seer_error_clear(void);
 // Prints "NAME: error: ..." to standard error and clears it; nothing when there is none. A rank of several does so
 // before it closes its communicator: launchers end all others as soon as one has left.

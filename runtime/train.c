@@ -12,11 +12,12 @@
 #include "runtime/handshake.h"
 #include "runtime/init.h"
 #include "runtime/metrics.h"
+#include "runtime/picture_list.h"
 #include "runtime/progress.h"
 #include "runtime/report.h"
 #include "runtime/rundir.h"
+#include "runtime/saver.h"
 #include "runtime/schedule.h"
-#include "runtime/snapshot.h"
 #include "runtime/step.h"
 #include "runtime/stop.h"
 #include "runtime/worlds.h"
@@ -31,9 +32,11 @@ typedef struct Training {
   SeerEngine engine;
   SeerSource *source;
   SeerLoader *loader;
+  SeerPictureList pictures;
+  SeerSaver *saver;
   SeerMetrics metrics;
   SeerProgress progress;
-  int64_t step, steps, saved;  // done, length, step of the newest snapshot (-1: none)
+  int64_t step, steps;  // done, length
   int64_t save_every, keep;
   double *usage, *usage_recent;  // [prototypes] of this step, and decaying over steps
 } Training;
@@ -138,7 +141,8 @@ static SeerStatus source_open(Training *training) {
 static SeerStatus weights_start(Training *training) {
   SeerWeights weights;
   SeerStatus status =
-      seer_weights_load(training->program, training->options->weights, training->engine.context.state, &weights);
+      seer_weights_load(training->program, training->options->weights, training->rank,
+                        training->engine.context.state, &weights);
   if (status) return status;
   seer_progress_note(&training->progress, "weights: %d tensors from '%s'%s", weights.loaded, training->options->weights,
                      weights.missing ? "; those it lacks start at random:" : "");
@@ -148,27 +152,35 @@ static SeerStatus weights_start(Training *training) {
   return SEER_OK;
 }
 
-// The state at the step where this process begins.
-static SeerStatus state_start(Training *training) {
+static void resume(Training *training, const SeerSnapshot *snapshot) {
+  char world[64] = "";
+  if (snapshot->ranks != training->program->ranks)
+    snprintf(world, sizeof world, ", by %d rank%s, now by %d", snapshot->ranks, snapshot->ranks > 1 ? "s" : "",
+             training->program->ranks);
+  if (snapshot->steps != training->steps) {
+    seer_progress_note(&training->progress,
+                       "note: the run's length changes from %lld to %lld steps, and its learning rates with it",
+                       (long long)snapshot->steps, (long long)training->steps);
+  }
+  training->step = snapshot->step;
+  training->run.seed = snapshot->seed;
+  seer_progress_note(&training->progress, "resuming '%s' at step %lld%s", training->run.folder.text,
+                     (long long)snapshot->step, world);
+}
+
+// The state at the step where this process begins. *saved: there is a snapshot of it.
+static SeerStatus state_start(Training *training, bool *saved) {
   const SeerOptions *options = training->options;
   SeerRun *run = &training->run;
   unsigned char *state = training->engine.context.state;
-  training->saved = -1;
+  *saved = false;
   if (run->existed) {
     SeerSnapshot snapshot;
-    bool found = false;
-    SeerStatus status = seer_snapshot_load_newest(training->program, run->folder.text, true, state, &snapshot, &found);
+    SeerStatus status =
+        seer_snapshot_load_newest(training->program, training->comm, run->folder.text, state, &snapshot, saved);
     if (status) return status;
-    if (found) {
-      if (snapshot.steps != training->steps) {
-        seer_progress_note(&training->progress,
-                           "note: the run's length changes from %lld to %lld steps, and its learning rates "
-                           "with it",
-                           (long long)snapshot.steps, (long long)training->steps);
-      }
-      training->step = training->saved = snapshot.step;
-      run->seed = snapshot.seed;
-      seer_progress_note(&training->progress, "resuming '%s' at step %lld", run->folder.text, (long long)snapshot.step);
+    if (*saved) {
+      resume(training, &snapshot);
       return SEER_OK;
     }
     seer_progress_note(&training->progress, "'%s' has no snapshot yet: starting at step 0", run->folder.text);
@@ -204,6 +216,8 @@ static SeerStatus loader_start(Training *training) {
       .ring = training->engine.ring,
       .ring_depth = program->ring_depth,
   };
+  if (!status && training->options->list_pictures)
+    status = seer_picture_list_open(training->run.folder.text, training->rank, &training->pictures);
   return status ? status : seer_loader_make(&config, training->source, &training->loader);
 }
 
@@ -227,23 +241,27 @@ static SeerStatus usage_save(const Training *training) {
   return status;
 }
 
+// Returns when the state may change again; what is written then is for the saver to finish.
 static SeerStatus state_save(Training *training) {
-  if (training->saved == training->step) return SEER_OK;
   SeerSnapshot snapshot = {training->step, training->steps, training->step * training->program->batch,
-                           training->run.seed};
-  SeerPath folder;
-  SeerStatus status = SEER_OK;
-  // All have the same state.
-  if (training->rank == 0)
-    status = seer_snapshot_save(training->program, training->engine.context.state, &snapshot, training->run.folder.text,
-                                training->keep, &folder);
+                           training->run.seed, training->program->ranks};
+  SeerStatus status = seer_saver_begin(training->saver, training->engine.context.state, &snapshot);
   if (!status && training->rank == 0) status = usage_save(training);
-  status = seer_comm_agree(training->comm, status);
-  if (!status) training->saved = training->step;
-  return status;
+  return seer_comm_agree(training->comm, status);
 }
 
-static SeerStatus loader_next(void *source, SeerBatch *batch) { return seer_loader_next(source, batch); }
+static SeerStatus state_save_and_wait(Training *training) {
+  SeerStatus status = state_save(training);
+  return status ? status : seer_saver_finish(training->saver);
+}
+
+static SeerStatus batch_next(void *source, SeerBatch *batch) {
+  Training *training = source;
+  SeerStatus status = seer_loader_next(training->loader, batch);
+  if (status || training->pictures.fd < 0) return status;
+  return seer_picture_list_add(&training->pictures, training->step + 1, batch->pictures,
+                               seer_rank_batch(training->program));
+}
 
 static SeerStepRecord record_make(const Training *training, const SeerStepResult *result, double seconds) {
   const SeerProgram *program = training->program;
@@ -269,7 +287,7 @@ static SeerStatus step_advance(Training *training) {
   double began = seer_seconds_now();
   SeerStepResult result;
   for (int i = 0; training->usage && i < program->prototypes; i++) training->usage[i] = 0;
-  SeerStatus status = seer_step_run(&training->engine, loader_next, training->loader, training->step, training->steps,
+  SeerStatus status = seer_step_run(&training->engine, batch_next, training, training->step, training->steps,
                                     training->usage, &result);
   if (!status && training->usage) status = seer_comm_sum(training->comm, training->usage, program->prototypes);
   if (status) return status;
@@ -287,26 +305,21 @@ static SeerStatus step_advance(Training *training) {
 // After a failed step: the state before it is sound, and worth keeping.
 static SeerStatus step_failed(Training *training, SeerStatus status) {
   seer_progress_end(&training->progress);
-  if (training->step == training->saved ||
-      seer_state_find_not_finite(training->program, training->engine.context.state)) {
-    return status;
-  }
   char error[4096];
   snprintf(error, sizeof error, "%s", seer_error());
   seer_error_clear();
-  if (state_save(training) == SEER_OK) {
-    seer_fail(status, "%s\nnote: the state before the failure is saved as '%s/snapshots/step-%lld'", error,
-              training->run.folder.text, (long long)training->step);
-  } else {
-    seer_error_clear();
-    seer_fail(status, "%s", error);
-  }
-  return status;
+  bool saved = state_save_and_wait(training) == SEER_OK;
+  seer_error_clear();
+  if (!*error) return status;
+  if (saved)
+    return seer_fail(status, "%s\nnote: the state before the failure is saved as '%s/snapshots/step-%lld'", error,
+                     training->run.folder.text, (long long)training->step);
+  return seer_fail(status, "%s", error);
 }
 
 static SeerStatus stopped(Training *training, const char *why) {
   seer_progress_end(&training->progress);
-  SeerStatus status = state_save(training);
+  SeerStatus status = state_save_and_wait(training);
   if (status) return status;
   if (training->rank > 0) return SEER_STOPPED;
   fprintf(stderr, "%s: stopped on %s at step %lld of %lld, snapshot written; continue with %s --resume '%s'\n",
@@ -326,13 +339,12 @@ static SeerStatus loop_run(Training *training) {
     if (training->step >= stop_at) return stopped(training, "--stop-after");
     status = step_advance(training);
     if (status) return step_failed(training, status);
-    if (training->step % training->save_every == 0 || training->step == training->steps) {
-      status = state_save(training);
-      if (status) return status;
-    }
+    bool due = training->step % training->save_every == 0 || training->step == training->steps;
+    status = due ? state_save(training) : seer_saver_poll(training->saver);
+    if (status) return status;
   }
   seer_progress_end(&training->progress);
-  return SEER_OK;
+  return seer_saver_finish(training->saver);
 }
 
 static SeerStatus training_prepare(Training *training) {
@@ -359,8 +371,13 @@ static SeerStatus training_prepare(Training *training) {
     if (!training->usage || !training->usage_recent) status = seer_fail(SEER_MACHINE, "no memory for prototype usage");
   }
   // Before rank 0 writes, all have read.
-  status = seer_comm_agree(training->comm, status ? status : state_start(training));
+  bool saved = false;
+  status = seer_comm_agree(training->comm, status);
+  if (!status) status = seer_comm_agree(training->comm, state_start(training, &saved));
   if (!status) status = start_agree(training);
+  if (!status)
+    status = seer_saver_make(program, training->comm, training->run.folder.text, training->keep,
+                             saved ? training->step : -1, training->engine.staging, &training->saver);
   if (!status && training->rank == 0) status = seer_run_describe(program, &training->run);
   if (!status && training->rank == 0)
     status = seer_metrics_open(&training->metrics, training->run.folder.text, training->step, program->tensorboard);
@@ -382,6 +399,8 @@ static void training_release(Training *training) {
   seer_metrics_close(&training->metrics);
   seer_loader_release(training->loader);
   seer_traffic_release(training->traffic);
+  seer_picture_list_close(&training->pictures);
+  seer_saver_release(training->saver);
   if (training->engine.program) seer_engine_release(&training->engine);
   seer_source_close(training->source);
   seer_run_release(&training->run);
@@ -401,7 +420,7 @@ static SeerStatus engine_for_evaluation(Training *training) {
   seer_engine_release(&training->engine);
   SeerStatus status = seer_snapshot_folder(training->run.folder.text, training->step, &folder);
   if (!status) status = seer_engine_make(program, threads, false, &training->engine);
-  return status ? status : seer_weights_load(program, folder.text, training->engine.context.state, &weights);
+  return status ? status : seer_weights_load(program, folder.text, 0, training->engine.context.state, &weights);
 }
 
 // The page is a nicety: a run that is done stays done when it cannot be written.
@@ -447,7 +466,8 @@ static SeerStatus training_run(Training *training) {
 
 SeerStatus seer_command_train(const SeerProgram *program, const SeerOptions *options) {
   Training training = {
-      .program = program, .options = options, .metrics = {.fd = -1, .events = {.fd = -1}}, .run = {.lock = -1}};
+      .program = program, .options = options, .metrics = {.fd = -1, .events = {.fd = -1}}, .run = {.lock = -1},
+      .pictures = {.fd = -1}};
   seer_stop_listen();
   SeerStatus status = ranks_join(&training);
   if (!status) status = training_run(&training);

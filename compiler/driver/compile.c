@@ -147,9 +147,10 @@ static bool check_budget(DiagList *diags, const Spec *spec, const PlanReport *re
   report_write_minimum_cause(report, &cause);
   diag_note(diags, (SourceSpan){0},
             "the smallest budget that would do is %" PRIu64 " bytes: %" PRIu64 " of state, %" PRIu64
-            " of pictures loaded ahead, and at least %" PRIu64 " of arena, set by %s",
-            report_minimum_bytes(report), report->state_bytes, report->ring_bytes,
-            report_minimum_bytes(report) - report->state_bytes - report->ring_bytes, cause.text);
+            " of pictures loaded ahead, %" PRIu64 " of a snapshot being written, and at least %" PRIu64
+            " of arena, set by %s",
+            report_minimum_bytes(report), report->state_bytes, report->ring_bytes, report->snapshot_bytes,
+            report_minimum_bytes(report) - report_fixed_bytes(report), cause.text);
   writer_release(&cause);
   diag_note(diags, (SourceSpan){0},
             report_minimum_cause(report) == MINIMUM_BY_EVALUATION
@@ -283,7 +284,7 @@ static void make_plans(Planning *planning, PlanReport *report) {
   if (report->train) verify_plan(report->train, arena);
 }
 
-// What lies outside the three blocks of memory, at most, with as many threads as this machine has cores where the spec
+// What lies outside the four blocks of memory, at most, with as many threads as this machine has cores where the spec
 // leaves their number open.
 static void list_outside(PlanReport *report, const SeerProgram *settings) {
   enum { STACK_BYTES = 1 << 20, PROGRAM_BYTES = 48 << 20 };
@@ -293,8 +294,9 @@ static void list_outside(PlanReport *report, const SeerProgram *settings) {
   PlanOutside *outside = report->outside;
   outside[report->outside_count++] = (PlanOutside){
       "program", "code, libraries, the lists of tensors and launches, files while they are written", PROGRAM_BYTES};
-  outside[report->outside_count++] = (PlanOutside){"stacks", "1 MiB touched by each thread that computes or decodes",
-                                                   (threads + decoders) * STACK_BYTES};
+  outside[report->outside_count++] =
+      (PlanOutside){"stacks", "1 MiB touched by each thread that computes, decodes or writes a snapshot",
+                    (threads + decoders + 1) * STACK_BYTES};
   uint64_t picture = (uint64_t)settings->max_pixels * SEER_DECODE_BYTES_A_PIXEL;
   outside[report->outside_count++] =
       (PlanOutside){"decoding",
@@ -354,13 +356,15 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   planning->policy = policy_from_spec(arena, spec, &planning->machine);
   bug_set_stage("lower");
   make_costs(planning, compilation->lanes);
+  planning->settings.snapshot_bytes = snapshot_bytes_from_spec(arena, spec, planning->train, planning->train_shards);
   const SeerProgram *settings = &planning->settings;
   *report = (PlanReport){.model = model_of(&model.shape, spec, settings, planning->train, planning->features),
                          .machine = planning->machine,
                          .images_per_step = settings->batch,
                          .micro_steps = settings->accumulate,
                          .budget_bytes = budget_of(spec, &planning->machine),
-                         .ring_bytes = planning->train_lowering ? settings->ring_bytes : 0};
+                         .ring_bytes = planning->train_lowering ? settings->ring_bytes : 0,
+                         .snapshot_bytes = planning->train_lowering ? settings->snapshot_bytes : 0};
   list_outside(report, settings);
   make_plans(planning, report);
   return true;
@@ -392,7 +396,8 @@ static TrainerWorld trainer_world(const Planning *planning, bool declared) {
                         .state = planning->state,
                         .state_bytes = report->state_bytes,
                         .arena_bytes = report_arena_bytes(report),
-                        .ring_bytes = report->ring_bytes};
+                        .ring_bytes = report->ring_bytes,
+                        .snapshot_bytes = report->snapshot_bytes};
   if (!declared) world.prefix = arena_printf(arena, "ranks%d_", report->machine.ranks);
   if (world.ranks == 1)
     world.features = program_of(arena, planning->features, planning->features_lowering, report->features, NULL);

@@ -7,6 +7,7 @@
 #include "compiler/base/bug.h"
 #include "compiler/passes/build_model.h"
 #include "runtime/data/loader.h"
+#include "runtime/snapshot.h"
 
 enum { RING_DEPTH = 3 };
 
@@ -133,6 +134,38 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
   set_task(spec, &program);
   program.ring_bytes = seer_loader_ring_bytes(&program.views, seer_rank_batch(&program), RING_DEPTH);
   return program;
+}
+
+static bool is_accumulator(const Value *value) {
+  static const char suffix[] = ".accumulator";
+  size_t length = strlen(value->name), end = strlen(suffix);
+  return length >= end && strcmp(value->name + length - end, suffix) == 0;
+}
+
+// As the trainer's table of tensors will have it.
+static SeerTensor tensor_of(const Graph *train, ValueId v, const PlanShards *shards) {
+  const Value *value = graph_value(train, v);
+  SeerTensor tensor = {.kind = is_accumulator(value) ? SEER_ACCUMULATOR : SEER_PARAMETER, .rank = value->shape.rank};
+  for (int i = 0; i < value->shape.rank; i++) tensor.size[i] = value->shape.size[i];
+  if (strstr(value->name, "queue")) {
+    tensor.part = tensor.chunk = (uint64_t)shape_elements(value->shape);
+    tensor.size[0] *= shards->count;
+  } else if (shards->kept[v]) {
+    tensor.part = tensor.chunk = shards->part[v];
+  }
+  if (tensor.part) tensor.shards = shards->count;
+  return tensor;
+}
+
+uint64_t snapshot_bytes_from_spec(Arena *arena, const Spec *spec, const Graph *train, const PlanShards *shards) {
+  if (!spec_flag(spec, KEY_save_asynchronous)) return 0;
+  SeerTensor *tensors = arena_array(arena, SeerTensor, train->values.count + 1);
+  int count = 0;
+  for (ValueId v = 0; v < train->values.count; v++) {
+    const Value *value = graph_value(train, v);
+    if (value->kind == VALUE_PARAMETER || value->kind == VALUE_STATE) tensors[count++] = tensor_of(train, v, shards);
+  }
+  return seer_snapshot_share_bytes(tensors, count, shards->count);
 }
 
 static void override_machine(const Spec *spec, PlanMachine *machine) {

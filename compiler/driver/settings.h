@@ -9,6 +9,9 @@
 // Everything of SeerProgram that a spec alone decides; tables, addresses and texts are left zero.
 SeerProgram settings_from_spec(Arena *arena, const Spec *spec);
 
+// Bytes of the copy that one rank's share of a snapshot is written from; 0: it is written without one.
+uint64_t snapshot_bytes_from_spec(Arena *arena, const Spec *spec, const Graph *train, const PlanShards *shards);
+
 // Reads specs/machines/NAME.seer where the spec's cluster.machine names one, then lets the spec's own cluster keys
 // override. `library` is the folder of shipped specs. False when the machine is unknown (a diagnostic says so).
 bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,

@@ -15,12 +15,14 @@ uint64_t report_arena_bytes(const PlanReport *report) {
   return larger(report->train ? report->train->arena_bytes : 0, features_arena(report));
 }
 
-static uint64_t fixed_bytes(const PlanReport *report) { return report->state_bytes + report->ring_bytes; }
+uint64_t report_fixed_bytes(const PlanReport *report) {
+  return report->state_bytes + report->ring_bytes + report->snapshot_bytes;
+}
 
-uint64_t report_peak_bytes(const PlanReport *report) { return fixed_bytes(report) + report_arena_bytes(report); }
+uint64_t report_peak_bytes(const PlanReport *report) { return report_fixed_bytes(report) + report_arena_bytes(report); }
 
 uint64_t report_minimum_bytes(const PlanReport *report) {
-  return fixed_bytes(report) + larger(plan_problem_minimum(report->problem), features_arena(report));
+  return report_fixed_bytes(report) + larger(plan_problem_minimum(report->problem), features_arena(report));
 }
 
 MinimumCause report_minimum_cause(const PlanReport *report) {
@@ -38,7 +40,7 @@ uint64_t report_evaluation_bytes(const PlanReport *report) {
 }
 
 uint64_t report_arena_budget(const PlanReport *report, uint64_t budget_bytes) {
-  uint64_t fixed = fixed_bytes(report);
+  uint64_t fixed = report_fixed_bytes(report);
   return budget_bytes > fixed ? budget_bytes - fixed : 0;
 }
 
@@ -214,7 +216,7 @@ int64_t report_time_with(const PlanReport *report, const StepTimes *times, const
 uint64_t report_peak_with(const PlanReport *report, const PlanAnswer *answer) {
   uint64_t step = larger((uint64_t)answer->solution.peak_bytes, (uint64_t)report->problem->update_bytes);
   if (answer->plan) step = answer->plan->arena_bytes;
-  return fixed_bytes(report) + larger(step, features_arena(report));
+  return report_fixed_bytes(report) + larger(step, features_arena(report));
 }
 
 static bool curve_point(PlanReport *report, uint64_t budget, const StepTimes *times, CurvePoint *point) {
@@ -230,7 +232,7 @@ void report_add_curve(PlanReport *report) {
   report->policy.placement = PLACEMENT_OPTIMAL;
   uint64_t least = report_minimum_bytes(report), most = least;
   PlanAnswer all = plan_problem_solve(report->problem, &report->policy, UINT64_MAX);
-  if (all.fits) most = fixed_bytes(report) + (uint64_t)all.solution.peak_bytes;
+  if (all.fits) most = report_fixed_bytes(report) + (uint64_t)all.solution.peak_bytes;
   // Denser where memory is short: there it matters.
   for (int i = 0; i < REPORT_CURVE_POINTS; i++) {
     double share = (double)i / (REPORT_CURVE_POINTS - 1);

@@ -46,9 +46,10 @@ typedef struct PlanReport {
   const Plan *train, *features;  // features NULL: of parts, they are another program's work
   int64_t images_per_step;  // over all ranks
   int64_t micro_steps;
-  uint64_t budget_bytes;  // of one rank: state, arena and ring
-  uint64_t state_bytes;   // of one rank
-  uint64_t ring_bytes;    // of the loader
+  uint64_t budget_bytes;    // of one rank: state, arena, ring and snapshot
+  uint64_t state_bytes;     // of one rank
+  uint64_t ring_bytes;      // of the loader
+  uint64_t snapshot_bytes;  // the copy that a snapshot is written from
   PlanOutside outside[REPORT_MAX_OUTSIDE];
   int outside_count;
   CurvePoint curve[REPORT_CURVE_POINTS];
@@ -59,7 +60,9 @@ typedef struct PlanReport {
 
 // One arena serves both entry points.
 uint64_t report_arena_bytes(const PlanReport *report);
-// All that one rank allocates: state, arena and the loader's ring.
+// What one rank allocates besides the arena.
+uint64_t report_fixed_bytes(const PlanReport *report);
+// All that one rank allocates: state, arena, the loader's ring and the copy for snapshots.
 uint64_t report_peak_bytes(const PlanReport *report);
 // The smallest budget that a step fits into.
 uint64_t report_minimum_bytes(const PlanReport *report);

@@ -105,6 +105,7 @@ static void print_memory(const PlanReport *report, Writer *out) {
     writer_printf(out, ",\"%s\":%" PRIu64, plan_item_kind_names[i], plan->peak_by_kind[i]);
   if (report_gap_bytes(report)) writer_printf(out, ",\"gaps\":%" PRIu64, report_gap_bytes(report));
   if (report_evaluation_bytes(report)) writer_printf(out, ",\"evaluation\":%" PRIu64, report_evaluation_bytes(report));
+  if (report->snapshot_bytes) writer_printf(out, ",\"snapshot\":%" PRIu64, report->snapshot_bytes);
   writer_printf(out, ",\"loader\":%" PRIu64 "},\"outside\":[", report->ring_bytes);
   for (int i = 0; i < report->outside_count; i++) {
     writer_text(out, i ? ",{" : "{");

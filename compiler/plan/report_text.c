@@ -84,6 +84,7 @@ static void print_memory(const PlanReport *report, Writer *out) {
   if (report_gap_bytes(report)) print_bytes_row(out, "gaps", report_gap_bytes(report), peak);
   if (report_evaluation_bytes(report)) print_bytes_row(out, "evaluation", report_evaluation_bytes(report), peak);
   if (report->ring_bytes) print_bytes_row(out, "loader", report->ring_bytes, peak);
+  if (report->snapshot_bytes) print_bytes_row(out, "snapshot", report->snapshot_bytes, peak);
   print_bytes_row(out, "peak", peak, 0);
   print_bytes_row(out, "budget", report->budget_bytes, 0);
   print_bytes(out, "least", report_minimum_bytes(report));

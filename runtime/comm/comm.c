@@ -171,7 +171,10 @@ SeerStatus seer_comm_agree(SeerComm *comm, SeerStatus mine) {
     char error[4096];
     snprintf(error, sizeof error, "%s", seer_error());
     seer_error_clear();
-    return *error ? seer_fail(mine, "rank %d: %s", comm->rank, error) : mine;
+    char who[32];
+    snprintf(who, sizeof who, "rank %d: ", comm->rank);
+    if (strncmp(error, who, strlen(who)) == 0) who[0] = '\0';  // agreed on before
+    return *error ? seer_fail(mine, "%s%s", who, error) : mine;
   }
   if (gathered) return gathered;
   for (int rank = 0; rank < comm->size; rank++) {

@@ -140,12 +140,6 @@ static SeerStatus slot_fill(Worker *worker, RingBatch *batch, int slot, int64_t 
   return SEER_OK;
 }
 
-// The task-th picture of this rank, among those of all.
-static int64_t position_of(const SeerLoaderConfig *config, int64_t task) {
-  int64_t batch = task / config->batch, slot = task % config->batch;
-  return config->first_position + (batch * config->ranks + config->rank) * config->batch + slot;
-}
-
 static void *worker_run(void *argument) {
   Worker *worker = argument;
   SeerLoader *loader = worker->loader;
@@ -162,7 +156,7 @@ static void *worker_run(void *argument) {
     pthread_mutex_unlock(&loader->lock);
 
     bool lost;
-    SeerStatus status = slot_fill(worker, batch, slot, position_of(&loader->config, task), &lost);
+    SeerStatus status = slot_fill(worker, batch, slot, seer_loader_position(&loader->config, task), &lost);
 
     pthread_mutex_lock(&loader->lock);
     if (status != SEER_OK) {

@@ -61,6 +61,13 @@ static inline uint64_t seer_loader_ring_bytes(const SeerViews *views, int batch,
   return bytes * (uint64_t)ring_depth;
 }
 
+// Where the task-th picture of this rank stands among those of all ranks, over all epochs. A run's position is told in
+// these, so that it goes on the same way whatever the ranks.
+static inline int64_t seer_loader_position(const SeerLoaderConfig *config, int64_t task) {
+  int64_t batch = task / config->batch, slot = task % config->batch;
+  return config->first_position + (batch * config->ranks + config->rank) * config->batch + slot;
+}
+
 // Views and source must outlive the loader. A data set smaller than one batch is an error.
 SeerStatus seer_loader_make(const SeerLoaderConfig *config, const SeerSource *source, SeerLoader **loader);
 // The batch stays valid until the next call. After an error every call returns that error.

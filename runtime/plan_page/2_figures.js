@@ -109,7 +109,7 @@ const totalNs = edges[schedule.length] || 0;
 const live = schedule.map((s) => (known(s.live_bytes) ? s.live_bytes : 0));
 const peakStep = live.reduce((best, bytes, i) => (bytes > live[best] ? i : best), 0);
 const arenaBytes = buffers.reduce((top, b) => Math.max(top, b.offset + b.bytes), memory.arena_bytes || 0);
-// What lies under the arena all step long: state and loader.
+// What lies under the arena all step long: state, loader, the copy for snapshots.
 const baseBytes = Math.max(0, (memory.peak_bytes ?? arenaBytes) - (memory.arena_bytes ?? arenaBytes));
 
 const liveAt = (at) => buffers.filter((b) => b.begin <= at && at <= b.end).sort((a, b) => b.bytes - a.bytes);
@@ -129,7 +129,8 @@ function shortName(item) {
 const COLOURS = {
   activation: "#4477aa", gradient: "#ee6677", gathered: "#228833", update: "#aa3377", workspace: "#a9adb5",
   statistics: "#ccbb44", forward: "#4477aa", reforward: "#ccbb44", backward: "#ee6677", network: "#228833",
-  host: "#66ccee", parameters: "#66ccee", velocities: "#8f7fbf", loader: "#7c8696", other: "#7c8696",
+  host: "#66ccee", parameters: "#66ccee", velocities: "#8f7fbf", loader: "#7c8696", snapshot: "#b08968",
+  other: "#7c8696",
 };
 const PHASES = [["forward", "forward"], ["reforward", "forward again"], ["backward", "backward"], ["update", "update"]];
 const kindKey = (kind) => (kind === "activations" ? "activation" : kind === "gradients" ? "gradient" : kind);

@@ -115,8 +115,8 @@ function paintMap(plot) {
   context.fillRect(inner.left, base, inner.width, plot.y(0) - base);
   if (plot.y(0) - base > 15) {
     context.fillStyle = theme.paper;
-    context.fillRect(inner.left + 4, base + 2, 190, 12);
-    label(context, `state and loader: ${bytesText(baseBytes)}, all step`, inner.left + 6, base + 8, theme.ink);
+    context.fillRect(inner.left + 4, base + 2, 240, 12);
+    label(context, `state, loader, snapshot: ${bytesText(baseBytes)}, all step`, inner.left + 6, base + 8, theme.ink);
   }
   paintBuffers(plot);
   paintLines(plot);

@@ -55,20 +55,27 @@ def run(command, code=0, **options):
     return done
 
 
+def files_of(folder, step):
+    return sorted((folder / f"snapshots/step-{step}").glob("model*.safetensors"))
+
+
 def state_of(folder, step=STEPS):
-    """All tensors of a snapshot, by name: lists of floats."""
-    data = (folder / f"snapshots/step-{step}/model.safetensors").read_bytes()
-    size, = struct.unpack_from("<Q", data)
-    header, tensors = json.loads(data[8:8 + size]), {}
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            begin, end = tensor["data_offsets"]
-            tensors[name] = struct.unpack_from(f"<{(end - begin) // 4}f", data, 8 + size + begin)
-    return tensors
+    """All tensors of a snapshot, by name: lists of floats. NAME[BEGIN:END] is a piece of NAME."""
+    pieces = {}
+    for path in files_of(folder, step):
+        data = path.read_bytes()
+        size, = struct.unpack_from("<Q", data)
+        for name, tensor in json.loads(data[8:8 + size]).items():
+            if name != "__metadata__":
+                begin, end = tensor["data_offsets"]
+                whole, _, piece = name.partition("[")
+                floats = struct.unpack_from(f"<{(end - begin) // 4}f", data, 8 + size + begin)
+                pieces.setdefault(whole, []).append((int(piece.partition(":")[0] or 0), floats))
+    return {name: [number for _, floats in sorted(parts) for number in floats] for name, parts in pieces.items()}
 
 
 def bits_of(folder, step=STEPS):
-    return (folder / f"snapshots/step-{step}/model.safetensors").read_bytes()
+    return [path.read_bytes() for path in files_of(folder, step)]
 
 
 def losses_of(folder):
@@ -172,8 +179,21 @@ class Ranks(unittest.TestCase):
         self.train(two, 2, "stopped", "--resume")
         self.assertEqual(bits_of(straight), bits_of(stopped))
         self.assertEqual(losses_of(straight), losses_of(stopped))
-        self.train(three, 3, "resized", "--resume", mpi="MPICH")
-        self.close(straight, resized, "from 2 ranks to 3")
+        _, said = self.train(three, 3, "resized", "--resume", "--stop-after", 2, mpi="MPICH", code=None)
+        self.assertIn("at step 3, by 2 ranks, now by 3", said.stdout)
+        _, said = self.train(self.trainer("swav", 1), 1, "resized", "--resume")
+        self.assertIn("at step 5, by 3 ranks, now by 1", said.stdout)
+        self.close(straight, resized, "from 2 ranks to 3 to 1")
+        self.grown()
+
+    def grown(self):
+        """From one rank to two, with accumulation, whose sums are in no snapshot."""
+        one, two = self.trainer("supervised", 1), self.trainer("supervised", 2)
+        straight, _ = self.train(one, 1, "straight-one")
+        self.train(one, 1, "grown", "--stop-after", 3, code=75)
+        grown, said = self.train(two, 2, "grown", "--resume")
+        self.assertIn("at step 3, by 1 rank, now by 2", said.stdout)
+        self.close(straight, grown, "from 1 rank to 2")
 
     def test_one_rank_that_fails_ends_all(self):
         few = self.folder / "few"

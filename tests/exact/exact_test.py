@@ -79,7 +79,7 @@ class Exact:
         """Allocated, touched and resident, of a trainer whose arena was filled with patterns."""
         memory = plan["memory"]
         found = json.loads(run(trainer, "bench", "--poison", "--json").stdout)
-        allocated = found["state_bytes"] + found["arena_bytes"] + found["ring_bytes"]
+        allocated = sum(found[block + "_bytes"] for block in ("state", "arena", "ring", "snapshot"))
         outside = sum(item["bytes"] for item in memory["outside"])
         self.require(f"{what}: allocates the plan's peak", allocated == memory["peak_bytes"] == found["peak_bytes"],
                      allocated, memory["peak_bytes"])

@@ -1,7 +1,9 @@
 // Preloaded under a trainer: the N-th call among write, pwrite, fsync, rename, mkdir, ftruncate and creating open
 // fails.
 // SEER_FAULT_AT=N, SEER_FAULT_ERRNO=name's number, SEER_FAULT_FOREVER=1 keeps failing, SEER_FAULT_SHORT=1 makes the
-// N-th write short instead. SEER_FAULT_REPORT names a file that is made when the fault has struck.
+// N-th write short instead. SEER_FAULT_NAME=text: only writes to files made under a path with that text count, as if
+// the disk of the rank that makes them were full. SEER_FAULT_REPORT names a file that is made when the fault has
+// struck.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,11 +12,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 static atomic_long calls;
+static atomic_int named = -1;  // descriptor of the newest file of that name
 
 static long setting(const char *name) {
   const char *text = getenv(name);
@@ -30,7 +34,7 @@ static void report(void) {
 
 // A short write is no error, so with SEER_FAULT_SHORT only writes count.
 static bool strikes(bool is_write) {
-  if (!is_write && setting("SEER_FAULT_SHORT")) return false;
+  if (!is_write && (setting("SEER_FAULT_SHORT") || getenv("SEER_FAULT_NAME"))) return false;
   long at = setting("SEER_FAULT_AT"), call = atomic_fetch_add(&calls, 1) + 1;
   if (at <= 0 || !(call == at || (call > at && setting("SEER_FAULT_FOREVER")))) return false;
   report();
@@ -39,7 +43,8 @@ static bool strikes(bool is_write) {
 }
 
 ssize_t write(int fd, const void *data, size_t bytes) {
-  if (fd > 2 && strikes(true)) {
+  bool counts = getenv("SEER_FAULT_NAME") ? fd == atomic_load(&named) : fd > 2;
+  if (counts && strikes(true)) {
     if (!setting("SEER_FAULT_SHORT")) return -1;
     bytes = bytes > 1 ? bytes / 2 : bytes;
   }
@@ -65,5 +70,8 @@ int open(const char *path, int flags, ...) {
   mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
   if ((flags & O_CREAT) && strikes(false)) return -1;
-  return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+  int fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+  const char *name = getenv("SEER_FAULT_NAME");
+  if (name && (flags & O_CREAT) && strstr(path, name)) atomic_store(&named, fd);
+  return fd;
 }

@@ -406,7 +406,8 @@ class Trainer(unittest.TestCase):
         for program in ("tiny", "tiny_accumulate", "tiny_supervised"):
             found = json.loads(run(os.path.join(BUILD, program), "bench", "--poison", "--json").stdout)
             self.assertIn(found["arena_bytes"] - found["touched_bytes"], range(64), program)
-            self.assertEqual(found["peak_bytes"], sum(found[kind + "_bytes"] for kind in ("state", "arena", "ring")))
+            blocks = ("state", "arena", "ring", "snapshot")
+            self.assertEqual(found["peak_bytes"], sum(found[block + "_bytes"] for block in blocks))
             self.assertGreater(found["resident_bytes"], found["state_bytes"] + found["arena_bytes"])
         self.fails(70, "bench", "--poison", program="tiny_stale", says=["depends on what the arena held"])
         self.fails(70, "bench", "--poison", program="tiny_beyond", says=["touched", "of an arena of"])

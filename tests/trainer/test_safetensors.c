@@ -163,6 +163,11 @@ static void sound_headers_are_read(void **state) {
   }
 }
 
+static SeerStatus floats_read(const SeerSafetensors *file, const char *name, float *values) {
+  const SeerStored *tensor = seer_safetensors_find(file, name);
+  return seer_safetensors_read_floats(file, tensor, 0, seer_stored_count(tensor), values);
+}
+
 static void written_is_read(void **state) {
   (void)state;
   const float a[] = {1, -2.5f, 3e-40f, 4, 5, 6};
@@ -186,9 +191,11 @@ static void written_is_read(void **state) {
   float values[6];
   assert_non_null(one);
   assert_int_equal(seer_stored_count(one), 6);
-  assert_int_equal(seer_safetensors_read_floats(file, one, values), SEER_OK);
+  assert_int_equal(seer_safetensors_read_floats(file, one, 0, seer_stored_count(one), values), SEER_OK);
   assert_memory_equal(values, a, sizeof a);
-  assert_int_equal(seer_safetensors_read_floats(file, seer_safetensors_find(file, "b"), values), SEER_INPUT);
+  assert_int_equal(seer_safetensors_read_floats(file, one, 2, 3, values), SEER_OK);
+  assert_memory_equal(values, a + 2, 3 * sizeof *values);
+  assert_int_equal(floats_read(file, "b", values), SEER_INPUT);
   assert_null(seer_safetensors_find(file, "c"));
   seer_safetensors_close(file);
   seer_error_clear();
@@ -212,12 +219,14 @@ static void narrow_floats_are_widened(void **state) {
   SeerSafetensors *file = NULL;
   assert_int_equal(seer_safetensors_open(file_path, &file), SEER_OK);
   float values[7];
-  assert_int_equal(seer_safetensors_read_floats(file, seer_safetensors_find(file, "h"), values), SEER_OK);
+  assert_int_equal(floats_read(file, "h", values), SEER_OK);
   const float expected[] = {1, -2, 0x1p-24f, 1.0f / 0.0f, -0.0f, 1023 * 0x1p-24f, 65504};
   assert_memory_equal(values, expected, sizeof expected);
-  assert_int_equal(seer_safetensors_read_floats(file, seer_safetensors_find(file, "b"), values), SEER_OK);
+  assert_int_equal(seer_safetensors_read_floats(file, seer_safetensors_find(file, "h"), 5, 2, values), SEER_OK);
+  assert_memory_equal(values, expected + 5, 2 * sizeof *values);
+  assert_int_equal(floats_read(file, "b", values), SEER_OK);
   assert_true(values[0] == 1.0f && values[1] == -3.0f);
-  assert_int_equal(seer_safetensors_read_floats(file, seer_safetensors_find(file, "d"), values), SEER_OK);
+  assert_int_equal(floats_read(file, "d", values), SEER_OK);
   assert_true(values[0] == 1.5f);
   seer_safetensors_close(file);
 }

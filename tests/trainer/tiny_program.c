@@ -1,9 +1,11 @@
 // A real, tiny program for tests of the runtime: pooled pixels, a linear embedding, prototypes, swapped prediction with
 // one Sinkhorn round (or cross-entropy), hand-written gradients, SGD with momentum. It is what an emitted program.c
-// looks like to the runtime. TINY_* macros make variants: another width, accumulation, a diverging rate, supervised.
+// looks like to the runtime. TINY_* macros make variants: another width, accumulation, a diverging rate, supervised,
+// snapshots without staging, several ranks that share out the embedding and the velocities.
 #include <math.h>
 #include <string.h>
 
+#include "runtime/comm/comm.h"
 #include "runtime/program.h"
 
 #ifndef TINY_WIDTH
@@ -25,13 +27,23 @@
 #ifndef TINY_FAULT
 #define TINY_FAULT 0
 #endif
+#ifndef TINY_RANKS
+#define TINY_RANKS 1
+#endif
+#ifndef TINY_BATCH
+#define TINY_BATCH 8
+#endif
+#ifndef TINY_STAGING
+#define TINY_STAGING 1
+#endif
 #ifndef TINY_NAME
 #define TINY_NAME "tiny"
 #endif
 
 enum {
-  BATCH = 8,
-  MICRO = BATCH / TINY_ACCUMULATE,
+  RANKS = TINY_RANKS,
+  BATCH = TINY_BATCH,
+  MICRO = BATCH / TINY_ACCUMULATE / RANKS,
   CROPS = 2,
   VIEWS = CROPS * MICRO,
   SIDE = 16,
@@ -43,16 +55,20 @@ enum {
   EVALUATE = 4,
   EMBED = WIDTH * INPUT,
   CENTRES = PROTOTYPES * WIDTH,
+  EMBED_PART = (EMBED + RANKS - 1) / RANKS,                     // one chunk a rank
+  CENTRES_PART = (PROTOTYPES + RANKS - 1) / RANKS * WIDTH,      // of velocities: every RANKS-th row
+  SHARED_OUT = RANKS > 1 ? 2 * EMBED_PART + CENTRES_PART : 0,   // floats of the state that others do not have
+  KEPT = RANKS > 1 ? CENTRES + INPUT : 2 * EMBED + 2 * CENTRES + INPUT,
 };
 
 // Offsets in floats, each a multiple of 16 (64 bytes) for the sizes used.
 #define ROUND(n) (((n) + 15) / 16 * 16)
 enum {
   S_EMBED = 0,
-  S_CENTRES = S_EMBED + ROUND(EMBED),
+  S_CENTRES = S_EMBED + ROUND(EMBED_PART),
   S_EMBED_V = S_CENTRES + ROUND(CENTRES),
-  S_CENTRES_V = S_EMBED_V + ROUND(EMBED),
-  S_MEAN = S_CENTRES_V + ROUND(CENTRES),
+  S_CENTRES_V = S_EMBED_V + ROUND(EMBED_PART),
+  S_MEAN = S_CENTRES_V + ROUND(CENTRES_PART),
   S_EMBED_A = S_MEAN + ROUND(INPUT),
   S_CENTRES_A = S_EMBED_A + ROUND(EMBED),
   S_END = S_CENTRES_A + ROUND(CENTRES),
@@ -66,7 +82,11 @@ enum {
   A_D_CENTRES = A_D_EMBED + ROUND(EMBED),
   A_LOSS = A_D_CENTRES + ROUND(CENTRES),
   A_USAGE = A_LOSS + 16,
-  A_END = A_USAGE + ROUND(PROTOTYPES),
+  A_MEAN = A_USAGE + ROUND(PROTOTYPES),
+  A_WHOLE = A_MEAN + (RANKS > 1 ? ROUND(INPUT) : 0),  // the embedding, gathered
+  A_SCRATCH = A_WHOLE + (RANKS > 1 ? ROUND(EMBED_PART * RANKS) : 0),
+  A_AVERAGE = A_SCRATCH + (RANKS > 1 ? ROUND(EMBED) + 16 * RANKS * RANKS : 0),
+  A_END = A_AVERAGE + (RANKS > 1 ? ROUND(EMBED) : 0),
 };
 
 static const double temperature = 0.5, epsilon = 0.25, momentum = 0.9;
@@ -98,6 +118,8 @@ static void pool_view(const void *arguments, int task, int worker) {
   }
 }
 
+static const float *embedding(const Step *step) { return RANKS > 1 ? step->arena + A_WHOLE : step->state + S_EMBED; }
+
 static void embed_view(const void *arguments, int task, int worker) {
   (void)worker;
   const Step *step = arguments;
@@ -105,7 +127,7 @@ static void embed_view(const void *arguments, int task, int worker) {
   float *embedded = step->arena + A_EMBEDDED + task * WIDTH;
   for (int o = 0; o < WIDTH; o++) {
     float sum = 0;
-    for (int i = 0; i < INPUT; i++) sum += step->state[S_EMBED + o * INPUT + i] * input[i];
+    for (int i = 0; i < INPUT; i++) sum += embedding(step)[o * INPUT + i] * input[i];
     embedded[o] = sum;
   }
 }
@@ -213,6 +235,12 @@ static void sgd(const Step *step, int parameter, int velocity, int gradient, int
   }
 }
 
+static float input_mean(const Step *step, int i) {
+  float mean = 0;
+  for (int v = 0; v < VIEWS; v++) mean += step->arena[A_INPUT + v * INPUT + i] / VIEWS;
+  return mean;
+}
+
 static void update_all(const void *arguments, int task, int worker) {
   (void)worker;
   const Step *step = arguments;
@@ -221,11 +249,51 @@ static void update_all(const void *arguments, int task, int worker) {
     sgd(step, S_CENTRES, S_CENTRES_V, A_D_CENTRES, S_CENTRES_A, CENTRES);
   }
   if (task == 2) {
-    for (int i = 0; i < INPUT; i++) {
-      float mean = 0;
-      for (int v = 0; v < VIEWS; v++) mean += step->arena[A_INPUT + v * INPUT + i] / VIEWS;
-      step->state[S_MEAN + i] += 0.1f * (mean - step->state[S_MEAN + i]);
-    }
+    for (int i = 0; i < INPUT; i++) step->state[S_MEAN + i] += 0.1f * (input_mean(step, i) - step->state[S_MEAN + i]);
+  }
+}
+
+// ---- several ranks ----
+
+static void ranks_average(const Step *step, int at, int count) {
+  seer_average_ranks(step->context, count, step->arena + at, step->arena + A_SCRATCH, step->arena + A_AVERAGE);
+  memcpy(step->arena + at, step->arena + A_AVERAGE, (size_t)count * sizeof(float));
+}
+
+static void ranks_prepare(const Step *step) {
+  seer_gather_ranks(step->context, EMBED_PART, step->state + S_EMBED, step->arena + A_WHOLE);
+}
+
+static void ranks_settle(const Step *step) {
+  for (int i = 0; i < INPUT; i++) step->arena[A_MEAN + i] = input_mean(step, i);
+  ranks_average(step, A_D_EMBED, EMBED);
+  ranks_average(step, A_D_CENTRES, CENTRES);
+  ranks_average(step, A_MEAN, INPUT);
+}
+
+static float momentum_apply(const Step *step, float *velocity, float gradient) {
+  *velocity = (float)momentum * *velocity + gradient;
+  return step->context->scalars.learning_rate * *velocity;
+}
+
+// Each rank keeps the velocities of its rows; all take the same step.
+static void ranks_update(const Step *step) {
+  int rank = seer_comm_rank(step->context->comm), begin = rank * EMBED_PART;
+  for (int i = 0; i < EMBED_PART && begin + i < EMBED; i++)
+    step->state[S_EMBED + i] -= momentum_apply(step, &step->state[S_EMBED_V + i], step->arena[A_D_EMBED + begin + i]);
+  for (int i = 0; i < INPUT; i++)
+    step->state[S_MEAN + i] += 0.1f * (step->arena[A_MEAN + i] - step->state[S_MEAN + i]);
+  if (step->context->scalars.prototypes_active <= 0) return;
+  for (int k = rank; k < PROTOTYPES; k += RANKS) {
+    float *velocity = &step->state[S_CENTRES_V + k / RANKS * WIDTH];
+    for (int i = 0; i < WIDTH; i++) momentum_apply(step, &velocity[i], step->arena[A_D_CENTRES + k * WIDTH + i]);
+  }
+  float *all = step->arena + A_AVERAGE;
+  seer_gather_ranks(step->context, CENTRES_PART, step->state + S_CENTRES_V, all);
+  for (int i = 0; i < CENTRES; i++) {
+    int k = i / WIDTH;
+    float velocity = all[k % RANKS * CENTRES_PART + k / RANKS * WIDTH + i % WIDTH];
+    step->state[S_CENTRES + i] -= step->context->scalars.learning_rate * velocity;
   }
 }
 
@@ -238,7 +306,7 @@ static const SeerLaunch launches[] = {
     {"embed matmul backward input", "tiny.seer:6", false, A_D_EMBEDDED * 4, VIEWS *WIDTH},
     {"embed matmul backward weight", "tiny.seer:2", false, A_D_EMBED * 4, EMBED},
     {"prototypes matmul backward weight", "tiny.seer:3", false, A_D_CENTRES * 4, CENTRES},
-    {"update sgd", "tiny.seer:7", true, S_EMBED * 4, EMBED},
+    {"update sgd", "tiny.seer:7", true, S_EMBED * 4, EMBED_PART},
 };
 
 static void forward(Step *step) {
@@ -248,6 +316,7 @@ static void forward(Step *step) {
 
 static void tiny_train(SeerContext *context) {
   Step step = step_of(context, VIEWS);
+  if (RANKS > 1) ranks_prepare(&step);
   forward(&step);
   seer_launch(context, 2, score_view, &step, VIEWS);
   seer_launch(context, 3, codes_crop, &step, CROPS);
@@ -255,13 +324,17 @@ static void tiny_train(SeerContext *context) {
   seer_launch(context, 5, d_embedded_view, &step, VIEWS);
   seer_launch(context, 6, d_embed_row, &step, WIDTH);
   seer_launch(context, 7, d_centres_row, &step, PROTOTYPES);
+  if (RANKS > 1) ranks_settle(&step);
   if (TINY_FAULT == 1 && step.arena[A_END - 1] > 1) step.state[S_MEAN] += 1;
   if (TINY_FAULT == 2) step.arena[A_END] = 1;
 }
 
 static void tiny_update(SeerContext *context) {
   Step step = step_of(context, VIEWS);
-  seer_launch(context, 8, update_all, &step, 3);
+  if (RANKS > 1)
+    ranks_update(&step);
+  else
+    seer_launch(context, 8, update_all, &step, 3);
 }
 
 static void tiny_features(SeerContext *context) {
@@ -279,9 +352,9 @@ static const SeerTensor tensors[] = {
      SEER_INIT_NORMAL,
      0.05,
      false,
-     1,
-     0,
-     0,
+     RANKS,
+     EMBED_PART,
+     EMBED_PART,
      0},
     {"prototypes.weight",
      SEER_PARAMETER,
@@ -296,7 +369,8 @@ static const SeerTensor tensors[] = {
      0,
      0,
      0},
-    {"embed.weight.velocity", SEER_VELOCITY, 2, {WIDTH, INPUT}, S_EMBED_V * 4, 0, SEER_INIT_ZERO, 0, false, 1, 0, 0, 0},
+    {"embed.weight.velocity", SEER_VELOCITY, 2, {WIDTH, INPUT}, S_EMBED_V * 4, 0, SEER_INIT_ZERO, 0, false, RANKS,
+     EMBED_PART, EMBED_PART, 0},
     {"prototypes.weight.velocity",
      SEER_VELOCITY,
      2,
@@ -306,9 +380,9 @@ static const SeerTensor tensors[] = {
      SEER_INIT_ZERO,
      0,
      false,
-     1,
-     0,
-     0,
+     RANKS,
+     CENTRES_PART,
+     WIDTH,
      0},
     {"input.running_mean", SEER_STATISTIC, 1, {INPUT}, S_MEAN * 4, 0, SEER_INIT_ZERO, 0, false, 1, 0, 0, 0},
 #if TINY_ACCUMULATE > 1
@@ -380,7 +454,7 @@ static const SeerProgram program = {
                  .cosine_from_run = true},
     .batch = BATCH,
     .accumulate = TINY_ACCUMULATE,
-    .ranks = 1,
+    .ranks = RANKS,
     .steps = 0,
     .epochs = 2,
     .seed = 1,
@@ -402,6 +476,7 @@ static const SeerProgram program = {
     .arena_bytes = A_END * 4,
     .ring_bytes = 2 * (VIEWS * SIDE * SIDE * 3 + 4096),
     .ring_depth = 2,
+    .snapshot_bytes = TINY_STAGING ? ((KEPT + RANKS - 1) / RANKS + SHARED_OUT) * 4 : 0,
     .train = tiny_train,
     .update = tiny_update,
     .loss_offset = A_LOSS * 4,
