@@ -41,9 +41,7 @@ static void step_take(Run *run, const SeerLoaderConfig *config, int steps_before
 
 static void segment_run(Run *run) {
   int ranks = 0;
-  do {
-    ranks = worlds[draw(run, 0, WORLDS - 1)];
-  } while (run->batch / run->accumulate % ranks);
+  do { ranks = worlds[draw(run, 0, WORLDS - 1)]; } while (run->batch / run->accumulate % ranks);
   int begin = run->step = run->saved, steps = draw(run, 1, 2 * run->save_every);
   for (; run->step < run->steps && run->step - begin < steps; run->step++) {
     for (int rank = 0; rank < ranks; rank++) {
