@@ -30,7 +30,7 @@ static SeerStatus one_rank_check(SeerCommand command) {
         "cluster.nodes=1 -D cluster.ranks_per_node=1` and one rank's share of the batch",
         seer_program.ranks);
   SeerComm *comm = NULL;
-  SeerStatus status = seer_comm_open(&comm);
+  SeerStatus status = seer_comm_open(seer_program.name, seer_program.patience_seconds, &comm);
   if (status || !comm) return status;
   int ranks = seer_comm_size(comm);
   status = seer_fail(SEER_INPUT, "this command is for one rank, and %d were started\nnote: start it without a launcher",

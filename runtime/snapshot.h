@@ -38,6 +38,9 @@ SeerStatus seer_snapshot_folder(const char *run, int64_t step, SeerPath *folder)
 SeerStatus seer_snapshot_load_newest(const SeerProgram *program, const char *run, bool owner, unsigned char *state,
                                      SeerSnapshot *snapshot, bool *found);
 
+// Removes the snapshots of later steps than `step`, the latest first.
+SeerStatus seer_snapshot_remove_after(const char *run, int64_t step);
+
 typedef struct SeerWeights {
   int loaded, missing;        // tensors of the program
   const char *first_missing;  // a tensor's name, or NULL
