@@ -74,7 +74,7 @@ typedef struct Step {
   SeerNextBatch *next;
   void *source;
   int64_t number;  // 0..steps-1
-  double waited;   // for other ranks, when it began
+  double waited;   // seconds in collectives, those that were told before
   double *usage;
   SeerStepResult *result;
 } Step;
@@ -94,7 +94,8 @@ static SeerStatus verdicts_gather(Step *step, Verdict *mine) {
   Verdict *all = calloc((size_t)ranks, sizeof *all);
   // Without memory here the others wait in vain, and the watch says for whom.
   if (!all) return seer_fail(SEER_MACHINE, "out of memory");
-  mine->waited = seer_comm_waited(context->comm) - step->waited;
+  step->result->waited = seer_comm_waited(context->comm);
+  mine->waited = step->result->waited - step->waited;
   SeerStatus status = seer_comm_all_gather(context->comm, mine, sizeof *mine, all);
   int least = 0, most = 0;
   *mine = (Verdict){0};
@@ -184,8 +185,7 @@ SeerStatus seer_step_run(SeerEngine *engine, SeerNextBatch *next, void *source, 
   *result = (SeerStepResult){.learning_rate = seer_schedule_rate(&program->schedule, step, steps)};
   scalars_set(engine, step, result->learning_rate);
   CheckedSource checked = {engine, next, source};
-  double waited = seer_comm_waited(engine->context.comm);
-  Step at = {engine, checked_next, &checked, step, waited, usage, result};
+  Step at = {engine, checked_next, &checked, step, ask.waited, usage, result};
   for (int micro = 0; micro < program->accumulate; micro++) {
     engine->context.scalars.accumulate_restart = micro == 0 ? 1 : 0;
     SeerStatus status = micro_step(&at, &ask, micro + 1 == program->accumulate);

@@ -13,12 +13,14 @@ typedef struct SeerStepResult {
   int stop;             // the largest request of all ranks to stop; then nothing was done
   int slowest_rank;     // the one that waited least for others, -1: one rank
   double rank_seconds;  // that another one waited longer
+  double waited;        // for the next SeerStepAsk
 } SeerStepResult;
 
 // What a rank brings along, to be agreed on by all before the step.
 typedef struct SeerStepAsk {
   SeerStatus status;  // of what it did since the last step
   int stop;           // a signal, 0: none
+  double waited;      // its seconds in collectives when it last told the others
 } SeerStepAsk;
 
 // Where a step gets its pictures: the loader, or synthetic ones for `bench`.

@@ -34,6 +34,7 @@ typedef struct Training {
   SeerProgress progress;
   SeerSpikes spikes;
   SeerLaggard laggard;
+  double waited;               // seconds in collectives that the other ranks know of
   SeerStatus logged;           // how the last step's line of metrics fared; told to all with the next step
   int64_t step, steps, saved;  // done, length, step of the newest snapshot (-1: none)
   int64_t save_every, keep;
@@ -171,7 +172,8 @@ static SeerStatus state_start(Training *training) {
   if (run->existed) {
     SeerSnapshot snapshot;
     bool found = false;
-    SeerStatus status = seer_snapshot_load_newest(training->program, run->folder.text, true, state, &snapshot, &found);
+    SeerStatus status = seer_snapshot_load_newest(training->program, run->folder.text, training->rank == 0, state,
+                                                  &snapshot, &found);
     if (status) return status;
     if (found) {
       if (snapshot.steps != training->steps) {
@@ -306,10 +308,11 @@ static SeerStatus step_advance(Training *training, int *stop, double *loss) {
   for (int i = 0; training->usage && i < program->prototypes; i++) training->usage[i] = 0;
   seer_comm_step(training->comm, training->step + 1);
   // Launchers send a signal to all ranks, people to one.
-  SeerStepAsk ask = {training->logged, seer_stop_requested()};
+  SeerStepAsk ask = {training->logged, seer_stop_requested(), training->waited};
   training->logged = SEER_OK;
   SeerStatus status = seer_step_run(&training->engine, loader_next, training->loader, ask, training->step,
                                     training->steps, training->usage, &result);
+  training->waited = result.waited;
   *stop = result.stop;
   *loss = result.not_finite ? NAN : result.loss;
   if (status || *stop) return status;
@@ -446,8 +449,9 @@ static SeerStatus training_prepare(Training *training) {
   status = seer_comm_agree(training->comm, status);
   seer_comm_work(training->comm, "reading the snapshot", true);
   if (!status) status = seer_spikes_open(program, training->comm, training->run.folder.text, &training->spikes);
-  // Before rank 0 writes, all have read.
-  if (!status) status = seer_comm_agree(training->comm, state_start(training));
+  // Rank 0 first: it puts aside what is damaged. Before it writes, all have read.
+  if (!status) status = seer_comm_agree(training->comm, training->rank == 0 ? state_start(training) : SEER_OK);
+  if (!status) status = seer_comm_agree(training->comm, training->rank > 0 ? state_start(training) : SEER_OK);
   if (!status) status = seer_spikes_start(&training->spikes, training->step);
   if (status) return status;
   if (training->rank == 0) status = seer_run_describe(program, &training->run);
@@ -520,7 +524,8 @@ static SeerStatus training_run(Training *training) {
   status = loop_run(training);
   seer_comm_work(training->comm, "writing the report page", true);
   if (!status && !options->no_report && training->rank == 0) report_finish(training);
-  return status;
+  // The others wait for the page here, where the watch knows that it may take long.
+  return status ? status : seer_comm_agree(training->comm, SEER_OK);
 }
 
 SeerStatus seer_command_train(const SeerProgram *program, const SeerOptions *options) {

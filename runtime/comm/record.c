@@ -13,7 +13,7 @@
 
 enum { RECORD_BYTES = 512, END_BYTES = 1024 };
 
-static const char *const state_names[] = {"works", "waits", "ends"};
+static const char *const state_names[] = {"works", "waits"};
 
 SeerPlace seer_place_here(void) {
   SeerPlace place = {.process = (int64_t)getpid()};
@@ -107,9 +107,7 @@ static bool record_unpack(const json_t *root, SeerRecord *record) {
                          .seen = seen};
   snprintf(record->place.host, sizeof record->place.host, "%s", host);
   snprintf(record->what, sizeof record->what, "%s", what);
-  for (int i = SEER_RANK_WORKS; i <= SEER_RANK_ENDS; i++) {
-    if (strcmp(state, state_names[i]) == 0) record->state = (SeerRankState)i;
-  }
+  if (strcmp(state, state_names[SEER_RANK_WAITS]) == 0) record->state = SEER_RANK_WAITS;
   return true;
 }
 
@@ -174,7 +172,6 @@ static void leftover_read(const char *folder, const char *name, Leftover *leftov
   SeerRecord record;
   if (sscanf(name, "rank-%d%n", &rank, &end) != 1 || rank < 0 || name[end] || !seer_record_find(folder, rank, &record))
     return;
-  if (record.state == SEER_RANK_ENDS) return;  // its launcher was quicker than it
   bool less = record.state == SEER_RANK_WORKS && leftover->least.state != SEER_RANK_WORKS;
   if (!leftover->ranks || record.count < leftover->least.count || (record.count == leftover->least.count && less))
     leftover->least = record;

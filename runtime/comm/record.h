@@ -21,7 +21,7 @@ typedef struct SeerPlace {
   int64_t process;
 } SeerPlace;
 
-typedef enum SeerRankState { SEER_RANK_WORKS, SEER_RANK_WAITS, SEER_RANK_ENDS } SeerRankState;
+typedef enum SeerRankState { SEER_RANK_WORKS, SEER_RANK_WAITS } SeerRankState;
 
 typedef struct SeerRecord {
   int rank;
@@ -36,7 +36,12 @@ typedef struct SeerRecord {
 } SeerRecord;
 
 // How the system sees a process of this host.
-typedef enum SeerProcessState { SEER_PROCESS_UNKNOWN, SEER_PROCESS_RUNS, SEER_PROCESS_STOPPED, SEER_PROCESS_GONE } SeerProcessState;
+typedef enum SeerProcessState {
+  SEER_PROCESS_UNKNOWN,
+  SEER_PROCESS_RUNS,
+  SEER_PROCESS_STOPPED,
+  SEER_PROCESS_GONE
+} SeerProcessState;
 
 SeerPlace seer_place_here(void);
 bool seer_place_is_near(const SeerPlace *one, const SeerPlace *other);  // their processes see each other

@@ -37,6 +37,7 @@ struct SeerWatch {
   double waited, entered;  // seconds; the main thread's
   // The thread's.
   pthread_t thread;
+  bool runs;
   int wake;  // eventfd
   atomic_bool stopping;
   double tick, beat_every, beaten, since;
@@ -83,7 +84,7 @@ static SeerRecord record_make(const SeerWatch *watch) {
   bool waits = count % 2 == 1;
   SeerRecord record = {.rank = watch->config.rank,
                        .place = watch->here,
-                       .state = atomic_load(&watch->ends) ? SEER_RANK_ENDS : waits ? SEER_RANK_WAITS : SEER_RANK_WORKS,
+                       .state = waits ? SEER_RANK_WAITS : SEER_RANK_WORKS,
                        .long_work = !waits && atomic_load(&watch->long_work),
                        .step = atomic_load(&watch->where.step),
                        .count = (count + 1) / 2,
@@ -141,7 +142,7 @@ static int late_find(const SeerWatch *watch, uint64_t mine, double now) {
     if (rank == watch->config.rank) continue;
     const Peer *peer = &watch->peers[rank];
     bool works = !peer->known || peer->record.state != SEER_RANK_WAITS, lives = peer_is_alive(watch, rank, now);
-    uint64_t reached = !peer->known ? 0 : peer->record.state == SEER_RANK_ENDS ? mine - 1 : peer->record.count;
+    uint64_t reached = peer->known ? peer->record.count : 0;
     if (works && reached == mine && lives) continue;  // just through
     if (reached < least || (reached == least && alive && !lives)) {
       late = rank;
@@ -188,12 +189,12 @@ static void late_tell(const SeerWatch *watch, int late, const SeerRecord *mine, 
   const Peer *peer = &watch->peers[late];
   const SeerPlace *place = &watch->places[late];
   bool alive = peer_is_alive(watch, late, now), inside = peer->known && peer->record.count >= mine->count;
-  char last[160] = "it left no record";
+  char last[160] = "it left no record, or ended before the others";
   // Clocks of hosts differ.
   double ago = peer_is_near(watch, late) ? seconds_now(CLOCK_REALTIME) - peer->record.seen : now - peer->changed;
   if (peer->known)
     snprintf(last, sizeof last, "last heard of %.0f s ago in step %" PRId64 ", %s %s", ago, peer->record.step, peer->record.state == SEER_RANK_WAITS ? "waiting in" : "busy with",
-             peer->record.state == SEER_RANK_ENDS ? "its end" : peer->record.what);
+             peer->record.what);
   snprintf(text, MESSAGE_BYTES,
            "rank %d on '%s' (process %" PRId64 ") %s %s (collective %" PRIu64 ") in step %" PRId64
            ", where %d rank%s waited for %.0f s: %s, %s\n%s",
@@ -224,7 +225,7 @@ static void early_look(SeerWatch *watch, double waited) {
   if (waited < watch->config.patience_seconds + turn * (2 * watch->tick + 1)) return;
   char text[MESSAGE_BYTES];
   snprintf(text, sizeof text,
-           "rank %d has waited for %.0f s in %s, and another rank does not come: it never started, or it hangs\n"
+           "rank %d has waited for %.0f s in %s, and another rank does not come: it never started, hangs, or has left\n"
            "note: look at the hosts that the launcher names; a wait ends after cluster.patience, or --patience",
            watch->config.rank, waited, (const char *)atomic_load(&watch->where.what));
   all_end(watch, text);
@@ -296,7 +297,8 @@ static void *watch_run(void *argument) {
   return NULL;
 }
 
-static SeerStatus thread_start(SeerWatch *watch) {
+// 0, or why not.
+static int thread_start(SeerWatch *watch) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are the main thread's business
@@ -304,10 +306,17 @@ static SeerStatus thread_start(SeerWatch *watch) {
   watch->since = seconds_now(CLOCK_MONOTONIC);
   int failed = pthread_create(&watch->thread, NULL, watch_run, watch);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return failed == 0 ? SEER_OK : seer_fail(SEER_MACHINE, "cannot start the watchdog's thread: %s", strerror(failed));
+  watch->runs = failed == 0;
+  return failed;
+}
+
+static SeerStatus no_thread(int reason) {
+  return seer_fail(SEER_MACHINE, "cannot start the watchdog's thread: %s", strerror(reason));
 }
 
 static void thread_stop(SeerWatch *watch) {
+  if (!watch->runs) return;
+  watch->runs = false;
   uint64_t one = 1;
   atomic_store(&watch->stopping, true);
   // Without it the thread wakes at its next tick.
@@ -343,7 +352,8 @@ SeerStatus seer_watch_make(const SeerWatchConfig *config, SeerWatch **made) {
   if (!status) {
     watch->polled[0] = (struct pollfd){.fd = watch->wake, .events = POLLIN};
     watch->polled_count = 1;
-    status = thread_start(watch);
+    int failed = thread_start(watch);
+    if (failed) status = no_thread(failed);
   }
   if (status) {
     if (watch->wake >= 0) close(watch->wake);
@@ -392,22 +402,23 @@ SeerStatus seer_watch_open(SeerWatch *watch, const char *folder, const SeerPlace
     seer_last_words_prepare(watch->config.name, folder, watch->config.rank, watch->here.host, &watch->where);
     atomic_store(&watch->open, true);
   }
-  SeerStatus started = thread_start(watch);
-  return status ? status : started;
+  int failed = thread_start(watch);
+  return status || !failed ? status : no_thread(failed);
 }
 
 void seer_watch_ends(SeerWatch *watch) {
-  if (!watch) return;
-  atomic_store(&watch->ends, true);
   seer_last_words_none();
-  SeerRecord record = record_make(watch);
-  if (atomic_load(&watch->open)) seer_record_refresh(watch->folder, &record);
+  thread_stop(watch);
+  atomic_store(&watch->ends, true);
+  // Before the first rank may be gone: launchers end the others then.
+  if (atomic_exchange(&watch->open, false)) seer_record_remove(watch->folder, watch->config.rank);
+  // Without its thread the end is not watched, and there is nothing left to lose.
+  thread_start(watch);
 }
 
 void seer_watch_release(SeerWatch *watch) {
   if (!watch) return;
   thread_stop(watch);
-  if (atomic_load(&watch->open)) seer_record_remove(watch->folder, watch->config.rank);
   for (int i = 0; i < watch->polled_count; i++) {
     if (watch->polled[i].fd >= 0) close(watch->polled[i].fd);
   }

@@ -25,7 +25,7 @@ SeerStatus seer_watch_make(const SeerWatchConfig *config, SeerWatch **watch);
 void seer_watch_joined(SeerWatch *watch, int (*abort)(void *handle, int code), void *handle);
 // From here on there are records, in `folder`; places [ranks] are those of all ranks.
 SeerStatus seer_watch_open(SeerWatch *watch, const char *folder, const SeerPlace *places);
-// From here on processes may come and go.
+// From here on processes may go; the record is removed.
 void seer_watch_ends(SeerWatch *watch);
 void seer_watch_release(SeerWatch *watch);
 
