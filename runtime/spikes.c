@@ -208,10 +208,15 @@ SeerStatus seer_spikes_sync(SeerSpikes *spikes) {
   return seer_fail(SEER_MACHINE, "cannot write '%s/losses': %s", spikes->folder.text, strerror(errno));
 }
 
-static int rewinds_to(const SeerSpikes *spikes, int64_t to) {
+// Spikes since the run last got further: went back to a later step than ever before.
+static int rewinds_in_vain(const SeerSpikes *spikes, int64_t to) {
+  int64_t furthest = -1;
   int count = 0;
-  for (int i = spikes->count - 1; i >= 0 && spikes->list[i].to == to; i--) count++;
-  return count;
+  for (int i = 0; i < spikes->count; i++) {
+    count = spikes->list[i].to > furthest ? 1 : count + 1;
+    if (spikes->list[i].to > furthest) furthest = spikes->list[i].to;
+  }
+  return to > furthest ? 0 : count;
 }
 
 // Rank 0: loads the newest sound snapshot that is old enough, else the oldest there is.
@@ -250,12 +255,12 @@ static SeerStatus chosen_load(const SeerSpikes *spikes, const SeerProgram *progr
   return status ? status : seer_snapshot_load(program, folder.text, state, &snapshot, &damaged);
 }
 
-static SeerStatus given_up(const SeerSpikes *spikes, int64_t step, int64_t to) {
+static SeerStatus given_up(const SeerSpikes *spikes, int64_t step) {
   return seer_fail(SEER_INPUT,
-                   "the loss spikes again in step %lld: going back to step %lld and passing over other pictures has "
-                   "not helped %lld times\nnote: lower the learning rate (schedule.peak), or go back further "
-                   "(on_spike.rewind) with more snapshots kept (save.keep)",
-                   (long long)step, (long long)to, (long long)spikes->rule->limit);
+                   "the loss spikes again in step %lld: going back and passing over other pictures has not helped %lld "
+                   "times in a row\nnote: lower the learning rate (schedule.peak), go back further (on_spike.rewind) "
+                   "with more snapshots kept (save.keep), or raise on_spike.factor",
+                   (long long)step, (long long)spikes->rule->limit);
 }
 
 SeerStatus seer_spikes_rewind(SeerSpikes *spikes, const SeerProgram *program, int64_t step, double loss,
@@ -269,8 +274,8 @@ SeerStatus seer_spikes_rewind(SeerSpikes *spikes, const SeerProgram *program, in
   if (!status) *to = all[0];
   free(all);
   if (status) return status;
-  if (rewinds_to(spikes, *to) >= spikes->rule->limit) {
-    status = given_up(spikes, step, *to);
+  if (rewinds_in_vain(spikes, *to) >= spikes->rule->limit) {
+    status = given_up(spikes, step);
     if (rank > 0) seer_error_clear();
     return status;
   }

@@ -47,7 +47,7 @@ double seer_spikes_median(const SeerSpikes *spikes);
 // What is written about the steps done is on the disk: before a snapshot of them.
 SeerStatus seer_spikes_sync(SeerSpikes *spikes);
 // Goes back: notes the spike, loads the snapshot, removes younger ones. *to: the step it is of. Gives up with an error
-// after `limit` rewinds to one snapshot. Collective.
+// after `limit` rewinds that brought the run no further. Collective.
 SeerStatus seer_spikes_rewind(SeerSpikes *spikes, const SeerProgram *program, int64_t step, double loss,
                               unsigned char *state, int64_t *to);
 

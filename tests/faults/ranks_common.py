@@ -71,7 +71,8 @@ class Trainers:
         key = (ranks, text, data)
         if key not in self.built:
             pictures, labels = data or self.data
-            spec = self.folder / f"trainer{len(self.built)}.seer"
+            spec = self.folder / f"built-{len(self.built)}" / "trainer.seer"
+            spec.parent.mkdir()
             spec.write_text(SPEC + text + f'\ndata {{ pictures = "{pictures}"  labels = "{labels}" }}\n')
             out = spec.with_suffix("")
             subprocess.run([self.seerc, "build", spec, "-D", f"cluster.ranks_per_node={ranks}", "-o", out,
