@@ -1,5 +1,5 @@
-// Loss spikes; see spikes.h. The order of a rewind: note it as unsettled, remove younger snapshots, note it as settled. A
-// crash in between is finished at the next start, so no snapshot of the time that was taken back is ever resumed.
+// Loss spikes; see spikes.h. The order of a rewind: note it as unsettled, remove younger snapshots, note it as settled.
+// A crash in between is finished at the next start, so no snapshot of the time that was taken back is ever resumed.
 #include "runtime/spikes.h"
 
 #include <errno.h>
@@ -55,7 +55,8 @@ static SeerStatus list_unpack(SeerSpikes *spikes, json_t *root, const char *path
     sound = json_unpack(json_array_get(list, i), "{s:I, s:o, s:I, s:I}", "step", &step, "loss", &loss, "to", &to,
                         "skipped_pictures", &pictures) == 0 &&
             step > to && to >= 0 && pictures >= 0;
-    if (sound) status = spike_add(spikes, (SeerSpike){step, to, pictures, json_is_real(loss) ? json_real_value(loss) : NAN});
+    if (sound)
+      status = spike_add(spikes, (SeerSpike){step, to, pictures, json_is_real(loss) ? json_real_value(loss) : NAN});
   }
   *settled = is_settled != 0;
   if (sound) return status;

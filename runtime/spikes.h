@@ -1,5 +1,5 @@
-// Loss spikes: when a step's loss is not finite, or above `factor` times the median of the last `window` losses, the run
-// goes back to a snapshot of at least `rewind` steps before and passes over the pictures of `skip` steps from there
+// Loss spikes: when a step's loss is not finite, or above `factor` times the median of the last `window` losses, the
+// run goes back to a snapshot of at least `rewind` steps before and passes over the pictures of `skip` steps from there
 // (Chowdhery et al., PaLM, 2022, section 5.1: the same pictures later do no harm).
 //
 // Everything that a decision depends on lies in the run folder, so a run that crashed decides as one that did not:

@@ -112,8 +112,8 @@ static SeerStatus verdicts_gather(Step *step, Verdict *mine) {
   return status;
 }
 
-// All ranks learn what one finds: what is not finite on one is so on all. After the last micro-step gradients are looked
-// at, too.
+// All ranks learn what one finds: what is not finite on one is so on all. After the last micro-step gradients are
+// looked at, too.
 static SeerStatus micro_step_judge(Step *step, bool last) {
   SeerEngine *engine = step->engine;
   float loss;

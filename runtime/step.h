@@ -26,8 +26,9 @@ typedef struct SeerStepAsk {
 // Where a step gets its pictures: the loader, or synthetic ones for `bench`.
 typedef SeerStatus SeerNextBatch(void *source, SeerBatch *batch);
 
-// Runs step `step` (0..steps-1), unless a rank asks to stop. When the loss or a gradient is not finite, nothing is updated and the error names the
-// step and the first launch whose output was not finite. `usage` (or NULL) is a sum over steps of the codes' row sums.
+// Runs step `step` (0..steps-1), unless a rank asks to stop. When the loss or a gradient is not finite, nothing is
+// updated and the error names the step and the first launch whose output was not finite. `usage` (or NULL) is a sum
+// over steps of the codes' row sums.
 SeerStatus seer_step_run(SeerEngine *engine, SeerNextBatch *next, void *source, SeerStepAsk ask, int64_t step,
                          int64_t steps, double *usage, SeerStepResult *result);
 // Entropy of a distribution given by its weights, over its maximum: 1 is uniform.

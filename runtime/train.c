@@ -364,7 +364,8 @@ static SeerStatus stopped(Training *training, const char *why) {
 static SeerStatus metrics_begin(Training *training) {
   if (training->rank > 0) return SEER_OK;
   seer_metrics_close(&training->metrics);
-  return seer_metrics_open(&training->metrics, training->run.folder.text, training->step, training->program->tensorboard);
+  return seer_metrics_open(&training->metrics, training->run.folder.text, training->step,
+                           training->program->tensorboard);
 }
 
 // After a spike in step `step`. The error of a loss that is not finite is told in passing, for the run goes on.
@@ -389,7 +390,8 @@ static SeerStatus rewind_run(Training *training, int64_t step, double loss) {
   if (!status) status = loader_start(training);
   seer_comm_work(training->comm, "the step", false);
   if (training->rank == 0)
-    fprintf(stderr, "warning: the loss of step %lld is %s: back to step %lld, without the %lld pictures that followed it\n",
+    fprintf(stderr,
+            "warning: the loss of step %lld is %s: back to step %lld, without the %lld pictures that followed it\n",
             (long long)step, why, (long long)training->step, (long long)spikes->list[spikes->count - 1].pictures);
   return seer_comm_agree(training->comm, status);
 }

@@ -17,7 +17,7 @@ struct SeerComm {
   SeerMpi mpi;
   SeerWatch *watch;
   int rank, size, local_size;
-  int *counts, *begins, *share_counts, *share_begins;  // [size] each, one behind the other, scratch: bytes of the pieces sent and received
+  int *counts, *begins, *share_counts, *share_begins;  // [size] each in one block, scratch: bytes of pieces
   SeerPlace *places;                                   // [size]
   char library[MAX_VERSION_BYTES + 1];
 };

@@ -14,8 +14,9 @@
 typedef struct SeerComm SeerComm;
 
 // Joins the other processes of this run; NULL comm: started alone. Collective. An error (SEER_MACHINE) when the library
-// is missing, or when the launcher started several processes and MPI finds itself alone in each. `name` is the trainer's,
-// for the messages of the watch, which ends all ranks when one waits longer than `patience_seconds` (watch.h; 0: its own).
+// is missing, or when the launcher started several processes and MPI finds itself alone in each. `name` is the
+// trainer's, for the messages of the watch, which ends all ranks when one waits longer than `patience_seconds`
+// (watch.h; 0: its own).
 SeerStatus seer_comm_open(const char *name, double patience_seconds, SeerComm **comm);
 // Collective: the launcher takes a process that leaves without it for a crash. NULL is allowed.
 void seer_comm_close(SeerComm *comm);

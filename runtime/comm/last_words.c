@@ -18,8 +18,8 @@ typedef struct Crash {
   const char *name;
 } Crash;
 
-static const Crash crashes[] = {{SIGSEGV, "SIGSEGV"}, {SIGBUS, "SIGBUS"},   {SIGILL, "SIGILL"},
-                                {SIGFPE, "SIGFPE"},   {SIGABRT, "SIGABRT"}};
+static const Crash crashes[] = {
+    {SIGSEGV, "SIGSEGV"}, {SIGBUS, "SIGBUS"}, {SIGILL, "SIGILL"}, {SIGFPE, "SIGFPE"}, {SIGABRT, "SIGABRT"}};
 enum { CRASH_COUNT = sizeof crashes / sizeof *crashes };
 
 static struct {

@@ -1,6 +1,6 @@
-// What the ranks of a run leave in RUN/ranks while it runs: `rank-N`, rewritten about once a second, says where that rank
-// is; `end` says what ended the run, by whoever noticed first. A run that ends by itself removes them, so whatever lies
-// there tells of a fault.
+// What the ranks of a run leave in RUN/ranks while it runs: `rank-N`, rewritten about once a second, says where that
+// rank is; `end` says what ended the run, by whoever noticed first. A run that ends by itself removes them, so whatever
+// lies there tells of a fault.
 //
 // Writers rewrite in place, in one call, and close the file: a full disk does not lose what is there, and network file
 // systems show it to other hosts.
@@ -27,12 +27,12 @@ typedef struct SeerRecord {
   int rank;
   SeerPlace place;
   SeerRankState state;
-  bool long_work;    // it may take as long as it takes: the others wait for it longer
-  int64_t step;      // 0: before the first
-  uint64_t count;    // collectives it has reached
-  char what[80];     // the collective, or the work
-  uint64_t beat;     // of these writes
-  double seen;       // seconds since 1970 on its host
+  bool long_work;  // it may take as long as it takes: the others wait for it longer
+  int64_t step;    // 0: before the first
+  uint64_t count;  // collectives it has reached
+  char what[80];   // the collective, or the work
+  uint64_t beat;   // of these writes
+  double seen;     // seconds since 1970 on its host
 } SeerRecord;
 
 // How the system sees a process of this host.

@@ -42,7 +42,7 @@ struct SeerWatch {
   atomic_bool stopping;
   double tick, beat_every, beaten, since;
   uint64_t last_count, beat;
-  Peer *peers;           // [ranks]
+  Peer *peers;            // [ranks]
   struct pollfd *polled;  // [ranks + 1]: the wake, then processes of this host
   int *polled_ranks, polled_count;
 };
@@ -132,8 +132,8 @@ static bool peer_is_alive(const SeerWatch *watch, int rank, double now) {
   return state != SEER_PROCESS_STOPPED && state != SEER_PROCESS_GONE;
 }
 
-// The rank that the others wait for: it has reached the fewest collectives; among equals one that gives no sign of life.
-// -1: all are here.
+// The rank that the others wait for: it has reached the fewest collectives; among equals one that gives no sign of
+// life. -1: all are here.
 static int late_find(const SeerWatch *watch, uint64_t mine, double now) {
   int late = -1;
   uint64_t least = mine;
@@ -193,8 +193,8 @@ static void late_tell(const SeerWatch *watch, int late, const SeerRecord *mine, 
   // Clocks of hosts differ.
   double ago = peer_is_near(watch, late) ? seconds_now(CLOCK_REALTIME) - peer->record.seen : now - peer->changed;
   if (peer->known)
-    snprintf(last, sizeof last, "last heard of %.0f s ago in step %" PRId64 ", %s %s", ago, peer->record.step, peer->record.state == SEER_RANK_WAITS ? "waiting in" : "busy with",
-             peer->record.what);
+    snprintf(last, sizeof last, "last heard of %.0f s ago in step %" PRId64 ", %s %s", ago, peer->record.step,
+             peer->record.state == SEER_RANK_WAITS ? "waiting in" : "busy with", peer->record.what);
   snprintf(text, MESSAGE_BYTES,
            "rank %d on '%s' (process %" PRId64 ") %s %s (collective %" PRIu64 ") in step %" PRId64
            ", where %d rank%s waited for %.0f s: %s, %s\n%s",
@@ -267,7 +267,8 @@ static void gone_look(SeerWatch *watch, int gone) {
     snprintf(next, sizeof next, "while rank %d was busy with %s, after collective %" PRIu64, mine.rank, mine.what,
              mine.count);
   snprintf(text, sizeof text,
-           "rank %d on '%s' (process %" PRId64 ") is gone: killed, or left without a word, in step %" PRId64 ", %s\n"
+           "rank %d on '%s' (process %" PRId64 ") is gone: killed, or left without a word, in step %" PRId64
+           ", %s\n"
            "note: the system's log of that host tells of processes killed for want of memory; go on from the last "
            "snapshot with --resume",
            gone, place->host, place->process, mine.step, next);

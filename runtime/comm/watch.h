@@ -2,8 +2,8 @@
 //
 // The main thread tells where it is, by a few stores; a thread of its own leaves that in RUN/ranks (record.h) and looks
 // at the others. It ends all ranks, exit code 3, when this rank has waited in one collective longer than the patience,
-// or when a process of this host is gone without having finished. One rank says who it was. A rank that crashes, or that
-// leaves in the middle of the run, says so itself.
+// or when a process of this host is gone without having finished. One rank says who it was. A rank that crashes, or
+// that leaves in the middle of the run, says so itself.
 #ifndef SEER_RUNTIME_WATCH_H
 #define SEER_RUNTIME_WATCH_H
 

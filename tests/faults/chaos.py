@@ -3,6 +3,7 @@ every next start must go on, and at its end each run must have the bits of a run
 
 Usage: chaos.py SEERC SHIM FAULTS [SEED]. Prints a table: kinds, how long they took to be noticed, who named them.
 """
+import errno
 import os
 import random
 import re
@@ -13,8 +14,6 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import errno
-
 import ranks_common as common
 from ranks_common import LAUNCHERS, Run
 
@@ -26,7 +25,8 @@ SIGNALS = {"killed": signal.SIGKILL, "crashed": signal.SIGSEGV, "aborted": signa
            "exit": signal.SIGUSR2, "_exit": signal.SIGPWR, "asked to stop": signal.SIGTERM}
 DISKS = {"disk full": errno.ENOSPC, "disk broken": errno.EIO, "folder closed": errno.EACCES}
 WEIGHTS = {"killed": 4, "crashed": 2, "aborted": 2, "frozen": 2, "exit": 2, "_exit": 2, "asked to stop": 1,
-           "launcher killed": 1, "disk full": 1, "disk broken": 1, "folder closed": 1, "bit flipped": 2, "file cut off": 2}
+           "launcher killed": 1, "disk full": 1, "disk broken": 1, "folder closed": 1, "bit flipped": 2,
+           "file cut off": 2}
 TEXT = "train { batch = 12  steps = 100 }"
 
 
@@ -38,8 +38,8 @@ class Chaos:
 
     def start(self, *options, lame=None):
         mpi = self.draw.choice(list(LAUNCHERS))
-        return mpi, Run(self.trainer, self.ranks, mpi, "--patience", PATIENCE, "--save-every", "2", "--keep", KEEP, *options,
-                        lame=lame)
+        return mpi, Run(self.trainer, self.ranks, mpi, "--patience", PATIENCE, "--save-every", "2", "--keep", KEEP,
+                        *options, lame=lame)
 
     def began(self):
         _, run = self.start("--out", self.out, "--steps", FOREVER, "--stop-after", "4")
@@ -86,10 +86,13 @@ class Chaos:
         mpi, run = self.start("--resume", self.out, lame=lame)
         for name in ("LD_PRELOAD", "SEER_FAULT_LEAVE"):
             os.environ.pop(name, None)
-        steps = self.newest + self.draw.randrange(1, 6)
+        steps, began = self.newest + self.draw.randrange(1, 6), time.time()
 
         def ready():
-            return common.steps_done(self.out) >= steps and (self.ranks == 1 or common.record(self.out, rank))
+            # The run before may have left records, and lines that this one takes back first.
+            records = [common.record(self.out, each) for each in range(self.ranks)] if self.ranks > 1 else []
+            return (all(record and record["seen"] >= began for record in records) and
+                    common.steps_done(self.out) >= steps)
 
         assert common.wait_until(ready, run), (kind, mpi, run.wait())
         time.sleep(self.draw.uniform(0, 0.05))
@@ -142,7 +145,8 @@ class Chaos:
         end = max(common.snapshot_steps(self.out))
         _, run = self.start("--out", whole, "--steps", FOREVER, "--stop-after", end)
         run.wait(LIMIT + end)
-        assert common.snapshot_files(self.out, end) == common.snapshot_files(whole, end), f"{self.ranks} ranks: other bits"
+        files = [common.snapshot_files(out, end) for out in (self.out, whole)]
+        assert files[0] == files[1], f"{self.ranks} ranks: other bits"
         losses = [[(line["step"], line["loss"]) for line in common.metrics_of(out)] for out in (self.out, whole)]
         assert losses[0] == losses[1] and len(losses[0]) == end, f"{self.ranks} ranks: other losses"
         assert not (self.out / "ranks").exists(), "records are left"
@@ -179,7 +183,8 @@ def main():
     table = [row for run in runs for row in run.table]
     table_print(table)
     assert not any(who == "nobody" for _, _, who in table), "a fault that nobody named"
-    print(f"{len(table)} faults in {time.monotonic() - began:.0f} s; ranks: steps, same bits as undisturbed: {', '.join(ends)}")
+    print(f"{len(table)} faults in {time.monotonic() - began:.0f} s; ranks: steps, same bits as undisturbed: "
+          f"{', '.join(ends)}")
     shutil.rmtree(folder)
 
 

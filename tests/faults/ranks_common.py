@@ -65,7 +65,8 @@ class Trainers:
 
     def __init__(self, seerc, folder, sanitize=False):
         self.seerc, self.folder, self.sanitize, self.built = seerc, folder, sanitize, {}
-        self.data = pictures_make(folder / "train-images-idx3-ubyte", [random.Random(i).randrange(4) for i in range(600)])
+        kinds = [random.Random(number).randrange(4) for number in range(600)]
+        self.data = pictures_make(folder / "train-images-idx3-ubyte", kinds)
 
     def get(self, ranks, text="train { batch = 12  steps = 100 }", data=None):
         key = (ranks, text, data)

@@ -62,7 +62,8 @@ class Faults(unittest.TestCase):
         code, said = self.start(mpi, "--resume", self.out, "--stop-after", "3").wait()
         self.assertNotEqual(code, 0)
         self.assertIn(f"at step {step + 3} of", said)
-        self.assertRegex(said, rf"the run in '.*' broke off: (rank {rank} on '.*' .*step \d+|its 3 ranks ended at once)")
+        self.assertRegex(said, rf"the run in '.*' broke off: "
+                               rf"(rank {rank} on '.*' .*step \d+|its 3 ranks ended at once)")
         self.assertFalse((self.out / "ranks").exists())
         return f"broke off: rank {rank} on" in said
 
@@ -91,8 +92,9 @@ class Faults(unittest.TestCase):
                     self.assertGreater(seconds, PATIENCE * 0.9)
                     self.assertLess(seconds, LATE)
                     self.assertEqual(common.names_of(said), [rank], said)
-                    self.assertRegex(said, rf"rank {rank} on '.*' \(process \d+\) .*collective \d+\) in step \d+, where "
-                                           r"2 ranks waited for \d+ s: its process is stopped, last heard of \d+ s ago")
+                    self.assertRegex(said, rf"rank {rank} on '.*' \(process \d+\) .*collective \d+\) in step \d+, "
+                                           r"where 2 ranks waited for \d+ s: its process is stopped, "
+                                           r"last heard of \d+ s ago")
                     self.assertTrue(self.goes_on(mpi, rank))
 
     def test_a_rank_that_never_starts(self):

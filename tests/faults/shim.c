@@ -2,9 +2,9 @@
 // fails.
 // SEER_FAULT_AT=N, SEER_FAULT_ERRNO=name's number, SEER_FAULT_FOREVER=1 keeps failing, SEER_FAULT_SHORT=1 makes the
 // N-th write short instead. SEER_FAULT_REPORT names a file that is made when the fault has struck.
-// SEER_FAULT_PATH=P instead: every creating open of a path that begins with P fails; with SEER_FAULT_SLOW=N every reading
-// one takes N ms longer.
-// Under SEER_FAULT_LEAVE=1, SIGUSR2 makes the process call exit(0), SIGPWR _exit(0), as some libraries do.
+// SEER_FAULT_PATH=P instead: every creating open of a path that begins with P fails; with SEER_FAULT_SLOW=N every
+// reading one takes N ms longer. Under SEER_FAULT_LEAVE=1, SIGUSR2 makes the process call exit(0), SIGPWR _exit(0), as
+// some libraries do.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

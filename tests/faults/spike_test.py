@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Spikes of the loss: twelve pictures in a row with wrong labels make one. The run goes back, passes over them, and says
-so; a run that is interrupted anywhere ends in the same bits; a rate that is far too high is given up.
+"""Spikes of the loss: twelve pictures in a row with wrong labels make one. The run goes back, passes over them, and
+says so; a run that is interrupted anywhere ends in the same bits; a rate that is far too high is given up.
 
 Usage: spike_test.py SEERC SANITIZE
 """
@@ -78,7 +78,8 @@ class Spikes(unittest.TestCase):
         return json.loads((self.folder / name / "spikes.json").read_text())
 
     def same(self, one, other):
-        self.assertEqual(common.snapshot_files(self.folder / one, STEPS), common.snapshot_files(self.folder / other, STEPS))
+        files = [common.snapshot_files(self.folder / name, STEPS) for name in (one, other)]
+        self.assertTrue(files[0] == files[1], f"{one} and {other} end in other bits")
         keys = ("step", "loss", "epoch", "rewound_from", "skipped_pictures")
         lines = [[[line.get(key) for key in keys] for line in common.metrics_of(self.folder / name)]
                  for name in (one, other)]
@@ -106,7 +107,8 @@ class Spikes(unittest.TestCase):
             lines = common.metrics_of(self.folder / name)
             self.assertEqual([line["step"] for line in lines], list(range(1, STEPS + 1)))
             told = [line for line in lines if "rewound_from" in line]
-            self.assertEqual([(line["step"], line["rewound_from"]) for line in told], [(BAD_STEP - REWIND + 1, BAD_STEP)])
+            self.assertEqual([(line["step"], line["rewound_from"]) for line in told],
+                             [(BAD_STEP - REWIND + 1, BAD_STEP)])
             self.assertLess(max(line["loss"] for line in lines[BAD_STEP - REWIND:]), spike["loss"])
 
     def test_a_run_that_is_killed_goes_the_same_way(self):
