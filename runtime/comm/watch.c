@@ -53,17 +53,23 @@ static double seconds_now(clockid_t clock) {
   return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+// Only the main thread counts, so a store will do.
+static void count_next(SeerWatch *watch) {
+  uint64_t count = atomic_load_explicit(&watch->where.count, memory_order_relaxed);
+  atomic_store_explicit(&watch->where.count, count + 1, memory_order_release);
+}
+
 void seer_watch_enter(SeerWatch *watch, const char *collective, uint64_t bytes) {
   if (!watch) return;
   watch->entered = seconds_now(CLOCK_MONOTONIC);
   atomic_store_explicit(&watch->where.what, collective, memory_order_relaxed);
   atomic_store_explicit(&watch->where.bytes, bytes, memory_order_relaxed);
-  atomic_fetch_add_explicit(&watch->where.count, 1, memory_order_release);
+  count_next(watch);
 }
 
 void seer_watch_leave(SeerWatch *watch) {
   if (!watch) return;
-  atomic_fetch_add_explicit(&watch->where.count, 1, memory_order_release);
+  count_next(watch);
   watch->waited += seconds_now(CLOCK_MONOTONIC) - watch->entered;
 }
 

@@ -80,12 +80,7 @@ class Chaos:
     def strike_rank(self, kind):
         rank = self.draw.randrange(self.ranks)
         lame = (rank, f"export LD_PRELOAD={SHIM} SEER_FAULT_LEAVE=1") if kind in ("exit", "_exit") else None
-        if self.ranks == 1 and lame:
-            lame = None
-            os.environ.update(LD_PRELOAD=SHIM, SEER_FAULT_LEAVE="1")
         mpi, run = self.start("--resume", self.out, lame=lame)
-        for name in ("LD_PRELOAD", "SEER_FAULT_LEAVE"):
-            os.environ.pop(name, None)
         steps, began = self.newest + self.draw.randrange(1, 6), time.time()
 
         def ready():

@@ -89,7 +89,8 @@ class Run:
         words = [str(trainer), "train", *map(str, options), "--threads", "1", "--decode-threads", "1", "--no-report",
                  "--quiet"]
         if lame:
-            words = ["sh", "-c", f'[ "${RANK[mpi]}" = {lame[0]} ] && {{ {lame[1]}; }}; exec "$@"', "sh", *words]
+            is_it = f'[ "${RANK[mpi]}" = {lame[0]} ]' if ranks > 1 else "true"
+            words = ["sh", "-c", f'{is_it} && {{ {lame[1]}; }}; exec "$@"', "sh", *words]
         launcher = [*LAUNCHERS[mpi], str(ranks)] if ranks > 1 else []
         environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}  # MPI libraries leave memory behind
         # In a session of its own: whatever hangs can be ended as a whole.
