@@ -2,6 +2,7 @@
 
 Needs mpirun.openmpi and mpirun.mpich (Debian: openmpi-bin, mpich).
 """
+import atexit
 import json
 import os
 import pathlib
@@ -85,6 +86,8 @@ class Trainers:
 class Run:
     """A trainer under a launcher. `lame`: (rank, what its shell does before it starts the trainer)."""
 
+    running = []
+
     def __init__(self, trainer, ranks, mpi, *options, lame=None):
         words = [str(trainer), "train", *map(str, options), "--threads", "1", "--decode-threads", "1", "--no-report",
                  "--quiet"]
@@ -96,6 +99,7 @@ class Run:
         # In a session of its own: whatever hangs can be ended as a whole.
         self.process = subprocess.Popen([*launcher, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         env=environment, start_new_session=True)
+        Run.running.append(self)
 
     def wait(self, seconds=60):
         """(exit code, all that was said); a run that does not end in time is an error."""
@@ -106,6 +110,18 @@ class Run:
             out, err = self.process.communicate()
             raise AssertionError(f"still running after {seconds} s\n{out}{err}") from None
         return self.process.returncode, out + err
+
+    @staticmethod
+    @atexit.register
+    def end_all():
+        """A test that fails leaves nothing running."""
+        for run in Run.running:
+            if not run.is_over():
+                run.process.terminate()
+                try:
+                    run.process.wait(10)
+                except subprocess.TimeoutExpired:
+                    os.killpg(run.process.pid, signal.SIGKILL)
 
     def is_over(self):
         return self.process.poll() is not None
