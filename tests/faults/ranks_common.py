@@ -83,6 +83,12 @@ class Trainers:
         return self.built[key]
 
 
+def preload(trainer, shim):
+    """The value of LD_PRELOAD: a sanitized trainer wants its own runtime first."""
+    listed = subprocess.run(["ldd", trainer], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    return ":".join([path for path in listed if "libasan" in path and path.startswith("/")] + [shim])
+
+
 class Run:
     """A trainer under a launcher. `lame`: (rank, what its shell does before it starts the trainer)."""
 

@@ -31,6 +31,7 @@ class Faults(unittest.TestCase):
         cls.folder = common.scratch("seer-faults-")
         cls.trainers = common.Trainers(SEERC, cls.folder, SANITIZE)
         cls.trainer = cls.trainers.get(3)
+        cls.preload = common.preload(cls.trainer, SHIM)
 
     @classmethod
     def tearDownClass(cls):
@@ -45,10 +46,13 @@ class Faults(unittest.TestCase):
     def start(self, mpi, *options, **more):
         return Run(self.trainer, 3, mpi, "--patience", PATIENCE, "--save-every", "4", *options, **more)
 
+    def shimmed(self, rank, settings):
+        return rank, f"export LD_PRELOAD='{self.preload}' {settings}"
+
     def strike(self, mpi, rank, number, steps=5):
         """Starts a run, and sends a signal to a rank after some steps: (exit code, what was said, seconds it took)."""
         shutil.rmtree(self.out, ignore_errors=True)
-        leaves = (rank, f"export LD_PRELOAD={SHIM} SEER_FAULT_LEAVE=1") if number in LEAVING else None
+        leaves = self.shimmed(rank, "SEER_FAULT_LEAVE=1") if number in LEAVING else None
         run = self.start(mpi, "--out", self.out, "--steps", FOREVER, lame=leaves)
         common.wait_until(lambda: common.steps_done(self.out) >= steps and common.record(self.out, rank), run)
         os.kill(common.record(self.out, rank)["process"], number)
@@ -109,16 +113,35 @@ class Faults(unittest.TestCase):
     def test_a_slow_rank_is_waited_for_and_shown(self):
         """Every picture takes it longer than the others take for a step."""
         data = common.folder_make(self.folder / "pictures", 60)
-        slow = (2, f"export LD_PRELOAD={SHIM} SEER_FAULT_PATH={data}/ SEER_FAULT_SLOW=100")
+        slow = self.shimmed(2, f"SEER_FAULT_PATH={data}/ SEER_FAULT_SLOW=100")
         code, said = self.start("Open MPI", "--out", self.out, "--steps", STEPS, "--data", data, lame=slow).wait()
         self.assertEqual(code, 0, said)
         lines = common.metrics_of(self.out)
         self.assertGreater([line["slowest_rank"] for line in lines].count(2), STEPS * 3 // 4, lines)
         self.assertGreater(statistics.median(line["rank_wait"] for line in lines), 0.3, lines)
 
+    def test_a_rank_that_is_busy_for_too_long(self):
+        data = common.folder_make(self.folder / "heavy", 60)
+        slow = self.shimmed(1, f"SEER_FAULT_PATH={data}/ SEER_FAULT_SLOW={PATIENCE * 400}")
+        code, said = self.start("Open MPI", "--out", self.out, "--steps", 2, "--data", data, lame=slow).wait()
+        self.assertNotEqual(code, 0)
+        self.assertRegex(said, r": error: rank 1 on '.*' \(process \d+\) never reached the .* in step 1, where 2 ranks "
+                               r"waited for \d+ s: it is alive, last heard of \d s ago in step 1, busy with the step")
+
+    def test_long_work_is_waited_for_longer(self):
+        """Files whose names do not say what they are must be looked into, and nobody knows how many there are."""
+        data = common.folder_make(self.folder / "unnamed", 60)
+        for path in data.rglob("*.png"):
+            path.rename(path.with_suffix(".bin"))
+        slow = self.shimmed(1, f"SEER_FAULT_PATH={data}/ SEER_FAULT_SLOW={PATIENCE * 1000 // 20}")
+        began = time.monotonic()
+        code, said = self.start("Open MPI", "--out", self.out, "--steps", 2, "--data", data, lame=slow).wait(90)
+        self.assertEqual(code, 0, said)
+        self.assertGreater(time.monotonic() - began, 2 * PATIENCE)
+
     def test_one_rank_cannot_write(self):
         """The folder is closed for it: it cannot even leave its record."""
-        closed = (1, f"export LD_PRELOAD={SHIM} SEER_FAULT_PATH={self.out}/ SEER_FAULT_ERRNO={errno.EACCES}")
+        closed = self.shimmed(1, f"SEER_FAULT_PATH={self.out}/ SEER_FAULT_ERRNO={errno.EACCES}")
         for mpi in LAUNCHERS:
             code, said = self.start(mpi, "--out", self.out, "--steps", STEPS, lame=closed).wait(LATE)
             self.assertNotEqual(code, 0)
@@ -133,8 +156,8 @@ class Faults(unittest.TestCase):
         for mpi in LAUNCHERS:
             shutil.rmtree(self.out, ignore_errors=True)
             self.start(mpi, "--out", self.out, "--steps", STEPS, "--stop-after", 5).wait()
-            full = f"export LD_PRELOAD={SHIM} SEER_FAULT_PATH={self.out}/snapshots SEER_FAULT_ERRNO={errno.ENOSPC}"
-            code, said = self.start(mpi, "--resume", self.out, lame=(0, full)).wait(LATE)
+            full = self.shimmed(0, f"SEER_FAULT_PATH={self.out}/snapshots SEER_FAULT_ERRNO={errno.ENOSPC}")
+            code, said = self.start(mpi, "--resume", self.out, lame=full).wait(LATE)
             self.assertNotEqual(code, 0)
             self.assertIn("rank 0: ", said)
             self.assertIn("No space left", said)
