@@ -17,7 +17,7 @@
 #include "runtime/comm/last_words.h"
 
 // Long work is waited for so many times the patience, while its rank gives signs of life.
-enum { LONG_WORK = 12, MESSAGE_BYTES = 2048, RANKS_PER_BEAT = 64 };
+enum { LONG_WORK = 12, START_SECONDS = 30, MESSAGE_BYTES = 2048, RANKS_PER_BEAT = 64 };
 
 typedef struct Peer {
   SeerRecord record;
@@ -225,10 +225,12 @@ static void all_end(SeerWatch *watch, const char *text) {
   _exit(SEER_MACHINE);
 }
 
+// Before there are records. Launchers start processes one by one, so a start may take its time.
 static void early_look(SeerWatch *watch, double waited) {
+  double patience = watch->config.patience_seconds > START_SECONDS ? watch->config.patience_seconds : START_SECONDS;
   // Lower ranks speak first; without records nobody knows whether they can.
   double turn = watch->config.rank < 8 ? watch->config.rank : 8;
-  if (waited < watch->config.patience_seconds + turn * (2 * watch->tick + 1)) return;
+  if (waited < patience + turn * (2 * watch->tick + 1)) return;
   char text[MESSAGE_BYTES];
   snprintf(text, sizeof text,
            "rank %d has waited for %.0f s in %s, and another rank does not come: it never started, hangs, or has left\n"

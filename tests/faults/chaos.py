@@ -174,6 +174,8 @@ def main():
         if run.ranks == 1 and kind == "launcher killed":
             run = runs[0]
         run.strike(kind)
+        if (number + 1) % 20 == 0:
+            print(f"{number + 1} faults in {time.monotonic() - began:.0f} s", flush=True)
     ends = [f"{run.ranks}: {run.finish(folder / f'whole-{run.ranks}')}" for run in runs]
     table = [row for run in runs for row in run.table]
     table_print(table)
