@@ -71,7 +71,7 @@ const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *folde
   const char *error = make_folder(arena, folder);
   if (!error) error = emit_carried(arena, folder);
   if (!error) error = emit_functions(trainer, trainer->train, arena, folder);
-  if (!error) error = emit_functions(trainer, trainer->features, arena, folder);
+  if (!error && trainer->features) error = emit_functions(trainer, trainer->features, arena, folder);
   if (!error) error = emit_printed(trainer, arena, folder);
   return error;
 }

@@ -7,7 +7,7 @@
 
 // What one trainer is made of. `settings` carries everything of SeerProgram that is not derived from the programs.
 typedef struct Trainer {
-  const Program *train, *features;
+  const Program *train, *features;  // features NULL: the trainer has none
   const SourceMap *sources;
   SeerProgram settings;
   int lanes;

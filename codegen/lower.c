@@ -119,6 +119,18 @@ int64_t count_of(const Lower *lower, ValueId value) {
   return floats_in_memory(graph_value(lower->graph, value), lower->in_lanes[value], lower->lanes);
 }
 
+int64_t own_count(const Lower *lower, ValueId value) {
+  return plan_shards_any(lower->shards) ? (int64_t)lower->shards->part[value] : count_of(lower, value);
+}
+
+KernelOperand norms_operand(const Lower *lower, bool all) {
+  uint64_t slot = 0;
+  for (OpId id = 0; id < lower->id; id++) slot += run_needs_norms(graph_op(lower->graph, id)->kind);
+  return (KernelOperand){.kind = OPERAND_NORMS,
+                         .value = VALUE_NONE,
+                         .relative = slot * 2 * sizeof(double) + (all ? plan_norms_bytes(lower->graph) : 0)};
+}
+
 KernelOperand no_operand(void) { return (KernelOperand){.kind = OPERAND_NONE, .value = VALUE_NONE}; }
 
 KernelOperand value_operand(ValueId value) { return (KernelOperand){.kind = OPERAND_VALUE, .value = value}; }
@@ -180,7 +192,7 @@ static void lower_run(Lower *lower, RunVariant variant, LowerOp *lower_it) {
   lower_it(lower);
   if (lowering->launches.count == begin)
     BUG("op '%s' (%s) has no launch", lower->op->name, op_kind_name(lower->op->kind));
-  if (variant != RUN_MASK) lowering->launches.items[lowering->launches.count - 1].checked = lower->op->results[0];
+  if (variant != RUN_MASK && variant != RUN_NORMS) lowering->launches.items[lowering->launches.count - 1].checked = lower->op->results[0];
   lowering->runs[variant][lower->id] = (LaunchRange){begin, lowering->launches.count};
   lowering->workspace_bytes[variant][lower->id] = lower->workspace_bytes;
 }
@@ -202,6 +214,8 @@ static void lower_runs(Lower *lower) {
   if (lower->lowering->mask_bytes[lower->op->results[0]]) lower_run(lower, RUN_MASK, lower_mask);
   if (lower->op->kind == OP_batch_norm_relu_backward && lower->lowering->mask_bytes[lower->op->operands[1]])
     lower_run(lower, RUN_MASKED, lower_op[lower->op->kind]);
+  if (plan_shards_any(lower->shards) && run_needs_norms(lower->op->kind))
+    lower_run(lower, RUN_NORMS, lower_op[lower->op->kind]);
 }
 
 // Results of ReLUs have masks where images are the lanes: a whole number of bytes a pixel and channel.
@@ -212,10 +226,17 @@ static bool has_mask(const Graph *graph, const bool *in_lanes, ValueId v) {
   return op->kind == OP_relu || (op->kind == OP_batch_normalize && op->attributes.relu);
 }
 
-Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, int64_t ranks) {
+// Elements of a value in memory; what ranks share out is never in lanes.
+static uint64_t elements_kept(const Lower *lower, ValueId value) {
+  if (lower->shards->part[value]) return plan_shards_kept(lower->shards, lower->graph, value);
+  return (uint64_t)floats_in_memory(graph_value(lower->graph, value), lower->in_lanes[value], lower->lanes);
+}
+
+Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, const PlanShards *shards) {
   Lowering *lowering = arena_new(arena, Lowering);
   *lowering = (Lowering){.graph = graph,
                          .lanes = lanes,
+                         .ranks = shards->count,
                          .value_bytes = arena_array(arena, uint64_t, graph->values.count + 1),
                          .mask_bytes = arena_array(arena, uint64_t, graph->values.count + 1)};
   for (int variant = 0; variant < RUN_VARIANT_COUNT; variant++) {
@@ -227,11 +248,11 @@ Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, int64_t ranks
                  .lowering = lowering,
                  .in_lanes = choose_layouts(arena, graph),
                  .lanes = lanes,
-                 .ranks = ranks};
+                 .ranks = shards->count,
+                 .shards = shards};
   for (ValueId v = 0; v < graph->values.count; v++) {
-    const Value *value = graph_value(graph, v);
-    uint64_t count = (uint64_t)floats_in_memory(value, lower.in_lanes[v], lanes);
-    lowering->value_bytes[v] = count * (uint64_t)data_type_bytes(value->type);
+    uint64_t count = elements_kept(&lower, v);
+    lowering->value_bytes[v] = count * (uint64_t)data_type_bytes(graph_value(graph, v)->type);
     if (has_mask(graph, lower.in_lanes, v)) lowering->mask_bytes[v] = count / 8;
   }
   for (OpId id = 0; id < graph->ops.count; id++) {

@@ -16,6 +16,7 @@ typedef struct Lower {
   uint64_t workspace_bytes;  // of this op so far
   int lanes;
   int64_t ranks;  // that train together: sums over the batch go over all of them
+  const PlanShards *shards;
 } Lower;
 
 // A tensor [n,h,w,c] or [n,c] (h = w = 1) as kernels take it.
@@ -25,6 +26,7 @@ typedef struct Extent {
 
 Extent extent_of(const Lower *lower, ValueId value);
 int64_t count_of(const Lower *lower, ValueId value);  // of floats in memory, dead lanes included
+int64_t own_count(const Lower *lower, ValueId value);  // of floats that an update works on: this rank's part, or all
 bool is_in_lanes(const Lower *lower, ValueId value);
 
 // Reserves scratch of the op and returns it as an operand. Zero floats give NULL.
@@ -34,6 +36,8 @@ KernelOperand result(const Lower *lower, int index);
 KernelOperand value_operand(ValueId value);
 KernelOperand mask_operand(ValueId value);
 KernelOperand no_operand(void);
+// The op's pair in the norms of parts: this rank's, or, `all`, rank 0's, behind which the others follow.
+KernelOperand norms_operand(const Lower *lower, bool all);
 KernelOperand behind(KernelOperand operand, int64_t floats);  // so many floats on
 // Every rank's `floats` of `mine`, in the order of ranks: scratch [ranks][floats].
 KernelOperand gather_ranks(Lower *lower, KernelOperand mine, int64_t floats);

@@ -10,14 +10,14 @@ void lower_running_update(Lower *lower) {
 }
 
 void lower_accumulate(Lower *lower) {
-  int64_t count = count_of(lower, lower->op->results[0]);
+  int64_t count = own_count(lower, lower->op->results[0]);
   LAUNCH(lower, accumulate, pointwise_tasks(count), (INT(count), REAL(lower->op->attributes.scale)),
          (operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)));
 }
 
-// The gradient, its mean over all ranks.
+// The gradient, its mean over all ranks. That of a part has been reduced by the schedule.
 static KernelOperand gradient(Lower *lower, int index, int64_t count) {
-  if (lower->ranks == 1) return operand(lower, index);
+  if (lower->ranks == 1 || plan_shards_any(lower->shards)) return operand(lower, index);
   KernelOperand scratch = workspace(lower, lower->ranks * seer_average_share(count, lower->ranks));
   KernelOperand average = workspace(lower, count);
   LAUNCH(lower, average_ranks, 1, (INT(count)), (operand(lower, index), scratch, average));
@@ -25,7 +25,7 @@ static KernelOperand gradient(Lower *lower, int index, int64_t count) {
 }
 
 void lower_sgd_update(Lower *lower) {
-  int64_t count = count_of(lower, lower->op->results[0]);
+  int64_t count = own_count(lower, lower->op->results[0]);
   const OpAttributes *a = &lower->op->attributes;
   KernelOperand mean = gradient(lower, 1, count);
   LAUNCH(lower, sgd_update, pointwise_tasks(count),
@@ -34,22 +34,50 @@ void lower_sgd_update(Lower *lower) {
           result(lower, 1)));
 }
 
-void lower_larc_update(Lower *lower) {
-  int64_t count = count_of(lower, lower->op->results[0]);
+// Where the sums of squares of all parts lie: `parts` pairs, `stride` doubles apart.
+typedef struct Norms {
+  int64_t parts, stride;
+  KernelOperand sums;
+} Norms;
+
+// Sums are taken by parts even where every rank has the whole, so that sharing out changes no bit.
+static Norms norms_of_whole(Lower *lower, KernelOperand mean, int64_t count) {
+  int64_t part = lower->ranks > 1 ? (int64_t)lower->shards->part[lower->op->operands[0]] : count;
+  KernelOperand sums = workspace(lower, larc_workspace_floats(count, part));
+  LAUNCH(lower, larc_norms, larc_norms_tasks(count, part), (INT(count), INT(part)), (operand(lower, 0), mean, sums));
+  if (lower->ranks == 1) return (Norms){pointwise_tasks(count), 2, sums};
+  KernelOperand folded = workspace(lower, larc_fold_floats(count, part));
+  LAUNCH(lower, larc_fold, larc_parts(count, part), (INT(part)), (sums, folded));
+  return (Norms){larc_parts(count, part), 2, folded};
+}
+
+static void larc_update(Lower *lower, KernelOperand mean, int64_t count, Norms norms) {
   const OpAttributes *a = &lower->op->attributes;
-  KernelOperand norms = workspace(lower, larc_workspace_floats(count));
-  KernelOperand mean = gradient(lower, 1, count);
-  LAUNCH(lower, larc_norms, pointwise_tasks(count), (INT(count)), (operand(lower, 0), mean, norms));
   LAUNCH(lower, larc_update, pointwise_tasks(count),
-         (INT(count), REAL(a->momentum), REAL(a->weight_decay), REAL(a->trust), REAL(a->epsilon), INT(a->clip),
-          INT(a->nesterov)),
-         (operand(lower, 0), mean, operand(lower, 2), operand(lower, 3), operand(lower, 4), norms, result(lower, 0),
-          result(lower, 1)));
+         (INT(count), INT(norms.parts), INT(norms.stride), REAL(a->momentum), REAL(a->weight_decay), REAL(a->trust),
+          REAL(a->epsilon), INT(a->clip), INT(a->nesterov)),
+         (operand(lower, 0), mean, operand(lower, 2), operand(lower, 3), operand(lower, 4), norms.sums,
+          result(lower, 0), result(lower, 1)));
+}
+
+void lower_larc_update(Lower *lower) {
+  int64_t count = own_count(lower, lower->op->results[0]);
+  if (lower->variant == RUN_NORMS) {
+    KernelOperand sums = workspace(lower, larc_workspace_floats(count, count));
+    LAUNCH(lower, larc_norms, larc_norms_tasks(count, count), (INT(count), INT(count)),
+           (operand(lower, 0), operand(lower, 1), sums));
+    LAUNCH(lower, larc_fold, 1, (INT(count)), (sums, norms_operand(lower, false)));
+    return;
+  }
+  KernelOperand mean = gradient(lower, 1, count);
+  Norms shared = {lower->ranks, (int64_t)(plan_norms_bytes(lower->graph) / sizeof(double)), norms_operand(lower, true)};
+  larc_update(lower, mean, count, plan_shards_any(lower->shards) ? shared : norms_of_whole(lower, mean, count));
 }
 
 void lower_normalize_rows(Lower *lower) {
   Extent w = extent_of(lower, lower->op->operands[0]);
-  LAUNCH(lower, normalize_rows, row_tasks(w.n, w.c), (INT(w.n), INT(w.c)), (operand(lower, 0), result(lower, 0)));
+  int64_t rows = own_count(lower, lower->op->operands[0]) / w.c;
+  LAUNCH(lower, normalize_rows, row_tasks(rows, w.c), (INT(rows), INT(w.c)), (operand(lower, 0), result(lower, 0)));
 }
 
 // The kernel must not write onto the queue it reads, so the new queue is made in scratch and copied.

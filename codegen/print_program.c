@@ -70,6 +70,13 @@ static const char *tensor_kind(const Value *value) {
 
 static bool is_tensor(const Value *value) { return value->kind == VALUE_PARAMETER || value->kind == VALUE_STATE; }
 
+// A queue is the work of all ranks; a graph has one rank's rows of it.
+static Shape whole_shape(const Program *train, const Value *value) {
+  Shape shape = value->shape;
+  if (strcmp(tensor_kind(value), "SEER_QUEUE") == 0) shape.size[0] *= train->ranks;
+  return shape;
+}
+
 static uint64_t hash_text(uint64_t hash, const char *text) {
   for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 1099511628211u;
   return hash;
@@ -83,8 +90,8 @@ uint64_t model_hash(const Program *train) {
     const Value *value = graph_value(train->graph, v);
     if (!is_tensor(value)) continue;
     hash = hash_text(hash, arena_printf(scratch, "%s %s", value->name, tensor_kind(value)));
-    for (int i = 0; i < value->shape.rank; i++)
-      hash = hash_text(hash, arena_printf(scratch, " %" PRId64, value->shape.size[i]));
+    Shape shape = whole_shape(train, value);
+    for (int i = 0; i < shape.rank; i++) hash = hash_text(hash, arena_printf(scratch, " %" PRId64, shape.size[i]));
     hash = hash_text(hash, "\n");
   }
   arena_release(scratch);
@@ -97,22 +104,46 @@ static uint64_t gradient_offset(const Program *train, const Value *parameter, Ar
   return train->plan->value_offsets[gradient];
 }
 
+// How many rows a step adds to a queue.
+static uint64_t rows_pushed(const Program *train, const Value *queue) {
+  const Op *push = graph_op(train->graph, graph_value(train->graph, queue->bound)->producer);
+  return (uint64_t)graph_value(train->graph, push->operands[1])->shape.size[0];
+}
+
+static void print_parts(const Program *train, ValueId v, Writer *out) {
+  const Value *value = graph_value(train->graph, v);
+  const PlanUnits *units = train->plan->units;
+  uint64_t part = 0, chunk = 0;
+  if (strcmp(tensor_kind(value), "SEER_QUEUE") == 0) {
+    part = (uint64_t)shape_elements(value->shape);
+    chunk = part / (uint64_t)value->shape.size[0] * rows_pushed(train, value);
+  } else if (units && units->shards->kept[v]) {
+    part = chunk = units->shards->part[v];
+  }
+  if (part && train->ranks > 1)
+    writer_printf(out, ", .shards = %d, .part = %" PRIu64 ", .chunk = %" PRIu64, train->ranks, part, chunk);
+}
+
 static void print_tensor(const Program *train, ValueId v, Arena *arena, Writer *out) {
   static const char *const inits[] = {"SEER_INIT_ZERO", "SEER_INIT_ONE", "SEER_INIT_NORMAL", "SEER_INIT_UNIFORM"};
   const Value *value = graph_value(train->graph, v);
   writer_text(out, "  {.name = ");
   print_c_string(out, value->name);
   writer_printf(out, ", .kind = %s, .rank = %d, .size = {", tensor_kind(value), value->shape.rank);
-  for (int i = 0; i < value->shape.rank; i++) writer_printf(out, "%s%" PRId64, i ? ", " : "", value->shape.size[i]);
+  Shape shape = whole_shape(train, value);
+  for (int i = 0; i < shape.rank; i++) writer_printf(out, "%s%" PRId64, i ? ", " : "", shape.size[i]);
   writer_printf(out, "},\n   .offset = %" PRIu64, train->plan->value_offsets[v]);
   if (value->kind == VALUE_PARAMETER)
     writer_printf(out, ", .gradient_offset = %" PRIu64, gradient_offset(train, value, arena));
+  if (value->kind == VALUE_PARAMETER && train->plan->units)
+    writer_printf(out, ", .gradient_part = %" PRIu64, train->plan->units->shards->part[v]);
   writer_printf(out, ", .init = %s", inits[value->init]);
   if (value->init_a != 0) {
     writer_text(out, ", .init_a = ");
     writer_json_number(out, value->init_a);
   }
   if (value->normalize_rows_at_start) writer_text(out, ", .normalize_rows_at_start = true");
+  print_parts(train, v, out);
   writer_text(out, "},\n");
 }
 
@@ -128,10 +159,42 @@ static int print_tensors(const Program *train, Arena *arena, Writer *out) {
   return count;
 }
 
+// How the parameters of each block travel between ranks.
+static int print_units(const Program *train, Writer *out) {
+  const PlanUnits *units = train->plan->units;
+  if (!units) return 0;
+  for (int u = 0; u < units->count; u++) {
+    writer_printf(out, "static const SeerUnitTensor unit_%d[] = {\n", u);
+    const PlanUnit *unit = &units->items[u];
+    for (size_t i = 0; i < unit->tensors.count; i++) {
+      ValueId parameter = unit->tensors.items[i].parameter, gradient = unit->tensors.items[i].gradient;
+      bool gathered = units->offsets[parameter] != PLAN_NO_OFFSET;
+      writer_printf(out, "  {%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 "},\n",
+                    train->plan->value_offsets[parameter],
+                    gathered ? units->offsets[parameter] : train->plan->value_offsets[parameter],
+                    gradient == VALUE_NONE ? UINT64_MAX : units->offsets[gradient], units->shards->part[parameter],
+                    (uint64_t)shape_elements(graph_value(train->graph, parameter)->shape));
+    }
+    writer_text(out, "};\n");
+  }
+  writer_text(out, "static const SeerUnit units[] = {\n");
+  for (int u = 0; u < units->count; u++) {
+    writer_text(out, "  {");
+    print_c_string(out, train->unit_names[u]);
+    writer_printf(out, ", %zu, unit_%d},\n", units->items[u].tensors.count, u);
+  }
+  writer_text(out, "};\n\n");
+  return units->count;
+}
+
 // Where to look for a bad number after a launch, in f32 elements of its memory.
 static void print_launches_of(const Trainer *trainer, const Program *program, Arena *arena, Writer *out) {
   for (size_t i = 0; i < program->launches.count; i++) {
     const ProgramLaunch *launch = &program->launches.items[i];
+    if (launch->op == OP_NONE) {
+      writer_printf(out, "  {\"%s\", \"\", false, 0, 0},\n", kernel_info(launch->kernel)->name);
+      continue;
+    }
     const Op *op = graph_op(program->graph, launch->op);
     writer_text(out, "  {");
     print_c_string(out, arena_printf(arena, "%s %s %s", op->name, kernel_info(launch->kernel)->name,
@@ -141,11 +204,11 @@ static void print_launches_of(const Trainer *trainer, const Program *program, Ar
     if (launch->checked != VALUE_NONE) {
       const Value *value = graph_value(program->graph, launch->checked);
       uint64_t count = value->type == DATA_F32 ? (uint64_t)shape_elements(value->shape) : 0;
-      bool in_state = program->plan->value_in_state[launch->checked];
-      uint32_t item = plan_find_use(program->plan, launch->step, launch->checked, FORM_WHOLE);
-      writer_printf(out, ", %s, %" PRIu64 ", %" PRIu64, in_state ? "true" : "false",
-                    in_state ? program->plan->value_offsets[launch->checked] : program->plan->items[item].offset,
-                    count);
+      ProgramSpace space;
+      uint64_t offset = program_offset(program, launch, launch->checked, &space);
+      if (program->plan->units && program->plan->units->shards->kept[launch->checked] && space == SPACE_STATE)
+        count = program->plan->units->shards->part[launch->checked];
+      writer_printf(out, ", %s, %" PRIu64 ", %" PRIu64, space == SPACE_STATE ? "true" : "false", offset, count);
     } else {
       writer_text(out, ", false, 0, 0");
     }
@@ -278,17 +341,17 @@ static void print_settings(const SeerProgram *s, Writer *out) {
 void print_program(const Trainer *trainer, Arena *arena, Writer *out) {
   const SeerProgram *settings = &trainer->settings;
   const Program *train = trainer->train, *features = trainer->features;
-  uint64_t arena_bytes =
-      train->plan->arena_bytes > features->plan->arena_bytes ? train->plan->arena_bytes : features->plan->arena_bytes;
+  uint64_t arena_bytes = train->plan->arena_bytes;
+  if (features && features->plan->arena_bytes > arena_bytes) arena_bytes = features->plan->arena_bytes;
   writer_printf(
       out,
       "// What '%s' is: its tensors, settings and plan, as the runtime reads them. Written by seerc; edits are lost.\n",
       settings->name);
   writer_text(out, "#include \"runtime/program.h\"\n\n#include \"model.h\"\n#include \"runtime/plan_page.h\"\n\n");
-  int tensor_count = print_tensors(train, arena, out);
+  int tensor_count = print_tensors(train, arena, out), unit_count = print_units(train, out);
   writer_text(out, "static const SeerLaunch launches[] = {\n");
   print_launches_of(trainer, train, arena, out);
-  print_launches_of(trainer, features, arena, out);
+  if (features) print_launches_of(trainer, features, arena, out);
   writer_text(out, "};\n\n");
   print_lists(settings, out);
   print_pieces(out, "static const char *const", "spec_text", settings->spec_text);
@@ -297,11 +360,15 @@ void print_program(const Trainer *trainer, Arena *arena, Writer *out) {
   print_settings(settings, out);
   writer_printf(out, "  .model_hash = 0x%016" PRIx64 "u,\n  .tensor_count = %d, .tensors = tensors,\n",
                 model_hash(train), tensor_count);
+  if (unit_count)
+    writer_printf(out, "  .shards = %d, .parameters_in_parts = %s, .unit_count = %d, .units = units,\n", train->ranks,
+                  train->plan->units->shards->kind == SHARD_FULL ? "true" : "false", unit_count);
   writer_printf(out, "  .state_bytes = %" PRIu64 "u, .arena_bytes = %" PRIu64 "u,\n", train->plan->state_bytes,
                 arena_bytes);
-  writer_text(out, "  .train = step_train, .update = step_update, .features = step_features,\n");
+  writer_printf(out, "  .train = step_train, .update = step_update, .features = %s,\n",
+                features ? "step_features" : "NULL");
   writer_printf(out, "  .loss_offset = %" PRIu64 "u, .usage_offset = %" PRIu64 "u, .features_offset = %" PRIu64 "u,\n",
-                output_offset(train, "loss"), output_offset(train, "usage"), output_offset(features, "features"));
+                output_offset(train, "loss"), output_offset(train, "usage"), features ? output_offset(features, "features") : 0);
   writer_printf(out, "  .launch_count = %zu, .launches = launches,\n};\n",
-                train->launches.count + features->launches.count);
+                train->launches.count + (features ? features->launches.count : 0));
 }

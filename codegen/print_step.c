@@ -44,7 +44,7 @@ void print_model_header(const Trainer *trainer, Writer *out) {
       trainer->settings.name);
   writer_text(out, "#ifndef SEER_MODEL_H\n#define SEER_MODEL_H\n\n#include \"runtime/program.h\"\n\n");
   print_functions_of(trainer->train, out);
-  print_functions_of(trainer->features, out);
+  if (trainer->features) print_functions_of(trainer->features, out);
   writer_text(out,
               "void step_train(SeerContext *context);\nvoid step_update(SeerContext *context);\nvoid "
               "step_features(SeerContext *context);\n\n#endif\n");
@@ -140,6 +140,8 @@ static void print_operand(const Program *program, const ProgramSegment *segment,
     case SPACE_ARENA: break;
   }
   writer_printf(out, "(void *)(%sat->%s", space_accessor(operand->space), segment->buffers[operand->buffer].field);
+  if (operand->per_shard)
+    writer_printf(out, " + (uint64_t)context->shard * %llu", (unsigned long long)operand->per_shard);
   if (operand->relative) writer_printf(out, " + %llu", (unsigned long long)operand->relative);
   writer_text(out, ")");
 }
@@ -230,12 +232,31 @@ static void print_call(const Trainer *trainer, const Program *program, const Pro
   writer_text(out, comma ? "});\n" : ".unused = 0});\n");
 }
 
+// What ranks send each other for a whole block; only the two ends of its way are calls.
+static void print_traffic(const Program *program, const ProgramSegment *segment, Writer *out) {
+  const ProgramLaunch *launch = &program->launches.items[segment->launch_begin];
+  const KernelInfo *info = kernel_info(launch->kernel);
+  const PlanStep *step = &program->plan->steps[launch->step];
+  if (step->block >= 0) writer_printf(out, "  // %s\n", program->unit_names[step->block]);
+  writer_printf(out, "  seer_%s(context", info->name);
+  for (int i = 0; i < info->constant_count; i++)
+    writer_printf(out, ", /*%s*/ %lld", info->constants[i], (long long)launch->constants[i].integer);
+  for (int i = 0; i < info->pointer_count; i++)
+    writer_printf(out, ", (void *)(%s%llu)", space_accessor(launch->operands[i].space),
+                  (unsigned long long)launch->operands[i].offset);
+  writer_text(out, ");\n");
+}
+
 static void print_entry(const Trainer *trainer, const Program *program, const ProgramEntry *entry, int first_launch,
                         Writer *out) {
   Arena *scratch = arena_make("printing one entry");
   writer_printf(out, "void step_%s(SeerContext *context) {\n", entry->name);
   for (size_t s = entry->segment_begin; s < entry->segment_end; s++) {
-    print_call(trainer, program, &program->segments.items[s], first_launch, scratch, out);
+    const ProgramSegment *segment = &program->segments.items[s];
+    if (segment->traffic)
+      print_traffic(program, segment, out);
+    else
+      print_call(trainer, program, segment, first_launch, scratch, out);
   }
   writer_text(out, "}\n\n");
   arena_release(scratch);
@@ -247,7 +268,7 @@ void print_step(const Trainer *trainer, Writer *out) {
   writer_text(out, "// Written by seerc; edits are lost.\n#include \"model.h\"\n\n");
   for (int i = 0; i < trainer->train->entry_count; i++)
     print_entry(trainer, trainer->train, &trainer->train->entries[i], 0, out);
-  for (int i = 0; i < trainer->features->entry_count; i++) {
+  for (int i = 0; trainer->features && i < trainer->features->entry_count; i++) {
     print_entry(trainer, trainer->features, &trainer->features->entries[i], (int)trainer->train->launches.count, out);
   }
 }

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "codegen/program_launches.h"
 #include "compiler/base/bug.h"
 
 static ProgramSpace space_of_value(const Plan *plan, const Value *value, ValueId id) {
@@ -22,31 +23,57 @@ static uint64_t images_group(const Value *value) {
   return group;
 }
 
-// Where a value lies while a step of the plan runs.
-static uint64_t offset_at_step(const Plan *plan, uint32_t step, ValueId value, ValueForm form) {
-  uint32_t item = plan_find_use(plan, step, value, form);
+static uint64_t item_offset(const Plan *plan, uint32_t item, uint32_t step, ValueId value) {
   if (item == PLAN_NO_ITEM) BUG("step %u has no place for value %u", step, value);
   return plan->items[item].offset;
 }
 
-static void resolve_operand(const Program *program, const ProgramLaunch *launch, KernelOperand *operand) {
+// Parameters that were gathered, and gradients on their way to the ranks, lie in their unit's buffer while blocks run.
+static bool lies_in_unit(const Plan *plan, uint32_t step, ValueId value) {
+  return plan->units && plan->units->offsets[value] != PLAN_NO_OFFSET && plan->steps[step].pass != PASS_UPDATE;
+}
+
+uint64_t program_offset(const Program *program, const ProgramLaunch *launch, ValueId id, ProgramSpace *space) {
   const Plan *plan = program->plan;
-  if (operand->kind == OPERAND_NONE) {
-    operand->space = SPACE_NONE;
-    return;
+  const Value *value = graph_value(program->graph, id);
+  if (lies_in_unit(plan, launch->step, id)) {
+    *space = SPACE_ARENA;
+    uint32_t unit = plan_find_unit(plan, launch->step, value->kind != VALUE_PARAMETER && !launch->reduces);
+    return item_offset(plan, unit, launch->step, id) + plan->units->offsets[id];
   }
-  if (operand->kind == OPERAND_WORKSPACE) {
-    operand->space = SPACE_ARENA;
-    operand->offset = plan->items[plan->steps[launch->step].workspace].offset + operand->relative;
-    return;
+  *space = space_of_value(plan, value, id);
+  if (*space == SPACE_IMAGES) return images_group(value);
+  if (*space == SPACE_STATE) return plan->value_offsets[id];
+  if (*space != SPACE_ARENA) return 0;
+  return item_offset(plan, plan_find_use(plan, launch->step, id, FORM_WHOLE), launch->step, id);
+}
+
+static void resolve_value(const Program *program, const ProgramLaunch *launch, KernelOperand *operand) {
+  const Plan *plan = program->plan;
+  operand->offset = operand->relative + program_offset(program, launch, operand->value, &operand->space);
+  bool update = plan->steps[launch->step].pass == PASS_UPDATE;
+  if (update && operand->space == SPACE_STATE && program->is_own && program->is_own[operand->value])
+    operand->per_shard = plan->units->shards->part[operand->value] * sizeof(float);
+}
+
+void program_resolve_operand(const Program *program, const ProgramLaunch *launch, KernelOperand *operand) {
+  const Plan *plan = program->plan;
+  if (operand->kind == OPERAND_UNIT) return;  // placed when it was made
+  operand->space = SPACE_ARENA;
+  switch (operand->kind) {
+    case OPERAND_NONE: operand->space = SPACE_NONE; break;
+    case OPERAND_VALUE: resolve_value(program, launch, operand); break;
+    case OPERAND_MASK: {
+      uint32_t item = plan_find_use(plan, launch->step, operand->value, FORM_MASK);
+      operand->offset = item_offset(plan, item, launch->step, operand->value) + operand->relative;
+      break;
+    }
+    case OPERAND_NORMS: operand->offset = plan->items[plan->norms].offset + operand->relative; break;
+    case OPERAND_WORKSPACE:
+      operand->offset = plan->items[plan->steps[launch->step].workspace].offset + operand->relative;
+      break;
+    case OPERAND_UNIT: BUG("a unit's operand was to be left alone");
   }
-  const Value *value = graph_value(program->graph, operand->value);
-  ValueForm form = operand->kind == OPERAND_MASK ? FORM_MASK : FORM_WHOLE;
-  operand->space = form == FORM_MASK ? SPACE_ARENA : space_of_value(plan, value, operand->value);
-  operand->offset = operand->relative;
-  if (operand->space == SPACE_IMAGES) operand->offset = images_group(value);
-  if (operand->space == SPACE_STATE) operand->offset += plan->value_offsets[operand->value];
-  if (operand->space == SPACE_ARENA) operand->offset += offset_at_step(plan, launch->step, operand->value, form);
 }
 
 // The part of a dotted name behind the block's own: "f.a" of "trunk_output.block1.block1-0.f.a"; "y" for the block's.
@@ -93,11 +120,14 @@ static const char *field_name(const Program *program, const ProgramSegment *segm
   if (operand->kind == OPERAND_WORKSPACE) {
     const char *op = graph_op(graph, launch->op)->name;
     name = arena_printf(program->arena, "%s_scratch", make_identifier(program->arena, local_name(op, block)));
+  } else if (operand->kind == OPERAND_NORMS) {
+    name = "norms";
   } else {
     const Value *value = graph_value(graph, operand->value);
     name = value->kind == VALUE_RESULT ? result_name(program, segment, value, block)
                                        : make_identifier(program->arena, local_name(value->name, block));
     if (operand->kind == OPERAND_MASK) name = arena_printf(program->arena, "%s_mask", name);
+    if (operand->kind == OPERAND_UNIT) name = arena_printf(program->arena, "%s_parts", name);
   }
   const char *unique = name;
   for (int i = 0, suffix = 2; i < segment->buffer_count; i++) {
@@ -134,6 +164,7 @@ static int buffer_of(Program *program, ProgramSegment *segment, const ProgramLau
 
 static void number_buffers(Program *program, ProgramSegment *segment) {
   int pointers = 0;
+  if (segment->traffic) return;
   for (size_t i = segment->launch_begin; i < segment->launch_end; i++)
     pointers += kernel_info(program->launches.items[i].kernel)->pointer_count;
   segment->buffers = arena_array(program->arena, SegmentBuffer, pointers + 1);
@@ -156,7 +187,8 @@ static bool same_launch(const Program *program, const ProgramSegment *sa, const 
   }
   for (int i = 0; i < info->pointer_count; i++) {
     const KernelOperand *x = &a->operands[i], *y = &b->operands[i];
-    if (x->kind != y->kind || x->space != y->space || x->relative != y->relative || x->buffer != y->buffer)
+    if (x->kind != y->kind || x->space != y->space || x->relative != y->relative || x->buffer != y->buffer ||
+        x->per_shard != y->per_shard)
       return false;
     if (x->space == SPACE_IMAGES && x->offset != y->offset) return false;
     if (x->space == SPACE_SCALARS && x->value != y->value) return false;
@@ -187,9 +219,14 @@ static bool name_taken(const Program *program, size_t segment_count, const char 
 
 static void name_function(Program *program, size_t index) {
   ProgramSegment *segment = &program->segments.items[index];
+  if (segment->traffic) {
+    segment->function = -1;
+    return;
+  }
   for (size_t i = 0; i < index; i++) {
     const ProgramSegment *earlier = &program->segments.items[i];
-    if ((size_t)earlier->function == i && earlier->pass == segment->pass && same_function(program, earlier, segment)) {
+    if ((size_t)earlier->function == i && earlier->pass == segment->pass && earlier->reduces == segment->reduces &&
+        same_function(program, earlier, segment)) {
       segment->function = (int)i;
       segment->function_name = earlier->function_name;
       return;
@@ -197,8 +234,9 @@ static void name_function(Program *program, size_t index) {
   }
   const char *block = segment->block >= 0 ? program->graph->block_names[segment->block] : "step";
   const char *entry = program->entry_count == 1 ? "features_" : "";
-  const char *base = arena_printf(program->arena, "%s%s_%s", entry, step_pass_name(segment->pass),
-                                  make_identifier(program->arena, block));
+  const char *base =
+      arena_printf(program->arena, "%s%s_%s", entry, segment->reduces ? "reduce" : step_pass_name(segment->pass),
+                   make_identifier(program->arena, block));
   const char *name = base;
   for (int suffix = 2; name_taken(program, index, name); suffix++)
     name = arena_printf(program->arena, "%s_%d", base, suffix);
@@ -208,25 +246,34 @@ static void name_function(Program *program, size_t index) {
 
 enum { MAX_SEGMENT_LAUNCHES = 160 };
 
+static bool continues(const Program *program, const ProgramSegment *last, const ProgramLaunch *launch, bool op_begins) {
+  const PlanStep *step = &program->plan->steps[launch->step];
+  if (last->traffic || launch->op == OP_NONE) return false;
+  return last->pass == step->pass && last->reduces == launch->reduces && last->operation == step->operation &&
+         last->block == graph_op(program->graph, launch->op)->block &&
+         (!op_begins || last->launch_end - last->launch_begin < MAX_SEGMENT_LAUNCHES);
+}
+
 // A segment ends where the block or the pass changes, at the update, and when it grows past what one reads in one go.
 static void cut_segments(Program *program) {
-  const Graph *graph = program->graph;
   for (size_t i = 0; i < program->launches.count; i++) {
-    const Op *op = graph_op(graph, program->launches.items[i].op);
+    const ProgramLaunch *launch = &program->launches.items[i];
     ProgramSegment *last = program->segments.count ? &program->segments.items[program->segments.count - 1] : NULL;
-    bool op_begins = i == 0 || program->launches.items[i - 1].step != program->launches.items[i].step;
-    const PlanStep *step = &program->plan->steps[program->launches.items[i].step];
-    if (last && last->pass == step->pass && last->operation == step->operation && last->block == op->block &&
-        (!op_begins || last->launch_end - last->launch_begin < MAX_SEGMENT_LAUNCHES)) {
+    bool op_begins = i == 0 || launch[-1].step != launch->step || launch[-1].op != launch->op;
+    if (last && continues(program, last, launch, op_begins)) {
       last->launch_end = i + 1;
       continue;
     }
+    const PlanStep *step = &program->plan->steps[launch->step];
+    bool traffic = launch->op == OP_NONE;
     ProgramSegment segment = {.pass = step->pass,
+                              .traffic = traffic,
+                              .reduces = launch->reduces,
                               .operation = step->operation,
-                              .block = op->block,
+                              .block = traffic ? -1 : graph_op(program->graph, launch->op)->block,
                               .launch_begin = i,
-                              .launch_end = i + 1,
-                              .span = op->span};
+                              .launch_end = i + 1};
+    if (!traffic) segment.span = graph_op(program->graph, launch->op)->span;
     arena_push(program->arena, &program->segments, ProgramSegment, segment);
   }
 }
@@ -240,20 +287,29 @@ static void list_entries(Program *program) {
   program->entry_count = trains ? 2 : 1;
 }
 
-Program *program_make(Arena *arena, const Graph *graph, const Lowering *lowering, const Plan *plan) {
-  Program *program = arena_new(arena, Program);
-  *program = (Program){.arena = arena, .graph = graph, .plan = plan};
-  for (uint32_t step = 0; step < plan->step_count; step++) {
-    if (plan->steps[step].kind != STEP_RUN) BUG("target c cannot yet %s", step_kind_name(plan->steps[step].kind));
-    LaunchRange range = lowering->runs[plan->steps[step].variant][plan->steps[step].op];
-    for (size_t i = range.begin; i < range.end; i++) {
-      ProgramLaunch launch = lowering->launches.items[i];
-      launch.step = step;
-      for (int p = 0; p < kernel_info(launch.kernel)->pointer_count; p++)
-        resolve_operand(program, &launch, &launch.operands[p]);
-      arena_push(arena, &program->launches, ProgramLaunch, launch);
-    }
+// By ValueId: what lies in a whole parameter that this rank updates its part of.
+static const bool *find_own(Arena *arena, const Graph *graph, const Plan *plan) {
+  if (!plan->units || plan->units->shards->kind != SHARD_GRADIENTS) return NULL;
+  bool *is_own = arena_array(arena, bool, graph->values.count + 1);
+  for (ValueId v = 0; v < graph->values.count; v++) {
+    const Value *value = graph_value(graph, v);
+    if (value->kind != VALUE_PARAMETER) continue;
+    is_own[v] = true;
+    if (value->bound != VALUE_NONE) is_own[value->bound] = true;
   }
+  return is_own;
+}
+
+Program *program_make(Arena *arena, const Graph *graph, const Lowering *lowering, const Plan *plan,
+                      const char *const *unit_names) {
+  Program *program = arena_new(arena, Program);
+  *program = (Program){.arena = arena,
+                       .graph = graph,
+                       .plan = plan,
+                       .ranks = lowering->ranks,
+                       .unit_names = unit_names,
+                       .is_own = find_own(arena, graph, plan)};
+  program_add_launches(program, lowering);
   cut_segments(program);
   list_entries(program);
   for (size_t i = 0; i < program->segments.count; i++) number_buffers(program, &program->segments.items[i]);
@@ -264,7 +320,7 @@ Program *program_make(Arena *arena, const Graph *graph, const Lowering *lowering
 static const char *verify_operand(const Program *program, const ProgramLaunch *launch, int index, Arena *arena) {
   const KernelOperand *operand = &launch->operands[index];
   const KernelInfo *info = kernel_info(launch->kernel);
-  const char *op = graph_op(program->graph, launch->op)->name;
+  const char *op = launch->op == OP_NONE ? "traffic" : graph_op(program->graph, launch->op)->name;
   if (operand->space != SPACE_STATE && operand->space != SPACE_ARENA) return NULL;
   uint64_t limit = operand->space == SPACE_STATE ? program->plan->state_bytes : program->plan->arena_bytes;
   if (operand->offset >= limit) {
@@ -282,8 +338,7 @@ const char *program_verify(const Program *program, Arena *arena) {
     const ProgramLaunch *launch = &program->launches.items[i];
     const KernelInfo *info = kernel_info(launch->kernel);
     if (launch->tasks < 1 || launch->tasks > INT32_MAX) {
-      return arena_printf(arena, "'%s': %s has %lld tasks", graph_op(program->graph, launch->op)->name, info->name,
-                          (long long)launch->tasks);
+      return arena_printf(arena, "launch %zu: %s has %lld tasks", i, info->name, (long long)launch->tasks);
     }
     for (int p = 0; p < info->pointer_count; p++) {
       const char *error = verify_operand(program, launch, p, arena);
@@ -312,7 +367,8 @@ void program_print(const Program *program, Writer *out) {
     writer_printf(out, "entry %s\n", entry->name);
     for (size_t s = entry->segment_begin; s < entry->segment_end; s++) {
       const ProgramSegment *segment = &program->segments.items[s];
-      writer_printf(out, "  segment %zu function %s\n", s, segment->function_name);
+      writer_printf(out, "  segment %zu %s%s\n", s, segment->traffic ? "traffic" : "function ",
+                    segment->traffic ? "" : segment->function_name);
       for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
         const ProgramLaunch *launch = &program->launches.items[i];
         const KernelInfo *info = kernel_info(launch->kernel);

@@ -35,7 +35,14 @@ typedef struct KernelConstant {
 } KernelConstant;
 
 // What a pointer argument stands for before the plan has given addresses.
-typedef enum OperandKind { OPERAND_NONE /* NULL */, OPERAND_VALUE, OPERAND_MASK, OPERAND_WORKSPACE } OperandKind;
+typedef enum OperandKind {
+  OPERAND_NONE,  // NULL
+  OPERAND_VALUE,
+  OPERAND_MASK,
+  OPERAND_UNIT,  // the value where it lies in its unit's buffer, all parts of it
+  OPERAND_NORMS,
+  OPERAND_WORKSPACE
+} OperandKind;
 
 typedef enum ProgramSpace {
   SPACE_NONE,
@@ -48,8 +55,9 @@ typedef enum ProgramSpace {
 
 typedef struct KernelOperand {
   OperandKind kind;
-  ValueId value;       // OPERAND_VALUE, OPERAND_MASK
+  ValueId value;       // OPERAND_VALUE, OPERAND_MASK, OPERAND_UNIT
   uint64_t relative;   // bytes from its beginning
+  uint64_t per_shard;  // and so many more for each shard in front of this rank's
   ProgramSpace space;  // set by program_make
   uint64_t offset;     // bytes in the space; SPACE_IMAGES: the size group; SPACE_SCALARS: unused
   int buffer;          // index in the segment's buffers, set by program_make
@@ -60,7 +68,8 @@ typedef struct ProgramLaunch {
   KernelConstant constants[MAX_KERNEL_CONSTANTS];
   KernelOperand operands[MAX_KERNEL_POINTERS];
   int64_t tasks;
-  OpId op;
+  OpId op;          // OP_NONE: a unit's way between ranks
+  bool reduces;     // averages a gradient that came in parts
   uint32_t step;    // of the plan, set by program_make
   ValueId checked;  // the value that is whole after this launch, looked at when hunting NaNs; or VALUE_NONE
 } ProgramLaunch;
@@ -80,14 +89,16 @@ typedef struct SegmentBuffer {
   uint64_t offset;
 } SegmentBuffer;
 
+// The launches of one function, or one launch of a unit's way between ranks.
 typedef struct ProgramSegment {
   StepPass pass;
+  bool traffic, reduces;
   int block;      // of the graph
   int operation;  // of the plan's chain; -1: none
   size_t launch_begin, launch_end;
   SegmentBuffer *buffers;
   int buffer_count;
-  int function;  // the segment that stands for all with the same shape; its own index if it does
+  int function;  // the segment that stands for all with the same shape; its own index if it does; -1: traffic
   const char *function_name;
   SourceSpan span;
 } ProgramSegment;
@@ -101,6 +112,9 @@ typedef struct Program {
   Arena *arena;
   const Graph *graph;
   const Plan *plan;
+  int ranks;                      // that train together
+  const char *const *unit_names;  // by block of the plan's chain
+  const bool *is_own;  // by ValueId: lies in a whole parameter of which this rank updates its part; NULL: none does
   LaunchList launches;
   struct {
     ProgramSegment *items;
@@ -118,19 +132,23 @@ typedef struct LaunchRange {
 // The lowering of a graph for target c: launches by op and variant, before addresses.
 typedef struct Lowering {
   const Graph *graph;
-  int lanes;
+  int lanes, ranks;
   LaunchList launches;
   LaunchRange *runs[RUN_VARIANT_COUNT];          // by OpId
   uint64_t *value_bytes, *mask_bytes;            // by ValueId, in the target's layout; mask 0: has none
   uint64_t *workspace_bytes[RUN_VARIANT_COUNT];  // by OpId
 } Lowering;
 
-// `ranks` train together: BatchNorm, Sinkhorn and the gradients go over all of them.
-Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, int64_t ranks);
+// The ranks of `shards` train together: BatchNorm, Sinkhorn and the gradients go over all of them.
+Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, const PlanShards *shards);
 
-Program *program_make(Arena *arena, const Graph *graph, const Lowering *lowering, const Plan *plan);
+// `unit_names` by block of the plan's chain; NULL where nothing is shared out.
+Program *program_make(Arena *arena, const Graph *graph, const Lowering *lowering, const Plan *plan,
+                      const char *const *unit_names);
 // NULL when every address lies inside its space, is aligned and stands for a placed value; else what is broken.
 const char *program_verify(const Program *program, Arena *arena);
+// Where a launch finds a value: the space, and the offset in it.
+uint64_t program_offset(const Program *program, const ProgramLaunch *launch, ValueId value, ProgramSpace *space);
 void program_print(const Program *program, Writer *out);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "runtime/comm/comm.h"
+#include "runtime/comm/traffic.h"
 
 #include "runtime/finite.h"
 #include "runtime/program.h"
@@ -10,6 +11,7 @@
 void seer_launch(SeerContext *context, int launch, void (*function)(const void *arguments, int task, int worker),
                  const void *arguments, int tasks) {
   seer_pool_run(context->pool, function, arguments, tasks);
+  seer_traffic_progress(context->traffic);
   if (!context->check_finite || context->first_not_finite >= 0) return;
   const SeerLaunch *record = &seer_program.launches[launch];
   const unsigned char *base = (record->in_state ? context->state : context->arena) + record->offset;
@@ -23,4 +25,20 @@ void seer_gather_ranks(SeerContext *context, int64_t floats, const float *mine, 
 
 void seer_average_ranks(SeerContext *context, int64_t count, const float *mine, float *scratch, float *average) {
   if (!context->network) context->network = (int)seer_comm_average(context->comm, count, mine, scratch, average);
+}
+
+void seer_gather_start(SeerContext *context, int unit, float *whole) {
+  if (!context->network) context->network = (int)seer_traffic_gather(context->traffic, unit, whole);
+}
+
+void seer_gather_finish(SeerContext *context, int unit) {
+  if (!context->network) context->network = (int)seer_traffic_finish_gather(context->traffic, unit);
+}
+
+void seer_reduce_start(SeerContext *context, int unit, float *whole) {
+  if (!context->network) context->network = (int)seer_traffic_reduce(context->traffic, unit, whole);
+}
+
+void seer_reduce_finish(SeerContext *context, int unit) {
+  if (!context->network) context->network = (int)seer_traffic_finish_reduce(context->traffic, unit);
 }

@@ -43,6 +43,7 @@ typedef struct SeerTensor {
   // row-major order; what lies beyond the tensor's end is zero. See runtime/parts.h.
   int shards;
   uint64_t part, chunk;
+  uint64_t gradient_part;  // parameters: floats of their gradient that a rank has between `train` and `update`; 0: all
 } SeerTensor;
 
 // One size group of views. Its images are u8 [crops * batch][size][size][3], crop-major, RGB.
@@ -87,6 +88,20 @@ typedef struct SeerLaunch {
   uint64_t count;         // of f32 elements; 0: nothing to check
 } SeerLaunch;
 
+// A parameter on its way between ranks, in floats `part` of each, `count` in all without what pads the last; in bytes
+// where it lies: this rank's part in the state (whole parameters: the whole), and all of it, rank 0's part first, in the
+// buffer of a gather (whole parameters: the state), and its gradient in the buffer of a reduction (UINT64_MAX: none).
+typedef struct SeerUnitTensor {
+  uint64_t state_offset, gather_offset, reduce_offset, part, count;
+} SeerUnitTensor;
+
+// Parameters that travel together: those of one block.
+typedef struct SeerUnit {
+  const char *name;
+  int tensor_count;
+  const SeerUnitTensor *tensors;
+} SeerUnit;
+
 struct SeerContext;
 typedef void SeerEntry(struct SeerContext *context);
 
@@ -121,6 +136,10 @@ typedef struct SeerProgram {
 
   int tensor_count;
   const SeerTensor *tensors;
+  int shards;                   // ranks that keep a part of what is shared out; 0: nothing is
+  bool parameters_in_parts;     // else every rank has whole parameters, and updates its part of each
+  int unit_count;
+  const SeerUnit *units;
   uint64_t state_bytes, arena_bytes, ring_bytes;  // ring: the loader's batches, see runtime/data/loader.h
   int ring_depth;
 
@@ -155,6 +174,8 @@ typedef struct SeerContext {
   SeerScalars scalars;
   SeerPool *pool;
   struct SeerComm *comm;                  // of `ranks` processes; NULL: alone
+  struct SeerTraffic *traffic;            // of units; NULL: nothing is shared out
+  int shard;                              // which part this rank keeps
   int network;                            // SeerStatus of the first collective that failed: later ones do nothing
   bool check_finite;                      // look at each launch's output, and stop looking at the first bad one
   int first_not_finite;                   // index of a launch, or -1
@@ -181,5 +202,12 @@ static inline int64_t seer_average_share(int64_t count, int64_t ranks) {
 }
 // average [count]: the mean of every rank's `mine`; scratch [ranks][seer_average_share(count, ranks)].
 void seer_average_ranks(SeerContext *context, int64_t count, const float *mine, float *scratch, float *average);
+// A unit's whole parameters from the parts of all ranks, and its gradients' parts to the ranks that keep them: `whole`
+// then holds this rank's part of every rank's, rank 0's first. Between start and finish the step goes on; the unit's
+// buffer is not to be touched.
+void seer_gather_start(SeerContext *context, int unit, float *whole);
+void seer_gather_finish(SeerContext *context, int unit);
+void seer_reduce_start(SeerContext *context, int unit, float *whole);
+void seer_reduce_finish(SeerContext *context, int unit);
 
 #endif

@@ -37,12 +37,16 @@ static const float *gradient_find(const SeerEngine *engine, const SeerTensor *pa
   return NULL;
 }
 
+static uint64_t gradient_count(const SeerTensor *parameter) {
+  return parameter->gradient_part ? parameter->gradient_part : seer_tensor_count(parameter);
+}
+
 static const SeerTensor *gradient_find_not_finite(const SeerEngine *engine) {
   for (int i = 0; i < engine->program->tensor_count; i++) {
     const SeerTensor *tensor = &engine->program->tensors[i];
     if (tensor->kind != SEER_PARAMETER) continue;
     const float *gradient = gradient_find(engine, tensor);
-    if (gradient && !seer_floats_finite(gradient, seer_tensor_count(tensor))) return tensor;
+    if (gradient && !seer_floats_finite(gradient, gradient_count(tensor))) return tensor;
   }
   return NULL;
 }

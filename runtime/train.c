@@ -6,6 +6,7 @@
 
 #include "runtime/comm/comm.h"
 #include "runtime/comm/record.h"
+#include "runtime/comm/traffic.h"
 #include "runtime/commands.h"
 #include "runtime/data/loader.h"
 #include "runtime/engine.h"
@@ -443,6 +444,10 @@ static SeerStatus training_prepare(Training *training) {
   if (!status) status = steps_decide(training);
   if (!status) status = seer_comm_agree(training->comm, seer_engine_make(program, threads, true, &training->engine));
   training->engine.context.comm = training->comm;
+  if (!status)
+    status = seer_comm_agree(training->comm, seer_traffic_make(training->comm, program, training->engine.context.state,
+                                                               &training->engine.context.traffic));
+  training->engine.context.shard = training->rank;
   if (!status && program->task == SEER_SWAV && program->prototypes > 0) {
     training->usage = calloc((size_t)program->prototypes, sizeof *training->usage);
     training->usage_recent = calloc((size_t)program->prototypes, sizeof *training->usage_recent);
@@ -478,6 +483,7 @@ static void training_announce(Training *training) {
 static void training_release(Training *training) {
   seer_metrics_close(&training->metrics);
   seer_loader_release(training->loader);
+  seer_traffic_release(training->engine.context.traffic);
   if (training->engine.program) seer_engine_release(&training->engine);
   seer_source_close(training->source);
   seer_spikes_release(&training->spikes);

@@ -30,7 +30,7 @@ static int count_sources(const Trainer *trainer) {
   int files = 3;
   const Program *programs[] = {trainer->train, trainer->features};
   for (int p = 0; p < 2; p++) {
-    for (size_t i = 0; i < programs[p]->segments.count; i++)
+    for (size_t i = 0; programs[p] && i < programs[p]->segments.count; i++)
       files += (size_t)programs[p]->segments.items[i].function == i;
   }
   for (int i = 0; i < embedded_file_count; i++) {

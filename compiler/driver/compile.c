@@ -28,12 +28,16 @@ const char *native_cpu(void) {
 
 static int lanes_of_cpu(const char *cpu) { return strcmp(cpu, "x86-64-v4") == 0 ? 16 : 8; }
 
-static bool is_sharded(const Spec *spec) {
-  return spec_is(spec, KEY_shard_parameters, "full") && rank_count_from_spec(spec) > 1;
+static ShardKind shards_from_spec(const Spec *spec) {
+  ShardKind kind = SHARD_NONE;
+  for (int i = 0; i < SHARD_KIND_COUNT; i++) {
+    if (spec_is(spec, KEY_shard_parameters, shard_kind_names[i])) kind = (ShardKind)i;
+  }
+  return kind;
 }
 
-// Target c trains in fp32, with whole parameters on every rank. Anything else can be planned, not built.
-static bool is_for_c(const Spec *spec) { return spec_is(spec, KEY_train_precision, "fp32") && !is_sharded(spec); }
+// Target c trains in fp32. Anything else can be planned, not built.
+static bool is_for_c(const Spec *spec) { return spec_is(spec, KEY_train_precision, "fp32"); }
 
 static bool check_limits(DiagList *diags, const Spec *spec) {
   size_t before = diags->error_count;
@@ -42,15 +46,10 @@ static bool check_limits(DiagList *diags, const Spec *spec) {
                spec_text(spec, KEY_train_precision));
     diag_note(diags, (SourceSpan){0}, "use 'precision = fp32'; `seerc plan` plans other precisions, too");
   }
-  if (is_sharded(spec)) {
-    diag_error(diags, spec_span(spec, KEY_shard_parameters), "limitation",
-               "seerc cannot yet train with parameters shared out over ranks");
-    diag_note(diags, (SourceSpan){0}, "use 'shard.parameters = none'; `seerc plan` plans with shared ones, too");
-  }
-  if (rank_count_from_spec(spec) > 1 && spec_integer(spec, KEY_swav_queue) > 0) {
-    diag_error(diags, spec_span(spec, KEY_swav_queue), "limitation",
-               "seerc cannot yet train with a queue on more than one rank");
-    diag_note(diags, (SourceSpan){0}, "use 'swav.queue = 0': the batches of many ranks make up for it");
+  if (rank_count_from_spec(spec) > 1 && !spec_is(spec, KEY_shard_reduce, "fp32")) {
+    diag_error(diags, spec_span(spec, KEY_shard_reduce), "limitation", "seerc cannot yet send gradients in '%s'",
+               spec_text(spec, KEY_shard_reduce));
+    diag_note(diags, (SourceSpan){0}, "use 'shard.reduce = fp32'; `seerc plan` plans other precisions, too");
   }
   return diags->error_count == before;
 }
@@ -67,9 +66,10 @@ static void verify_plan(const Plan *plan, Arena *arena) {
   if (broken) BUG("the plan of '%s' does not hold: %s", plan->graph->name, broken);
 }
 
-static Program *program_of(Arena *arena, const Graph *graph, const Lowering *lowering, const Plan *plan) {
+static Program *program_of(Arena *arena, const Graph *graph, const Lowering *lowering, const Plan *plan,
+                           const char *const *unit_names) {
   bug_set_stage("program");
-  Program *program = program_make(arena, graph, lowering, plan);
+  Program *program = program_make(arena, graph, lowering, plan, unit_names);
   const char *broken = program_verify(program, arena);
   if (broken) BUG("the program of '%s' does not hold: %s", graph->name, broken);
   return program;
@@ -147,8 +147,8 @@ static bool check_budget(DiagList *diags, const Spec *spec, const PlanReport *re
   diag_note(diags, (SourceSpan){0},
             "the smallest budget that would do is %" PRIu64 " bytes: %" PRIu64 " of state, %" PRIu64
             " of pictures loaded ahead, and at least %" PRIu64 " of arena, set by %s",
-            report_minimum_bytes(report), report->features->state_bytes, report->ring_bytes,
-            report_minimum_bytes(report) - report->features->state_bytes - report->ring_bytes, cause.text);
+            report_minimum_bytes(report), report->state_bytes, report->ring_bytes,
+            report_minimum_bytes(report) - report->state_bytes - report->ring_bytes, cause.text);
   writer_release(&cause);
   diag_note(diags, (SourceSpan){0},
             report_minimum_cause(report) == MINIMUM_BY_EVALUATION
@@ -226,6 +226,7 @@ typedef struct Planning {
   Arena *arena;
   const Spec *spec;
   const Graph *train, *features;
+  PlanShards train_shards, features_shards;
   PlanCosts *train_costs, *features_costs;
   Lowering *train_lowering, *features_lowering;  // NULL: no target builds it yet
   PlanMachine machine;
@@ -237,19 +238,20 @@ static void make_costs(Planning *planning, int lanes) {
   const Spec *spec = planning->spec;
   planning->train_costs = arena_new(arena, PlanCosts);
   planning->features_costs = arena_new(arena, PlanCosts);
+  planning->train_shards = plan_shards_make(arena, planning->train, shards_from_spec(spec), planning->machine.ranks);
+  planning->features_shards = plan_shards_make(arena, planning->features, SHARD_NONE, 1);
   if (is_for_c(spec)) {
-    planning->train_lowering = lower_for_c(arena, planning->train, lanes, planning->machine.ranks);
-    planning->features_lowering = lower_for_c(arena, planning->features, lanes, 1);
+    planning->train_lowering = lower_for_c(arena, planning->train, lanes, &planning->train_shards);
+    planning->features_lowering = lower_for_c(arena, planning->features, lanes, &planning->features_shards);
     *planning->train_costs = costs_of_lowering(planning->train_lowering);
     *planning->features_costs = costs_of_lowering(planning->features_lowering);
   } else {
     PlanPrecision precision = precision_from_spec(spec);
-    int shards = is_sharded(spec) ? planning->machine.ranks : 1;
-    *planning->train_costs = plan_costs_dense(arena, planning->train, precision, shards);
-    *planning->features_costs = plan_costs_dense(arena, planning->features, precision, shards);
+    *planning->train_costs = plan_costs_dense(arena, planning->train, precision, &planning->train_shards);
+    *planning->features_costs = plan_costs_dense(arena, planning->features, precision, &planning->features_shards);
   }
-  plan_costs_time(arena, planning->train, &planning->machine, is_sharded(spec), planning->train_costs);
-  plan_costs_time(arena, planning->features, &planning->machine, false, planning->features_costs);
+  plan_costs_time(arena, planning->train, &planning->machine, &planning->train_shards, planning->train_costs);
+  plan_costs_time(arena, planning->features, &planning->machine, &planning->features_shards, planning->features_costs);
 }
 
 // Solves, places and checks; the report's plan stays NULL when nothing fits.
@@ -259,14 +261,16 @@ static void make_plans(Planning *planning, PlanReport *report) {
   bug_set_stage("plan");
   report->policy = planning->policy;
   report->problem = plan_problem_make(arena, planning->train, planning->train_costs, &planning->machine,
-                                      precision_from_spec(spec), is_sharded(spec), planning->policy.offload);
+                                      precision_from_spec(spec), &planning->train_shards, planning->policy.offload);
   Schedule in_order = schedule_in_graph_order(arena, planning->train);
   // Where states and parameters lie does not depend on checkpoints.
   const Plan *state = plan_place_state(arena, planning->train, planning->train_costs, &in_order);
-  Schedule features = schedule_in_graph_order(arena, planning->features);
-  Plan *features_plan = plan_make(arena, planning->features, planning->features_costs, &features, state, NULL, 0);
-  verify_plan(features_plan, arena);
-  report->features = features_plan;
+  report->state_bytes = state->state_bytes;
+  if (!plan_shards_any(&planning->train_shards)) {
+    Schedule features = schedule_in_graph_order(arena, planning->features);
+    report->features = plan_make(arena, planning->features, planning->features_costs, &features, state, NULL);
+    verify_plan(report->features, arena);
+  }
   report->answer =
       plan_problem_fit(report->problem, &report->policy, report_arena_budget(report, report->budget_bytes));
   report->train = report->answer.plan;
@@ -293,6 +297,12 @@ static void list_outside(PlanReport *report, const SeerProgram *settings) {
                     decoders * picture};
 }
 
+static const char *const *block_names(Arena *arena, const PlanBlocks *blocks) {
+  const char **names = arena_array(arena, const char *, blocks->count + 1);
+  for (int b = 0; b < blocks->count; b++) names[b] = blocks->items[b].name;
+  return names;
+}
+
 static void finish_trainer(Arena *arena, SourceMap *sources, const CompileOptions *options, const char *cpu, int lanes,
                            const Planning *planning, SeerProgram *settings, Compiled *compiled) {
   const PlanReport *report = &compiled->report;
@@ -303,8 +313,11 @@ static void finish_trainer(Arena *arena, SourceMap *sources, const CompileOption
   settings->plan_page = embedded_page;
   settings->feature_width = (int)report->model.widths[report->model.stage_count - 1];
   compiled->trainer =
-      (Trainer){.train = program_of(arena, planning->train, planning->train_lowering, report->train),
-                .features = program_of(arena, planning->features, planning->features_lowering, report->features),
+      (Trainer){.train = program_of(arena, planning->train, planning->train_lowering, report->train,
+                                   block_names(arena, report->problem->blocks)),
+                .features = report->features ? program_of(arena, planning->features, planning->features_lowering,
+                                                          report->features, NULL)
+                                             : NULL,
                 .sources = sources,
                 .settings = *settings,
                 .lanes = lanes,

@@ -27,18 +27,23 @@ static int64_t run_time_ns(const Graph *graph, OpId id, RunVariant variant, cons
 
 static bool is_optimizer(OpKind kind) { return kind == OP_sgd_update || kind == OP_larc_update; }
 
-// Of whole parameters, each gradient is averaged over all ranks before its update: every rank sends and receives it
-// nearly twice, once in shares to be summed, once as shares of the mean.
-static double sync_seconds(const Graph *graph, const Op *op, const PlanMachine *machine, bool sharded) {
-  if (waits_for_ranks(op)) return machine->latency_seconds;
-  if (sharded || !is_optimizer(op->kind)) return 0;
-  double bytes = 4.0 * (double)shape_elements(graph_value(graph, op->operands[0])->shape);
-  double bandwidth = machine->nodes > 1 ? machine->link_bytes_per_second : machine->node_bytes_per_second;
-  double share = (double)(machine->ranks - 1) / machine->ranks;
-  return 2 * machine->latency_seconds + (bandwidth > 0 ? 2 * share * bytes / bandwidth : 0);
+// Bytes a second between one rank and all others.
+static double all_ranks_bandwidth(const PlanMachine *machine) {
+  return machine->nodes > 1 ? machine->link_bytes_per_second : machine->node_bytes_per_second;
 }
 
-void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, bool sharded, PlanCosts *costs) {
+// Of whole parameters, each gradient is averaged over all ranks before its update: every rank sends and receives it
+// nearly twice, once in shares to be summed, once as shares of the mean.
+static double sync_seconds(const Graph *graph, const Op *op, const PlanMachine *machine, const PlanShards *shards) {
+  if (waits_for_ranks(op)) return machine->latency_seconds;
+  if (plan_shards_any(shards) || !is_optimizer(op->kind)) return 0;
+  double bytes = 4.0 * (double)shape_elements(graph_value(graph, op->operands[0])->shape);
+  double share = (double)(machine->ranks - 1) / machine->ranks;
+  return 2 * (machine->latency_seconds + share * bytes / all_ranks_bandwidth(machine));
+}
+
+void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, const PlanShards *shards,
+                     PlanCosts *costs) {
   for (int variant = 0; variant < RUN_VARIANT_COUNT; variant++) {
     if (variant == RUN_AGAIN) continue;
     int64_t *time_ns = arena_array(arena, int64_t, graph->ops.count + 1);
@@ -50,18 +55,8 @@ void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machin
   costs->time_ns[RUN_AGAIN] = costs->time_ns[RUN_FIRST];
   int64_t *sync_ns = arena_array(arena, int64_t, graph->ops.count + 1);
   for (OpId op = 0; machine->ranks > 1 && op < graph->ops.count; op++)
-    sync_ns[op] = (int64_t)(sync_seconds(graph, graph_op(graph, op), machine, sharded) * 1e9 + 0.5);
+    sync_ns[op] = (int64_t)(sync_seconds(graph, graph_op(graph, op), machine, shards) * 1e9 + 0.5);
   costs->sync_ns = sync_ns;
-}
-
-static bool has_suffix(const char *text, const char *suffix) {
-  size_t length = strlen(text), suffix_length = strlen(suffix);
-  return length >= suffix_length && strcmp(text + length - suffix_length, suffix) == 0;
-}
-
-static bool is_optimizer_state(const Value *value) {
-  return value->kind == VALUE_PARAMETER || (value->kind == VALUE_STATE && (has_suffix(value->name, ".velocity") ||
-                                                                           has_suffix(value->name, ".accumulator")));
 }
 
 // Images, and what squeeze-and-excitation makes of them, are in compute precision; head and losses in f32.
@@ -76,18 +71,15 @@ static bool is_positive_part(const Graph *graph, const Value *value) {
   return op->kind == OP_relu || (op->kind == OP_batch_normalize && op->attributes.relu);
 }
 
-PlanCosts plan_costs_dense(Arena *arena, const Graph *graph, PlanPrecision precision, int shards) {
+PlanCosts plan_costs_dense(Arena *arena, const Graph *graph, PlanPrecision precision, const PlanShards *shards) {
   size_t count = graph->values.count;
   uint64_t *bytes = arena_array(arena, uint64_t, count + 1), *masks = arena_array(arena, uint64_t, count + 1);
   for (ValueId v = 0; v < count; v++) {
     const Value *value = graph_value(graph, v);
     uint64_t elements = (uint64_t)shape_elements(value->shape);
-    bool gradient = value->kind == VALUE_RESULT && value->name && has_suffix(value->name, ".gradient");
-    int element = value->type == DATA_F32 && is_image(graph, value) && !gradient ? precision.compute_bytes
-                                                                                 : (int)data_type_bytes(value->type);
-    bytes[v] = elements * (uint64_t)element;
-    if (is_optimizer_state(value)) bytes[v] = (elements + (uint64_t)shards - 1) / (uint64_t)shards * 4;
-    if (gradient && shards > 1) bytes[v] = 0;
+    bool image = value->type == DATA_F32 && !shards->part[v] && is_image(graph, value);
+    int element = image ? precision.compute_bytes : (int)data_type_bytes(value->type);
+    bytes[v] = plan_shards_kept(shards, graph, v) * (uint64_t)element;
     if (is_positive_part(graph, value)) masks[v] = (elements + 7) / 8;
   }
   PlanCosts costs = {.value_bytes = bytes, .mask_bytes = masks};
@@ -98,9 +90,31 @@ PlanCosts plan_costs_dense(Arena *arena, const Graph *graph, PlanPrecision preci
 
 // ---- parameters on their way ----
 
-static uint64_t *parameters_by_block(Arena *arena, const PlanBlocks *blocks) {
-  const Graph *graph = blocks->graph;
-  uint64_t *parameters = arena_array(arena, uint64_t, blocks->count + 1);
+static int64_t traffic_ns(uint64_t sent_bytes, double bytes_per_second, double latency_seconds) {
+  return (int64_t)(((double)sent_bytes / bytes_per_second + latency_seconds) * 1e9 + 0.5);
+}
+
+// Adds a parameter and its gradient to their block's unit. Whole values lie one behind the other: parameters in compute precision, their
+// gradients, in a buffer of their own, in the precision they are sent in.
+static void add_tensor(Arena *arena, PlanUnits *units, PlanUnit *unit, PlanUnitTensor tensor,
+                       PlanPrecision precision) {
+  ValueId parameter = tensor.parameter, gradient = tensor.gradient;
+  arena_push(arena, &unit->tensors, PlanUnitTensor, tensor);
+  uint64_t part = units->shards->part[parameter], whole = part * (uint64_t)units->shards->count;
+  unit->parameters += (uint64_t)shape_elements(graph_value(units->graph, parameter)->shape);
+  unit->part_elements += part;
+  if (!plan_shards_any(units->shards)) return;
+  if (units->shards->kind == SHARD_FULL) {
+    units->offsets[parameter] = unit->parameter_bytes;
+    unit->parameter_bytes += plan_align(whole * (uint64_t)precision.compute_bytes);
+  }
+  if (gradient == VALUE_NONE) return;
+  units->offsets[gradient] = unit->gradient_bytes;
+  unit->gradient_bytes += plan_align(whole * (uint64_t)precision.reduce_bytes);
+}
+
+static void list_parameters(Arena *arena, PlanUnits *units, const PlanBlocks *blocks, PlanPrecision precision) {
+  const Graph *graph = units->graph;
   bool *seen = arena_array(arena, bool, graph->values.count + 1);
   for (OpId id = 0; id < graph->ops.count; id++) {
     const Op *op = graph_op(graph, id);
@@ -108,39 +122,45 @@ static uint64_t *parameters_by_block(Arena *arena, const PlanBlocks *blocks) {
       const Value *value = graph_value(graph, op->operands[i]);
       if (value->kind != VALUE_PARAMETER || seen[op->operands[i]]) continue;
       seen[op->operands[i]] = true;
-      parameters[blocks->block_of_op[id]] += (uint64_t)shape_elements(value->shape);
+      PlanUnitTensor tensor = {op->operands[i],
+                               graph_find_value(graph, arena_printf(arena, "%s.gradient", value->name))};
+      add_tensor(arena, units, &units->items[blocks->block_of_op[id]], tensor, precision);
     }
   }
-  return parameters;
 }
 
-static int64_t traffic_ns(uint64_t bytes, int ranks, double bytes_per_second, double latency_seconds) {
-  double seconds = (double)bytes * (ranks - 1) / ranks / bytes_per_second + latency_seconds;
-  return (int64_t)(seconds * 1e9 + 0.5);
+static void time_unit(PlanUnit *unit, const PlanMachine *machine, const PlanShards *shards, PlanPrecision precision) {
+  uint64_t others = (uint64_t)shards->count - 1;
+  bool full = shards->kind == SHARD_FULL;
+  unit->gather_sent_bytes = others * unit->part_elements * (uint64_t)precision.compute_bytes;
+  unit->reduce_sent_bytes = others * unit->part_elements * (uint64_t)precision.reduce_bytes;
+  int64_t gather_ns = traffic_ns(unit->gather_sent_bytes, all_ranks_bandwidth(machine), machine->latency_seconds);
+  *(full ? &unit->gather_ns : &unit->update_gather_ns) = gather_ns;
+  unit->reduce_ns = traffic_ns(unit->reduce_sent_bytes, all_ranks_bandwidth(machine), machine->latency_seconds);
+  if (!full || machine->nodes < 2 || machine->ranks_per_node < 2) return;
+  uint64_t ranks = (uint64_t)machine->ranks_per_node;
+  unit->node_share_bytes = plan_align((unit->parameter_bytes + ranks - 1) / ranks);
+  unit->node_gather_ns = traffic_ns(unit->parameter_bytes * (ranks - 1) / ranks, machine->node_bytes_per_second,
+                                    machine->latency_seconds);
 }
 
-PlanGather *plan_gathers_make(Arena *arena, const PlanBlocks *blocks, const PlanMachine *machine,
-                              PlanPrecision precision, bool sharded) {
-  PlanGather *gathers = arena_array(arena, PlanGather, blocks->count);
-  const uint64_t *parameters = parameters_by_block(arena, blocks);
+PlanUnits *plan_units_make(Arena *arena, const PlanBlocks *blocks, const PlanMachine *machine, PlanPrecision precision,
+                           const PlanShards *shards) {
+  const Graph *graph = blocks->graph;
+  PlanUnits *units = arena_new(arena, PlanUnits);
+  *units = (PlanUnits){.graph = graph,
+                       .shards = shards,
+                       .items = arena_array(arena, PlanUnit, blocks->count),
+                       .count = blocks->count,
+                       .offsets = arena_array(arena, uint64_t, graph->values.count + 1)};
+  memset(units->offsets, 0xFF, graph->values.count * sizeof *units->offsets);
+  list_parameters(arena, units, blocks, precision);
   for (int b = 0; b < blocks->count; b++) {
-    PlanGather *gather = &gathers[b];
-    gather->parameters = parameters[b];
-    gather->node_gather_ns = -1;
-    if (!sharded || machine->ranks < 2) continue;
-    gather->parameter_bytes = plan_align(parameters[b] * (uint64_t)precision.compute_bytes);
-    gather->gradient_bytes = plan_align(parameters[b] * (uint64_t)precision.reduce_bytes);
-    gather->gather_ns =
-        traffic_ns(gather->parameter_bytes, machine->ranks, machine->link_bytes_per_second, machine->latency_seconds);
-    gather->reduce_ns =
-        traffic_ns(gather->gradient_bytes, machine->ranks, machine->link_bytes_per_second, machine->latency_seconds);
-    if (machine->nodes < 2 || machine->ranks_per_node < 2) continue;
-    uint64_t ranks = (uint64_t)machine->ranks_per_node;
-    gather->node_share_bytes = plan_align((gather->parameter_bytes + ranks - 1) / ranks);
-    gather->node_gather_ns = traffic_ns(gather->parameter_bytes, machine->ranks_per_node,
-                                        machine->node_bytes_per_second, machine->latency_seconds);
+    units->items[b].node_gather_ns = -1;
+    if (plan_shards_any(shards) && units->items[b].part_elements)
+      time_unit(&units->items[b], machine, shards, precision);
   }
-  return gathers;
+  return units;
 }
 
 void plan_blocks_price_offload(PlanBlocks *blocks, const PlanMachine *machine) {
@@ -155,15 +175,15 @@ void plan_blocks_price_offload(PlanBlocks *blocks, const PlanMachine *machine) {
   }
 }
 
-void plan_chain_add_gathers(Chain *chain, const PlanGather *gathers) {
+void plan_chain_add_units(Chain *chain, const PlanUnits *units) {
   for (int b = 0; b < chain->block_count; b++) {
     ChainBlock *block = &chain->blocks[b];
-    const PlanGather *gather = &gathers[b];
-    block->parameter_bytes = (int64_t)gather->parameter_bytes;
-    block->gradient_bytes = (int64_t)gather->gradient_bytes;
-    block->gather_ns = gather->gather_ns;
-    block->reduce_ns = gather->reduce_ns;
-    block->node_share_bytes = (int64_t)gather->node_share_bytes;
-    block->node_gather_ns = gather->node_gather_ns;
+    const PlanUnit *unit = &units->items[b];
+    block->parameter_bytes = (int64_t)unit->parameter_bytes;
+    block->gradient_bytes = (int64_t)unit->gradient_bytes;
+    block->gather_ns = unit->gather_ns;
+    block->reduce_ns = unit->reduce_ns;
+    block->node_share_bytes = (int64_t)unit->node_share_bytes;
+    block->node_gather_ns = unit->node_gather_ns;
   }
 }

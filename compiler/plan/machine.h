@@ -4,6 +4,7 @@
 #define SEER_PLAN_MACHINE_H
 
 #include "compiler/plan/blocks.h"
+#include "compiler/plan/shard.h"
 
 typedef struct PlanMachine {
   const char *name;
@@ -25,20 +26,19 @@ typedef struct PlanPrecision {
 
 // Fills costs->time_ns from the machine for every op and variant: multiply-adds take two operations at the machine's
 // rate, every run moves its operands and results once. And costs->sync_ns: a BatchNorm's or Sinkhorn's statistics over
-// several ranks wait for one small collective; so does an update for its gradient, unless that is `sharded`: then the
+// several ranks wait for one small collective; so does an update for its gradient, unless that comes in parts: then the
 // schedule reduces it.
-void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, bool sharded, PlanCosts *costs);
-// Bytes on an accelerator: dense tensors, images in compute precision, the rest in f32, parameters and optimizer state
-// divided by `shards`; parameter gradients of sharded graphs travel in the gather buffers and take nothing of their
-// own.
-PlanCosts plan_costs_dense(Arena *arena, const Graph *graph, PlanPrecision precision, int shards);
+void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, const PlanShards *shards,
+                     PlanCosts *costs);
+// Bytes on an accelerator: dense tensors, images in compute precision, the rest in f32.
+PlanCosts plan_costs_dense(Arena *arena, const Graph *graph, PlanPrecision precision, const PlanShards *shards);
 
-// Parameters of each block by the block's ops; gathered and reduced over all ranks when `sharded`.
-PlanGather *plan_gathers_make(Arena *arena, const PlanBlocks *blocks, const PlanMachine *machine,
-                              PlanPrecision precision, bool sharded);
+// One unit for each block, of the block's parameters.
+PlanUnits *plan_units_make(Arena *arena, const PlanBlocks *blocks, const PlanMachine *machine, PlanPrecision precision,
+                           const PlanShards *shards);
 // Gives every save mode of every block but the last the time of a copy to the host, or none when the machine has no
 // path.
 void plan_blocks_price_offload(PlanBlocks *blocks, const PlanMachine *machine);
-void plan_chain_add_gathers(Chain *chain, const PlanGather *gathers);
+void plan_chain_add_units(Chain *chain, const PlanUnits *units);
 
 #endif

@@ -17,7 +17,7 @@ typedef struct Planner {
   const Graph *graph;
   const PlanCosts *costs;
   const Schedule *schedule;
-  const PlanGather *gathers;  // by block
+  const PlanUnits *units;  // NULL: everything is whole
   Plan *plan;
   uint32_t *last_read;      // by ValueId: last step that reads what is no result
   uint32_t *maker;          // by ValueId: the step that made it last, UINT32_MAX: none
@@ -189,6 +189,31 @@ static uint32_t add_buffer(Planner *planner, uint32_t step, uint32_t end, int bl
                                       .end = end});
 }
 
+// Every run of a block reads its gathered parameters; each backward may write into its gradients.
+static void use_unit(Planner *planner, uint32_t step, const ScheduleEntry *entry) {
+  const PlanUnit *unit = &planner->units->items[entry->block];
+  if (unit->parameter_bytes) {
+    if (planner->gathered[entry->block] == PLAN_NO_ITEM)
+      BUG("step %u runs block %d without its parameters", step, entry->block);
+    add_use(planner, step, planner->gathered[entry->block], false);
+    if (entry->pass != PASS_BACKWARD) planner->last_forward[entry->block] = step;
+  }
+  if (entry->pass != PASS_BACKWARD || !unit->gradient_bytes) return;
+  if (planner->flat_gradient[entry->block] == PLAN_NO_ITEM)
+    planner->flat_gradient[entry->block] = add_buffer(planner, step, step, entry->block, unit->gradient_bytes);
+  add_use(planner, step, planner->flat_gradient[entry->block], true);
+}
+
+static void use_norms(Planner *planner, uint32_t step) {
+  bool written = planner->schedule->items[step].variant == RUN_NORMS;
+  uint64_t bytes = plan_norms_bytes(planner->graph) * (1 + (uint64_t)planner->units->shards->count);
+  if (planner->plan->norms == PLAN_NO_ITEM)
+    planner->plan->norms = add_item(
+        planner,
+        (PlanItem){.kind = ITEM_UPDATE, .value = VALUE_NONE, .block = -1, .bytes = bytes, .begin = step, .end = step});
+  add_use(planner, step, planner->plan->norms, written);
+}
+
 static void run_op(Planner *planner, uint32_t step, const ScheduleEntry *entry) {
   ValueUses reads = run_reads(planner->graph, entry->op, entry->variant);
   for (int i = 0; i < reads.count; i++) read_value(planner, step, reads.items[i]);
@@ -203,17 +228,8 @@ static void run_op(Planner *planner, uint32_t step, const ScheduleEntry *entry) 
                                                                         .begin = step,
                                                                         .end = step});
   }
-  if (!planner->gathers || entry->block < 0) return;
-  const PlanGather *gather = &planner->gathers[entry->block];
-  if (!gather->parameter_bytes) return;
-  if (planner->gathered[entry->block] == PLAN_NO_ITEM)
-    BUG("step %u runs block %d without its parameters", step, entry->block);
-  add_use(planner, step, planner->gathered[entry->block], false);
-  if (entry->pass != PASS_BACKWARD) planner->last_forward[entry->block] = step;
-  if (entry->pass != PASS_BACKWARD || !gather->gradient_bytes) return;
-  if (planner->flat_gradient[entry->block] == PLAN_NO_ITEM)
-    planner->flat_gradient[entry->block] = add_buffer(planner, step, step, entry->block, gather->gradient_bytes);
-  add_use(planner, step, planner->flat_gradient[entry->block], true);
+  if (planner->units && entry->block >= 0) use_unit(planner, step, entry);
+  if (planner->units && run_needs_norms(graph_op(planner->graph, entry->op)->kind)) use_norms(planner, step);
 }
 
 static void move_values(Planner *planner, uint32_t step, const ScheduleEntry *entry) {
@@ -232,7 +248,7 @@ static void move_values(Planner *planner, uint32_t step, const ScheduleEntry *en
 // Between a save and the operation in front of its backward the node's share of the parameters stays.
 static void add_share(Planner *planner, uint32_t step, const ScheduleEntry *entry) {
   uint32_t begin = planner->window_end[planner->last_forward[entry->block]] + 1;
-  add_buffer(planner, begin, planner->window_end[step], entry->block, planner->gathers[entry->block].node_share_bytes);
+  add_buffer(planner, begin, planner->window_end[step], entry->block, planner->units->items[entry->block].node_share_bytes);
 }
 
 static void take_step(Planner *planner, uint32_t step) {
@@ -241,9 +257,10 @@ static void take_step(Planner *planner, uint32_t step) {
   switch (entry->kind) {
     case STEP_RUN: run_op(planner, step, entry); break;
     case STEP_GATHER:
+      if (entry->pass == PASS_UPDATE) break;  // from part to part of the state
       if (entry->node_share) add_share(planner, step, entry);
       planner->gathered[entry->block] = add_buffer(planner, step, planner->window_end[step], entry->block,
-                                                   planner->gathers[entry->block].parameter_bytes);
+                                                   planner->units->items[entry->block].parameter_bytes);
       add_use(planner, step, planner->gathered[entry->block], true);
       break;
     case STEP_REDUCE: {
@@ -255,6 +272,7 @@ static void take_step(Planner *planner, uint32_t step) {
     }
     case STEP_OFFLOAD:
     case STEP_FETCH: move_values(planner, step, entry); break;
+    case STEP_NORMS: add_use(planner, step, planner->plan->norms, true); break;
   }
 }
 
@@ -319,6 +337,7 @@ static Planner planner_make(Arena *arena, const Graph *graph, const PlanCosts *c
                      .last_forward = arena_array(arena, uint32_t, blocks + 1),
                      .flat_gradient = filled(arena, blocks, sizeof(uint32_t))};
   planner.plan->graph = graph;
+  planner.plan->norms = PLAN_NO_ITEM;
   planner.plan->value_offsets = filled(arena, values, sizeof(uint64_t));
   planner.plan->value_in_state = arena_array(arena, bool, values + 1);
   planner.plan->first_use = filled(arena, values, sizeof(OpId));
@@ -348,10 +367,10 @@ static void place_items(Arena *arena, Plan *plan, PlaceEffort effort) {
 }
 
 Plan *plan_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const Schedule *schedule, const Plan *state,
-                const PlanGather *gathers, int block_count) {
-  Planner planner = planner_make(arena, graph, costs, schedule, block_count);
+                const PlanUnits *units) {
+  Planner planner = planner_make(arena, graph, costs, schedule, units ? units->count : 0);
   Plan *plan = planner.plan;
-  planner.gathers = gathers;
+  planner.units = plan->units = units;
   list_steps(&planner);
   bind_states(&planner);
   place_state(&planner, state);
@@ -371,6 +390,21 @@ uint32_t plan_find_use(const Plan *plan, uint32_t step, ValueId value, ValueForm
     if (item->value == value && item->form == form) return plan->uses[s->use_begin + i].item;
   }
   return PLAN_NO_ITEM;
+}
+
+uint32_t plan_find_unit(const Plan *plan, uint32_t step, bool written) {
+  const PlanStep *s = &plan->steps[step];
+  for (uint32_t i = 0; i < s->use_count; i++) {
+    const PlanUse *use = &plan->uses[s->use_begin + i];
+    if (plan->items[use->item].kind == ITEM_GATHERED && use->written == written) return use->item;
+  }
+  return PLAN_NO_ITEM;
+}
+
+uint64_t plan_norms_bytes(const Graph *graph) {
+  uint64_t count = 0;
+  for (OpId op = 0; op < graph->ops.count; op++) count += run_needs_norms(graph_op(graph, op)->kind);
+  return plan_align(count * 2 * sizeof(double));
 }
 
 static void print_step(const Plan *plan, uint32_t number, Writer *out) {

@@ -9,6 +9,7 @@
 
 #include "compiler/graph/graph.h"
 #include "compiler/plan/schedule.h"
+#include "compiler/plan/shard.h"
 
 enum { PLAN_ALIGNMENT = 64 };
 #define PLAN_NO_OFFSET UINT64_MAX
@@ -63,15 +64,34 @@ typedef struct PlanCosts {
   const int64_t *sync_ns;                              // by OpId: of its small all-reduce, which only a first run does
 } PlanCosts;
 
-// Parameters of a block that are gathered before use; 0 bytes: they are not sharded.
-typedef struct PlanGather {
-  uint64_t parameters;  // elements
-  uint64_t parameter_bytes, gradient_bytes, node_share_bytes;
+typedef struct PlanUnitTensor {
+  ValueId parameter, gradient;  // VALUE_NONE: it has no gradient
+} PlanUnitTensor;
+
+// The parameters of a block, which travel together; 0 bytes: they do not travel.
+typedef struct PlanUnit {
+  struct {
+    PlanUnitTensor *items;
+    size_t count, capacity;
+  } tensors;
+  uint64_t parameters, part_elements;  // elements of all ranks, without padding; of one rank, with it
+  uint64_t parameter_bytes, gradient_bytes, node_share_bytes;  // of buffers
+  uint64_t gather_sent_bytes, reduce_sent_bytes;               // by one rank, in one gather and one reduction
   int64_t gather_ns, node_gather_ns, reduce_ns;
-} PlanGather;
+  int64_t update_gather_ns;  // SHARD_GRADIENTS: of the new parameters, once a step
+} PlanUnit;
+
+typedef struct PlanUnits {
+  const Graph *graph;
+  const PlanShards *shards;
+  PlanUnit *items;  // by block of the chain
+  int count;
+  uint64_t *offsets;  // by ValueId: of parameters and of gradients in their unit's buffer; or PLAN_NO_OFFSET
+} PlanUnits;
 
 typedef struct Plan {
   const Graph *graph;
+  const PlanUnits *units;  // NULL: everything is whole
   PlanStep *steps;
   uint32_t step_count, update_begin;
   PlanItem *items;
@@ -83,6 +103,7 @@ typedef struct Plan {
   OpId *first_use;          // by ValueId: the first op that reads it, or OP_NONE
   uint64_t state_bytes, arena_bytes, live_peak_bytes;
   uint32_t peak_step;
+  uint32_t norms;  // the item with the norms of all parts, or PLAN_NO_ITEM
   uint64_t peak_by_kind[ITEM_KIND_COUNT];  // of the items live at peak_step
 } Plan;
 
@@ -91,10 +112,15 @@ uint64_t plan_align(uint64_t bytes);
 uint32_t plan_find_use(const Plan *plan, uint32_t step, ValueId value, ValueForm form);
 
 // States and parameters get addresses in the order of the graph's values, unless `state` (the training graph's plan)
-// is given: then they take its addresses by name, as feature extraction does. `gathers` (by block, or NULL): parameters
-// that the schedule's gather steps bring into the arena.
+// is given: then they take its addresses by name, as feature extraction does. `units` (or NULL): parameters that the
+// schedule's gathers bring into the arena, and gradients that its reductions take from there.
 Plan *plan_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const Schedule *schedule, const Plan *state,
-                const PlanGather *gathers, int block_count);
+                const PlanUnits *units);
+// The unit buffer that a step reads its block's parameters from, or, `written`, writes its gradients to.
+uint32_t plan_find_unit(const Plan *plan, uint32_t step, bool written);
+// The norms of parts: two doubles for each op that wants them, in the order of the update; first this rank's, then, at
+// plan_norms_bytes, those of all ranks.
+uint64_t plan_norms_bytes(const Graph *graph);
 // Addresses anew, with patience, where the arena has come out larger than the largest live sum.
 void plan_place_thoroughly(Plan *plan, Arena *arena);
 // Addresses of parameters and states alone: they do not depend on the schedule.

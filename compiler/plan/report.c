@@ -7,21 +7,23 @@
 
 static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
+static uint64_t features_arena(const PlanReport *report) { return report->features ? report->features->arena_bytes : 0; }
+
 uint64_t report_arena_bytes(const PlanReport *report) {
-  return larger(report->train ? report->train->arena_bytes : 0, report->features->arena_bytes);
+  return larger(report->train ? report->train->arena_bytes : 0, features_arena(report));
 }
 
-static uint64_t fixed_bytes(const PlanReport *report) { return report->features->state_bytes + report->ring_bytes; }
+static uint64_t fixed_bytes(const PlanReport *report) { return report->state_bytes + report->ring_bytes; }
 
 uint64_t report_peak_bytes(const PlanReport *report) { return fixed_bytes(report) + report_arena_bytes(report); }
 
 uint64_t report_minimum_bytes(const PlanReport *report) {
-  return fixed_bytes(report) + larger(plan_problem_minimum(report->problem), report->features->arena_bytes);
+  return fixed_bytes(report) + larger(plan_problem_minimum(report->problem), features_arena(report));
 }
 
 MinimumCause report_minimum_cause(const PlanReport *report) {
   const PlanProblem *problem = report->problem;
-  if (report->features->arena_bytes > plan_problem_minimum(report->problem)) return MINIMUM_BY_EVALUATION;
+  if (features_arena(report) > plan_problem_minimum(report->problem)) return MINIMUM_BY_EVALUATION;
   return problem->update_bytes > problem->minimum_chain_bytes ? MINIMUM_BY_UPDATE : MINIMUM_BY_OPERATION;
 }
 
@@ -70,7 +72,8 @@ PlanStream report_stream(StepKind kind) {
   switch (kind) {
     case STEP_RUN: return STREAM_COMPUTE;
     case STEP_GATHER:
-    case STEP_REDUCE: return STREAM_NETWORK;
+    case STEP_REDUCE:
+    case STEP_NORMS: return STREAM_NETWORK;
     case STEP_OFFLOAD: return STREAM_TO_HOST;
     case STEP_FETCH: return STREAM_FROM_HOST;
   }
@@ -135,9 +138,7 @@ static void add_run(const Plan *plan, const PlanStep *step, StepTimes *times) {
   bool again = step->variant == RUN_AGAIN;
   times->macs += macs;
   if (again) times->macs_again += macs;
-  if (step->pass == PASS_UPDATE) {
-    times->update_ns += step->time_ns + step->sync_ns;
-  } else if (step->pass == PASS_BACKWARD) {
+  if (step->pass == PASS_BACKWARD) {
     *(again ? &times->remade_ns : &times->backward_ns) += step->time_ns;
   } else {
     *(step->pass == PASS_REFORWARD ? &times->reforward_ns : &times->forward_ns) += step->time_ns;
@@ -151,9 +152,14 @@ StepTimes report_times(const PlanReport *report) {
   int64_t micro = report_simulate(report), count = report->micro_steps;
   for (uint32_t i = 0; i < plan->step_count; i++) {
     const PlanStep *step = &plan->steps[i];
+    if (step->pass == PASS_UPDATE) {
+      times.update_ns += step->time_ns + step->sync_ns;
+      continue;
+    }
     switch (step->kind) {
       case STEP_RUN: add_run(plan, step, &times); break;
       case STEP_GATHER:
+      case STEP_NORMS:
       case STEP_REDUCE: times.network_ns += step->time_ns; break;
       case STEP_OFFLOAD:
       case STEP_FETCH: times.host_copy_ns += step->time_ns; break;
@@ -186,7 +192,7 @@ BlockChoice report_choice(const PlanReport *report, int block) {
 
 const char *report_residency_name(const PlanReport *report, const BlockChoice *choice) {
   static const char *const names[RESIDENCY_COUNT] = {"gather", "node_share", "keep"};
-  return report->problem->sharded ? names[choice->residency] : "keep";
+  return report->problem->units->shards->kind == SHARD_FULL ? names[choice->residency] : "keep";
 }
 
 // The step's time with another answer: what surrounds the chain stays as it is.
@@ -198,7 +204,7 @@ int64_t report_time_with(const PlanReport *report, const StepTimes *times, const
 uint64_t report_peak_with(const PlanReport *report, const PlanAnswer *answer) {
   uint64_t step = larger((uint64_t)answer->solution.peak_bytes, (uint64_t)report->problem->update_bytes);
   if (answer->plan) step = answer->plan->arena_bytes;
-  return fixed_bytes(report) + larger(step, report->features->arena_bytes);
+  return fixed_bytes(report) + larger(step, features_arena(report));
 }
 
 static bool curve_point(PlanReport *report, uint64_t budget, const StepTimes *times, CurvePoint *point) {

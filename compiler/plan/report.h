@@ -35,10 +35,11 @@ typedef struct PlanReport {
   PlanProblem *problem;
   PlanPolicy policy;
   PlanAnswer answer;
-  const Plan *train, *features;
+  const Plan *train, *features;  // features NULL: of parts, they are another program's work
   int64_t images_per_step;  // over all ranks
   int64_t micro_steps;
   uint64_t budget_bytes;  // of one rank: state, arena and ring
+  uint64_t state_bytes;   // of one rank
   uint64_t ring_bytes;    // of the loader
   PlanOutside outside[REPORT_MAX_OUTSIDE];
   int outside_count;

@@ -196,23 +196,33 @@ static void print_checkpoint(const PlanReport *report, Writer *out) {
   writer_text(out, "]}");
 }
 
-static void print_shard(const PlanReport *report, Writer *out) {
-  const PlanBlocks *blocks = report->problem->blocks;
-  uint64_t gathered = 0, reduced = 0;
-  writer_printf(out, ",\n\"shard\":{\"world\":%d,\"parameters\":\"%s\",\"units\":[", report->machine.ranks,
-                report->problem->sharded ? "full" : "none");
-  for (int b = 0; b < blocks->count; b++) {
-    const PlanGather *gather = &report->problem->gathers[b];
-    writer_text(out, b ? ",{" : "{");
-    print_string(out, "name", blocks->items[b].name);
-    writer_printf(out, ",\"parameters\":%" PRIu64 ",\"bytes\":%" PRIu64 "}", gather->parameters,
-                  gather->parameter_bytes ? gather->parameter_bytes : gather->parameters * 4);
-  }
+// What one rank sends in a step: every micro-step does all of the schedule but the update.
+static void count_sent(const PlanReport *report, uint64_t *gathered, uint64_t *reduced) {
   for (uint32_t i = 0; i < report->train->step_count; i++) {
     const PlanStep *step = &report->train->steps[i];
-    if (step->kind == STEP_GATHER) gathered += report->problem->gathers[step->block].parameter_bytes;
-    if (step->kind == STEP_REDUCE) reduced += report->problem->gathers[step->block].gradient_bytes;
+    if (step->kind != STEP_GATHER && step->kind != STEP_REDUCE) continue;
+    const PlanUnit *unit = &report->problem->units->items[step->block];
+    uint64_t times = step->pass == PASS_UPDATE ? 1 : (uint64_t)report->micro_steps;
+    if (step->kind == STEP_REDUCE) *reduced += times * unit->reduce_sent_bytes;
+    if (step->kind == STEP_GATHER) *gathered += times * unit->gather_sent_bytes;
   }
+}
+
+static void print_shard(const PlanReport *report, Writer *out) {
+  const PlanBlocks *blocks = report->problem->blocks;
+  const PlanUnits *units = report->problem->units;
+  uint64_t gathered = 0, reduced = 0;
+  writer_printf(out, ",\n\"shard\":{\"world\":%d,\"parameters\":\"%s\",\"units\":[", report->machine.ranks,
+                shard_kind_names[units->shards->kind]);
+  for (int b = 0; b < blocks->count; b++) {
+    const PlanUnit *unit = &units->items[b];
+    writer_text(out, b ? ",{" : "{");
+    print_string(out, "name", blocks->items[b].name);
+    writer_printf(out, ",\"parameters\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"rank_bytes\":%" PRIu64 "}",
+                  unit->parameters, unit->parameter_bytes ? unit->parameter_bytes : unit->parameters * 4,
+                  units->shards->kind == SHARD_FULL ? unit->part_elements * 4 : unit->parameters * 4);
+  }
+  count_sent(report, &gathered, &reduced);
   writer_printf(out, "],\"gather_bytes\":%" PRIu64 ",\"reduce_bytes\":%" PRIu64 "}", gathered, reduced);
 }
 

@@ -28,7 +28,7 @@ ValueUses run_reads(const Graph *graph, OpId id, RunVariant variant) {
     add_use(&uses, op->results[0], FORM_WHOLE);
     return uses;
   }
-  for (int i = 0; i < op->operand_count; i++) {
+  for (int i = 0; i < op->operand_count && (variant != RUN_NORMS || i < 2); i++) {
     if (is_shape_only(op->kind, i)) continue;
     bool masked = variant == RUN_MASKED && i == 1;
     add_use(&uses, op->operands[i], masked ? FORM_MASK : FORM_WHOLE);
@@ -43,11 +43,14 @@ ValueUses run_reads(const Graph *graph, OpId id, RunVariant variant) {
 ValueUses run_writes(const Graph *graph, OpId id, RunVariant variant) {
   const Op *op = graph_op(graph, id);
   ValueUses uses = {.count = 0};
+  if (variant == RUN_NORMS) return uses;
   bool first_only = variant == RUN_AGAIN && (op->kind == OP_conv2d_statistics || op->kind == OP_batch_norm);
   for (int i = 0; i < (first_only || variant == RUN_MASK ? 1 : op->result_count); i++)
     add_use(&uses, op->results[i], variant == RUN_MASK ? FORM_MASK : FORM_WHOLE);
   return uses;
 }
+
+bool run_needs_norms(OpKind kind) { return kind == OP_larc_update; }
 
 Schedule schedule_in_graph_order(Arena *arena, const Graph *graph) {
   Schedule schedule = {0};
@@ -62,7 +65,7 @@ Schedule schedule_in_graph_order(Arena *arena, const Graph *graph) {
 }
 
 const char *step_kind_name(StepKind kind) {
-  static const char *const names[] = {"run", "gather", "reduce", "offload", "fetch"};
+  static const char *const names[] = {"run", "gather", "reduce", "offload", "fetch", "norms"};
   return names[kind];
 }
 
@@ -72,6 +75,6 @@ const char *step_pass_name(StepPass pass) {
 }
 
 const char *run_variant_name(RunVariant variant) {
-  static const char *const names[] = {"first", "again", "mask", "masked"};
+  static const char *const names[] = {"first", "again", "mask", "masked", "norms"};
   return names[variant];
 }

@@ -10,10 +10,18 @@ typedef enum RunVariant {
   RUN_AGAIN,   // a forward op once more: statistics are those of the first run, nothing else is written
   RUN_MASK,    // makes the mask of a ReLU's result: one bit an element, set where it is above zero
   RUN_MASKED,  // a backward op that reads a mask in place of the ReLU's result
+  RUN_NORMS,   // of an update: sums of squares of this rank's part, for the norms of all parts
   RUN_VARIANT_COUNT
 } RunVariant;
 
-typedef enum StepKind { STEP_RUN, STEP_GATHER, STEP_REDUCE, STEP_OFFLOAD, STEP_FETCH } StepKind;
+typedef enum StepKind {
+  STEP_RUN,
+  STEP_GATHER,
+  STEP_REDUCE,
+  STEP_OFFLOAD,
+  STEP_FETCH,
+  STEP_NORMS  // the norms of all parts, from all ranks at once
+} StepKind;
 typedef enum StepPass { PASS_FORWARD, PASS_REFORWARD, PASS_BACKWARD, PASS_UPDATE } StepPass;
 
 // A value as one run touches it.
@@ -48,6 +56,8 @@ typedef struct Schedule {
 // Operands that an op needs for their shape alone are not among its reads.
 ValueUses run_reads(const Graph *graph, OpId op, RunVariant variant);
 ValueUses run_writes(const Graph *graph, OpId op, RunVariant variant);
+// Does an update need the norms of whole parameters and gradients?
+bool run_needs_norms(OpKind kind);
 
 // Every op once, in the graph's order.
 Schedule schedule_in_graph_order(Arena *arena, const Graph *graph);

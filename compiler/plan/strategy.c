@@ -11,11 +11,15 @@ static int64_t update_need(const PlanProblem *problem) {
   const PlanBlocks *blocks = problem->blocks;
   const Graph *graph = problem->graph;
   int64_t lasting = 0, most = 0;
+  if (plan_shards_any(problem->units->shards))
+    lasting += (int64_t)plan_norms_bytes(graph) * (1 + problem->units->shards->count);
   for (int b = 0; b < blocks->count; b++) lasting += problem->chain.blocks[b].kept_gradient_bytes;
   for (OpId id = 0; id < graph->ops.count; id++) {
     const Op *op = graph_op(graph, id);
     if (op->phase != PHASE_UPDATE) continue;
-    int64_t bytes = (int64_t)plan_align(problem->costs->workspace_bytes[RUN_FIRST][id]);
+    const uint64_t *const *scratch = problem->costs->workspace_bytes;
+    int64_t bytes = (int64_t)plan_align(scratch[RUN_FIRST][id]);
+    if (bytes < (int64_t)plan_align(scratch[RUN_NORMS][id])) bytes = (int64_t)plan_align(scratch[RUN_NORMS][id]);
     for (int i = 0; i < op->result_count; i++) {
       if (!blocks->is_bound[op->results[i]]) bytes += (int64_t)plan_align(problem->costs->value_bytes[op->results[i]]);
     }
@@ -27,14 +31,15 @@ static int64_t update_need(const PlanProblem *problem) {
 static void release_solver(void *solver) { chain_solver_release(solver); }
 
 PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const PlanMachine *machine,
-                               PlanPrecision precision, bool sharded, bool offload) {
+                               PlanPrecision precision, const PlanShards *shards, bool offload) {
   PlanProblem *problem = arena_new(arena, PlanProblem);
-  *problem = (PlanProblem){.arena = arena, .graph = graph, .costs = costs, .sharded = sharded};
+  *problem = (PlanProblem){.arena = arena, .graph = graph, .costs = costs};
   problem->blocks = plan_blocks_make(arena, graph, costs);
-  problem->gathers = plan_gathers_make(arena, problem->blocks, machine, precision, sharded);
+  problem->units = plan_units_make(arena, problem->blocks, machine, precision, shards);
+  problem->latency_ns = (int64_t)(machine->latency_seconds * 1e9 + 0.5);
   if (offload) plan_blocks_price_offload(problem->blocks, machine);
   problem->chain = plan_blocks_chain(arena, problem->blocks);
-  plan_chain_add_gathers(&problem->chain, problem->gathers);
+  plan_chain_add_units(&problem->chain, problem->units);
   const char *error = chain_check(&problem->chain, arena);
   if (error) BUG("the chain of '%s' is broken: %s", graph->name, error);
   problem->class = chain_full_class;
@@ -135,9 +140,9 @@ static const ChainOp *save_of(const Weaver *weaver, size_t backward) {
 
 static void add_gather(Weaver *weaver, size_t window, size_t target, StepPass pass) {
   const ChainOp *op = operation_at(weaver, target);
-  const PlanGather *gather = &weaver->problem->gathers[op->block];
+  const PlanUnit *unit = &weaver->problem->units->items[op->block];
   ChainResidency residency = op->kind == CHAIN_BACKWARD ? save_of(weaver, target)->residency : RESIDENCY_GATHER;
-  if (!gather->parameter_bytes || residency == RESIDENCY_KEEP) return;
+  if (!unit->parameter_bytes || residency == RESIDENCY_KEEP) return;
   bool share = residency == RESIDENCY_NODE_SHARE;
   add_entry(weaver, (ScheduleEntry){.kind = STEP_GATHER,
                                     .op = OP_NONE,
@@ -145,7 +150,7 @@ static void add_gather(Weaver *weaver, size_t window, size_t target, StepPass pa
                                     .block = op->block,
                                     .operation = (int)window,
                                     .node_share = share,
-                                    .time_ns = share ? gather->node_gather_ns : gather->gather_ns});
+                                    .time_ns = share ? unit->node_gather_ns : unit->gather_ns});
 }
 
 static void add_copy(Weaver *weaver, size_t window, StepKind kind, const ChainOp *save, StepPass pass) {
@@ -170,13 +175,13 @@ static void add_traffic(Weaver *weaver, size_t window, StepPass pass) {
   const ChainOp *op = operation_at(weaver, window), *next = operation_at(weaver, window + 1);
   const ChainOp *before = window ? operation_at(weaver, window - 1) : NULL;
   if (window == 0) add_gather(weaver, window, window, pass);
-  if (before && before->kind == CHAIN_BACKWARD && weaver->problem->gathers[before->block].gradient_bytes) {
+  if (before && before->kind == CHAIN_BACKWARD && weaver->problem->units->items[before->block].gradient_bytes) {
     add_entry(weaver, (ScheduleEntry){.kind = STEP_REDUCE,
                                       .op = OP_NONE,
                                       .pass = pass,
                                       .block = before->block,
                                       .operation = (int)window,
-                                      .time_ns = weaver->problem->gathers[before->block].reduce_ns});
+                                      .time_ns = weaver->problem->units->items[before->block].reduce_ns});
   }
   if (before && before->kind == CHAIN_SAVE && before->offload) add_copy(weaver, window, STEP_OFFLOAD, before, pass);
   if (next && next->block != op->block) add_gather(weaver, window, window + 1, pass);
@@ -187,13 +192,41 @@ static void add_traffic(Weaver *weaver, size_t window, StepPass pass) {
 static void finish_reductions(Weaver *weaver) {
   size_t last = weaver->operations->count - 1;
   const ChainOp *op = operation_at(weaver, last);
-  if (op->kind != CHAIN_BACKWARD || !weaver->problem->gathers[op->block].gradient_bytes) return;
+  if (op->kind != CHAIN_BACKWARD || !weaver->problem->units->items[op->block].gradient_bytes) return;
   add_entry(weaver, (ScheduleEntry){.kind = STEP_REDUCE,
                                     .op = OP_NONE,
                                     .pass = PASS_BACKWARD,
                                     .block = op->block,
                                     .operation = (int)last,
-                                    .time_ns = weaver->problem->gathers[op->block].reduce_ns});
+                                    .time_ns = weaver->problem->units->items[op->block].reduce_ns});
+}
+
+static ScheduleEntry update_entry(StepKind kind, int block, int64_t time_ns) {
+  return (ScheduleEntry){
+      .kind = kind, .op = OP_NONE, .pass = PASS_UPDATE, .block = block, .operation = -1, .time_ns = time_ns};
+}
+
+// Of parts: first the norms of all, in one message.
+static void begin_update(Weaver *weaver, size_t first) {
+  const Graph *graph = weaver->problem->graph;
+  bool any = false;
+  for (size_t i = first; plan_shards_any(weaver->problem->units->shards) && i < weaver->runs->count; i++) {
+    ScheduleEntry entry = weaver->runs->items[i];
+    if (!run_needs_norms(graph_op(graph, entry.op)->kind)) continue;
+    entry.variant = RUN_NORMS;
+    add_entry(weaver, entry);
+    any = true;
+  }
+  if (any) add_entry(weaver, update_entry(STEP_NORMS, -1, weaver->problem->latency_ns));
+}
+
+// Whole parameters whose updates came in parts.
+static void finish_update(Weaver *weaver) {
+  const PlanUnits *units = weaver->problem->units;
+  for (int b = 0; units->shards->kind == SHARD_GRADIENTS && b < units->count; b++) {
+    if (units->items[b].part_elements)
+      add_entry(weaver, update_entry(STEP_GATHER, b, units->items[b].update_gather_ns));
+  }
 }
 
 static Schedule weave_traffic(PlanProblem *problem, const ChainOps *operations, Schedule *runs) {
@@ -204,9 +237,11 @@ static Schedule weave_traffic(PlanProblem *problem, const ChainOps *operations, 
     if (entry->operation != window && window >= 0 && entry->operation < 0) finish_reductions(&weaver);
     if (entry->operation != window && entry->operation >= 0)
       add_traffic(&weaver, (size_t)entry->operation, entry->pass);
+    if (entry->pass == PASS_UPDATE && (i == 0 || runs->items[i - 1].pass != PASS_UPDATE)) begin_update(&weaver, i);
     window = entry->operation;
     add_entry(&weaver, *entry);
   }
+  finish_update(&weaver);
   return weaver.woven;
 }
 
@@ -227,7 +262,7 @@ void plan_problem_place(PlanProblem *problem, PlanAnswer *answer) {
   Schedule runs = plan_blocks_schedule(problem->arena, problem->blocks, &answer->solution.schedule);
   answer->schedule = weave_traffic(problem, &answer->solution.schedule, &runs);
   answer->plan = plan_make(problem->arena, problem->graph, problem->costs, &answer->schedule, NULL,
-                           problem->sharded ? problem->gathers : NULL, problem->blocks->count);
+                           plan_shards_any(problem->units->shards) ? problem->units : NULL);
   check_account(answer);
 }
 

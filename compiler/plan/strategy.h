@@ -33,20 +33,20 @@ typedef struct PlanProblem {
   const Graph *graph;
   const PlanCosts *costs;
   PlanBlocks *blocks;
-  PlanGather *gathers;  // by block
-  bool sharded;
+  PlanUnits *units;
   Chain chain;
   ChainClass class;
   ChainSolver *solver;
   int64_t minimum_chain_bytes;  // of the class
   ChainOp minimum_set_by;
+  int64_t latency_ns;           // of a small collective
   int64_t update_bytes;         // the update's own need, whatever the placement
   struct PlanAnswer *smallest;  // with every byte in its place; NULL: not asked for yet
 } PlanProblem;
 
 // Its solver is released with `arena`.
 PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const PlanMachine *machine,
-                               PlanPrecision precision, bool sharded, bool offload);
+                               PlanPrecision precision, const PlanShards *shards, bool offload);
 // The smallest arena that a training step fits into: the least account of the class, and any gap that placing leaves.
 uint64_t plan_problem_minimum(PlanProblem *problem);
 

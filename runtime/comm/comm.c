@@ -140,6 +140,7 @@ void seer_comm_work(SeerComm *comm, const char *work, bool long_work) {
 
 double seer_comm_waited(const SeerComm *comm) { return comm ? seer_watch_waited(comm->watch) : 0; }
 const char *seer_comm_host(const SeerComm *comm, int rank) { return comm ? comm->places[rank].host : "this host"; }
+const SeerMpi *seer_comm_mpi(const SeerComm *comm) { return &comm->mpi; }
 
 SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, void *all) {
   if (comm) return gather(comm, "gather", mine, bytes, all);

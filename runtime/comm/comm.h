@@ -39,6 +39,8 @@ void seer_comm_work(SeerComm *comm, const char *work, bool long_work);
 // Seconds that this rank has spent in collectives.
 double seer_comm_waited(const SeerComm *comm);
 const char *seer_comm_host(const SeerComm *comm, int rank);
+// The library, for what else travels; not of NULL.
+const struct SeerMpi *seer_comm_mpi(const SeerComm *comm);
 
 // Every rank's `bytes` of `mine`, in the order of ranks, into `all` [size][bytes]. Collective.
 SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, void *all);

@@ -11,12 +11,16 @@ typedef struct Flavour {
   const char *files[3];
   const char *world, *byte;  // symbols; NULL: the numbers
   uintptr_t world_number, byte_number;
+  intptr_t in_place, status_ignore;
+  size_t handle_bytes;
 } Flavour;
 
 static const Flavour flavours[] = {
     [SEER_MPI_NONE] = {.name = "no MPI"},
-    [SEER_MPI_OPEN_MPI] = {"Open MPI", "openmpi-bin", {"libmpi.so.40"}, "ompi_mpi_comm_world", "ompi_mpi_byte", 0, 0},
-    [SEER_MPI_MPICH] = {"MPICH", "mpich", {"libmpich.so.12", "libmpi.so.12"}, NULL, NULL, 0x44000000, 0x4c00010d},
+    [SEER_MPI_OPEN_MPI] = {"Open MPI", "openmpi-bin", {"libmpi.so.40"}, "ompi_mpi_comm_world", "ompi_mpi_byte", 0, 0, 1, 0,
+                           sizeof(void *)},
+    [SEER_MPI_MPICH] = {"MPICH", "mpich", {"libmpich.so.12", "libmpi.so.12"}, NULL, NULL, 0x44000000, 0x4c00010d, -1, 1,
+                        sizeof(int)},
 };
 
 const char *seer_mpi_flavour_name(SeerMpiFlavour flavour) { return flavours[flavour].name; }
@@ -52,9 +56,18 @@ SeerStatus seer_mpi_open(SeerMpiFlavour flavour, SeerMpi *mpi) {
   FIND(allgather, "MPI_Allgather");
   FIND(alltoallv, "MPI_Alltoallv");
   FIND(allgatherv, "MPI_Allgatherv");
+  FIND(ialltoallw, "MPI_Ialltoallw");
+  FIND(test, "MPI_Test");
+  FIND(wait, "MPI_Wait");
+  FIND(type_create_hindexed, "MPI_Type_create_hindexed");
+  FIND(type_commit, "MPI_Type_commit");
+  FIND(type_free, "MPI_Type_free");
 #undef FIND
   mpi->world = kind->world ? symbol_find(mpi->library, kind->world, NULL, 0, &missing) : (void *)kind->world_number;
   mpi->byte = kind->byte ? symbol_find(mpi->library, kind->byte, NULL, 0, &missing) : (void *)kind->byte_number;
+  mpi->in_place = (void *)kind->in_place;
+  mpi->status_ignore = (void *)kind->status_ignore;
+  mpi->handle_bytes = kind->handle_bytes;
   if (!missing) return SEER_OK;
   dlclose(mpi->library);
   return seer_fail(SEER_MACHINE,

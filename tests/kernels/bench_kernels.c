@@ -193,7 +193,7 @@ static void optimizer(Buffers b, int task) {
   const float rate = 0.1f;
   sgd_update(400000, 0.9, 1e-4, 0, b.input, b.output, b.weights, &rate, NULL, b.input, b.weights, task);
 }
-static void norms(Buffers b, int task) { larc_norms(400000, b.input, b.output, b.work, task); }
+static void norms(Buffers b, int task) { larc_norms(400000, 400000, b.input, b.output, b.work, task); }
 
 static void bench_rest(void) {
   const int64_t count = 2048 * 2048;

@@ -37,10 +37,11 @@ static void check_step(Step s, int64_t count, int zero_gradient, int in_place) {
     for (int64_t i = 0; i < count; i++) g[i] = 0;
   reference_step(s, count, p, g, v, wp, wv);
   if (s.larc) {
-    float *work = floats_make(larc_workspace_floats(count));
-    RUN_TASKS(pointwise_tasks(count), larc_norms(count, p, g, work, task));
-    RUN_TASKS(pointwise_tasks(count), larc_update(count, s.momentum, s.decay, s.trust, s.epsilon, s.clip, s.nesterov,
-                                                  p, g, v, &s.rate, NULL, work, np, nv, task));
+    float *work = floats_make(larc_workspace_floats(count, count));
+    RUN_TASKS(larc_norms_tasks(count, count), larc_norms(count, count, p, g, work, task));
+    RUN_TASKS(pointwise_tasks(count),
+              larc_update(count, pointwise_tasks(count), 2, s.momentum, s.decay, s.trust, s.epsilon, s.clip, s.nesterov,
+                          p, g, v, &s.rate, NULL, work, np, nv, task));
     free(work);
   } else {
     RUN_TASKS(pointwise_tasks(count),
@@ -71,6 +72,42 @@ static void test_steps(void **state) {
     }
 }
 
+// The norms of a whole tensor, by parts, and of its parts one by one, filled up with zeros: the same bits.
+static void test_norms_of_parts(void **state) {
+  (void)state;
+  const int64_t counts[] = {1, 18, 1000, COUNT_MOST};
+  for (size_t i = 0; i < COUNT(counts); i++)
+    for (int64_t ranks = 1; ranks <= 7; ranks += 3) {
+      const int64_t count = counts[i], part = size_ceil(size_ceil(count, ranks), 16) * 16, padded = part * ranks;
+      float *p = floats_make(padded), *g = floats_make(padded), *values = random_floats(2 * count, 1);
+      for (int64_t j = 0; j < padded; j++) p[j] = g[j] = 0;
+      memcpy(p, values, (size_t)count * sizeof(float)), memcpy(g, values + count, (size_t)count * sizeof(float));
+      float *work = floats_make(larc_workspace_floats(padded, part)), *whole = floats_make(4 * ranks), one[4];
+      RUN_TASKS(larc_norms_tasks(count, part), larc_norms(count, part, p, g, work, task));
+      RUN_TASKS(larc_parts(count, part), larc_fold(part, work, whole, task));
+      for (int64_t rank = 0; rank < larc_parts(count, part); rank++) {
+        const float *rp = p + rank * part, *rg = g + rank * part;
+        RUN_TASKS(larc_norms_tasks(part, part), larc_norms(part, part, rp, rg, work, task));
+        RUN_TASKS(1, larc_fold(part, work, one, task));
+        assert_memory_equal(one, whole + 4 * rank, sizeof one);
+      }
+      free(p), free(g), free(values), free(work), free(whole);
+    }
+}
+
+static void test_average_of_parts(void **state) {
+  (void)state;
+  enum { PARTS = 3, PART = TASK_FLOATS + 32 };
+  float *all = random_floats(PARTS * PART, 1), *y = floats_make(PART);
+  double *want = doubles_make(PART);
+  for (int i = 0; i < PART; i++) want[i] = ((double)all[i] + (double)all[PART + i] + (double)all[2 * PART + i]) / 3;
+  RUN_TASKS(pointwise_tasks(PART), average_parts(PARTS, PART, all, y, task));
+  check_floats("average", y, want, PART, 6e-8);
+  RUN_TASKS(pointwise_tasks(PART), average_parts(PARTS, PART, all, all, task));
+  assert_memory_equal(all, y, PART * sizeof(float));
+  free(all), free(y), free(want);
+}
+
 static void test_inactive(void **state) {
   (void)state;
   enum { N = 100 };
@@ -78,9 +115,9 @@ static void test_inactive(void **state) {
   const float rate = 0.1f, off = 0.0f;
   sgd_update(N, 0.9, 0.1, 0, p, g, v, &rate, &off, np, nv, 0);
   for (int i = 0; i < N; i++) assert_true(np[i] == p[i] && nv[i] == v[i]);
-  larc_update(N, 0.9, 0.1, 0.001, 1e-8, 1, 0, p, g, v, &rate, &off, work, np, nv, 0);
+  larc_update(N, 1, 2, 0.9, 0.1, 0.001, 1e-8, 1, 0, p, g, v, &rate, &off, work, np, nv, 0);
   for (int i = 0; i < N; i++) assert_true(np[i] == p[i] && nv[i] == v[i]);
-  larc_update(N, 0.9, 0.1, 0.001, 1e-8, 1, 0, p, g, v, &rate, &off, work, p, v, 0);
+  larc_update(N, 1, 2, 0.9, 0.1, 0.001, 1e-8, 1, 0, p, g, v, &rate, &off, work, p, v, 0);
   for (int i = 0; i < N; i++) assert_true(np[i] == p[i] && nv[i] == v[i]);
   free(p), free(g), free(v);
 }
@@ -131,7 +168,8 @@ static void test_normalize_rows(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps), cmocka_unit_test(test_inactive),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps), cmocka_unit_test(test_norms_of_parts),
+                                     cmocka_unit_test(test_average_of_parts), cmocka_unit_test(test_inactive),
                                      cmocka_unit_test(test_accumulate), cmocka_unit_test(test_queue),
                                      cmocka_unit_test(test_normalize_rows)};
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,7 +69,7 @@ static Plan *plan_of(Arena *arena, const Graph *graph) {
     costs.time_ns[variant] = time_ns;
   }
   Schedule schedule = schedule_in_graph_order(arena, graph);
-  return plan_make(arena, graph, &costs, &schedule, NULL, NULL, 0);
+  return plan_make(arena, graph, &costs, &schedule, NULL, NULL);
 }
 
 static void every_plan_replays(void **state) {

@@ -203,7 +203,7 @@ static void parts_make_the_whole(void **state) {
   float whole[PART_COUNT], part[PART_COUNT];
   SeerPool *pool = seer_pool_make(1);
   for (size_t c = 0; c < sizeof cuts / sizeof *cuts; c++) {
-    SeerTensor tensor = {"a", SEER_PARAMETER, 2, {100, 10}, 0, 0, SEER_INIT_NORMAL, 1, false, 1, 0, 0};
+    SeerTensor tensor = {"a", SEER_PARAMETER, 2, {100, 10}, 0, 0, SEER_INIT_NORMAL, 1, false, 1, 0, 0, 0};
     SeerProgram program = {.tensor_count = 1, .tensors = &tensor};
     seer_state_init(&program, 7, 0, pool, (unsigned char *)whole);
     tensor.shards = cuts[c].shards;
@@ -230,10 +230,10 @@ enum { INIT_COUNT = 50000 };
 static void init_is_a_function_of_seed_name_index(void **state) {
   (void)state;
   const SeerTensor tensors[] = {
-      {"a", SEER_PARAMETER, 2, {500, 100}, 0, 0, SEER_INIT_NORMAL, 0.5, false, 1, 0, 0},
-      {"b", SEER_PARAMETER, 2, {500, 100}, INIT_COUNT * 4, 0, SEER_INIT_UNIFORM, 2, false, 1, 0, 0},
-      {"c", SEER_PARAMETER, 2, {500, 100}, INIT_COUNT * 8, 0, SEER_INIT_NORMAL, 1, true, 1, 0, 0},
-      {"d", SEER_STATISTIC, 1, {INIT_COUNT}, INIT_COUNT * 12, 0, SEER_INIT_ONE, 0, false, 1, 0, 0},
+      {"a", SEER_PARAMETER, 2, {500, 100}, 0, 0, SEER_INIT_NORMAL, 0.5, false, 1, 0, 0, 0},
+      {"b", SEER_PARAMETER, 2, {500, 100}, INIT_COUNT * 4, 0, SEER_INIT_UNIFORM, 2, false, 1, 0, 0, 0},
+      {"c", SEER_PARAMETER, 2, {500, 100}, INIT_COUNT * 8, 0, SEER_INIT_NORMAL, 1, true, 1, 0, 0, 0},
+      {"d", SEER_STATISTIC, 1, {INIT_COUNT}, INIT_COUNT * 12, 0, SEER_INIT_ONE, 0, false, 1, 0, 0, 0},
   };
   SeerProgram program = {.tensor_count = 4, .tensors = tensors};
   float *states[3];
@@ -364,7 +364,7 @@ static void vote_is_weighted(void **state) {
 
 static void entropy_of_usage(void **state) {
   (void)state;
-  const double even[] = {2, 2, 2, 2}, one[] = {0, 5, 0, 0}, half[] = {1, 1, 0, 0}, none[] = {0, 0};
+  const double even[] = {2, 2, 2, 2}, one[] = {0, 5, 0, 0}, half[] = {1, 1, 0, 0, 0}, none[] = {0, 0};
   near(seer_entropy_share(even, 4), 1, 1e-12);
   near(seer_entropy_share(one, 4), 0, 1e-12);
   near(seer_entropy_share(half, 4), 0.5, 1e-12);

@@ -219,7 +219,12 @@ static inline int64_t loss_workspace_floats(int64_t rows) { return rows * 2; }
 
 // ---- optimizer ----
 
-// larc_norms: two doubles a task.
-static inline int64_t larc_workspace_floats(int64_t count) { return pointwise_tasks(count) * 4; }
+static inline int64_t larc_parts(int64_t count, int64_t part) { return size_ceil(count, part); }
+static inline int64_t larc_norms_tasks(int64_t count, int64_t part) {
+  return larc_parts(count, part) * pointwise_tasks(part);
+}
+// larc_norms: two doubles a task. larc_fold: two doubles a part.
+static inline int64_t larc_workspace_floats(int64_t count, int64_t part) { return larc_norms_tasks(count, part) * 4; }
+static inline int64_t larc_fold_floats(int64_t count, int64_t part) { return larc_parts(count, part) * 4; }
 
 #endif

@@ -40,6 +40,8 @@ KERNEL void sgd_step(TaskRange r, float momentum, float decay, float ratio, int 
       v = lanes_load_part(velocity + i, count);
     }
     g = (g + p * decay) * ratio;
+    // Of two products that could fuse with a sum, a compiler takes one here and the other there.
+    LANES_PIN(g);
     v = v * momentum + g;
     p -= (nesterov ? g + v * momentum : v + 0.0f) * rate;
     if (count == LANES) {
@@ -72,41 +74,64 @@ KERNEL void sgd_update(int64_t count, double momentum, double weight_decay, int 
   }
 }
 
-// Sums of squares of a task's floats, in double: workspace of larc_workspace_floats(count), [task][parameter,
-// gradient].
-KERNEL void larc_norms(int64_t count, const float *parameter, const float *gradient, float *workspace, int task) {
-  const TaskRange r = task_range(count, task);
+// all [parts][part] -> average [part], which may be the first of them. Tasks: pointwise_tasks(part).
+KERNEL void average_parts(int parts, int64_t part, const float *all, float *average, int task) {
+  const TaskRange r = task_range(part, task);
+  for (int64_t i = r.first; i < r.last; i++) {
+    double sum = 0;
+    for (int p = 0; p < parts; p++) sum += (double)all[p * part + i];
+    average[i] = (float)(sum / parts);
+  }
+}
+
+// Sums of squares in double, by parts of `part` floats: workspace of larc_workspace_floats(count, part), [task]
+// [parameter, gradient]. A part that zeros fill up has the same sums. Tasks: larc_norms_tasks(count, part).
+KERNEL void larc_norms(int64_t count, int64_t part, const float *parameter, const float *gradient, float *workspace,
+                       int task) {
+  const int64_t tasks = pointwise_tasks(part), begin = task / tasks * part;
+  const TaskRange r = task_range(part, (int)(task % tasks));
+  const int64_t first = begin + r.first, last = size_min(begin + r.last, count);
   double p[4] = {0}, g[4] = {0};
-  int64_t i = r.first;
-  for (; i + 4 <= r.last; i += 4)
+  int64_t i = first;
+  for (; i + 4 <= last; i += 4)
     for (int j = 0; j < 4; j++) {
       p[j] += (double)parameter[i + j] * (double)parameter[i + j];
       g[j] += (double)gradient[i + j] * (double)gradient[i + j];
     }
-  for (; i < r.last; i++) {
-    p[0] += (double)parameter[i] * (double)parameter[i];
-    g[0] += (double)gradient[i] * (double)gradient[i];
+  for (int j = 0; i < last; i++, j++) {
+    p[j] += (double)parameter[i] * (double)parameter[i];
+    g[j] += (double)gradient[i] * (double)gradient[i];
   }
   double *sums = (double *)(void *)workspace + 2 * (int64_t)task;
   sums[0] = (p[0] + p[1]) + (p[2] + p[3]);
   sums[1] = (g[0] + g[1]) + (g[2] + g[3]);
 }
 
-// After larc_norms. ratio = trust*|p| / (|g| + weight_decay*|p| + epsilon), clip: min(ratio/rate, 1); when |p| or |g|
-// is 0 the gradient is used as it stands, without decay. Then as sgd_update.
-KERNEL void larc_update(int64_t count, double momentum, double weight_decay, double trust, double epsilon, int clip,
-                        int nesterov, const float *parameter, const float *gradient, const float *velocity,
-                        const float *learning_rate, const float *active, const float *workspace, float *next_parameter,
-                        float *next_velocity, int task) {
+// After larc_norms: norms [parts][2] doubles. Tasks: parts.
+KERNEL void larc_fold(int64_t part, const float *workspace, float *norms, int task) {
+  const int64_t tasks = pointwise_tasks(part);
+  const double *sums = (const double *)(const void *)workspace + 2 * tasks * task;
+  double p = 0, g = 0;
+  for (int64_t i = 0; i < tasks; i++) p += sums[2 * i], g += sums[2 * i + 1];
+  double *folded = (double *)(void *)norms + 2 * (int64_t)task;
+  folded[0] = p, folded[1] = g;
+}
+
+// norms: `parts` pairs of sums of squares, of parameter and gradient, `stride` doubles apart. ratio = trust*|p| / (|g|
+// + weight_decay*|p| + epsilon), clip: min(ratio/rate, 1); when |p| or |g| is 0 the gradient is used as it stands,
+// without decay. Then as sgd_update.
+KERNEL void larc_update(int64_t count, int64_t parts, int64_t stride, double momentum, double weight_decay,
+                        double trust, double epsilon, int clip, int nesterov, const float *parameter,
+                        const float *gradient, const float *velocity, const float *learning_rate, const float *active,
+                        const float *norms, float *next_parameter, float *next_velocity, int task) {
   const TaskRange r = task_range(count, task);
   if (active && *active == 0.0f) {
     sgd_keep(r.first, r.last, parameter, velocity, next_parameter, next_velocity);
     return;
   }
-  const double *sums = (const double *)(const void *)workspace;
+  const double *sums = (const double *)(const void *)norms;
   double p = 0, g = 0, ratio = 1, decay = 0;
-  const int64_t parts = pointwise_tasks(count);
-  for (int64_t i = 0; i < parts; i++) p += sums[2 * i], g += sums[2 * i + 1];
+  for (int64_t i = 0; i < parts; i++) p += sums[stride * i], g += sums[stride * i + 1];
   p = sqrt(p), g = sqrt(g);
   if (p != 0 && g != 0) {
     decay = weight_decay;

@@ -1,0 +1,164 @@
+// The plan's steps as launches. A run is the launches of its op. A gather or reduction is started where the plan has its
+// step, and finished when the operation beside it is over: from then on the plan counts on it.
+#include "codegen/program_launches.h"
+
+#include "codegen/kernels/c/sizes.h"
+#include "compiler/base/bug.h"
+
+typedef struct Flight {
+  StepKind kind;
+  int block;      // of the chain
+  uint32_t step;  // where it was started
+} Flight;
+
+typedef struct Launcher {
+  Program *program;
+  const Lowering *lowering;
+  const Plan *plan;
+  struct {
+    Flight *items;
+    size_t count, capacity;
+  } flights;
+} Launcher;
+
+static void add_launch(Launcher *launcher, ProgramLaunch launch) {
+  const KernelInfo *info = kernel_info(launch.kernel);
+  for (int p = 0; p < info->pointer_count; p++)
+    program_resolve_operand(launcher->program, &launch, &launch.operands[p]);
+  arena_push(launcher->program->arena, &launcher->program->launches, ProgramLaunch, launch);
+}
+
+static void add_run(Launcher *launcher, uint32_t step, OpId op, RunVariant variant, bool reduces) {
+  LaunchRange range = launcher->lowering->runs[variant][op];
+  for (size_t i = range.begin; i < range.end; i++) {
+    ProgramLaunch launch = launcher->lowering->launches.items[i];
+    launch.step = step;
+    launch.reduces = reduces;
+    add_launch(launcher, launch);
+  }
+}
+
+static KernelOperand at_arena(uint64_t offset) {
+  return (KernelOperand){.kind = OPERAND_UNIT, .value = VALUE_NONE, .space = SPACE_ARENA, .offset = offset};
+}
+
+static ProgramLaunch traffic(KernelKind kernel, uint32_t step, int block, KernelOperand buffer) {
+  return (ProgramLaunch){.kernel = kernel,
+                         .constants = {{.integer = block}},
+                         .operands = {buffer},
+                         .tasks = 1,
+                         .op = OP_NONE,
+                         .step = step,
+                         .checked = VALUE_NONE};
+}
+
+static void start(Launcher *launcher, uint32_t step) {
+  const Plan *plan = launcher->plan;
+  const PlanStep *s = &plan->steps[step];
+  bool gather = s->kind == STEP_GATHER;
+  KernelOperand buffer;
+  if (s->pass == PASS_UPDATE)
+    buffer = (KernelOperand){.kind = OPERAND_UNIT, .value = VALUE_NONE, .space = SPACE_STATE};
+  else
+    buffer = at_arena(plan->items[plan_find_unit(plan, step, gather)].offset);
+  add_launch(launcher, traffic(gather ? KERNEL_gather_start : KERNEL_reduce_start, step, s->block, buffer));
+  Flight flight = {s->kind, s->block, step};
+  arena_push(launcher->program->arena, &launcher->flights, Flight, flight);
+}
+
+// Averages one gradient of a unit: into its own place, or, when it accumulates, onto the unit's first part.
+static void average(Launcher *launcher, uint32_t step, ValueId gradient) {
+  const Plan *plan = launcher->plan;
+  const PlanShards *shards = plan->units->shards;
+  int64_t part = (int64_t)shards->part[gradient];
+  KernelOperand all = at_arena(plan->items[plan_find_unit(plan, step, false)].offset + plan->units->offsets[gradient]);
+  all.value = gradient;
+  KernelOperand mean = all;
+  if (!shards->in_unit[gradient])
+    mean = (KernelOperand){
+        .kind = OPERAND_UNIT, .value = gradient, .space = SPACE_ARENA, .offset = plan->value_offsets[gradient]};
+  add_launch(launcher, (ProgramLaunch){.kernel = KERNEL_average_parts,
+                                       .constants = {{.integer = shards->count}, {.integer = part}},
+                                       .operands = {all, mean},
+                                       .tasks = pointwise_tasks(part),
+                                       .op = graph_value(plan->graph, gradient)->producer,
+                                       .reduces = true,
+                                       .step = step,
+                                       .checked = VALUE_NONE});
+}
+
+// The op that adds a gradient to its accumulator, or OP_NONE.
+static OpId accumulation_of(const Plan *plan, ValueId gradient) {
+  OpId reader = plan->first_use[gradient];
+  bool accumulates = reader != OP_NONE && graph_op(plan->graph, reader)->kind == OP_accumulate;
+  return accumulates ? reader : OP_NONE;
+}
+
+static void reduce_unit(Launcher *launcher, const Flight *flight) {
+  const Plan *plan = launcher->plan;
+  const PlanUnit *unit = &plan->units->items[flight->block];
+  for (size_t i = 0; i < unit->tensors.count; i++) {
+    ValueId gradient = unit->tensors.items[i].gradient;
+    if (gradient == VALUE_NONE) continue;
+    average(launcher, flight->step, gradient);
+    OpId accumulation = accumulation_of(plan, gradient);
+    if (accumulation != OP_NONE) add_run(launcher, flight->step, accumulation, RUN_FIRST, true);
+  }
+}
+
+static void finish(Launcher *launcher, const Flight *flight) {
+  bool gather = flight->kind == STEP_GATHER;
+  add_launch(launcher, traffic(gather ? KERNEL_gather_finish : KERNEL_reduce_finish, flight->step, flight->block,
+                               (KernelOperand){.kind = OPERAND_NONE, .value = VALUE_NONE}));
+  if (!gather) reduce_unit(launcher, flight);
+}
+
+static void add_norms(Launcher *launcher, uint32_t step) {
+  uint64_t bytes = plan_norms_bytes(launcher->plan->graph);
+  KernelOperand mine = {.kind = OPERAND_NORMS, .value = VALUE_NONE}, all = mine;
+  all.relative = bytes;
+  add_launch(launcher, (ProgramLaunch){.kernel = KERNEL_gather_ranks,
+                                       .constants = {{.integer = (int64_t)(bytes / sizeof(float))}},
+                                       .operands = {mine, all},
+                                       .tasks = 1,
+                                       .op = OP_NONE,
+                                       .step = step,
+                                       .checked = VALUE_NONE});
+}
+
+// Of `block`, or, -1, all.
+static void finish_flights(Launcher *launcher, int block) {
+  size_t kept = 0;
+  for (size_t i = 0; i < launcher->flights.count; i++) {
+    Flight *flight = &launcher->flights.items[i];
+    if (block >= 0 && (flight->kind != STEP_GATHER || flight->block != block)) {
+      launcher->flights.items[kept++] = *flight;
+    } else {
+      finish(launcher, flight);
+    }
+  }
+  launcher->flights.count = kept;
+}
+
+void program_add_launches(Program *program, const Lowering *lowering) {
+  const Plan *plan = program->plan;
+  Launcher launcher = {.program = program, .lowering = lowering, .plan = plan};
+  for (uint32_t i = 0; i < plan->step_count; i++) {
+    const PlanStep *step = &plan->steps[i];
+    if (i && step->operation != plan->steps[i - 1].operation) finish_flights(&launcher, -1);
+    switch (step->kind) {
+      case STEP_RUN:
+        if (step->block >= 0) finish_flights(&launcher, step->block);
+        // What is accumulated has to come back from the ranks first.
+        if (plan->units && graph_op(plan->graph, step->op)->kind == OP_accumulate) break;
+        add_run(&launcher, i, step->op, step->variant, false);
+        break;
+      case STEP_GATHER:
+      case STEP_REDUCE: start(&launcher, i); break;
+      case STEP_NORMS: add_norms(&launcher, i); break;
+      case STEP_OFFLOAD:
+      case STEP_FETCH: BUG("target c cannot yet %s", step_kind_name(step->kind));
+    }
+  }
+  finish_flights(&launcher, -1);
+}

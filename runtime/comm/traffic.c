@@ -1,0 +1,243 @@
+// Units on their way; see traffic.h. Where a rank's part of each tensor lies is told to MPI as types, made once: one for
+// each unit and rank, and way.
+#include "runtime/comm/traffic.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/comm/mpi.h"
+
+typedef enum Way { WAY_GATHER, WAY_REDUCE, WAY_COUNT } Way;
+
+// MPI holds on to the arrays until an exchange is over.
+typedef struct UnitTypes {
+  void *mine;                                              // this rank's parts in the state
+  void **parts[WAY_COUNT];                                 // [ranks]: each rank's parts in a buffer
+  unsigned char *sending[WAY_COUNT], *landing[WAY_COUNT];  // [ranks] handles, as MPI wants them
+} UnitTypes;
+
+typedef struct Flight {
+  void *request;
+  bool active;
+} Flight;
+
+struct SeerTraffic {
+  SeerComm *comm;
+  const SeerMpi *mpi;
+  const SeerProgram *program;
+  unsigned char *state;
+  int rank, ranks;
+  UnitTypes *types;            // by unit
+  Flight *flights[WAY_COUNT];  // by unit
+  int active;
+  int *ones, *zeros;  // [ranks]: messages to others, and offsets
+  int *lengths;       // [tensors of the largest unit]
+  intptr_t *begins;
+  uint64_t sent_bytes;
+};
+
+static uint64_t offset_of(const SeerUnitTensor *tensor, Way way) {
+  return way == WAY_GATHER ? tensor->gather_offset : tensor->reduce_offset;
+}
+
+static SeerStatus type_make(SeerTraffic *traffic, int count, const char *unit, void **type) {
+  const SeerMpi *mpi = traffic->mpi;
+  if (mpi->type_create_hindexed(count, traffic->lengths, traffic->begins, mpi->byte, type) != 0 ||
+      mpi->type_commit(type) != 0)
+    return seer_fail(SEER_MACHINE, "MPI cannot describe the parts of '%s'", unit);
+  return SEER_OK;
+}
+
+static SeerStatus parts_describe(SeerTraffic *traffic, const SeerUnit *unit, Way way, int rank, void **type) {
+  int count = 0;
+  for (int i = 0; i < unit->tensor_count; i++) {
+    const SeerUnitTensor *tensor = &unit->tensors[i];
+    if (offset_of(tensor, way) == UINT64_MAX) continue;
+    traffic->lengths[count] = (int)(tensor->part * sizeof(float));
+    traffic->begins[count++] = (intptr_t)(offset_of(tensor, way) + (uint64_t)rank * tensor->part * sizeof(float));
+  }
+  return type_make(traffic, count, unit->name, type);
+}
+
+// Open MPI takes equal addresses of what is sent and received for MPI_IN_PLACE: what is sent is told from so many bytes
+// into the state.
+enum { STATE_BASE = 64 };
+
+static SeerStatus mine_describe(SeerTraffic *traffic, const SeerUnit *unit, void **type) {
+  bool parts = traffic->program->parameters_in_parts;
+  for (int i = 0; i < unit->tensor_count; i++) {
+    const SeerUnitTensor *tensor = &unit->tensors[i];
+    uint64_t skipped = parts ? 0 : (uint64_t)traffic->rank * tensor->part * sizeof(float);
+    traffic->lengths[i] = (int)(tensor->part * sizeof(float));
+    traffic->begins[i] = (intptr_t)(tensor->state_offset + skipped) - STATE_BASE;
+  }
+  return type_make(traffic, unit->tensor_count, unit->name, type);
+}
+
+// Handles are numbers of 4 bytes in MPICH, in memory as in the low end of a word.
+static void handle_put(const SeerTraffic *traffic, unsigned char *handles, int index, void *handle) {
+  memcpy(handles + (size_t)index * traffic->mpi->handle_bytes, &handle, traffic->mpi->handle_bytes);
+}
+
+static SeerStatus way_describe(SeerTraffic *traffic, const SeerUnit *unit, Way way, UnitTypes *types) {
+  size_t ranks = (size_t)traffic->ranks;
+  types->parts[way] = calloc(ranks, sizeof(void *));
+  types->sending[way] = calloc(ranks, sizeof(void *));
+  types->landing[way] = calloc(ranks, sizeof(void *));
+  if (!types->parts[way] || !types->sending[way] || !types->landing[way])
+    return seer_fail(SEER_MACHINE, "out of memory");
+  for (int rank = 0; rank < traffic->ranks; rank++) {
+    SeerStatus status = parts_describe(traffic, unit, way, rank, &types->parts[way][rank]);
+    if (status) return status;
+    handle_put(traffic, types->landing[way], rank, types->parts[way][rank]);
+    handle_put(traffic, types->sending[way], rank, way == WAY_GATHER ? types->mine : types->parts[way][rank]);
+  }
+  return SEER_OK;
+}
+
+static SeerStatus unit_describe(SeerTraffic *traffic, int index) {
+  const SeerUnit *unit = &traffic->program->units[index];
+  UnitTypes *types = &traffic->types[index];
+  SeerStatus status = mine_describe(traffic, unit, &types->mine);
+  for (int way = 0; way < WAY_COUNT && !status; way++) status = way_describe(traffic, unit, (Way)way, types);
+  return status;
+}
+
+static SeerStatus scratch_make(SeerTraffic *traffic) {
+  const SeerProgram *program = traffic->program;
+  size_t ranks = (size_t)traffic->ranks, units = (size_t)program->unit_count, most = 1;
+  for (int u = 0; u < program->unit_count; u++) {
+    if ((size_t)program->units[u].tensor_count > most) most = (size_t)program->units[u].tensor_count;
+    for (int i = 0; i < program->units[u].tensor_count; i++) {
+      if (program->units[u].tensors[i].part > INT_MAX / sizeof(float))
+        return seer_fail(SEER_MACHINE, "a part of '%s' is too long to be sent at once", program->units[u].name);
+    }
+  }
+  traffic->types = calloc(units, sizeof *traffic->types);
+  for (int way = 0; way < WAY_COUNT; way++) traffic->flights[way] = calloc(units, sizeof(Flight));
+  traffic->ones = calloc(ranks, sizeof *traffic->ones);
+  traffic->zeros = calloc(ranks, sizeof *traffic->zeros);
+  traffic->lengths = calloc(most, sizeof *traffic->lengths);
+  traffic->begins = calloc(most, sizeof *traffic->begins);
+  if (!traffic->types || !traffic->flights[0] || !traffic->flights[1] || !traffic->ones || !traffic->zeros ||
+      !traffic->lengths || !traffic->begins)
+    return seer_fail(SEER_MACHINE, "out of memory");
+  for (int rank = 0; rank < traffic->ranks; rank++) traffic->ones[rank] = rank != traffic->rank;
+  return SEER_OK;
+}
+
+SeerStatus seer_traffic_make(SeerComm *comm, const SeerProgram *program, unsigned char *state, SeerTraffic **made) {
+  *made = NULL;
+  if (!comm || program->unit_count == 0) return SEER_OK;
+  SeerTraffic *traffic = calloc(1, sizeof *traffic);
+  if (!traffic) return seer_fail(SEER_MACHINE, "out of memory");
+  *traffic = (SeerTraffic){.comm = comm,
+                           .mpi = seer_comm_mpi(comm),
+                           .program = program,
+                           .state = state,
+                           .rank = seer_comm_rank(comm),
+                           .ranks = seer_comm_size(comm)};
+  *made = traffic;
+  SeerStatus status = scratch_make(traffic);
+  for (int unit = 0; unit < program->unit_count && !status; unit++) status = unit_describe(traffic, unit);
+  return status;
+}
+
+static void type_free(const SeerTraffic *traffic, void *type) {
+  if (type) traffic->mpi->type_free(&type);
+}
+
+void seer_traffic_release(SeerTraffic *traffic) {
+  if (!traffic) return;
+  for (int unit = 0; traffic->types && unit < traffic->program->unit_count; unit++) {
+    UnitTypes *types = &traffic->types[unit];
+    type_free(traffic, types->mine);
+    for (int way = 0; way < WAY_COUNT; way++) {
+      for (int rank = 0; types->parts[way] && rank < traffic->ranks; rank++)
+        type_free(traffic, types->parts[way][rank]);
+      free(types->parts[way]);
+      free(types->sending[way]);
+      free(types->landing[way]);
+    }
+  }
+  free(traffic->types);
+  for (int way = 0; way < WAY_COUNT; way++) free(traffic->flights[way]);
+  free(traffic->ones);
+  free(traffic->zeros);
+  free(traffic->lengths);
+  free(traffic->begins);
+  free(traffic);
+}
+
+static SeerStatus exchange(SeerTraffic *traffic, int unit, Way way, const void *mine, void *whole) {
+  const UnitTypes *types = &traffic->types[unit];
+  Flight *flight = &traffic->flights[way][unit];
+  if (traffic->mpi->ialltoallw(mine, traffic->ones, traffic->zeros, types->sending[way], whole, traffic->ones,
+                               traffic->zeros, types->landing[way], traffic->mpi->world, &flight->request) != 0)
+    return seer_fail(SEER_MACHINE, "rank %d cannot send its part of '%s'", traffic->rank,
+                     traffic->program->units[unit].name);
+  flight->active = true;
+  traffic->active++;
+  return SEER_OK;
+}
+
+static void count_sent(SeerTraffic *traffic, const SeerUnit *unit, Way way) {
+  for (int i = 0; i < unit->tensor_count; i++) {
+    if (offset_of(&unit->tensors[i], way) != UINT64_MAX)
+      traffic->sent_bytes += unit->tensors[i].part * sizeof(float) * (uint64_t)(traffic->ranks - 1);
+  }
+}
+
+SeerStatus seer_traffic_gather(SeerTraffic *traffic, int index, void *whole) {
+  const SeerUnit *unit = &traffic->program->units[index];
+  for (int i = 0; i < unit->tensor_count && traffic->program->parameters_in_parts; i++) {
+    const SeerUnitTensor *tensor = &unit->tensors[i];
+    size_t bytes = tensor->part * sizeof(float);
+    memcpy((unsigned char *)whole + tensor->gather_offset + (size_t)traffic->rank * bytes,
+           traffic->state + tensor->state_offset, bytes);
+  }
+  count_sent(traffic, unit, WAY_GATHER);
+  return exchange(traffic, index, WAY_GATHER, traffic->state + STATE_BASE, whole);
+}
+
+// Every rank's part of this rank's gradients goes out, and this rank's part of every other's lands in its place.
+SeerStatus seer_traffic_reduce(SeerTraffic *traffic, int index, void *whole) {
+  const SeerUnit *unit = &traffic->program->units[index];
+  for (int i = 0; i < unit->tensor_count; i++) {
+    const SeerUnitTensor *tensor = &unit->tensors[i];
+    if (tensor->reduce_offset == UINT64_MAX) continue;
+    float *values = (float *)(void *)((unsigned char *)whole + tensor->reduce_offset);
+    memset(values + tensor->count, 0, (tensor->part * (uint64_t)traffic->ranks - tensor->count) * sizeof *values);
+  }
+  count_sent(traffic, unit, WAY_REDUCE);
+  return exchange(traffic, index, WAY_REDUCE, traffic->mpi->in_place, whole);
+}
+
+static SeerStatus finish(SeerTraffic *traffic, int unit, Way way) {
+  Flight *flight = &traffic->flights[way][unit];
+  if (!flight->active) return SEER_OK;
+  flight->active = false;
+  traffic->active--;
+  if (flight->request && traffic->mpi->wait(&flight->request, traffic->mpi->status_ignore) != 0)
+    return seer_fail(SEER_MACHINE, "rank %d waited for '%s' in vain", traffic->rank,
+                     traffic->program->units[unit].name);
+  return SEER_OK;
+}
+
+SeerStatus seer_traffic_finish_gather(SeerTraffic *traffic, int unit) { return finish(traffic, unit, WAY_GATHER); }
+SeerStatus seer_traffic_finish_reduce(SeerTraffic *traffic, int unit) { return finish(traffic, unit, WAY_REDUCE); }
+
+void seer_traffic_progress(SeerTraffic *traffic) {
+  if (!traffic || !traffic->active) return;
+  for (int way = 0; way < WAY_COUNT; way++) {
+    for (int unit = 0; unit < traffic->program->unit_count; unit++) {
+      Flight *flight = &traffic->flights[way][unit];
+      int done = 0;
+      // An error shows again in the wait.
+      if (flight->active) traffic->mpi->test(&flight->request, &done, traffic->mpi->status_ignore);
+    }
+  }
+}
+
+uint64_t seer_traffic_sent_bytes(const SeerTraffic *traffic) { return traffic ? traffic->sent_bytes : 0; }
