@@ -36,6 +36,9 @@ SeerStatus seer_comm_watch(SeerComm *comm, const char *folder);
 // nobody can say how long that takes. NULL is allowed.
 void seer_comm_step(SeerComm *comm, int64_t step);
 void seer_comm_work(SeerComm *comm, const char *work, bool long_work);
+// Around a wait for other ranks that is not one of the collectives below; a constant text.
+void seer_comm_enter(SeerComm *comm, const char *collective);
+void seer_comm_leave(SeerComm *comm);
 // Seconds that this rank has spent in collectives.
 double seer_comm_waited(const SeerComm *comm);
 const char *seer_comm_host(const SeerComm *comm, int rank);
