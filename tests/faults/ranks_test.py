@@ -101,6 +101,13 @@ class Faults(unittest.TestCase):
                                            r"last heard of \d+ s ago")
                     self.assertTrue(self.goes_on(mpi, rank))
 
+    def test_a_rank_that_is_frozen_while_parameters_travel(self):
+        self.trainer = self.trainers.get(3, "train { batch = 12  steps = 100 }\nshard { parameters = full }")
+        code, said, seconds = self.strike("Open MPI", 1, signal.SIGSTOP)
+        self.assertEqual(code, 3, said)
+        self.assertLess(seconds, LATE)
+        self.assertEqual(common.names_of(said), [1], said)
+
     def test_a_rank_that_never_starts(self):
         for mpi in LAUNCHERS:
             began = time.monotonic()
