@@ -301,6 +301,15 @@ static uint64_t output_offset(const Program *program, const char *name) {
   return value == VALUE_NONE ? 0 : program->plan->value_offsets[value];
 }
 
+static void print_spike_rule(const SeerSpikeRule *rule, Writer *out) {
+  writer_printf(out,
+                "  .spike_rule = {\n    .rewind = %" PRId64 ", .skip = %" PRId64 ", .window = %" PRId64
+                ", .limit = %" PRId64 ",\n",
+                rule->rewind, rule->skip, rule->window, rule->limit);
+  print_number_field(out, "factor", rule->factor);
+  writer_text(out, "  },\n");
+}
+
 static void print_settings(const SeerProgram *s, Writer *out) {
   print_string_field(out, "name", s->name);
   print_string_field(out, "seer_version", s->seer_version);
@@ -322,6 +331,8 @@ static void print_settings(const SeerProgram *s, Writer *out) {
                 ", .log_every = %" PRId64 ", .tensorboard = %s,\n",
                 s->prototypes, s->classes, s->save_every, s->save_keep, s->log_every,
                 s->tensorboard ? "true" : "false");
+  print_spike_rule(&s->spike_rule, out);
+  print_number_field(out, "patience_seconds", s->patience_seconds);
   writer_printf(out, "  .pictures = pictures, .decode_threads = %d, .max_pixels = %" PRId64 ",\n", s->decode_threads,
                 s->max_pixels);
   print_number_field(out, "max_undecodable", s->max_undecodable);

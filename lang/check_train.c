@@ -176,6 +176,10 @@ void check_no_effect(CheckContext *context) {
           "raise 'blur', or remove it");
   warn_if(context, check_is_set(context, KEY_model_depths), KEY_model_group_rule, "stages are explicit",
           "it adapts the generator's widths; remove it");
+  bool spikes = check_is_set(context, KEY_on_spike_rewind);
+  const SpecKey of_spikes[] = {KEY_on_spike_skip, KEY_on_spike_factor, KEY_on_spike_window, KEY_on_spike_limit};
+  for (size_t i = 0; i < sizeof of_spikes / sizeof *of_spikes; i++)
+    warn_if(context, !spikes, of_spikes[i], "'rewind' is not set", "set 'rewind', such as 100, or remove it");
   warn_if(context, !spec_is(spec, KEY_checkpoint_placement, "random"), KEY_checkpoint_seed, "'placement' is not random",
           "set 'placement = random', or remove it");
 }
@@ -187,4 +191,16 @@ void check_save_every(CheckContext *context) {
   check_warning(context, check_span(context, KEY_save_every),
                 "a snapshot every %g steps is rarer than the run of %g steps is long", every, steps);
   check_note(context, check_span(context, KEY_train_steps), "lower 'every' to lose less when the run is interrupted");
+}
+
+void check_on_spike(CheckContext *context) {
+  NEEDS(context, KEY_on_spike_rewind, KEY_save_every, KEY_save_keep);
+  double rewind = check_number(context, KEY_on_spike_rewind, 0), every = check_number(context, KEY_save_every, 1);
+  double keep = check_number(context, KEY_save_keep, 1), reach = every * (keep - 1);
+  // The newest may be of the step before.
+  if (!check_is_set(context, KEY_on_spike_rewind) || rewind <= reach) return;
+  check_warning(context, check_span(context, KEY_on_spike_rewind),
+                "snapshots reach back %g steps for certain, 'rewind' asks for %g", reach, rewind);
+  check_note(context, span_none(), "keep %g of them: save.keep = %g", ceil(rewind / every) + 1,
+             ceil(rewind / every) + 1);
 }

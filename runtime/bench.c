@@ -78,7 +78,8 @@ static SeerStatus timing_bench(SeerEngine *engine, SeerSynthetic *pictures, cons
     SeerStepResult result;
     double began = seer_seconds_now();
     status =
-        seer_step_run(engine, seer_synthetic_next, pictures, i + WARMUP_STEPS, steps + WARMUP_STEPS, NULL, &result);
+        seer_step_run(engine, seer_synthetic_next, pictures, (SeerStepAsk){0}, i + WARMUP_STEPS, steps + WARMUP_STEPS,
+                      NULL, &result);
     if (i >= 0) seconds[i] = seer_seconds_now() - began;
   }
   if (!status) result_print(engine->program, options, seconds, steps, seer_pool_threads(engine->context.pool));

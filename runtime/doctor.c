@@ -186,7 +186,8 @@ static SeerStatus ranks_look(const SeerProgram *program, const SeerOptions *opti
 
 SeerStatus seer_command_doctor(const SeerProgram *program, const SeerOptions *options) {
   SeerComm *comm = NULL;
-  SeerStatus status = seer_comm_open(&comm);
+  double patience = options->patience > 0 ? options->patience : program->patience_seconds;
+  SeerStatus status = seer_comm_open(program->name, patience, &comm);
   if (status) return status;
   const SeerProgram *own = seer_world_find(seer_comm_size(comm));
   if (!own && seer_comm_rank(comm) == 0) {

@@ -34,13 +34,14 @@ static const SeerProgram *program_of(SeerCommand command) {
 static SeerStatus one_rank_check(SeerCommand command) {
   if (command == SEER_COMMAND_BENCH && !seer_world_find(1)) return seer_world_missing(1);
   SeerComm *comm = NULL;
-  SeerStatus status = seer_comm_open(&comm);
+  const SeerProgram *program = seer_world_declared();
+  SeerStatus status = seer_comm_open(program->name, program->patience_seconds, &comm);
   if (status || !comm) return status;
   int ranks = seer_comm_size(comm);
   status = seer_fail(SEER_INPUT, "this command is for one rank, and %d were started\nnote: start it without a launcher",
                      ranks);
   if (seer_comm_rank(comm) > 0) seer_error_clear();
-  seer_error_print(seer_world_declared()->name);
+  seer_error_print(program->name);
   seer_comm_close(comm);
   return status;
 }

@@ -15,6 +15,10 @@ typedef struct SeerStepRecord {
   int64_t quarantined;
   uint64_t peak_bytes;      // state, arena, ring and staging: what the plan gave and the run mapped
   uint64_t resident_bytes;  // the process's highest resident size
+  int slowest_rank;         // the one that others waited for, -1: one rank
+  double rank_wait;         // share of the step that the fastest one waited longer than it
+  int64_t rewound_from;     // the step whose loss spiked, after which the run went on here; 0: none
+  int64_t skipped;          // pictures passed over then
 } SeerStepRecord;
 
 typedef struct SeerMetrics {

@@ -56,7 +56,8 @@ static SeerStatus steps_run(Poison *poison, Outcome *outcome) {
   for (int i = 0; i < STEPS; i++) {
     SeerStepResult result;
     arena_fill(poison);
-    SeerStatus status = seer_step_run(poison->engine, poisoned_next, poison, at[i], last + 1, NULL, &result);
+    SeerStatus status =
+        seer_step_run(poison->engine, poisoned_next, poison, (SeerStepAsk){0}, at[i], last + 1, NULL, &result);
     // What fails with the second pattern alone has read the arena before it was written.
     if (status && poison->pattern != patterns[0]) status = SEER_BUG;
     if (status) return seer_context(status, "arena filled with 0x%02X, step %d", (unsigned)poison->pattern, i + 1);

@@ -72,6 +72,13 @@ typedef struct SeerSchedule {
   double gamma;
 } SeerSchedule;
 
+// What to do about a spike of the loss; see runtime/spikes.h.
+typedef struct SeerSpikeRule {
+  int64_t rewind, skip;  // steps; rewind 0: nothing
+  double factor;         // of the median of the last `window` losses
+  int64_t window, limit;
+} SeerSpikeRule;
+
 // One launch of the step, for failures and profiles: what it computes, where it was specified, what it wrote.
 typedef struct SeerLaunch {
   const char *label;      // "block2-1.f.a conv2d forward"
@@ -117,6 +124,8 @@ typedef struct SeerProgram {
   uint64_t seed;
   int64_t freeze_prototypes_steps, queue_start_steps, queue_rows;
   int prototypes, classes;      // of the task at hand; the other is 0
+  SeerSpikeRule spike_rule;
+  double patience_seconds;      // of a rank that waits for others; 0: runtime/comm/watch.h's
   int64_t save_every, save_keep, log_every;
   bool tensorboard;
   const char *const *pictures;  // of the spec, NULL-terminated; may be empty

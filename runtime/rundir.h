@@ -1,6 +1,6 @@
 // The run folder: which one, the lock that keeps a second run out, and what a run was started with.
 // It holds lock, run.json, spec.seer, plan.json, metrics.jsonl, events.out.*, quarantine.jsonl, prototypes.json,
-// snapshots/ and report.html.
+// spikes.json, losses, ranks/, snapshots/ and report.html.
 #ifndef SEER_RUNTIME_RUNDIR_H
 #define SEER_RUNTIME_RUNDIR_H
 

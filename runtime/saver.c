@@ -133,6 +133,8 @@ SeerStatus seer_saver_begin(SeerSaver *saver, const unsigned char *state, const 
   return saver->staging ? SEER_OK : seer_saver_finish(saver);
 }
 
+void seer_saver_rewind(SeerSaver *saver, int64_t step) { saver->step = step; }
+
 void seer_saver_release(SeerSaver *saver) {
   if (!saver) return;
   if (saver->has_thread) pthread_join(saver->thread, NULL);

@@ -19,6 +19,8 @@ SeerStatus seer_saver_begin(SeerSaver *saver, const unsigned char *state, const 
 SeerStatus seer_saver_poll(SeerSaver *saver);
 // Waits until the snapshot in flight is committed.
 SeerStatus seer_saver_finish(SeerSaver *saver);
+// The run has gone back: the newest snapshot is that of `step`, and nothing is in flight. Not collective.
+void seer_saver_rewind(SeerSaver *saver, int64_t step);
 // What is in flight is lost. Not collective.
 void seer_saver_release(SeerSaver *saver);
 

@@ -69,6 +69,9 @@ SeerStatus seer_snapshot_load_newest(const SeerProgram *program, SeerComm *comm,
 // The newest snapshot of a run whose files are as they were written; damaged ones are named on stderr.
 SeerStatus seer_snapshot_find_newest(const char *run, SeerPath *folder);
 
+// Removes the snapshots of later steps than `step`, the latest first.
+SeerStatus seer_snapshot_remove_after(const char *run, int64_t step);
+
 typedef struct SeerWeights {
   int loaded, missing;        // tensors of the program
   const char *first_missing;  // a tensor's name, or NULL

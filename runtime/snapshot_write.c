@@ -209,24 +209,39 @@ SeerStatus seer_snapshot_write(const SeerProgram *program, const SeerSnapshot *s
   return write_context(status, snapshot);
 }
 
+// Renamed first: a crash in the middle of removing must not leave half a snapshot under its name.
+static SeerStatus snapshot_remove(const char *run, int64_t step) {
+  SeerPath folder, doomed;
+  SeerStatus status = seer_snapshot_folder(run, step, &folder);
+  if (!status) status = seer_path_print(&doomed, "%s/snapshots/.step-%lld.old", run, (long long)step);
+  if (!status) status = seer_folder_remove(doomed.text);
+  if (!status && rename(folder.text, doomed.text) != 0)
+    status = seer_fail(SEER_MACHINE, "cannot rename '%s': %s", folder.text, strerror(errno));
+  return status ? status : seer_folder_remove(doomed.text);
+}
+
 static SeerStatus old_remove(const char *run, int64_t newest, int64_t keep) {
   SeerSnapshotList list;
   SeerStatus status = seer_snapshot_list(run, &list);
   int upto = 0;
   while (upto < list.count && list.steps[upto] <= newest) upto++;
-  for (int i = 0; i < upto - keep && !status; i++) {
-    SeerPath folder, doomed;
-    status = seer_snapshot_folder(run, list.steps[i], &folder);
-    if (!status) status = seer_path_print(&doomed, "%s/snapshots/.step-%lld.old", run, (long long)list.steps[i]);
-    if (!status) status = seer_folder_remove(doomed.text);
-    // Renamed first: a crash in the middle of removing must not leave half a snapshot under its name.
-    if (!status && rename(folder.text, doomed.text) != 0) {
-      status = seer_fail(SEER_MACHINE, "cannot rename '%s': %s", folder.text, strerror(errno));
-    }
-    if (!status) status = seer_folder_remove(doomed.text);
-  }
+  for (int i = 0; i < upto - keep && !status; i++) status = snapshot_remove(run, list.steps[i]);
   seer_snapshot_list_release(&list);
   return status;
+}
+
+SeerStatus seer_snapshot_remove_after(const char *run, int64_t step) {
+  SeerSnapshotList list;
+  SeerPath parent;
+  SeerStatus status = seer_snapshot_list(run, &list);
+  bool removed = false;
+  for (int i = list.count - 1; i >= 0 && list.steps[i] > step && !status; i--) {
+    status = snapshot_remove(run, list.steps[i]);
+    removed = true;
+  }
+  seer_snapshot_list_release(&list);
+  if (!status && removed) status = seer_path_print(&parent, "%s/snapshots", run);
+  return !status && removed ? seer_folder_sync(parent.text) : status;
 }
 
 SeerStatus seer_snapshot_commit(const SeerProgram *program, const SeerSnapshot *snapshot, const char *run,

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/comm/comm.h"
@@ -72,29 +73,88 @@ static SeerStatus not_finite(SeerEngine *engine, int64_t step, const char *what,
       location && *location ? ")" : "");
 }
 
-static SeerStatus micro_step(SeerEngine *engine, SeerNextBatch *next, void *source, int64_t step, double *usage,
-                             SeerStepResult *result) {
-  SeerContext *context = &engine->context;
-  SeerBatch batch;
-  SeerStatus status = seer_comm_agree(context->comm, next(source, &batch));
+typedef struct Step {
+  SeerEngine *engine;
+  SeerNextBatch *next;
+  void *source;
+  int64_t number;  // 0..steps-1
+  double waited;   // seconds in collectives, those that were told before
+  double *usage;
+  SeerStepResult *result;
+} Step;
+
+// What a rank tells the others of its micro-step.
+typedef struct Verdict {
+  double loss, waited;
+  int32_t bad_gradient;  // 1 or 0
+} Verdict;
+
+// The verdicts of all ranks become one: the mean loss in `mine`, whether any gradient is bad, who was waited for.
+static SeerStatus verdicts_gather(Step *step, Verdict *mine) {
+  SeerContext *context = &step->engine->context;
+  int ranks = seer_comm_size(context->comm);
+  step->result->slowest_rank = -1;
+  if (ranks == 1) return SEER_OK;
+  Verdict *all = calloc((size_t)ranks, sizeof *all);
+  // Without memory here the others wait in vain, and the watch says for whom.
+  if (!all) return seer_fail(SEER_MACHINE, "out of memory");
+  step->result->waited = seer_comm_waited(context->comm);
+  mine->waited = step->result->waited - step->waited;
+  SeerStatus status = seer_comm_all_gather(context->comm, mine, sizeof *mine, all);
+  int least = 0, most = 0;
+  *mine = (Verdict){0};
+  for (int rank = 0; rank < ranks && !status; rank++) {
+    mine->loss += all[rank].loss;
+    mine->bad_gradient |= all[rank].bad_gradient;
+    if (all[rank].waited < all[least].waited) least = rank;
+    if (all[rank].waited > all[most].waited) most = rank;
+  }
+  mine->loss /= ranks;
+  step->result->slowest_rank = least;
+  step->result->rank_seconds = all[most].waited - all[least].waited;
+  free(all);
+  return status;
+}
+
+// All ranks learn what one finds: what is not finite on one is so on all. After the last micro-step gradients are
+// looked at, too.
+static SeerStatus micro_step_judge(Step *step, bool last) {
+  SeerEngine *engine = step->engine;
+  float loss;
+  memcpy(&loss, engine->context.arena + engine->program->loss_offset, sizeof loss);
+  const SeerTensor *bad = last && isfinite(loss) ? gradient_find_not_finite(engine) : NULL;
+  Verdict verdict = {.loss = loss, .bad_gradient = bad != NULL};
+  SeerStatus status = verdicts_gather(step, &verdict);
   if (status) return status;
-  result->wait_seconds += batch.wait_seconds;
+  bool loss_is_bad = !isfinite(verdict.loss);
+  if (!loss_is_bad && !verdict.bad_gradient) {
+    step->result->loss += verdict.loss / engine->program->accumulate;
+    return SEER_OK;
+  }
+  step->result->not_finite = true;
+  if (loss_is_bad) return not_finite(engine, step->number, "the loss", isfinite(loss) == 0);
+  // The one that found it says where.
+  char what[256];
+  snprintf(what, sizeof what, bad ? "the gradient of '%.200s'" : "%.200s", bad ? bad->name : "another rank's gradient");
+  return not_finite(engine, step->number, what, bad != NULL);
+}
+
+static SeerStatus micro_step(Step *step, SeerStepAsk *ask, bool last) {
+  SeerContext *context = &step->engine->context;
+  SeerBatch batch;
+  SeerStatus status = ask->status ? ask->status : step->next(step->source, &batch);
+  status = seer_comm_agree_largest(context->comm, status, &ask->stop);
+  if (status || ask->stop) return status;
+  step->result->wait_seconds += batch.wait_seconds;
   memcpy(context->images, batch.images, sizeof context->images);
   context->labels = batch.labels;
-  engine->program->train(context);
+  step->engine->program->train(context);
   if (context->network) return (SeerStatus)context->network;
-  float loss;
-  memcpy(&loss, context->arena + engine->program->loss_offset, sizeof loss);
-  // Over all ranks: what is not finite on one is so on all.
-  double mean = loss;
-  status = seer_comm_sum(context->comm, &mean, 1);
-  if (status) return status;
-  mean /= engine->program->ranks;
-  if (!isfinite(mean)) return not_finite(engine, step, "the loss", isfinite(loss) == 0);
-  result->loss += mean / engine->program->accumulate;
-  const float *codes = (const float *)(const void *)(context->arena + engine->program->usage_offset);
-  for (int i = 0; usage && i < engine->program->prototypes; i++) usage[i] += (double)codes[i];
-  return SEER_OK;
+  status = micro_step_judge(step, last);
+  const float *codes = (const float *)(const void *)(context->arena + step->engine->program->usage_offset);
+  for (int i = 0; step->usage && i < step->engine->program->prototypes && !status; i++)
+    step->usage[i] += (double)codes[i];
+  return status;
 }
 
 static SeerStatus labels_check(const SeerEngine *engine, const SeerBatch *batch) {
@@ -123,25 +183,19 @@ static SeerStatus checked_next(void *argument, SeerBatch *batch) {
   return status ? status : labels_check(checked->engine, batch);
 }
 
-SeerStatus seer_step_run(SeerEngine *engine, SeerNextBatch *next, void *source, int64_t step, int64_t steps,
-                         double *usage, SeerStepResult *result) {
+SeerStatus seer_step_run(SeerEngine *engine, SeerNextBatch *next, void *source, SeerStepAsk ask, int64_t step,
+                         int64_t steps, double *usage, SeerStepResult *result) {
   const SeerProgram *program = engine->program;
   *result = (SeerStepResult){.learning_rate = seer_schedule_rate(&program->schedule, step, steps)};
   scalars_set(engine, step, result->learning_rate);
   CheckedSource checked = {engine, next, source};
+  Step at = {engine, checked_next, &checked, step, ask.waited, usage, result};
   for (int micro = 0; micro < program->accumulate; micro++) {
     engine->context.scalars.accumulate_restart = micro == 0 ? 1 : 0;
-    SeerStatus status = micro_step(engine, checked_next, &checked, step, usage, result);
+    SeerStatus status = micro_step(&at, &ask, micro + 1 == program->accumulate);
     if (status) return status;
-  }
-  // The one that found it says where; the others must not go on either.
-  const SeerTensor *bad = gradient_find_not_finite(engine);
-  SeerStatus status = seer_comm_agree(engine->context.comm, bad ? SEER_INPUT : SEER_OK);
-  if (status) {
-    char what[256];
-    snprintf(what, sizeof what, bad ? "the gradient of '%.200s'" : "%.200s",
-             bad ? bad->name : "another rank's gradient");
-    return not_finite(engine, step, what, bad != NULL);
+    result->stop = ask.stop;
+    if (ask.stop) return SEER_OK;
   }
   program->update(&engine->context);
   return (SeerStatus)engine->context.network;

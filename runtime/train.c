@@ -1,9 +1,11 @@
 // The training loop: loader, step, metrics, snapshots, until the run is done, fails, or is asked to stop.
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/comm/comm.h"
+#include "runtime/comm/record.h"
 #include "runtime/comm/traffic.h"
 #include "runtime/comm/facts.h"
 #include "runtime/commands.h"
@@ -11,6 +13,7 @@
 #include "runtime/engine.h"
 #include "runtime/handshake.h"
 #include "runtime/init.h"
+#include "runtime/laggard.h"
 #include "runtime/metrics.h"
 #include "runtime/picture_list.h"
 #include "runtime/progress.h"
@@ -18,6 +21,7 @@
 #include "runtime/rundir.h"
 #include "runtime/saver.h"
 #include "runtime/schedule.h"
+#include "runtime/spikes.h"
 #include "runtime/step.h"
 #include "runtime/stop.h"
 #include "runtime/worlds.h"
@@ -36,7 +40,11 @@ typedef struct Training {
   SeerSaver *saver;
   SeerMetrics metrics;
   SeerProgress progress;
-  int64_t step, steps;  // done, length
+  SeerSpikes spikes;
+  SeerLaggard laggard;
+  double waited;         // seconds in collectives that the other ranks know of
+  SeerStatus logged;     // how the last step's line of metrics fared; told to all with the next step
+  int64_t step, steps;   // done, length
   int64_t save_every, keep;
   double *usage, *usage_recent;  // [prototypes] of this step, and decaying over steps
 } Training;
@@ -51,7 +59,8 @@ typedef struct RunFound {
 } RunFound;
 
 static SeerStatus ranks_join(Training *training) {
-  SeerStatus status = seer_comm_open(&training->comm);
+  double patience = training->options->patience > 0 ? training->options->patience : training->program->patience_seconds;
+  SeerStatus status = seer_comm_open(training->program->name, patience, &training->comm);
   if (status) return status;
   int started = seer_comm_size(training->comm);
   const SeerProgram *program = seer_world_find(started);
@@ -67,15 +76,29 @@ static SeerStatus ranks_join(Training *training) {
   return status;
 }
 
+// Says what ended the run that this one continues, when that did not end by itself.
+static SeerStatus run_settle(const SeerRun *run) {
+  char text[1024];
+  SeerPath records;
+  SeerStatus status = seer_run_path(run, "ranks", &records);
+  if (!status) status = seer_records_settle(records.text, text, sizeof text);
+  if (!status && *text) fprintf(stderr, "warning: the run in '%s' broke off: %s\n", run->folder.text, text);
+  return status;
+}
+
 // Rank 0 opens the folder, which the others see, too.
 static SeerStatus run_open(Training *training) {
   const SeerProgram *program = training->program;
-  if (!training->comm) return seer_run_open(program, training->options, &training->run);
+  if (!training->comm) {
+    SeerStatus status = seer_run_open(program, training->options, &training->run);
+    return status ? status : run_settle(&training->run);
+  }
   int ranks = seer_comm_size(training->comm);
   RunFound mine = {0}, *all = calloc((size_t)ranks, sizeof *all);
   if (!all) return seer_fail(SEER_MACHINE, "out of memory");
   if (training->rank == 0) {
     mine.status = seer_run_open(program, training->options, &training->run);
+    if (!mine.status) mine.status = run_settle(&training->run);
     mine.existed = training->run.existed;
     snprintf(mine.folder, sizeof mine.folder, "%s", training->run.folder.text);
   }
@@ -196,6 +219,11 @@ static int decode_threads(const Training *training) {
   return threads < 1 ? 1 : threads > 8 ? 8 : threads;
 }
 
+// Pictures that the run has had before its next step, those that a spike passed over among them.
+static int64_t position_of(const Training *training) {
+  return training->step * training->program->batch + seer_spikes_skipped(&training->spikes, training->step);
+}
+
 static SeerStatus loader_start(Training *training) {
   const SeerProgram *program = training->program;
   SeerPath quarantine;
@@ -209,7 +237,7 @@ static SeerStatus loader_start(Training *training) {
       .ranks = program->ranks,
       .seed = training->run.seed,
       .threads = decode_threads(training),
-      .first_position = training->step * program->batch,
+      .first_position = position_of(training),
       .max_undecodable = program->max_undecodable,
       .max_pixels = program->max_pixels,
       .quarantine_path = quarantine.text,
@@ -243,11 +271,18 @@ static SeerStatus usage_save(const Training *training) {
 
 // Returns when the state may change again; what is written then is for the saver to finish.
 static SeerStatus state_save(Training *training) {
-  SeerSnapshot snapshot = {training->step, training->steps, training->step * training->program->batch,
-                           training->run.seed, training->program->ranks};
-  SeerStatus status = seer_saver_begin(training->saver, training->engine.context.state, &snapshot);
+  SeerSnapshot snapshot = {training->step, training->steps, position_of(training), training->run.seed,
+                           training->program->ranks};
+  SeerStatus status = training->logged;
+  training->logged = SEER_OK;
+  seer_comm_work(training->comm, "writing a snapshot", true);
+  if (!status) status = seer_spikes_sync(&training->spikes);
+  status = seer_comm_agree(training->comm, status);
+  if (!status) status = seer_saver_begin(training->saver, training->engine.context.state, &snapshot);
   if (!status && training->rank == 0) status = usage_save(training);
-  return seer_comm_agree(training->comm, status);
+  status = seer_comm_agree(training->comm, status);
+  seer_comm_work(training->comm, "the step", false);
+  return status;
 }
 
 static SeerStatus state_save_and_wait(Training *training) {
@@ -267,29 +302,50 @@ static SeerStepRecord record_make(const Training *training, const SeerStepResult
   const SeerProgram *program = training->program;
   int64_t micro_batch = program->batch / program->accumulate;
   int64_t epoch_pictures = seer_source_count(training->source) / micro_batch * micro_batch;
+  const SeerSpike *spike = seer_spikes_after(&training->spikes, training->step - 1);
   return (SeerStepRecord){
       .step = training->step,
       .loss = result->loss,
       .learning_rate = result->learning_rate,
       .images_per_second = seconds > 0 ? program->batch / seconds : 0,
       .seconds = seconds,
-      .epoch = (double)training->step * program->batch / (double)epoch_pictures,
+      .epoch = (double)position_of(training) / (double)epoch_pictures,
       .loader_wait = seconds > 0 ? result->wait_seconds / seconds : 0,
       .prototype_entropy = training->usage ? seer_entropy_share(training->usage, program->prototypes) : -1,
       .quarantined = seer_loader_quarantined(training->loader),
       .peak_bytes = seer_program_bytes(program),
       .resident_bytes = seer_memory_resident_peak(),
+      .slowest_rank = result->slowest_rank,
+      .rank_wait = seconds > 0 ? result->rank_seconds / seconds : 0,
+      .rewound_from = spike ? spike->step : 0,
+      .skipped = spike ? spike->pictures : 0,
   };
 }
 
-static SeerStatus step_advance(Training *training) {
+static void laggard_tell(Training *training, const SeerStepRecord *record) {
+  if (!seer_laggard_look(&training->laggard, record, seer_seconds_now())) return;
+  seer_progress_note(&training->progress, "note: the other ranks wait for rank %d on '%s', %.0f %% of each step",
+                     record->slowest_rank, seer_comm_host(training->comm, record->slowest_rank),
+                     100 * training->laggard.wait);
+}
+
+// *stop: a request of some rank, on which nothing was done. *loss: of the step; NAN: not finite, nothing was updated.
+static SeerStatus step_advance(Training *training, int *stop, double *loss) {
   const SeerProgram *program = training->program;
   double began = seer_seconds_now();
   SeerStepResult result;
   for (int i = 0; training->usage && i < program->prototypes; i++) training->usage[i] = 0;
-  SeerStatus status = seer_step_run(&training->engine, batch_next, training, training->step, training->steps,
+  seer_comm_step(training->comm, training->step + 1);
+  // Launchers send a signal to all ranks, people to one.
+  SeerStepAsk ask = {training->logged, seer_stop_requested(), training->waited};
+  training->logged = SEER_OK;
+  SeerStatus status = seer_step_run(&training->engine, batch_next, training, ask, training->step, training->steps,
                                     training->usage, &result);
-  if (!status && training->usage) status = seer_comm_sum(training->comm, training->usage, program->prototypes);
+  training->waited = result.waited;
+  *stop = result.stop;
+  *loss = result.not_finite ? NAN : result.loss;
+  if (status || *stop) return status;
+  if (training->usage) status = seer_comm_sum(training->comm, training->usage, program->prototypes);
   if (status) return status;
   training->step++;
   for (int i = 0; training->usage && i < program->prototypes; i++) {
@@ -297,9 +353,10 @@ static SeerStatus step_advance(Training *training) {
   }
   SeerStepRecord record = record_make(training, &result, seer_seconds_now() - began);
   bool logged = training->step % program->log_every == 0 || training->step == training->steps;
-  if (logged && training->rank == 0) status = seer_metrics_write(&training->metrics, &record);
+  if (logged && training->rank == 0) training->logged = seer_metrics_write(&training->metrics, &record);
   seer_progress_step(&training->progress, &record);
-  return logged ? seer_comm_agree(training->comm, status) : status;
+  laggard_tell(training, &record);
+  return SEER_OK;
 }
 
 // After a failed step: the state before it is sound, and worth keeping.
@@ -328,18 +385,68 @@ static SeerStatus stopped(Training *training, const char *why) {
   return SEER_STOPPED;
 }
 
+static SeerStatus metrics_begin(Training *training) {
+  if (training->rank > 0) return SEER_OK;
+  seer_metrics_close(&training->metrics);
+  return seer_metrics_open(&training->metrics, training->run.folder.text, training->step,
+                           training->program->tensorboard);
+}
+
+// After a spike in step `step`. The error of a loss that is not finite is told in passing, for the run goes on.
+static SeerStatus rewind_run(Training *training, int64_t step, double loss) {
+  char why[512] = "not finite";
+  SeerSpikes *spikes = &training->spikes;
+  if (isfinite(loss))
+    snprintf(why, sizeof why, "%.4g, above %g times the median %.4g", loss, spikes->rule->factor,
+             seer_spikes_median(spikes));
+  seer_error_clear();
+  seer_progress_end(&training->progress);
+  seer_comm_work(training->comm, "going back to a snapshot", true);
+  SeerStatus status = seer_saver_finish(training->saver);
+  if (!status)
+    status = seer_spikes_rewind(spikes, training->program, step, loss, training->engine.context.state,
+                                &training->step);
+  if (status) return status;
+  seer_saver_rewind(training->saver, training->step);
+  training->logged = SEER_OK;
+  for (int i = 0; training->usage_recent && i < training->program->prototypes; i++) training->usage_recent[i] = 0;
+  seer_loader_release(training->loader);
+  training->loader = NULL;
+  status = metrics_begin(training);
+  if (!status) status = loader_start(training);
+  seer_comm_work(training->comm, "the step", false);
+  if (training->rank == 0)
+    fprintf(stderr,
+            "warning: the loss of step %lld is %s: back to step %lld, without the %lld pictures that followed it\n",
+            (long long)step, why, (long long)training->step, (long long)spikes->list[spikes->count - 1].pictures);
+  return seer_comm_agree(training->comm, status);
+}
+
+// After a step without an error, or one whose numbers went wrong. *spike: the run has gone back.
+static SeerStatus spike_look(Training *training, SeerStatus status, double loss, bool *spike) {
+  *spike = false;
+  bool failed = status != SEER_OK;
+  if (failed && (!isnan(loss) || !seer_spikes_on(&training->spikes))) return status;
+  int64_t step = training->step + (failed ? 1 : 0);
+  status = seer_spikes_look(&training->spikes, step, loss, spike);
+  if (*spike) return rewind_run(training, step, loss);
+  if (!training->logged) training->logged = status;
+  return SEER_OK;
+}
+
 static SeerStatus loop_run(Training *training) {
   int64_t stop_at = training->options->stop_after > 0 ? training->step + training->options->stop_after : INT64_MAX;
+  seer_comm_work(training->comm, "the step", false);
   while (training->step < training->steps) {
-    // Launchers send a signal to all ranks, people to one.
-    int signal_number = seer_stop_requested();
-    SeerStatus status = seer_comm_largest(training->comm, &signal_number);
-    if (status) return status;
-    if (signal_number) return stopped(training, seer_stop_name(signal_number));
     if (training->step >= stop_at) return stopped(training, "--stop-after");
-    status = step_advance(training);
-    if (status) return step_failed(training, status);
-    bool due = training->step % training->save_every == 0 || training->step == training->steps;
+    int stop = 0;
+    double loss = 0;
+    bool spike = false;
+    SeerStatus status = step_advance(training, &stop, &loss);
+    if (!status && stop) return stopped(training, seer_stop_name(stop));
+    status = spike_look(training, status, loss, &spike);
+    if (status) return spike ? status : step_failed(training, status);
+    bool due = !spike && (training->step % training->save_every == 0 || training->step == training->steps);
     status = due ? state_save(training) : seer_saver_poll(training->saver);
     if (status) return status;
   }
@@ -355,6 +462,7 @@ static SeerStatus training_prepare(Training *training) {
                                                    : 1000;
   training->keep = options->keep > 0 ? options->keep : program->save_keep > 0 ? program->save_keep : 1;
   int threads = options->threads > 0 ? (int)options->threads : seer_cpu_share(seer_comm_local_size(training->comm));
+  seer_comm_work(training->comm, "reading the list of pictures", true);
   SeerStatus status = seer_comm_agree(training->comm, source_open(training));
   if (!status) status = source_agree(training);
   if (!status) status = steps_decide(training);
@@ -370,18 +478,23 @@ static SeerStatus training_prepare(Training *training) {
     training->usage_recent = calloc((size_t)program->prototypes, sizeof *training->usage_recent);
     if (!training->usage || !training->usage_recent) status = seer_fail(SEER_MACHINE, "no memory for prototype usage");
   }
-  // Before rank 0 writes, all have read.
   bool saved = false;
   status = seer_comm_agree(training->comm, status);
+  seer_comm_work(training->comm, "reading the snapshot", true);
+  if (!status) status = seer_spikes_open(program, training->comm, training->run.folder.text, &training->spikes);
+  // Before rank 0 writes, all have read.
   if (!status) status = seer_comm_agree(training->comm, state_start(training, &saved));
   if (!status) status = start_agree(training);
+  if (!status) status = seer_spikes_start(&training->spikes, training->step);
   if (!status)
     status = seer_saver_make(program, training->comm, training->run.folder.text, training->keep,
                              saved ? training->step : -1, training->engine.staging, &training->saver);
   if (!status && training->rank == 0) status = seer_run_describe(program, &training->run);
-  if (!status && training->rank == 0)
-    status = seer_metrics_open(&training->metrics, training->run.folder.text, training->step, program->tensorboard);
-  return seer_comm_agree(training->comm, status);
+  if (!status) status = metrics_begin(training);
+  status = seer_comm_agree(training->comm, status);
+  // Something to go back to.
+  if (!status && seer_spikes_on(&training->spikes) && !saved) status = state_save(training);
+  return status;
 }
 
 static void training_announce(Training *training) {
@@ -403,6 +516,7 @@ static void training_release(Training *training) {
   seer_saver_release(training->saver);
   if (training->engine.program) seer_engine_release(&training->engine);
   seer_source_close(training->source);
+  seer_spikes_release(&training->spikes);
   seer_run_release(&training->run);
   free(training->usage);
   free(training->usage_recent);
@@ -447,6 +561,9 @@ static SeerStatus training_run(Training *training) {
   bool quiet = options->quiet || training->rank > 0;
   seer_progress_begin(&training->progress, quiet, 0, 0);
   SeerStatus status = seer_comm_agree(training->comm, run_open(training));
+  SeerPath records;
+  if (!status) status = seer_run_path(&training->run, "ranks", &records);
+  if (!status) status = seer_comm_watch(training->comm, records.text);
   if (!status) status = training_prepare(training);
   if (status) return status;
   if (training->step >= training->steps) {
@@ -460,14 +577,16 @@ static SeerStatus training_run(Training *training) {
   training_announce(training);
   seer_progress_begin(&training->progress, quiet, training->step, training->steps);
   status = loop_run(training);
+  seer_comm_work(training->comm, "writing the report page", true);
   if (!status && !options->no_report && training->rank == 0) report_finish(training);
-  return status;
+  // The others wait for the page here, where the watch knows that it may take long.
+  return status ? status : seer_comm_agree(training->comm, SEER_OK);
 }
 
 SeerStatus seer_command_train(const SeerProgram *program, const SeerOptions *options) {
   Training training = {
       .program = program, .options = options, .metrics = {.fd = -1, .events = {.fd = -1}}, .run = {.lock = -1},
-      .pictures = {.fd = -1}};
+      .pictures = {.fd = -1}, .spikes = {.losses = -1}};
   seer_stop_listen();
   SeerStatus status = ranks_join(&training);
   if (!status) status = training_run(&training);

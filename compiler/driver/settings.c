@@ -63,6 +63,15 @@ static SeerSchedule schedule_from_spec(Arena *arena, const Spec *spec) {
                         .gamma = spec_number(spec, KEY_schedule_gamma)};
 }
 
+static SeerSpikeRule spike_rule_from_spec(const Spec *spec) {
+  if (!spec_is_set(spec, KEY_on_spike_rewind)) return (SeerSpikeRule){0};
+  return (SeerSpikeRule){.rewind = spec_integer(spec, KEY_on_spike_rewind),
+                         .skip = spec_integer(spec, KEY_on_spike_skip),
+                         .factor = spec_number(spec, KEY_on_spike_factor),
+                         .window = spec_integer(spec, KEY_on_spike_window),
+                         .limit = spec_integer(spec, KEY_on_spike_limit)};
+}
+
 static const char *const *pictures_from_spec(Arena *arena, const Spec *spec) {
   const SpecValue *paths = spec_value(spec, KEY_data_pictures);
   int count = paths->kind == SPEC_LIST ? paths->item_count : paths->kind == SPEC_STRING ? 1 : 0;
@@ -114,6 +123,8 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .steps = spec_is_set(spec, KEY_train_steps) ? spec_integer(spec, KEY_train_steps) : 0,
                          .epochs = epochs_of(spec),
                          .seed = (uint64_t)spec_integer(spec, KEY_train_seed),
+                         .spike_rule = spike_rule_from_spec(spec),
+                         .patience_seconds = spec_number(spec, KEY_cluster_patience),
                          .save_every = spec_integer(spec, KEY_save_every),
                          .save_keep = spec_integer(spec, KEY_save_keep),
                          .log_every = spec_integer(spec, KEY_log_every),

@@ -8,16 +8,30 @@
 #include <unistd.h>
 
 #include "runtime/comm/mpi.h"
+#include "runtime/comm/watch.h"
 #include "runtime/program.h"
 
 enum { MAX_VERSION_BYTES = 8192, MPI_THREAD_FUNNELED = 1 };
 
 struct SeerComm {
   SeerMpi mpi;
+  SeerWatch *watch;
   int rank, size, local_size;
-  int *counts, *begins, *share_counts, *share_begins;  // [size], scratch: bytes of the pieces sent and received
+  int *counts, *begins, *share_counts, *share_begins;  // [size] each in one block, scratch: bytes of pieces
+  SeerPlace *places;                                   // [size]
   char library[MAX_VERSION_BYTES + 1];
 };
+
+static SeerStatus gather(SeerComm *comm, const char *what, const void *mine, size_t bytes, void *all) {
+  const SeerMpi *mpi = &comm->mpi;
+  if (bytes > INT_MAX)
+    return seer_fail(SEER_MACHINE, "rank %d cannot gather %zu bytes from all ranks at once", comm->rank, bytes);
+  seer_watch_enter(comm->watch, what, bytes);
+  int failed = mpi->allgather(mine, (int)bytes, mpi->byte, all, (int)bytes, mpi->byte, mpi->world);
+  seer_watch_leave(comm->watch);
+  if (!failed) return SEER_OK;
+  return seer_fail(SEER_MACHINE, "rank %d could not gather %zu bytes from all ranks", comm->rank, bytes);
+}
 
 static SeerStatus lone_processes(const SeerStart *start, const SeerComm *comm) {
   return seer_fail(SEER_MACHINE,
@@ -28,23 +42,29 @@ static SeerStatus lone_processes(const SeerStart *start, const SeerComm *comm) {
                    comm ? " found no other" : "");
 }
 
-enum { HOST_BYTES = 65 };
-
-static SeerStatus local_count(SeerComm *comm) {
-  char mine[HOST_BYTES] = "", *all = calloc((size_t)comm->size, HOST_BYTES);
-  if (!all) return seer_fail(SEER_MACHINE, "out of memory");
-  gethostname(mine, sizeof mine - 1);
-  SeerStatus status = seer_comm_all_gather(comm, mine, sizeof mine, all);
-  for (int i = 0; i < comm->size && !status; i++) comm->local_size += strcmp(all + i * HOST_BYTES, mine) == 0;
-  free(all);
+static SeerStatus places_gather(SeerComm *comm) {
+  comm->places = calloc((size_t)comm->size, sizeof *comm->places);
+  if (!comm->places) return seer_fail(SEER_MACHINE, "out of memory");
+  SeerPlace here = seer_place_here();
+  SeerStatus status = gather(comm, "gather of hosts", &here, sizeof here, comm->places);
+  for (int i = 0; i < comm->size && !status; i++) comm->local_size += strcmp(comm->places[i].host, here.host) == 0;
   return status;
+}
+
+static int world_abort(void *handle, int code) {
+  const SeerComm *comm = handle;
+  return comm->mpi.abort(comm->mpi.world, code);
 }
 
 static SeerStatus world_join(const SeerStart *start, SeerComm *comm) {
   int provided = 0, length = 0;
   // An MPI that fails to start ends the process with a message of its own.
-  if (comm->mpi.init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) != 0)
+  seer_watch_enter(comm->watch, "start of MPI", 0);
+  int failed = comm->mpi.init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+  seer_watch_leave(comm->watch);
+  if (failed)
     return seer_fail(SEER_MACHINE, "%s does not start", seer_mpi_flavour_name(start->flavour));
+  seer_watch_joined(comm->watch, world_abort, comm);
   comm->mpi.comm_rank(comm->mpi.world, &comm->rank);
   comm->mpi.comm_size(comm->mpi.world, &comm->size);
   comm->mpi.get_library_version(comm->library, &length);
@@ -57,10 +77,10 @@ static SeerStatus world_join(const SeerStart *start, SeerComm *comm) {
   comm->begins = comm->counts + comm->size;
   comm->share_counts = comm->begins + comm->size;
   comm->share_begins = comm->share_counts + comm->size;
-  return comm->size == start->size ? local_count(comm) : lone_processes(start, comm);
+  return comm->size == start->size ? places_gather(comm) : lone_processes(start, comm);
 }
 
-SeerStatus seer_comm_open(SeerComm **opened) {
+SeerStatus seer_comm_open(const char *name, double patience_seconds, SeerComm **opened) {
   SeerStart start = seer_start_find();
   *opened = NULL;
   if (start.size == 1) return SEER_OK;
@@ -68,6 +88,13 @@ SeerStatus seer_comm_open(SeerComm **opened) {
   SeerComm *comm = calloc(1, sizeof *comm);
   if (!comm) return seer_fail(SEER_MACHINE, "out of memory");
   SeerStatus status = seer_mpi_open(start.flavour, &comm->mpi);
+  if (status) {
+    free(comm);
+    return status;
+  }
+  SeerWatchConfig config = {
+      .name = name, .rank = start.rank, .ranks = start.size, .patience_seconds = patience_seconds};
+  status = seer_watch_make(&config, &comm->watch);
   if (status) {
     free(comm);
     return status;
@@ -84,7 +111,12 @@ SeerStatus seer_comm_open(SeerComm **opened) {
 // The library stays open: it may have handlers that run at exit.
 void seer_comm_close(SeerComm *comm) {
   if (!comm) return;
+  seer_watch_ends(comm->watch);
+  seer_watch_enter(comm->watch, "end of MPI", 0);
   comm->mpi.finalize();
+  seer_watch_leave(comm->watch);
+  seer_watch_release(comm->watch);
+  free(comm->places);
   free(comm->counts);
   free(comm);
 }
@@ -94,16 +126,27 @@ int seer_comm_size(const SeerComm *comm) { return comm ? comm->size : 1; }
 int seer_comm_local_size(const SeerComm *comm) { return comm ? comm->local_size : 1; }
 const char *seer_comm_library(const SeerComm *comm) { return comm ? comm->library : "none"; }
 
+SeerStatus seer_comm_watch(SeerComm *comm, const char *folder) {
+  return comm ? seer_comm_agree(comm, seer_watch_open(comm->watch, folder, comm->places)) : SEER_OK;
+}
+
+void seer_comm_step(SeerComm *comm, int64_t step) {
+  if (comm) seer_watch_step(comm->watch, step);
+}
+
+void seer_comm_work(SeerComm *comm, const char *work, bool long_work) {
+  if (comm) seer_watch_work(comm->watch, work, long_work);
+}
+
+void seer_comm_enter(SeerComm *comm, const char *collective) { seer_watch_enter(comm->watch, collective, 0); }
+void seer_comm_leave(SeerComm *comm) { seer_watch_leave(comm->watch); }
+double seer_comm_waited(const SeerComm *comm) { return comm ? seer_watch_waited(comm->watch) : 0; }
+const char *seer_comm_host(const SeerComm *comm, int rank) { return comm ? comm->places[rank].host : "this host"; }
 const SeerMpi *seer_comm_mpi(const SeerComm *comm) { return &comm->mpi; }
 
 SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, void *all) {
-  if (!comm) {
-    memcpy(all, mine, bytes);
-    return SEER_OK;
-  }
-  const SeerMpi *mpi = &comm->mpi;
-  if (bytes > INT_MAX || mpi->allgather(mine, (int)bytes, mpi->byte, all, (int)bytes, mpi->byte, mpi->world) != 0)
-    return seer_fail(SEER_MACHINE, "rank %d could not gather %zu bytes from all ranks", comm->rank, bytes);
+  if (comm) return gather(comm, "gather", mine, bytes, all);
+  memcpy(all, mine, bytes);
   return SEER_OK;
 }
 
@@ -127,16 +170,22 @@ SeerStatus seer_comm_average(SeerComm *comm, int64_t count, const float *mine, f
     comm->share_counts[i] = (int)(own * (int64_t)sizeof *mine);
     comm->share_begins[i] = (int)(i * own * (int64_t)sizeof *mine);
   }
-  if (mpi->alltoallv(mine, comm->counts, comm->begins, mpi->byte, scratch, comm->share_counts, comm->share_begins,
-                     mpi->byte, mpi->world) != 0)
+  seer_watch_enter(comm->watch, "exchange of a gradient", (uint64_t)count * sizeof *mine);
+  int failed = mpi->alltoallv(mine, comm->counts, comm->begins, mpi->byte, scratch, comm->share_counts,
+                              comm->share_begins, mpi->byte, mpi->world);
+  seer_watch_leave(comm->watch);
+  if (failed)
     return seer_fail(SEER_MACHINE, "rank %d could not send its part of a gradient", comm->rank);
   for (int64_t i = 0; i < own; i++) {
     double sum = 0;
     for (int rank = 0; rank < comm->size; rank++) sum += (double)scratch[rank * own + i];
     scratch[i] = (float)(sum / comm->size);
   }
-  if (mpi->allgatherv(scratch, (int)(own * (int64_t)sizeof *mine), mpi->byte, average, comm->counts, comm->begins,
-                      mpi->byte, mpi->world) != 0)
+  seer_watch_enter(comm->watch, "gather of a gradient", (uint64_t)count * sizeof *mine);
+  failed = mpi->allgatherv(scratch, (int)(own * (int64_t)sizeof *mine), mpi->byte, average, comm->counts, comm->begins,
+                           mpi->byte, mpi->world);
+  seer_watch_leave(comm->watch);
+  if (failed)
     return seer_fail(SEER_MACHINE, "rank %d could not gather a gradient", comm->rank);
   return SEER_OK;
 }
@@ -145,12 +194,38 @@ SeerStatus seer_comm_sum(SeerComm *comm, double *numbers, int count) {
   if (!comm) return SEER_OK;
   double *all = malloc((size_t)comm->size * (size_t)count * sizeof *all);
   if (!all) return seer_fail(SEER_MACHINE, "out of memory");
-  SeerStatus status = seer_comm_all_gather(comm, numbers, (size_t)count * sizeof *all, all);
+  SeerStatus status = gather(comm, "sum", numbers, (size_t)count * sizeof *all, all);
   for (int i = 0; i < count && !status; i++) {
     numbers[i] = 0;
     for (int rank = 0; rank < comm->size; rank++) numbers[i] += all[(size_t)rank * (size_t)count + (size_t)i];
   }
   free(all);
+  return status;
+}
+
+SeerStatus seer_comm_agree_largest(SeerComm *comm, SeerStatus mine, int *number) {
+  if (!comm) return mine;
+  int said[2] = {(int)mine, *number}, *all = comm->counts, failed = -1;
+  SeerStatus status = gather(comm, "agreement", said, sizeof said, all);
+  bool gathered = status == SEER_OK;
+  for (int rank = comm->size - 1; rank >= 0 && gathered; rank--) {
+    if (all[2 * rank + 1] > *number) *number = all[2 * rank + 1];
+    if (!all[2 * rank]) continue;
+    failed = rank;
+    status = (SeerStatus)all[2 * rank];
+  }
+  if (mine) {
+    char error[4096];
+    snprintf(error, sizeof error, "%s", seer_error());
+    seer_error_clear();
+    char who[32];
+    snprintf(who, sizeof who, "rank %d: ", comm->rank);
+    if (strncmp(error, who, strlen(who)) == 0) who[0] = '\0';  // agreed on before
+    return *error ? seer_fail(mine, "%s%s", who, error) : mine;
+  }
+  // One says it for all that are well.
+  if (failed >= 0 && (comm->rank == 0 || (comm->rank == 1 && failed == 0)))
+    seer_fail(status, "rank %d failed; its own message says why", failed);
   return status;
 }
 
@@ -164,25 +239,6 @@ SeerStatus seer_comm_largest(SeerComm *comm, int *number) {
 }
 
 SeerStatus seer_comm_agree(SeerComm *comm, SeerStatus mine) {
-  if (!comm) return mine;
-  int status = (int)mine, *all = comm->counts;
-  SeerStatus gathered = seer_comm_all_gather(comm, &status, sizeof status, all);
-  if (mine) {
-    char error[4096];
-    snprintf(error, sizeof error, "%s", seer_error());
-    seer_error_clear();
-    char who[32];
-    snprintf(who, sizeof who, "rank %d: ", comm->rank);
-    if (strncmp(error, who, strlen(who)) == 0) who[0] = '\0';  // agreed on before
-    return *error ? seer_fail(mine, "%s%s", who, error) : mine;
-  }
-  if (gathered) return gathered;
-  for (int rank = 0; rank < comm->size; rank++) {
-    if (!all[rank]) continue;
-    // One says it for all that are well.
-    if (comm->rank == 0 || (comm->rank == 1 && rank == 0))
-      seer_fail((SeerStatus)all[rank], "rank %d failed; its own message says why", rank);
-    return (SeerStatus)all[rank];
-  }
-  return SEER_OK;
+  int none = 0;
+  return seer_comm_agree_largest(comm, mine, &none);
 }

@@ -5,6 +5,7 @@
 #ifndef SEER_RUNTIME_COMM_H
 #define SEER_RUNTIME_COMM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,8 +14,10 @@
 typedef struct SeerComm SeerComm;
 
 // Joins the other processes of this run; NULL comm: started alone. Collective. An error (SEER_MACHINE) when the library
-// is missing, or when the launcher started several processes and MPI finds itself alone in each.
-SeerStatus seer_comm_open(SeerComm **comm);
+// is missing, or when the launcher started several processes and MPI finds itself alone in each. `name` is the
+// trainer's, for the messages of the watch, which ends all ranks when one waits longer than `patience_seconds`
+// (watch.h; 0: its own).
+SeerStatus seer_comm_open(const char *name, double patience_seconds, SeerComm **comm);
 // Collective: the launcher takes a process that leaves without it for a crash. NULL is allowed.
 void seer_comm_close(SeerComm *comm);
 
@@ -26,6 +29,19 @@ int seer_comm_local_size(const SeerComm *comm);
 // What MPI calls itself, its first line; "none" of NULL.
 const char *seer_comm_library(const SeerComm *comm);
 
+// From here on every rank keeps a record in `folder`, which all of them write to, and faults are named (watch.h).
+// Collective.
+SeerStatus seer_comm_watch(SeerComm *comm, const char *folder);
+// For the watch: the step at hand, from 1; what a rank is busy with between collectives, a constant text, and whether
+// nobody can say how long that takes. NULL is allowed.
+void seer_comm_step(SeerComm *comm, int64_t step);
+void seer_comm_work(SeerComm *comm, const char *work, bool long_work);
+// Around a wait for other ranks that is not one of the collectives below; a constant text.
+void seer_comm_enter(SeerComm *comm, const char *collective);
+void seer_comm_leave(SeerComm *comm);
+// Seconds that this rank has spent in collectives.
+double seer_comm_waited(const SeerComm *comm);
+const char *seer_comm_host(const SeerComm *comm, int rank);
 // The library, for what else travels; not of NULL.
 const struct SeerMpi *seer_comm_mpi(const SeerComm *comm);
 
@@ -42,5 +58,7 @@ SeerStatus seer_comm_largest(SeerComm *comm, int *number);
 // Tells all ranks how one fared: SEER_OK only when all have it; else an error that names the first rank that failed.
 // `mine` keeps its own message. Collective.
 SeerStatus seer_comm_agree(SeerComm *comm, SeerStatus mine);
+// The same, and the number becomes the largest of all ranks, in one collective.
+SeerStatus seer_comm_agree_largest(SeerComm *comm, SeerStatus mine, int *number);
 
 #endif

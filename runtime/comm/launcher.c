@@ -19,18 +19,20 @@ static const Trace traces[] = {
     {"srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", SEER_MPI_NONE},
 };
 
+// -1: none.
 static int count_read(const char *variable) {
   const char *text = getenv(variable);
-  if (!text) return 0;
+  if (!text) return -1;
   char *end;
   long count = strtol(text, &end, 10);
-  return end == text || *end || count < 1 || count > INT_MAX ? 0 : (int)count;
+  return end == text || *end || count < 0 || count > INT_MAX ? -1 : (int)count;
 }
 
 SeerStart seer_start_find(void) {
   for (size_t i = 0; i < sizeof traces / sizeof *traces; i++) {
     int size = getenv(traces[i].sign) ? count_read(traces[i].size) : 0;
-    if (size > 0) return (SeerStart){traces[i].launcher, traces[i].flavour, size};
+    int rank = count_read(traces[i].sign);
+    if (size > 0) return (SeerStart){traces[i].launcher, traces[i].flavour, size, rank < 0 ? 0 : rank};
   }
-  return (SeerStart){"no launcher", SEER_MPI_NONE, 1};
+  return (SeerStart){"no launcher", SEER_MPI_NONE, 1, 0};
 }

@@ -9,6 +9,7 @@ typedef struct SeerStart {
   const char *launcher;    // "mpirun of Open MPI"
   SeerMpiFlavour flavour;  // SEER_MPI_NONE: the launcher tells no MPI how to reach the others
   int size;                // processes started together; 1: alone
+  int rank;                // as the launcher counts
 } SeerStart;
 
 SeerStart seer_start_find(void);

@@ -49,6 +49,7 @@ SeerStatus seer_mpi_open(SeerMpiFlavour flavour, SeerMpi *mpi) {
 #define FIND(field, name) symbol_find(mpi->library, name, &mpi->field, sizeof mpi->field, &missing)
   FIND(init_thread, "MPI_Init_thread");
   FIND(finalize, "MPI_Finalize");
+  FIND(abort, "MPI_Abort");
   FIND(comm_rank, "MPI_Comm_rank");
   FIND(comm_size, "MPI_Comm_size");
   FIND(get_library_version, "MPI_Get_library_version");

@@ -16,6 +16,7 @@ typedef struct SeerMpi {
   size_t handle_bytes;  // of a handle in an array
   int (*init_thread)(int *argc, char ***argv, int required, int *provided);
   int (*finalize)(void);
+  int (*abort)(void *comm, int code);
   int (*comm_rank)(void *comm, int *rank);
   int (*comm_size)(void *comm, int *size);
   int (*get_library_version)(char *version, int *length);

@@ -219,7 +219,10 @@ static SeerStatus finish(SeerTraffic *traffic, int unit, Way way) {
   if (!flight->active) return SEER_OK;
   flight->active = false;
   traffic->active--;
-  if (flight->request && traffic->mpi->wait(&flight->request, traffic->mpi->status_ignore) != 0)
+  seer_comm_enter(traffic->comm, way == WAY_GATHER ? "gather of parameters" : "exchange of gradients");
+  bool failed = flight->request && traffic->mpi->wait(&flight->request, traffic->mpi->status_ignore) != 0;
+  seer_comm_leave(traffic->comm);
+  if (failed)
     return seer_fail(SEER_MACHINE, "rank %d waited for '%s' in vain", traffic->rank,
                      traffic->program->units[unit].name);
   return SEER_OK;

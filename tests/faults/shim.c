@@ -4,9 +4,13 @@
 // N-th write short instead. SEER_FAULT_NAME=text: only writes to files made under a path with that text count, as if
 // the disk of the rank that makes them were full. SEER_FAULT_REPORT names a file that is made when the fault has
 // struck.
+// SEER_FAULT_PATH=P instead: every creating open of a path that begins with P fails; with SEER_FAULT_SLOW=N every
+// reading one takes N ms longer. Under SEER_FAULT_LEAVE=1, SIGUSR2 makes the process call exit(0), SIGPWR _exit(0), as
+// some libraries do.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -23,6 +27,17 @@ static atomic_int named = -1;  // descriptor of the newest file of that name
 static long setting(const char *name) {
   const char *text = getenv(name);
   return text ? strtol(text, NULL, 10) : 0;
+}
+
+static void leave(int number) {
+  if (number == SIGPWR) _exit(0);
+  exit(0);
+}
+
+__attribute__((constructor)) static void leave_listen(void) {
+  if (!setting("SEER_FAULT_LEAVE")) return;
+  signal(SIGUSR2, leave);
+  signal(SIGPWR, leave);
 }
 
 static void report(void) {
@@ -69,6 +84,14 @@ int open(const char *path, int flags, ...) {
   va_start(arguments, flags);
   mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
   va_end(arguments);
+  const char *prefix = getenv("SEER_FAULT_PATH");
+  bool begins = prefix && strncmp(path, prefix, strlen(prefix)) == 0;
+  if (begins && setting("SEER_FAULT_SLOW") && !(flags & O_CREAT))
+    usleep((useconds_t)setting("SEER_FAULT_SLOW") * 1000);
+  else if (begins && (flags & O_CREAT)) {
+    errno = (int)setting("SEER_FAULT_ERRNO");
+    return -1;
+  }
   if ((flags & O_CREAT) && strikes(false)) return -1;
   int fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
   const char *name = getenv("SEER_FAULT_NAME");
