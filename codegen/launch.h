@@ -1,4 +1,4 @@
-// Files that start a trainer on a cluster: a batch script for Slurm, a host file for mpirun. Shell quoting is done here:
+// Files that start a trainer on a cluster: a batch script for Slurm, host files for mpirun. Shell quoting is done here:
 // nothing of a spec can end a word.
 #ifndef SEER_CODEGEN_LAUNCH_H
 #define SEER_CODEGEN_LAUNCH_H
@@ -20,8 +20,9 @@ typedef struct LaunchPlan {
 
 // TRAINER.sbatch: requeued after a preemption or the time limit, run again after a crash.
 void print_sbatch(const LaunchPlan *plan, Writer *out);
-// TRAINER.hostfile: one line a rank, which is how both MPIs count.
-void print_hostfile(const LaunchPlan *plan, Writer *out);
+// TRAINER.hostfile-openmpi, TRAINER.hostfile-mpich: a line for each host.
+void print_hostfile_openmpi(const LaunchPlan *plan, Writer *out);
+void print_hostfile_mpich(const LaunchPlan *plan, Writer *out);
 
 // codegen/launch/job.sh.
 extern const char embedded_job[];

@@ -91,22 +91,26 @@ void print_sbatch(const LaunchPlan *plan, Writer *out) {
   writer_text(out, embedded_job);
 }
 
-void print_hostfile(const LaunchPlan *plan, Writer *out) {
-  int ranks = plan->nodes * plan->ranks_per_node;
+// One file for both cannot be: neither reads the other's counts, and a host on several lines has a place too many where
+// mpirun of Open MPI runs itself.
+static void print_hosts(const LaunchPlan *plan, const char *mpi, const char *start, const char *suffix,
+                        const char *count, Writer *out) {
   writer_text(out, "# Hosts of the trainer '");
   print_plain(base_of(plan->trainer), out);
-  writer_text(out,
-              "', a line for each rank, for the mpirun of Open MPI and of MPICH. Written by seerc; edits are lost.\n");
-  static const char *const commands[] = {"mpirun.openmpi --hostfile", "mpirun.mpich -f"};
-  for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-    writer_printf(out, "#   %s ", commands[i]);
-    print_plain(plan->trainer, out);
-    writer_printf(out, ".hostfile -n %d ", ranks);
-    if (!strchr(plan->trainer, '/')) writer_text(out, "./");
-    print_plain(plan->trainer, out);
-    writer_text(out, " --resume --out FOLDER\n");
-  }
-  for (int node = 0; node < plan->nodes; node++) {
-    for (int rank = 0; rank < plan->ranks_per_node; rank++) writer_printf(out, "%s\n", plan->hosts[node]);
-  }
+  writer_printf(out, "' for the mpirun of %s. Written by seerc; edits are lost.\n#   %s ", mpi, start);
+  print_plain(plan->trainer, out);
+  writer_printf(out, ".%s -n %d ", suffix, plan->nodes * plan->ranks_per_node);
+  if (!strchr(plan->trainer, '/')) writer_text(out, "./");
+  print_plain(plan->trainer, out);
+  writer_text(out, " --resume --out FOLDER\n");
+  for (int node = 0; node < plan->nodes; node++)
+    writer_printf(out, "%s%s%d\n", plan->hosts[node], count, plan->ranks_per_node);
+}
+
+void print_hostfile_openmpi(const LaunchPlan *plan, Writer *out) {
+  print_hosts(plan, "Open MPI", "mpirun --hostfile", "hostfile-openmpi", " slots=", out);
+}
+
+void print_hostfile_mpich(const LaunchPlan *plan, Writer *out) {
+  print_hosts(plan, "MPICH", "mpirun -f", "hostfile-mpich", ":", out);
 }

@@ -17,17 +17,19 @@ is_program "$trainer" || [ -n "${SEER_TRAINER:-}" ] || trainer=./${trainer##*/}
 is_program "$trainer" || fail 3 "no trainer '$trainer' in '$PWD' on $(hostname); submit from the\
  folder where it was built, or name it: SEER_TRAINER=FILE sbatch ..."
 
-# Ranks of a launcher that speaks another MPI's language would each believe to be alone.
-mpi=${SEER_MPI:-}
+# Ranks whose launcher speaks another MPI's language would each believe to be alone. What srun lists may still lack a
+# library, so a step that does nothing tries each word.
+mpi=${SEER_MPI:-} tried=
 if [ "${SLURM_NTASKS:-1}" = 1 ]; then
   mpi=none
 elif [ -z "$mpi" ]; then
-  spoken=$(srun --mpi=list 2>&1 | tr -sc '[:alnum:]_' ' ') known=$("$trainer" doctor --mpi | tr '\n' ' ')
+  known=$("$trainer" doctor --mpi)
   for word in $known; do
-    case " $spoken " in *" $word "*) mpi=$word && break ;; esac
+    tried+=$'\n'"srun --mpi=$word: "
+    tried+=$(srun --nodes=1 --ntasks=1 --mpi="$word" true 2>&1) && mpi=$word && break
   done
-  [ -n "$mpi" ] || fail 3 "srun speaks '$spoken', and the MPIs on $(hostname) '${known:-none}': install Open MPI for\
- pmix, MPICH for pmi2, or the plugin of Slurm; SEER_MPI=WORD insists on one"
+  [ -n "$mpi" ] || fail 3 "no MPI that srun and the trainer share; found on $(hostname): ${known:-none} (pmix is Open MPI,\
+ pmi2 is MPICH; on Debian: openmpi-bin and libpmix-dev, or mpich). SEER_MPI=WORD insists on one.$tried"
 fi
 
 # Slurm 22.05 and later do not hand the job's cores per task on to its steps by themselves. A rank that left without a

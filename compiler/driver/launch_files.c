@@ -9,11 +9,13 @@
 #include "runtime/data/decode.h"
 
 typedef struct LaunchFile {
-  const char *kind;
+  const char *kind, *suffix;
   void (*print)(const LaunchPlan *plan, Writer *out);
 } LaunchFile;
 
-static const LaunchFile launch_files[] = {{"sbatch", print_sbatch}, {"hostfile", print_hostfile}};
+static const LaunchFile launch_files[] = {{"sbatch", "sbatch", print_sbatch},
+                                          {"hostfile", "hostfile-openmpi", print_hostfile_openmpi},
+                                          {"hostfile", "hostfile-mpich", print_hostfile_mpich}};
 enum { LAUNCH_FILE_COUNT = sizeof launch_files / sizeof *launch_files };
 
 // Whether `kind` is one of the words of `list`, with commas between them.
@@ -83,7 +85,7 @@ static int file_write(const Invocation *invocation, const LaunchFile *file, cons
                       const char *output) {
   Writer out = {0};
   file->print(plan, &out);
-  const char *path = arena_printf(invocation->arena, "%s.%s", output, file->kind);
+  const char *path = arena_printf(invocation->arena, "%s.%s", output, file->suffix);
   int error = writer_save(&out, path);
   writer_release(&out);
   if (!error) return EXIT_DONE;
@@ -108,7 +110,7 @@ int launch_files_write(const Invocation *invocation, const Compiled *compiled, c
                      .hosts = hosts_of(invocation->arena, compiled->spec, machine->nodes)};
   for (int i = 0; i < LAUNCH_FILE_COUNT; i++) {
     if (!list_holds(list, launch_files[i].kind)) continue;
-    if (launch_files[i].print == print_hostfile && !plan.hosts) {
+    if (launch_files[i].print != print_sbatch && !plan.hosts) {
       fprintf(stderr, "seerc: error: a host file for %d machines needs their names [hosts]\n", plan.nodes);
       fprintf(stderr, "seerc: note: give 'cluster.hosts', for example -D 'cluster.hosts=[\"node1\", \"node2\"]'\n");
       return EXIT_INPUT;
