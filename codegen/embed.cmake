@@ -1,6 +1,7 @@
-# Writes OUTPUT: the FILES (paths below ROOT, emitted under NAMES of the same order), the parts of the plan's PAGE and the
-# JOB's script as C arrays for codegen/emit.c and codegen/print_launch.c.
-set(body "// Made at build time by codegen/embed.cmake.\n#include \"codegen/emit.h\"\n#include \"codegen/launch.h\"\n\n")
+# Writes OUTPUT: the FILES (paths below ROOT, emitted under NAMES of the same order), the parts of the plan's PAGE and
+# the JOB's script as C arrays for codegen/emit.c and codegen/print_launch.c.
+set(body "// Made at build time by codegen/embed.cmake.\n#include \"codegen/emit.h\"\n")
+string(APPEND body "#include \"codegen/launch.h\"\n\n")
 set(rows "")
 set(page "")
 set(index 0)

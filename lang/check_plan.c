@@ -54,7 +54,8 @@ void check_hosts(CheckContext *context) {
   NEEDS(context, KEY_cluster_hosts, KEY_cluster_nodes);
   const SpecValue *hosts = spec_value(context->spec, KEY_cluster_hosts);
   if (hosts->kind == SPEC_UNSET) return;
-  int nodes = (int)check_number(context, KEY_cluster_nodes, 1), count = hosts->kind == SPEC_LIST ? hosts->item_count : 1;
+  int nodes = (int)check_number(context, KEY_cluster_nodes, 1);
+  int count = hosts->kind == SPEC_LIST ? hosts->item_count : 1;
   for (int i = 0; i < count; i++) {
     const SpecValue *host = hosts->kind == SPEC_LIST ? &hosts->items[i] : hosts;
     if (!is_host_name(host->text)) {

@@ -1,5 +1,5 @@
-// What the doctor thinks of what it found: the first thing that would keep the trainer from running, and what would slow
-// it down.
+// What the doctor thinks of what it found: the first thing that would keep the trainer from running, and what would
+// slow it down.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

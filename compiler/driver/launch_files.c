@@ -52,8 +52,8 @@ static int threads_of(const PlanMachine *machine) {
   return threads > 0 ? threads : 1;
 }
 
-// What the plan lists outside its blocks, with the threads that a rank of this cluster has; the rule for decoding threads
-// is the trainer's own.
+// What the plan lists outside its blocks, with the threads that a rank of this cluster has; the rule for decoding
+// threads is the trainer's own.
 static uint64_t outside_bytes(const PlanReport *report, const SeerProgram *settings, int threads) {
   int decoders = settings->decode_threads, computing = threads > 0 ? threads : 1;
   if (decoders <= 0) decoders = computing / 2 < 1 ? 1 : computing / 2 > 8 ? 8 : computing / 2;

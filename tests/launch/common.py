@@ -23,7 +23,8 @@ data { pictures = "train-images-idx3-ubyte"  max_pixels = 10000px }
 
 
 def run(command, code=0, folder=None, seconds=300, **variables):
-    environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"} | YIELD | variables  # MPI libraries leave memory behind
+    # MPI libraries leave memory behind.
+    environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"} | YIELD | variables
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment, cwd=folder,
                           timeout=seconds, check=False)
     assert code is None or done.returncode == code, (command, done.returncode, done.stdout, done.stderr)

@@ -1,5 +1,5 @@
-"""A Slurm cluster of one node for tests: munged, slurmctld and slurmd of Debian's packages, started in a folder of their
-own by whoever runs the test, without systemd and control groups, next to any other Slurm of the machine.
+"""A Slurm cluster of one node for tests: munged, slurmctld and slurmd of Debian's packages, started in a folder of
+their own by whoever runs the test, without systemd and control groups, next to any other Slurm of the machine.
 
 The node claims more cores than there may be, so that jobs can stand side by side. Partitions: `low` and `abrupt` are
 preempted by `high`, with half a minute of grace and with none.
@@ -153,7 +153,7 @@ class Slurm:
         """What Slurm knows of a job, or of a task of an array: JobState, ExitCode, Restarts, ..."""
         return dict(re.findall(r"(\S+?)=(\S*)", self.ask("scontrol", "show", "job", "-o", job)))
 
-    def wait(self, job, *states, seconds=90):
+    def wait(self, job, *states, seconds=240):
         """Until the job is in one of these states. Ends early when it has come to another end."""
         ends = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
         deadline = time.monotonic() + seconds
