@@ -42,9 +42,9 @@ static void ranks_print(const SeerProgram *program, const SeerComm *comm, const 
          built);
   for (int i = 0; i < ranks; i++) {
     SeerHostShare share = seer_host_share(all, ranks, i);
-    printf("    rank %-7d %s, %d ranks there: %d threads on %d cores, %.1f MiB of %.1f MiB", i, all[i].host,
-           share.ranks, share.threads, all[i].cores, (double)share.needed / 1048576,
-           (double)all[i].available / 1048576);
+    printf("    rank %-7d %s, %d ranks there: %d threads on %d cores%s, %.1f MiB of %.1f MiB", i, all[i].host,
+           share.ranks, all[i].bound ? all[i].threads : share.threads, all[i].cores,
+           all[i].bound ? " it is bound to" : "", (double)share.needed / 1048576, (double)all[i].available / 1048576);
     if (all[i].pictures >= 0) printf(", %" PRId64 " pictures", all[i].pictures);
     if (strcmp(all[i].program, all[0].program) != 0) printf(", another trainer");
     if (*all[i].folder) printf(", no common folder");

@@ -43,7 +43,12 @@ uint64_t seer_run_disk_bytes(const SeerProgram *program, const SeerRankFacts *fa
 void seer_doctor_warn(const SeerRankFacts *all, int ranks) {
   for (int i = 0; i < ranks; i++) {
     SeerHostShare share = seer_host_share(all, ranks, i);
-    if (share.ranks < 2 || share.threads <= all[i].cores) continue;
+    if (all[i].bound && all[i].threads > all[i].cores) {
+      fprintf(stderr, "warning: rank %d is bound to %d of the cores of host '%s' with %d threads: give --threads %d\n",
+              i, all[i].cores, all[i].host, all[i].threads, all[i].cores);
+      break;
+    }
+    if (all[i].bound || share.ranks < 2 || share.threads <= all[i].cores) continue;
     fprintf(stderr, "warning: on host '%s' %d ranks share %d cores with %d threads: give --threads %d\n", all[i].host,
             share.ranks, all[i].cores, share.threads, all[i].cores > share.ranks ? all[i].cores / share.ranks : 1);
     break;

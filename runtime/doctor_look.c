@@ -139,6 +139,8 @@ static void rank_look(const SeerProgram *program, const SeerOptions *options, co
   if (seer_file_hash("/proc/self/exe", &hash)) seer_error_clear();
   snprintf(facts->program, sizeof facts->program, "%s", hash.hex);
   facts->cores = seer_cpu_count();
+  // A rank that is bound to cores does not divide them among the ranks of its host.
+  facts->bound = seer_cpu_share(2) == facts->cores && sysconf(_SC_NPROCESSORS_ONLN) > 1;
   facts->threads = options->threads > 0 ? (int32_t)options->threads : seer_cpu_share(seer_comm_local_size(comm));
   facts->needed = seer_program_bytes(program);
   facts->available = seer_memory_available();

@@ -63,7 +63,8 @@ class Doctor(unittest.TestCase):
         # Its folder is another one, too, and the first of the two is told.
         elsewhere = f"cd {self.folder}/few; set -- {self.folder}/photos doctor --threads 1"
         self.fails(3, "does not see what rank 0 writes", odd=elsewhere, row="300 pictures, no common folder")
-        self.fails(1, "sees 300 pictures, rank 0 sees 500", odd='set -- "$@" --data few', row=", 300 pictures")
+        self.fails(1, "sees 300 pictures, rank 0 sees 500", odd='set -- "$@" --data few/train-images-idx3-ubyte',
+                   row=", 300 pictures")
         self.fails(1, "nowhere': No such file or directory", "--data", "nowhere")
 
     def test_another_trainer(self):
