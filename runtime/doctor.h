@@ -18,7 +18,7 @@ typedef struct SeerRankFacts {
   char data[SEER_MESSAGE_BYTES];    // why pictures cannot be read, or ""
   int64_t pictures;                 // -1: none are named
   int32_t cores, threads;
-  int32_t bound;                               // 1: the cores are this rank's alone
+  int32_t bound;                               // 1: to these cores of the host
   double clock_seconds;                        // ahead of rank 0
   uint64_t needed, available, snapshot, disk;  // bytes
 } SeerRankFacts;

@@ -13,7 +13,7 @@ import tempfile
 import unittest
 
 TRAINER = sys.argv.pop(1)
-LAUNCHERS = {"Open MPI": ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "-n"],
+LAUNCHERS = {"Open MPI": ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n"],
              "MPICH": ["mpirun.mpich", "-n"]}
 TRACES = ("OMPI_", "PMI_", "PMIX_", "SLURM_")
 
