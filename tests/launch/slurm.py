@@ -103,14 +103,16 @@ class Slurm:
         self.until(lambda: "idle" in self.ask("sinfo", "-h", "-o", "%T", code=None), 60, "the node does not come up")
 
     def spawn(self, program, *words):
+        # It ends with the test, however that ends.
+        guarded = ["setpriv", "--pdeathsig", "TERM", program, *words]
         with open(self.folder / f"{program}.out", "wb") as out:
-            self.processes.append(subprocess.Popen([program, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            self.processes.append(subprocess.Popen(guarded, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                                    env=self.environment, start_new_session=True))
 
     def until(self, holds, seconds, failure):
         deadline = time.monotonic() + seconds
         while not holds():
-            dead = [process.args[0] for process in self.processes if process.poll() is not None]
+            dead = [process.args[3] for process in self.processes if process.poll() is not None]
             if dead or time.monotonic() > deadline:
                 logs = "\n".join(f"--- {path.name}\n{path.read_text(errors='replace')[-1500:]}"
                                  for path in sorted(self.folder.glob("*.[lo][ou][gt]")))
