@@ -4,6 +4,7 @@
 Usage: slurm_test.py SEERC. Needs Debian's slurmctld, slurmd, slurm-client, munge, openmpi-bin, libpmix-dev and mpich. A
 Slurm that does not start is a failure with its logs, never a test that is passed over.
 """
+import contextlib
 import os
 import pathlib
 import shutil
@@ -60,7 +61,8 @@ class Jobs(unittest.TestCase):
     @staticmethod
     def send(ranks, number):
         for process in ranks.values():
-            os.kill(process, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
 
     def whole(self, name, expected=None):
         """The run is as long as it should be, no step is there twice, and the bits are the undisturbed run's."""
@@ -95,7 +97,7 @@ class Jobs(unittest.TestCase):
         self.assertFalse((self.folder / "copies").exists())
 
     def test_time_limit(self):
-        job = self.job("--time=2", "--signal=USR1@60", run="limited")
+        job = self.job("--time=3", "--signal=USR1@90", run="limited")
         ranks = self.hold(job, "limited")
         self.resume_when_asked(ranks, signal.SIGUSR1)
         facts = self.slurm.wait(job, "COMPLETED")
@@ -105,8 +107,9 @@ class Jobs(unittest.TestCase):
         self.whole("limited")
 
     def resume_when_asked(self, ranks, number):
-        """Lets the ranks go on once Slurm has sent each of them the signal; it looks at time limits twice a minute."""
-        deadline = time.monotonic() + 90
+        """Lets the ranks go on once Slurm has sent each of them the signal, where it does not wake them itself. It looks at
+        time limits twice a minute."""
+        deadline = time.monotonic() + 120
         while not all(self.signal_waits(process, number) for process in ranks.values()):
             self.assertLess(time.monotonic(), deadline, "no signal from Slurm")
             time.sleep(0.05)
@@ -114,7 +117,10 @@ class Jobs(unittest.TestCase):
 
     @staticmethod
     def signal_waits(process, number):
-        status = pathlib.Path(f"/proc/{process}/status").read_text()
+        try:
+            status = pathlib.Path(f"/proc/{process}/status").read_text()
+        except FileNotFoundError:
+            return True  # it was woken, and has gone
         pending = next(line for line in status.splitlines() if line.startswith("ShdPnd"))
         return int(pending.split()[1], 16) >> (number - 1) & 1
 
@@ -219,7 +225,7 @@ class Jobs(unittest.TestCase):
         self.ended(lost, 3, "no trainer 'elsewhere/photos'")
 
     def test_what_the_node_does_not_have(self):
-        for words, reason in ((["--cpus-per-task=64"], "node configuration is not available"),
+        for words, reason in ((["--cpus-per-task=64"], "More processors requested than permitted"),
                               (["--mem=900000"], "Memory specification can not be satisfied")):
             said = self.slurm.submit("--partition=low", *words, "photos.sbatch", folder=self.folder, code=1)
             self.assertIn(reason, said)
