@@ -1,6 +1,7 @@
-# Writes OUTPUT: the FILES (paths below ROOT, emitted under NAMES of the same order) and the parts of the plan's PAGE as
-# C arrays for codegen/emit.c.
-set(body "// Made at build time by codegen/embed.cmake.\n#include \"codegen/emit.h\"\n\n")
+# Writes OUTPUT: the FILES (paths below ROOT, emitted under NAMES of the same order), the parts of the plan's PAGE and
+# the JOB's script as C arrays for codegen/emit.c and codegen/print_launch.c.
+set(body "// Made at build time by codegen/embed.cmake.\n#include \"codegen/emit.h\"\n")
+string(APPEND body "#include \"codegen/launch.h\"\n\n")
 set(rows "")
 set(page "")
 set(index 0)
@@ -21,4 +22,7 @@ endforeach()
 string(APPEND body "\nconst EmbeddedFile embedded_files[] = {\n${rows}};\n")
 string(APPEND body "const int embedded_file_count = ${file_count};\n")
 string(APPEND body "\nconst char *const embedded_page[] = {\n${page}  0};\n")
+file(READ "${ROOT}/${JOB}" hex HEX)
+string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+string(APPEND body "\nconst char embedded_job[] = {${bytes}0};\n")
 file(WRITE "${OUTPUT}" "${body}")

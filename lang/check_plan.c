@@ -44,6 +44,37 @@ static double ranks_of(const CheckContext *context) {
   return check_number(context, KEY_cluster_nodes, 1) * check_number(context, KEY_cluster_ranks_per_node, 1);
 }
 
+// A name goes into files that a launcher reads: no blanks, no colons.
+static bool is_host_name(const char *name) {
+  static const char *const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+  return *name && *name != '-' && !name[strspn(name, letters)];
+}
+
+void check_hosts(CheckContext *context) {
+  NEEDS(context, KEY_cluster_hosts, KEY_cluster_nodes);
+  const SpecValue *hosts = spec_value(context->spec, KEY_cluster_hosts);
+  if (hosts->kind == SPEC_UNSET) return;
+  int nodes = (int)check_number(context, KEY_cluster_nodes, 1);
+  int count = hosts->kind == SPEC_LIST ? hosts->item_count : 1;
+  for (int i = 0; i < count; i++) {
+    const SpecValue *host = hosts->kind == SPEC_LIST ? &hosts->items[i] : hosts;
+    if (!is_host_name(host->text)) {
+      check_error(context, host->span, "'%s' is no name of a host", host->text);
+      check_note(context, span_none(), "names have letters, digits, '.', '-' and '_'");
+    }
+    for (int j = 0; j < i; j++) {
+      if (strcmp(hosts->items[j].text, host->text) != 0) continue;
+      check_error(context, host->span, "'hosts' names '%s' twice", host->text);
+      check_note(context, hosts->items[j].span, "the first time is here; 'ranks_per_node' says how often it is used");
+      break;
+    }
+  }
+  if (count == nodes) return;
+  check_error(context, hosts->span, "'hosts' has %d name%s for %d machine%s", count, count == 1 ? "" : "s", nodes,
+              nodes == 1 ? "" : "s");
+  check_note(context, check_span(context, KEY_cluster_nodes), "'nodes' says how many machines there are");
+}
+
 // A recipe may say it for the clusters that it is used on; only the spec itself is asked.
 void check_shard_ranks(CheckContext *context) {
   NEEDS(context, KEY_shard_parameters, KEY_cluster_nodes, KEY_cluster_ranks_per_node);

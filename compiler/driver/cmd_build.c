@@ -8,6 +8,7 @@
 
 #include "compiler/driver/compile.h"
 #include "compiler/driver/driver.h"
+#include "compiler/driver/launch_files.h"
 #include "compiler/driver/run_make.h"
 
 static int fail(int code, const char *check, const char *message, const char *note) {
@@ -81,12 +82,15 @@ static int build_in(Invocation *invocation, const Trainer *trainer, const char *
 
 int command_build(Invocation *invocation) {
   if (!invocation_needs_files(invocation, 1)) return EXIT_USAGE;
+  int code = launch_files_check(invocation);
+  if (code != EXIT_DONE) return code;
   Compiled compiled;
   DiagList *diags;
-  int code = driver_compile(invocation, NULL, NULL, &compiled, &diags);
+  code = driver_compile(invocation, NULL, NULL, &compiled, &diags);
   if (code != EXIT_DONE) return code;
   const char *output = output_path(invocation, compiled.trainer.settings.name);
   code = build_in(invocation, &compiled.trainer, output);
+  if (code == EXIT_DONE) code = launch_files_write(invocation, &compiled, output);
   if (code == EXIT_DONE && isatty(STDERR_FILENO))
     fprintf(stderr, "built %s for %s\n", output, compiled.trainer.settings.cpu);
   return code;
