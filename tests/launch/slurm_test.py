@@ -107,8 +107,8 @@ class Jobs(unittest.TestCase):
         self.whole("limited")
 
     def resume_when_asked(self, ranks, number):
-        """Lets the ranks go on once Slurm has sent each of them the signal, where it does not wake them itself. It looks at
-        time limits twice a minute."""
+        """Lets the ranks go on once Slurm has sent each of them the signal, where it does not wake them itself. It
+        looks at time limits twice a minute."""
         deadline = time.monotonic() + 120
         while not all(self.signal_waits(process, number) for process in ranks.values()):
             self.assertLess(time.monotonic(), deadline, "no signal from Slurm")
