@@ -17,6 +17,7 @@ typedef struct SeerStepRecord {
   uint64_t resident_bytes;  // the process's highest resident size
   int slowest_rank;         // the one that others waited for, -1: one rank
   double rank_wait;         // share of the step that the fastest one waited longer than it
+  uint64_t sent_bytes;      // of units, by this rank in this step; 0: nothing is shared out
   int64_t rewound_from;     // the step whose loss spiked, after which the run went on here; 0: none
   int64_t skipped;          // pictures passed over then
 } SeerStepRecord;

@@ -31,6 +31,7 @@ typedef struct Training {
   const SeerOptions *options;
   SeerComm *comm;        // NULL: alone
   SeerTraffic *traffic;  // of the program's units; NULL: none
+  uint64_t sent;         // bytes, before the step at hand
   int rank;        // 0 writes and speaks for all
   SeerRun run;
   SeerEngine engine;
@@ -317,6 +318,7 @@ static SeerStepRecord record_make(const Training *training, const SeerStepResult
       .resident_bytes = seer_memory_resident_peak(),
       .slowest_rank = result->slowest_rank,
       .rank_wait = seconds > 0 ? result->rank_seconds / seconds : 0,
+      .sent_bytes = seer_traffic_sent_bytes(training->traffic) - training->sent,
       .rewound_from = spike ? spike->step : 0,
       .skipped = spike ? spike->pictures : 0,
   };
@@ -335,6 +337,7 @@ static SeerStatus step_advance(Training *training, int *stop, double *loss) {
   double began = seer_seconds_now();
   SeerStepResult result;
   for (int i = 0; training->usage && i < program->prototypes; i++) training->usage[i] = 0;
+  training->sent = seer_traffic_sent_bytes(training->traffic);
   seer_comm_step(training->comm, training->step + 1);
   // Launchers send a signal to all ranks, people to one.
   SeerStepAsk ask = {training->logged, seer_stop_requested(), training->waited};

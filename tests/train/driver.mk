@@ -8,10 +8,11 @@ kernel_flags := $(subst -O3,$(OPTIMIZE),$(kernel_flags))
 endif
 
 driver_objects := $(filter objects/blocks/% objects/step.o objects/program.o objects/plan_page.o \
-  objects/runtime/comm/% objects/runtime/parallel.o objects/runtime/launch.o objects/runtime/status.o,$(objects))
+  objects/runtime/comm/% objects/runtime/files.o objects/runtime/parallel.o objects/runtime/launch.o \
+  objects/runtime/status.o,$(objects))
 
 step_driver: $(driver_objects) objects/step_driver.o objects/raw_file.o
-	$(CC) $(SANITIZE) -o $@ $^ -lm -lpthread -ldl
+	$(CC) $(SANITIZE) -o $@ $^ $(libraries)
 
 objects/step_driver.o objects/raw_file.o: objects/%.o: $(ROOT)/tests/train/%.c $(ROOT)/tests/train/raw_file.h \
   $(ROOT)/runtime/program.h

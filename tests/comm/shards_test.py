@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Parameters, gradients and optimizer state in parts, against the same ranks with everything whole: the same bits.
+
+Usage: shards_test.py SEERC SANITIZE. SANITIZE: 1 builds the trainers under AddressSanitizer, and for two ranks alone.
+Needs mpirun.openmpi and mpirun.mpich (Debian: openmpi-bin, mpich).
+"""
+import json
+import os
+import pathlib
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+SEERC, SANITIZE = sys.argv[1], sys.argv[2] == "1"
+del sys.argv[1:]
+LAUNCHERS = {"Open MPI": ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "-n"],
+             "MPICH": ["mpirun.mpich", "-n"]}
+WORLDS = (2,) if SANITIZE else (2, 3, 4, 8)
+STEPS = 6
+# A queue, prototypes that begin to move, tensors that no number of ranks divides.
+SPEC = """
+model {{ depths = [1, 1]  widths = [16, 24]  group_widths = [8]  stem_width = 8 }}
+swav {{ prototypes = 18  head = [20, 10]  freeze_prototypes = 1steps  queue = 48 }}
+views {{ crops = [crop(count = 2, size = 16px, scale = 0.14..1.0), crop(count = 1, size = 8px)] }}
+train {{ batch = 24  steps = {steps} }}
+evaluate {{ size = 16px  resize = 16px }}
+optimizer {{ name = larc }}
+data {{ pictures = "{data}" }}
+"""
+WAYS = {"whole": ("shard.parameters=none",), "gradients": ("shard.parameters=gradients",),
+        "full": ("shard.parameters=full",),
+        "recomputed": ("shard.parameters=full", "checkpoint.placement=every"),
+        "accumulated gradients": ("shard.parameters=gradients", "train.accumulate=2"),
+        "accumulated full": ("shard.parameters=full", "train.accumulate=2", "checkpoint.placement=random",
+                             "checkpoint.seed=5")}
+
+
+def run(command, code=0):
+    environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0", "OMPI_MCA_mpi_yield_when_idle": "1"}
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=environment, timeout=600,
+                          check=False)
+    assert code is None or done.returncode == code, (command, done.returncode, done.stderr)
+    return done
+
+
+def metrics_of(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def pictures_make(path, count):
+    draw = random.Random(count)
+    path.write_bytes(struct.pack(">IIII", 0x803, count, 28, 28) + draw.randbytes(count * 28 * 28))
+
+
+class Shards(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="seer-shards-"))
+        data = cls.folder / "train-images-idx3-ubyte"
+        pictures_make(data, 300)
+        cls.spec = cls.folder / "shards.seer"
+        cls.spec.write_text(SPEC.format(data=data, steps=STEPS))
+        cls.built = {}
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def trainer(self, way, worlds=WORLDS):
+        if way not in self.built:
+            out = self.folder / way.replace(" ", "-")
+            sets = [word for option in (f"cluster.ranks_per_node={worlds[0]}", f"cluster.worlds={list(worlds)}",
+                                        *WAYS[way]) for word in ("-D", option)]
+            run([SEERC, "build", self.spec, *sets, "-o", out, *(["--sanitize"] if SANITIZE else [])])
+            self.built[way] = out
+        return self.built[way]
+
+    def train(self, way, ranks, *options, mpi="Open MPI", worlds=WORLDS, name="run"):
+        """The folder of a run, made anew unless it is resumed."""
+        out = self.folder / f"{name}-{way}-{ranks}".replace(" ", "-")
+        trainer = self.trainer(way, worlds)
+        run([*LAUNCHERS[mpi], ranks, trainer, "train", "--out", out, "--threads", 1, "--no-report", *options],
+            code=None if "--stop-after" in options else 0)
+        return out
+
+    def state(self, way, run_folder):
+        """Every tensor of the newest snapshot, in one file."""
+        out = run_folder.with_suffix(".safetensors")
+        run([self.trainer(way), "export", run_folder, "--out", out, "--all"])
+        return out.read_bytes()
+
+    def plan(self, way, ranks):
+        return json.loads(run([self.trainer(way), "plan", "--json", "--world", ranks]).stdout)
+
+    def test_parts_change_no_bit(self):
+        for ranks in WORLDS:
+            mpi = "MPICH" if ranks == 3 else "Open MPI"
+            whole = self.train("whole", ranks, mpi=mpi)
+            for way in ("full",) if SANITIZE else ("gradients", "full", "recomputed"):
+                parts = self.train(way, ranks, mpi=mpi)
+                self.assertEqual([step["loss"] for step in metrics_of(whole)],
+                                 [step["loss"] for step in metrics_of(parts)], (way, ranks))
+                self.assertEqual(self.state("whole", whole), self.state(way, parts), (way, ranks))
+
+    def test_what_is_sent_and_kept_is_what_the_plan_says(self):
+        for way in ("full",) if SANITIZE else ("gradients", "full", "recomputed"):
+            for ranks in WORLDS:
+                plan, steps = self.plan(way, ranks), metrics_of(self.train(way, ranks))
+                shard, memory = plan["shard"], plan["memory"]
+                for step in steps:
+                    self.assertEqual(step["sent_bytes"], shard["gather_bytes"] + shard["reduce_bytes"], (way, ranks))
+                    self.assertEqual(step["peak_bytes"], memory["peak_bytes"], (way, ranks))
+                # Each gradient once, each parameter as often as blocks are gathered; parts of at most 16 floats more
+                # than a tensor's share, 64 bytes more than that where it lies, rows of 40 bytes whole.
+                total, tensors = 4 * plan["model"]["parameters_total"], 80
+                once = (ranks - 1) * total // ranks
+                self.assertGreaterEqual(shard["reduce_bytes"], once)
+                self.assertLess(shard["reduce_bytes"], once + (ranks - 1) * tensors * 64)
+                self.assertGreaterEqual(shard["gather_bytes"], shard["reduce_bytes"])
+                self.assertLessEqual(shard["gather_bytes"], 3 * shard["reduce_bytes"])
+                kept = ["velocities"] + (["parameters"] if way != "gradients" else [])
+                for kind in kept:
+                    self.assertGreaterEqual(memory["by_kind"][kind], total // ranks)
+                    self.assertLess(memory["by_kind"][kind], total // ranks + tensors * 128, (way, ranks, kind))
+
+    @unittest.skipIf(SANITIZE, "takes more trainers")
+    def test_accumulated_parts_are_the_same_whatever_the_plan(self):
+        runs = [self.train(way, 2, worlds=(2,)) for way in ("accumulated gradients", "accumulated full")]
+        self.assertEqual([step["loss"] for step in metrics_of(runs[0])], [step["loss"] for step in metrics_of(runs[1])])
+        self.assertEqual(self.state("accumulated gradients", runs[0]), self.state("accumulated full", runs[1]))
+
+    @unittest.skipIf(SANITIZE, "takes more trainers")
+    def test_parts_go_on_in_another_world(self):
+        straight = self.train("full", 2)
+        self.train("full", 2, "--stop-after", 3, name="stopped")
+        stopped = self.train("full", 2, "--resume", name="stopped")
+        self.assertEqual(self.state("full", straight), self.state("full", stopped))
+        # From two ranks to four to three, and whole again.
+        moved = self.folder / "moved"
+        out = self.train("full", 2, "--stop-after", 2, name="moving")
+        shutil.copytree(out, moved)
+        for way, ranks, steps in (("full", 4, 2), ("whole", 3, None)):
+            trainer = self.trainer(way)
+            stop = ["--stop-after", steps] if steps else []
+            said = run([*LAUNCHERS["Open MPI"], ranks, trainer, "train", "--out", moved, "--threads", 1, "--no-report",
+                        "--resume", *stop], code=None)
+            self.assertIn(f"now by {ranks}", said.stdout)
+        ends = [metrics_of(folder)[-1]["loss"] for folder in (straight, moved)]
+        self.assertLess(abs(ends[0] - ends[1]), 1e-4 * ends[0])
+
+
+if __name__ == "__main__":
+    unittest.main()
