@@ -31,12 +31,15 @@ evaluate {{ size = 16px  resize = 16px }}
 optimizer {{ name = larc }}
 data {{ pictures = "{data}" }}
 """
-WAYS = {"whole": ("shard.parameters=none",), "gradients": ("shard.parameters=gradients",),
-        "full": ("shard.parameters=full",),
-        "recomputed": ("shard.parameters=full", "checkpoint.placement=every"),
-        "accumulated gradients": ("shard.parameters=gradients", "train.accumulate=2"),
-        "accumulated full": ("shard.parameters=full", "train.accumulate=2", "checkpoint.placement=random",
+# What a trainer is built with, and for how many ranks; every world costs its compilation.
+WAYS = {"whole": (WORLDS, "shard.parameters=none"),
+        "full": (WORLDS, "shard.parameters=full"),
+        "gradients": ((2, 8), "shard.parameters=gradients"),
+        "recomputed": ((3, 4), "shard.parameters=full", "checkpoint.placement=every"),
+        "accumulated gradients": ((2,), "shard.parameters=gradients", "train.accumulate=2"),
+        "accumulated full": ((2,), "shard.parameters=full", "train.accumulate=2", "checkpoint.placement=random",
                              "checkpoint.seed=5")}
+PARTS = ("full",) if SANITIZE else ("full", "gradients", "recomputed")
 
 
 def run(command, code=0):
@@ -70,20 +73,23 @@ class Shards(unittest.TestCase):
     def tearDownClass(cls):
         shutil.rmtree(cls.folder)
 
-    def trainer(self, way, worlds=WORLDS):
+    def trainer(self, way):
         if way not in self.built:
             out = self.folder / way.replace(" ", "-")
+            worlds, *options = WAYS[way]
             sets = [word for option in (f"cluster.ranks_per_node={worlds[0]}", f"cluster.worlds={list(worlds)}",
-                                        *WAYS[way]) for word in ("-D", option)]
+                                        *options) for word in ("-D", option)]
             run([SEERC, "build", self.spec, *sets, "-o", out, *(["--sanitize"] if SANITIZE else [])])
             self.built[way] = out
         return self.built[way]
 
-    def train(self, way, ranks, *options, mpi="Open MPI", worlds=WORLDS, name="run"):
-        """The folder of a run, made anew unless it is resumed."""
+    def train(self, way, ranks, *options, name="run"):
+        """The folder of a run, which is made once."""
         out = self.folder / f"{name}-{way}-{ranks}".replace(" ", "-")
-        trainer = self.trainer(way, worlds)
-        run([*LAUNCHERS[mpi], ranks, trainer, "train", "--out", out, "--threads", 1, "--no-report", *options],
+        if out.exists() and "--resume" not in options:
+            return out
+        mpi = LAUNCHERS["MPICH" if ranks == 3 else "Open MPI"]
+        run([*mpi, ranks, self.trainer(way), "train", "--out", out, "--threads", 1, "--no-report", *options],
             code=None if "--stop-after" in options else 0)
         return out
 
@@ -97,18 +103,16 @@ class Shards(unittest.TestCase):
         return json.loads(run([self.trainer(way), "plan", "--json", "--world", ranks]).stdout)
 
     def test_parts_change_no_bit(self):
-        for ranks in WORLDS:
-            mpi = "MPICH" if ranks == 3 else "Open MPI"
-            whole = self.train("whole", ranks, mpi=mpi)
-            for way in ("full",) if SANITIZE else ("gradients", "full", "recomputed"):
-                parts = self.train(way, ranks, mpi=mpi)
+        for way in PARTS:
+            for ranks in WAYS[way][0]:
+                whole, parts = self.train("whole", ranks), self.train(way, ranks)
                 self.assertEqual([step["loss"] for step in metrics_of(whole)],
                                  [step["loss"] for step in metrics_of(parts)], (way, ranks))
                 self.assertEqual(self.state("whole", whole), self.state(way, parts), (way, ranks))
 
     def test_what_is_sent_and_kept_is_what_the_plan_says(self):
-        for way in ("full",) if SANITIZE else ("gradients", "full", "recomputed"):
-            for ranks in WORLDS:
+        for way in PARTS:
+            for ranks in WAYS[way][0]:
                 plan, steps = self.plan(way, ranks), metrics_of(self.train(way, ranks))
                 shard, memory = plan["shard"], plan["memory"]
                 for step in steps:
@@ -129,7 +133,7 @@ class Shards(unittest.TestCase):
 
     @unittest.skipIf(SANITIZE, "takes more trainers")
     def test_accumulated_parts_are_the_same_whatever_the_plan(self):
-        runs = [self.train(way, 2, worlds=(2,)) for way in ("accumulated gradients", "accumulated full")]
+        runs = [self.train(way, 2) for way in ("accumulated gradients", "accumulated full")]
         self.assertEqual([step["loss"] for step in metrics_of(runs[0])], [step["loss"] for step in metrics_of(runs[1])])
         self.assertEqual(self.state("accumulated gradients", runs[0]), self.state("accumulated full", runs[1]))
 
