@@ -5,10 +5,10 @@ Method. One network (regnety_1_6gf, SGD with momentum: parameters, velocities an
 small pictures, so that steps are short beside snapshots. A round runs each way once, in turn, from the start, in a
 folder of its own. Of each run: processor seconds of all its processes (user and system, threads included), and wall
 seconds from the first logged step to its end, the last snapshot waited for. A snapshot's cost is the difference to
-the run without, over the number of snapshots; the median over rounds is told, and the overhead is that cost, once a minute:
-its share of 60 s of wall time, or of the processors that the run uses. `stall` is what a training step waits for:
-the copy into staging, timed by the wall seconds that a step with a snapshot took beyond the median of those without
-(metrics of the steps are of the step alone, so it is read off the times at which lines appear).
+the run without, over the number of snapshots; the median over rounds is told, and the overhead is that cost, once a
+minute: its share of 60 s of wall time, or of the processors that the run uses. `stall` is what a training step waits
+for: the copy into staging, timed by the wall seconds that a step with a snapshot took beyond the median of those
+without (metrics of the steps are of the step alone, so it is read off the times at which lines appear).
 Disk and page cache are the machine's: --folder says where.
 """
 import argparse
