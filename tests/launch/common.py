@@ -59,4 +59,6 @@ def steps_of(run_folder):
 
 
 def bits_of(run_folder, step):
-    return (pathlib.Path(run_folder) / f"snapshots/step-{step}/model.safetensors").read_bytes()
+    files = sorted((pathlib.Path(run_folder) / f"snapshots/step-{step}").glob("*.safetensors"))
+    assert files, f"{run_folder} has no snapshot of step {step}"
+    return b"".join(path.read_bytes() for path in files)
