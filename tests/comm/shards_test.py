@@ -23,7 +23,7 @@ WORLDS = (2,) if SANITIZE else (2, 3, 4, 8)
 STEPS = 6
 # A queue, prototypes that begin to move, tensors that no number of ranks divides.
 SPEC = """
-model {{ depths = [1, 1]  widths = [16, 24]  group_widths = [8]  stem_width = 8 }}
+model {{ depths = [1]  widths = [24]  group_widths = [8]  stem_width = 8 }}
 swav {{ prototypes = 18  head = [20, 10]  freeze_prototypes = 1steps  queue = 48 }}
 views {{ crops = [crop(count = 2, size = 16px, scale = 0.14..1.0), crop(count = 1, size = 8px)] }}
 train {{ batch = 24  steps = {steps} }}
@@ -34,8 +34,8 @@ data {{ pictures = "{data}" }}
 # What a trainer is built with, and for how many ranks; every world costs its compilation.
 WAYS = {"whole": (WORLDS, "shard.parameters=none"),
         "full": (WORLDS, "shard.parameters=full"),
-        "gradients": ((2, 8), "shard.parameters=gradients"),
-        "recomputed": ((3, 4), "shard.parameters=full", "checkpoint.placement=every"),
+        "gradients": ((8,), "shard.parameters=gradients"),
+        "recomputed": ((3,), "shard.parameters=full", "checkpoint.placement=every"),
         "accumulated gradients": ((2,), "shard.parameters=gradients", "train.accumulate=2"),
         "accumulated full": ((2,), "shard.parameters=full", "train.accumulate=2", "checkpoint.placement=random",
                              "checkpoint.seed=5")}
