@@ -35,7 +35,7 @@ class Exact:
         self.trainers = Trainers(self.seerc, folder, options.cache.resolve())
         self.pictures = folder / "pictures"
         self.failed, self.checked, self.notes = [], 0, {}
-        self.plans, self.proven = 0, 0
+        self.plans, self.proven, self.gaps = 0, 0, 0
         models.make_pictures(self.pictures)
 
     def require(self, what, holds, *facts):
@@ -60,7 +60,8 @@ class Exact:
                      and f"'{block}'" in said.stderr and "[budget]" in said.stderr, said.returncode, said.stderr)
 
     def account(self, what, plan):
-        """The plan's own figures agree with each other; the arena is the largest sum of what is live, without a gap."""
+        """The plan's own figures agree with each other; the arena is the largest sum of what is live, or tells the gap:
+        at some budgets between placing leaves one, of a few in ten thousand."""
         memory, predicted = plan["memory"], plan["checkpoint"]["predicted_peak_bytes"]
         kinds, live = memory["by_kind"], memory["live_peak_bytes"]
         arena = memory["arena_bytes"] - kinds.get("evaluation", 0)  # which may need more than training
@@ -68,8 +69,10 @@ class Exact:
                      memory["peak_bytes"], memory["budget_bytes"])
         self.require(f"{what}: kinds add up to the peak", sum(kinds.values()) == memory["peak_bytes"], kinds,
                      memory["peak_bytes"])
-        self.require(f"{what}: arena is the largest live sum", arena == live and "gaps" not in kinds, arena, live,
-                     kinds)
+        gap = arena - live
+        self.require(f"{what}: arena is the largest live sum", gap == kinds.get("gaps", 0) and gap <= arena // 500,
+                     arena, live, kinds)
+        self.gaps += gap > 0
         self.require(f"{what}: the chain's account covers the arena", predicted >= live, predicted, live)
         self.note("predicted peak over live peak", predicted - live)
         self.plans += 1
@@ -193,7 +196,7 @@ def main():
         cases[options.case](exact)
     for name, (low, high) in sorted(exact.notes.items()):
         print(f"{name}: {low} to {high}")
-    print(f"{exact.plans} plans, {exact.proven} proven optimal in their class")
+    print(f"{exact.plans} plans, {exact.proven} proven optimal in their class, {exact.gaps} with gaps")
     print(f"{exact.checked} checks, {len(exact.failed)} failures")
     return 1 if exact.failed else 0
 

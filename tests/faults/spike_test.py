@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -119,7 +120,12 @@ class Spikes(unittest.TestCase):
             common.wait_until(lambda: (out / "spikes.json").exists(), run)
             os.killpg(run.process.pid, signal.SIGKILL)
             run.wait()
+            # The launcher is gone at once, its ranks a little later.
+            deadline = time.monotonic() + 60
             code, said = self.start(ranks, name, "--resume").wait()
+            while code and "in use by another run" in said and time.monotonic() < deadline:
+                time.sleep(0.5)
+                code, said = self.start(ranks, name, "--resume").wait()
             self.assertEqual(code, 0, said)
             self.same(whole, name)
 
