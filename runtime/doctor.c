@@ -30,10 +30,9 @@ static void libraries_print(void) {
          XXH_versionNumber() % 100);
 }
 
-static void ranks_print(const SeerProgram *program, const SeerComm *comm, const SeerRankFacts *all) {
+static void ranks_print(const SeerComm *comm, const SeerRankFacts *all) {
   int ranks = seer_comm_size(comm), hosts = 0;
-  char built[48] = "";
-  if (ranks != program->ranks) snprintf(built, sizeof built, "; built for %d: they would not train", program->ranks);
+  const char *built = seer_world_find(ranks) ? "" : "; not built for so many: they would not train";
   if (!comm) {
     printf("  %-14s 1, started alone%s\n", "ranks", built);
     return;
@@ -77,7 +76,7 @@ static void doctor_print(const SeerProgram *program, const SeerComm *comm, const
   printf("  %-14s %s\n", "run folder", *facts->folder ? "cannot be written" : "can be written");
   pictures_print(facts);
   libraries_print();
-  ranks_print(program, comm, all);
+  ranks_print(comm, all);
 }
 
 static json_t *rank_describe(const SeerRankFacts *facts) {
@@ -148,11 +147,6 @@ SeerStatus seer_command_doctor(const SeerProgram *program, const SeerOptions *op
   SeerStatus status = seer_comm_open(program->name, patience, &comm);
   if (status) return status;
   const SeerProgram *own = seer_world_find(seer_comm_size(comm));
-  if (!own && seer_comm_rank(comm) == 0) {
-    seer_world_missing(seer_comm_size(comm));
-    fprintf(stderr, "warning: %s\n", seer_error());
-    seer_error_clear();
-  }
   status = ranks_look(own ? own : program, options, comm);
   if (seer_comm_rank(comm) > 0) seer_error_clear();
   if (comm) seer_error_print(program->name);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/doctor.h"
+#include "runtime/worlds.h"
 
 // Files on a shared folder, and what a watchdog reads of other hosts, carry times.
 static const double clock_limit_seconds = 1;
@@ -99,15 +100,6 @@ static SeerStatus rank_judge(const SeerRankFacts *all, int rank, const char *who
   return SEER_OK;
 }
 
-// A trainer for several ranks may be asked alone about the machine it stands on.
-static SeerStatus world_judge(const SeerProgram *program, int ranks) {
-  if (ranks == program->ranks || ranks == 1) return SEER_OK;
-  return seer_fail(SEER_INPUT,
-                   "this trainer was built for %d rank%s, and %d were started\nnote: start %d, or build one for %d: "
-                   "`seerc build -D cluster.nodes=1 -D cluster.ranks_per_node=%d`",
-                   program->ranks, program->ranks == 1 ? "" : "s", ranks, program->ranks, ranks, ranks);
-}
-
 SeerStatus seer_doctor_judge(const SeerProgram *program, const SeerRankFacts *all, int ranks) {
   SeerStatus status = SEER_OK;
   for (int rank = 0; rank < ranks && !status; rank++) {
@@ -116,5 +108,6 @@ SeerStatus seer_doctor_judge(const SeerProgram *program, const SeerRankFacts *al
     status = host_judge(program, all, ranks, rank, who);
     if (!status) status = rank_judge(all, rank, who);
   }
-  return status ? status : world_judge(program, ranks);
+  // A trainer for several ranks may be asked alone about the machine it stands on.
+  return status || ranks == 1 || seer_world_find(ranks) ? status : seer_world_missing(ranks);
 }

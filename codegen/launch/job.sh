@@ -40,7 +40,7 @@ order=(train --resume --out "$run")
 [ -z "${SLURM_CPUS_PER_TASK:-}" ] || order+=(--threads "$SLURM_CPUS_PER_TASK")
 [ -z "${SLURM_ARRAY_TASK_ID:-}" ] || order+=(--seed "$SLURM_ARRAY_TASK_ID")
 
-progress() { stat -c %s "$run/metrics.jsonl" 2>/dev/null || echo 0; }
+progress() { stat -c '%s %y' "$run/metrics.jsonl" 2>/dev/null || echo 0; }
 
 crashes=0
 while :; do

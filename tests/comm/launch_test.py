@@ -50,9 +50,9 @@ class Launch(unittest.TestCase):
             self.assertEqual(found.returncode, 1, found.stderr)
             self.assertIn(f"3 on 1 host, {name}", found.stdout)
             self.assertIn("3 ranks there: 192 threads on", found.stdout)
-            self.assertEqual(found.stdout.count("built for 1: they would not train"), 1)
+            self.assertEqual(found.stdout.count("not built for so many: they would not train"), 1)
             self.assertIn("3 ranks share", found.stderr)
-            self.assertEqual(found.stderr.count("warning: this trainer was built for 1 rank, and 3 were started"), 1)
+            self.assertEqual(found.stderr.count("error: this trainer was built for 1 rank, and 3 were started"), 1)
 
     def test_a_plan_for_one_rank_refuses_several(self):
         for launcher in LAUNCHERS.values():

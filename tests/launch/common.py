@@ -46,8 +46,8 @@ def pictures_make(folder, count=500):
 def trainer_build(seerc, folder, name, *words, ranks=2, nodes=1):
     """Builds the small spec in `folder`, as a user would: FOLDER/NAME and what --emit among the words adds."""
     (pathlib.Path(folder) / "small.seer").write_text(SPEC)
-    run([seerc, "build", "small.seer", "-D", f"cluster.nodes={nodes}", "-D", f"cluster.ranks_per_node={ranks}", "-o",
-         name, *words], folder=folder)
+    run([seerc, "build", "small.seer", "-D", f"cluster.nodes={nodes}", "-D", f"cluster.ranks_per_node={ranks}", "-D",
+         f"cluster.worlds=[{nodes * ranks}]", "-o", name, *words], folder=folder)
     return pathlib.Path(folder) / name
 
 
@@ -59,6 +59,7 @@ def steps_of(run_folder):
 
 
 def bits_of(run_folder, step):
+    """All files of a snapshot, one behind the other: the same for the same number of ranks."""
     files = sorted((pathlib.Path(run_folder) / f"snapshots/step-{step}").glob("*.safetensors"))
-    assert files, f"{run_folder} has no snapshot of step {step}"
+    assert files, f"no snapshot of step {step} in {run_folder}"
     return b"".join(path.read_bytes() for path in files)

@@ -57,7 +57,7 @@ class Doctor(unittest.TestCase):
             self.assertNotIn("can run this trainer", said.stdout)
 
     def test_another_number_of_ranks(self):
-        self.fails(1, "built for 2 ranks, and 3 were started", ranks=3, row="built for 2: they would not train")
+        self.fails(1, "and 3 were started", ranks=3, row="not built for so many: they would not train")
 
     def test_other_pictures(self):
         # Its folder is another one, too, and the first of the two is told.

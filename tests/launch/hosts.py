@@ -5,6 +5,7 @@ import atexit
 import os
 import pathlib
 import subprocess
+import time
 
 from common import YIELD
 
@@ -50,10 +51,21 @@ class Hosts:
     def link(self, number, state):
         """Plugs the cable of a host in ("up") or out ("down")."""
         self.ip("-n", f"{self.prefix}-0", "link", "set", f"port{number}", state)
+        deadline = time.monotonic() + 30
+        while state == "up" and not self.reaches(1, number):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"host {number} does not come back")
+            time.sleep(0.2)
 
-    def processes(self):
+    def reaches(self, number, other):
+        """Whether one host answers another: that nobody listens there is an answer."""
+        script = f"exec 3<>/dev/tcp/{self.addresses[other - 1]}/9"
+        words = ["ip", "netns", "exec", f"{self.prefix}-{number}", "timeout", "2", "bash", "-c", script]
+        return "refused" in subprocess.run(words, capture_output=True, text=True, check=False).stderr
+
+    def processes(self, *hosts):
         found = []
-        for number in range(1, self.count + 1):
+        for number in hosts:
             found += [int(word) for word in self.ip("netns", "pids", f"{self.prefix}-{number}").split()]
         return found
 
@@ -61,9 +73,11 @@ class Hosts:
         """The command as host 1 runs it."""
         return [str(self.agent), self.addresses[0], subprocess.list2cmdline([str(word) for word in command])]
 
-    def launcher(self, mpi, trainer, ranks):
+    def launcher(self, mpi, trainer, ranks, cable):
+        """`cable`: by nothing but the network. MPICH else finds memory that real hosts do not share: it is faster."""
         if mpi == "MPICH":
-            forward = [word for name, value in YIELD.items() for word in ("-genv", name, value)]
+            variables = YIELD | ({"FI_PROVIDER": "tcp", "UCX_TLS": "tcp,self"} if cable else {})
+            forward = [word for name, value in variables.items() for word in ("-genv", name, value)]
             return ["mpirun.mpich", *forward, "-launcher", "ssh", "-launcher-exec", self.agent, "-localhost",
                     self.addresses[0], "-f", f"{trainer}.hostfile-mpich", "-n", ranks]
         forward = [word for name, value in YIELD.items() for word in ("-x", f"{name}={value}")]
