@@ -119,15 +119,15 @@ static void print_parts(const TrainerWorld *world, ValueId v, Writer *out) {
   const Graph *graph = world->state->graph;
   const Value *value = graph_value(graph, v);
   const PlanShards *shards = shards_of(world);
-  uint64_t part = 0, chunk = 0;
+  PlanCut cut = {0};
   if (strcmp(tensor_kind(value), "SEER_QUEUE") == 0) {
-    part = (uint64_t)shape_elements(value->shape);
-    chunk = part / (uint64_t)value->shape.size[0] * rows_pushed(graph, value);
-  } else if (shards && shards->kept[v]) {
-    part = chunk = shards->part[v];
+    uint64_t part = (uint64_t)shape_elements(value->shape);
+    cut = (PlanCut){world->ranks, part, part / (uint64_t)value->shape.size[0] * rows_pushed(graph, value)};
+  } else if (shards) {
+    cut = plan_shards_cut(shards, graph, v);
   }
-  if (part && world->ranks > 1)
-    writer_printf(out, ", .shards = %d, .part = %" PRIu64 ", .chunk = %" PRIu64, world->ranks, part, chunk);
+  if (cut.shards > 1)
+    writer_printf(out, ", .shards = %d, .part = %" PRIu64 ", .chunk = %" PRIu64, cut.shards, cut.part, cut.chunk);
 }
 
 static void print_tensor(const TrainerWorld *world, ValueId v, Arena *arena, Writer *out) {
@@ -175,11 +175,10 @@ static int print_units(const Program *train, Writer *out) {
     const PlanUnit *unit = &units->items[u];
     for (size_t i = 0; i < unit->tensors.count; i++) {
       ValueId parameter = unit->tensors.items[i].parameter, gradient = unit->tensors.items[i].gradient;
-      bool gathered = units->offsets[parameter] != PLAN_NO_OFFSET;
       writer_printf(out, "  {%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 "},\n",
                     train->plan->value_offsets[parameter],
-                    gathered ? units->offsets[parameter] : train->plan->value_offsets[parameter],
-                    gradient == VALUE_NONE ? UINT64_MAX : units->offsets[gradient], units->shards->part[parameter],
+                    units->offsets[parameter], gradient == VALUE_NONE ? UINT64_MAX : units->offsets[gradient],
+                    units->shards->part[parameter],
                     (uint64_t)shape_elements(graph_value(train->graph, parameter)->shape));
     }
     writer_text(out, "};\n");
@@ -402,8 +401,7 @@ void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *are
   writer_printf(out, "  .model_hash = 0x%016" PRIx64 "u,\n  .tensor_count = %d, .tensors = tensors,\n",
                 model_hash(world->state->graph, world->ranks), tensor_count);
   if (unit_count)
-    writer_printf(out, "  .shards = %d, .parameters_in_parts = %s, .unit_count = %d, .units = units,\n", world->ranks,
-                  shards_of(world)->kind == SHARD_FULL ? "true" : "false", unit_count);
+    writer_printf(out, "  .group = %d, .unit_count = %d, .units = units,\n", shards_of(world)->group, unit_count);
   writer_printf(out, "  .state_bytes = %" PRIu64 "u, .arena_bytes = %" PRIu64 "u,\n", world->state_bytes,
                 world->arena_bytes);
   print_training(world, out);

@@ -287,9 +287,9 @@ static void list_entries(Program *program) {
   program->entry_count = trains ? 2 : 1;
 }
 
-// By ValueId: what lies in a whole parameter that this rank updates its part of.
+// By ValueId: what lies in a parameter that this rank keeps several parts of, and updates one.
 static const bool *find_own(Arena *arena, const Graph *graph, const Plan *plan) {
-  if (!plan->units || plan->units->shards->kind != SHARD_GRADIENTS) return NULL;
+  if (!plan->units || plan_shards_groups(plan->units->shards) == 1) return NULL;
   bool *is_own = arena_array(arena, bool, graph->values.count + 1);
   for (ValueId v = 0; v < graph->values.count; v++) {
     const Value *value = graph_value(graph, v);

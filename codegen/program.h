@@ -57,7 +57,7 @@ typedef struct KernelOperand {
   OperandKind kind;
   ValueId value;       // OPERAND_VALUE, OPERAND_MASK, OPERAND_UNIT
   uint64_t relative;   // bytes from its beginning
-  uint64_t per_shard;  // and so many more for each shard in front of this rank's
+  uint64_t per_shard;  // and so many more for each part that this rank keeps in front of the one it updates
   ProgramSpace space;  // set by program_make
   uint64_t offset;     // bytes in the space; SPACE_IMAGES: the size group; SPACE_SCALARS: unused
   int buffer;          // index in the segment's buffers, set by program_make
@@ -114,7 +114,7 @@ typedef struct Program {
   const Plan *plan;
   int ranks;                      // that train together
   const char *const *unit_names;  // by block of the plan's chain
-  const bool *is_own;  // by ValueId: lies in a whole parameter of which this rank updates its part; NULL: none does
+  const bool *is_own;  // by ValueId: lies in a parameter of which this rank updates one of its parts; NULL: none does
   LaunchList launches;
   struct {
     ProgramSegment *items;

@@ -7,6 +7,7 @@
 
 typedef struct Flight {
   StepKind kind;
+  bool refresh;   // of the state
   int block;      // of the chain
   uint32_t step;  // where it was started
 } Flight;
@@ -38,6 +39,8 @@ static void add_run(Launcher *launcher, uint32_t step, OpId op, RunVariant varia
   }
 }
 
+static const KernelOperand nothing = {.kind = OPERAND_NONE, .value = VALUE_NONE};
+
 static KernelOperand at_arena(uint64_t offset) {
   return (KernelOperand){.kind = OPERAND_UNIT, .value = VALUE_NONE, .space = SPACE_ARENA, .offset = offset};
 }
@@ -55,14 +58,14 @@ static ProgramLaunch traffic(KernelKind kernel, uint32_t step, int block, Kernel
 static void start(Launcher *launcher, uint32_t step) {
   const Plan *plan = launcher->plan;
   const PlanStep *s = &plan->steps[step];
-  bool gather = s->kind == STEP_GATHER;
-  KernelOperand buffer;
-  if (s->pass == PASS_UPDATE)
-    buffer = (KernelOperand){.kind = OPERAND_UNIT, .value = VALUE_NONE, .space = SPACE_STATE};
-  else
-    buffer = at_arena(plan->items[plan_find_unit(plan, step, gather)].offset);
-  add_launch(launcher, traffic(gather ? KERNEL_gather_start : KERNEL_reduce_start, step, s->block, buffer));
-  Flight flight = {s->kind, s->block, step};
+  Flight flight = {s->kind, s->pass == PASS_UPDATE, s->block, step};
+  if (flight.refresh) {
+    add_launch(launcher, traffic(KERNEL_refresh_start, step, s->block, nothing));
+  } else {
+    bool gather = s->kind == STEP_GATHER;
+    KernelOperand buffer = at_arena(plan->items[plan_find_unit(plan, step, gather)].offset);
+    add_launch(launcher, traffic(gather ? KERNEL_gather_start : KERNEL_reduce_start, step, s->block, buffer));
+  }
   arena_push(launcher->program->arena, &launcher->flights, Flight, flight);
 }
 
@@ -108,8 +111,8 @@ static void reduce_unit(Launcher *launcher, const Flight *flight) {
 
 static void finish(Launcher *launcher, const Flight *flight) {
   bool gather = flight->kind == STEP_GATHER;
-  add_launch(launcher, traffic(gather ? KERNEL_gather_finish : KERNEL_reduce_finish, flight->step, flight->block,
-                               (KernelOperand){.kind = OPERAND_NONE, .value = VALUE_NONE}));
+  KernelKind kernel = flight->refresh ? KERNEL_refresh_finish : gather ? KERNEL_gather_finish : KERNEL_reduce_finish;
+  add_launch(launcher, traffic(kernel, flight->step, flight->block, nothing));
   if (!gather) reduce_unit(launcher, flight);
 }
 

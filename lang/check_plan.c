@@ -1,4 +1,5 @@
 // Checks of what a plan is made from: machine, memory budget, shards, checkpoints.
+#include <math.h>
 #include <string.h>
 
 #include "lang/check.h"
@@ -80,9 +81,39 @@ void check_shard_ranks(CheckContext *context) {
   NEEDS(context, KEY_shard_parameters, KEY_cluster_nodes, KEY_cluster_ranks_per_node);
   const Resolver *resolver = context->resolver;
   bool own = resolver->keys[KEY_shard_parameters].layer >= resolver->main_layer;
-  if (!own || !spec_is(context->spec, KEY_shard_parameters, "full") || ranks_of(context) > 1) return;
+  bool shares = spec_is(context->spec, KEY_shard_parameters, "full") ||
+                spec_is(context->spec, KEY_shard_parameters, "hybrid");
+  if (!own || !shares || ranks_of(context) > 1) return;
   check_warning(context, check_span(context, KEY_shard_parameters), "one rank has nobody to share parameters with");
   check_note(context, span_none(), "set 'cluster.nodes' or 'cluster.ranks_per_node', or remove it");
+}
+
+// The divisors of `ranks` next to a number that is none, from 2 on; above is 0 where there is none, below 1.
+static void group_error(CheckContext *context, SourceSpan span, double group, double ranks) {
+  double below = group < ranks ? group : ranks, above = group;
+  while (fmod(ranks, below) != 0) below--;
+  while (above <= ranks && fmod(ranks, above) != 0) above++;
+  check_error(context, span, "%g ranks cannot be divided into groups of %g", ranks, group);
+  if (below < 2)
+    check_note(context, span_none(), "the nearest that would do is hybrid(%g)", above);
+  else if (above > ranks)
+    check_note(context, span_none(), "the nearest that would do is hybrid(%g)", below);
+  else
+    check_note(context, span_none(), "the nearest that would do are hybrid(%g) and hybrid(%g)", below, above);
+}
+
+void check_shard_group(CheckContext *context) {
+  NEEDS(context, KEY_shard_parameters, KEY_cluster_nodes, KEY_cluster_ranks_per_node, KEY_cluster_worlds);
+  if (!spec_is(context->spec, KEY_shard_parameters, "hybrid")) return;
+  double group = spec_value(context->spec, KEY_shard_parameters)->number, declared = ranks_of(context);
+  const SpecValue *worlds = spec_value(context->spec, KEY_cluster_worlds);
+  if (declared > 1 && fmod(declared, group) != 0)
+    group_error(context, check_span(context, KEY_shard_parameters), group, declared);
+  for (int i = 0; i < worlds->item_count; i++) {
+    double ranks = worlds->items[i].number;
+    if (ranks > 1 && ranks != declared && fmod(ranks, group) != 0)
+      group_error(context, worlds->items[i].span, group, ranks);
+  }
 }
 
 void check_reduce_precision(CheckContext *context) {

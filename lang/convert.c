@@ -87,7 +87,25 @@ static bool convert_number(Resolver *resolver, const SchemaField *field, const E
   return true;
 }
 
+// hybrid(8)
+static bool convert_name_with_number(Resolver *resolver, const EvalValue *value, SpecValue *result) {
+  const EvalValue *number = value->count == 1 && !value->items[0].name ? &value->items[0].value : NULL;
+  bool whole = number && number->kind == SPEC_NUMBER && number->unit == UNIT_NONE &&
+               number->number == floor(number->number) && number->number >= 2 && number->number <= 1e6;
+  if (!whole) {
+    diag_error(resolver->diags, value->span, "argument", "'%s' takes one whole number from 2 to 1000000", value->text);
+    diag_note(resolver->diags, span_none(), "write '%s(8)'", value->text);
+    return false;
+  }
+  result->kind = SPEC_NAME;
+  result->text = value->text;
+  result->number = number->number;
+  return true;
+}
+
 static bool convert_name(Resolver *resolver, const SchemaField *field, const EvalValue *value, SpecValue *result) {
+  if (value->kind == SPEC_CALL && schema_name_takes_number(field->names, value->text))
+    return convert_name_with_number(resolver, value, result);
   if (value->kind != SPEC_NAME) return type_error(resolver, field, value);
   if (!schema_names_hold(field->names, value->text)) {
     diag_error(resolver->diags, value->span, "name", "'%s' cannot be '%s'", field->name, value->text);

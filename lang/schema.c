@@ -2,6 +2,7 @@
 #include "lang/schema.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define BOUNDS_INTEGER(low, high) .minimum = (low), .maximum = (high)
@@ -160,6 +161,12 @@ bool schema_names_hold(const char *names, const char *name) {
     at = end ? end + 1 : NULL;
   }
   return false;
+}
+
+bool schema_name_takes_number(const char *names, const char *name) {
+  char text[64];
+  int length = snprintf(text, sizeof text, "%s(N)", name);
+  return length < (int)sizeof text && schema_names_hold(names, text);
 }
 
 const char *schema_unit_plural(SchemaUnit unit) {

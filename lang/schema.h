@@ -82,6 +82,8 @@ bool schema_is_auto(const SchemaField *field, const char *name);
 bool schema_is_whole(SchemaType type);
 // Is `name` one of "a|b|c"?
 bool schema_names_hold(const char *names, const char *name);
+// Is it one that takes a number, as b in "a|b(N)"?
+bool schema_name_takes_number(const char *names, const char *name);
 
 // "pixels"; "" for none.
 const char *schema_unit_plural(SchemaUnit unit);

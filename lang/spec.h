@@ -29,7 +29,7 @@ typedef struct SpecValue {
   SpecValueKind kind;
   bool by_user;      // false: the default of schema.def
   SourceSpan span;   // where it was written; file 0 for a default
-  double number;     // SPEC_NUMBER: in the key's base unit
+  double number;     // SPEC_NUMBER: in the key's base unit; SPEC_NAME: of a name that takes one, else 0
   double low, high;  // SPEC_RANGE
   const char *text;  // SPEC_STRING, SPEC_NAME, SPEC_CALL (its name)
   const struct SpecValue

@@ -35,7 +35,10 @@ static void print_value(const SpecValue *value, SchemaUnit unit, Writer *out) {
     case SPEC_UNSET: break;
     case SPEC_NUMBER: print_number(value->number, unit, out); break;
     case SPEC_STRING: print_string(value->text, out); break;
-    case SPEC_NAME: writer_text(out, value->text); break;
+    case SPEC_NAME:
+      writer_text(out, value->text);
+      if (value->number > 0) writer_printf(out, "(%.0f)", value->number);
+      break;
     case SPEC_RANGE:
       print_number(value->low, unit, out);
       writer_text(out, "..");

@@ -35,6 +35,14 @@ void seer_gather_finish(SeerContext *context, int unit) {
   if (!context->network) context->network = (int)seer_traffic_finish_gather(context->traffic, unit);
 }
 
+void seer_refresh_start(SeerContext *context, int unit) {
+  if (!context->network) context->network = (int)seer_traffic_refresh(context->traffic, unit);
+}
+
+void seer_refresh_finish(SeerContext *context, int unit) {
+  if (!context->network) context->network = (int)seer_traffic_finish_refresh(context->traffic, unit);
+}
+
 void seer_reduce_start(SeerContext *context, int unit, float *whole) {
   if (!context->network) context->network = (int)seer_traffic_reduce(context->traffic, unit, whole);
 }

@@ -89,9 +89,8 @@ typedef struct SeerLaunch {
 } SeerLaunch;
 
 // A parameter on its way between ranks, in floats `part` of each, `count` in all without what pads the last; in bytes
-// where it lies: this rank's part in the state (whole parameters: the whole), and all of it, rank 0's part first, in
-// the buffer of a gather (whole parameters: the state), and its gradient in the buffer of a reduction (UINT64_MAX:
-// none).
+// where it lies: this rank's parts in the state, all parts in the buffer of a gather (UINT64_MAX: no group needs one),
+// and those of its gradient in the buffer of a reduction (UINT64_MAX: none).
 typedef struct SeerUnitTensor {
   uint64_t state_offset, gather_offset, reduce_offset, part, count;
 } SeerUnitTensor;
@@ -137,8 +136,8 @@ typedef struct SeerProgram {
 
   int tensor_count;
   const SeerTensor *tensors;
-  int shards;                   // ranks that keep a part of what is shared out; 0: nothing is
-  bool parameters_in_parts;     // else every rank has whole parameters, and updates its part of each
+  int group;                    // ranks, one behind the other, that have one copy of what units hold; rank r of a group
+                                // of g keeps the parts r, r + g, ... and updates one of them
   int unit_count;
   const SeerUnit *units;
   uint64_t state_bytes, arena_bytes, ring_bytes;  // ring: the loader's batches, see runtime/data/loader.h
@@ -183,7 +182,7 @@ typedef struct SeerContext {
   SeerPool *pool;
   struct SeerComm *comm;                  // of `ranks` processes; NULL: alone
   struct SeerTraffic *traffic;            // of units; NULL: nothing is shared out
-  int shard;                              // which part this rank keeps
+  int shard;                              // which of the parts that this rank keeps it updates
   int network;                            // SeerStatus of the first collective that failed: later ones do nothing
   bool check_finite;                      // look at each launch's output, and stop looking at the first bad one
   int first_not_finite;                   // index of a launch, or -1
@@ -210,11 +209,14 @@ static inline int64_t seer_average_share(int64_t count, int64_t ranks) {
 }
 // average [count]: the mean of every rank's `mine`; scratch [ranks][seer_average_share(count, ranks)].
 void seer_average_ranks(SeerContext *context, int64_t count, const float *mine, float *scratch, float *average);
-// A unit's whole parameters from the parts of all ranks, and its gradients' parts to the ranks that keep them: `whole`
-// then holds this rank's part of every rank's, rank 0's first. Between start and finish the step goes on; the unit's
-// buffer is not to be touched.
+// A unit's whole parameters from the parts of the group's ranks; from other groups, into the state, what their ranks
+// have updated of the parts that this rank keeps; and its gradients' parts to the ranks that update them: `whole` then
+// holds this rank's part of every rank's, rank 0's first. Between start and finish the step goes on; the unit's buffer
+// is not to be touched.
 void seer_gather_start(SeerContext *context, int unit, float *whole);
 void seer_gather_finish(SeerContext *context, int unit);
+void seer_refresh_start(SeerContext *context, int unit);
+void seer_refresh_finish(SeerContext *context, int unit);
 void seer_reduce_start(SeerContext *context, int unit, float *whole);
 void seer_reduce_finish(SeerContext *context, int unit);
 

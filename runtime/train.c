@@ -475,7 +475,7 @@ static SeerStatus training_prepare(Training *training) {
     status = seer_comm_agree(training->comm, seer_traffic_make(training->comm, program, training->engine.context.state,
                                                                &training->traffic));
   training->engine.context.traffic = training->traffic;
-  training->engine.context.shard = training->rank;
+  training->engine.context.shard = training->rank / (program->group > 0 ? program->group : 1);
   if (!status && program->task == SEER_SWAV && program->prototypes > 0) {
     training->usage = calloc((size_t)program->prototypes, sizeof *training->usage);
     training->usage_recent = calloc((size_t)program->prototypes, sizeof *training->usage_recent);

@@ -37,6 +37,11 @@ static ShardKind shards_from_spec(const Spec *spec) {
   return kind;
 }
 
+// Ranks that have one copy of the parameters, where the spec says it.
+static int shard_group_from_spec(const Spec *spec) {
+  return shards_from_spec(spec) == SHARD_HYBRID ? (int)spec_value(spec, KEY_shard_parameters)->number : 1;
+}
+
 // Target c trains in fp32. Anything else can be planned, not built.
 static bool is_for_c(const Spec *spec) { return spec_is(spec, KEY_train_precision, "fp32"); }
 
@@ -244,8 +249,8 @@ static void make_costs(Planning *planning, int lanes) {
   planning->train_costs = arena_new(arena, PlanCosts);
   planning->features_costs = arena_new(arena, PlanCosts);
   planning->train_shards = plan_shards_make(arena, planning->train, shards_from_spec(spec), planning->machine.ranks,
-                                            !is_for_c(spec));
-  planning->features_shards = plan_shards_make(arena, planning->features, SHARD_NONE, 1, false);
+                                            shard_group_from_spec(spec), !is_for_c(spec));
+  planning->features_shards = plan_shards_make(arena, planning->features, SHARD_NONE, 1, 1, false);
   if (is_for_c(spec)) {
     planning->train_lowering = lower_for_c(arena, planning->train, lanes, planning->train_shards);
     planning->features_lowering = lower_for_c(arena, planning->features, lanes, planning->features_shards);

@@ -161,10 +161,13 @@ static SeerTensor tensor_of(const Graph *train, ValueId v, const PlanShards *sha
   if (strstr(value->name, "queue")) {
     tensor.part = tensor.chunk = (uint64_t)shape_elements(value->shape);
     tensor.size[0] *= shards->count;
-  } else if (shards->kept[v]) {
-    tensor.part = tensor.chunk = shards->part[v];
+    tensor.shards = shards->count;
+  } else {
+    PlanCut cut = plan_shards_cut(shards, train, v);
+    tensor.shards = cut.shards;
+    tensor.part = cut.part;
+    tensor.chunk = cut.chunk;
   }
-  if (tensor.part) tensor.shards = shards->count;
   return tensor;
 }
 

@@ -103,7 +103,7 @@ static void add_tensor(Arena *arena, PlanUnits *units, PlanUnit *unit, PlanUnitT
   unit->parameters += (uint64_t)shape_elements(graph_value(units->graph, parameter)->shape);
   unit->part_elements += part;
   if (!plan_shards_any(units->shards)) return;
-  if (units->shards->kind == SHARD_FULL) {
+  if (plan_shards_gather(units->shards)) {
     units->offsets[parameter] = unit->parameter_bytes;
     unit->parameter_bytes += plan_align(whole * (uint64_t)precision.compute_bytes);
   }
@@ -128,14 +128,26 @@ static void list_parameters(Arena *arena, PlanUnits *units, const PlanBlocks *bl
   }
 }
 
+// Bytes a second between the ranks of one group.
+static double group_bandwidth(const PlanMachine *machine, const PlanShards *shards) {
+  bool one_node = machine->ranks_per_node % shards->group == 0;
+  return one_node ? machine->node_bytes_per_second : all_ranks_bandwidth(machine);
+}
+
 static void time_unit(PlanUnit *unit, const PlanMachine *machine, const PlanShards *shards, PlanPrecision precision) {
-  uint64_t others = (uint64_t)shards->count - 1;
+  uint64_t groups = (uint64_t)plan_shards_groups(shards), kept = groups * unit->part_elements;
+  double latency = machine->latency_seconds;
+  if (plan_shards_gather(shards)) {
+    unit->gather_sent_bytes = ((uint64_t)shards->group - 1) * kept * (uint64_t)precision.compute_bytes;
+    unit->gather_ns = traffic_ns(unit->gather_sent_bytes, group_bandwidth(machine, shards), latency);
+  }
+  if (groups > 1) {
+    unit->refresh_sent_bytes = (groups - 1) * unit->part_elements * sizeof(float);
+    unit->refresh_ns = traffic_ns(unit->refresh_sent_bytes, all_ranks_bandwidth(machine), latency);
+  }
+  unit->reduce_sent_bytes = ((uint64_t)shards->count - 1) * unit->part_elements * (uint64_t)precision.reduce_bytes;
+  unit->reduce_ns = traffic_ns(unit->reduce_sent_bytes, all_ranks_bandwidth(machine), latency);
   bool full = shards->kind == SHARD_FULL;
-  unit->gather_sent_bytes = others * unit->part_elements * (uint64_t)precision.compute_bytes;
-  unit->reduce_sent_bytes = others * unit->part_elements * (uint64_t)precision.reduce_bytes;
-  int64_t gather_ns = traffic_ns(unit->gather_sent_bytes, all_ranks_bandwidth(machine), machine->latency_seconds);
-  *(full ? &unit->gather_ns : &unit->update_gather_ns) = gather_ns;
-  unit->reduce_ns = traffic_ns(unit->reduce_sent_bytes, all_ranks_bandwidth(machine), machine->latency_seconds);
   if (!full || !shards->by_node || machine->nodes < 2 || machine->ranks_per_node < 2) return;
   uint64_t ranks = (uint64_t)machine->ranks_per_node;
   unit->node_share_bytes = plan_align((unit->parameter_bytes + ranks - 1) / ranks);

@@ -78,7 +78,8 @@ typedef struct PlanUnit {
   uint64_t parameter_bytes, gradient_bytes, node_share_bytes;  // of buffers
   uint64_t gather_sent_bytes, reduce_sent_bytes;               // by one rank, in one gather and one reduction
   int64_t gather_ns, node_gather_ns, reduce_ns;
-  int64_t update_gather_ns;  // SHARD_GRADIENTS: of the new parameters, once a step
+  uint64_t refresh_sent_bytes;  // between groups, of what was updated, once a step
+  int64_t refresh_ns;
 } PlanUnit;
 
 typedef struct PlanUnits {

@@ -204,7 +204,7 @@ const char *report_step_name(const PlanReport *report, const PlanStep *step) {
 
 const char *report_residency_name(const PlanReport *report, const BlockChoice *choice) {
   static const char *const names[RESIDENCY_COUNT] = {"gather", "node_share", "keep"};
-  return report->problem->units->shards->kind == SHARD_FULL ? names[choice->residency] : "keep";
+  return plan_shards_gather(report->problem->units->shards) ? names[choice->residency] : "keep";
 }
 
 // The step's time with another answer: what surrounds the chain stays as it is.

@@ -203,25 +203,29 @@ static void count_sent(const PlanReport *report, uint64_t *gathered, uint64_t *r
     const PlanStep *step = &report->train->steps[i];
     if (step->kind != STEP_GATHER && step->kind != STEP_REDUCE) continue;
     const PlanUnit *unit = &report->problem->units->items[step->block];
-    uint64_t times = step->pass == PASS_UPDATE ? 1 : (uint64_t)report->micro_steps;
-    if (step->kind == STEP_REDUCE) *reduced += times * unit->reduce_sent_bytes;
-    if (step->kind == STEP_GATHER) *gathered += times * unit->gather_sent_bytes;
+    uint64_t times = (uint64_t)report->micro_steps;
+    if (step->kind == STEP_REDUCE)
+      *reduced += times * unit->reduce_sent_bytes;
+    else
+      *gathered += step->pass == PASS_UPDATE ? unit->refresh_sent_bytes : times * unit->gather_sent_bytes;
   }
 }
 
 static void print_shard(const PlanReport *report, Writer *out) {
   const PlanBlocks *blocks = report->problem->blocks;
   const PlanUnits *units = report->problem->units;
+  const PlanShards *shards = units->shards;
   uint64_t gathered = 0, reduced = 0;
-  writer_printf(out, ",\n\"shard\":{\"world\":%d,\"parameters\":\"%s\",\"units\":[", report->machine.ranks,
-                shard_kind_names[units->shards->kind]);
+  writer_printf(out, ",\n\"shard\":{\"world\":%d,\"parameters\":\"%s\",\"group\":%d,\"units\":[",
+                report->machine.ranks, shard_kind_names[shards->kind], shards->group);
   for (int b = 0; b < blocks->count; b++) {
     const PlanUnit *unit = &units->items[b];
     writer_text(out, b ? ",{" : "{");
     print_string(out, "name", blocks->items[b].name);
     writer_printf(out, ",\"parameters\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"rank_bytes\":%" PRIu64 "}",
                   unit->parameters, unit->parameter_bytes ? unit->parameter_bytes : unit->parameters * 4,
-                  units->shards->kind == SHARD_FULL ? unit->part_elements * 4 : unit->parameters * 4);
+                  4 * (plan_shards_gather(shards) ? unit->part_elements * (uint64_t)plan_shards_groups(shards)
+                                                  : unit->parameters));
   }
   count_sent(report, &gathered, &reduced);
   writer_printf(out, "],\"gather_bytes\":%" PRIu64 ",\"reduce_bytes\":%" PRIu64 "}", gathered, reduced);

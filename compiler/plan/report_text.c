@@ -42,7 +42,7 @@ static void print_bar(Writer *out, double share) {
 
 static void print_head(const PlanReport *report, Writer *out) {
   static const char *const kept[SHARD_KIND_COUNT] = {"parameters whole", "parameters whole, gradients sharded",
-                                                     "parameters sharded"};
+                                                     "parameters sharded", "parameters sharded in groups of"};
   const PlanModel *model = &report->model;
   const PlanMachine *machine = &report->machine;
   writer_printf(out, "%s: %s, %.4g M parameters in the trunk, %.4g M in all", model->name, model->family,
@@ -50,9 +50,10 @@ static void print_head(const PlanReport *report, Writer *out) {
   for (int i = 0; i < model->size_count; i++)
     writer_printf(out, "%s %d px %.4g GMAC", i ? "," : ";", model->sizes[i], (double)model->macs[i] * 1e-9);
   writer_printf(out, "\n'%s'", machine->name);
+  const PlanShards *shards = report->problem->units->shards;
   if (machine->ranks > 1)
-    writer_printf(out, ", %d nodes of %d ranks, %s", machine->nodes, machine->ranks_per_node,
-                  kept[report->problem->units->shards->kind]);
+    writer_printf(out, ", %d nodes of %d ranks, %s", machine->nodes, machine->ranks_per_node, kept[shards->kind]);
+  if (shards->kind == SHARD_HYBRID) writer_printf(out, " %d", shards->group);
   writer_printf(out, "; %" PRId64 " pictures a step", report->images_per_step);
   if (report->micro_steps > 1) writer_printf(out, " in %" PRId64 " micro-steps", report->micro_steps);
   writer_text(out, "\n");

@@ -1,7 +1,9 @@
 // Cuts values into parts; see shard.h.
 #include "compiler/plan/shard.h"
 
-const char *const shard_kind_names[SHARD_KIND_COUNT] = {"none", "gradients", "full"};
+#include "compiler/base/bug.h"
+
+const char *const shard_kind_names[SHARD_KIND_COUNT] = {"none", "gradients", "full", "hybrid"};
 
 enum { PART_ELEMENTS = 16 };  // a part is so many elements, or several times as many: a whole number of vectors
 
@@ -43,8 +45,11 @@ static void share_results(Sharing *sharing) {
   }
 }
 
-const PlanShards *plan_shards_make(Arena *arena, const Graph *graph, ShardKind kind, int ranks, bool by_node) {
+const PlanShards *plan_shards_make(Arena *arena, const Graph *graph, ShardKind kind, int ranks, int group,
+                                   bool by_node) {
   if (ranks < 2) kind = SHARD_NONE;
+  if (kind != SHARD_HYBRID) group = kind == SHARD_FULL ? ranks : 1;
+  if (ranks % group) BUG("%d ranks in groups of %d", ranks, group);
   Sharing sharing = {.graph = graph,
                      .any = kind != SHARD_NONE,
                      .part = arena_array(arena, uint64_t, graph->values.count + 1),
@@ -55,7 +60,7 @@ const PlanShards *plan_shards_make(Arena *arena, const Graph *graph, ShardKind k
     const Value *value = graph_value(graph, v);
     if (value->kind != VALUE_PARAMETER) continue;
     uint64_t part = part_of(value, (uint64_t)ranks);
-    share_value(&sharing, v, part, kind == SHARD_FULL);
+    share_value(&sharing, v, part, kind != SHARD_NONE && group > 1);
     share_named(&sharing, scratch, value, "velocity", part);
     share_named(&sharing, scratch, value, "accumulator", part);
     share_named(&sharing, scratch, value, "gradient", part);
@@ -65,6 +70,7 @@ const PlanShards *plan_shards_make(Arena *arena, const Graph *graph, ShardKind k
   PlanShards *shards = arena_new(arena, PlanShards);
   *shards = (PlanShards){.kind = kind,
                          .count = ranks,
+                         .group = group,
                          .by_node = by_node,
                          .part = sharing.part,
                          .kept = sharing.kept,
@@ -75,8 +81,15 @@ const PlanShards *plan_shards_make(Arena *arena, const Graph *graph, ShardKind k
 uint64_t plan_shards_kept(const PlanShards *shards, const Graph *graph, ValueId value) {
   const Value *v = graph_value(graph, value);
   if (shards->in_unit[value]) return 0;
-  if (shards->kept[value]) return shards->part[value];
-  if (shards->kind == SHARD_GRADIENTS && v->kind == VALUE_PARAMETER)
-    return shards->part[value] * (uint64_t)shards->count;
-  return (uint64_t)shape_elements(v->shape);
+  if (plan_shards_any(shards) && v->kind == VALUE_PARAMETER)
+    return shards->part[value] * (uint64_t)plan_shards_groups(shards);
+  return shards->kept[value] ? shards->part[value] : (uint64_t)shape_elements(v->shape);
+}
+
+PlanCut plan_shards_cut(const PlanShards *shards, const Graph *graph, ValueId value) {
+  if (!shards->kept[value]) return (PlanCut){0};
+  bool parameter = graph_value(graph, value)->kind == VALUE_PARAMETER;
+  return (PlanCut){.shards = parameter ? shards->group : shards->count,
+                   .part = plan_shards_kept(shards, graph, value),
+                   .chunk = shards->part[value]};
 }

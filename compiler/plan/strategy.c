@@ -220,12 +220,12 @@ static void begin_update(Weaver *weaver, size_t first) {
   if (any) add_entry(weaver, update_entry(STEP_NORMS, -1, weaver->problem->latency_ns));
 }
 
-// Whole parameters whose updates came in parts.
+// Parameters of several ranks, each of which has updated another part.
 static void finish_update(Weaver *weaver) {
   const PlanUnits *units = weaver->problem->units;
-  for (int b = 0; units->shards->kind == SHARD_GRADIENTS && b < units->count; b++) {
-    if (units->items[b].part_elements)
-      add_entry(weaver, update_entry(STEP_GATHER, b, units->items[b].update_gather_ns));
+  for (int b = 0; b < units->count; b++) {
+    if (units->items[b].refresh_sent_bytes)
+      add_entry(weaver, update_entry(STEP_GATHER, b, units->items[b].refresh_ns));
   }
 }
 

@@ -8,12 +8,12 @@
 
 #include "runtime/comm/mpi.h"
 
-typedef enum Way { WAY_GATHER, WAY_REDUCE, WAY_COUNT } Way;
+typedef enum Way { WAY_GATHER, WAY_REFRESH, WAY_REDUCE, WAY_COUNT } Way;
 
 // MPI holds on to the arrays until an exchange is over.
 typedef struct UnitTypes {
-  void *mine;                                              // this rank's parts in the state
-  void **parts[WAY_COUNT];                                 // [ranks]: each rank's parts in a buffer
+  void *mine[WAY_COUNT];                                   // what this rank sends out of the state
+  void **parts[WAY_COUNT];                                 // [ranks]: each rank's parts where they land
   unsigned char *sending[WAY_COUNT], *landing[WAY_COUNT];  // [ranks] handles, as MPI wants them
 } UnitTypes;
 
@@ -27,18 +27,32 @@ struct SeerTraffic {
   const SeerMpi *mpi;
   const SeerProgram *program;
   unsigned char *state;
-  int rank, ranks;
+  int rank, ranks, group, groups;
   UnitTypes *types;            // by unit
   Flight *flights[WAY_COUNT];  // by unit
   int active;
-  int *ones, *zeros;  // [ranks]: messages to others, and offsets
-  int *lengths;       // [tensors of the largest unit]
+  int *peers[WAY_COUNT], peer_count[WAY_COUNT];  // [ranks]: messages to each
+  int *zeros;                                    // [ranks]: offsets
+  int *lengths;                                  // [parts of a rank in the largest unit]
   intptr_t *begins;
   uint64_t sent_bytes;
 };
 
+static const char *way_name(Way way) {
+  static const char *const names[] = {"gather of parameters", "exchange of updated parameters",
+                                      "exchange of gradients"};
+  return names[way];
+}
+
+// Whether two ranks have anything to tell each other.
+static bool are_peers(const SeerTraffic *traffic, Way way, int rank) {
+  if (rank == traffic->rank) return false;
+  if (way == WAY_GATHER) return rank / traffic->group == traffic->rank / traffic->group;
+  return way == WAY_REDUCE || rank % traffic->group == traffic->rank % traffic->group;
+}
+
 static uint64_t offset_of(const SeerUnitTensor *tensor, Way way) {
-  return way == WAY_GATHER ? tensor->gather_offset : tensor->reduce_offset;
+  return way == WAY_GATHER ? tensor->gather_offset : way == WAY_REFRESH ? tensor->state_offset : tensor->reduce_offset;
 }
 
 static SeerStatus type_make(SeerTraffic *traffic, int count, const char *unit, void **type) {
@@ -49,13 +63,28 @@ static SeerStatus type_make(SeerTraffic *traffic, int count, const char *unit, v
   return SEER_OK;
 }
 
+// Bytes from the beginning of a tensor's place to the `index`-th part that a rank sends or receives on a way.
+static uint64_t part_begin(const SeerTraffic *traffic, const SeerUnitTensor *tensor, Way way, int rank, int index) {
+  uint64_t bytes = tensor->part * sizeof(float), group = (uint64_t)traffic->group;
+  switch (way) {
+    case WAY_GATHER: return ((uint64_t)index * group + (uint64_t)rank % group) * bytes;
+    case WAY_REFRESH: return (uint64_t)rank / group * bytes;
+    case WAY_REDUCE:
+    case WAY_COUNT: break;
+  }
+  return (uint64_t)rank * bytes;
+}
+
 static SeerStatus parts_describe(SeerTraffic *traffic, const SeerUnit *unit, Way way, int rank, void **type) {
-  int count = 0;
+  int count = 0, parts = way == WAY_GATHER ? traffic->groups : 1;
   for (int i = 0; i < unit->tensor_count; i++) {
     const SeerUnitTensor *tensor = &unit->tensors[i];
     if (offset_of(tensor, way) == UINT64_MAX) continue;
-    traffic->lengths[count] = (int)(tensor->part * sizeof(float));
-    traffic->begins[count++] = (intptr_t)(offset_of(tensor, way) + (uint64_t)rank * tensor->part * sizeof(float));
+    for (int part = 0; part < parts; part++) {
+      traffic->lengths[count] = (int)(tensor->part * sizeof(float));
+      traffic->begins[count++] =
+          (intptr_t)(offset_of(tensor, way) + part_begin(traffic, tensor, way, rank, part));
+    }
   }
   return type_make(traffic, count, unit->name, type);
 }
@@ -64,12 +93,13 @@ static SeerStatus parts_describe(SeerTraffic *traffic, const SeerUnit *unit, Way
 // into the state.
 enum { STATE_BASE = 64 };
 
-static SeerStatus mine_describe(SeerTraffic *traffic, const SeerUnit *unit, void **type) {
-  bool parts = traffic->program->parameters_in_parts;
+// All parts that this rank keeps, or the one it has updated.
+static SeerStatus mine_describe(SeerTraffic *traffic, const SeerUnit *unit, Way way, void **type) {
   for (int i = 0; i < unit->tensor_count; i++) {
     const SeerUnitTensor *tensor = &unit->tensors[i];
-    uint64_t skipped = parts ? 0 : (uint64_t)traffic->rank * tensor->part * sizeof(float);
-    traffic->lengths[i] = (int)(tensor->part * sizeof(float));
+    uint64_t parts = way == WAY_GATHER ? (uint64_t)traffic->groups : 1;
+    uint64_t skipped = way == WAY_GATHER ? 0 : part_begin(traffic, tensor, way, traffic->rank, 0);
+    traffic->lengths[i] = (int)(tensor->part * parts * sizeof(float));
     traffic->begins[i] = (intptr_t)(tensor->state_offset + skipped) - STATE_BASE;
   }
   return type_make(traffic, unit->tensor_count, unit->name, type);
@@ -80,6 +110,7 @@ static void handle_put(const SeerTraffic *traffic, unsigned char *handles, int i
   memcpy(handles + (size_t)index * traffic->mpi->handle_bytes, &handle, traffic->mpi->handle_bytes);
 }
 
+// Who is no peer gets no message, but MPI wants a type for it.
 static SeerStatus way_describe(SeerTraffic *traffic, const SeerUnit *unit, Way way, UnitTypes *types) {
   size_t ranks = (size_t)traffic->ranks;
   types->parts[way] = calloc(ranks, sizeof(void *));
@@ -87,21 +118,31 @@ static SeerStatus way_describe(SeerTraffic *traffic, const SeerUnit *unit, Way w
   types->landing[way] = calloc(ranks, sizeof(void *));
   if (!types->parts[way] || !types->sending[way] || !types->landing[way])
     return seer_fail(SEER_MACHINE, "out of memory");
-  for (int rank = 0; rank < traffic->ranks; rank++) {
-    SeerStatus status = parts_describe(traffic, unit, way, rank, &types->parts[way][rank]);
-    if (status) return status;
-    handle_put(traffic, types->landing[way], rank, types->parts[way][rank]);
-    handle_put(traffic, types->sending[way], rank, way == WAY_GATHER ? types->mine : types->parts[way][rank]);
+  SeerStatus status = mine_describe(traffic, unit, way, &types->mine[way]);
+  for (int rank = 0; rank < traffic->ranks && !status; rank++) {
+    bool peers = are_peers(traffic, way, rank);
+    if (peers) status = parts_describe(traffic, unit, way, rank, &types->parts[way][rank]);
+    void *landing = peers ? types->parts[way][rank] : types->mine[way];
+    handle_put(traffic, types->landing[way], rank, landing);
+    handle_put(traffic, types->sending[way], rank, way == WAY_REDUCE ? landing : types->mine[way]);
   }
-  return SEER_OK;
+  return status;
 }
 
 static SeerStatus unit_describe(SeerTraffic *traffic, int index) {
   const SeerUnit *unit = &traffic->program->units[index];
-  UnitTypes *types = &traffic->types[index];
-  SeerStatus status = mine_describe(traffic, unit, &types->mine);
-  for (int way = 0; way < WAY_COUNT && !status; way++) status = way_describe(traffic, unit, (Way)way, types);
+  SeerStatus status = SEER_OK;
+  for (int way = 0; way < WAY_COUNT && !status; way++) {
+    if (traffic->peer_count[way]) status = way_describe(traffic, unit, (Way)way, &traffic->types[index]);
+  }
   return status;
+}
+
+static void peers_find(SeerTraffic *traffic, Way way) {
+  for (int rank = 0; rank < traffic->ranks; rank++) {
+    traffic->peers[way][rank] = are_peers(traffic, way, rank);
+    traffic->peer_count[way] += traffic->peers[way][rank];
+  }
 }
 
 static SeerStatus scratch_make(SeerTraffic *traffic) {
@@ -110,21 +151,23 @@ static SeerStatus scratch_make(SeerTraffic *traffic) {
   for (int u = 0; u < program->unit_count; u++) {
     if ((size_t)program->units[u].tensor_count > most) most = (size_t)program->units[u].tensor_count;
     for (int i = 0; i < program->units[u].tensor_count; i++) {
-      if (program->units[u].tensors[i].part > INT_MAX / sizeof(float))
+      if (program->units[u].tensors[i].part > INT_MAX / sizeof(float) / (uint64_t)traffic->groups)
         return seer_fail(SEER_MACHINE, "a part of '%s' is too long to be sent at once", program->units[u].name);
     }
   }
   traffic->types = calloc(units, sizeof *traffic->types);
-  for (int way = 0; way < WAY_COUNT; way++) traffic->flights[way] = calloc(units, sizeof(Flight));
-  traffic->ones = calloc(ranks, sizeof *traffic->ones);
   traffic->zeros = calloc(ranks, sizeof *traffic->zeros);
+  most *= (size_t)traffic->groups;
   traffic->lengths = calloc(most, sizeof *traffic->lengths);
   traffic->begins = calloc(most, sizeof *traffic->begins);
-  if (!traffic->types || !traffic->flights[0] || !traffic->flights[1] || !traffic->ones || !traffic->zeros ||
-      !traffic->lengths || !traffic->begins)
-    return seer_fail(SEER_MACHINE, "out of memory");
-  for (int rank = 0; rank < traffic->ranks; rank++) traffic->ones[rank] = rank != traffic->rank;
-  return SEER_OK;
+  bool made = traffic->types && traffic->zeros && traffic->lengths && traffic->begins;
+  for (int way = 0; way < WAY_COUNT && made; way++) {
+    traffic->flights[way] = calloc(units, sizeof(Flight));
+    traffic->peers[way] = calloc(ranks, sizeof *traffic->peers[way]);
+    made = traffic->flights[way] && traffic->peers[way];
+    if (made) peers_find(traffic, (Way)way);
+  }
+  return made ? SEER_OK : seer_fail(SEER_MACHINE, "out of memory");
 }
 
 SeerStatus seer_traffic_make(SeerComm *comm, const SeerProgram *program, unsigned char *state, SeerTraffic **made) {
@@ -137,7 +180,9 @@ SeerStatus seer_traffic_make(SeerComm *comm, const SeerProgram *program, unsigne
                            .program = program,
                            .state = state,
                            .rank = seer_comm_rank(comm),
-                           .ranks = seer_comm_size(comm)};
+                           .ranks = seer_comm_size(comm),
+                           .group = program->group,
+                           .groups = seer_comm_size(comm) / program->group};
   *made = traffic;
   SeerStatus status = scratch_make(traffic);
   for (int unit = 0; unit < program->unit_count && !status; unit++) status = unit_describe(traffic, unit);
@@ -152,8 +197,8 @@ void seer_traffic_release(SeerTraffic *traffic) {
   if (!traffic) return;
   for (int unit = 0; traffic->types && unit < traffic->program->unit_count; unit++) {
     UnitTypes *types = &traffic->types[unit];
-    type_free(traffic, types->mine);
     for (int way = 0; way < WAY_COUNT; way++) {
+      type_free(traffic, types->mine[way]);
       for (int rank = 0; types->parts[way] && rank < traffic->ranks; rank++)
         type_free(traffic, types->parts[way][rank]);
       free(types->parts[way]);
@@ -162,8 +207,10 @@ void seer_traffic_release(SeerTraffic *traffic) {
     }
   }
   free(traffic->types);
-  for (int way = 0; way < WAY_COUNT; way++) free(traffic->flights[way]);
-  free(traffic->ones);
+  for (int way = 0; way < WAY_COUNT; way++) {
+    free(traffic->flights[way]);
+    free(traffic->peers[way]);
+  }
   free(traffic->zeros);
   free(traffic->lengths);
   free(traffic->begins);
@@ -172,9 +219,10 @@ void seer_traffic_release(SeerTraffic *traffic) {
 
 static SeerStatus exchange(SeerTraffic *traffic, int unit, Way way, const void *mine, void *whole) {
   const UnitTypes *types = &traffic->types[unit];
+  const int *peers = traffic->peers[way];
   Flight *flight = &traffic->flights[way][unit];
-  if (traffic->mpi->ialltoallw(mine, traffic->ones, traffic->zeros, types->sending[way], whole, traffic->ones,
-                               traffic->zeros, types->landing[way], traffic->mpi->world, &flight->request) != 0)
+  if (traffic->mpi->ialltoallw(mine, peers, traffic->zeros, types->sending[way], whole, peers, traffic->zeros,
+                               types->landing[way], traffic->mpi->world, &flight->request) != 0)
     return seer_fail(SEER_MACHINE, "rank %d cannot send its part of '%s'", traffic->rank,
                      traffic->program->units[unit].name);
   flight->active = true;
@@ -183,22 +231,30 @@ static SeerStatus exchange(SeerTraffic *traffic, int unit, Way way, const void *
 }
 
 static void count_sent(SeerTraffic *traffic, const SeerUnit *unit, Way way) {
+  uint64_t parts = way == WAY_GATHER ? (uint64_t)traffic->groups : 1;
   for (int i = 0; i < unit->tensor_count; i++) {
     if (offset_of(&unit->tensors[i], way) != UINT64_MAX)
-      traffic->sent_bytes += unit->tensors[i].part * sizeof(float) * (uint64_t)(traffic->ranks - 1);
+      traffic->sent_bytes += unit->tensors[i].part * parts * sizeof(float) * (uint64_t)traffic->peer_count[way];
   }
 }
 
 SeerStatus seer_traffic_gather(SeerTraffic *traffic, int index, void *whole) {
   const SeerUnit *unit = &traffic->program->units[index];
-  for (int i = 0; i < unit->tensor_count && traffic->program->parameters_in_parts; i++) {
+  for (int i = 0; i < unit->tensor_count; i++) {
     const SeerUnitTensor *tensor = &unit->tensors[i];
     size_t bytes = tensor->part * sizeof(float);
-    memcpy((unsigned char *)whole + tensor->gather_offset + (size_t)traffic->rank * bytes,
-           traffic->state + tensor->state_offset, bytes);
+    unsigned char *all = (unsigned char *)whole + tensor->gather_offset;
+    for (int part = 0; part < traffic->groups; part++)
+      memcpy(all + part_begin(traffic, tensor, WAY_GATHER, traffic->rank, part),
+             traffic->state + tensor->state_offset + (size_t)part * bytes, bytes);
   }
   count_sent(traffic, unit, WAY_GATHER);
   return exchange(traffic, index, WAY_GATHER, traffic->state + STATE_BASE, whole);
+}
+
+SeerStatus seer_traffic_refresh(SeerTraffic *traffic, int index) {
+  count_sent(traffic, &traffic->program->units[index], WAY_REFRESH);
+  return exchange(traffic, index, WAY_REFRESH, traffic->state + STATE_BASE, traffic->state);
 }
 
 // Every rank's part of this rank's gradients goes out, and this rank's part of every other's lands in its place.
@@ -219,7 +275,7 @@ static SeerStatus finish(SeerTraffic *traffic, int unit, Way way) {
   if (!flight->active) return SEER_OK;
   flight->active = false;
   traffic->active--;
-  seer_comm_enter(traffic->comm, way == WAY_GATHER ? "gather of parameters" : "exchange of gradients");
+  seer_comm_enter(traffic->comm, way_name(way));
   bool failed = flight->request && traffic->mpi->wait(&flight->request, traffic->mpi->status_ignore) != 0;
   seer_comm_leave(traffic->comm);
   if (failed)
@@ -229,6 +285,7 @@ static SeerStatus finish(SeerTraffic *traffic, int unit, Way way) {
 }
 
 SeerStatus seer_traffic_finish_gather(SeerTraffic *traffic, int unit) { return finish(traffic, unit, WAY_GATHER); }
+SeerStatus seer_traffic_finish_refresh(SeerTraffic *traffic, int unit) { return finish(traffic, unit, WAY_REFRESH); }
 SeerStatus seer_traffic_finish_reduce(SeerTraffic *traffic, int unit) { return finish(traffic, unit, WAY_REDUCE); }
 
 void seer_traffic_progress(SeerTraffic *traffic) {

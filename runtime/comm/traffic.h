@@ -14,8 +14,10 @@ void seer_traffic_release(SeerTraffic *traffic);
 
 // What seer_gather_start and its like of runtime/program.h do. Collective.
 SeerStatus seer_traffic_gather(SeerTraffic *traffic, int unit, void *whole);
+SeerStatus seer_traffic_refresh(SeerTraffic *traffic, int unit);
 SeerStatus seer_traffic_reduce(SeerTraffic *traffic, int unit, void *whole);
 SeerStatus seer_traffic_finish_gather(SeerTraffic *traffic, int unit);
+SeerStatus seer_traffic_finish_refresh(SeerTraffic *traffic, int unit);
 SeerStatus seer_traffic_finish_reduce(SeerTraffic *traffic, int unit);
 
 // Lets what is under way move on: MPI moves data only while it is called.

@@ -35,11 +35,12 @@ data {{ pictures = "{data}" }}
 WAYS = {"whole": (WORLDS, "shard.parameters=none"),
         "full": (WORLDS, "shard.parameters=full"),
         "gradients": ((8,), "shard.parameters=gradients"),
+        "hybrid": ((4, 8), "shard.parameters=hybrid(2)"),
         "recomputed": ((3,), "shard.parameters=full", "checkpoint.placement=every"),
         "accumulated gradients": ((2,), "shard.parameters=gradients", "train.accumulate=2"),
         "accumulated full": ((2,), "shard.parameters=full", "train.accumulate=2", "checkpoint.placement=random",
                              "checkpoint.seed=5")}
-PARTS = ("full",) if SANITIZE else ("full", "gradients", "recomputed")
+PARTS = ("full",) if SANITIZE else ("full", "gradients", "hybrid", "recomputed")
 
 
 def run(command, code=0):
@@ -126,10 +127,12 @@ class Shards(unittest.TestCase):
                 self.assertLess(shard["reduce_bytes"], once + (ranks - 1) * tensors * 64)
                 self.assertGreaterEqual(shard["gather_bytes"], shard["reduce_bytes"])
                 self.assertLessEqual(shard["gather_bytes"], 3 * shard["reduce_bytes"])
-                kept = ["velocities"] + (["parameters"] if way != "gradients" else [])
-                for kind in kept:
-                    self.assertGreaterEqual(memory["by_kind"][kind], total // ranks)
-                    self.assertLess(memory["by_kind"][kind], total // ranks + tensors * 128, (way, ranks, kind))
+                group = {"gradients": 1, "hybrid": 2}.get(way, ranks)
+                self.assertEqual(shard["group"], group)
+                for kind, sharers in (("velocities", ranks), ("parameters", group)):
+                    self.assertGreaterEqual(memory["by_kind"][kind], total // sharers)
+                    padding = tensors * 128 * ranks // sharers
+                    self.assertLess(memory["by_kind"][kind], total // sharers + padding, (way, ranks, kind))
 
     @unittest.skipIf(SANITIZE, "takes more trainers")
     def test_accumulated_parts_are_the_same_whatever_the_plan(self):
@@ -147,7 +150,7 @@ class Shards(unittest.TestCase):
         moved = self.folder / "moved"
         out = self.train("full", 2, "--stop-after", 2, name="moving")
         shutil.copytree(out, moved)
-        for way, ranks, steps in (("full", 4, 2), ("whole", 3, None)):
+        for way, ranks, steps in (("hybrid", 4, 2), ("whole", 3, None)):
             trainer = self.trainer(way)
             stop = ["--stop-after", steps] if steps else []
             said = run([*LAUNCHERS["Open MPI"], ranks, trainer, "train", "--out", moved, "--threads", 1, "--no-report",
