@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "compiler/base/bug.h"
+#include "runtime/program.h"
 
 typedef struct KernelRow {
   const char *name, *header, *constants, *pointers;
@@ -156,10 +157,20 @@ KernelOperand behind(KernelOperand operand, int64_t floats) {
   return operand;
 }
 
-KernelOperand gather_ranks(Lower *lower, KernelOperand mine, int64_t floats) {
-  KernelOperand all = workspace(lower, lower->ranks * floats);
-  LAUNCH(lower, gather_ranks, 1, (INT(floats)), (mine, all));
+KernelOperand gather_norms(Lower *lower, KernelOperand mine, int64_t floats) {
+  KernelOperand all = workspace(lower, lower->norm_ranks * floats);
+  if (lower->norm_ranks == lower->ranks)
+    LAUNCH(lower, gather_ranks, 1, (INT(floats)), (mine, all));
+  else
+    LAUNCH(lower, gather_group, 1, (INT(floats)), (mine, all));
   return all;
+}
+
+KernelOperand average_over_ranks(Lower *lower, KernelOperand mine, int64_t count) {
+  KernelOperand scratch = workspace(lower, lower->ranks * seer_average_share(count, lower->ranks));
+  KernelOperand average = workspace(lower, count);
+  LAUNCH(lower, average_ranks, 1, (INT(count)), (mine, scratch, average));
+  return average;
 }
 
 void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant *constants, int constant_count,
@@ -233,7 +244,7 @@ static uint64_t elements_kept(const Lower *lower, ValueId value) {
   return (uint64_t)floats_in_memory(graph_value(lower->graph, value), lower->in_lanes[value], lower->lanes);
 }
 
-Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, const PlanShards *shards) {
+Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, int norm_ranks, const PlanShards *shards) {
   Lowering *lowering = arena_new(arena, Lowering);
   *lowering = (Lowering){.graph = graph,
                          .lanes = lanes,
@@ -250,6 +261,7 @@ Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, const PlanSha
                  .in_lanes = choose_layouts(arena, graph),
                  .lanes = lanes,
                  .ranks = shards->count,
+                 .norm_ranks = norm_ranks,
                  .shards = shards};
   for (ValueId v = 0; v < graph->values.count; v++) {
     uint64_t count = elements_kept(&lower, v);

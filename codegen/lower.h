@@ -15,7 +15,8 @@ typedef struct Lower {
   RunVariant variant;
   uint64_t workspace_bytes;  // of this op so far
   int lanes;
-  int64_t ranks;  // that train together: sums over the batch go over all of them
+  int64_t ranks;       // that train together: sums over the batch go over all of them
+  int64_t norm_ranks;  // but BatchNorm's
   const PlanShards *shards;
 } Lower;
 
@@ -39,8 +40,9 @@ KernelOperand no_operand(void);
 // The op's pair in the norms of parts: this rank's, or, `all`, rank 0's, behind which the others follow.
 KernelOperand norms_operand(const Lower *lower, bool all);
 KernelOperand behind(KernelOperand operand, int64_t floats);  // so many floats on
-// Every rank's `floats` of `mine`, in the order of ranks: scratch [ranks][floats].
-KernelOperand gather_ranks(Lower *lower, KernelOperand mine, int64_t floats);
+// Every rank's `floats` of `mine`, of those that BatchNorm goes over, in their order: scratch [norm_ranks][floats].
+KernelOperand gather_norms(Lower *lower, KernelOperand mine, int64_t floats);
+KernelOperand average_over_ranks(Lower *lower, KernelOperand mine, int64_t count);  // of all ranks: scratch [count]
 
 // Appends a launch; `constants` and `operands` in the order of kernels.def. Zero tasks append nothing.
 void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant *constants, int constant_count,

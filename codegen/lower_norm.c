@@ -22,14 +22,14 @@ void lower_batch_normalize(Lower *lower) {
 
 void lower_statistics(Lower *lower, int64_t parts, int64_t c, KernelOperand statistics) {
   int64_t floats = statistics_workspace_floats(1, c);
-  if (lower->ranks > 1) {
+  if (lower->norm_ranks > 1) {
     KernelOperand mine = statistics;
     if (parts > 1) {
       mine = workspace(lower, floats);
       LAUNCH(lower, statistics_join, statistics_fold_tasks(c), (INT(parts), INT(c)), (statistics, mine));
     }
-    statistics = gather_ranks(lower, mine, floats);
-    parts = lower->ranks;
+    statistics = gather_norms(lower, mine, floats);
+    parts = lower->norm_ranks;
   }
   LAUNCH(lower, statistics_fold, statistics_fold_tasks(c), (INT(parts), INT(c)),
          (statistics, result(lower, 1), result(lower, 2)));
@@ -61,15 +61,15 @@ typedef struct Sums {
 } Sums;
 
 static Sums sums_begin(Lower *lower, int64_t c) {
-  if (lower->ranks == 1) return (Sums){result(lower, 1), result(lower, 2)};
+  if (lower->norm_ranks == 1) return (Sums){result(lower, 1), result(lower, 2)};
   KernelOperand mine = workspace(lower, 2 * ranks_span(c));
   return (Sums){mine, behind(mine, ranks_span(c))};
 }
 
 static void sums_end(Lower *lower, int64_t c, Sums sums) {
-  if (lower->ranks == 1) return;
-  KernelOperand all = gather_ranks(lower, sums.dgamma, 2 * ranks_span(c));
-  LAUNCH(lower, sums_fold_ranks, batch_norm_backward_fold_tasks(c), (INT(lower->ranks), INT(c)),
+  if (lower->norm_ranks == 1) return;
+  KernelOperand all = gather_norms(lower, sums.dgamma, 2 * ranks_span(c));
+  LAUNCH(lower, sums_fold_ranks, batch_norm_backward_fold_tasks(c), (INT(lower->norm_ranks), INT(c)),
          (all, result(lower, 1), result(lower, 2)));
 }
 

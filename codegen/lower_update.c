@@ -1,12 +1,14 @@
 // Lowers state and optimizer ops. Their results may lie on the operands that they update.
 #include "codegen/lower.h"
-#include "runtime/program.h"
 
 void lower_running_update(Lower *lower) {
   int64_t count = count_of(lower, lower->op->results[0]);
   const OpAttributes *a = &lower->op->attributes;
+  KernelOperand batch = operand(lower, 1);
+  // One state for all: that of the mean of all groups.
+  if (lower->norm_ranks < lower->ranks) batch = average_over_ranks(lower, batch, count);
   LAUNCH(lower, running_update, pointwise_tasks(count), (INT(count), REAL(a->momentum), REAL(a->scale)),
-         (operand(lower, 0), operand(lower, 1), result(lower, 0)));
+         (operand(lower, 0), batch, result(lower, 0)));
 }
 
 void lower_accumulate(Lower *lower) {
@@ -18,10 +20,7 @@ void lower_accumulate(Lower *lower) {
 // The gradient, its mean over all ranks. That of a part has been reduced by the schedule.
 static KernelOperand gradient(Lower *lower, int index, int64_t count) {
   if (lower->ranks == 1 || plan_shards_any(lower->shards)) return operand(lower, index);
-  KernelOperand scratch = workspace(lower, lower->ranks * seer_average_share(count, lower->ranks));
-  KernelOperand average = workspace(lower, count);
-  LAUNCH(lower, average_ranks, 1, (INT(count)), (operand(lower, index), scratch, average));
-  return average;
+  return average_over_ranks(lower, operand(lower, index), count);
 }
 
 void lower_sgd_update(Lower *lower) {

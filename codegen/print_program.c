@@ -319,8 +319,10 @@ static void print_settings(const SeerProgram *s, Writer *out) {
   writer_printf(out, "  .task = %s,\n", s->task == SEER_SWAV ? "SEER_SWAV" : "SEER_SUPERVISED");
   print_views(&s->views, out);
   print_schedule(&s->schedule, out);
-  writer_printf(out, "  .batch = %d, .accumulate = %d, .ranks = %d, .steps = %" PRId64 ", .seed = %" PRIu64 "u,\n",
-                s->batch, s->accumulate, s->ranks, s->steps, s->seed);
+  writer_printf(out,
+                "  .batch = %d, .accumulate = %d, .ranks = %d, .norm_ranks = %d, .steps = %" PRId64 ", .seed = %" PRIu64
+                "u,\n",
+                s->batch, s->accumulate, s->ranks, s->norm_ranks, s->steps, s->seed);
   print_number_field(out, "epochs", s->epochs);
   writer_printf(
       out, "  .freeze_prototypes_steps = %" PRId64 ", .queue_start_steps = %" PRId64 ", .queue_rows = %" PRId64 ",\n",

@@ -139,8 +139,9 @@ typedef struct Lowering {
   uint64_t *workspace_bytes[RUN_VARIANT_COUNT];  // by OpId
 } Lowering;
 
-// The ranks of `shards` train together: BatchNorm, Sinkhorn and the gradients go over all of them.
-Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, const PlanShards *shards);
+// The ranks of `shards` train together: Sinkhorn and the gradients go over all of them, BatchNorm over `norm_ranks` of
+// them.
+Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, int norm_ranks, const PlanShards *shards);
 
 // `unit_names` by block of the plan's chain; NULL where nothing is shared out.
 Program *program_make(Arena *arena, const Graph *graph, const Lowering *lowering, const Plan *plan,

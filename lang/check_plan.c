@@ -88,32 +88,54 @@ void check_shard_ranks(CheckContext *context) {
   check_note(context, span_none(), "set 'cluster.nodes' or 'cluster.ranks_per_node', or remove it");
 }
 
-// The divisors of `ranks` next to a number that is none, from 2 on; above is 0 where there is none, below 1.
-static void group_error(CheckContext *context, SourceSpan span, double group, double ranks) {
-  double below = group < ranks ? group : ranks, above = group;
+// Groups of ranks as a key asks for them: hybrid(8), or 8.
+typedef struct RankGroups {
+  SpecKey key;
+  double size;
+  const char *open, *close;  // how the key's value is written around a size
+} RankGroups;
+
+// Says which sizes from 2 on are next to the one that does not divide.
+static void group_error(CheckContext *context, const RankGroups *groups, SourceSpan span, double ranks) {
+  double below = groups->size < ranks ? groups->size : ranks, above = groups->size;
   while (fmod(ranks, below) != 0) below--;
   while (above <= ranks && fmod(ranks, above) != 0) above++;
-  check_error(context, span, "%g ranks cannot be divided into groups of %g", ranks, group);
-  if (below < 2)
-    check_note(context, span_none(), "the nearest that would do is hybrid(%g)", above);
-  else if (above > ranks)
-    check_note(context, span_none(), "the nearest that would do is hybrid(%g)", below);
+  check_error(context, span, "%g ranks cannot be divided into groups of %g", ranks, groups->size);
+  SourceSpan at = span.begin == check_span(context, groups->key).begin ? span_none() : check_span(context, groups->key);
+  if (below >= 2 && above <= ranks)
+    check_note(context, at, "the nearest that would do are %s%g%s and %s%g%s", groups->open, below, groups->close,
+               groups->open, above, groups->close);
   else
-    check_note(context, span_none(), "the nearest that would do are hybrid(%g) and hybrid(%g)", below, above);
+    check_note(context, at, "the nearest that would do is %s%g%s", groups->open, below < 2 ? above : below,
+               groups->close);
+}
+
+// Every world's ranks, `least` or more of them.
+static void check_groups(CheckContext *context, const RankGroups *groups, double least) {
+  double declared = ranks_of(context);
+  const SpecValue *worlds = spec_value(context->spec, KEY_cluster_worlds);
+  if (declared >= least && fmod(declared, groups->size) != 0)
+    group_error(context, groups, check_span(context, groups->key), declared);
+  for (int i = 0; i < worlds->item_count; i++) {
+    double ranks = worlds->items[i].number;
+    if (ranks >= least && ranks != declared && fmod(ranks, groups->size) != 0)
+      group_error(context, groups, worlds->items[i].span, ranks);
+  }
 }
 
 void check_shard_group(CheckContext *context) {
   NEEDS(context, KEY_shard_parameters, KEY_cluster_nodes, KEY_cluster_ranks_per_node, KEY_cluster_worlds);
   if (!spec_is(context->spec, KEY_shard_parameters, "hybrid")) return;
-  double group = spec_value(context->spec, KEY_shard_parameters)->number, declared = ranks_of(context);
-  const SpecValue *worlds = spec_value(context->spec, KEY_cluster_worlds);
-  if (declared > 1 && fmod(declared, group) != 0)
-    group_error(context, check_span(context, KEY_shard_parameters), group, declared);
-  for (int i = 0; i < worlds->item_count; i++) {
-    double ranks = worlds->items[i].number;
-    if (ranks > 1 && ranks != declared && fmod(ranks, group) != 0)
-      group_error(context, worlds->items[i].span, group, ranks);
-  }
+  double size = spec_value(context->spec, KEY_shard_parameters)->number;
+  check_groups(context, &(RankGroups){KEY_shard_parameters, size, "hybrid(", ")"}, 2);
+}
+
+// Fewer ranks than asked for are one group.
+void check_norm_ranks(CheckContext *context) {
+  NEEDS(context, KEY_train_batch_norm_ranks, KEY_cluster_nodes, KEY_cluster_ranks_per_node, KEY_cluster_worlds);
+  const SpecValue *asked = spec_value(context->spec, KEY_train_batch_norm_ranks);
+  if (asked->kind != SPEC_NUMBER) return;
+  check_groups(context, &(RankGroups){KEY_train_batch_norm_ranks, asked->number, "", ""}, asked->number);
 }
 
 void check_reduce_precision(CheckContext *context) {

@@ -118,6 +118,7 @@ typedef struct SeerProgram {
 
   int batch, accumulate;        // pictures per step of all ranks; a micro-step takes batch / accumulate
   int ranks;                    // a rank takes its share of each micro-step: seer_rank_batch
+  int norm_ranks;               // one behind the other, over which BatchNorm goes
   int64_t steps;                // 0: epochs
   double epochs;
   uint64_t seed;
@@ -207,6 +208,8 @@ void seer_gather_ranks(SeerContext *context, int64_t floats, const float *mine, 
 static inline int64_t seer_average_share(int64_t count, int64_t ranks) {
   return ((count + ranks - 1) / ranks + 15) / 16 * 16;
 }
+// The same over this rank's group of norm_ranks ranks.
+void seer_gather_group(SeerContext *context, int64_t floats, const float *mine, float *all);
 // average [count]: the mean of every rank's `mine`; scratch [ranks][seer_average_share(count, ranks)].
 void seer_average_ranks(SeerContext *context, int64_t count, const float *mine, float *scratch, float *average);
 // A unit's whole parameters from the parts of the group's ranks; from other groups, into the state, what their ranks

@@ -474,6 +474,8 @@ static SeerStatus training_prepare(Training *training) {
   if (!status)
     status = seer_comm_agree(training->comm, seer_traffic_make(training->comm, program, training->engine.context.state,
                                                                &training->traffic));
+  if (!status && program->norm_ranks > 1 && program->norm_ranks < program->ranks)
+    status = seer_comm_agree(training->comm, seer_comm_group_make(training->comm, program->norm_ranks));
   training->engine.context.traffic = training->traffic;
   training->engine.context.shard = training->rank / (program->group > 0 ? program->group : 1);
   if (!status && program->task == SEER_SWAV && program->prototypes > 0) {

@@ -252,8 +252,9 @@ static void make_costs(Planning *planning, int lanes) {
                                             shard_group_from_spec(spec), !is_for_c(spec));
   planning->features_shards = plan_shards_make(arena, planning->features, SHARD_NONE, 1, 1, false);
   if (is_for_c(spec)) {
-    planning->train_lowering = lower_for_c(arena, planning->train, lanes, planning->train_shards);
-    planning->features_lowering = lower_for_c(arena, planning->features, lanes, planning->features_shards);
+    planning->train_lowering = lower_for_c(arena, planning->train, lanes, planning->machine.norm_ranks,
+                                           planning->train_shards);
+    planning->features_lowering = lower_for_c(arena, planning->features, lanes, 1, planning->features_shards);
     *planning->train_costs = costs_of_lowering(planning->train_lowering);
     *planning->features_costs = costs_of_lowering(planning->features_lowering);
   } else {

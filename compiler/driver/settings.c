@@ -120,6 +120,7 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .batch = int_of(spec, KEY_train_batch),
                          .accumulate = int_of(spec, KEY_train_accumulate),
                          .ranks = (int)rank_count_from_spec(spec),
+                         .norm_ranks = (int)norm_ranks_from_spec(spec),
                          .steps = spec_is_set(spec, KEY_train_steps) ? spec_integer(spec, KEY_train_steps) : 0,
                          .epochs = epochs_of(spec),
                          .seed = (uint64_t)spec_integer(spec, KEY_train_seed),
@@ -214,6 +215,7 @@ void machine_set_ranks(const Spec *spec, PlanMachine *machine) {
   machine->nodes = int_of(spec, KEY_cluster_nodes);
   machine->ranks_per_node = int_of(spec, KEY_cluster_ranks_per_node);
   machine->ranks = machine->nodes * machine->ranks_per_node;
+  machine->norm_ranks = (int)norm_ranks_from_spec(spec);
 }
 
 bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,

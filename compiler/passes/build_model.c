@@ -107,16 +107,24 @@ int64_t rank_count_from_spec(const Spec *spec) {
   return spec_integer(spec, KEY_cluster_nodes) * spec_integer(spec, KEY_cluster_ranks_per_node);
 }
 
+int64_t norm_ranks_from_spec(const Spec *spec) {
+  int64_t ranks = rank_count_from_spec(spec);
+  if (spec_value(spec, KEY_train_batch_norm_ranks)->kind != SPEC_NUMBER) return ranks;
+  int64_t asked = spec_integer(spec, KEY_train_batch_norm_ranks);
+  return asked < ranks ? asked : ranks;
+}
+
 // A graph is one rank's work: its share of the batch, and of the queue. The front end has checked that they divide.
 static bool read_batch(const Spec *spec, DiagList *diags, ModelUse use, ModelOptions *options) {
-  options->ranks = rank_count_from_spec(spec);
+  int64_t ranks = rank_count_from_spec(spec);
+  options->norm_ranks = norm_ranks_from_spec(spec);
   if (use == MODEL_FEATURES) {
     options->batch = spec_integer(spec, KEY_evaluate_batch);
     options->size_group_count = 1;
     options->size_groups[0] = (ModelSizeGroup){1, clamp_int(spec_integer(spec, KEY_evaluate_size))};
     return true;
   }
-  options->batch = spec_integer(spec, KEY_train_batch) / (spec_integer(spec, KEY_train_accumulate) * options->ranks);
+  options->batch = spec_integer(spec, KEY_train_batch) / (spec_integer(spec, KEY_train_accumulate) * ranks);
   return read_crops(spec, diags, options);
 }
 

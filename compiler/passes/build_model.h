@@ -11,6 +11,8 @@ typedef struct Spec Spec;
 // False when an error was reported. `classes` stands in for `supervised.classes = auto` (0: not known).
 bool model_options_from_spec(Arena *arena, const Spec *spec, int64_t classes, ModelUse use, DiagList *diags,
                              ModelOptions *options);
+// Ranks whose pictures BatchNorm takes together: train.batch_norm_ranks, or all where there are fewer.
+int64_t norm_ranks_from_spec(const Spec *spec);
 // That train together: cluster.nodes times cluster.ranks_per_node.
 int64_t rank_count_from_spec(const Spec *spec);
 OptimizerOptions optimizer_options_from_spec(const Spec *spec);

@@ -52,7 +52,7 @@ BatchNormValues builder_batch_norm_values(ModelBuilder *b, const char *name, int
 
 static void remember_statistics(ModelBuilder *b, const BatchNormValues *values, const Op *op, ValueId x) {
   Shape shape = graph_value(b->graph, x)->shape;
-  double rows = (double)(shape_elements(shape) / shape.size[shape.rank - 1] * b->options->ranks);
+  double rows = (double)(shape_elements(shape) / shape.size[shape.rank - 1] * b->options->norm_ranks);
   RunningStatistic statistic = {.state = values->running_mean, .batch = op->results[1], .scale = 1, .name = op->name,
                                 .block = op->block, .size_group = op->size_group, .span = op->span};
   arena_push(b->graph->arena, &b->statistics, RunningStatistic, statistic);

@@ -40,7 +40,7 @@ typedef struct ModelOptions {
   double bn_epsilon, bn_momentum;
   double mean[3], std[3];
   int64_t batch;  // pictures per micro-step, or per evaluation step, of one rank
-  int64_t ranks;  // over which BatchNorm's statistics go
+  int64_t norm_ranks;  // over which BatchNorm's statistics go
   int size_group_count;
   ModelSizeGroup size_groups[MODEL_MAX_SIZE_GROUPS];  // MODEL_FEATURES: the first, with one crop
 

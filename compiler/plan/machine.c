@@ -5,9 +5,13 @@
 
 static double larger(double a, double b) { return a > b ? a : b; }
 
-static bool waits_for_ranks(const Op *op) {
-  return op->kind == OP_conv2d_statistics || op->kind == OP_batch_norm || op->kind == OP_batch_norm_backward ||
-         op->kind == OP_batch_norm_relu_backward || op->kind == OP_sinkhorn;
+// Small collectives of an op's first run. Running statistics of several groups of ranks become those of their mean.
+static int collectives_of(const Op *op, const PlanMachine *machine) {
+  bool normalizes = op->kind == OP_conv2d_statistics || op->kind == OP_batch_norm ||
+                    op->kind == OP_batch_norm_backward || op->kind == OP_batch_norm_relu_backward;
+  if (normalizes) return machine->norm_ranks > 1;
+  if (op->kind == OP_running_update) return machine->norm_ranks < machine->ranks ? 2 : 0;
+  return op->kind == OP_sinkhorn;
 }
 
 static int64_t run_time_ns(const Graph *graph, OpId id, RunVariant variant, const uint64_t *value_bytes,
@@ -35,7 +39,8 @@ static double all_ranks_bandwidth(const PlanMachine *machine) {
 // Of whole parameters, each gradient is averaged over all ranks before its update: every rank sends and receives it
 // nearly twice, once in shares to be summed, once as shares of the mean.
 static double sync_seconds(const Graph *graph, const Op *op, const PlanMachine *machine, const PlanShards *shards) {
-  if (waits_for_ranks(op)) return machine->latency_seconds;
+  int collectives = collectives_of(op, machine);
+  if (collectives) return collectives * machine->latency_seconds;
   if (plan_shards_any(shards) || !is_optimizer(op->kind)) return 0;
   double bytes = 4.0 * (double)shape_elements(graph_value(graph, op->operands[0])->shape);
   double share = (double)(machine->ranks - 1) / machine->ranks;

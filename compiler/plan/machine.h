@@ -17,6 +17,7 @@ typedef struct PlanMachine {
   double host_bytes_per_second;  // between the rank's memory and the host's
   double latency_seconds;        // of one small collective
   int nodes, ranks_per_node, ranks;
+  int norm_ranks;  // whose pictures BatchNorm takes together
 } PlanMachine;
 
 typedef struct PlanPrecision {

@@ -16,21 +16,27 @@ enum { MAX_VERSION_BYTES = 8192, MPI_THREAD_FUNNELED = 1 };
 struct SeerComm {
   SeerMpi mpi;
   SeerWatch *watch;
+  void *group;  // of ranks that normalise together; NULL: none was made
   int rank, size, local_size;
   int *counts, *begins, *share_counts, *share_begins;  // [size] each in one block, scratch: bytes of pieces
   SeerPlace *places;                                   // [size]
   char library[MAX_VERSION_BYTES + 1];
 };
 
-static SeerStatus gather(SeerComm *comm, const char *what, const void *mine, size_t bytes, void *all) {
+static SeerStatus gather_among(SeerComm *comm, void *ranks, const char *what, const void *mine, size_t bytes,
+                               void *all) {
   const SeerMpi *mpi = &comm->mpi;
   if (bytes > INT_MAX)
     return seer_fail(SEER_MACHINE, "rank %d cannot gather %zu bytes from all ranks at once", comm->rank, bytes);
   seer_watch_enter(comm->watch, what, bytes);
-  int failed = mpi->allgather(mine, (int)bytes, mpi->byte, all, (int)bytes, mpi->byte, mpi->world);
+  int failed = mpi->allgather(mine, (int)bytes, mpi->byte, all, (int)bytes, mpi->byte, ranks);
   seer_watch_leave(comm->watch);
   if (!failed) return SEER_OK;
   return seer_fail(SEER_MACHINE, "rank %d could not gather %zu bytes from all ranks", comm->rank, bytes);
+}
+
+static SeerStatus gather(SeerComm *comm, const char *what, const void *mine, size_t bytes, void *all) {
+  return gather_among(comm, comm->mpi.world, what, mine, bytes, all);
 }
 
 static SeerStatus lone_processes(const SeerStart *start, const SeerComm *comm) {
@@ -148,6 +154,17 @@ SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, 
   if (comm) return gather(comm, "gather", mine, bytes, all);
   memcpy(all, mine, bytes);
   return SEER_OK;
+}
+
+SeerStatus seer_comm_group_make(SeerComm *comm, int ranks) {
+  seer_watch_enter(comm->watch, "forming of groups", 0);
+  int failed = comm->mpi.comm_split(comm->mpi.world, comm->rank / ranks, comm->rank, &comm->group);
+  seer_watch_leave(comm->watch);
+  return failed ? seer_fail(SEER_MACHINE, "MPI cannot form groups of %d ranks", ranks) : SEER_OK;
+}
+
+SeerStatus seer_comm_group_gather(SeerComm *comm, const void *mine, size_t bytes, void *all) {
+  return gather_among(comm, comm->group, "gather within a group", mine, bytes, all);
 }
 
 static int64_t share_floats(int64_t count, int64_t share, int rank) {

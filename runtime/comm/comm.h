@@ -48,6 +48,11 @@ const struct SeerMpi *seer_comm_mpi(const SeerComm *comm);
 // Every rank's `bytes` of `mine`, in the order of ranks, into `all` [size][bytes]. Collective.
 SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, void *all);
 
+// Forms groups of `ranks` ranks, one behind the other; once. Collective.
+SeerStatus seer_comm_group_make(SeerComm *comm, int ranks);
+// Every one's of this rank's group. Collective within the group.
+SeerStatus seer_comm_group_gather(SeerComm *comm, const void *mine, size_t bytes, void *all);
+
 // The mean over ranks of `count` floats, summed in the order of ranks: the same bits on every rank, whatever the MPI.
 // `scratch` as for seer_average_ranks in runtime/program.h; `average` may not be `mine`. Collective.
 SeerStatus seer_comm_average(SeerComm *comm, int64_t count, const float *mine, float *scratch, float *average);

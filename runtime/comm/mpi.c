@@ -52,6 +52,7 @@ SeerStatus seer_mpi_open(SeerMpiFlavour flavour, SeerMpi *mpi) {
   FIND(abort, "MPI_Abort");
   FIND(comm_rank, "MPI_Comm_rank");
   FIND(comm_size, "MPI_Comm_size");
+  FIND(comm_split, "MPI_Comm_split");
   FIND(get_library_version, "MPI_Get_library_version");
   FIND(allgather, "MPI_Allgather");
   FIND(alltoallv, "MPI_Alltoallv");

@@ -19,6 +19,7 @@ typedef struct SeerMpi {
   int (*abort)(void *comm, int code);
   int (*comm_rank)(void *comm, int *rank);
   int (*comm_size)(void *comm, int *size);
+  int (*comm_split)(void *comm, int colour, int key, void **made);
   int (*get_library_version)(char *version, int *length);
   int (*allgather)(const void *mine, int count, void *type, void *all, int all_count, void *all_type, void *comm);
   int (*alltoallv)(const void *mine, const int *counts, const int *begins, void *type, void *all, const int *all_counts,

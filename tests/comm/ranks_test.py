@@ -134,13 +134,13 @@ class Ranks(unittest.TestCase):
         said = run([*launcher, trainer, "train", "--out", out, "--threads", 1, "--no-report", *options], code=code)
         return out, said
 
-    def close(self, one, many, what):
+    def close(self, one, many, what, statistics=True):
         for a, b in zip(losses_of(one), losses_of(many), strict=True):
             self.assertLess(abs(a - b), LOSS_LIMIT * abs(a), what)
         first, second = state_of(one), state_of(many)
         self.assertEqual(first.keys(), second.keys())
         for name, values in first.items():
-            if name.removesuffix(".velocity") in ROUNDING:
+            if name.removesuffix(".velocity") in ROUNDING or (not statistics and ".running_" in name):
                 continue
             most = max(map(abs, values)) or 1
             worst = max(abs(a - b) for a, b in zip(values, second[name], strict=True)) / most
@@ -159,6 +159,26 @@ class Ranks(unittest.TestCase):
                     other, _ = self.train(trainer, ranks, f"{spec}-{ranks}-mpich", "--threads", 2, mpi="MPICH")
                     self.assertEqual(bits_of(many), bits_of(other))
                     self.assertEqual(losses_of(many), losses_of(other))
+
+    @unittest.skipIf(SANITIZE, "takes more trainers")
+    def test_groups_of_ranks_normalise_apart(self):
+        """As one of several micro-steps does. Their running statistics are those of all groups together."""
+        for group in (2, 1):
+            ranks, options = 2 * group, ("train.accumulate=1", f"train.batch_norm_ranks={group}")
+            micro, _ = self.train(self.trainer("supervised", group), group, f"micro-{group}")
+            groups, _ = self.train(self.trainer("supervised", ranks, *options), ranks, f"groups-{group}",
+                                   mpi="MPICH" if group == 1 else "Open MPI")
+            self.close(micro, groups, f"{ranks} ranks in groups of {group}", statistics=False)
+        first = []
+        for option in ("train.batch_norm_ranks=1", "train.batch_norm_ranks=all"):
+            trainer = self.trainer("supervised", 2, "train.accumulate=1", option)
+            first.append(self.train(trainer, 2, f"first-{option}", "--steps", 1)[0])
+        losses = [losses_of(folder)[0] for folder in first]
+        self.assertGreater(abs(losses[0] - losses[1]), 1e-3, "groups train as all")
+        states = [state_of(folder, 1) for folder in first]
+        stem = next(name for name in states[0] if name.endswith(".running_mean"))
+        for a, b in zip(states[0][stem], states[1][stem], strict=True):
+            self.assertLess(abs(a - b), 1e-6)
 
     @unittest.skipIf(SANITIZE, "takes more trainers")
     def test_the_plan_changes_no_bit(self):

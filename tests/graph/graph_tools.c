@@ -91,7 +91,7 @@ ModelOptions small_swav_model(void) {
                           .bn_momentum = 0.1,
                           .mean = {0.485, 0.456, 0.406},
                           .std = {0.229, 0.224, 0.225},
-                          .batch = 3, .ranks = 1,
+                          .batch = 3, .norm_ranks = 1,
                           .size_group_count = 2,
                           .size_groups = {{2, 18}, {1, 9}},
                           .task = TASK_SWAV,

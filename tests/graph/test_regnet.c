@@ -112,7 +112,7 @@ static void expect_widths(const char *name, const RegNetShape *shape, const int6
 static void expect_counts(const char *name, const RegNetShape *shape, int64_t parameters, int64_t trunk,
                           const char *gmacs) {
   Arena *arena = arena_make("regnet test");
-  ModelOptions options = {.name = name, .shape = *shape, .bn_epsilon = 1e-5, .batch = 1, .ranks = 1,
+  ModelOptions options = {.name = name, .shape = *shape, .bn_epsilon = 1e-5, .batch = 1, .norm_ranks = 1,
                           .size_group_count = 1,
                           .size_groups = {{1, 224}}, .std = {1, 1, 1}};
   Graph *graph = model_build(arena, &options, MODEL_FEATURES);
