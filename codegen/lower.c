@@ -166,10 +166,10 @@ KernelOperand gather_norms(Lower *lower, KernelOperand mine, int64_t floats) {
   return all;
 }
 
-KernelOperand average_over_ranks(Lower *lower, KernelOperand mine, int64_t count) {
+KernelOperand average_over_ranks(Lower *lower, KernelOperand mine, int64_t count, SeerFormat format) {
   KernelOperand scratch = workspace(lower, lower->ranks * seer_average_share(count, lower->ranks));
   KernelOperand average = workspace(lower, count);
-  LAUNCH(lower, average_ranks, 1, (INT(count)), (mine, scratch, average));
+  LAUNCH(lower, average_ranks, 1, (INT(count), INT(format)), (mine, scratch, average));
   return average;
 }
 
@@ -244,11 +244,13 @@ static uint64_t elements_kept(const Lower *lower, ValueId value) {
   return (uint64_t)floats_in_memory(graph_value(lower->graph, value), lower->in_lanes[value], lower->lanes);
 }
 
-Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, int norm_ranks, const PlanShards *shards) {
+Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, int norm_ranks, SeerFormat reduce,
+                      const PlanShards *shards) {
   Lowering *lowering = arena_new(arena, Lowering);
   *lowering = (Lowering){.graph = graph,
                          .lanes = lanes,
                          .ranks = shards->count,
+                         .reduce = reduce,
                          .value_bytes = arena_array(arena, uint64_t, graph->values.count + 1),
                          .mask_bytes = arena_array(arena, uint64_t, graph->values.count + 1)};
   for (int variant = 0; variant < RUN_VARIANT_COUNT; variant++) {

@@ -42,7 +42,8 @@ KernelOperand norms_operand(const Lower *lower, bool all);
 KernelOperand behind(KernelOperand operand, int64_t floats);  // so many floats on
 // Every rank's `floats` of `mine`, of those that BatchNorm goes over, in their order: scratch [norm_ranks][floats].
 KernelOperand gather_norms(Lower *lower, KernelOperand mine, int64_t floats);
-KernelOperand average_over_ranks(Lower *lower, KernelOperand mine, int64_t count);  // of all ranks: scratch [count]
+// The mean of all ranks, which send theirs in `format`: scratch [count].
+KernelOperand average_over_ranks(Lower *lower, KernelOperand mine, int64_t count, SeerFormat format);
 
 // Appends a launch; `constants` and `operands` in the order of kernels.def. Zero tasks append nothing.
 void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant *constants, int constant_count,

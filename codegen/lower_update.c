@@ -6,7 +6,7 @@ void lower_running_update(Lower *lower) {
   const OpAttributes *a = &lower->op->attributes;
   KernelOperand batch = operand(lower, 1);
   // One state for all: that of the mean of all groups.
-  if (lower->norm_ranks < lower->ranks) batch = average_over_ranks(lower, batch, count);
+  if (lower->norm_ranks < lower->ranks) batch = average_over_ranks(lower, batch, count, SEER_FP32);
   LAUNCH(lower, running_update, pointwise_tasks(count), (INT(count), REAL(a->momentum), REAL(a->scale)),
          (operand(lower, 0), batch, result(lower, 0)));
 }
@@ -20,7 +20,7 @@ void lower_accumulate(Lower *lower) {
 // The gradient, its mean over all ranks. That of a part has been reduced by the schedule.
 static KernelOperand gradient(Lower *lower, int index, int64_t count) {
   if (lower->ranks == 1 || plan_shards_any(lower->shards)) return operand(lower, index);
-  return average_over_ranks(lower, operand(lower, index), count);
+  return average_over_ranks(lower, operand(lower, index), count, lower->lowering->reduce);
 }
 
 void lower_sgd_update(Lower *lower) {

@@ -310,6 +310,7 @@ static void print_spike_rule(const SeerSpikeRule *rule, Writer *out) {
 }
 
 static void print_settings(const SeerProgram *s, Writer *out) {
+  static const char *const formats[] = {"SEER_FP32", "SEER_FP16", "SEER_BF16"};
   print_string_field(out, "name", s->name);
   print_string_field(out, "seer_version", s->seer_version);
   print_string_field(out, "cpu", s->cpu);
@@ -320,9 +321,9 @@ static void print_settings(const SeerProgram *s, Writer *out) {
   print_views(&s->views, out);
   print_schedule(&s->schedule, out);
   writer_printf(out,
-                "  .batch = %d, .accumulate = %d, .ranks = %d, .norm_ranks = %d, .steps = %" PRId64 ", .seed = %" PRIu64
-                "u,\n",
-                s->batch, s->accumulate, s->ranks, s->norm_ranks, s->steps, s->seed);
+                "  .batch = %d, .accumulate = %d, .ranks = %d, .norm_ranks = %d, .reduce = %s,\n  .steps = %" PRId64
+                ", .seed = %" PRIu64 "u,\n",
+                s->batch, s->accumulate, s->ranks, s->norm_ranks, formats[s->reduce], s->steps, s->seed);
   print_number_field(out, "epochs", s->epochs);
   writer_printf(
       out, "  .freeze_prototypes_steps = %" PRId64 ", .queue_start_steps = %" PRId64 ", .queue_rows = %" PRId64 ",\n",

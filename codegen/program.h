@@ -7,6 +7,7 @@
 #define SEER_CODEGEN_PROGRAM_H
 
 #include "compiler/plan/plan.h"
+#include "runtime/program.h"
 
 typedef enum KernelKind {
 #define KERNEL(name, ...) KERNEL_##name,
@@ -133,6 +134,7 @@ typedef struct LaunchRange {
 typedef struct Lowering {
   const Graph *graph;
   int lanes, ranks;
+  SeerFormat reduce;  // of gradients on their way between ranks
   LaunchList launches;
   LaunchRange *runs[RUN_VARIANT_COUNT];          // by OpId
   uint64_t *value_bytes, *mask_bytes;            // by ValueId, in the target's layout; mask 0: has none
@@ -140,8 +142,9 @@ typedef struct Lowering {
 } Lowering;
 
 // The ranks of `shards` train together: Sinkhorn and the gradients go over all of them, BatchNorm over `norm_ranks` of
-// them.
-Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, int norm_ranks, const PlanShards *shards);
+// them. Gradients travel in `reduce`.
+Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, int norm_ranks, SeerFormat reduce,
+                      const PlanShards *shards);
 
 // `unit_names` by block of the plan's chain; NULL where nothing is shared out.
 Program *program_make(Arena *arena, const Graph *graph, const Lowering *lowering, const Plan *plan,

@@ -55,6 +55,33 @@ static ProgramLaunch traffic(KernelKind kernel, uint32_t step, int block, Kernel
                          .checked = VALUE_NONE};
 }
 
+// Where a unit's buffer has a gradient, while it is on its way.
+static KernelOperand in_unit(const Plan *plan, uint32_t step, ValueId gradient) {
+  KernelOperand all = at_arena(plan->items[plan_find_unit(plan, step, false)].offset + plan->units->offsets[gradient]);
+  all.value = gradient;
+  return all;
+}
+
+static void narrow_unit(Launcher *launcher, uint32_t step, int block) {
+  const Plan *plan = launcher->plan;
+  const PlanUnit *unit = &plan->units->items[block];
+  for (size_t i = 0; i < unit->tensors.count; i++) {
+    ValueId gradient = unit->tensors.items[i].gradient;
+    if (gradient == VALUE_NONE) continue;
+    const Value *value = graph_value(plan->graph, gradient);
+    add_launch(launcher, (ProgramLaunch){.kernel = KERNEL_narrow_parts,
+                                         .constants = {{.integer = shape_elements(value->shape)},
+                                                       {.integer = (int64_t)plan->units->shards->part[gradient]},
+                                                       {.integer = launcher->lowering->reduce}},
+                                         .operands = {in_unit(plan, step, gradient)},
+                                         .tasks = plan->units->shards->count,
+                                         .op = value->producer,
+                                         .reduces = true,
+                                         .step = step,
+                                         .checked = VALUE_NONE});
+  }
+}
+
 static void start(Launcher *launcher, uint32_t step) {
   const Plan *plan = launcher->plan;
   const PlanStep *s = &plan->steps[step];
@@ -63,6 +90,7 @@ static void start(Launcher *launcher, uint32_t step) {
     add_launch(launcher, traffic(KERNEL_refresh_start, step, s->block, nothing));
   } else {
     bool gather = s->kind == STEP_GATHER;
+    if (!gather && launcher->lowering->reduce != SEER_FP32) narrow_unit(launcher, step, s->block);
     KernelOperand buffer = at_arena(plan->items[plan_find_unit(plan, step, gather)].offset);
     add_launch(launcher, traffic(gather ? KERNEL_gather_start : KERNEL_reduce_start, step, s->block, buffer));
   }
@@ -74,20 +102,26 @@ static void average(Launcher *launcher, uint32_t step, ValueId gradient) {
   const Plan *plan = launcher->plan;
   const PlanShards *shards = plan->units->shards;
   int64_t part = (int64_t)shards->part[gradient];
-  KernelOperand all = at_arena(plan->items[plan_find_unit(plan, step, false)].offset + plan->units->offsets[gradient]);
-  all.value = gradient;
-  KernelOperand mean = all;
-  if (!shards->in_unit[gradient])
+  bool in_place = shards->in_unit[gradient];
+  KernelOperand all = in_unit(plan, step, gradient), mean = all;
+  if (!in_place)
     mean = (KernelOperand){
         .kind = OPERAND_UNIT, .value = gradient, .space = SPACE_ARENA, .offset = plan->value_offsets[gradient]};
-  add_launch(launcher, (ProgramLaunch){.kernel = KERNEL_average_parts,
-                                       .constants = {{.integer = shards->count}, {.integer = part}},
-                                       .operands = {all, mean},
-                                       .tasks = pointwise_tasks(part),
-                                       .op = graph_value(plan->graph, gradient)->producer,
-                                       .reduces = true,
-                                       .step = step,
-                                       .checked = VALUE_NONE});
+  ProgramLaunch launch = {.kernel = KERNEL_average_parts,
+                          .constants = {{.integer = shards->count}, {.integer = part}},
+                          .operands = {all, mean},
+                          .tasks = pointwise_tasks(part),
+                          .op = graph_value(plan->graph, gradient)->producer,
+                          .reduces = true,
+                          .step = step,
+                          .checked = VALUE_NONE};
+  if (launcher->lowering->reduce != SEER_FP32) {
+    launch.kernel = KERNEL_average_narrow_parts;
+    launch.constants[2].integer = launcher->lowering->reduce;
+    launch.constants[3].integer = in_place;
+    if (in_place) launch.tasks = 1;
+  }
+  add_launch(launcher, launch);
 }
 
 // The op that adds a gradient to its accumulator, or OP_NONE.

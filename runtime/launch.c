@@ -28,8 +28,10 @@ void seer_gather_group(SeerContext *context, int64_t floats, const float *mine, 
     context->network = (int)seer_comm_group_gather(context->comm, mine, (size_t)floats * sizeof *mine, all);
 }
 
-void seer_average_ranks(SeerContext *context, int64_t count, const float *mine, float *scratch, float *average) {
-  if (!context->network) context->network = (int)seer_comm_average(context->comm, count, mine, scratch, average);
+void seer_average_ranks(SeerContext *context, int64_t count, int format, const float *mine, float *scratch,
+                        float *average) {
+  if (!context->network)
+    context->network = (int)seer_comm_average(context->comm, count, (SeerFormat)format, mine, scratch, average);
 }
 
 void seer_gather_start(SeerContext *context, int unit, float *whole) {

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/narrow.h"
 #include "runtime/parallel.h"
 #include "runtime/pieces.h"
 
@@ -119,6 +120,7 @@ typedef struct SeerProgram {
   int batch, accumulate;        // pictures per step of all ranks; a micro-step takes batch / accumulate
   int ranks;                    // a rank takes its share of each micro-step: seer_rank_batch
   int norm_ranks;               // one behind the other, over which BatchNorm goes
+  SeerFormat reduce;            // of gradients on their way between ranks
   int64_t steps;                // 0: epochs
   double epochs;
   uint64_t seed;
@@ -210,8 +212,10 @@ static inline int64_t seer_average_share(int64_t count, int64_t ranks) {
 }
 // The same over this rank's group of norm_ranks ranks.
 void seer_gather_group(SeerContext *context, int64_t floats, const float *mine, float *all);
-// average [count]: the mean of every rank's `mine`; scratch [ranks][seer_average_share(count, ranks)].
-void seer_average_ranks(SeerContext *context, int64_t count, const float *mine, float *scratch, float *average);
+// average [count]: the mean of every rank's `mine`, which travels in `format`, a SeerFormat;
+// scratch [ranks][seer_average_share(count, ranks)].
+void seer_average_ranks(SeerContext *context, int64_t count, int format, const float *mine, float *scratch,
+                        float *average);
 // A unit's whole parameters from the parts of the group's ranks; from other groups, into the state, what their ranks
 // have updated of the parts that this rank keeps; and its gradients' parts to the ranks that update them: `whole` then
 // holds this rank's part of every rank's, rank 0's first. Between start and finish the step goes on; the unit's buffer

@@ -41,12 +41,22 @@ static uint64_t gradient_count(const SeerTensor *parameter) {
   return parameter->gradient_part ? parameter->gradient_part : seer_tensor_count(parameter);
 }
 
+// Finite, and so in what gradients travel in.
+static bool is_sendable(const SeerProgram *program, const float *gradient, uint64_t count) {
+  if (!seer_floats_finite(gradient, count)) return false;
+  float largest = seer_format_largest(program->reduce);
+  for (uint64_t i = 0; i < count && program->reduce != SEER_FP32 && program->ranks > 1; i++) {
+    if (fabsf(gradient[i]) > largest) return false;
+  }
+  return true;
+}
+
 static const SeerTensor *gradient_find_not_finite(const SeerEngine *engine) {
   for (int i = 0; i < engine->program->tensor_count; i++) {
     const SeerTensor *tensor = &engine->program->tensors[i];
     if (tensor->kind != SEER_PARAMETER) continue;
     const float *gradient = gradient_find(engine, tensor);
-    if (gradient && !seer_floats_finite(gradient, gradient_count(tensor))) return tensor;
+    if (gradient && !is_sendable(engine->program, gradient, gradient_count(tensor))) return tensor;
   }
   return NULL;
 }

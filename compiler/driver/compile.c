@@ -52,11 +52,6 @@ static bool check_limits(DiagList *diags, const Spec *spec) {
                spec_text(spec, KEY_train_precision));
     diag_note(diags, (SourceSpan){0}, "use 'precision = fp32'; `seerc plan` plans other precisions, too");
   }
-  if (rank_count_from_spec(spec) > 1 && !spec_is(spec, KEY_shard_reduce, "fp32")) {
-    diag_error(diags, spec_span(spec, KEY_shard_reduce), "limitation", "seerc cannot yet send gradients in '%s'",
-               spec_text(spec, KEY_shard_reduce));
-    diag_note(diags, (SourceSpan){0}, "use 'shard.reduce = fp32'; `seerc plan` plans other precisions, too");
-  }
   return diags->error_count == before;
 }
 
@@ -208,9 +203,12 @@ static bool count_classes(DiagList *diags, const Spec *spec, const SeerProgram *
   return true;
 }
 
+// Target c makes gradients in f32 where they lie, and narrows them there.
 static PlanPrecision precision_from_spec(const Spec *spec) {
+  int reduce_bytes = seer_format_bytes(reduce_format_from_spec(spec));
   return (PlanPrecision){.compute_bytes = spec_is(spec, KEY_train_precision, "fp32") ? 4 : 2,
-                         .reduce_bytes = spec_is(spec, KEY_shard_reduce, "fp32") ? 4 : 2};
+                         .gradient_bytes = is_for_c(spec) ? 4 : reduce_bytes,
+                         .reduce_bytes = reduce_bytes};
 }
 
 static PlanPolicy policy_from_spec(Arena *arena, const Spec *spec, const PlanMachine *machine) {
@@ -246,6 +244,7 @@ typedef struct Planning {
 static void make_costs(Planning *planning, int lanes) {
   Arena *arena = planning->arena;
   const Spec *spec = planning->spec;
+  PlanPrecision precision = precision_from_spec(spec);
   planning->train_costs = arena_new(arena, PlanCosts);
   planning->features_costs = arena_new(arena, PlanCosts);
   planning->train_shards = plan_shards_make(arena, planning->train, shards_from_spec(spec), planning->machine.ranks,
@@ -253,17 +252,19 @@ static void make_costs(Planning *planning, int lanes) {
   planning->features_shards = plan_shards_make(arena, planning->features, SHARD_NONE, 1, 1, false);
   if (is_for_c(spec)) {
     planning->train_lowering = lower_for_c(arena, planning->train, lanes, planning->machine.norm_ranks,
-                                           planning->train_shards);
-    planning->features_lowering = lower_for_c(arena, planning->features, lanes, 1, planning->features_shards);
+                                           reduce_format_from_spec(spec), planning->train_shards);
+    planning->features_lowering =
+        lower_for_c(arena, planning->features, lanes, 1, SEER_FP32, planning->features_shards);
     *planning->train_costs = costs_of_lowering(planning->train_lowering);
     *planning->features_costs = costs_of_lowering(planning->features_lowering);
   } else {
-    PlanPrecision precision = precision_from_spec(spec);
     *planning->train_costs = plan_costs_dense(arena, planning->train, precision, planning->train_shards);
     *planning->features_costs = plan_costs_dense(arena, planning->features, precision, planning->features_shards);
   }
-  plan_costs_time(arena, planning->train, &planning->machine, planning->train_shards, planning->train_costs);
-  plan_costs_time(arena, planning->features, &planning->machine, planning->features_shards, planning->features_costs);
+  plan_costs_time(arena, planning->train, &planning->machine, precision, planning->train_shards,
+                  planning->train_costs);
+  plan_costs_time(arena, planning->features, &planning->machine, precision, planning->features_shards,
+                  planning->features_costs);
 }
 
 // Solves, places and checks; the report's plan stays NULL when nothing fits.

@@ -113,6 +113,12 @@ static double epochs_of(const Spec *spec) {
   return spec_is_set(spec, KEY_train_steps) ? 0 : 100;
 }
 
+SeerFormat reduce_format_from_spec(const Spec *spec) {
+  return spec_is(spec, KEY_shard_reduce, "fp16")   ? SEER_FP16
+         : spec_is(spec, KEY_shard_reduce, "bf16") ? SEER_BF16
+                                                   : SEER_FP32;
+}
+
 SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
   SeerProgram program = {.name = program_name(arena, spec->path),
                          .views = views_from_spec(spec),
@@ -121,6 +127,7 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .accumulate = int_of(spec, KEY_train_accumulate),
                          .ranks = (int)rank_count_from_spec(spec),
                          .norm_ranks = (int)norm_ranks_from_spec(spec),
+                         .reduce = reduce_format_from_spec(spec),
                          .steps = spec_is_set(spec, KEY_train_steps) ? spec_integer(spec, KEY_train_steps) : 0,
                          .epochs = epochs_of(spec),
                          .seed = (uint64_t)spec_integer(spec, KEY_train_seed),

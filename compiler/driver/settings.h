@@ -6,6 +6,9 @@
 #include "lang/spec.h"
 #include "runtime/program.h"
 
+// What gradients travel in between ranks.
+SeerFormat reduce_format_from_spec(const Spec *spec);
+
 // Everything of SeerProgram that a spec alone decides; tables, addresses and texts are left zero.
 SeerProgram settings_from_spec(Arena *arena, const Spec *spec);
 

@@ -38,17 +38,18 @@ static double all_ranks_bandwidth(const PlanMachine *machine) {
 
 // Of whole parameters, each gradient is averaged over all ranks before its update: every rank sends and receives it
 // nearly twice, once in shares to be summed, once as shares of the mean.
-static double sync_seconds(const Graph *graph, const Op *op, const PlanMachine *machine, const PlanShards *shards) {
+static double sync_seconds(const Graph *graph, const Op *op, const PlanMachine *machine, PlanPrecision precision,
+                           const PlanShards *shards) {
   int collectives = collectives_of(op, machine);
   if (collectives) return collectives * machine->latency_seconds;
   if (plan_shards_any(shards) || !is_optimizer(op->kind)) return 0;
-  double bytes = 4.0 * (double)shape_elements(graph_value(graph, op->operands[0])->shape);
-  double share = (double)(machine->ranks - 1) / machine->ranks;
-  return 2 * (machine->latency_seconds + share * bytes / all_ranks_bandwidth(machine));
+  double elements = (double)shape_elements(graph_value(graph, op->operands[0])->shape);
+  double bytes = (precision.reduce_bytes + 4) * elements * (machine->ranks - 1) / machine->ranks;
+  return 2 * machine->latency_seconds + bytes / all_ranks_bandwidth(machine);
 }
 
-void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, const PlanShards *shards,
-                     PlanCosts *costs) {
+void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, PlanPrecision precision,
+                     const PlanShards *shards, PlanCosts *costs) {
   for (int variant = 0; variant < RUN_VARIANT_COUNT; variant++) {
     if (variant == RUN_AGAIN) continue;
     int64_t *time_ns = arena_array(arena, int64_t, graph->ops.count + 1);
@@ -60,7 +61,7 @@ void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machin
   costs->time_ns[RUN_AGAIN] = costs->time_ns[RUN_FIRST];
   int64_t *sync_ns = arena_array(arena, int64_t, graph->ops.count + 1);
   for (OpId op = 0; machine->ranks > 1 && op < graph->ops.count; op++)
-    sync_ns[op] = (int64_t)(sync_seconds(graph, graph_op(graph, op), machine, shards) * 1e9 + 0.5);
+    sync_ns[op] = (int64_t)(sync_seconds(graph, graph_op(graph, op), machine, precision, shards) * 1e9 + 0.5);
   costs->sync_ns = sync_ns;
 }
 
@@ -100,7 +101,7 @@ static int64_t traffic_ns(uint64_t sent_bytes, double bytes_per_second, double l
 }
 
 // Adds a parameter and its gradient to their block's unit. Whole values lie one behind the other: parameters in compute
-// precision, their gradients, in a buffer of their own, in the precision they are sent in.
+// precision, their gradients in a buffer of their own.
 static void add_tensor(Arena *arena, PlanUnits *units, PlanUnit *unit, PlanUnitTensor tensor, PlanPrecision precision) {
   ValueId parameter = tensor.parameter, gradient = tensor.gradient;
   arena_push(arena, &unit->tensors, PlanUnitTensor, tensor);
@@ -114,7 +115,7 @@ static void add_tensor(Arena *arena, PlanUnits *units, PlanUnit *unit, PlanUnitT
   }
   if (gradient == VALUE_NONE) return;
   units->offsets[gradient] = unit->gradient_bytes;
-  unit->gradient_bytes += plan_align(whole * (uint64_t)precision.reduce_bytes);
+  unit->gradient_bytes += plan_align(whole * (uint64_t)precision.gradient_bytes);
 }
 
 static void list_parameters(Arena *arena, PlanUnits *units, const PlanBlocks *blocks, PlanPrecision precision) {

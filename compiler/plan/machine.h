@@ -22,15 +22,16 @@ typedef struct PlanMachine {
 
 typedef struct PlanPrecision {
   int compute_bytes;  // of an activation and of a gathered parameter: 4, or 2
-  int reduce_bytes;   // of a gradient on its way
+  int gradient_bytes;  // of a gradient in its unit's buffer
+  int reduce_bytes;    // and on its way
 } PlanPrecision;
 
 // Fills costs->time_ns from the machine for every op and variant: multiply-adds take two operations at the machine's
 // rate, every run moves its operands and results once. And costs->sync_ns: a BatchNorm's or Sinkhorn's statistics over
 // several ranks wait for one small collective; so does an update for its gradient, unless that comes in parts: then the
 // schedule reduces it.
-void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, const PlanShards *shards,
-                     PlanCosts *costs);
+void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, PlanPrecision precision,
+                     const PlanShards *shards, PlanCosts *costs);
 // Bytes on an accelerator: dense tensors, images in compute precision, the rest in f32.
 PlanCosts plan_costs_dense(Arena *arena, const Graph *graph, PlanPrecision precision, const PlanShards *shards);
 

@@ -172,7 +172,33 @@ static int64_t share_floats(int64_t count, int64_t share, int rank) {
   return left < 0 ? 0 : left < share ? left : share;
 }
 
-SeerStatus seer_comm_average(SeerComm *comm, int64_t count, const float *mine, float *scratch, float *average) {
+// Bytes of each rank's share on both ways: as it is sent, and as the mean comes back.
+static void shares_describe(SeerComm *comm, int64_t count, int bytes) {
+  int64_t share = seer_average_share(count, comm->size), own = share_floats(count, share, comm->rank);
+  for (int i = 0; i < comm->size; i++) {
+    comm->counts[i] = (int)(share_floats(count, share, i) * bytes);
+    comm->begins[i] = comm->counts[i] ? (int)(i * share * bytes) : 0;
+    comm->share_counts[i] = (int)(own * bytes);
+    comm->share_begins[i] = (int)(i * own * bytes);
+  }
+}
+
+// shares: [ranks][own] in `format`. Narrow ones are half of the scratch, or less: the mean goes where none of them is.
+static const float *shares_average(const SeerComm *comm, int64_t own, int64_t share, SeerFormat format,
+                                   float *scratch) {
+  float *mean = format == SEER_FP32 ? scratch : scratch + (comm->size - 1) * share;
+  const uint16_t *narrow = (const uint16_t *)(const void *)scratch;
+  for (int64_t i = 0; i < own; i++) {
+    double sum = 0;
+    for (int rank = 0; rank < comm->size; rank++)
+      sum += format == SEER_FP32 ? (double)scratch[rank * own + i] : (double)seer_widen(format, narrow[rank * own + i]);
+    mean[i] = (float)(sum / comm->size);
+  }
+  return mean;
+}
+
+SeerStatus seer_comm_average(SeerComm *comm, int64_t count, SeerFormat format, const float *mine, float *scratch,
+                             float *average) {
   if (!comm) {
     memcpy(average, mine, (size_t)count * sizeof *mine);
     return SEER_OK;
@@ -181,25 +207,23 @@ SeerStatus seer_comm_average(SeerComm *comm, int64_t count, const float *mine, f
   int64_t share = seer_average_share(count, comm->size), own = share_floats(count, share, comm->rank);
   if (count > INT_MAX / (int)sizeof *mine)
     return seer_fail(SEER_MACHINE, "a gradient of %lld numbers is too long to be sent at once", (long long)count);
-  for (int i = 0; i < comm->size; i++) {
-    comm->counts[i] = (int)(share_floats(count, share, i) * (int64_t)sizeof *mine);
-    comm->begins[i] = comm->counts[i] ? (int)(i * share * (int64_t)sizeof *mine) : 0;
-    comm->share_counts[i] = (int)(own * (int64_t)sizeof *mine);
-    comm->share_begins[i] = (int)(i * own * (int64_t)sizeof *mine);
+  const void *sent = mine;
+  if (format != SEER_FP32) {
+    uint16_t *narrow = (uint16_t *)(void *)average;
+    for (int64_t i = 0; i < count; i++) narrow[i] = seer_narrow(format, mine[i]);
+    sent = narrow;
   }
-  seer_watch_enter(comm->watch, "exchange of a gradient", (uint64_t)count * sizeof *mine);
-  int failed = mpi->alltoallv(mine, comm->counts, comm->begins, mpi->byte, scratch, comm->share_counts,
+  shares_describe(comm, count, seer_format_bytes(format));
+  seer_watch_enter(comm->watch, "exchange of a gradient", (uint64_t)count * (uint64_t)seer_format_bytes(format));
+  int failed = mpi->alltoallv(sent, comm->counts, comm->begins, mpi->byte, scratch, comm->share_counts,
                               comm->share_begins, mpi->byte, mpi->world);
   seer_watch_leave(comm->watch);
   if (failed)
     return seer_fail(SEER_MACHINE, "rank %d could not send its part of a gradient", comm->rank);
-  for (int64_t i = 0; i < own; i++) {
-    double sum = 0;
-    for (int rank = 0; rank < comm->size; rank++) sum += (double)scratch[rank * own + i];
-    scratch[i] = (float)(sum / comm->size);
-  }
+  const float *mean = shares_average(comm, own, share, format, scratch);
+  shares_describe(comm, count, sizeof *mine);
   seer_watch_enter(comm->watch, "gather of a gradient", (uint64_t)count * sizeof *mine);
-  failed = mpi->allgatherv(scratch, (int)(own * (int64_t)sizeof *mine), mpi->byte, average, comm->counts, comm->begins,
+  failed = mpi->allgatherv(mean, (int)(own * (int64_t)sizeof *mine), mpi->byte, average, comm->counts, comm->begins,
                            mpi->byte, mpi->world);
   seer_watch_leave(comm->watch);
   if (failed)

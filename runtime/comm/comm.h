@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/narrow.h"
 #include "runtime/status.h"
 
 typedef struct SeerComm SeerComm;
@@ -53,9 +54,11 @@ SeerStatus seer_comm_group_make(SeerComm *comm, int ranks);
 // Every one's of this rank's group. Collective within the group.
 SeerStatus seer_comm_group_gather(SeerComm *comm, const void *mine, size_t bytes, void *all);
 
-// The mean over ranks of `count` floats, summed in the order of ranks: the same bits on every rank, whatever the MPI.
-// `scratch` as for seer_average_ranks in runtime/program.h; `average` may not be `mine`. Collective.
-SeerStatus seer_comm_average(SeerComm *comm, int64_t count, const float *mine, float *scratch, float *average);
+// The mean over ranks of `count` floats, which travel in `format`, summed in the order of ranks: the same bits on every
+// rank, whatever the MPI. `scratch` as for seer_average_ranks in runtime/program.h; `average` may not be `mine`.
+// Collective.
+SeerStatus seer_comm_average(SeerComm *comm, int64_t count, SeerFormat format, const float *mine, float *scratch,
+                             float *average);
 // Each of `count` numbers becomes its sum over ranks, in their order. For few of them. Collective.
 SeerStatus seer_comm_sum(SeerComm *comm, double *numbers, int count);
 // The number becomes the largest of all ranks. Collective.

@@ -75,13 +75,18 @@ static uint64_t part_begin(const SeerTraffic *traffic, const SeerUnitTensor *ten
   return (uint64_t)rank * bytes;
 }
 
+// Bytes of a part as it travels.
+static uint64_t part_bytes(const SeerTraffic *traffic, const SeerUnitTensor *tensor, Way way) {
+  return tensor->part * (uint64_t)(way == WAY_REDUCE ? seer_format_bytes(traffic->program->reduce) : 4);
+}
+
 static SeerStatus parts_describe(SeerTraffic *traffic, const SeerUnit *unit, Way way, int rank, void **type) {
   int count = 0, parts = way == WAY_GATHER ? traffic->groups : 1;
   for (int i = 0; i < unit->tensor_count; i++) {
     const SeerUnitTensor *tensor = &unit->tensors[i];
     if (offset_of(tensor, way) == UINT64_MAX) continue;
     for (int part = 0; part < parts; part++) {
-      traffic->lengths[count] = (int)(tensor->part * sizeof(float));
+      traffic->lengths[count] = (int)part_bytes(traffic, tensor, way);
       traffic->begins[count++] =
           (intptr_t)(offset_of(tensor, way) + part_begin(traffic, tensor, way, rank, part));
     }
@@ -234,7 +239,7 @@ static void count_sent(SeerTraffic *traffic, const SeerUnit *unit, Way way) {
   uint64_t parts = way == WAY_GATHER ? (uint64_t)traffic->groups : 1;
   for (int i = 0; i < unit->tensor_count; i++) {
     if (offset_of(&unit->tensors[i], way) != UINT64_MAX)
-      traffic->sent_bytes += unit->tensors[i].part * parts * sizeof(float) * (uint64_t)traffic->peer_count[way];
+      traffic->sent_bytes += parts * part_bytes(traffic, &unit->tensors[i], way) * (uint64_t)traffic->peer_count[way];
   }
 }
 
@@ -260,7 +265,8 @@ SeerStatus seer_traffic_refresh(SeerTraffic *traffic, int index) {
 // Every rank's part of this rank's gradients goes out, and this rank's part of every other's lands in its place.
 SeerStatus seer_traffic_reduce(SeerTraffic *traffic, int index, void *whole) {
   const SeerUnit *unit = &traffic->program->units[index];
-  for (int i = 0; i < unit->tensor_count; i++) {
+  bool narrow = traffic->program->reduce != SEER_FP32;  // then zeros were put there when it was narrowed
+  for (int i = 0; i < unit->tensor_count && !narrow; i++) {
     const SeerUnitTensor *tensor = &unit->tensors[i];
     if (tensor->reduce_offset == UINT64_MAX) continue;
     float *values = (float *)(void *)((unsigned char *)whole + tensor->reduce_offset);

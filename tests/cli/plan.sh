@@ -100,7 +100,6 @@ expect budget-machine 1 "$seerc" plan small.seer -D cluster.memory=20MiB; holds 
 
 # What only a plan can do yet.
 expect build-fp16 1 "$seerc" build small.seer -D train.precision=fp16; holds build-fp16 err 'seerc cannot yet'
-expect build-cluster 1 "$seerc" build cluster.seer; holds build-cluster err 'seerc cannot yet send gradients in'
 expect one-rank 0 "$seerc" plan --json small.seer -D shard.parameters=full; output one-rank json
 holds one-rank err '[shard-ranks]'; holds one-rank out '"parameters":"none"'
 

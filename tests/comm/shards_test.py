@@ -37,6 +37,8 @@ WAYS = {"whole": (WORLDS, "shard.parameters=none"),
         "gradients": ((8,), "shard.parameters=gradients"),
         "hybrid": ((4, 8), "shard.parameters=hybrid(2)"),
         "recomputed": ((3,), "shard.parameters=full", "checkpoint.placement=every"),
+        "narrow whole": ((2,), "shard.parameters=none", "shard.reduce=bf16"),
+        "narrow full": ((2,), "shard.parameters=full", "shard.reduce=bf16"),
         "accumulated gradients": ((2,), "shard.parameters=gradients", "train.accumulate=2"),
         "accumulated full": ((2,), "shard.parameters=full", "train.accumulate=2", "checkpoint.placement=random",
                              "checkpoint.seed=5")}
@@ -133,6 +135,19 @@ class Shards(unittest.TestCase):
                     self.assertGreaterEqual(memory["by_kind"][kind], total // sharers)
                     padding = tensors * 128 * ranks // sharers
                     self.assertLess(memory["by_kind"][kind], total // sharers + padding, (way, ranks, kind))
+
+    @unittest.skipIf(SANITIZE, "takes more trainers")
+    def test_gradients_travel_in_what_was_asked_for(self):
+        whole, narrow, wide = self.train("narrow whole", 2), self.train("narrow full", 2), self.train("full", 2)
+        self.assertEqual(self.state("narrow whole", whole), self.state("narrow full", narrow))
+        plans = [self.plan(way, 2)["shard"] for way in ("narrow full", "full")]
+        self.assertEqual(2 * plans[0]["reduce_bytes"], plans[1]["reduce_bytes"])
+        self.assertEqual(plans[0]["gather_bytes"], plans[1]["gather_bytes"])
+        self.assertEqual(metrics_of(narrow)[-1]["sent_bytes"], plans[0]["gather_bytes"] + plans[0]["reduce_bytes"])
+        losses = [[step["loss"] for step in metrics_of(folder)] for folder in (narrow, wide)]
+        self.assertEqual(losses[0][0], losses[1][0])
+        self.assertNotEqual(losses[0], losses[1])
+        self.assertLess(max(abs(a - b) for a, b in zip(*losses, strict=True)), 1e-2)
 
     @unittest.skipIf(SANITIZE, "takes more trainers")
     def test_accumulated_parts_are_the_same_whatever_the_plan(self):

@@ -108,6 +108,53 @@ static void test_average_of_parts(void **state) {
   free(all), free(y), free(want);
 }
 
+// The nearest of 16 bits, of two equally near ones the even one; what is too large is infinite.
+static void test_narrow(void **state) {
+  (void)state;
+  for (int format = SEER_FP16; format <= SEER_BF16; format++) {
+    for (uint64_t at = 0; at <= UINT32_MAX; at += 40503) {
+      const float x = seer_bits_float((uint32_t)at);
+      const uint16_t narrow = seer_narrow((SeerFormat)format, x);
+      const double back = (double)seer_widen((SeerFormat)format, narrow);
+      if (isnan(x) || isinf(x) || isinf(back)) {
+        assert_true(!isnan(x) == !isnan(back) && !signbit(x) == !signbit(back));
+        assert_true(isnan(x) || fabs((double)x) > (double)seer_format_largest((SeerFormat)format));
+        continue;
+      }
+      const double off = fabs((double)x - back);
+      for (int step = -1; step <= 1; step += 2) {
+        if ((narrow & 0x7FFF) == 0 && step < 0) continue;
+        const double other = fabs((double)x - (double)seer_widen((SeerFormat)format, (uint16_t)(narrow + step)));
+        assert_true(off < other || (off == other && narrow % 2 == 0));
+      }
+    }
+    for (uint32_t half = 0; half < 65536; half++) {
+      const float wide = seer_widen((SeerFormat)format, (uint16_t)half);
+      if (!isnan(wide)) assert_int_equal(seer_narrow((SeerFormat)format, wide), half);
+    }
+  }
+}
+
+static void test_average_of_narrow_parts(void **state) {
+  (void)state;
+  enum { PARTS = 3, PART = TASK_FLOATS + 32, COUNT = PARTS * PART - 40 };
+  for (int format = SEER_FP16; format <= SEER_BF16; format++) {
+    float *all = random_floats(PARTS * PART, 1), *y = floats_make(PART);
+    double *want = doubles_make(PART);
+    for (int p = 0; p < PARTS; p++)
+      for (int i = 0; i < PART; i++) {
+        const SeerFormat f = (SeerFormat)format;
+        want[i] += p * PART + i < COUNT ? (double)seer_widen(f, seer_narrow(f, all[p * PART + i])) / PARTS : 0;
+      }
+    RUN_TASKS(PARTS, narrow_parts(COUNT, PART, format, all, task));
+    RUN_TASKS(pointwise_tasks(PART), average_narrow_parts(PARTS, PART, format, 0, all, y, task));
+    check_floats("average", y, want, PART, 6e-8);
+    RUN_TASKS(1, average_narrow_parts(PARTS, PART, format, 1, all, all, task));
+    assert_memory_equal(all, y, PART * sizeof(float));
+    free(all), free(y), free(want);
+  }
+}
+
 static void test_inactive(void **state) {
   (void)state;
   enum { N = 100 };
@@ -169,7 +216,8 @@ static void test_normalize_rows(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps), cmocka_unit_test(test_norms_of_parts),
-                                     cmocka_unit_test(test_average_of_parts), cmocka_unit_test(test_inactive),
+                                     cmocka_unit_test(test_average_of_parts), cmocka_unit_test(test_narrow),
+      cmocka_unit_test(test_average_of_narrow_parts), cmocka_unit_test(test_inactive),
                                      cmocka_unit_test(test_accumulate), cmocka_unit_test(test_queue),
                                      cmocka_unit_test(test_normalize_rows)};
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -256,7 +256,8 @@ static void update_all(const void *arguments, int task, int worker) {
 // ---- several ranks ----
 
 static void ranks_average(const Step *step, int at, int count) {
-  seer_average_ranks(step->context, count, step->arena + at, step->arena + A_SCRATCH, step->arena + A_AVERAGE);
+  seer_average_ranks(step->context, count, SEER_FP32, step->arena + at, step->arena + A_SCRATCH,
+                     step->arena + A_AVERAGE);
   memcpy(step->arena + at, step->arena + A_AVERAGE, (size_t)count * sizeof(float));
 }
 

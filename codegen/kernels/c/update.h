@@ -4,6 +4,7 @@
 #define SEER_KERNELS_UPDATE_H
 
 #include "pointwise.h"
+#include "runtime/narrow.h"
 
 // (1-momentum)*running + momentum*batch*factor -> y. count = channels.
 KERNEL void running_update(int64_t count, double momentum, double factor, const float *running, const float *batch,
@@ -80,6 +81,33 @@ KERNEL void average_parts(int parts, int64_t part, const float *all, float *aver
   for (int64_t i = r.first; i < r.last; i++) {
     double sum = 0;
     for (int p = 0; p < parts; p++) sum += (double)all[p * part + i];
+    average[i] = (float)(sum / parts);
+  }
+}
+
+// all [parts][part] floats, `count` of them a gradient, become numbers of 16 bits (format: SeerFormat), each part's at
+// its beginning; the others zero. Tasks: parts.
+KERNEL void narrow_parts(int64_t count, int64_t part, int format, float *all, int task) {
+  const float *wide = all + task * part;
+  uint16_t *narrow = (uint16_t *)(void *)(all + task * part);
+  const int64_t own = size_max(0, size_min(part, count - task * part));
+  // Forward: what is written lies behind what is still to be read.
+  for (int64_t i = 0; i < own; i++) narrow[i] = seer_narrow((SeerFormat)format, wide[i]);
+  for (int64_t i = own; i < part; i++) narrow[i] = 0;
+}
+
+// The same as average_parts, after narrow_parts. Tasks: pointwise_tasks(part), but 1 in place.
+KERNEL void average_narrow_parts(int parts, int64_t part, int format, int in_place, const float *all, float *average,
+                                 int task) {
+  const TaskRange r = in_place ? (TaskRange){.first = 0, .last = part} : task_range(part, task);
+  // Backward: in place what is written lies behind what is still to be read.
+  for (int64_t i = r.last - 1; i >= r.first; i--) {
+    double sum = 0;
+    for (int p = 0; p < parts; p++) {
+      uint16_t number;
+      memcpy(&number, (const char *)(all + p * part) + 2 * i, sizeof number);
+      sum += (double)seer_widen((SeerFormat)format, number);
+    }
     average[i] = (float)(sum / parts);
   }
 }
