@@ -320,8 +320,9 @@ static void print_settings(const SeerProgram *s, Writer *out) {
   writer_printf(out, "  .task = %s,\n", s->task == SEER_SWAV ? "SEER_SWAV" : "SEER_SUPERVISED");
   print_views(&s->views, out);
   print_schedule(&s->schedule, out);
-  writer_printf(out, "  .batch = %d, .accumulate = %d, .ranks = %d, .steps = %" PRId64 ", .seed = %" PRIu64 "u,\n",
-                s->batch, s->accumulate, s->ranks, s->steps, s->seed);
+  writer_printf(out, "  .batch = %d, .accumulate = %d, .ranks = %d, .slices = %d, .steps = %" PRId64
+                ", .seed = %" PRIu64 "u,\n",
+                s->batch, s->accumulate, s->ranks, s->slices, s->steps, s->seed);
   print_number_field(out, "epochs", s->epochs);
   writer_printf(
       out, "  .freeze_prototypes_steps = %" PRId64 ", .queue_start_steps = %" PRId64 ", .queue_rows = %" PRId64 ",\n",
@@ -404,8 +405,8 @@ void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *are
   if (unit_count)
     writer_printf(out, "  .shards = %d, .parameters_in_parts = %s, .unit_count = %d, .units = units,\n", world->ranks,
                   shards_of(world)->kind == SHARD_FULL ? "true" : "false", unit_count);
-  writer_printf(out, "  .state_bytes = %" PRIu64 "u, .arena_bytes = %" PRIu64 "u,\n", world->state_bytes,
-                world->arena_bytes);
+  writer_printf(out, "  .state_bytes = %" PRIu64 "u, .arena_bytes = %" PRIu64 "u, .slice_bytes = %" PRIu64 "u,\n",
+                world->state_bytes, world->arena_bytes, world->slice_bytes);
   print_training(world, out);
   writer_printf(out, "  .launch_count = %d, .launches = launches,\n};\n", launch_count);
   if (declared) print_list_of_worlds(trainer, out);

@@ -243,8 +243,8 @@ static void make_costs(Planning *planning, int lanes) {
   const Spec *spec = planning->spec;
   planning->train_costs = arena_new(arena, PlanCosts);
   planning->features_costs = arena_new(arena, PlanCosts);
-  planning->train_shards = plan_shards_make(arena, planning->train, shards_from_spec(spec), planning->machine.ranks,
-                                            !is_for_c(spec));
+  planning->train_shards = plan_shards_make(arena, planning->train, shards_from_spec(spec),
+                                            (int)rank_count_from_spec(planning->world->step), !is_for_c(spec));
   planning->features_shards = plan_shards_make(arena, planning->features, SHARD_NONE, 1, false);
   if (is_for_c(spec)) {
     planning->train_lowering = lower_for_c(arena, planning->train, lanes, planning->train_shards);
@@ -296,7 +296,7 @@ static void list_outside(PlanReport *report, const SeerProgram *settings) {
       "program", "code, libraries, the lists of tensors and launches, files while they are written", PROGRAM_BYTES};
   outside[report->outside_count++] =
       (PlanOutside){"stacks", "1 MiB touched by each thread that computes, decodes or writes a snapshot",
-                    (threads + decoders + 1) * STACK_BYTES};
+                    (threads + decoders + (uint64_t)report->slices) * STACK_BYTES};
   uint64_t picture = (uint64_t)settings->max_pixels * SEER_DECODE_BYTES_A_PIXEL;
   outside[report->outside_count++] =
       (PlanOutside){"decoding",
@@ -350,7 +350,7 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   ModelOptions model;
   if (!model_options_from_spec(arena, spec, compilation->classes, MODEL_TRAIN, compilation->diags, &model))
     return false;
-  planning->train = training_graph(arena, spec, compilation->classes, compilation->diags, watch);
+  planning->train = training_graph(arena, world->step, compilation->classes, compilation->diags, watch);
   planning->features = planning->train ? features_graph(arena, spec, compilation->diags, (PassWatch){0}) : NULL;
   if (!planning->features) return false;
   planning->policy = policy_from_spec(arena, spec, &planning->machine);
@@ -358,10 +358,11 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   make_costs(planning, compilation->lanes);
   planning->settings.snapshot_bytes = snapshot_bytes_from_spec(arena, spec, planning->train, planning->train_shards);
   const SeerProgram *settings = &planning->settings;
-  *report = (PlanReport){.model = model_of(&model.shape, spec, settings, planning->train, planning->features),
+  *report = (PlanReport){.model = model_of(&model.shape, world->step, settings, planning->train, planning->features),
                          .machine = planning->machine,
                          .images_per_step = settings->batch,
                          .micro_steps = settings->accumulate,
+                         .slices = seer_rank_slices(settings),
                          .budget_bytes = budget_of(spec, &planning->machine),
                          .ring_bytes = planning->train_lowering ? settings->ring_bytes : 0,
                          .snapshot_bytes = planning->train_lowering ? settings->snapshot_bytes : 0};
@@ -396,6 +397,7 @@ static TrainerWorld trainer_world(const Planning *planning, bool declared) {
                         .state = planning->state,
                         .state_bytes = report->state_bytes,
                         .arena_bytes = report_arena_bytes(report),
+                        .slice_bytes = report->train ? report->train->arena_bytes : 0,
                         .ring_bytes = report->ring_bytes,
                         .snapshot_bytes = report->snapshot_bytes};
   if (!declared) world.prefix = arena_printf(arena, "ranks%d_", report->machine.ranks);

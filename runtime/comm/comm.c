@@ -9,6 +9,7 @@
 
 #include "runtime/comm/mpi.h"
 #include "runtime/comm/watch.h"
+#include "runtime/pairwise.h"
 #include "runtime/program.h"
 
 enum { MAX_VERSION_BYTES = 8192, MPI_THREAD_FUNNELED = 1 };
@@ -155,7 +156,17 @@ static int64_t share_floats(int64_t count, int64_t share, int rank) {
   return left < 0 ? 0 : left < share ? left : share;
 }
 
-SeerStatus seer_comm_average(SeerComm *comm, int64_t count, const float *mine, float *scratch, float *average) {
+// pieces [ranks][own]: their mean takes the first one's place.
+static void pieces_average(float *pieces, int64_t own, int ranks) {
+  for (int64_t i = 0; i < own; i++) {
+    double sum = 0;
+    for (int rank = 0; rank < ranks; rank++) sum += (double)pieces[rank * own + i];
+    pieces[i] = (float)(sum / ranks);
+  }
+}
+
+SeerStatus seer_comm_average(SeerComm *comm, int64_t count, int slices, const float *mine, float *scratch,
+                             float *average) {
   if (!comm) {
     memcpy(average, mine, (size_t)count * sizeof *mine);
     return SEER_OK;
@@ -176,11 +187,10 @@ SeerStatus seer_comm_average(SeerComm *comm, int64_t count, const float *mine, f
   seer_watch_leave(comm->watch);
   if (failed)
     return seer_fail(SEER_MACHINE, "rank %d could not send its part of a gradient", comm->rank);
-  for (int64_t i = 0; i < own; i++) {
-    double sum = 0;
-    for (int rank = 0; rank < comm->size; rank++) sum += (double)scratch[rank * own + i];
-    scratch[i] = (float)(sum / comm->size);
-  }
+  if (slices)
+    seer_pairwise_rows(scratch, (size_t)own, comm->size, 1 / (float)slices, (size_t)own, scratch);
+  else
+    pieces_average(scratch, own, comm->size);
   seer_watch_enter(comm->watch, "gather of a gradient", (uint64_t)count * sizeof *mine);
   failed = mpi->allgatherv(scratch, (int)(own * (int64_t)sizeof *mine), mpi->byte, average, comm->counts, comm->begins,
                            mpi->byte, mpi->world);
@@ -195,10 +205,7 @@ SeerStatus seer_comm_sum(SeerComm *comm, double *numbers, int count) {
   double *all = malloc((size_t)comm->size * (size_t)count * sizeof *all);
   if (!all) return seer_fail(SEER_MACHINE, "out of memory");
   SeerStatus status = gather(comm, "sum", numbers, (size_t)count * sizeof *all, all);
-  for (int i = 0; i < count && !status; i++) {
-    numbers[i] = 0;
-    for (int rank = 0; rank < comm->size; rank++) numbers[i] += all[(size_t)rank * (size_t)count + (size_t)i];
-  }
+  for (int i = 0; i < count && !status; i++) numbers[i] = seer_pairwise_sum(all + i, (size_t)count, comm->size);
   free(all);
   return status;
 }
