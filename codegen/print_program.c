@@ -361,9 +361,9 @@ static int print_launches(const Trainer *trainer, const TrainerWorld *world, Are
 static void print_training(const TrainerWorld *world, Writer *out) {
   if (world->train)
     writer_printf(out,
-                  "  .train = step_%strain, .update = step_%supdate,\n  .loss_offset = %" PRIu64
-                  "u, .usage_offset = %" PRIu64 "u,\n",
-                  world->prefix, world->prefix, output_offset(world->train, "loss"),
+                  "  .train = step_%s, .update = step_%s,\n  .loss_offset = %" PRIu64 "u, .usage_offset = %" PRIu64
+                  "u,\n",
+                  world->train->entries[0].name, world->train->entries[1].name, output_offset(world->train, "loss"),
                   output_offset(world->train, "usage"));
   else
     writer_printf(out, "  .minimum_bytes = %" PRIu64 "u, .budget_bytes = %" PRIu64 "u,\n", world->minimum_bytes,

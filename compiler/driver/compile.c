@@ -389,7 +389,7 @@ static void list_worlds(Arena *arena, const Planning *plannings, int count) {
   }
 }
 
-static TrainerWorld trainer_world(const Planning *planning, bool declared) {
+static TrainerWorld trainer_world(const Planning *planning, bool declared, Program **train) {
   Arena *arena = planning->arena;
   const PlanReport *report = planning->report;
   TrainerWorld world = {.prefix = "",
@@ -404,10 +404,8 @@ static TrainerWorld trainer_world(const Planning *planning, bool declared) {
   if (world.ranks == 1)
     world.features = program_of(arena, planning->features, planning->features_lowering, report->features, NULL);
   if (world_trains(planning)) {
-    Program *train = program_of(arena, planning->train, planning->train_lowering, report->train,
-                                block_names(arena, report->problem->blocks));
-    program_add_prefix(train, world.prefix);
-    world.train = train;
+    *train = program_of(arena, planning->train, planning->train_lowering, report->train,
+                        block_names(arena, report->problem->blocks));
     world.plan_json = plan_json_of(arena, report);
   } else if (!report_fits(report)) {
     world.minimum_bytes = report_minimum_bytes(report);
@@ -416,10 +414,30 @@ static TrainerWorld trainer_world(const Planning *planning, bool declared) {
   return world;
 }
 
+// The worlds of a reproducible trainer run one step: where their plans agree on its addresses, it is compiled once.
+static void share_steps(Arena *arena, TrainerWorld *worlds, Program *const *trains, int count) {
+  const char **texts = arena_array(arena, const char *, count);
+  for (int i = 0; i < count; i++) {
+    if (!trains[i]) continue;
+    Writer out = {0};
+    program_print(trains[i], &out);
+    texts[i] = arena_string(arena, out.text, out.size);
+    writer_release(&out);
+    int same = 0;
+    while (same < i && (!texts[same] || strcmp(texts[same], texts[i]) != 0)) same++;
+    worlds[i].train = trains[same];
+  }
+  for (int i = 0; i < count; i++) {
+    if (worlds[i].train == trains[i] && trains[i]) program_add_prefix(trains[i], worlds[i].prefix);
+  }
+}
+
 static void finish_trainer(const Compilation *compilation, const Planning *plannings, int count, Compiled *compiled) {
   Arena *arena = compilation->arena;
   TrainerWorld *worlds = arena_array(arena, TrainerWorld, count);
-  for (int i = 0; i < count; i++) worlds[i] = trainer_world(&plannings[i], i == 0);
+  Program **trains = arena_array(arena, Program *, count);
+  for (int i = 0; i < count; i++) worlds[i] = trainer_world(&plannings[i], i == 0, &trains[i]);
+  share_steps(arena, worlds, trains, count);
   SeerProgram settings = plannings[0].settings;
   const PlanModel *model = &compiled->report.model;
   settings.seer_version = SEER_VERSION;
