@@ -9,7 +9,7 @@ static bool slices_are_whole_tree(CheckContext *context, double slices) {
   if (is_power_of_two(slices)) return true;
   double below = exp2(floor(log2(slices)));
   check_error(context, check_span(context, KEY_train_slices), "'slices' %g is no power of two", slices);
-  check_note(context, span_none(), "their sums are taken in pairs, and pairs of pairs: the nearest are %g and %g", below,
+  check_note(context, span_none(), "sums are taken in pairs, and pairs of pairs: the nearest are %g and %g", below,
              2 * below);
   return false;
 }
@@ -48,11 +48,14 @@ void check_reproducible(CheckContext *context) {
   if (!spec_flag(spec, KEY_train_reproducible)) return;
   double slices = check_number(context, KEY_train_slices, 1);
   bool accumulates = check_number(context, KEY_train_accumulate, 1) > 1;
-  refuse(context, accumulates, KEY_train_accumulate, "micro-steps",
-         "remove 'accumulate': the batch is cut into 'slices' already, and for BatchNorm it stays one");
+  if (accumulates) {
+    check_error(context, check_span(context, KEY_train_accumulate), "a reproducible run has no micro-steps");
+    check_note(context, check_span(context, KEY_train_reproducible),
+               "remove 'accumulate': 'slices' cut the batch already, and for BatchNorm it stays one");
+  }
   refuse(context, check_number(context, KEY_swav_queue, 0) > 0, KEY_swav_queue, "a queue", "set 'swav.queue = 0'");
-  refuse(context, !spec_is(spec, KEY_shard_parameters, "none"), KEY_shard_parameters, "parts of parameters or gradients",
-         "set 'shard.parameters = none'");
+  refuse(context, !spec_is(spec, KEY_shard_parameters, "none"), KEY_shard_parameters,
+         "parts of parameters or gradients", "set 'shard.parameters = none'");
   if (!slices_are_whole_tree(context, slices)) return;
   if (!accumulates) check_pictures_of_slices(context, slices);
   double per_node = check_number(context, KEY_cluster_ranks_per_node, 1);

@@ -1,5 +1,5 @@
-// Sums in the order of a balanced binary tree: ((a + b) + (c + d)) + ... The sum of an aligned share of a power of two
-// of numbers is a node of that tree, so those who sum a share each, and then the sums, get the bits of one who sums all.
+// Sums in the order of a balanced binary tree: ((a + b) + (c + d)) + ... Of a power of two of numbers, the sum of an
+// aligned share is a node of that tree: who sum a share each, and then the sums, get the bits of one who sums all.
 #ifndef SEER_RUNTIME_PAIRWISE_H
 #define SEER_RUNTIME_PAIRWISE_H
 

@@ -50,8 +50,8 @@ SeerStatus seer_comm_all_gather(SeerComm *comm, const void *mine, size_t bytes, 
 
 // The mean over ranks of `count` floats, summed in the order of ranks: the same bits on every rank, whatever the MPI.
 // With `slices`, `mine` is a sum over this rank's share of so many: summed pairwise (runtime/pairwise.h), and the mean
-// is over slices. `scratch` as for seer_average_ranks in runtime/program.h; without `comm`, `average` may not be `mine`.
-// Collective.
+// is over slices. `scratch` as for seer_average_ranks in runtime/program.h; `average` may be `mine` where there are
+// others. Collective.
 SeerStatus seer_comm_average(SeerComm *comm, int64_t count, int slices, const float *mine, float *scratch,
                              float *average);
 // Each of `count` numbers becomes its sum over ranks, pairwise. For few of them. Collective.
