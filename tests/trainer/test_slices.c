@@ -1,4 +1,5 @@
 // Unit tests of slices: turns, gathers, gradients and pairwise sums of one rank, against what they must be.
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,7 @@
 #include "runtime/engine.h"
 #include "runtime/pairwise.h"
 
-enum { SLICES = 4, ROUNDS = 50, FLOATS = 3, COUNT = 40000, BATCH = 8 };
+enum { SLICES = 4, ROUNDS = 50, FLOATS = 3, COUNT = 40000, BATCH = 8, CROPS = 3, SIDE = 2 };
 
 // The arena of a slice: what it brings to a gather, what it gets, and its gradient.
 typedef struct Arena {
@@ -21,6 +22,9 @@ typedef struct Arena {
 
 // Counted by all slices: a test may only fail on the thread that it began on.
 static int running, most_running, wrong, order[SLICES], entered;
+
+static uint8_t images[CROPS * BATCH * SIDE * SIDE * 3];
+static int32_t labels[BATCH];
 
 static Arena *arena_of(SeerContext *context) { return (Arena *)(void *)context->arena; }
 
@@ -35,6 +39,7 @@ static void step(SeerContext *context) {
   Arena *arena = arena_of(context);
   int number = (int)context->labels[0];
   order[entered++] = number;
+  wrong += context->images[0] != images + number * (int)sizeof images / SLICES;
   for (int round = 0; round < ROUNDS; round++) {
     most_running = ++running > most_running ? running : most_running;
     for (int i = 0; i < FLOATS; i++) arena->mine[i] = (float)(100 * number + 10 * round + i);
@@ -55,8 +60,9 @@ static const SeerLaunch launches[] = {{"in the arena", "", false, offsetof(Arena
 static SeerProgram program_make(void) {
   SeerProgram program = {.batch = BATCH, .accumulate = 1, .ranks = 1, .slices = SLICES, .launches = launches};
   program.slice_bytes = (sizeof(Arena) + SEER_ALIGNMENT - 1) / SEER_ALIGNMENT * SEER_ALIGNMENT;
+  for (int i = 0; i < BATCH; i++) labels[i] = i / (BATCH / SLICES);
   program.views.size_group_count = 1;
-  program.views.size_groups[0] = (SeerSizeGroup){.crops = 3, .size = 2};
+  program.views.size_groups[0] = (SeerSizeGroup){.crops = CROPS, .size = SIDE};
   return program;
 }
 
@@ -64,14 +70,12 @@ static void slices_take_turns(void **state) {
   (void)state;
   SeerProgram program = program_make();
   SeerSlices *slices = NULL;
-  int32_t labels[BATCH];
-  for (int i = 0; i < BATCH; i++) labels[i] = i / (BATCH / SLICES);
   assert_int_equal(seer_slices_make(&program, &slices), SEER_OK);
   unsigned char *memory = NULL;
   assert_int_equal(seer_memory_map(SLICES * program.slice_bytes, "a test", &memory), SEER_OK);
   float counted = 0;
   SeerContext context = {.program = &program, .arena = memory, .state = (unsigned char *)&counted, .labels = labels,
-                         .pool = seer_pool_make(3), .first_not_finite = -1};
+                         .images = {images}, .pool = seer_pool_make(3), .first_not_finite = -1};
   for (int run = 0; run < 2; run++) {
     entered = 0;
     seer_slices_run(slices, &context, step);
@@ -99,7 +103,7 @@ static void slices_take_turns(void **state) {
 
 static void bad_step(SeerContext *context) {
   Arena *arena = arena_of(context);
-  arena->sum = context->labels[0] == 2 ? 1 / arena->all[0][0] : 0;  // all is zero
+  arena->sum = context->labels[0] == 2 ? INFINITY : 0;
   float unused = 0, *sum = &unused;
   seer_launch(context, 0, launch_task, &sum, 1);
 }
@@ -108,12 +112,10 @@ static void a_bad_number_of_any_slice_is_seen(void **state) {
   (void)state;
   SeerProgram program = program_make();
   SeerSlices *slices = NULL;
-  int32_t labels[BATCH];
-  for (int i = 0; i < BATCH; i++) labels[i] = i / (BATCH / SLICES);
   unsigned char *memory = NULL;
   assert_int_equal(seer_slices_make(&program, &slices), SEER_OK);
   assert_int_equal(seer_memory_map(SLICES * program.slice_bytes, "a test", &memory), SEER_OK);
-  SeerContext context = {.program = &program, .arena = memory, .labels = labels, .pool = seer_pool_make(1),
+  SeerContext context = {.program = &program, .arena = memory, .labels = labels, .images = {images}, .pool = seer_pool_make(1),
                          .check_finite = true, .first_not_finite = -1};
   seer_slices_run(slices, &context, bad_step);
   assert_int_equal(context.first_not_finite, 0);
