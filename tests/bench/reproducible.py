@@ -7,7 +7,8 @@ Method. One network (regnety_400mf, SwAV on two views of 64 px, LARC), f32, 8 sl
 two ranks of one thread. A slice of 64 pictures has two views of 8, which fill the 16 lanes of AVX-512; of 16 pictures,
 two views of 2, which leave three lanes of four idle. A round runs each pair once, with and without, in turns which goes
 first. Time: the median of a run's steps without the first two; told are the median over rounds of the ratio within a
-pair, which a machine's load touches least, and of the seconds. Memory: peak of a rank by the plan, which is what it
+pair, and of the seconds. Processor time of one rank (user and system, the difference of a long and a short run, so that
+starting and ending drop out): what a busy machine touches least. Memory: peak of a rank by the plan, which is what it
 allocates.
 """
 import argparse
@@ -17,6 +18,7 @@ import os
 import pathlib
 import platform
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -35,6 +37,7 @@ log {{ every = 1 }}
 """
 WAYS = ("no", "yes")
 WORLDS = ((1, 2), (2, 1))  # ranks, threads of each
+SHORT = 3  # steps
 
 
 def pictures_make(path, count=512):
@@ -50,16 +53,24 @@ def build(options, batch, way, pictures):
     return trainer
 
 
-def seconds_a_step(options, trainer, ranks, threads):
+def run(options, trainer, ranks, threads, steps):
+    """Seconds of a step, and processor seconds of all processes."""
     out = options.folder / "run"
     shutil.rmtree(out, ignore_errors=True)
     launcher = [*options.mpi.split(), str(ranks)] if ranks > 1 else []
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([*launcher, trainer, "train", "--out", out, "--threads", str(threads), "--no-report", "--quiet",
-                    "--stop-after", str(options.steps)], check=False, capture_output=True)
+                    "--stop-after", str(steps)], check=False, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    if len(lines) != options.steps:
-        sys.exit(f"a run of {ranks} ranks made {len(lines)} of {options.steps} steps")
-    return statistics.median(1 / line["images_per_second"] for line in lines[2:])
+    if len(lines) != steps:
+        sys.exit(f"a run of {ranks} ranks made {len(lines)} of {steps} steps")
+    seconds = statistics.median(1 / line["images_per_second"] for line in lines[2:])
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def median_ratio(numbers):
+    return statistics.median(b / a for a, b in zip(numbers["no"], numbers["yes"]))
 
 
 def peak_bytes(trainer, ranks):
@@ -71,16 +82,21 @@ def peak_bytes(trainer, ranks):
 def compare(options, batch, trainers):
     rows = []
     for ranks, threads in WORLDS:
-        seconds = {way: [] for way in WAYS}
+        seconds, processor = {way: [] for way in WAYS}, {way: [] for way in WAYS}
         for turn in range(options.rounds):
             for way in WAYS[::-1] if turn % 2 else WAYS:
-                seconds[way].append(batch * seconds_a_step(options, trainers[way], ranks, threads))
+                a_picture, long = run(options, trainers[way], ranks, threads, SHORT + options.steps)
+                seconds[way].append(batch * a_picture)
+                if ranks == 1:
+                    _, short = run(options, trainers[way], ranks, threads, SHORT)
+                    processor[way].append((long - short) / options.steps)
         bytes_of = {way: peak_bytes(trainers[way], ranks) for way in WAYS}
         rows.append({"batch": batch, "ranks": ranks, "threads": threads,
-                     "time_ratio": statistics.median(b / a for a, b in zip(seconds["no"], seconds["yes"])),
+                     "time_ratio": median_ratio(seconds),
+                     **({"processor_ratio": median_ratio(processor)} if ranks == 1 else {}),
                      "memory_ratio": bytes_of["yes"] / bytes_of["no"],
                      "seconds_a_step": {way: statistics.median(seconds[way]) for way in WAYS},
-                     "planned_peak_bytes": bytes_of, "rounds": seconds})
+                     "planned_peak_bytes": bytes_of, "rounds": {"seconds": seconds, "processor_seconds": processor}})
         print({key: value for key, value in rows[-1].items() if key != "rounds"}, flush=True)
     return rows
 

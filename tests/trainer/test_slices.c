@@ -74,8 +74,8 @@ static void slices_take_turns(void **state) {
   unsigned char *memory = NULL;
   assert_int_equal(seer_memory_map(SLICES * program.slice_bytes, "a test", &memory), SEER_OK);
   float counted = 0;
-  SeerContext context = {.program = &program, .arena = memory, .state = (unsigned char *)&counted, .labels = labels,
-                         .images = {images}, .pool = seer_pool_make(3), .first_not_finite = -1};
+  SeerContext context = {.program = &program, .arena = memory, .state = (unsigned char *)&counted,
+                         .images = {images}, .labels = labels, .pool = seer_pool_make(3), .first_not_finite = -1};
   for (int run = 0; run < 2; run++) {
     entered = 0;
     seer_slices_run(slices, &context, step);
@@ -115,8 +115,8 @@ static void a_bad_number_of_any_slice_is_seen(void **state) {
   unsigned char *memory = NULL;
   assert_int_equal(seer_slices_make(&program, &slices), SEER_OK);
   assert_int_equal(seer_memory_map(SLICES * program.slice_bytes, "a test", &memory), SEER_OK);
-  SeerContext context = {.program = &program, .arena = memory, .labels = labels, .images = {images}, .pool = seer_pool_make(1),
-                         .check_finite = true, .first_not_finite = -1};
+  SeerContext context = {.program = &program, .arena = memory, .images = {images}, .labels = labels,
+                         .pool = seer_pool_make(1), .check_finite = true, .first_not_finite = -1};
   seer_slices_run(slices, &context, bad_step);
   assert_int_equal(context.first_not_finite, 0);
   seer_slices_release(slices);
