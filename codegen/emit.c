@@ -37,6 +37,13 @@ void program_add_prefix(Program *program, const char *prefix) {
     program->entries[i].name = arena_printf(program->arena, "%s%s", prefix, program->entries[i].name);
 }
 
+const Program *trainer_own_train(const Trainer *trainer, const TrainerWorld *world) {
+  for (const TrainerWorld *earlier = trainer->worlds; earlier < world; earlier++) {
+    if (earlier->train == world->train) return NULL;
+  }
+  return world->train;
+}
+
 static const char *emit_functions(const Trainer *trainer, const Program *program, Arena *arena, const char *folder) {
   for (size_t i = 0; program && i < program->segments.count; i++) {
     const ProgramSegment *segment = &program->segments.items[i];
@@ -66,7 +73,7 @@ static const char *emit_world(const Trainer *trainer, const TrainerWorld *world,
   const char *error = save(arena, &step, folder, arena_printf(arena, "%sstep.c", world->prefix)), *next;
   next = save(arena, &program, folder, arena_printf(arena, "%sprogram.c", world->prefix));
   error = error ? error : next;
-  if (!error) error = emit_functions(trainer, world->train, arena, folder);
+  if (!error) error = emit_functions(trainer, trainer_own_train(trainer, world), arena, folder);
   return error ? error : emit_functions(trainer, world->features, arena, folder);
 }
 

@@ -9,10 +9,10 @@
 typedef struct TrainerWorld {
   const char *prefix;  // of its files and functions; "" for the declared world
   int ranks;
-  const Program *train;     // NULL: only evaluates
+  const Program *train;     // NULL: only evaluates; an earlier world's where that runs the same step
   const Program *features;  // of one rank; else NULL
   const Plan *state;        // where its tensors lie
-  uint64_t state_bytes, arena_bytes, ring_bytes, snapshot_bytes;
+  uint64_t state_bytes, arena_bytes, slice_bytes, ring_bytes, snapshot_bytes;
   uint64_t minimum_bytes, budget_bytes;  // where training does not fit; else 0
   SeerPieces plan_json;                  // of training
 } TrainerWorld;
@@ -35,6 +35,9 @@ void program_add_prefix(Program *program, const char *prefix);
 // runtime/ and a Makefile into `folder`, which is made if need be. Returns NULL, or what went wrong ("cannot write
 // 'x/step.c': No space left on device").
 const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *folder);
+
+// What is printed for a world's training: NULL where an earlier one's serves it, too.
+const Program *trainer_own_train(const Trainer *trainer, const TrainerWorld *world);
 
 // The parts, each one text.
 void print_model_header(const Trainer *trainer, Writer *out);

@@ -12,7 +12,7 @@ static void list_blocks(const Program *program, Writer *out) {
 static void list_sources(const Trainer *trainer, Writer *out) {
   writer_text(out, "blocks :=");
   for (int i = 0; i < trainer->world_count; i++) {
-    list_blocks(trainer->worlds[i].train, out);
+    list_blocks(trainer_own_train(trainer, &trainer->worlds[i]), out);
     list_blocks(trainer->worlds[i].features, out);
   }
   writer_text(out, "\nplain :=");

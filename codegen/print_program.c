@@ -321,9 +321,9 @@ static void print_settings(const SeerProgram *s, Writer *out) {
   print_views(&s->views, out);
   print_schedule(&s->schedule, out);
   writer_printf(out,
-                "  .batch = %d, .accumulate = %d, .ranks = %d, .norm_ranks = %d, .reduce = %s,\n  .steps = %" PRId64
-                ", .seed = %" PRIu64 "u,\n",
-                s->batch, s->accumulate, s->ranks, s->norm_ranks, formats[s->reduce], s->steps, s->seed);
+                "  .batch = %d, .accumulate = %d, .ranks = %d, .norm_ranks = %d, .slices = %d, .reduce = %s,\n"
+                "  .steps = %" PRId64 ", .seed = %" PRIu64 "u,\n",
+                s->batch, s->accumulate, s->ranks, s->norm_ranks, s->slices, formats[s->reduce], s->steps, s->seed);
   print_number_field(out, "epochs", s->epochs);
   writer_printf(
       out, "  .freeze_prototypes_steps = %" PRId64 ", .queue_start_steps = %" PRId64 ", .queue_rows = %" PRId64 ",\n",
@@ -362,9 +362,9 @@ static int print_launches(const Trainer *trainer, const TrainerWorld *world, Are
 static void print_training(const TrainerWorld *world, Writer *out) {
   if (world->train)
     writer_printf(out,
-                  "  .train = step_%strain, .update = step_%supdate,\n  .loss_offset = %" PRIu64
-                  "u, .usage_offset = %" PRIu64 "u,\n",
-                  world->prefix, world->prefix, output_offset(world->train, "loss"),
+                  "  .train = step_%s, .update = step_%s,\n  .loss_offset = %" PRIu64 "u, .usage_offset = %" PRIu64
+                  "u,\n",
+                  world->train->entries[0].name, world->train->entries[1].name, output_offset(world->train, "loss"),
                   output_offset(world->train, "usage"));
   else
     writer_printf(out, "  .minimum_bytes = %" PRIu64 "u, .budget_bytes = %" PRIu64 "u,\n", world->minimum_bytes,
@@ -405,8 +405,8 @@ void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *are
                 model_hash(world->state->graph, world->ranks), tensor_count);
   if (unit_count)
     writer_printf(out, "  .group = %d, .unit_count = %d, .units = units,\n", shards_of(world)->group, unit_count);
-  writer_printf(out, "  .state_bytes = %" PRIu64 "u, .arena_bytes = %" PRIu64 "u,\n", world->state_bytes,
-                world->arena_bytes);
+  writer_printf(out, "  .state_bytes = %" PRIu64 "u, .arena_bytes = %" PRIu64 "u, .slice_bytes = %" PRIu64 "u,\n",
+                world->state_bytes, world->arena_bytes, world->slice_bytes);
   print_training(world, out);
   writer_printf(out, "  .launch_count = %d, .launches = launches,\n};\n", launch_count);
   if (declared) print_list_of_worlds(trainer, out);

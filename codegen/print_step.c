@@ -43,8 +43,8 @@ static void print_entry_names(const Program *program, Writer *out) {
     writer_printf(out, "void step_%s(SeerContext *context);\n", program->entries[i].name);
 }
 
-static void print_world_names(const TrainerWorld *world, Writer *out) {
-  print_entry_names(world->train, out);
+static void print_world_names(const Trainer *trainer, const TrainerWorld *world, Writer *out) {
+  print_entry_names(trainer_own_train(trainer, world), out);
   print_entry_names(world->features, out);
   writer_printf(out, "extern const SeerProgram %sprogram;\n\n", world->prefix);
 }
@@ -55,10 +55,10 @@ void print_model_header(const Trainer *trainer, Writer *out) {
       trainer->settings.name);
   writer_text(out, "#ifndef SEER_MODEL_H\n#define SEER_MODEL_H\n\n#include \"runtime/program.h\"\n\n");
   for (int i = 0; i < trainer->world_count; i++) {
-    print_functions_of(trainer->worlds[i].train, out);
+    print_functions_of(trainer_own_train(trainer, &trainer->worlds[i]), out);
     print_functions_of(trainer->worlds[i].features, out);
   }
-  for (int i = 0; i < trainer->world_count; i++) print_world_names(&trainer->worlds[i], out);
+  for (int i = 0; i < trainer->world_count; i++) print_world_names(trainer, &trainer->worlds[i], out);
   writer_text(out,
               "// What all of them share.\nextern const char *const spec_text[], *const pictures[];\nextern const "
               "double milestones[];\n\n#endif\n");
@@ -285,6 +285,6 @@ void print_step(const Trainer *trainer, const TrainerWorld *world, Writer *out) 
   writer_printf(out, "// The step of '%s' in the plan's order: each call is one block, with where its tensors lie.\n",
                 trainer->settings.name);
   writer_text(out, "// Written by seerc; edits are lost.\n#include \"model.h\"\n\n");
-  print_entries(trainer, world->train, 0, out);
+  print_entries(trainer, trainer_own_train(trainer, world), 0, out);
   print_entries(trainer, world->features, world->train ? world->train->launches.count : 0, out);
 }

@@ -38,11 +38,13 @@ SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool traini
     status = seer_memory_map(program->snapshot_bytes, "the copy of the state that snapshots are written from",
                              &engine->staging);
   if (!status && !(engine->context.pool = seer_pool_make(threads))) status = SEER_MACHINE;
+  if (!status && program->train) status = seer_slices_make(program, &engine->slices);
   if (status) seer_engine_release(engine);
   return status;
 }
 
 void seer_engine_release(SeerEngine *engine) {
+  seer_slices_release(engine->slices);
   seer_pool_release(engine->context.pool);
   seer_memory_unmap(engine->context.state, engine->program->state_bytes);
   seer_memory_unmap(engine->context.arena, engine->program->arena_bytes);

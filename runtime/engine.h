@@ -6,12 +6,14 @@
 #include <stdbool.h>
 
 #include "runtime/program.h"
+#include "runtime/slices.h"
 #include "runtime/status.h"
 
 typedef struct SeerEngine {
   const SeerProgram *program;
   SeerContext context;
   unsigned char *ring, *staging;
+  SeerSlices *slices;  // NULL: the rank is one
 } SeerEngine;
 
 // Called before anything that was compiled for the processor's level runs: pictures are decoded with it, too.

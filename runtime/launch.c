@@ -7,19 +7,24 @@
 
 #include "runtime/finite.h"
 #include "runtime/program.h"
+#include "runtime/slices.h"
 
 void seer_launch(SeerContext *context, int launch, void (*function)(const void *arguments, int task, int worker),
                  const void *arguments, int tasks) {
+  const SeerLaunch *record = &context->program->launches[launch];
+  if (context->leaves_state && record->in_state) return;
   seer_pool_run(context->pool, function, arguments, tasks);
   seer_traffic_progress(context->traffic);
   if (!context->check_finite || context->first_not_finite >= 0) return;
-  const SeerLaunch *record = &context->program->launches[launch];
   const unsigned char *base = (record->in_state ? context->state : context->arena) + record->offset;
   if (!seer_floats_finite((const float *)(const void *)base, record->count)) context->first_not_finite = launch;
 }
 
 void seer_gather_ranks(SeerContext *context, int64_t floats, const float *mine, float *all) {
-  if (!context->network)
+  if (context->network) return;
+  if (context->slice)
+    seer_slice_gather(context->slice, floats, mine, all);
+  else
     context->network = (int)seer_comm_all_gather(context->comm, mine, (size_t)floats * sizeof *mine, all);
 }
 
@@ -30,8 +35,10 @@ void seer_gather_group(SeerContext *context, int64_t floats, const float *mine, 
 
 void seer_average_ranks(SeerContext *context, int64_t count, int format, const float *mine, float *scratch,
                         float *average) {
-  if (!context->network)
-    context->network = (int)seer_comm_average(context->comm, count, (SeerFormat)format, mine, scratch, average);
+  if (context->network) return;
+  context->network = (int)(context->program->slices ? seer_slices_average(context, count, mine, scratch, average)
+                                                    : seer_comm_average(context->comm, count, (SeerFormat)format, 0,
+                                                                        mine, scratch, average));
 }
 
 void seer_gather_start(SeerContext *context, int unit, float *whole) {

@@ -54,7 +54,11 @@ static void step_print(const json_t *step) {
 
 static void memory_print(const SeerProgram *program, const json_t *memory) {
   bytes_print("state", (double)program->state_bytes, "");
-  bytes_print("arena", (double)program->arena_bytes, "");
+  char each[64] = "";
+  int slices = seer_rank_slices(program);
+  if (slices > 1)
+    snprintf(each, sizeof each, ", %d slices of %.1f MiB", slices, (double)program->slice_bytes / 1048576);
+  bytes_print("arena", (double)program->arena_bytes, each);
   bytes_print("pictures decoded ahead", (double)program->ring_bytes, "");
   if (program->snapshot_bytes) bytes_print("snapshot being written", (double)program->snapshot_bytes, "");
   bytes_print("peak: all of these", (double)seer_program_bytes(program), "");

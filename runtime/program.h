@@ -13,7 +13,7 @@
 #include "runtime/parallel.h"
 #include "runtime/pieces.h"
 
-enum { SEER_MAX_SIZE_GROUPS = 8, SEER_MAX_RANK = 4, SEER_ALIGNMENT = 64 };
+enum { SEER_MAX_SIZE_GROUPS = 8, SEER_MAX_RANK = 4, SEER_MAX_SLICES = 1024, SEER_ALIGNMENT = 64 };
 
 typedef enum SeerTask { SEER_SWAV, SEER_SUPERVISED } SeerTask;
 
@@ -104,6 +104,7 @@ typedef struct SeerUnit {
 } SeerUnit;
 
 struct SeerContext;
+struct SeerSlice;
 typedef void SeerEntry(struct SeerContext *context);
 
 typedef struct SeerProgram {
@@ -121,6 +122,9 @@ typedef struct SeerProgram {
   int ranks;                    // a rank takes its share of each micro-step: seer_rank_batch
   int norm_ranks;               // one behind the other, over which BatchNorm goes
   SeerFormat reduce;            // of gradients on their way between ranks
+  // Reproducible runs: slices of all ranks together, a power of two, which `ranks` divides. `train` and its collectives
+  // are then those of so many ranks, and a rank runs its share of them; see runtime/slices.h. 0: of `ranks`.
+  int slices;
   int64_t steps;                // 0: epochs
   double epochs;
   uint64_t seed;
@@ -144,6 +148,7 @@ typedef struct SeerProgram {
   int unit_count;
   const SeerUnit *units;
   uint64_t state_bytes, arena_bytes, ring_bytes;  // ring: the loader's batches, see runtime/data/loader.h
+  uint64_t slice_bytes;         // from the arena of one slice to that of the next: a multiple of SEER_ALIGNMENT
   int ring_depth;
   uint64_t snapshot_bytes;      // staging: a rank's share of a snapshot while it is written; 0: written without a copy
 
@@ -186,12 +191,14 @@ typedef struct SeerContext {
   struct SeerComm *comm;                  // of `ranks` processes; NULL: alone
   struct SeerTraffic *traffic;            // of units; NULL: nothing is shared out
   int shard;                              // which of the parts that this rank keeps it updates
+  struct SeerSlice *slice;                // that runs; NULL: all of the rank
+  bool leaves_state;                      // to the rank's first slice: launches whose output lies there are not run
   int network;                            // SeerStatus of the first collective that failed: later ones do nothing
   bool check_finite;                      // look at each launch's output, and stop looking at the first bad one
   int first_not_finite;                   // index of a launch, or -1
 } SeerContext;
 
-// Called by the emitted step around each launch: runs tasks 0..tasks-1 of `function` on the pool, then, with
+// Called by the emitted step for each launch: runs tasks 0..tasks-1 of `function` on the pool, then, with
 // check_finite, looks at launches[launch]'s output.
 void seer_launch(SeerContext *context, int launch, void (*function)(const void *arguments, int task, int worker),
                  const void *arguments, int tasks);
@@ -201,8 +208,15 @@ static inline int seer_rank_batch(const SeerProgram *program) {
   return program->batch / program->accumulate / program->ranks;
 }
 
+// Slices that one rank runs.
+static inline int seer_rank_slices(const SeerProgram *program) {
+  return program->slices ? program->slices / program->ranks : 1;
+}
+
 // Called by the emitted step between launches; all ranks take part in the same order. A failure is kept in
 // context->network.
+//
+// Of reproducible runs, `ranks` is program->slices below, and a slice does as a rank.
 //
 // all [ranks][floats]: every rank's `mine`, in the order of ranks.
 void seer_gather_ranks(SeerContext *context, int64_t floats, const float *mine, float *all);

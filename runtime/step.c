@@ -9,6 +9,7 @@
 #include "runtime/comm/comm.h"
 #include "runtime/finite.h"
 #include "runtime/init.h"
+#include "runtime/pairwise.h"
 #include "runtime/schedule.h"
 
 static void scalars_set(SeerEngine *engine, int64_t step, double rate) {
@@ -21,11 +22,16 @@ static void scalars_set(SeerEngine *engine, int64_t step, double rate) {
   scalars->queue_active = full && step >= program->queue_start_steps ? 1 : 0;
 }
 
-// Where a parameter's gradient lies between `train` and `update`.
-static const float *gradient_find(const SeerEngine *engine, const SeerTensor *parameter) {
+// What lies at an offset of a slice's arena.
+static const float *floats_at(const SeerEngine *engine, int slice, uint64_t offset) {
+  uint64_t begin = (uint64_t)slice * engine->program->slice_bytes;
+  return (const float *)(const void *)(engine->context.arena + begin + offset);
+}
+
+// Where a slice has a parameter's gradient between `train` and `update`.
+static const float *gradient_find(const SeerEngine *engine, int slice, const SeerTensor *parameter) {
   const SeerProgram *program = engine->program;
-  if (program->accumulate <= 1)
-    return (const float *)(const void *)(engine->context.arena + parameter->gradient_offset);
+  if (program->accumulate <= 1) return floats_at(engine, slice, parameter->gradient_offset);
   size_t length = strlen(parameter->name);
   for (int i = 0; i < program->tensor_count; i++) {
     const SeerTensor *tensor = &program->tensors[i];
@@ -54,9 +60,10 @@ static bool is_sendable(const SeerProgram *program, const float *gradient, uint6
 static const SeerTensor *gradient_find_not_finite(const SeerEngine *engine) {
   for (int i = 0; i < engine->program->tensor_count; i++) {
     const SeerTensor *tensor = &engine->program->tensors[i];
-    if (tensor->kind != SEER_PARAMETER) continue;
-    const float *gradient = gradient_find(engine, tensor);
-    if (gradient && !is_sendable(engine->program, gradient, gradient_count(tensor))) return tensor;
+    for (int s = 0; s < seer_rank_slices(engine->program) && tensor->kind == SEER_PARAMETER; s++) {
+      const float *gradient = gradient_find(engine, s, tensor);
+      if (gradient && !is_sendable(engine->program, gradient, gradient_count(tensor))) return tensor;
+    }
   }
   return NULL;
 }
@@ -67,7 +74,7 @@ static SeerStatus not_finite(SeerEngine *engine, int64_t step, const char *what,
   SeerContext *context = &engine->context;
   context->check_finite = true;
   context->first_not_finite = -1;
-  engine->program->train(context);
+  seer_slices_run(engine->slices, context, engine->program->train);
   context->check_finite = false;
   const char *label = "the loss itself", *location = "";
   if (context->first_not_finite >= 0) {
@@ -95,11 +102,11 @@ typedef struct Step {
 
 // What a rank tells the others of its micro-step.
 typedef struct Verdict {
-  double loss, waited;
+  double loss, waited;   // loss: summed over slices
   int32_t bad_gradient;  // 1 or 0
 } Verdict;
 
-// The verdicts of all ranks become one: the mean loss in `mine`, whether any gradient is bad, who was waited for.
+// The verdicts of all ranks become one: the summed loss in `mine`, whether any gradient is bad, who was waited for.
 static SeerStatus verdicts_gather(Step *step, Verdict *mine) {
   SeerContext *context = &step->engine->context;
   int ranks = seer_comm_size(context->comm);
@@ -112,33 +119,40 @@ static SeerStatus verdicts_gather(Step *step, Verdict *mine) {
   mine->waited = step->result->waited - step->waited;
   SeerStatus status = seer_comm_all_gather(context->comm, mine, sizeof *mine, all);
   int least = 0, most = 0;
-  *mine = (Verdict){0};
+  *mine = (Verdict){.loss = seer_pairwise_sum(&all->loss, sizeof *all / sizeof all->loss, ranks)};
   for (int rank = 0; rank < ranks && !status; rank++) {
-    mine->loss += all[rank].loss;
     mine->bad_gradient |= all[rank].bad_gradient;
     if (all[rank].waited < all[least].waited) least = rank;
     if (all[rank].waited > all[most].waited) most = rank;
   }
-  mine->loss /= ranks;
   step->result->slowest_rank = least;
   step->result->rank_seconds = all[most].waited - all[least].waited;
   free(all);
   return status;
 }
 
+// Over this rank's slices, in one order whatever their share.
+static double slices_sum(const SeerEngine *engine, uint64_t offset) {
+  double numbers[SEER_MAX_SLICES];
+  int slices = seer_rank_slices(engine->program);
+  for (int s = 0; s < slices; s++) numbers[s] = (double)*floats_at(engine, s, offset);
+  return seer_pairwise_sum(numbers, 1, slices);
+}
+
 // All ranks learn what one finds: what is not finite on one is so on all. After the last micro-step gradients are
 // looked at, too.
 static SeerStatus micro_step_judge(Step *step, bool last) {
   SeerEngine *engine = step->engine;
-  float loss;
-  memcpy(&loss, engine->context.arena + engine->program->loss_offset, sizeof loss);
+  const SeerProgram *program = engine->program;
+  double loss = slices_sum(engine, program->loss_offset);
   const SeerTensor *bad = last && isfinite(loss) ? gradient_find_not_finite(engine) : NULL;
   Verdict verdict = {.loss = loss, .bad_gradient = bad != NULL};
   SeerStatus status = verdicts_gather(step, &verdict);
   if (status) return status;
+  verdict.loss /= seer_comm_size(engine->context.comm) * seer_rank_slices(program);
   bool loss_is_bad = !isfinite(verdict.loss);
   if (!loss_is_bad && !verdict.bad_gradient) {
-    step->result->loss += verdict.loss / engine->program->accumulate;
+    step->result->loss += verdict.loss / program->accumulate;
     return SEER_OK;
   }
   step->result->not_finite = true;
@@ -151,6 +165,7 @@ static SeerStatus micro_step_judge(Step *step, bool last) {
 
 static SeerStatus micro_step(Step *step, SeerStepAsk *ask, bool last) {
   SeerContext *context = &step->engine->context;
+  const SeerProgram *program = step->engine->program;
   SeerBatch batch;
   SeerStatus status = ask->status ? ask->status : step->next(step->source, &batch);
   status = seer_comm_agree_largest(context->comm, status, &ask->stop);
@@ -158,12 +173,11 @@ static SeerStatus micro_step(Step *step, SeerStepAsk *ask, bool last) {
   step->result->wait_seconds += batch.wait_seconds;
   memcpy(context->images, batch.images, sizeof context->images);
   context->labels = batch.labels;
-  step->engine->program->train(context);
+  seer_slices_run(step->engine->slices, context, program->train);
   if (context->network) return (SeerStatus)context->network;
   status = micro_step_judge(step, last);
-  const float *codes = (const float *)(const void *)(context->arena + step->engine->program->usage_offset);
-  for (int i = 0; step->usage && i < step->engine->program->prototypes && !status; i++)
-    step->usage[i] += (double)codes[i];
+  for (int i = 0; step->usage && i < program->prototypes && !status; i++)
+    step->usage[i] += slices_sum(step->engine, program->usage_offset + (uint64_t)i * sizeof(float));
   return status;
 }
 

@@ -234,6 +234,7 @@ static SeerStatus loader_start(Training *training) {
   SeerLoaderConfig config = {
       .views = &program->views,
       .batch = seer_rank_batch(program),
+      .slices = seer_rank_slices(program),
       .rank = training->rank,
       .ranks = program->ranks,
       .seed = training->run.seed,

@@ -52,18 +52,18 @@ static void divisors_find(int whole, int number, int *below, int *above) {
   if (*above > whole) *above = 0;
 }
 
-static SeerStatus does_not_divide(const char *worlds, int pictures, int ranks) {
+static SeerStatus does_not_divide(const char *worlds, int shared, const char *what, int ranks) {
   int below, above;
   char nearest[64];
-  divisors_find(pictures, ranks, &below, &above);
+  divisors_find(shared, ranks, &below, &above);
   if (above)
     snprintf(nearest, sizeof nearest, "the nearest that do are %d and %d", below, above);
   else
     snprintf(nearest, sizeof nearest, "at most %d do", below);
   return seer_fail(SEER_INPUT,
-                   "this trainer was built for %s, and %d were started\nnote: %d ranks cannot share the %d pictures of "
-                   "a micro-step evenly: %s",
-                   worlds, ranks, ranks, pictures, nearest);
+                   "this trainer was built for %s, and %d were started\nnote: %d ranks cannot share the %d %s evenly: "
+                   "%s",
+                   worlds, ranks, ranks, shared, what, nearest);
 }
 
 SeerStatus seer_world_missing(int ranks) {
@@ -72,7 +72,9 @@ SeerStatus seer_world_missing(int ranks) {
   int pictures = declared->batch / declared->accumulate;
   worlds_print(worlds, true);
   worlds_print(list, false);
-  if (pictures % ranks) return does_not_divide(worlds, pictures, ranks);
+  if (declared->slices % ranks)
+    return does_not_divide(worlds, declared->slices, "slices of a reproducible step", ranks);
+  if (pictures % ranks) return does_not_divide(worlds, pictures, "pictures of a micro-step", ranks);
   if (ranks == 1 && alone->ranks == 1 && alone->minimum_bytes)
     return seer_fail(SEER_INPUT,
                      "this trainer was built for %s: training on one takes at least %.1f MiB, and the budget of a rank "

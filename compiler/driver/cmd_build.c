@@ -37,7 +37,8 @@ static int count_functions(const Program *program) {
 static int count_sources(const Trainer *trainer) {
   int files = 1;
   for (int i = 0; i < trainer->world_count; i++)
-    files += 2 + count_functions(trainer->worlds[i].train) + count_functions(trainer->worlds[i].features);
+    files += 2 + count_functions(trainer_own_train(trainer, &trainer->worlds[i])) +
+             count_functions(trainer->worlds[i].features);
   for (int i = 0; i < embedded_file_count; i++) {
     size_t length = strlen(embedded_files[i].path);
     files += length > 2 && strcmp(embedded_files[i].path + length - 2, ".c") == 0;

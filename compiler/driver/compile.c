@@ -247,12 +247,14 @@ static void make_costs(Planning *planning, int lanes) {
   PlanPrecision precision = precision_from_spec(spec);
   planning->train_costs = arena_new(arena, PlanCosts);
   planning->features_costs = arena_new(arena, PlanCosts);
-  planning->train_shards = plan_shards_make(arena, planning->train, shards_from_spec(spec), planning->machine.ranks,
+  int ranks = (int)rank_count_from_spec(planning->world->step);
+  planning->train_shards = plan_shards_make(arena, planning->train, shards_from_spec(spec), ranks,
                                             shard_group_from_spec(spec), !is_for_c(spec));
   planning->features_shards = plan_shards_make(arena, planning->features, SHARD_NONE, 1, 1, false);
   if (is_for_c(spec)) {
-    planning->train_lowering = lower_for_c(arena, planning->train, lanes, planning->machine.norm_ranks,
-                                           reduce_format_from_spec(spec), planning->train_shards);
+    int norm_ranks = (int)norm_ranks_from_spec(planning->world->step);
+    planning->train_lowering = lower_for_c(arena, planning->train, lanes, norm_ranks, reduce_format_from_spec(spec),
+                                           planning->train_shards);
     planning->features_lowering =
         lower_for_c(arena, planning->features, lanes, 1, SEER_FP32, planning->features_shards);
     *planning->train_costs = costs_of_lowering(planning->train_lowering);
@@ -303,7 +305,7 @@ static void list_outside(PlanReport *report, const SeerProgram *settings) {
       "program", "code, libraries, the lists of tensors and launches, files while they are written", PROGRAM_BYTES};
   outside[report->outside_count++] =
       (PlanOutside){"stacks", "1 MiB touched by each thread that computes, decodes or writes a snapshot",
-                    (threads + decoders + 1) * STACK_BYTES};
+                    (threads + decoders + (uint64_t)report->slices) * STACK_BYTES};
   uint64_t picture = (uint64_t)settings->max_pixels * SEER_DECODE_BYTES_A_PIXEL;
   outside[report->outside_count++] =
       (PlanOutside){"decoding",
@@ -357,7 +359,7 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   ModelOptions model;
   if (!model_options_from_spec(arena, spec, compilation->classes, MODEL_TRAIN, compilation->diags, &model))
     return false;
-  planning->train = training_graph(arena, spec, compilation->classes, compilation->diags, watch);
+  planning->train = training_graph(arena, world->step, compilation->classes, compilation->diags, watch);
   planning->features = planning->train ? features_graph(arena, spec, compilation->diags, (PassWatch){0}) : NULL;
   if (!planning->features) return false;
   planning->policy = policy_from_spec(arena, spec, &planning->machine);
@@ -365,10 +367,11 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   make_costs(planning, compilation->lanes);
   planning->settings.snapshot_bytes = snapshot_bytes_from_spec(arena, spec, planning->train, planning->train_shards);
   const SeerProgram *settings = &planning->settings;
-  *report = (PlanReport){.model = model_of(&model.shape, spec, settings, planning->train, planning->features),
+  *report = (PlanReport){.model = model_of(&model.shape, world->step, settings, planning->train, planning->features),
                          .machine = planning->machine,
                          .images_per_step = settings->batch,
                          .micro_steps = settings->accumulate,
+                         .slices = seer_rank_slices(settings),
                          .budget_bytes = budget_of(spec, &planning->machine),
                          .ring_bytes = planning->train_lowering ? settings->ring_bytes : 0,
                          .snapshot_bytes = planning->train_lowering ? settings->snapshot_bytes : 0};
@@ -395,7 +398,7 @@ static void list_worlds(Arena *arena, const Planning *plannings, int count) {
   }
 }
 
-static TrainerWorld trainer_world(const Planning *planning, bool declared) {
+static TrainerWorld trainer_world(const Planning *planning, bool declared, Program **train) {
   Arena *arena = planning->arena;
   const PlanReport *report = planning->report;
   TrainerWorld world = {.prefix = "",
@@ -403,16 +406,15 @@ static TrainerWorld trainer_world(const Planning *planning, bool declared) {
                         .state = planning->state,
                         .state_bytes = report->state_bytes,
                         .arena_bytes = report_arena_bytes(report),
+                        .slice_bytes = report->train ? report->train->arena_bytes : 0,
                         .ring_bytes = report->ring_bytes,
                         .snapshot_bytes = report->snapshot_bytes};
   if (!declared) world.prefix = arena_printf(arena, "ranks%d_", report->machine.ranks);
   if (world.ranks == 1)
     world.features = program_of(arena, planning->features, planning->features_lowering, report->features, NULL);
   if (world_trains(planning)) {
-    Program *train = program_of(arena, planning->train, planning->train_lowering, report->train,
-                                block_names(arena, report->problem->blocks));
-    program_add_prefix(train, world.prefix);
-    world.train = train;
+    *train = program_of(arena, planning->train, planning->train_lowering, report->train,
+                        block_names(arena, report->problem->blocks));
     world.plan_json = plan_json_of(arena, report);
   } else if (!report_fits(report)) {
     world.minimum_bytes = report_minimum_bytes(report);
@@ -421,10 +423,30 @@ static TrainerWorld trainer_world(const Planning *planning, bool declared) {
   return world;
 }
 
+// The worlds of a reproducible trainer run one step: where their plans agree on its addresses, it is compiled once.
+static void share_steps(Arena *arena, TrainerWorld *worlds, Program *const *trains, int count) {
+  const char **texts = arena_array(arena, const char *, count);
+  for (int i = 0; i < count; i++) {
+    if (!trains[i]) continue;
+    Writer out = {0};
+    program_print(trains[i], &out);
+    texts[i] = arena_string(arena, out.text, out.size);
+    writer_release(&out);
+    int same = 0;
+    while (same < i && (!texts[same] || strcmp(texts[same], texts[i]) != 0)) same++;
+    worlds[i].train = trains[same];
+  }
+  for (int i = 0; i < count; i++) {
+    if (worlds[i].train == trains[i] && trains[i]) program_add_prefix(trains[i], worlds[i].prefix);
+  }
+}
+
 static void finish_trainer(const Compilation *compilation, const Planning *plannings, int count, Compiled *compiled) {
   Arena *arena = compilation->arena;
   TrainerWorld *worlds = arena_array(arena, TrainerWorld, count);
-  for (int i = 0; i < count; i++) worlds[i] = trainer_world(&plannings[i], i == 0);
+  Program **trains = arena_array(arena, Program *, count);
+  for (int i = 0; i < count; i++) worlds[i] = trainer_world(&plannings[i], i == 0, &trains[i]);
+  share_steps(arena, worlds, trains, count);
   SeerProgram settings = plannings[0].settings;
   const PlanModel *model = &compiled->report.model;
   settings.seer_version = SEER_VERSION;

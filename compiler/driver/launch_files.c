@@ -61,7 +61,7 @@ static uint64_t outside_bytes(const PlanReport *report, const SeerProgram *setti
   for (int i = 0; i < report->outside_count; i++) {
     if (strcmp(report->outside[i].name, "program") == 0) bytes += report->outside[i].bytes;
   }
-  return bytes + ((uint64_t)(computing + decoders) << 20);
+  return bytes + ((uint64_t)(computing + decoders + report->slices - 1) << 20);
 }
 
 // Time for two steps, a snapshot at 100 MB/s, and two minutes for Slurm's own lateness and a slow disk; whole minutes.

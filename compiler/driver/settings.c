@@ -128,6 +128,7 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .ranks = (int)rank_count_from_spec(spec),
                          .norm_ranks = (int)norm_ranks_from_spec(spec),
                          .reduce = reduce_format_from_spec(spec),
+                         .slices = spec_flag(spec, KEY_train_reproducible) ? int_of(spec, KEY_train_slices) : 0,
                          .steps = spec_is_set(spec, KEY_train_steps) ? spec_integer(spec, KEY_train_steps) : 0,
                          .epochs = epochs_of(spec),
                          .seed = (uint64_t)spec_integer(spec, KEY_train_seed),
@@ -187,7 +188,7 @@ uint64_t snapshot_bytes_from_spec(Arena *arena, const Spec *spec, const Graph *t
     const Value *value = graph_value(train, v);
     if (value->kind == VALUE_PARAMETER || value->kind == VALUE_STATE) tensors[count++] = tensor_of(train, v, shards);
   }
-  return seer_snapshot_share_bytes(tensors, count, shards->count);
+  return seer_snapshot_share_bytes(tensors, count, (int)rank_count_from_spec(spec));
 }
 
 static void override_machine(const Spec *spec, PlanMachine *machine) {

@@ -47,7 +47,12 @@ Worlds worlds_from_spec(Arena *arena, const Spec *spec, bool only_asked) {
   for (int i = 0; i < asked->item_count; i++) add(worlds, &count, (int64_t)asked->items[i].number, WORLD_ASKED);
   if (!only_asked) add(worlds, &count, 1, asked->item_count ? WORLD_EVALUATES : WORLD_OFFERED);
   qsort(worlds + 1, (size_t)count - 1, sizeof *worlds, compare_ranks);
-  for (int i = 0; i < count; i++) worlds[i].spec = spec_with_ranks(arena, spec, worlds[i].ranks);
+  for (int i = 0; i < count; i++) {
+    worlds[i].spec = spec_with_ranks(arena, spec, worlds[i].ranks);
+    worlds[i].step = spec_flag(spec, KEY_train_reproducible)
+                         ? spec_with_ranks(arena, spec, spec_integer(spec, KEY_train_slices))
+                         : worlds[i].spec;
+  }
   return (Worlds){worlds, count};
 }
 

@@ -14,6 +14,7 @@ typedef struct World {
   int64_t ranks;
   WorldUse use;
   const Spec *spec;  // the cluster's nodes and ranks_per_node are this world's
+  const Spec *step;  // of so many ranks as the step is made for: of reproducible runs, as many as there are slices
 } World;
 
 typedef struct Worlds {

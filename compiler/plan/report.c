@@ -11,8 +11,11 @@ static uint64_t features_arena(const PlanReport *report) {
   return report->features ? report->features->arena_bytes : 0;
 }
 
+// What all slices of the rank need, where each needs so many.
+static uint64_t of_slices(const PlanReport *report, uint64_t bytes) { return bytes * (uint64_t)report->slices; }
+
 uint64_t report_arena_bytes(const PlanReport *report) {
-  return larger(report->train ? report->train->arena_bytes : 0, features_arena(report));
+  return larger(report->train ? of_slices(report, report->train->arena_bytes) : 0, features_arena(report));
 }
 
 uint64_t report_fixed_bytes(const PlanReport *report) {
@@ -22,26 +25,27 @@ uint64_t report_fixed_bytes(const PlanReport *report) {
 uint64_t report_peak_bytes(const PlanReport *report) { return report_fixed_bytes(report) + report_arena_bytes(report); }
 
 uint64_t report_minimum_bytes(const PlanReport *report) {
-  return report_fixed_bytes(report) + larger(plan_problem_minimum(report->problem), features_arena(report));
+  uint64_t training = of_slices(report, plan_problem_minimum(report->problem));
+  return report_fixed_bytes(report) + larger(training, features_arena(report));
 }
 
 MinimumCause report_minimum_cause(const PlanReport *report) {
   const PlanProblem *problem = report->problem;
-  if (features_arena(report) > plan_problem_minimum(report->problem)) return MINIMUM_BY_EVALUATION;
+  if (features_arena(report) > of_slices(report, plan_problem_minimum(report->problem))) return MINIMUM_BY_EVALUATION;
   return problem->update_bytes > problem->minimum_chain_bytes ? MINIMUM_BY_UPDATE : MINIMUM_BY_OPERATION;
 }
 
 uint64_t report_gap_bytes(const PlanReport *report) {
-  return report->train->arena_bytes - report->train->live_peak_bytes;
+  return of_slices(report, report->train->arena_bytes - report->train->live_peak_bytes);
 }
 
 uint64_t report_evaluation_bytes(const PlanReport *report) {
-  return report_arena_bytes(report) - report->train->arena_bytes;
+  return report_arena_bytes(report) - of_slices(report, report->train->arena_bytes);
 }
 
 uint64_t report_arena_budget(const PlanReport *report, uint64_t budget_bytes) {
   uint64_t fixed = report_fixed_bytes(report);
-  return budget_bytes > fixed ? budget_bytes - fixed : 0;
+  return budget_bytes > fixed ? (budget_bytes - fixed) / (uint64_t)report->slices : 0;
 }
 
 bool report_fits(const PlanReport *report) {
@@ -149,17 +153,18 @@ static void add_run(const Plan *plan, const PlanStep *step, StepTimes *times) {
   }
 }
 
-// Everything but the update happens in every micro-step.
+// Everything but the update happens in every micro-step, and in every slice; slices wait for other ranks together.
 StepTimes report_times(const PlanReport *report) {
   const Plan *plan = report->train;
   StepTimes times = {0};
-  int64_t micro = report_simulate(report), count = report->micro_steps;
+  int64_t slice = report_simulate(report), sync = 0, count = report->micro_steps * report->slices;
   for (uint32_t i = 0; i < plan->step_count; i++) {
     const PlanStep *step = &plan->steps[i];
     if (step->pass == PASS_UPDATE) {
       times.update_ns += step->time_ns + step->sync_ns;
       continue;
     }
+    sync += step->sync_ns;
     switch (step->kind) {
       case STEP_RUN: add_run(plan, step, &times); break;
       case STEP_GATHER:
@@ -170,8 +175,9 @@ StepTimes report_times(const PlanReport *report) {
     }
   }
   int64_t busy = times.forward_ns + times.reforward_ns + times.backward_ns + times.remade_ns;
-  times.exposed_ns = (micro - busy) * count;
-  times.step_ns = micro * count + times.update_ns;
+  int64_t waits = sync * report->micro_steps;
+  times.exposed_ns = (slice - sync - busy) * count + waits;
+  times.step_ns = (slice - sync) * count + waits + times.update_ns;
   int64_t *const repeated[] = {&times.forward_ns, &times.reforward_ns, &times.backward_ns, &times.remade_ns,
                                &times.network_ns, &times.host_copy_ns, &times.macs,        &times.macs_again};
   for (size_t i = 0; i < sizeof repeated / sizeof *repeated; i++) *repeated[i] *= count;
@@ -210,13 +216,13 @@ const char *report_residency_name(const PlanReport *report, const BlockChoice *c
 // The step's time with another answer: what surrounds the chain stays as it is.
 int64_t report_time_with(const PlanReport *report, const StepTimes *times, const PlanAnswer *answer) {
   int64_t difference = answer->solution.cost_ns - report->answer.solution.cost_ns;
-  return times->step_ns + difference * report->micro_steps;
+  return times->step_ns + difference * report->micro_steps * report->slices;
 }
 
 uint64_t report_peak_with(const PlanReport *report, const PlanAnswer *answer) {
   uint64_t step = larger((uint64_t)answer->solution.peak_bytes, (uint64_t)report->problem->update_bytes);
   if (answer->plan) step = answer->plan->arena_bytes;
-  return report_fixed_bytes(report) + larger(step, features_arena(report));
+  return report_fixed_bytes(report) + larger(of_slices(report, step), features_arena(report));
 }
 
 static bool curve_point(PlanReport *report, uint64_t budget, const StepTimes *times, CurvePoint *point) {
@@ -232,7 +238,7 @@ void report_add_curve(PlanReport *report) {
   report->policy.placement = PLACEMENT_OPTIMAL;
   uint64_t least = report_minimum_bytes(report), most = least;
   PlanAnswer all = plan_problem_solve(report->problem, &report->policy, UINT64_MAX);
-  if (all.fits) most = report_fixed_bytes(report) + (uint64_t)all.solution.peak_bytes;
+  if (all.fits) most = report_fixed_bytes(report) + of_slices(report, (uint64_t)all.solution.peak_bytes);
   // Denser where memory is short: there it matters.
   for (int i = 0; i < REPORT_CURVE_POINTS; i++) {
     double share = (double)i / (REPORT_CURVE_POINTS - 1);

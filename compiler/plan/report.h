@@ -46,6 +46,7 @@ typedef struct PlanReport {
   const Plan *train, *features;  // features NULL: of parts, they are another program's work
   int64_t images_per_step;  // over all ranks
   int64_t micro_steps;
+  int slices;  // that one rank runs in turns, each of them as planned here, in an arena of its own; 1: it is one
   uint64_t budget_bytes;    // of one rank: state, arena, ring and snapshot
   uint64_t state_bytes;     // of one rank
   uint64_t ring_bytes;      // of the loader
@@ -58,7 +59,7 @@ typedef struct PlanReport {
   int world_count;
 } PlanReport;
 
-// One arena serves both entry points.
+// One arena serves both entry points, or the slices' arenas do.
 uint64_t report_arena_bytes(const PlanReport *report);
 // What one rank allocates besides the arena.
 uint64_t report_fixed_bytes(const PlanReport *report);
@@ -70,10 +71,10 @@ uint64_t report_minimum_bytes(const PlanReport *report);
 typedef enum MinimumCause { MINIMUM_BY_OPERATION, MINIMUM_BY_UPDATE, MINIMUM_BY_EVALUATION } MinimumCause;
 MinimumCause report_minimum_cause(const PlanReport *report);
 void report_write_minimum_cause(const PlanReport *report, Writer *out);  // "the backward of 'block1-0'"
-// What the arena has beyond the largest live sum of training: free places between items, and what features need more.
+// What arenas have beyond the largest live sum of training: free places between items, and what features need more.
 uint64_t report_gap_bytes(const PlanReport *report);
 uint64_t report_evaluation_bytes(const PlanReport *report);
-// What the arena may take of a budget.
+// What the arena may take of a budget; of slices, each one's.
 uint64_t report_arena_budget(const PlanReport *report, uint64_t budget_bytes);
 bool report_fits(const PlanReport *report);
 

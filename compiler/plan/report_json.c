@@ -64,8 +64,8 @@ static void print_machine(const PlanMachine *machine, Writer *out) {
 static void print_step_times(const PlanReport *report, Writer *out) {
   StepTimes times = report_times(report);
   double seconds = (double)times.step_ns * 1e-9;
-  writer_printf(out, ",\n\"step\":{\"images\":%" PRId64 ",\"micro_steps\":%" PRId64 ",", report->images_per_step,
-                report->micro_steps);
+  writer_printf(out, ",\n\"step\":{\"images\":%" PRId64 ",\"micro_steps\":%" PRId64 ",\"slices\":%d,",
+                report->images_per_step, report->micro_steps, report->slices);
   print_number(out, "time_seconds", seconds);
   writer_text(out, ",");
   print_number(out, "images_per_second", seconds > 0 ? (double)report->images_per_step / seconds : 0);
@@ -102,7 +102,8 @@ static void print_memory(const PlanReport *report, Writer *out) {
   writer_printf(out, ",\"by_kind\":{\"parameters\":%" PRIu64 ",\"velocities\":%" PRIu64 ",\"statistics\":%" PRIu64,
                 state.parameters, state.velocities, state.statistics);
   for (int i = 0; i < ITEM_KIND_COUNT; i++)
-    writer_printf(out, ",\"%s\":%" PRIu64, plan_item_kind_names[i], plan->peak_by_kind[i]);
+    writer_printf(out, ",\"%s\":%" PRIu64, plan_item_kind_names[i],
+                  plan->peak_by_kind[i] * (uint64_t)report->slices);
   if (report_gap_bytes(report)) writer_printf(out, ",\"gaps\":%" PRIu64, report_gap_bytes(report));
   if (report_evaluation_bytes(report)) writer_printf(out, ",\"evaluation\":%" PRIu64, report_evaluation_bytes(report));
   if (report->snapshot_bytes) writer_printf(out, ",\"snapshot\":%" PRIu64, report->snapshot_bytes);

@@ -56,6 +56,7 @@ static void print_head(const PlanReport *report, Writer *out) {
   if (shards->kind == SHARD_HYBRID) writer_printf(out, " %d", shards->group);
   writer_printf(out, "; %" PRId64 " pictures a step", report->images_per_step);
   if (report->micro_steps > 1) writer_printf(out, " in %" PRId64 " micro-steps", report->micro_steps);
+  if (report->slices > 1) writer_printf(out, "; %d slices a rank, each with an arena of its own", report->slices);
   writer_text(out, "\n");
 }
 
@@ -80,7 +81,8 @@ static void print_memory(const PlanReport *report, Writer *out) {
   print_bytes_row(out, "velocities", state.velocities, peak);
   print_bytes_row(out, "statistics", state.statistics, peak);
   for (int i = 0; i < ITEM_KIND_COUNT; i++) {
-    if (plan->peak_by_kind[i]) print_bytes_row(out, plan_item_kind_names[i], plan->peak_by_kind[i], peak);
+    uint64_t bytes = plan->peak_by_kind[i] * (uint64_t)report->slices;
+    if (bytes) print_bytes_row(out, plan_item_kind_names[i], bytes, peak);
   }
   if (report_gap_bytes(report)) print_bytes_row(out, "gaps", report_gap_bytes(report), peak);
   if (report_evaluation_bytes(report)) print_bytes_row(out, "evaluation", report_evaluation_bytes(report), peak);
@@ -97,8 +99,8 @@ static void print_memory(const PlanReport *report, Writer *out) {
   if (outside) print_bytes_row(out, "outside, most", outside, 0);
   const PlanStep *step = &plan->steps[plan->peak_step];
   writer_printf(
-      out, "  the arena is %s the largest sum of live bytes, reached in '%s' (%s)\n",
-      report_gap_bytes(report) == 0 ? "exactly" : "above",
+      out, "  %s is %s the largest sum of live bytes, reached in '%s' (%s)\n",
+      report->slices > 1 ? "each arena" : "the arena", report_gap_bytes(report) == 0 ? "exactly" : "above",
       report_step_name(report, step),
       step->kind == STEP_RUN ? step_pass_name(step->pass) : step_kind_name(step->kind));
 }
@@ -180,7 +182,7 @@ static void print_proof(const PlanReport *report, Writer *out) {
 
 // What more memory would buy, from the same solver; and whether less than a GiB buys as much.
 static void print_offer(PlanReport *report, const StepTimes *times, Writer *out) {
-  const uint64_t more = (uint64_t)1 << 30;
+  const uint64_t slices = (uint64_t)report->slices, more = ((uint64_t)1 << 30) / slices;
   if (report->policy.placement != PLACEMENT_OPTIMAL) return;
   uint64_t arena = report_arena_budget(report, report->budget_bytes);
   PlanAnswer richer = plan_problem_solve(report->problem, &report->policy, arena + more);
@@ -199,7 +201,7 @@ static void print_offer(PlanReport *report, const StepTimes *times, Writer *out)
   writer_printf(out, " a step (%.2f %%)", 100 * share_of((double)saved, (double)times->step_ns));
   if (richer.plan->arena_bytes > arena && richer.plan->arena_bytes - arena < more - (more >> 4)) {
     writer_text(out, ", and of it ");
-    report_write_bytes(out, (double)(richer.plan->arena_bytes - arena));
+    report_write_bytes(out, (double)(slices * (richer.plan->arena_bytes - arena)));
     writer_text(out, " would do");
   }
   writer_text(out, "\n");
@@ -280,7 +282,8 @@ static void print_alternative(PlanReport *report, int block, const SaveMode *mod
     writer_text(out, "does not fit\n");
     return;
   }
-  int64_t more = (answer.solution.cost_ns - report->answer.solution.cost_ns) * report->micro_steps;
+  int64_t more =
+      (answer.solution.cost_ns - report->answer.solution.cost_ns) * report->micro_steps * report->slices;
   writer_text(out, more < 0 ? "-" : "+");
   report_write_time(out, (double)(more < 0 ? -more : more));
   writer_printf(out, " a step%s\n", mode->dominated ? " (another mode is no worse in anything)" : "");
@@ -417,7 +420,7 @@ void report_print_compare(PlanReport *report, Writer *out) {
   writer_printf(out, "budget of one rank: ");
   report_write_bytes(out, (double)report->budget_bytes);
   writer_printf(out, " %" PRIu64 ", of which ", report->budget_bytes);
-  report_write_bytes(out, (double)(report->budget_bytes - arena));
+  report_write_bytes(out, (double)(report->budget_bytes - arena * (uint64_t)report->slices));
   writer_text(out, " are taken whatever the placement\n");
   writer_text(out, "  placement                          peak of the rank         extra compute  step\n");
   static const struct {

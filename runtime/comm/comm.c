@@ -9,6 +9,7 @@
 
 #include "runtime/comm/mpi.h"
 #include "runtime/comm/watch.h"
+#include "runtime/pairwise.h"
 #include "runtime/program.h"
 
 enum { MAX_VERSION_BYTES = 8192, MPI_THREAD_FUNNELED = 1 };
@@ -197,8 +198,8 @@ static const float *shares_average(const SeerComm *comm, int64_t own, int64_t sh
   return mean;
 }
 
-SeerStatus seer_comm_average(SeerComm *comm, int64_t count, SeerFormat format, const float *mine, float *scratch,
-                             float *average) {
+SeerStatus seer_comm_average(SeerComm *comm, int64_t count, SeerFormat format, int slices, const float *mine,
+                             float *scratch, float *average) {
   if (!comm) {
     memcpy(average, mine, (size_t)count * sizeof *mine);
     return SEER_OK;
@@ -220,7 +221,11 @@ SeerStatus seer_comm_average(SeerComm *comm, int64_t count, SeerFormat format, c
   seer_watch_leave(comm->watch);
   if (failed)
     return seer_fail(SEER_MACHINE, "rank %d could not send its part of a gradient", comm->rank);
-  const float *mean = shares_average(comm, own, share, format, scratch);
+  const float *mean = scratch;
+  if (slices)
+    seer_pairwise_rows(scratch, (size_t)own, comm->size, 1 / (float)slices, (size_t)own, scratch);
+  else
+    mean = shares_average(comm, own, share, format, scratch);
   shares_describe(comm, count, sizeof *mine);
   seer_watch_enter(comm->watch, "gather of a gradient", (uint64_t)count * sizeof *mine);
   failed = mpi->allgatherv(mean, (int)(own * (int64_t)sizeof *mine), mpi->byte, average, comm->counts, comm->begins,
@@ -236,10 +241,7 @@ SeerStatus seer_comm_sum(SeerComm *comm, double *numbers, int count) {
   double *all = malloc((size_t)comm->size * (size_t)count * sizeof *all);
   if (!all) return seer_fail(SEER_MACHINE, "out of memory");
   SeerStatus status = gather(comm, "sum", numbers, (size_t)count * sizeof *all, all);
-  for (int i = 0; i < count && !status; i++) {
-    numbers[i] = 0;
-    for (int rank = 0; rank < comm->size; rank++) numbers[i] += all[(size_t)rank * (size_t)count + (size_t)i];
-  }
+  for (int i = 0; i < count && !status; i++) numbers[i] = seer_pairwise_sum(all + i, (size_t)count, comm->size);
   free(all);
   return status;
 }

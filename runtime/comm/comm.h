@@ -55,11 +55,12 @@ SeerStatus seer_comm_group_make(SeerComm *comm, int ranks);
 SeerStatus seer_comm_group_gather(SeerComm *comm, const void *mine, size_t bytes, void *all);
 
 // The mean over ranks of `count` floats, which travel in `format`, summed in the order of ranks: the same bits on every
-// rank, whatever the MPI. `scratch` as for seer_average_ranks in runtime/program.h; `average` may not be `mine`.
-// Collective.
-SeerStatus seer_comm_average(SeerComm *comm, int64_t count, SeerFormat format, const float *mine, float *scratch,
-                             float *average);
-// Each of `count` numbers becomes its sum over ranks, in their order. For few of them. Collective.
+// rank, whatever the MPI. With `slices`, `mine` is a sum over this rank's share of so many: summed pairwise
+// (runtime/pairwise.h) in f32, and the mean is over slices. `scratch` as for seer_average_ranks in runtime/program.h;
+// `average` may be `mine` where there are others and the format is f32. Collective.
+SeerStatus seer_comm_average(SeerComm *comm, int64_t count, SeerFormat format, int slices, const float *mine,
+                             float *scratch, float *average);
+// Each of `count` numbers becomes its sum over ranks, pairwise. For few of them. Collective.
 SeerStatus seer_comm_sum(SeerComm *comm, double *numbers, int count);
 // The number becomes the largest of all ranks. Collective.
 SeerStatus seer_comm_largest(SeerComm *comm, int *number);

@@ -102,6 +102,8 @@ static SeerStatus failure_note(SeerLoader *loader, RingBatch *batch, int slot, i
 static SeerStatus views_make(Worker *worker, RingBatch *batch, int slot, uint32_t epoch, int64_t position) {
   const SeerLoaderConfig *config = &worker->loader->config;
   uint32_t lane = 0;
+  int slices = config->slices > 0 ? config->slices : 1, slice_batch = config->batch / slices;
+  int slice = slot / slice_batch, place = slot % slice_batch;
   for (int g = 0; g < config->views->size_group_count; g++) {
     const SeerSizeGroup *group = &config->views->size_groups[g];
     size_t view_bytes = (size_t)group->size * (size_t)group->size * 3;
@@ -109,7 +111,8 @@ static SeerStatus views_make(Worker *worker, RingBatch *batch, int slot, uint32_
       SeerRandom random = seer_random_make(config->seed, SEER_STREAM_VIEWS, epoch, (uint64_t)position, lane);
       SeerViewDraw draw;
       seer_view_draw(config->views, group, worker->picture.width, worker->picture.height, &random, &draw);
-      uint8_t *pixels = batch->images[g] + ((size_t)crop * (size_t)config->batch + (size_t)slot) * view_bytes;
+      int row = (slice * group->crops + crop) * slice_batch + place;
+      uint8_t *pixels = batch->images[g] + (size_t)row * view_bytes;
       if (!seer_view_apply(&worker->augmenter, &worker->picture, &draw, group->size, pixels)) {
         return out_of_memory();
       }

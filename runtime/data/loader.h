@@ -24,6 +24,7 @@ typedef struct SeerLoader SeerLoader;
 typedef struct SeerLoaderConfig {
   const SeerViews *views;
   int batch;        // pictures of this rank's micro-step
+  int slices;       // of this rank, which the batch divides into; 0: one
   int rank, ranks;  // of each `batch * ranks` positions, this rank takes the rank-th `batch`
   uint64_t seed;
   int threads;             // >= 1
@@ -36,7 +37,7 @@ typedef struct SeerLoaderConfig {
 } SeerLoaderConfig;
 
 typedef struct SeerBatch {
-  const uint8_t *images[SEER_MAX_SIZE_GROUPS];  // u8 [crops * batch][size][size][3], crop-major
+  const uint8_t *images[SEER_MAX_SIZE_GROUPS];  // u8 [slices][crops * batch / slices][size][size][3], crop-major
   const int32_t *labels;                        // [batch]; -1 where the source has none
   const int64_t *pictures;                      // [batch] index in the source
   double wait_seconds;                          // the step waited this long for the loader

@@ -108,9 +108,11 @@ const edges = edgesMake();
 const totalNs = edges[schedule.length] || 0;
 const live = schedule.map((s) => (known(s.live_bytes) ? s.live_bytes : 0));
 const peakStep = live.reduce((best, bytes, i) => (bytes > live[best] ? i : best), 0);
-const arenaBytes = buffers.reduce((top, b) => Math.max(top, b.offset + b.bytes), memory.arena_bytes || 0);
-// What lies under the arena all step long: state, loader, the copy for snapshots.
-const baseBytes = Math.max(0, (memory.peak_bytes ?? arenaBytes) - (memory.arena_bytes ?? arenaBytes));
+// Slices have an arena each; one of them is drawn.
+const slices = step.slices > 1 ? step.slices : 1;
+const arenaBytes = buffers.reduce((top, b) => Math.max(top, b.offset + b.bytes), (memory.arena_bytes || 0) / slices);
+// What lies under the arena all step long: state, loader, the copy for snapshots, other slices' arenas.
+const baseBytes = Math.max(0, (memory.peak_bytes ?? arenaBytes) - (memory.arena_bytes ?? arenaBytes) / slices);
 
 const liveAt = (at) => buffers.filter((b) => b.begin <= at && at <= b.end).sort((a, b) => b.bytes - a.bytes);
 const bufferAt = (at, offset) =>

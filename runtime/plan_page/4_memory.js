@@ -115,8 +115,10 @@ function paintMap(plot) {
   context.fillRect(inner.left, base, inner.width, plot.y(0) - base);
   if (plot.y(0) - base > 15) {
     context.fillStyle = theme.paper;
-    context.fillRect(inner.left + 4, base + 2, 240, 12);
-    label(context, `state, loader, snapshot: ${bytesText(baseBytes)}, all step`, inner.left + 6, base + 8, theme.ink);
+    const others = slices > 1 ? ", other slices" : "";
+    context.fillRect(inner.left + 4, base + 2, others ? 310 : 240, 12);
+    label(context, `state, loader, snapshot${others}: ${bytesText(baseBytes)}, all step`, inner.left + 6, base + 8,
+      theme.ink);
   }
   paintBuffers(plot);
   paintLines(plot);
@@ -269,6 +271,8 @@ function mapStart() {
   byId("overview").addEventListener("pointermove", overviewPress);
   if (step.micro_steps > 1)
     byId("map-note").append(` Shown is one of ${grouped(step.micro_steps)} micro-steps, then the update.`);
+  if (slices > 1)
+    byId("map-note").append(` Shown is the arena of one of ${grouped(slices)} slices, which take turns.`);
   byId("map").setAttribute("aria-label", `map of ${plural(buffers.length, "buffer")} over ` +
     `${plural(schedule.length, "step")}; the peak of ${bytesText(baseBytes + live[peakStep])} is at step ${peakStep}`);
   return new Plot(byId("map"), {

@@ -23,7 +23,8 @@ const tile = (figure, ...under) =>
 function tilesMake() {
   const ranks = machine.ranks, rate = step.images_per_second, again = step.recompute_seconds;
   const images = known(step.images) ? ` of ${plural(step.images, "image")}` : "";
-  const parts = step.micro_steps > 1 ? ` in ${step.micro_steps} micro-steps` : "";
+  const parts = step.micro_steps > 1 ? ` in ${step.micro_steps} micro-steps`
+    : slices > 1 ? ` in ${slices} slices a rank` : "";
   const days = el("b"), hours = el("b"), input = el("input", {value: "1 billion", "aria-label": "number of images",
     autocomplete: "off", spellcheck: "false", input: () => count()});
   const count = () => {

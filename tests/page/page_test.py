@@ -176,6 +176,18 @@ class Figures(PageTest):
         self.assertIsNone(self.js(f"planPage.bufferAt(4, {2**53 - 129})?.name ?? null"))
         self.assertIn(exact(2**52 + 1), self.js("planPage.select(4), document.querySelector('#live .row').title"))
 
+    def test_slices(self):
+        """Of slices with an arena each, one is drawn, on top of the others."""
+        plan = copy.deepcopy(self.plans["small"])
+        arena, slices = plan["memory"]["arena_bytes"], 4
+        plan["step"]["slices"] = slices
+        plan["memory"]["arena_bytes"] = slices * arena
+        plan["memory"]["peak_bytes"] += (slices - 1) * arena
+        self.show(plan)
+        self.assertEqual(self.js("planPage.baseBytes"), plan["memory"]["peak_bytes"] - arena)
+        self.assertIn("one of 4 slices", self.text("#map-note"))
+        self.assertIn("in 4 slices a rank", self.text("#answer"))
+
     def test_given_page(self):
         if PAGE is None:
             self.skipTest("no page named")

@@ -66,7 +66,7 @@ def check_modes(name, found):
 
 
 def check_sums(name, found):
-    memory, checkpoint = found["memory"], found["checkpoint"]
+    memory, checkpoint, slices = found["memory"], found["checkpoint"], found["step"]["slices"]
     expect(f"{name}: the plan is above its budget", memory["peak_bytes"] <= memory["budget_bytes"])
     expect(f"{name}: the least budget is above the peak", memory["minimum_budget_bytes"] <= memory["peak_bytes"])
     expect(f"{name}: the chain's peak is not the plan's",
@@ -75,12 +75,12 @@ def check_sums(name, found):
     expect(f"{name}: no step has the largest live sum", live == memory["live_peak_bytes"])
     kinds = memory["by_kind"]
     arena = sum(kinds[kind] for kind in ("activations", "gradients", "gathered", "update", "workspace"))
-    expect(f"{name}: the kinds do not sum up", arena == memory["live_peak_bytes"])
+    expect(f"{name}: the kinds do not sum up", arena == slices * memory["live_peak_bytes"])
     state = kinds["parameters"] + kinds["velocities"] + kinds["statistics"]
     expect(f"{name}: the state does not sum up", state == memory["state_bytes"])
     expect(f"{name}: the bound is above the cost", checkpoint["lower_bound_seconds"] <= checkpoint["cost_seconds"])
     for buffer in found["buffers"]:
-        if buffer["offset"] + buffer["bytes"] > memory["arena_bytes"] or buffer["begin"] > buffer["end"]:
+        if slices * (buffer["offset"] + buffer["bytes"]) > memory["arena_bytes"] or buffer["begin"] > buffer["end"]:
             expect(f"{name}: a buffer lies outside the arena", False)
             break
 
@@ -112,6 +112,33 @@ def check_budgets(name, path, found):
         last = cost
 
 
+def check_slices(path):
+    """A rank's slices take turns: arenas and times of all of them, one update; of more ranks, fewer on each."""
+    plain = plan(path)
+    found = {ranks: plan(path, "-D", "train.reproducible=yes", "-D", f"cluster.ranks_per_node={ranks}")
+             for ranks in (1, 2, 8)}
+    for ranks, at in found.items():
+        name = f"{path.name} in slices on {ranks} ranks"
+        check_sums(name, at)
+        memory, step, slices = at["memory"], at["step"], 8 // ranks
+        fixed = memory["peak_bytes"] - memory["arena_bytes"]
+        expect(f"{name}: {step['slices']} slices", step["slices"] == slices)
+        expect(f"{name}: an arena that slices do not share out", memory["arena_bytes"] % (64 * slices) == 0)
+        one = sum(part["time_ns"] for part in at["schedule"] if part["phase"] != "update") * 1e-9
+        waits = step["exposed_communication_seconds"]
+        expect(f"{name}: {step['time_seconds']} s for {slices} times {one} s",
+               abs(slices * one + step["update_seconds"] + waits - step["time_seconds"]) < 1e-6)
+        for budget in (memory["minimum_budget_bytes"], (memory["minimum_budget_bytes"] + memory["peak_bytes"]) // 2):
+            again = plan(path, "-D", "train.reproducible=yes", "-D", f"cluster.ranks_per_node={ranks}", "-D",
+                         f"checkpoint.budget={budget}")
+            check_sums(f"{name} in {budget} bytes", again)
+        expect(f"{name}: {fixed} bytes besides the arena", fixed > memory["state_bytes"])
+    expect(f"{path.name}: slices hold less than the whole batch",
+           found[1]["memory"]["arena_bytes"] >= plain["memory"]["live_peak_bytes"] * 0.9)
+    flops = {ranks: at["step"]["flops"] * ranks for ranks, at in found.items()}
+    expect(f"{path.name}: {flops} of work", len({*flops.values(), plain["step"]["flops"]}) == 1)
+
+
 def check_smallest(path):
     """Where the smallest budget's cheapest step leaves gaps between buffers, a dearer one without is found and told."""
     least = plan(path)["memory"]["minimum_budget_bytes"]
@@ -134,6 +161,8 @@ def main():
             for check in (check_keys, check_modes, check_sums, check_streams):
                 check(model, found)
             check_budgets(model, path, found)
+        check_slices(spec(folder, "regnetx_200mf", "swav",
+                          "train { batch = 64 precision = fp32 } evaluate { batch = 1 }"))
         check_smallest(spec(folder, "regnety_64gf", "swav", "train { batch = 8 }"))
         path = spec(folder, "regnety_10b", "seer_10b", CLUSTER)
         large = plan(path)
