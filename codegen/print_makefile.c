@@ -36,6 +36,7 @@ void print_makefile(const Trainer *trainer, Writer *out) {
   writer_printf(
       out, "SANITIZE ?= %s\n",
       trainer->sanitize ? "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g" : "");
+  writer_printf(out, "OPTIMIZE ?= %s\n", trainer->sanitize ? "-O1" : "-O3");
   writer_text(
       out,
       "CFLAGS ?=\n"
@@ -43,10 +44,10 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "common := -std=c11 -D_GNU_SOURCE -I. $(warnings) $(SANITIZE) $(CFLAGS)\n"
       "# Only what computes is compiled for MARCH: the rest must still run to say that a processor is too old.\n"
       "# Kernels may contract a*b+c; nothing else is allowed to change a bit.\n");
-  writer_printf(out, "kernel_flags := $(MARCH) %s -ffp-contract=fast -fno-math-errno -fno-trapping-math -DLANES=%d\n",
-                trainer->sanitize ? "-O1" : "-O3", trainer->lanes);
-  writer_printf(out, "data_flags := $(MARCH) %s\nruntime_flags := %s\n\n", trainer->sanitize ? "-O1" : "-O3",
-                trainer->sanitize ? "-O1" : "-O2");
+  writer_printf(
+      out, "kernel_flags := $(MARCH) $(OPTIMIZE) -ffp-contract=fast -fno-math-errno -fno-trapping-math -DLANES=%d\n",
+      trainer->lanes);
+  writer_printf(out, "data_flags := $(MARCH) $(OPTIMIZE)\nruntime_flags := %s\n\n", trainer->sanitize ? "-O1" : "-O2");
   list_sources(trainer, out);
   writer_text(
       out,

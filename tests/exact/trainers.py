@@ -82,7 +82,7 @@ class Trainers:
         assert "-ffp-contract=fast" in variable("kernel_flags")
         march = variable("MARCH").split()
         common = ["-std=c11", "-D_GNU_SOURCE", "-I.", *(SANE if self.sane else [])]
-        kernel = [flag for flag in variable("kernel_flags").split() if flag not in ("$(MARCH)", "-O3", "-O1")]
+        kernel = [flag for flag in variable("kernel_flags").split() if flag not in ("$(MARCH)", "$(OPTIMIZE)")]
         return {"kernel": [*common, *march, *kernel, "-O1"], "runtime": [*common, "-O1"],
                 "data": [*common, *march, "-O1"], "rest": [*common, *march, *kernel, "-O0"]}
 

@@ -11,6 +11,7 @@ import numpy as np
 class Case:
     name: str
     quick: bool = False                     # in the quick subset, and compiled as users compile
+    long: bool = False                      # only in the long subset: another tells most of it
     family: str = "regnety"
     depths: tuple = (1, 2, 1)
     widths: tuple = (16, 24, 40)
@@ -60,30 +61,32 @@ CASES = [
     Case("y_two_size_groups", seed=26),
     Case("x_deep_head_plain", family="regnetx", head=(32, 24, 16), head_batch_norm=False, batch=3,
          stem_width=8, crops=((2, 24), (2, 16)), weight_decay=1e-2, seed=38),
-    Case("queue", queue=12, queue_off_steps=1, crops=((2, 24),), prototypes=10, batch=6, seed=17),
+    Case("queue", long=True, queue=12, queue_off_steps=1, crops=((2, 24),), prototypes=10, batch=6, seed=17),
     Case("accumulate", quick=True, accumulate=2, batch=6, frozen_steps=1, crops=((2, 24), (1, 16)), seed=29),
     Case("accumulate_queue", accumulate=2, batch=8, queue=8, crops=((2, 24),), prototypes=10, seed=1),
-    Case("frozen_prototypes", frozen_steps=2, crops=((2, 24), (2, 16)), iterations=10, epsilon=0.03, seed=17),
-    Case("hard_codes", hard=True, crops=((2, 24), (2, 16)), prototypes=7, seed=19),
-    Case("three_assigned", assign_crops=3, crops=((3, 24), (2, 16)), temperature=0.2, seed=13),
+    Case("frozen_prototypes", long=True, frozen_steps=2, crops=((2, 24), (2, 16)), iterations=10, epsilon=0.03,
+         seed=17),
+    Case("hard_codes", long=True, hard=True, crops=((2, 24), (2, 16)), prototypes=7, seed=19),
+    Case("three_assigned", long=True, assign_crops=3, crops=((3, 24), (2, 16)), temperature=0.2, seed=13),
     Case("supervised_smoothing", quick=True, classes=11, label_smoothing=0.1, crops=((1, 32),), batch=8,
          rates=(2, 1, 3), seed=26),
     Case("supervised_crops", classes=5, crops=((2, 24), (1, 16)), batch=3, label_smoothing=0.2, seed=1),
     Case("sgd_nesterov", classes=5, optimizer="sgd", nesterov=True, crops=((1, 24),), batch=5, rates=(0.05, 0.1, 0.02),
          weight_decay=5e-4, seed=20),
-    Case("sgd_no_decay_1d", optimizer="sgd", decay_norm_and_bias=False, crops=((2, 24), (1, 16)),
+    Case("sgd_no_decay_1d", long=True, optimizer="sgd", decay_norm_and_bias=False, crops=((2, 24), (1, 16)),
          rates=(0.02, 0.05, 0.01), weight_decay=1e-1, seed=12),
-    Case("larc_no_decay_1d", decay_norm_and_bias=False, crops=((2, 24),), weight_decay=1e-1,
+    Case("larc_no_decay_1d", long=True, decay_norm_and_bias=False, crops=((2, 24),), weight_decay=1e-1,
          rates=(0.02, 0.02, 0.02), seed=17),
     Case("larc_clip", clip=True, nesterov=True, weight_decay=1e-2, rates=(0.001, 0.05, 0.5), crops=((2, 24),), seed=34),
     Case("odd_batch_three_groups", batch=5, crops=((2, 32), (1, 24), (3, 16)), seed=35),
-    Case("lanes_full", batch=8, crops=((2, 24), (1, 16)), widths=(16, 16, 32), seed=40),
+    Case("lanes_full", long=True, batch=8, crops=((2, 24), (1, 16)), widths=(16, 16, 32), seed=40),
     Case("odd_group_width", widths=(18, 30, 42), group_widths=(6, 10, 7), stem_width=9, crops=((2, 24),), seed=34),
     Case("ungrouped_and_depthwise", widths=(12, 20, 24), group_widths=(12, 1, 3), crops=((2, 24),), batch=3, seed=10),
-    Case("stride_1_stem", stem_stride=1, crops=((2, 16), (2, 12)), strides=(1, 2, 2), seed=9),
+    Case("stride_1_stem", long=True, stem_stride=1, crops=((2, 16), (2, 12)), strides=(1, 2, 2), seed=9),
     Case("odd_pictures", crops=((2, 27), (2, 19)), strides=(2, 2, 2), batch=3, seed=34),
-    Case("bottleneck_half", bottleneck=0.5, widths=(16, 32, 48), group_widths=(4, 8, 8), crops=((2, 24),), seed=1),
-    Case("bn_constants", bn_epsilon=1e-3, bn_momentum=0.3, se_ratio=0.5, crops=((2, 24),), seed=14),
+    Case("bottleneck_half", long=True, bottleneck=0.5, widths=(16, 32, 48), group_widths=(4, 8, 8), crops=((2, 24),),
+         seed=1),
+    Case("bn_constants", long=True, bn_epsilon=1e-3, bn_momentum=0.3, se_ratio=0.5, crops=((2, 24),), seed=14),
     # Millions of values and a last stage of 2 x 2 pixels: with biases about 0 no seed keeps all off the kinks.
     Case("regnety_400mf", classes=10, depths=(1, 3, 6, 6), widths=(48, 104, 208, 440), group_widths=(8, 8, 8, 8),
          strides=(2, 2, 2, 2), stem_width=32, crops=((1, 64),), batch=4, rates=(0.05,), optimizer="sgd",
@@ -92,10 +95,11 @@ CASES = [
 
 
 def find_cases(names):
-    """By name; `quick` and `rest` stand for the two halves; no name: all."""
+    """By name; `quick`, `rest` and `long` stand for three parts; no name: all."""
     found = []
-    for name in names or ["quick", "rest"]:
-        group = [case for case in CASES if name == case.name or name == ("quick" if case.quick else "rest")]
+    for name in names or ["quick", "rest", "long"]:
+        group = [case for case in CASES
+                 if name in (case.name, "quick" if case.quick else "long" if case.long else "rest")]
         if not group:
             raise SystemExit(f"no case '{name}'")
         found += group

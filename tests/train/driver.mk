@@ -2,14 +2,9 @@
 #   make -C FOLDER -f ROOT/tests/train/driver.mk ROOT=ROOT step_driver
 include Makefile
 
-# Another level than the Makefile's, for tests that would rather compile quickly: OPTIMIZE=-O1
-ifdef OPTIMIZE
-kernel_flags := $(subst -O3,$(OPTIMIZE),$(kernel_flags))
-endif
-
 driver_objects := $(filter objects/blocks/% objects/step.o objects/program.o objects/plan_page.o \
   objects/runtime/comm/% objects/runtime/files.o objects/runtime/parallel.o objects/runtime/launch.o \
-  objects/runtime/status.o,$(objects))
+  objects/runtime/pairwise.o objects/runtime/slices.o objects/runtime/status.o,$(objects))
 
 step_driver: $(driver_objects) objects/step_driver.o objects/raw_file.o
 	$(CC) $(SANITIZE) -o $@ $^ $(libraries)
