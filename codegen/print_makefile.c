@@ -1,6 +1,8 @@
 // Prints the Makefile of a trainer's folder: needs make, a C compiler and the image libraries, nothing of seer.
 #include "codegen/emit.h"
 
+#include <string.h>
+
 static void list_blocks(const Program *program, Writer *out) {
   for (size_t i = 0; program && i < program->segments.count; i++) {
     const ProgramSegment *segment = &program->segments.items[i];
@@ -20,7 +22,13 @@ static void list_sources(const Trainer *trainer, Writer *out) {
     const char *prefix = trainer->worlds[i].prefix;
     writer_printf(out, " %sstep.c %sprogram.c", prefix, prefix);
   }
-  writer_text(out, " plan_page.c $(wildcard runtime/*.c runtime/*/*.c)\n");
+  writer_text(out, " plan_page.c");
+  for (int i = 0; i < embedded_file_count; i++) {
+    const char *path = embedded_files[i].path, *suffix = strrchr(path, '.');
+    if (strncmp(path, "runtime/", 8) == 0 && suffix && strcmp(suffix, ".c") == 0)
+      writer_printf(out, " \\\n  %s", path);
+  }
+  writer_text(out, "\n");
 }
 
 void print_makefile(const Trainer *trainer, Writer *out) {

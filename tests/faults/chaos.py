@@ -1,8 +1,9 @@
-"""Random faults, one after the other, in runs on one to four ranks under both MPIs. Every one must end in bounded time,
+"""Random faults in four runs side by side, on one to four ranks under both MPIs. Every one must end in bounded time,
 every next start must go on, and at its end each run must have the bits of a run that nothing happened to.
 
 Usage: chaos.py SEERC SHIM FAULTS [SEED]. Prints a table: kinds, how long they took to be noticed, who named them.
 """
+import concurrent.futures
 import errno
 import os
 import random
@@ -11,6 +12,7 @@ import shutil
 import signal
 import statistics
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -31,8 +33,10 @@ TEXT = "train { batch = 12  steps = 100 }"
 
 
 class Chaos:
-    def __init__(self, folder, trainer, ranks, draw):
-        self.out, self.trainer, self.ranks, self.draw = folder / f"run-{ranks}", trainer, ranks, draw
+    def __init__(self, folder, trainer, ranks):
+        self.out, self.trainer, self.ranks = folder / f"run-{ranks}", trainer, ranks
+        self.draw = random.Random(SEED + ranks)
+        self.kinds = []  # of faults that wait for it
         self.table = []  # (kind, seconds, who named it)
         self.newest = 0
 
@@ -160,26 +164,49 @@ def table_print(table):
         print(f"{kind:16} {len(rows):5} {statistics.median(seconds):8.2f} {max(seconds):8.2f}   {names}")
 
 
-def main():
-    draw, began = random.Random(SEED), time.monotonic()
-    folder = common.scratch("seer-chaos-")
-    trainers = common.Trainers(SEERC, folder)
-    runs = [Chaos(folder, trainers.get(ranks, TEXT), ranks, draw) for ranks in (2, 3, 4, 1)]
-    for run in runs:
-        run.began()
+def faults_deal(runs):
+    """Each kind comes up early; a run of one rank has the fewest ways to fail."""
+    draw = random.Random(SEED)
     kinds = [kind for kind, weight in WEIGHTS.items() for _ in range(weight)]
     for number in range(FAULTS):
-        # Each kind comes up early; a run of one rank has the fewest ways to fail.
         kind = list(WEIGHTS)[number] if number < len(WEIGHTS) else draw.choice(kinds)
         run = draw.choices(runs, (4, 4, 3, 1))[0]
         if run.ranks == 1 and kind == "launcher killed":
             run = runs[0]
-        run.strike(kind)
-        if (number + 1) % 20 == 0:
-            print(f"{number + 1} faults in {time.monotonic() - began:.0f} s", flush=True)
+        run.kinds.append(kind)
+
+
+def live(run, runs, folder, began):
+    """A run's whole life; where another one has failed, it ends early. The step it came to."""
+    try:
+        run.began()
+        for kind in run.kinds:
+            if stopped.is_set():
+                return 0
+            run.strike(kind)
+            done = sum(len(each.table) for each in runs)
+            if done % 20 == 0:
+                print(f"{done} faults in {time.monotonic() - began:.0f} s", flush=True)
+        return run.finish(folder / f"whole-{run.ranks}")
+    except BaseException:
+        stopped.set()
+        raise
+
+
+stopped = threading.Event()
+
+
+def main():
+    began = time.monotonic()
+    folder = common.scratch("seer-chaos-")
+    trainers = common.Trainers(SEERC, folder)
+    runs = [Chaos(folder, trainers.get(ranks, TEXT), ranks) for ranks in (2, 3, 4, 1)]
+    faults_deal(runs)
+    with concurrent.futures.ThreadPoolExecutor(len(runs)) as pool:
+        lives = [pool.submit(live, run, runs, folder, began) for run in runs]
+    ends = [f"{run.ranks}: {life.result()}" for run, life in zip(runs, lives, strict=True)]
     table = [row for run in runs for row in run.table]
     table_print(table)
-    ends = [f"{run.ranks}: {run.finish(folder / f'whole-{run.ranks}')}" for run in runs]
     assert not any(who == "nobody" for _, _, who in table), "a fault that nobody named"
     print(f"{len(table)} faults in {time.monotonic() - began:.0f} s; ranks: steps, same bits as undisturbed: "
           f"{', '.join(ends)}")
