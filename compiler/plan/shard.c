@@ -9,10 +9,11 @@ enum { PART_ELEMENTS = 16 };  // a part is so many elements, or several times as
 
 static uint64_t round_up(uint64_t number, uint64_t unit) { return (number + unit - 1) / unit * unit; }
 
-// Rows that are kept at length 1 are never cut.
+// Rows that are kept at length 1 are never cut: then a part is whole rows, too.
 static uint64_t part_of(const Value *parameter, uint64_t ranks) {
-  uint64_t elements = (uint64_t)shape_elements(parameter->shape);
-  uint64_t unit = parameter->normalize_rows_at_start ? elements / (uint64_t)parameter->shape.size[0] : PART_ELEMENTS;
+  uint64_t elements = (uint64_t)shape_elements(parameter->shape), unit = PART_ELEMENTS;
+  uint64_t row = parameter->normalize_rows_at_start ? elements / (uint64_t)parameter->shape.size[0] : 1;
+  while (unit % row) unit += PART_ELEMENTS;
   return round_up((elements + ranks - 1) / ranks, unit);
 }
 

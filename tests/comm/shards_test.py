@@ -136,6 +136,14 @@ class Shards(unittest.TestCase):
                     padding = tensors * 128 * ranks // sharers
                     self.assertLess(memory["by_kind"][kind], total // sharers + padding, (way, ranks, kind))
 
+    @unittest.skipIf(SANITIZE, "the others are sanitized")
+    def test_parts_are_clean_under_sanitizers(self):
+        out = self.folder / "sanitized"
+        run([SEERC, "build", self.spec, "-D", "cluster.ranks_per_node=4", "-D", "cluster.worlds=[4]", "-D",
+             "shard.parameters=hybrid(2)", "-o", out, "--sanitize"])
+        run([*LAUNCHERS["MPICH"], 4, out, "train", "--out", self.folder / "clean", "--threads", 1, "--no-report",
+             "--steps", 2])
+
     @unittest.skipIf(SANITIZE, "takes more trainers")
     def test_gradients_travel_in_what_was_asked_for(self):
         whole, narrow, wide = self.train("narrow whole", 2), self.train("narrow full", 2), self.train("full", 2)
