@@ -11,17 +11,17 @@ cores there are, with parameters whole and in parts: instructions that all ranks
 valgrind's callgrind in the trainer's own code and the C library (MPI's are left out: ranks that wait turn without
 work), bytes that a rank sends, by plan and by metrics, and memory of a rank, by plan, by metrics, and resident.
 """
-import argparse
 import json
 import os
 import pathlib
 import platform
-import random
 import re
 import shutil
 import statistics
 import subprocess
 import sys
+
+import ranks_common as common
 
 SPEC = """use "models/regnety_400mf"
 swav {{ prototypes = 128  head = [256, 64] }}
@@ -36,12 +36,6 @@ save {{ every = 1000000 }}
 log {{ every = 1 }}
 """
 KINDS = ("none", "gradients", "full")
-
-
-def pictures_make(path, count=512):
-    draw = random.Random(1)
-    path.write_bytes(bytes.fromhex("00000803") + count.to_bytes(4, "big") + (28).to_bytes(4, "big") * 2 +
-                     draw.randbytes(count * 28 * 28))
 
 
 def build(options, kind, pictures, batch, worlds):
@@ -102,11 +96,6 @@ def pictures_a_second(lines):
     return statistics.median(line["images_per_second"] for line in lines[2:])
 
 
-def plan_of(trainer, ranks):
-    command = [trainer, "plan", "--json", "--world", str(ranks)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
 def scaling(options, pictures):
     whole = build(options, "none", pictures, 64, [1, 2])
     ways = {"one rank, two threads": (whole, 1, 2), "two ranks, one thread": (whole, 2, 1),
@@ -126,7 +115,7 @@ def cost(options, trainers):
     ways = [(kind, ranks) for kind in KINDS for ranks in options.worlds if ranks > 1 or kind == "none"]
     rows = []
     for kind, ranks in ways:
-        plan = plan_of(trainers[kind], ranks)
+        plan = common.plan_of(trainers[kind], ranks)
         count, line = instructions(options, trainers[kind], ranks)
         rows.append({"parameters": kind, "ranks": ranks,
                      "instructions": count,
@@ -140,21 +129,12 @@ def cost(options, trainers):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seerc", required=True)
-    parser.add_argument("--folder", required=True, type=pathlib.Path)
-    parser.add_argument("--out", type=pathlib.Path)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=10)
+    parser = common.parser_make(__doc__, steps=10)
     parser.add_argument("--cpu", default="x86-64-v3", help="a level that valgrind knows")
     parser.add_argument("--worlds", default="1,2,4,8", type=lambda text: [int(word) for word in text.split(",")])
     parser.add_argument("--parts", default="cost,scaling", type=lambda text: text.split(","))
-    parser.add_argument("--mpi", default="mpirun.openmpi --allow-run-as-root --oversubscribe -n")
     options = parser.parse_args()
-    os.environ["OMPI_MCA_mpi_yield_when_idle"] = "1"
-    options.folder.mkdir(parents=True, exist_ok=True)
-    pictures = options.folder / "train-images-idx3-ubyte"
-    pictures_make(pictures)
+    pictures = common.pictures_prepare(options.folder)
     found = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     if "cost" in options.parts:
         trainers = {kind: build(options, kind, pictures, 16, [world for world in options.worlds

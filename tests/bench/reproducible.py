@@ -11,18 +11,17 @@ pair, and of the seconds. Processor time of one rank (user and system, the diffe
 starting and ending drop out): what a busy machine touches least. Memory: peak of a rank by the plan, which is what it
 allocates.
 """
-import argparse
 import datetime
 import json
 import os
-import pathlib
 import platform
-import random
 import resource
 import shutil
 import statistics
 import subprocess
 import sys
+
+import ranks_common as common
 
 SPEC = """use "models/regnety_400mf"
 swav {{ prototypes = 128  head = [256, 64] }}
@@ -38,12 +37,6 @@ log {{ every = 1 }}
 WAYS = ("no", "yes")
 WORLDS = ((1, 2), (2, 1))  # ranks, threads of each
 SHORT = 3  # steps
-
-
-def pictures_make(path, count=512):
-    draw = random.Random(1)
-    path.write_bytes(bytes.fromhex("00000803") + count.to_bytes(4, "big") + (28).to_bytes(4, "big") * 2 +
-                     draw.randbytes(count * 28 * 28))
 
 
 def build(options, batch, way, pictures):
@@ -73,12 +66,6 @@ def median_ratio(numbers):
     return statistics.median(b / a for a, b in zip(numbers["no"], numbers["yes"]))
 
 
-def peak_bytes(trainer, ranks):
-    command = [trainer, "plan", "--json", "--world", str(ranks)]
-    plan = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    return plan["memory"]["peak_bytes"]
-
-
 def compare(options, batch, trainers):
     rows = []
     for ranks, threads in WORLDS:
@@ -90,7 +77,7 @@ def compare(options, batch, trainers):
                 if ranks == 1:
                     _, short = run(options, trainers[way], ranks, threads, SHORT)
                     processor[way].append((long - short) / options.steps)
-        bytes_of = {way: peak_bytes(trainers[way], ranks) for way in WAYS}
+        bytes_of = {way: common.plan_of(trainers[way], ranks)["memory"]["peak_bytes"] for way in WAYS}
         rows.append({"batch": batch, "ranks": ranks, "threads": threads,
                      "time_ratio": median_ratio(seconds),
                      **({"processor_ratio": median_ratio(processor)} if ranks == 1 else {}),
@@ -102,19 +89,10 @@ def compare(options, batch, trainers):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seerc", required=True)
-    parser.add_argument("--folder", required=True, type=pathlib.Path)
-    parser.add_argument("--out", type=pathlib.Path)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=8)
+    parser = common.parser_make(__doc__, steps=8)
     parser.add_argument("--batches", default="16,64", type=lambda text: [int(word) for word in text.split(",")])
-    parser.add_argument("--mpi", default="mpirun.openmpi --allow-run-as-root --oversubscribe -n")
     options = parser.parse_args()
-    os.environ["OMPI_MCA_mpi_yield_when_idle"] = "1"
-    options.folder.mkdir(parents=True, exist_ok=True)
-    pictures = options.folder / "train-images-idx3-ubyte"
-    pictures_make(pictures)
+    pictures = common.pictures_prepare(options.folder)
     trainers = {batch: {way: build(options, batch, way, pictures) for way in WAYS} for batch in options.batches}
     found = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
              "machine": {"cores": os.cpu_count(), "system": platform.platform(), "load": os.getloadavg()[0]},
