@@ -253,8 +253,8 @@ static void make_costs(Planning *planning, int lanes) {
   planning->features_shards = plan_shards_make(arena, planning->features, SHARD_NONE, 1, 1, false);
   if (is_for_c(spec)) {
     int norm_ranks = (int)norm_ranks_from_spec(planning->world->step);
-    planning->train_lowering = lower_for_c(arena, planning->train, lanes, norm_ranks, reduce_format_from_spec(spec),
-                                           planning->train_shards);
+    planning->train_lowering =
+        lower_for_c(arena, planning->train, lanes, norm_ranks, reduce_format_from_spec(spec), planning->train_shards);
     planning->features_lowering =
         lower_for_c(arena, planning->features, lanes, 1, SEER_FP32, planning->features_shards);
     *planning->train_costs = costs_of_lowering(planning->train_lowering);
@@ -263,8 +263,7 @@ static void make_costs(Planning *planning, int lanes) {
     *planning->train_costs = plan_costs_dense(arena, planning->train, precision, planning->train_shards);
     *planning->features_costs = plan_costs_dense(arena, planning->features, precision, planning->features_shards);
   }
-  plan_costs_time(arena, planning->train, &planning->machine, precision, planning->train_shards,
-                  planning->train_costs);
+  plan_costs_time(arena, planning->train, &planning->machine, precision, planning->train_shards, planning->train_costs);
   plan_costs_time(arena, planning->features, &planning->machine, precision, planning->features_shards,
                   planning->features_costs);
 }
@@ -275,8 +274,13 @@ static void make_plans(Planning *planning, PlanReport *report) {
   const Spec *spec = planning->spec;
   bug_set_stage("plan");
   report->policy = planning->policy;
-  report->problem = plan_problem_make(arena, planning->train, planning->train_costs, &planning->machine,
-                                      precision_from_spec(spec), planning->train_shards, planning->policy.offload);
+  PlanTask task = {.graph = planning->train,
+                   .costs = planning->train_costs,
+                   .machine = &planning->machine,
+                   .precision = precision_from_spec(spec),
+                   .shards = planning->train_shards,
+                   .offload = planning->policy.offload};
+  report->alternatives = plan_alternatives_make(arena, &task, spec_is(spec, KEY_shard_unit, "block"));
   Schedule in_order = schedule_in_graph_order(arena, planning->train);
   // Where states and parameters lie does not depend on checkpoints.
   const Plan *state = plan_place_state(arena, planning->train, planning->train_costs, &in_order);
@@ -287,8 +291,8 @@ static void make_plans(Planning *planning, PlanReport *report) {
     report->features = plan_make(arena, planning->features, planning->features_costs, &features, state, NULL);
     verify_plan(report->features, arena);
   }
-  report->answer =
-      plan_problem_fit(report->problem, &report->policy, report_arena_budget(report, report->budget_bytes));
+  report->answer = plan_alternatives_fit(report->alternatives, &report->policy,
+                                         report_arena_budget(report, report->budget_bytes), &report->problem);
   report->train = report->answer.plan;
   if (report->train) verify_plan(report->train, arena);
 }
@@ -318,6 +322,11 @@ static const char *const *block_names(Arena *arena, const PlanBlocks *blocks) {
   const char **names = arena_array(arena, const char *, blocks->count + 1);
   for (int b = 0; b < blocks->count; b++) names[b] = blocks->items[b].name;
   return names;
+}
+
+static void show_curve(int done, int of) {
+  fprintf(stderr, "\rplan %d of %d ", done, of);
+  if (done == of) fprintf(stderr, "\r%*s\r", 40, "");
 }
 
 // What all worlds of a compilation have in common.
@@ -476,7 +485,8 @@ static bool compile_worlds(const Compilation *compilation, const Worlds *worlds,
       compiled->features_plan = report->features;
     }
     if (!check_world(compilation, &plannings[i], i == 0)) return false;
-    if (options->curve && world_trains(&plannings[i])) report_add_curve(report);
+    if (options->curve && world_trains(&plannings[i]))
+      report_add_curve(report, isatty(STDERR_FILENO) ? show_curve : NULL);
   }
   list_worlds(compilation->arena, plannings, worlds->count);
   if (plannings[0].train_lowering && !options->plan_only)

@@ -27,24 +27,103 @@ bool value_ids_have(const ValueIds *values, ValueId value) {
   return false;
 }
 
-// Blocks of the graph in front of the first that is none of the trunk are the chain's; all others are its last block.
-static void assign_ops(Arena *arena, PlanBlocks *blocks) {
+// Where the ops of a layer go, by their name, which their backward ops share.
+typedef struct Layer {
+  const char *name;
+  int graph_block, piece;
+} Layer;
+
+typedef struct Layers {
+  Layer *items;
+  size_t count, capacity;
+} Layers;
+
+static const Layer *find_layer(const Layers *layers, const Op *op) {
+  for (size_t i = layers->count; i-- > 0;) {
+    const Layer *layer = &layers->items[i];
+    if (layer->graph_block == op->block && strcmp(layer->name, op->name) == 0) return layer;
+  }
+  return NULL;
+}
+
+typedef struct Cutting {
+  Arena *arena;
+  PlanBlocks *blocks;
+  const bool *in_pieces;  // by block of the graph
+  int trunk;              // blocks of it
+  int *pieces, *first;    // by block of the graph, the last standing for the head
+  Layers layers;
+} Cutting;
+
+static const char *piece_name(Arena *arena, const char *block, const Op *op) {
+  const char *layer = strstr(op->name, block);
+  return layer ? layer : arena_printf(arena, "%s.%s", block, op->name);
+}
+
+// A piece begins at each convolution but the first; a layer belongs where its first op does.
+static void find_pieces(Cutting *cutting) {
+  const Graph *graph = cutting->blocks->graph;
+  bool *convolves = arena_array(cutting->arena, bool, cutting->trunk);
+  for (OpId id = 0; id < graph->ops.count; id++) {
+    const Op *op = graph_op(graph, id);
+    bool cut =
+        op->phase == PHASE_FORWARD && op->block >= 0 && op->block < cutting->trunk && cutting->in_pieces[op->block];
+    if (!cut || find_layer(&cutting->layers, op)) continue;
+    if (plan_convolves(op)) {
+      cutting->pieces[op->block] += convolves[op->block];
+      convolves[op->block] = true;
+    }
+    Layer layer = {op->name, op->block, cutting->pieces[op->block] - 1};
+    arena_push(cutting->arena, &cutting->layers, Layer, layer);
+  }
+}
+
+static void number_blocks(Cutting *cutting) {
+  PlanBlocks *blocks = cutting->blocks;
   const Graph *graph = blocks->graph;
-  int trunk = 0;
-  while (trunk < graph->block_count && is_trunk_block(graph->block_names[trunk])) trunk++;
-  blocks->count = trunk + 1;
-  blocks->items = arena_array(arena, PlanBlock, blocks->count);
-  for (int i = 0; i < trunk; i++)
-    blocks->items[i] = (PlanBlock){.name = graph->block_names[i], .stage = stage_of(graph->block_names[i])};
-  blocks->items[trunk] = (PlanBlock){.name = "head"};
+  for (int b = 0; b <= cutting->trunk; b++) {
+    cutting->first[b] = blocks->count;
+    blocks->count += cutting->pieces[b];
+  }
+  blocks->items = arena_array(cutting->arena, PlanBlock, blocks->count);
+  for (int b = 0; b < cutting->trunk; b++) {
+    for (int i = 0; i < cutting->pieces[b]; i++)
+      blocks->items[cutting->first[b] + i] =
+          (PlanBlock){.name = graph->block_names[b], .stage = stage_of(graph->block_names[b]), .graph_block = b};
+  }
+  blocks->items[blocks->count - 1] = (PlanBlock){.name = "head", .graph_block = cutting->trunk};
+}
+
+static int block_of(const Cutting *cutting, const Op *op) {
+  int block = op->block < cutting->trunk ? op->block : cutting->trunk;
+  if (cutting->pieces[block] == 1) return cutting->first[block];
+  const Layer *layer = find_layer(&cutting->layers, op);
+  if (!layer) BUG("op '%s' (%s) is of no layer", op->name, op_kind_name(op->kind));
+  return cutting->first[block] + layer->piece;
+}
+
+// Blocks of the graph in front of the first that is none of the trunk are the chain's, or their pieces are; all others
+// are its last block.
+static void assign_ops(Arena *arena, PlanBlocks *blocks, const bool *in_pieces) {
+  const Graph *graph = blocks->graph;
+  Cutting cutting = {.arena = arena, .blocks = blocks, .in_pieces = in_pieces};
+  while (cutting.trunk < graph->block_count && is_trunk_block(graph->block_names[cutting.trunk])) cutting.trunk++;
+  cutting.pieces = arena_array(arena, int, cutting.trunk + 1);
+  cutting.first = arena_array(arena, int, cutting.trunk + 1);
+  for (int b = 0; b <= cutting.trunk; b++) cutting.pieces[b] = 1;
+  if (in_pieces) find_pieces(&cutting);
+  number_blocks(&cutting);
   for (OpId id = 0; id < graph->ops.count; id++) {
     const Op *op = graph_op(graph, id);
     blocks->block_of_op[id] = -1;
     if (op->phase == PHASE_UPDATE) continue;
     if (op->block < 0) BUG("op '%s' (%s) belongs to no block", op->name, op_kind_name(op->kind));
-    int block = op->block < trunk ? op->block : trunk;
+    int block = block_of(&cutting, op);
+    PlanBlock *b = &blocks->items[block];
     blocks->block_of_op[id] = block;
-    OpIds *list = op->phase == PHASE_FORWARD ? &blocks->items[block].forward : &blocks->items[block].backward;
+    OpIds *list = op->phase == PHASE_FORWARD ? &b->forward : &b->backward;
+    if (!b->forward.count && op->block < cutting.trunk && cutting.pieces[op->block] > 1)
+      b->name = piece_name(arena, b->name, op);
     arena_push(arena, list, OpId, id);
     for (int i = 0; i < op->result_count; i++) blocks->maker_of_value[op->results[i]] = block;
   }
@@ -55,26 +134,30 @@ static bool is_forward(const PlanBlocks *blocks, ValueId value) {
   return producer != OP_NONE && graph_op(blocks->graph, producer)->phase == PHASE_FORWARD;
 }
 
+// What a block reads of one further back is handed on by those between.
+static void take_forward(Arena *arena, PlanBlocks *blocks, int maker, int block, ValueId value) {
+  if (maker > block) BUG("block '%s' reads a value of one behind it", blocks->items[block].name);
+  for (int b = maker; b < block; b++) {
+    add_value(arena, &blocks->items[b].outputs, value);
+    add_value(arena, &blocks->items[b + 1].inputs, value);
+  }
+}
+
+static void take_gradient(Arena *arena, PlanBlocks *blocks, int maker, int block, ValueId value) {
+  if (maker < block) BUG("block '%s' reads a gradient of one before it", blocks->items[block].name);
+  for (int b = block; b < maker; b++) add_value(arena, &blocks->items[b].gradients, value);
+}
+
 static void take_read(Arena *arena, PlanBlocks *blocks, const Op *reader, int block, ValueId value) {
   int maker = blocks->maker_of_value[value];
   if (maker < 0) return;
-  bool backward = reader->phase == PHASE_BACKWARD;
-  if (is_forward(blocks, value)) {
-    if (maker == block && backward) {
-      add_value(arena, blocks->is_statistic[value] ? &blocks->items[block].statistics : &blocks->items[block].wanted,
-                value);
-    } else if (maker == block - 1) {
-      add_value(arena, &blocks->items[block].inputs, value);
-      add_value(arena, &blocks->items[maker].outputs, value);
-    } else if (maker != block) {
-      BUG("'%s' reads a value of a block that is not before it", reader->name);
-    }
-    return;
-  }
-  if (maker == block + 1 && backward) {
-    add_value(arena, &blocks->items[block].gradients, value);
+  if (!is_forward(blocks, value)) {
+    take_gradient(arena, blocks, maker, block, value);
   } else if (maker != block) {
-    BUG("'%s' reads a gradient of a block that is not behind it", reader->name);
+    take_forward(arena, blocks, maker, block, value);
+  } else if (reader->phase == PHASE_BACKWARD) {
+    add_value(arena, blocks->is_statistic[value] ? &blocks->items[block].statistics : &blocks->items[block].wanted,
+              value);
   }
 }
 
@@ -111,7 +194,7 @@ static void classify_values(Arena *arena, PlanBlocks *blocks) {
   }
 }
 
-PlanBlocks *plan_blocks_make(Arena *arena, const Graph *graph, const PlanCosts *costs) {
+PlanBlocks *plan_blocks_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const bool *in_pieces) {
   PlanBlocks *blocks = arena_new(arena, PlanBlocks);
   *blocks = (PlanBlocks){.graph = graph,
                          .costs = costs,
@@ -124,7 +207,7 @@ PlanBlocks *plan_blocks_make(Arena *arena, const Graph *graph, const PlanCosts *
     blocks->maker_of_value[v] = -1;
     if (graph->values.items[v].bound != VALUE_NONE) blocks->is_bound[graph->values.items[v].bound] = true;
   }
-  assign_ops(arena, blocks);
+  assign_ops(arena, blocks, in_pieces);
   classify_values(arena, blocks);
   for (int b = 0; b < blocks->count; b++) save_modes_list(arena, blocks, b);
   return blocks;

@@ -1,7 +1,11 @@
 // The training graph cut into the blocks of a chain: the stem, the residual blocks, and what follows the trunk as one
 // last block. For each block its save modes, found in its own ops, with their bytes and times.
 //
-// Requires: forward ops read their own block and the one before; backward ops those, and the gradient of their block's
+// A residual block may be several of the chain: pieces that begin at its convolutions, so that the parameters of each
+// travel alone. What the last piece reads of the first, or of the block before, is handed on by those between: part of
+// their inputs and outputs, and as such counted in each checkpoint and saved set that has it.
+//
+// Requires: forward ops read their own block and those before; backward ops these, and the gradients of their block's
 // output. The last block is never run again.
 #ifndef SEER_PLAN_BLOCKS_H
 #define SEER_PLAN_BLOCKS_H
@@ -31,10 +35,11 @@ typedef struct SaveMode {
 typedef struct PlanBlock {
   const char *name;
   int stage;  // of the RegNet, from 1; 0: none
+  int graph_block;
   OpIds forward, backward;
-  ValueIds inputs;      // values of the block before that this one reads
-  ValueIds outputs;     // values that the next block reads
-  ValueIds gradients;   // of `outputs`, made by the next block
+  ValueIds inputs;      // outputs of the block before that this one reads or hands on
+  ValueIds outputs;     // values that blocks behind read
+  ValueIds gradients;   // of `outputs`, made by blocks behind
   ValueIds statistics;  // made by its first forward, kept until its backward whatever the mode
   ValueIds wanted;      // other forward results that its backward reads
   SaveMode *modes;
@@ -55,7 +60,10 @@ typedef struct PlanBlocks {
   bool *is_bound;       // by ValueId: written straight into a state
 } PlanBlocks;
 
-PlanBlocks *plan_blocks_make(Arena *arena, const Graph *graph, const PlanCosts *costs);
+static inline bool plan_convolves(const Op *op) { return op->kind == OP_conv2d || op->kind == OP_conv2d_statistics; }
+
+// `in_pieces`, by block of the graph, or NULL: which of the residual blocks are cut into pieces.
+PlanBlocks *plan_blocks_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const bool *in_pieces);
 int64_t plan_block_output_bytes(const PlanBlocks *blocks, int block);
 // Sizes and times of the blocks as a chain; sharding is the caller's to add.
 Chain plan_blocks_chain(Arena *arena, const PlanBlocks *blocks);

@@ -31,8 +31,7 @@ static const char *local_name(const char *name, const char *block) {
 static bool is_small(const Graph *graph, ValueId value) { return graph_value(graph, value)->shape.rank < 4; }
 
 static bool is_convolution(const Graph *graph, ValueId value) {
-  OpKind kind = graph_op(graph, graph_value(graph, value)->producer)->kind;
-  return kind == OP_conv2d || kind == OP_conv2d_statistics;
+  return plan_convolves(graph_op(graph, graph_value(graph, value)->producer));
 }
 
 static LayerGroups group_layers(Arena *arena, const PlanBlocks *blocks, int block, bool convolutions) {

@@ -24,14 +24,18 @@ uint64_t report_fixed_bytes(const PlanReport *report) {
 
 uint64_t report_peak_bytes(const PlanReport *report) { return report_fixed_bytes(report) + report_arena_bytes(report); }
 
+static uint64_t least_training(const PlanReport *report) {
+  return of_slices(report, plan_problem_minimum(plan_alternatives_smallest(report->alternatives)));
+}
+
 uint64_t report_minimum_bytes(const PlanReport *report) {
-  uint64_t training = of_slices(report, plan_problem_minimum(report->problem));
+  uint64_t training = least_training(report);
   return report_fixed_bytes(report) + larger(training, features_arena(report));
 }
 
 MinimumCause report_minimum_cause(const PlanReport *report) {
-  const PlanProblem *problem = report->problem;
-  if (features_arena(report) > of_slices(report, plan_problem_minimum(report->problem))) return MINIMUM_BY_EVALUATION;
+  const PlanProblem *problem = plan_alternatives_smallest(report->alternatives);
+  if (features_arena(report) > least_training(report)) return MINIMUM_BY_EVALUATION;
   return problem->update_bytes > problem->minimum_chain_bytes ? MINIMUM_BY_UPDATE : MINIMUM_BY_OPERATION;
 }
 
@@ -225,14 +229,25 @@ uint64_t report_peak_with(const PlanReport *report, const PlanAnswer *answer) {
   return report_fixed_bytes(report) + larger(of_slices(report, step), features_arena(report));
 }
 
+// In the units that the plan has; where these do not fit, in the smallest.
 static bool curve_point(PlanReport *report, uint64_t budget, const StepTimes *times, CurvePoint *point) {
-  PlanAnswer answer = plan_problem_fit(report->problem, &report->policy, report_arena_budget(report, budget));
+  uint64_t arena = report_arena_budget(report, budget);
+  PlanProblem *problem = report->problem;
+  if (arena < plan_problem_minimum(problem)) problem = plan_alternatives_smallest(report->alternatives);
+  PlanAnswer answer = plan_problem_fit(problem, &report->policy, arena, false);
   if (!answer.fits) return false;
   *point = (CurvePoint){budget, report_peak_with(report, &answer), report_time_with(report, times, &answer)};
   return true;
 }
 
-void report_add_curve(PlanReport *report) {
+// What fits into less fits: where a search without proof has found nothing better, the plan of the budget before stays.
+static void add_point(PlanReport *report, CurvePoint point) {
+  const CurvePoint *last = report->curve_count ? &report->curve[report->curve_count - 1] : NULL;
+  if (last && last->time_ns < point.time_ns) point = (CurvePoint){point.budget_bytes, last->peak_bytes, last->time_ns};
+  report->curve[report->curve_count++] = point;
+}
+
+void report_add_curve(PlanReport *report, CurveWatch *watch) {
   StepTimes times = report_times(report);
   PlanPolicy policy = report->policy;
   report->policy.placement = PLACEMENT_OPTIMAL;
@@ -244,7 +259,9 @@ void report_add_curve(PlanReport *report) {
     double share = (double)i / (REPORT_CURVE_POINTS - 1);
     uint64_t budget = most > least ? least + (uint64_t)((double)(most - least) * share * share) : least;
     if (i == REPORT_CURVE_POINTS - 1) budget = most > least ? most : least;
-    if (curve_point(report, budget, &times, &report->curve[report->curve_count])) report->curve_count++;
+    CurvePoint point;
+    if (curve_point(report, budget, &times, &point)) add_point(report, point);
+    if (watch) watch(i + 1, REPORT_CURVE_POINTS);
   }
   report->policy = policy;
 }

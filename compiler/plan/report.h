@@ -3,7 +3,7 @@
 #ifndef SEER_PLAN_REPORT_H
 #define SEER_PLAN_REPORT_H
 
-#include "compiler/plan/strategy.h"
+#include "compiler/plan/alternatives.h"
 
 enum { REPORT_MAX_STAGES = 64, REPORT_MAX_SIZES = 9, REPORT_MAX_OUTSIDE = 8, REPORT_CURVE_POINTS = 16 };
 
@@ -40,11 +40,12 @@ typedef struct PlanWorld {
 typedef struct PlanReport {
   PlanModel model;
   PlanMachine machine;
-  PlanProblem *problem;
+  PlanAlternatives *alternatives;
+  PlanProblem *problem;  // the one of them that `answer` answers
   PlanPolicy policy;
   PlanAnswer answer;
   const Plan *train, *features;  // features NULL: of parts, they are another program's work
-  int64_t images_per_step;  // over all ranks
+  int64_t images_per_step;       // over all ranks
   int64_t micro_steps;
   int slices;  // that one rank runs in turns, each of them as planned here, in an arena of its own; 1: it is one
   uint64_t budget_bytes;    // of one rank: state, arena, ring and snapshot
@@ -54,7 +55,7 @@ typedef struct PlanReport {
   PlanOutside outside[REPORT_MAX_OUTSIDE];
   int outside_count;
   CurvePoint curve[REPORT_CURVE_POINTS];
-  int curve_count;  // 0: not asked for
+  int curve_count;          // 0: not asked for
   const PlanWorld *worlds;  // the declared one first
   int world_count;
 } PlanReport;
@@ -105,8 +106,10 @@ StepTimes report_times(const PlanReport *report);
 uint64_t report_peak_with(const PlanReport *report, const PlanAnswer *answer);  // before placing: its account
 int64_t report_time_with(const PlanReport *report, const StepTimes *times, const PlanAnswer *answer);
 
-// Fills the curve: the best step time for budgets between the smallest and what no step needs more than.
-void report_add_curve(PlanReport *report);
+// Fills the curve: the best step time for budgets between the smallest and what no step needs more than. `watch`, or
+// NULL, is called behind each: large networks take a minute or two.
+typedef void CurveWatch(int done, int of);
+void report_add_curve(PlanReport *report, CurveWatch *watch);
 
 void report_print(PlanReport *report, Writer *out);
 void report_print_json(const PlanReport *report, Writer *out);

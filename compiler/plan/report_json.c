@@ -89,7 +89,7 @@ static void print_step_times(const PlanReport *report, Writer *out) {
 static void print_memory(const PlanReport *report, Writer *out) {
   const Plan *plan = report->train;
   StateBytes state = report_state_bytes(plan);
-  const ChainOp *set_by = &report->problem->minimum_set_by;
+  const PlanProblem *smallest = plan_alternatives_smallest(report->alternatives);
   writer_printf(out,
                 ",\n\"memory\":{\"budget_bytes\":%" PRIu64 ",\"peak_bytes\":%" PRIu64 ",\"state_bytes\":%" PRIu64
                 ",\"arena_bytes\":%" PRIu64 ",\"live_peak_bytes\":%" PRIu64 ",\"minimum_budget_bytes\":%" PRIu64 ",",
@@ -97,13 +97,13 @@ static void print_memory(const PlanReport *report, Writer *out) {
                 plan->live_peak_bytes, report_minimum_bytes(report));
   static const char *const causes[] = {[MINIMUM_BY_UPDATE] = "update", [MINIMUM_BY_EVALUATION] = "evaluation"};
   MinimumCause cause = report_minimum_cause(report);
-  print_string(out, "minimum_set_by",
-               cause == MINIMUM_BY_OPERATION ? report->problem->blocks->items[set_by->block].name : causes[cause]);
+  print_string(
+      out, "minimum_set_by",
+      cause == MINIMUM_BY_OPERATION ? smallest->blocks->items[smallest->minimum_set_by.block].name : causes[cause]);
   writer_printf(out, ",\"by_kind\":{\"parameters\":%" PRIu64 ",\"velocities\":%" PRIu64 ",\"statistics\":%" PRIu64,
                 state.parameters, state.velocities, state.statistics);
   for (int i = 0; i < ITEM_KIND_COUNT; i++)
-    writer_printf(out, ",\"%s\":%" PRIu64, plan_item_kind_names[i],
-                  plan->peak_by_kind[i] * (uint64_t)report->slices);
+    writer_printf(out, ",\"%s\":%" PRIu64, plan_item_kind_names[i], plan->peak_by_kind[i] * (uint64_t)report->slices);
   if (report_gap_bytes(report)) writer_printf(out, ",\"gaps\":%" PRIu64, report_gap_bytes(report));
   if (report_evaluation_bytes(report)) writer_printf(out, ",\"evaluation\":%" PRIu64, report_evaluation_bytes(report));
   if (report->snapshot_bytes) writer_printf(out, ",\"snapshot\":%" PRIu64, report->snapshot_bytes);
@@ -217,8 +217,8 @@ static void print_shard(const PlanReport *report, Writer *out) {
   const PlanUnits *units = report->problem->units;
   const PlanShards *shards = units->shards;
   uint64_t gathered = 0, reduced = 0;
-  writer_printf(out, ",\n\"shard\":{\"world\":%d,\"parameters\":\"%s\",\"group\":%d,\"units\":[",
-                report->machine.ranks, shard_kind_names[shards->kind], shards->group);
+  writer_printf(out, ",\n\"shard\":{\"world\":%d,\"parameters\":\"%s\",\"group\":%d,\"units\":[", report->machine.ranks,
+                shard_kind_names[shards->kind], shards->group);
   for (int b = 0; b < blocks->count; b++) {
     const PlanUnit *unit = &units->items[b];
     writer_text(out, b ? ",{" : "{");
@@ -282,8 +282,7 @@ static void print_stream_item(const PlanReport *report, const char *stream, cons
                               int64_t start_ns, int64_t time_ns, Writer *out) {
   writer_printf(
       out, "\n{\"stream\":\"%s\",\"label\":\"%s %s\",\"block\":%d,\"start_ns\":%" PRId64 ",\"time_ns\":%" PRId64 "}",
-      stream, label, report_block_name(report, step), step->block,
-      start_ns, time_ns);
+      stream, label, report_block_name(report, step), step->block, start_ns, time_ns);
 }
 
 // What goes on beside the runs; the small all-reduces behind some of them are a stream of their own.

@@ -22,13 +22,14 @@ void report_write_time(Writer *out, double time_ns) {
 }
 
 void report_write_minimum_cause(const PlanReport *report, Writer *out) {
-  const ChainOp *op = &report->problem->minimum_set_by;
+  const PlanProblem *problem = plan_alternatives_smallest(report->alternatives);
+  const ChainOp *op = &problem->minimum_set_by;
   switch (report_minimum_cause(report)) {
     case MINIMUM_BY_EVALUATION: writer_text(out, "the batch of 'evaluation'"); break;
     case MINIMUM_BY_UPDATE: writer_text(out, "the 'update'"); break;
     case MINIMUM_BY_OPERATION:
       writer_printf(out, "the %s of '%s'", op->kind == CHAIN_BACKWARD ? "backward" : "forward",
-                    report->problem->blocks->items[op->block].name);
+                    problem->blocks->items[op->block].name);
       break;
   }
 }
@@ -98,11 +99,10 @@ static void print_memory(const PlanReport *report, Writer *out) {
   for (int i = 0; i < report->outside_count; i++) outside += report->outside[i].bytes;
   if (outside) print_bytes_row(out, "outside, most", outside, 0);
   const PlanStep *step = &plan->steps[plan->peak_step];
-  writer_printf(
-      out, "  %s is %s the largest sum of live bytes, reached in '%s' (%s)\n",
-      report->slices > 1 ? "each arena" : "the arena", report_gap_bytes(report) == 0 ? "exactly" : "above",
-      report_step_name(report, step),
-      step->kind == STEP_RUN ? step_pass_name(step->pass) : step_kind_name(step->kind));
+  writer_printf(out, "  %s is %s the largest sum of live bytes, reached in '%s' (%s)\n",
+                report->slices > 1 ? "each arena" : "the arena", report_gap_bytes(report) == 0 ? "exactly" : "above",
+                report_step_name(report, step),
+                step->kind == STEP_RUN ? step_pass_name(step->pass) : step_kind_name(step->kind));
 }
 
 static bool same_choice(const BlockChoice *a, const BlockChoice *b) {
@@ -188,7 +188,7 @@ static void print_offer(PlanReport *report, const StepTimes *times, Writer *out)
   PlanAnswer richer = plan_problem_solve(report->problem, &report->policy, arena + more);
   int64_t saved = times->step_ns - report_time_with(report, times, &richer);
   if (saved > 0) {
-    richer = plan_problem_fit(report->problem, &report->policy, arena + more);
+    richer = plan_problem_fit(report->problem, &report->policy, arena + more, true);
     saved = times->step_ns - report_time_with(report, times, &richer);
   }
   if (saved <= 0) {
@@ -282,8 +282,7 @@ static void print_alternative(PlanReport *report, int block, const SaveMode *mod
     writer_text(out, "does not fit\n");
     return;
   }
-  int64_t more =
-      (answer.solution.cost_ns - report->answer.solution.cost_ns) * report->micro_steps * report->slices;
+  int64_t more = (answer.solution.cost_ns - report->answer.solution.cost_ns) * report->micro_steps * report->slices;
   writer_text(out, more < 0 ? "-" : "+");
   report_write_time(out, (double)(more < 0 ? -more : more));
   writer_printf(out, " a step%s\n", mode->dominated ? " (another mode is no worse in anything)" : "");
@@ -399,7 +398,7 @@ static void print_compared(const PlanReport *report, const char *label, const Pl
 }
 
 static PlanAnswer solve_as_rotor(PlanReport *report, uint64_t arena_bytes) {
-  PlanProblem plain = *report->problem;
+  PlanProblem plain = *plan_alternatives_whole(report->alternatives);
   ChainClass class = {.only_modes = 1, .option_limit = chain_full_class.option_limit};
   plain.solver = chain_solver_make(&plain.chain, &class);
   plain.minimum_chain_bytes = chain_minimum_budget(plain.solver, NULL);
@@ -411,7 +410,8 @@ static PlanAnswer solve_as_rotor(PlanReport *report, uint64_t arena_bytes) {
 // A recipe's cuts may be for a deeper network.
 static bool has_cuts(const PlanReport *report) {
   const PlanPolicy *policy = &report->policy;
-  return policy->cut_count && policy->cuts[policy->cut_count - 1] < report->problem->chain.block_count;
+  return policy->cut_count &&
+         policy->cuts[policy->cut_count - 1] < plan_alternatives_whole(report->alternatives)->chain.block_count;
 }
 
 void report_print_compare(PlanReport *report, Writer *out) {
@@ -435,13 +435,14 @@ void report_print_compare(PlanReport *report, Writer *out) {
     PlanPolicy policy = report->policy;
     policy.placement = rows[i].placement;
     if (policy.placement == PLACEMENT_CUTS && !has_cuts(report)) continue;
-    PlanAnswer answer = plan_problem_solve(report->problem, &policy, arena);
+    PlanAnswer answer = plan_problem_solve(plan_alternatives_whole(report->alternatives), &policy, arena);
     print_compared(report, rows[i].label, &answer, &times, out);
   }
   PlanAnswer rotor = solve_as_rotor(report, arena);
   print_compared(report, "rotor, persistent", &rotor, &times, out);
   PlanPolicy optimal = report->policy;
   optimal.placement = PLACEMENT_OPTIMAL;
-  PlanAnswer ours = plan_problem_fit(report->problem, &optimal, arena);
+  PlanProblem *problem;
+  PlanAnswer ours = plan_alternatives_fit(report->alternatives, &optimal, arena, &problem);
   print_compared(report, "seer", &ours, &times, out);
 }

@@ -30,20 +30,20 @@ static int64_t update_need(const PlanProblem *problem) {
 
 static void release_solver(void *solver) { chain_solver_release(solver); }
 
-PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const PlanMachine *machine,
-                               PlanPrecision precision, const PlanShards *shards, bool offload) {
+PlanProblem *plan_problem_make(Arena *arena, const PlanTask *task, const bool *in_pieces) {
+  PlanBlocks *blocks = plan_blocks_make(arena, task->graph, task->costs, in_pieces);
+  if (in_pieces && blocks->count > CHAIN_MAX_BLOCKS) return NULL;
   PlanProblem *problem = arena_new(arena, PlanProblem);
-  *problem = (PlanProblem){.arena = arena, .graph = graph, .costs = costs};
-  problem->blocks = plan_blocks_make(arena, graph, costs);
-  problem->units = plan_units_make(arena, problem->blocks, machine, precision, shards);
-  problem->latency_ns = (int64_t)(machine->latency_seconds * 1e9 + 0.5);
-  if (offload) plan_blocks_price_offload(problem->blocks, machine);
-  problem->chain = plan_blocks_chain(arena, problem->blocks);
+  *problem = (PlanProblem){.arena = arena, .graph = task->graph, .costs = task->costs, .blocks = blocks};
+  problem->units = plan_units_make(arena, blocks, task->machine, task->precision, task->shards);
+  problem->latency_ns = (int64_t)(task->machine->latency_seconds * 1e9 + 0.5);
+  if (task->offload) plan_blocks_price_offload(blocks, task->machine);
+  problem->chain = plan_blocks_chain(arena, blocks);
   plan_chain_add_units(&problem->chain, problem->units);
   const char *error = chain_check(&problem->chain, arena);
-  if (error) BUG("the chain of '%s' is broken: %s", graph->name, error);
+  if (error) BUG("the chain of '%s' is broken: %s", task->graph->name, error);
   problem->class = chain_full_class;
-  problem->class.offload = offload;
+  problem->class.offload = task->offload;
   problem->chain.budget_bytes = CHAIN_MAX_BYTES;
   problem->solver = chain_solver_make(&problem->chain, &problem->class);
   arena_at_release(arena, release_solver, problem->solver);
@@ -81,8 +81,7 @@ static ChainOps baseline(PlanProblem *problem, const PlanPolicy *policy) {
   BUG("placement %d is no baseline", policy->placement);
 }
 
-// What the chain's operations and the update need at least, before anything is placed.
-static uint64_t least_account(const PlanProblem *problem) {
+uint64_t plan_problem_least(const PlanProblem *problem) {
   int64_t chain = problem->minimum_chain_bytes, update = problem->update_bytes;
   return (uint64_t)(chain > update ? chain : update);
 }
@@ -224,8 +223,7 @@ static void begin_update(Weaver *weaver, size_t first) {
 static void finish_update(Weaver *weaver) {
   const PlanUnits *units = weaver->problem->units;
   for (int b = 0; b < units->count; b++) {
-    if (units->items[b].refresh_sent_bytes)
-      add_entry(weaver, update_entry(STEP_GATHER, b, units->items[b].refresh_ns));
+    if (units->items[b].refresh_sent_bytes) add_entry(weaver, update_entry(STEP_GATHER, b, units->items[b].refresh_ns));
   }
 }
 
@@ -325,49 +323,61 @@ static bool same_operations(const ChainOps *a, const ChainOps *b) {
 
 static uint64_t gap_of(const PlanAnswer *answer) { return answer->plan->arena_bytes - answer->plan->live_peak_bytes; }
 
-// Solves and places. Where placing leaves a gap that does not fit, takes schedules that leave room for it, more and
-// more; the smallest arena wins.
-static PlanAnswer try_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes) {
-  enum { MAX_TRIES = 5 };
+static PlanAnswer solve_and_place(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes) {
   PlanAnswer answer = plan_problem_solve(problem, policy, arena_bytes);
-  if (!answer.solution.feasible) return answer;
-  plan_problem_place(problem, &answer);
-  PlanAnswer best = answer;
-  ChainOps placed = answer.solution.schedule;
-  int64_t reserve = policy->placement == PLACEMENT_OPTIMAL ? (int64_t)gap_of(&answer) / 2 : 0;
+  if (answer.solution.feasible) plan_problem_place(problem, &answer);
+  return answer;
+}
+
+// Where placing has left a gap that does not fit, takes schedules that leave room for it, more and more; the smallest
+// arena wins.
+static PlanAnswer with_room(PlanProblem *problem, const PlanAnswer *placed, uint64_t arena_bytes) {
+  enum { MAX_TRIES = 5 };
+  PlanAnswer best = *placed, answer = *placed;
+  int64_t reserve = (int64_t)gap_of(placed) / 2;
   for (int i = 0; i < MAX_TRIES && best.plan->arena_bytes > arena_bytes && reserve; i++, reserve *= 2) {
+    ChainOps last = answer.solution.schedule;
     if (!reserve_room(problem, &answer, (int64_t)arena_bytes, reserve)) break;
-    if (same_operations(&answer.solution.schedule, &placed)) continue;
-    placed = answer.solution.schedule;
+    if (same_operations(&answer.solution.schedule, &last)) continue;
     plan_problem_place(problem, &answer);
     if (answer.plan->arena_bytes < best.plan->arena_bytes) best = answer;
   }
-  if (gap_of(&best)) plan_place_thoroughly(best.plan, problem->arena);
   return best;
 }
 
-// The least account of the class, placed.
+// The least account of the class, placed. How long that step takes is of no matter: the solver may soon give up.
 static const PlanAnswer *smallest_step(PlanProblem *problem) {
+  enum { OPTION_LIMIT = 3000000 };
   if (problem->smallest) return problem->smallest;
   PlanPolicy optimal = {.placement = PLACEMENT_OPTIMAL};
+  PlanProblem hasty = *problem;
+  hasty.class.option_limit = OPTION_LIMIT;
+  hasty.solver = chain_solver_make(&hasty.chain, &hasty.class);
+  uint64_t least = plan_problem_least(problem);
+  PlanAnswer answer = solve_and_place(&hasty, &optimal, least);
+  chain_solver_release(hasty.solver);
+  if (!answer.plan) BUG("the smallest budget fits nothing");
+  answer = with_room(&hasty, &answer, least);
+  if (answer.plan->arena_bytes > least) plan_place_thoroughly(answer.plan, problem->arena);
   problem->smallest = arena_new(problem->arena, PlanAnswer);
-  *problem->smallest = try_fit(problem, &optimal, least_account(problem));
-  if (!problem->smallest->plan) BUG("the smallest budget fits nothing");
+  *problem->smallest = answer;
   return problem->smallest;
 }
 
 uint64_t plan_problem_minimum(PlanProblem *problem) {
-  uint64_t placed = smallest_step(problem)->plan->arena_bytes, account = least_account(problem);
+  uint64_t placed = smallest_step(problem)->plan->arena_bytes, account = plan_problem_least(problem);
   return placed > account ? placed : account;
 }
 
-PlanAnswer plan_problem_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes) {
-  if (policy->placement != PLACEMENT_OPTIMAL) return try_fit(problem, policy, arena_bytes);
-  if (arena_bytes < plan_problem_minimum(problem)) return (PlanAnswer){0};
+PlanAnswer plan_problem_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes, bool close_gaps) {
+  bool optimal = policy->placement == PLACEMENT_OPTIMAL;
+  if (optimal && arena_bytes < plan_problem_minimum(problem)) return (PlanAnswer){0};
+  PlanAnswer answer = solve_and_place(problem, policy, arena_bytes);
+  if (optimal) answer = with_room(problem, &answer, arena_bytes);
+  if (gap_of(&answer) && (close_gaps || answer.plan->arena_bytes > arena_bytes))
+    plan_place_thoroughly(answer.plan, problem->arena);
+  if (!optimal || answer.plan->arena_bytes <= arena_bytes) return answer;
   PlanAnswer smallest = *smallest_step(problem);
-  if (arena_bytes == least_account(problem)) return smallest;
-  PlanAnswer answer = try_fit(problem, policy, arena_bytes);
-  if (answer.plan->arena_bytes <= arena_bytes) return answer;
   smallest.solution.class_bound_ns = answer.solution.class_bound_ns;
   smallest.solution.lower_bound_ns = answer.solution.lower_bound_ns;
   smallest.solution.optimal_in_class = smallest.solution.cost_ns == smallest.solution.class_bound_ns;

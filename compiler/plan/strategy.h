@@ -27,6 +27,16 @@ typedef struct PlanPolicy {
   bool offload;
 } PlanPolicy;
 
+// What is to be planned, and for what.
+typedef struct PlanTask {
+  const Graph *graph;
+  const PlanCosts *costs;
+  const PlanMachine *machine;
+  PlanPrecision precision;
+  const PlanShards *shards;
+  bool offload;
+} PlanTask;
+
 // The checkpoint problem of one graph, and the answers asked of it so far.
 typedef struct PlanProblem {
   Arena *arena;
@@ -44,9 +54,10 @@ typedef struct PlanProblem {
   struct PlanAnswer *smallest;  // with every byte in its place; NULL: not asked for yet
 } PlanProblem;
 
-// Its solver is released with `arena`.
-PlanProblem *plan_problem_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const PlanMachine *machine,
-                               PlanPrecision precision, const PlanShards *shards, bool offload);
+// Its solver is released with `arena`. `in_pieces`: see plan_blocks_make. NULL: with pieces the chain is too long.
+PlanProblem *plan_problem_make(Arena *arena, const PlanTask *task, const bool *in_pieces);
+// What the chain's operations and the update need at least, before anything is placed.
+uint64_t plan_problem_least(const PlanProblem *problem);
 // The smallest arena that a training step fits into: the least account of the class, and any gap that placing leaves.
 uint64_t plan_problem_minimum(PlanProblem *problem);
 
@@ -63,7 +74,8 @@ PlanAnswer plan_problem_solve(PlanProblem *problem, const PlanPolicy *policy, ui
 // Adds steps, lifetimes and addresses.
 void plan_problem_place(PlanProblem *problem, PlanAnswer *answer);
 // Solves and places within so many bytes. Where placing leaves a gap that does not fit, checkpoints are chosen again
-// that leave room for it wherever they can; at the last, the smallest step of all is taken.
-PlanAnswer plan_problem_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes);
+// that leave room for it wherever they can; at the last, the smallest step of all is taken. `close_gaps`: those that
+// fit are searched for longer, too.
+PlanAnswer plan_problem_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes, bool close_gaps);
 
 #endif

@@ -36,13 +36,13 @@ WAYS = {"whole": (WORLDS, "shard.parameters=none"),
         "full": (WORLDS, "shard.parameters=full"),
         "gradients": ((8,), "shard.parameters=gradients"),
         "hybrid": ((4, 8), "shard.parameters=hybrid(2)"),
-        "recomputed": ((3,), "shard.parameters=full", "checkpoint.placement=every"),
+        "recomputed in pieces": ((3,), "shard.parameters=full", "checkpoint.placement=random", "checkpoint.seed=2"),
         "narrow whole": ((2,), "shard.parameters=none", "shard.reduce=bf16"),
         "narrow full": ((2,), "shard.parameters=full", "shard.reduce=bf16"),
         "accumulated gradients": ((2,), "shard.parameters=gradients", "train.accumulate=2"),
         "accumulated full": ((2,), "shard.parameters=full", "train.accumulate=2", "checkpoint.placement=random",
                              "checkpoint.seed=5")}
-PARTS = ("full",) if SANITIZE else ("full", "gradients", "hybrid", "recomputed")
+PARTS = ("full",) if SANITIZE else ("full", "gradients", "hybrid", "recomputed in pieces")
 
 
 def run(command, code=0):
@@ -136,11 +136,22 @@ class Shards(unittest.TestCase):
                     padding = tensors * 128 * ranks // sharers
                     self.assertLess(memory["by_kind"][kind], total // sharers + padding, (way, ranks, kind))
 
+    @unittest.skipIf(SANITIZE, "takes more trainers")
+    def test_convolutions_of_a_block_may_travel_one_by_one(self):
+        units = {way: self.plan(way, 3)["shard"]["units"] for way in ("full", "recomputed in pieces")}
+        names = {way: [unit["name"] for unit in units[way]] for way in units}
+        self.assertEqual(names["full"], ["stem", "block1-0", "head"])
+        self.assertEqual(names["recomputed in pieces"],
+                         ["stem", "block1-0.proj", "block1-0.f.a", "block1-0.f.b", "block1-0.f.c", "head"])
+        sums = [sum(unit["parameters"] for unit in units[way]) for way in units]
+        self.assertEqual(*sums)
+
     @unittest.skipIf(SANITIZE, "the others are sanitized")
     def test_parts_are_clean_under_sanitizers(self):
         out = self.folder / "sanitized"
         run([SEERC, "build", self.spec, "-D", "cluster.ranks_per_node=4", "-D", "cluster.worlds=[4]", "-D",
-             "shard.parameters=hybrid(2)", "-o", out, "--sanitize"])
+             "shard.parameters=hybrid(2)", "-D", "checkpoint.placement=random", "-D", "checkpoint.seed=2", "-o", out,
+             "--sanitize"])
         run([*LAUNCHERS["MPICH"], 4, out, "train", "--out", self.folder / "clean", "--threads", 1, "--no-report",
              "--steps", 2])
 

@@ -20,7 +20,7 @@ from trainers import Trainers, run
 BUDGETS = 10
 PADDING = 64  # items are rounded up to this many bytes: so much of the last one may stay untouched
 BETWEEN = 0.1  # share of the way from the smallest to the largest budget of a shipped spec
-LARGE = ("regnety_256gf", "regnety_10b")
+LARGE = ("regnety_256gf",)  # of a cluster; RG-10B is an example
 SHARDED = """cluster { machine = "a100-40g"  nodes = 62  ranks_per_node = 8 }
 shard { parameters = full  reduce = fp16 }
 """
@@ -62,7 +62,7 @@ class Exact:
 
     def account(self, what, plan):
         """The plan's own figures agree with each other; the arena is the largest sum of what is live, or tells the gap:
-        at some budgets between placing leaves one, of a few in ten thousand."""
+        at some budgets between placing leaves one, of a few in ten thousand, of 2 % beside RG-10B's pieces."""
         memory, predicted = plan["memory"], plan["checkpoint"]["predicted_peak_bytes"]
         kinds, live = memory["by_kind"], memory["live_peak_bytes"]
         arena = memory["arena_bytes"] - kinds.get("evaluation", 0)  # which may need more than training
@@ -70,9 +70,11 @@ class Exact:
                      memory["peak_bytes"], memory["budget_bytes"])
         self.require(f"{what}: kinds add up to the peak", sum(kinds.values()) == memory["peak_bytes"], kinds,
                      memory["peak_bytes"])
-        gap = arena - live
-        self.require(f"{what}: arena is the largest live sum", gap == kinds.get("gaps", 0) and gap <= arena // 500,
-                     arena, live, kinds)
+        # In pieces a few buffers are half of all, and fit side by side less well.
+        pieces = any("." in unit["name"] for unit in plan["shard"]["units"])
+        gap, most = arena - live, arena // (40 if pieces else 500)
+        self.require(f"{what}: arena is the largest live sum", gap == kinds.get("gaps", 0) and gap <= most, arena, live,
+                     kinds)
         self.gaps += gap > 0
         self.require(f"{what}: the chain's account covers the arena", predicted >= live, predicted, live)
         self.note("predicted peak over live peak", predicted - live)

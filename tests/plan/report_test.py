@@ -53,7 +53,7 @@ def check_keys(name, found):
 
 def check_modes(name, found):
     for block in found["checkpoint"]["blocks"]:
-        if not block["name"].startswith("block"):
+        if not block["name"].startswith("block") or "." in block["name"]:  # pieces have few layers each
             continue
         names = {mode["name"] for mode in block["modes"]}
         expect(f"{name}: {block['name']} has {len(names)} modes", len(names) >= 6)
@@ -69,8 +69,10 @@ def check_sums(name, found):
     memory, checkpoint, slices = found["memory"], found["checkpoint"], found["step"]["slices"]
     expect(f"{name}: the plan is above its budget", memory["peak_bytes"] <= memory["budget_bytes"])
     expect(f"{name}: the least budget is above the peak", memory["minimum_budget_bytes"] <= memory["peak_bytes"])
-    expect(f"{name}: the chain's peak is not the plan's",
-           checkpoint["predicted_peak_bytes"] == memory["live_peak_bytes"])
+    # What a piece hands on is counted in each checkpoint that has it.
+    pieces = any("." in block["name"] for block in checkpoint["blocks"])
+    counted = checkpoint["predicted_peak_bytes"] / memory["live_peak_bytes"]
+    expect(f"{name}: the chain's peak is {counted} of the plan's", 1 <= counted <= (1.02 if pieces else 1))
     live = max(step["live_bytes"] for step in found["schedule"])
     expect(f"{name}: no step has the largest live sum", live == memory["live_peak_bytes"])
     kinds = memory["by_kind"]
@@ -171,7 +173,14 @@ def main():
         checkpoint = large["checkpoint"]
         expect("RG-10B: not proven", checkpoint["optimal_in_class"])
         expect(f"RG-10B: the gap is {checkpoint['gap']}", checkpoint["gap"] <= 0.02)
+        # Its last block is a fifth of all parameters: its convolutions travel one by one, and nothing else does.
+        layers = ("proj", "f.a", "f.b", "f.c")
+        expect("RG-10B: the last block is whole, or others are not",
+               [unit["name"] for unit in large["shard"]["units"] if "." in unit["name"]] ==
+               [f"block4-0.{layer}" for layer in layers])
         released = plan(path, "-D", "checkpoint.placement=cuts", "-D", "checkpoint.cuts=[1, 3, 10, 19, 27]")
+        whole = max(unit["bytes"] for unit in released["shard"]["units"])
+        expect("RG-10B: pieces save nothing", large["memory"]["minimum_budget_bytes"] < 2 * whole)
         ratio = large["step"]["time_seconds"] / released["step"]["time_seconds"]
         expect(f"RG-10B: {ratio} of the released plan's time", ratio <= 0.75)
         tight = plan(path, "-D", f"checkpoint.budget={released['memory']['peak_bytes']}")
