@@ -1,6 +1,7 @@
 // Runs checks.def in order, with prerequisites, and holds what the themes share.
 #include "lang/check.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -120,6 +121,15 @@ const char *check_short(SpecKey key) { return schema_keys[key].name; }
 
 const char *check_quantity(const CheckContext *context, double number, SchemaUnit unit) {
   return schema_quantity(context->arena, number, unit);
+}
+
+void check_divisors(double whole, double number, double *below, double *above) {
+  *below = floor(fmin(number, whole));
+  while (fmod(whole, *below) != 0) --*below;
+  *above = 0;
+  for (double next = number; next <= whole && *above == 0; next++) {
+    if (fmod(whole, next) == 0) *above = next;
+  }
 }
 
 int check_crop_groups(const CheckContext *context) { return spec_value(context->spec, KEY_views_crops)->item_count; }

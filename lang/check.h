@@ -46,6 +46,8 @@ bool check_changed(const CheckContext *context, SpecKey key);
 SourceSpan check_span(const CheckContext *context, SpecKey key);
 const char *check_short(SpecKey key);  // "batch" of "train.batch"
 const char *check_quantity(const CheckContext *context, double number, SchemaUnit unit);
+// The divisors of `whole` next to a number that is none; above is 0 where there is none.
+void check_divisors(double whole, double number, double *below, double *above);
 // Of the size groups: the number of groups, an argument of one, and all crops together.
 int check_crop_groups(const CheckContext *context);
 double check_crop(const CheckContext *context, int group, int argument);

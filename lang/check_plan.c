@@ -97,12 +97,11 @@ typedef struct RankGroups {
 
 // Says which sizes from 2 on are next to the one that does not divide.
 static void group_error(CheckContext *context, const RankGroups *groups, SourceSpan span, double ranks) {
-  double below = groups->size < ranks ? groups->size : ranks, above = groups->size;
-  while (fmod(ranks, below) != 0) below--;
-  while (above <= ranks && fmod(ranks, above) != 0) above++;
+  double below, above;
+  check_divisors(ranks, groups->size, &below, &above);
   check_error(context, span, "%g ranks cannot be divided into groups of %g", ranks, groups->size);
   SourceSpan at = span.begin == check_span(context, groups->key).begin ? span_none() : check_span(context, groups->key);
-  if (below >= 2 && above <= ranks)
+  if (below >= 2 && above > 0)
     check_note(context, at, "the nearest that would do are %s%g%s and %s%g%s", groups->open, below, groups->close,
                groups->open, above, groups->close);
   else

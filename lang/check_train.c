@@ -31,20 +31,10 @@ void check_batch_split(CheckContext *context) {
     check_note(context, span_none(), "the smallest batch is %g", parts);
 }
 
-// The divisors of `whole` next to a number that is none; above is 0 where there is none.
-static void find_divisors(double whole, double number, double *below, double *above) {
-  *below = floor(fmin(number, whole));
-  while (fmod(whole, *below) != 0) --*below;
-  *above = 0;
-  for (double next = number; next <= whole && *above == 0; next++) {
-    if (fmod(whole, next) == 0) *above = next;
-  }
-}
-
 static void check_world(CheckContext *context, const SpecValue *world, double pictures) {
   if (fmod(pictures, world->number) == 0) return;
   double below, above;
-  find_divisors(pictures, world->number, &below, &above);
+  check_divisors(pictures, world->number, &below, &above);
   check_error(context, world->span, "%g pictures of a micro-step do not divide among %g ranks", pictures,
               world->number);
   SourceSpan batch = check_span(context, KEY_train_batch);

@@ -1,5 +1,6 @@
-"""Random faults in four runs side by side, on one to four ranks under both MPIs. Every one must end in bounded time,
-every next start must go on, and at its end each run must have the bits of a run that nothing happened to.
+"""Random faults in five runs side by side, on one to four ranks under both MPIs; one of them, which is reproducible, goes
+on in another world each time. Every fault must end in bounded time, every next start must go on, and at its end each
+run must have the bits of a run that nothing happened to.
 
 Usage: chaos.py SEERC SHIM FAULTS [SEED]. Prints a table: kinds, how long they took to be noticed, who named them.
 """
@@ -30,12 +31,16 @@ WEIGHTS = {"killed": 4, "crashed": 2, "aborted": 2, "frozen": 2, "exit": 2, "_ex
            "launcher killed": 1, "disk full": 1, "disk broken": 1, "folder closed": 1, "bit flipped": 2,
            "file cut off": 2}
 TEXT = "train { batch = 12  steps = 100 }"
+RESIZED = """train { batch = 12  steps = 100  reproducible = yes  slices = 4 }
+cluster { worlds = [4, 2, 1] }
+"""
 
 
 class Chaos:
-    def __init__(self, folder, trainer, ranks):
-        self.out, self.trainer, self.ranks = folder / f"run-{ranks}", trainer, ranks
-        self.draw = random.Random(SEED + ranks)
+    def __init__(self, folder, trainer, *worlds):
+        self.name = "-".join(map(str, worlds))
+        self.out, self.trainer, self.worlds, self.ranks = folder / f"run-{self.name}", trainer, worlds, worlds[0]
+        self.draw = random.Random(SEED + sum(worlds))
         self.kinds = []  # of faults that wait for it
         self.table = []  # (kind, seconds, who named it)
         self.newest = 0
@@ -124,9 +129,13 @@ class Chaos:
                 who = "next start"
             elif "broke off: its" in later:
                 who = "the run, not the rank"
+            if who == "nobody":
+                print(f"{kind} rank {rank} of {self.ranks} on {mpi}:\n{said}\nthe next start:\n{later}", flush=True)
         self.table.append((kind, seconds, who))
 
     def strike(self, kind):
+        launched = [ranks for ranks in self.worlds if ranks > 1 or kind != "launcher killed"]
+        self.ranks = self.draw.choice(launched)
         if kind in DISKS:
             self.strike_disk(kind)
         elif kind in ("bit flipped", "file cut off"):
@@ -139,6 +148,7 @@ class Chaos:
 
     def finish(self, whole):
         """The same bits and losses as a run that nothing happened to, which takes as many steps."""
+        self.ranks = self.worlds[0]
         _, run = self.start("--resume", self.out, "--stop-after", "1")
         run.wait(LIMIT)
         end = max(common.snapshot_steps(self.out))
@@ -146,9 +156,9 @@ class Chaos:
         _, run = self.start("--out", whole, "--steps", FOREVER, "--stop-after", end, mpi="Open MPI")
         run.wait(LIMIT + end)
         files = [common.snapshot_files(out, end) for out in (self.out, whole)]
-        assert files[0] == files[1], f"{self.ranks} ranks: other bits"
+        assert files[0] == files[1], f"{self.name} ranks: other bits"
         losses = [[(line["step"], line["loss"]) for line in common.metrics_of(out)] for out in (self.out, whole)]
-        assert losses[0] == losses[1] and len(losses[0]) == end, f"{self.ranks} ranks: other losses"
+        assert losses[0] == losses[1] and len(losses[0]) == end, f"{self.name} ranks: other losses"
         assert not (self.out / "ranks").exists(), "records are left"
         return end
 
@@ -170,8 +180,8 @@ def faults_deal(runs):
     kinds = [kind for kind, weight in WEIGHTS.items() for _ in range(weight)]
     for number in range(FAULTS):
         kind = list(WEIGHTS)[number] if number < len(WEIGHTS) else draw.choice(kinds)
-        run = draw.choices(runs, (4, 4, 3, 1))[0]
-        if run.ranks == 1 and kind == "launcher killed":
+        run = draw.choices(runs, (4, 4, 3, 1, 4))[0]
+        if run.worlds == (1,) and kind == "launcher killed":
             run = runs[0]
         run.kinds.append(kind)
 
@@ -187,7 +197,7 @@ def live(run, runs, folder, began):
             done = sum(len(each.table) for each in runs)
             if done % 20 == 0:
                 print(f"{done} faults in {time.monotonic() - began:.0f} s", flush=True)
-        return run.finish(folder / f"whole-{run.ranks}")
+        return run.finish(folder / f"whole-{run.name}")
     except BaseException:
         stopped.set()
         raise
@@ -201,10 +211,11 @@ def main():
     folder = common.scratch("seer-chaos-")
     trainers = common.Trainers(SEERC, folder)
     runs = [Chaos(folder, trainers.get(ranks, TEXT), ranks) for ranks in (2, 3, 4, 1)]
+    runs.append(Chaos(folder, trainers.get(4, RESIZED), 4, 2, 1))
     faults_deal(runs)
     with concurrent.futures.ThreadPoolExecutor(len(runs)) as pool:
         lives = [pool.submit(live, run, runs, folder, began) for run in runs]
-    ends = [f"{run.ranks}: {life.result()}" for run, life in zip(runs, lives, strict=True)]
+    ends = [f"{run.name}: {life.result()}" for run, life in zip(runs, lives, strict=True)]
     table = [row for run in runs for row in run.table]
     table_print(table)
     assert not any(who == "nobody" for _, _, who in table), "a fault that nobody named"
