@@ -1,6 +1,6 @@
-"""Random faults in five runs side by side, on one to four ranks under both MPIs; one of them, which is reproducible, goes
-on in another world each time. Every fault must end in bounded time, every next start must go on, and at its end each
-run must have the bits of a run that nothing happened to.
+"""Random faults in five runs side by side, on one to four ranks under both MPIs; one of them, which is reproducible,
+goes on in another world each time. Every fault must end in bounded time, every next start must go on, and at its end
+each run must have the bits of a run that nothing happened to.
 
 Usage: chaos.py SEERC SHIM FAULTS [SEED]. Prints a table: kinds, how long they took to be noticed, who named them.
 """
