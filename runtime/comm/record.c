@@ -185,11 +185,13 @@ static void leftover_tell(const Leftover *leftover, char *text, size_t bytes) {
   if (*leftover->end)
     snprintf(text, bytes, "%s", leftover->end);
   else if (leftover->works == 1 && least->state == SEER_RANK_WORKS && leftover->ranks > 1)
-    snprintf(text, bytes, "rank %d on '%s' ended in step %lld, busy with %s, while the others waited for it",
-             least->rank, least->place.host, (long long)least->step, least->what);
+    snprintf(text, bytes,
+             "rank %d on '%s' was busy with %s in step %lld and the others waited for it when all %d ended without a "
+             "word, killed or with their machine",
+             least->rank, least->place.host, least->what, (long long)least->step, leftover->ranks);
   else if (leftover->ranks > 0)
     snprintf(text, bytes,
-             "its %d ranks ended at once and without a word about step %lld, killed or with their machine; the slowest "
+             "its %d ranks ended without a word in about step %lld, killed or with their machine; the slowest "
              "was rank %d on '%s' (process %lld), last seen %s %s (collective %llu)",
              leftover->ranks, (long long)least->step, least->rank, least->place.host, (long long)least->place.process,
              doing, least->what, (unsigned long long)least->count);

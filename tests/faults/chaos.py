@@ -127,7 +127,7 @@ class Chaos:
             _, later = run.wait(LIMIT)
             if re.search(rf"broke off: rank {rank} on", later):
                 who = "next start"
-            elif "broke off: its" in later:
+            elif "ended without a word" in later:
                 who = "the run, not the rank"
             if who == "nobody":
                 print(f"{kind} rank {rank} of {self.ranks} on {mpi}:\n{said}\nthe next start:\n{later}", flush=True)
