@@ -54,7 +54,8 @@ class Faults(unittest.TestCase):
         shutil.rmtree(self.out, ignore_errors=True)
         leaves = self.shimmed(rank, "SEER_FAULT_LEAVE=1") if number in LEAVING else None
         run = self.start(mpi, "--out", self.out, "--steps", FOREVER, lame=leaves)
-        common.wait_until(lambda: common.steps_done(self.out) >= steps and common.record(self.out, rank), run)
+        common.wait_until(lambda: common.steps_done(self.out) >= steps and common.record(self.out, rank) and
+                          common.snapshot_steps(self.out), run)
         os.kill(common.record(self.out, rank)["process"], number)
         began = time.monotonic()
         code, said = run.wait()
