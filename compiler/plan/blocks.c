@@ -89,9 +89,9 @@ static void number_blocks(Cutting *cutting) {
   for (int b = 0; b < cutting->trunk; b++) {
     for (int i = 0; i < cutting->pieces[b]; i++)
       blocks->items[cutting->first[b] + i] =
-          (PlanBlock){.name = graph->block_names[b], .stage = stage_of(graph->block_names[b]), .graph_block = b};
+          (PlanBlock){.name = graph->block_names[b], .stage = stage_of(graph->block_names[b])};
   }
-  blocks->items[blocks->count - 1] = (PlanBlock){.name = "head", .graph_block = cutting->trunk};
+  blocks->items[blocks->count - 1] = (PlanBlock){.name = "head"};
 }
 
 static int block_of(const Cutting *cutting, const Op *op) {

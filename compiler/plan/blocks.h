@@ -35,7 +35,6 @@ typedef struct SaveMode {
 typedef struct PlanBlock {
   const char *name;
   int stage;  // of the RegNet, from 1; 0: none
-  int graph_block;
   OpIds forward, backward;
   ValueIds inputs;      // outputs of the block before that this one reads or hands on
   ValueIds outputs;     // values that blocks behind read
