@@ -9,11 +9,13 @@
 #include "runtime/program.h"
 
 typedef struct KernelRow {
-  const char *name, *header, *constants, *pointers;
+  const char *name, *constants, *pointers;
+  bool collective;
 } KernelRow;
 
 static const KernelRow kernel_rows[KERNEL_KIND_COUNT] = {
-#define KERNEL(name, header, constants, pointers) {#name, header, constants, pointers},
+#define KERNEL(name, constants, pointers) {#name, constants, pointers, false},
+#define COLLECTIVE(name, constants, pointers) {#name, constants, pointers, true},
 #include "codegen/kernels.def"
 #undef KERNEL
 };
@@ -43,7 +45,7 @@ static const char *keep(const char *text, size_t length) {
 static void split_row(const KernelRow *row, KernelInfo *info) {
   char item[80];
   info->name = row->name;
-  info->header = row->header;
+  info->collective = row->collective;
   for (const char *list = row->constants; next_item(&list, ' ', item, sizeof item);) {
     bool is_real = item[0] == '#';
     info->constant_is_real[info->constant_count] = is_real;
@@ -73,13 +75,17 @@ static bool result_in_lanes(const Op *op, int index, const bool *in_lanes) {
     case OP_scale_channels:
     case OP_scale_channels_backward:
     case OP_pool_average:
-    case OP_pool_average_backward: return true;
+    case OP_pool_average_backward:
+    case OP_scale_gradient: return true;
     case OP_conv2d_statistics: return index == 0;
     case OP_slice_rows: return op->size_group >= 0;
     case OP_conv2d_backward_weight:
     case OP_linear_backward_weight:
     case OP_sum_rows:
-    case OP_concat_rows: return false;
+    case OP_concat_rows:
+    case OP_normalization_factors:
+    case OP_batch_norm_sums: return false;
+    case OP_batch_norm_relu_sums: return index == 3;
     case OP_batch_norm:
     case OP_batch_norm_backward: return first && index == 0;
     case OP_batch_norm_relu_backward: return first && (index == 0 || index == 3);
@@ -224,7 +230,8 @@ static void lower_runs(Lower *lower) {
     same_run(lower, RUN_AGAIN);
   }
   if (lower->lowering->mask_bytes[lower->op->results[0]]) lower_run(lower, RUN_MASK, lower_mask);
-  if (lower->op->kind == OP_batch_norm_relu_backward && lower->lowering->mask_bytes[lower->op->operands[1]])
+  int sign = run_sign_operand(lower->graph, lower->op);
+  if (sign >= 0 && lower->lowering->mask_bytes[lower->op->operands[sign]])
     lower_run(lower, RUN_MASKED, lower_op[lower->op->kind]);
   if (plan_shards_any(lower->shards) && run_needs_norms(lower->op->kind))
     lower_run(lower, RUN_NORMS, lower_op[lower->op->kind]);

@@ -60,17 +60,26 @@ typedef struct Sums {
   KernelOperand dgamma, dbeta;
 } Sums;
 
-static Sums sums_begin(Lower *lower, int64_t c) {
-  if (lower->norm_ranks == 1) return (Sums){result(lower, 1), result(lower, 2)};
+// `whole`: the op's results, over all ranks.
+static Sums sums_begin(Lower *lower, int64_t c, Sums whole) {
+  if (lower->norm_ranks == 1) return whole;
   KernelOperand mine = workspace(lower, 2 * ranks_span(c));
   return (Sums){mine, behind(mine, ranks_span(c))};
 }
 
-static void sums_end(Lower *lower, int64_t c, Sums sums) {
+static void sums_end(Lower *lower, int64_t c, Sums sums, Sums whole) {
   if (lower->norm_ranks == 1) return;
   KernelOperand all = gather_norms(lower, sums.dgamma, 2 * ranks_span(c));
   LAUNCH(lower, sums_fold_ranks, batch_norm_backward_fold_tasks(c), (INT(lower->norm_ranks), INT(c)),
-         (all, result(lower, 1), result(lower, 2)));
+         (all, whole.dgamma, whole.dbeta));
+}
+
+// From partial sums to dgamma and dbeta over all ranks.
+static void fold_sums(Lower *lower, Extent e, KernelOperand variance, KernelOperand partial, Sums whole) {
+  Sums own = sums_begin(lower, e.c, whole);
+  LAUNCH(lower, batch_norm_backward_fold, batch_norm_backward_fold_tasks(e.c),
+         (EXTENT_CONSTANTS(e), REAL(lower->op->attributes.epsilon)), (variance, partial, own.dgamma, own.dbeta));
+  sums_end(lower, e.c, own, whole);
 }
 
 // Operands of batch_norm_backward: dy, x, gamma, mean, variance; the fused form has y after dy and a fourth result.
@@ -84,10 +93,10 @@ static void backward(Lower *lower, bool fused) {
   Extent e = extent_of(lower, lower->op->operands[x_index]);
   double epsilon = lower->op->attributes.epsilon;
   if (!is_in_lanes(lower, lower->op->operands[x_index])) {
-    Sums rows = sums_begin(lower, e.c);
+    Sums rows = sums_begin(lower, e.c, (Sums){dgamma, dbeta});
     LAUNCH(lower, batch_norm_backward_sums_rows, column_tasks(e.c), (INT(e.n), INT(e.c), REAL(epsilon)),
            (dy, y, x, mean, variance, rows.dgamma, rows.dbeta, masked));
-    sums_end(lower, e.c, rows);
+    sums_end(lower, e.c, rows, (Sums){dgamma, dbeta});
     LAUNCH(lower, batch_norm_backward_input_rows, column_tasks(e.c), (INT(e.n), INT(e.c), REAL(epsilon)),
            (dy, y, x, gamma, mean, variance, dgamma, dbeta, dx));
     return;
@@ -102,13 +111,51 @@ static void backward(Lower *lower, bool fused) {
   } else {
     LAUNCH(lower, batch_norm_backward_sums, tasks, (EXTENT_CONSTANTS(e)), (dy, x, mean, sums));
   }
-  Sums own = sums_begin(lower, e.c);
-  LAUNCH(lower, batch_norm_backward_fold, batch_norm_backward_fold_tasks(e.c), (EXTENT_CONSTANTS(e), REAL(epsilon)),
-         (variance, sums, own.dgamma, own.dbeta));
-  sums_end(lower, e.c, own);
+  fold_sums(lower, e, variance, sums, (Sums){dgamma, dbeta});
   LAUNCH(lower, batch_norm_backward_input, tasks, (EXTENT_CONSTANTS(e), REAL(epsilon)),
          (fused ? masked : dy, no_operand(), x, gamma, mean, variance, dgamma, dbeta, dx));
 }
 
 void lower_batch_norm_backward(Lower *lower) { backward(lower, false); }
 void lower_batch_norm_relu_backward(Lower *lower) { backward(lower, true); }
+
+void lower_normalization_factors(Lower *lower) {
+  int64_t c = extent_of(lower, lower->op->operands[0]).c;
+  LAUNCH(lower, normalization_factors, column_tasks(c), (INT(c), REAL(lower->op->attributes.epsilon)),
+         (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), result(lower, 0)));
+}
+
+// Behind the partial sums: dgamma, dbeta, and the factors of the gradient view.
+static void end_of_sums(Lower *lower, Extent e, KernelOperand partial) {
+  KernelOperand gamma = operand(lower, 2), mean = operand(lower, 3), variance = operand(lower, 4);
+  Sums whole = {result(lower, 0), result(lower, 1)};
+  fold_sums(lower, e, variance, partial, whole);
+  LAUNCH(lower, gradient_factors, column_tasks(e.c), (EXTENT_CONSTANTS(e), REAL(lower->op->attributes.epsilon)),
+         (gamma, mean, variance, whole.dgamma, whole.dbeta, result(lower, 2)));
+}
+
+void lower_batch_norm_sums(Lower *lower) {
+  Extent e = extent_of(lower, lower->op->operands[1]);
+  KernelOperand partial = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->lanes));
+  LAUNCH(lower, batch_norm_backward_sums, lane_tasks(EXTENT(e), lower->lanes), (EXTENT_CONSTANTS(e)),
+         (operand(lower, 0), operand(lower, 1), operand(lower, 3), partial));
+  end_of_sums(lower, e, partial);
+}
+
+void lower_batch_norm_relu_sums(Lower *lower) {
+  Extent e = extent_of(lower, lower->op->operands[1]);
+  KernelOperand partial = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->lanes));
+  KernelOperand dy = operand(lower, 0), x = operand(lower, 1), mean = operand(lower, 3), dz = result(lower, 3);
+  int64_t tasks = lane_tasks(EXTENT(e), lower->lanes);
+  if (lower->variant == RUN_MASKED) {
+    LAUNCH(lower, batch_norm_mask_backward_sums, tasks, (EXTENT_CONSTANTS(e)),
+           (dy, mask_operand(lower->op->operands[5]), x, mean, dz, partial));
+  } else if (run_sign_operand(lower->graph, lower->op) >= 0) {
+    LAUNCH(lower, batch_norm_relu_backward_sums, tasks, (EXTENT_CONSTANTS(e)),
+           (dy, operand(lower, 5), x, mean, dz, partial));
+  } else {
+    LAUNCH(lower, batch_norm_view_backward_sums, tasks, (EXTENT_CONSTANTS(e), INT(lower->op->operand_count > 6)),
+           (dy, x, operand(lower, 5), operand(lower, 6), operand(lower, 7), dz, partial));
+  }
+  end_of_sums(lower, e, partial);
+}

@@ -50,8 +50,16 @@ void lower_scale_channels_backward(Lower *lower) {
 
 void lower_pool_average(Lower *lower) {
   Extent x = extent_of(lower, lower->op->operands[0]);
-  LAUNCH(lower, pool_average, channel_tasks(x.n, x.c, lower->lanes), (INT(x.n), INT(x.h), INT(x.w), INT(x.c)),
-         (operand(lower, 0), result(lower, 0)));
+  int view = lower->op->operand_count > 1 ? VIEW_NORMALIZED : VIEW_PLAIN;
+  LAUNCH(lower, pool_average, channel_tasks(x.n, x.c, lower->lanes),
+         (INT(x.n), INT(x.h), INT(x.w), INT(x.c), INT(view)),
+         (operand(lower, 0), operand(lower, 1), result(lower, 0)));
+}
+
+void lower_scale_gradient(Lower *lower) {
+  Extent x = extent_of(lower, lower->op->operands[1]);
+  LAUNCH(lower, scale_gradient, channel_tasks(x.n, x.c, lower->lanes), (INT(x.n), INT(x.h), INT(x.w), INT(x.c)),
+         (operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)));
 }
 
 void lower_pool_average_backward(Lower *lower) {

@@ -10,6 +10,14 @@ static void list_blocks(const Program *program, Writer *out) {
   }
 }
 
+static void list_carried(const char *folder, Writer *out) {
+  for (int i = 0; i < embedded_file_count; i++) {
+    const char *path = embedded_files[i].path, *suffix = strrchr(path, '.');
+    if (strncmp(path, folder, strlen(folder)) == 0 && suffix && strcmp(suffix, ".c") == 0)
+      writer_printf(out, " \\\n  %s", path);
+  }
+}
+
 // By name: the folder may hold what an earlier build left.
 static void list_sources(const Trainer *trainer, Writer *out) {
   writer_text(out, "blocks :=");
@@ -23,11 +31,9 @@ static void list_sources(const Trainer *trainer, Writer *out) {
     writer_printf(out, " %sstep.c %sprogram.c", prefix, prefix);
   }
   writer_text(out, " plan_page.c");
-  for (int i = 0; i < embedded_file_count; i++) {
-    const char *path = embedded_files[i].path, *suffix = strrchr(path, '.');
-    if (strncmp(path, "runtime/", 8) == 0 && suffix && strcmp(suffix, ".c") == 0)
-      writer_printf(out, " \\\n  %s", path);
-  }
+  list_carried("runtime/", out);
+  writer_text(out, "\nkernels :=");
+  list_carried("kernels/", out);
   writer_text(out, "\n");
 }
 
@@ -59,13 +65,13 @@ void print_makefile(const Trainer *trainer, Writer *out) {
   list_sources(trainer, out);
   writer_text(
       out,
-      "objects := $(blocks:%.c=objects/%.o) $(plain:%.c=objects/%.o)\n"
+      "objects := $(blocks:%.c=objects/%.o) $(kernels:%.c=objects/%.o) $(plain:%.c=objects/%.o)\n"
       "found = $(shell $(CC) -print-file-name=lib$(1).a)\n"
       "static_or_shared = $(if $(findstring /,$(call found,$(1))),$(call found,$(1)),-l$(1))\n"
       "libraries := $(foreach l,jpeg png16 webp jansson xxhash z,$(call static_or_shared,$(l))) -lm -lpthread -ldl\n\n"
       "$(OUT): $(objects)\n"
       "\t$(CC) $(SANITIZE) -o $@ $(objects) $(libraries)\n\n"
-      "objects/blocks/%.o: blocks/%.c model.h\n"
+      "objects/kernels/%.o: kernels/%.c kernels/kernels.h\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) $(common) $(kernel_flags) -c -o $@ $<\n\n"
       "objects/runtime/data/%.o: runtime/data/%.c\n"

@@ -133,14 +133,6 @@ static bool kernel_seen(const Program *program, const ProgramSegment *segment, s
   return false;
 }
 
-static bool header_seen(const Program *program, const ProgramSegment *segment, size_t index) {
-  const char *header = kernel_info(program->launches.items[index].kernel)->header;
-  for (size_t i = segment->launch_begin; i < index; i++) {
-    if (strcmp(kernel_info(program->launches.items[i].kernel)->header, header) == 0) return true;
-  }
-  return false;
-}
-
 static void print_operand(const Program *program, const ProgramSegment *segment, const KernelOperand *operand,
                           Writer *out) {
   switch (operand->space) {
@@ -160,7 +152,7 @@ static void print_operand(const Program *program, const ProgramSegment *segment,
   writer_text(out, ")");
 }
 
-static bool is_collective(const ProgramLaunch *launch) { return !*kernel_info(launch->kernel)->header; }
+static bool is_collective(const ProgramLaunch *launch) { return kernel_info(launch->kernel)->collective; }
 
 static void print_collective(const Program *program, const ProgramSegment *segment, const ProgramLaunch *launch,
                              Writer *out) {
@@ -193,12 +185,7 @@ void print_function(const Trainer *trainer, const Program *program, const Progra
   Arena *scratch = arena_make("printing one function");
   writer_printf(out, "// %s (%s). Written by seerc; edits are lost.\n", segment->function_name,
                 span_label(scratch, trainer->sources, segment->span));
-  writer_text(out, "#include \"model.h\"\n");
-  for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
-    if (!is_collective(&program->launches.items[i]) && !header_seen(program, segment, i))
-      writer_printf(out, "#include \"kernels/%s\"\n", kernel_info(program->launches.items[i].kernel)->header);
-  }
-  writer_text(out, "\n");
+  writer_text(out, "#include \"kernels/kernels.h\"\n#include \"model.h\"\n\n");
   for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
     const ProgramLaunch *launch = &program->launches.items[i];
     if (is_collective(launch)) continue;

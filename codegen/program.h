@@ -20,7 +20,8 @@ enum { MAX_KERNEL_CONSTANTS = 16, MAX_KERNEL_POINTERS = 12 };
 
 // One row of kernels.def, its lists split.
 typedef struct KernelInfo {
-  const char *name, *header;
+  const char *name;
+  bool collective;  // of the runtime: all ranks take part
   int constant_count, pointer_count;
   const char *constants[MAX_KERNEL_CONSTANTS];  // names; a leading '#' in kernels.def marks a real number
   bool constant_is_real[MAX_KERNEL_CONSTANTS];

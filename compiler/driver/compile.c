@@ -368,7 +368,7 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   ModelOptions model;
   if (!model_options_from_spec(arena, spec, compilation->classes, MODEL_TRAIN, compilation->diags, &model))
     return false;
-  planning->train = training_graph(arena, world->step, compilation->classes, compilation->diags, watch);
+  planning->train = training_graph(arena, world->step, compilation->classes, is_for_c(spec), compilation->diags, watch);
   planning->features = planning->train ? features_graph(arena, spec, compilation->diags, (PassWatch){0}) : NULL;
   if (!planning->features) return false;
   planning->policy = policy_from_spec(arena, spec, &planning->machine);

@@ -70,6 +70,7 @@ typedef struct OpAttributes {
   int iterations;            // sinkhorn
   bool hard;                 // sinkhorn: one-hot codes
   bool relu;                 // fused batch normalisation: ReLU after (the residual and) the affine map
+  bool gradient, adds;       // convolution backwards: dy is seen through BatchNorm; an addend (ops.def)
   bool nesterov, clip;
   double epsilon;            // batch_norm, l2_normalize, sinkhorn (its temperature), larc
   double temperature, label_smoothing;

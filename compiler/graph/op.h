@@ -70,7 +70,7 @@ OPS_WITH_MACS(DECLARE_MACS)
 
 // Attributes by type, for the printer and the reader.
 #define OP_INTEGER_ATTRIBUTES(X) X(stride) X(padding) X(groups) X(begin) X(end) X(crops) X(assign_crops) X(iterations)
-#define OP_FLAG_ATTRIBUTES(X) X(hard) X(relu) X(nesterov) X(clip)
+#define OP_FLAG_ATTRIBUTES(X) X(hard) X(relu) X(gradient) X(adds) X(nesterov) X(clip)
 #define OP_REAL_ATTRIBUTES(X) \
   X(epsilon) X(temperature) X(label_smoothing) X(momentum) X(weight_decay) X(trust) X(scale)
 #define OP_TRIPLE_ATTRIBUTES(X) X(mean) X(std)
@@ -81,6 +81,11 @@ const char *shape_text(Arena *arena, Shape shape);
 const char *op_expect_rank(OpShapeCall *call, int operand, int rank);
 const char *op_expect_same(OpShapeCall *call, int operand, int other);
 const char *op_expect_vector(OpShapeCall *call, int operand, int64_t size);
+// Views (op_view.c): shapes of factors and scales, and what is seen of operand `x` (scale: -1 for none) or `dz`.
+const char *op_expect_factors(OpShapeCall *call, int operand, int64_t rows, int64_t channels);
+const char *op_expect_scale(OpShapeCall *call, int operand, int images);
+const double *op_seen_normalized(const OpEvaluateCall *call, int x, int factors, int scale);
+const double *op_seen_gradient(const OpEvaluateCall *call, int dz, int raw, int factors);
 // A backward op at the place of the forward op it belongs to.
 Op op_backward_of(const Op *forward, OpKind kind);
 int64_t multiply_checked(int64_t a, int64_t b);

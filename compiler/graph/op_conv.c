@@ -144,10 +144,12 @@ static void weight_tap(const Conv *c, int64_t x_offset, int64_t y_offset, int64_
 
 const char *op_conv2d_shape(OpShapeCall *call) { return conv_result(call, 0, 1, &call->results[0]); }
 
-void op_conv2d_evaluate(const OpEvaluateCall *call) {
+static void conv_forward(const OpEvaluateCall *call, const double *x) {
   Conv conv = conv_of(&call->op->attributes, call->shapes[0], call->shapes[1], call->result_shapes[0]);
-  conv_walk(&conv, forward_tap, call->operands[0], call->results[0], conv_packed(call, &conv, call->operands[1]));
+  conv_walk(&conv, forward_tap, x, call->results[0], conv_packed(call, &conv, call->operands[1]));
 }
+
+void op_conv2d_evaluate(const OpEvaluateCall *call) { conv_forward(call, call->operands[0]); }
 
 int64_t op_conv2d_macs(const OpShapeCall *call) { return conv_macs(call->operands[1], call->results[0]); }
 
@@ -168,32 +170,57 @@ void op_conv2d_gradient(OpGradientCall *call) {
   }
 }
 
+// dz, and what BatchNorm read with the factors of its gradient.
+static const char *expect_gradient_view(OpShapeCall *call, int dz, int raw) {
+  OP_TRY(op_expect_same(call, raw, dz));
+  return op_expect_factors(call, raw + 1, 4, shape_last(call->operands[dz]));
+}
+
+// The operand that has the shape of dx, -1 if there is none.
+static int backward_input_shaped(const Op *op) {
+  int at = op->attributes.gradient ? 4 : 2;
+  return op->operand_count > at ? at : -1;
+}
+
 const char *op_conv2d_backward_input_shape(OpShapeCall *call) {
   const OpAttributes *a = &call->op->attributes;
   OP_TRY(op_expect_rank(call, 0, 4));
   OP_TRY(op_expect_rank(call, 1, 4));
-  Shape dy = call->operands[0], w = call->operands[1], back;
-  if (call->op->operand_count < 3) {
+  Shape dy = call->operands[0], w = call->operands[1], back, dx;
+  if (call->op->operand_count < (a->gradient ? 4 : 2) + a->adds) return op_fail(call, "lacks operands");
+  if (a->gradient) OP_TRY(expect_gradient_view(call, 0, 2));
+  int shaped = backward_input_shaped(call->op);
+  if (shaped < 0) {
     if (a->stride != 1) return op_fail(call, "a stride above 1 needs x for its shape");
-    call->operands[2] = shape_make(4, dy.size[0], dy.size[1] - 1 - 2 * a->padding + w.size[2],
-                                   dy.size[2] - 1 - 2 * a->padding + w.size[3], w.size[1] * a->groups);
-    if (!shape_valid(call->operands[2])) return op_fail(call, "dy is too small");
+    dx = shape_make(4, dy.size[0], dy.size[1] - 1 - 2 * a->padding + w.size[2],
+                    dy.size[2] - 1 - 2 * a->padding + w.size[3], w.size[1] * a->groups);
+    if (!shape_valid(dx)) return op_fail(call, "dy is too small");
+  } else {
+    dx = call->operands[shaped];
   }
-  OP_TRY(conv_result(call, 2, 1, &back));
+  call->operands[MAX_OPERANDS - 1] = dx;
+  OP_TRY(conv_result(call, MAX_OPERANDS - 1, 1, &back));
   if (!shape_equal(back, dy))
     return op_fail(call, "dy should be %s, not %s", shape_text(call->arena, back), shape_text(call->arena, dy));
-  call->results[0] = call->operands[2];
+  call->results[0] = dx;
   return NULL;
 }
 
 void op_conv2d_backward_input_evaluate(const OpEvaluateCall *call) {
-  Conv conv = conv_of(&call->op->attributes, call->result_shapes[0], call->shapes[1], call->shapes[0]);
-  conv_walk(&conv, input_tap, call->operands[0], call->results[0], conv_packed(call, &conv, call->operands[1]));
+  const OpAttributes *a = &call->op->attributes;
+  Conv conv = conv_of(a, call->result_shapes[0], call->shapes[1], call->shapes[0]);
+  const double *dy = a->gradient ? op_seen_gradient(call, 0, 2, 3) : call->operands[0];
+  conv_walk(&conv, input_tap, dy, call->results[0], conv_packed(call, &conv, call->operands[1]));
+  int64_t count = a->adds ? shape_elements(call->result_shapes[0]) : 0;
+  for (int64_t i = 0; i < count; i++) call->results[0][i] += call->operands[backward_input_shaped(call->op)][i];
 }
 
 int64_t op_conv2d_backward_input_macs(const OpShapeCall *call) {
   return conv_macs(call->operands[1], call->operands[0]);
 }
+
+// Operands of x's view, from operand 3 on: none, factors, or factors and a scale.
+static int weight_view_operands(const Op *op) { return op->operand_count - 3 - (op->attributes.gradient ? 2 : 0); }
 
 const char *op_conv2d_backward_weight_shape(OpShapeCall *call) {
   Shape back;
@@ -201,6 +228,11 @@ const char *op_conv2d_backward_weight_shape(OpShapeCall *call) {
   if (!shape_equal(back, call->operands[1]))
     return op_fail(call, "dy should be %s, not %s", shape_text(call->arena, back),
                    shape_text(call->arena, call->operands[1]));
+  int view = weight_view_operands(call->op);
+  if (view < 0 || view > 2) return op_fail(call, "lacks operands");
+  if (view > 0) OP_TRY(op_expect_factors(call, 3, 3, shape_last(call->operands[0])));
+  if (view > 1) OP_TRY(op_expect_scale(call, 4, 0));
+  if (call->op->attributes.gradient) OP_TRY(expect_gradient_view(call, 1, 3 + view));
   call->results[0] = call->operands[2];
   return NULL;
 }
@@ -209,9 +241,13 @@ void op_conv2d_backward_weight_evaluate(const OpEvaluateCall *call) {
   Conv conv = conv_of(&call->op->attributes, call->shapes[0], call->shapes[2], call->shapes[1]);
   double *packed = conv_packed(call, &conv, NULL);
   int64_t count = shape_elements(call->shapes[1]);
+  int view = weight_view_operands(call->op);
+  const double *x = view ? op_seen_normalized(call, 0, 3, view > 1 ? 4 : -1) : call->operands[0];
+  bool gradient = call->op->attributes.gradient;
+  const double *seen = gradient ? op_seen_gradient(call, 1, 3 + view, 4 + view) : call->operands[1];
   double *dy = arena_array(call->scratch, double, count);
-  memcpy(dy, call->operands[1], sizeof(double) * (size_t)count);
-  conv_walk(&conv, weight_tap, call->operands[0], dy, packed);
+  memcpy(dy, seen, sizeof(double) * (size_t)count);
+  conv_walk(&conv, weight_tap, x, dy, packed);
   conv_pack(&conv, packed, call->results[0], true);
 }
 
@@ -221,12 +257,15 @@ int64_t op_conv2d_backward_weight_macs(const OpShapeCall *call) {
 
 const char *op_conv2d_statistics_shape(OpShapeCall *call) {
   OP_TRY(conv_result(call, 0, 1, &call->results[0]));
+  if (call->op->operand_count > 2) OP_TRY(op_expect_factors(call, 2, 3, shape_last(call->operands[0])));
+  if (call->op->operand_count > 3) OP_TRY(op_expect_scale(call, 3, 0));
   call->results[1] = call->results[2] = shape_make(1, call->results[0].size[3], 0, 0, 0);
   return NULL;
 }
 
 void op_conv2d_statistics_evaluate(const OpEvaluateCall *call) {
-  op_conv2d_evaluate(call);
+  int operands = call->op->operand_count;
+  conv_forward(call, operands > 2 ? op_seen_normalized(call, 0, 2, operands > 3 ? 3 : -1) : call->operands[0]);
   int64_t channels = shape_last(call->result_shapes[0]), rows = shape_rows(call->result_shapes[0]);
   const double *y = call->results[0];
   double *mean = call->results[1], *variance = call->results[2];

@@ -7,16 +7,18 @@
 
 const char *op_pool_average_shape(OpShapeCall *call) {
   OP_TRY(op_expect_rank(call, 0, 4));
+  if (call->op->operand_count > 1) OP_TRY(op_expect_factors(call, 1, 3, shape_last(call->operands[0])));
   call->results[0] = shape_make(2, call->operands[0].size[0], call->operands[0].size[3], 0, 0);
   return NULL;
 }
 
 void op_pool_average_evaluate(const OpEvaluateCall *call) {
   Shape x = call->shapes[0];
+  const double *seen = call->op->operand_count > 1 ? op_seen_normalized(call, 0, 1, -1) : call->operands[0];
   int64_t pixels = x.size[1] * x.size[2], channels = x.size[3];
   for (int64_t row = 0; row < x.size[0] * pixels; row++) {
     double *y = call->results[0] + row / pixels * channels;
-    for (int64_t c = 0; c < channels; c++) y[c] += call->operands[0][row * channels + c] / (double)pixels;
+    for (int64_t c = 0; c < channels; c++) y[c] += seen[row * channels + c] / (double)pixels;
   }
 }
 

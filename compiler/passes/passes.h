@@ -18,6 +18,7 @@ typedef struct OptimizerOptions {
 // What any pass may ask for.
 typedef struct PassOptions {
   OptimizerOptions optimizer;
+  bool normalize_on_read;  // the target's convolutions can
 } PassOptions;
 
 typedef Graph *PassRun(Arena *arena, const Graph *graph, const PassOptions *options);
@@ -25,6 +26,7 @@ typedef Graph *PassRun(Arena *arena, const Graph *graph, const PassOptions *opti
 PassRun differentiate_run;
 PassRun optimize_run;
 PassRun fuse_normalization_run;
+PassRun normalize_on_read_run;
 PassRun dead_code_run;
 
 #endif

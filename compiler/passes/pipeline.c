@@ -9,6 +9,7 @@ const Pass pass_list[] = {
     {"differentiate", "append the gradients of the loss", differentiate_run, true, false},
     {"optimize", "append gradient accumulation and the optimizer", optimize_run, true, false},
     {"fuse_normalization", "fuse BatchNorm with convolutions, residuals and ReLU", fuse_normalization_run, true, true},
+    {"normalize_on_read", "let convolutions normalise what they read", normalize_on_read_run, true, false},
     {"dead_code", "drop ops that nothing depends on", dead_code_run, true, true},
 };
 const int pass_count = (int)(sizeof pass_list / sizeof pass_list[0]);
@@ -45,20 +46,21 @@ Graph *pipeline_run(Arena *arena, const Graph *model, ModelUse use, const PassOp
   return made;
 }
 
-static Graph *finished_graph(Arena *arena, const Spec *spec, int64_t classes, ModelUse use, DiagList *diags,
-                             PassWatch watch) {
+static Graph *finished_graph(Arena *arena, const Spec *spec, int64_t classes, ModelUse use, bool normalize_on_read,
+                             DiagList *diags, PassWatch watch) {
   bug_set_stage("build_model");
   Graph *model = build_model(arena, spec, classes, use, diags);
   bug_set_stage(NULL);
   if (!model) return NULL;
-  PassOptions options = {.optimizer = optimizer_options_from_spec(spec)};
+  PassOptions options = {.optimizer = optimizer_options_from_spec(spec), .normalize_on_read = normalize_on_read};
   return pipeline_run(arena, model, use, &options, watch);
 }
 
-Graph *training_graph(Arena *arena, const Spec *spec, int64_t classes, DiagList *diags, PassWatch watch) {
-  return finished_graph(arena, spec, classes, MODEL_TRAIN, diags, watch);
+Graph *training_graph(Arena *arena, const Spec *spec, int64_t classes, bool normalize_on_read, DiagList *diags,
+                      PassWatch watch) {
+  return finished_graph(arena, spec, classes, MODEL_TRAIN, normalize_on_read, diags, watch);
 }
 
 Graph *features_graph(Arena *arena, const Spec *spec, DiagList *diags, PassWatch watch) {
-  return finished_graph(arena, spec, 0, MODEL_FEATURES, diags, watch);
+  return finished_graph(arena, spec, 0, MODEL_FEATURES, false, diags, watch);
 }

@@ -266,7 +266,8 @@ void plan_blocks_backward(Arena *arena, const PlanBlocks *blocks, int block, con
   for (size_t i = 0; i < b->backward.count; i++) {
     OpId id = b->backward.items[i];
     const Op *op = graph_op(blocks->graph, id);
-    bool masked = op->kind == OP_batch_norm_relu_backward && value_ids_have(&mode->masked, op->operands[1]);
+    int sign = run_sign_operand(blocks->graph, op);
+    bool masked = sign >= 0 && value_ids_have(&mode->masked, op->operands[sign]);
     RunVariant variant = masked ? RUN_MASKED : RUN_FIRST;
     ValueUses reads = run_reads(blocks->graph, id, variant);
     for (int j = 0; j < reads.count; j++) {

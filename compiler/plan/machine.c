@@ -8,7 +8,8 @@ static double larger(double a, double b) { return a > b ? a : b; }
 // Small collectives of an op's first run. Running statistics of several groups of ranks become those of their mean.
 static int collectives_of(const Op *op, const PlanMachine *machine) {
   bool normalizes = op->kind == OP_conv2d_statistics || op->kind == OP_batch_norm ||
-                    op->kind == OP_batch_norm_backward || op->kind == OP_batch_norm_relu_backward;
+                    op->kind == OP_batch_norm_backward || op->kind == OP_batch_norm_relu_backward ||
+                    op->kind == OP_batch_norm_sums || op->kind == OP_batch_norm_relu_sums;
   if (normalizes) return machine->norm_ranks > 1;
   if (op->kind == OP_running_update) return machine->norm_ranks < machine->ranks ? 2 : 0;
   return op->kind == OP_sinkhorn;

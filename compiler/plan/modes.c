@@ -69,8 +69,9 @@ static void mask_signs(Arena *arena, const PlanBlocks *blocks, int block, SaveMo
   const PlanBlock *b = &blocks->items[block];
   for (size_t i = 0; i < b->backward.count; i++) {
     const Op *op = graph_op(blocks->graph, b->backward.items[i]);
-    if (op->kind != OP_batch_norm_relu_backward) continue;
-    ValueId y = op->operands[1];
+    int sign = run_sign_operand(blocks->graph, op);
+    if (sign < 0) continue;
+    ValueId y = op->operands[sign];
     if (blocks->maker_of_value[y] != block || value_ids_have(&b->outputs, y) || value_ids_have(&mode->kept, y) ||
         !blocks->costs->mask_bytes[y])
       continue;

@@ -11,14 +11,20 @@ static void add_use(ValueUses *uses, ValueId value, ValueForm form) {
 }
 
 // Operands "for its shape" in compiler/graph/ops.def.
-static bool is_shape_only(OpKind kind, int operand) {
-  switch (kind) {
-    case OP_conv2d_backward_input:
+static bool is_shape_only(const Op *op, int operand) {
+  switch (op->kind) {
+    case OP_conv2d_backward_input: return !op->attributes.adds && operand == (op->attributes.gradient ? 4 : 2);
     case OP_conv2d_backward_weight:
     case OP_linear_backward_weight: return operand == 2;
     case OP_pad_rows: return operand == 1;
     default: return false;
   }
+}
+
+int run_sign_operand(const Graph *graph, const Op *op) {
+  if (op->kind == OP_batch_norm_relu_backward) return 1;
+  bool signs = op->kind == OP_batch_norm_relu_sums && graph_value(graph, op->operands[5])->shape.rank == 4;
+  return signs ? 5 : -1;
 }
 
 ValueUses run_reads(const Graph *graph, OpId id, RunVariant variant) {
@@ -29,8 +35,8 @@ ValueUses run_reads(const Graph *graph, OpId id, RunVariant variant) {
     return uses;
   }
   for (int i = 0; i < op->operand_count && (variant != RUN_NORMS || i < 2); i++) {
-    if (is_shape_only(op->kind, i)) continue;
-    bool masked = variant == RUN_MASKED && i == 1;
+    if (is_shape_only(op, i)) continue;
+    bool masked = variant == RUN_MASKED && i == run_sign_operand(graph, op);
     add_use(&uses, op->operands[i], masked ? FORM_MASK : FORM_WHOLE);
   }
   if (variant == RUN_AGAIN && op->kind == OP_batch_norm) {

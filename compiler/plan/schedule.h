@@ -53,6 +53,8 @@ typedef struct Schedule {
   size_t count, capacity;
 } Schedule;
 
+// The operand, a ReLU's result, of which the op needs no more than where it is positive; -1: none.
+int run_sign_operand(const Graph *graph, const Op *op);
 // Operands that an op needs for their shape alone are not among its reads.
 ValueUses run_reads(const Graph *graph, OpId op, RunVariant variant);
 ValueUses run_writes(const Graph *graph, OpId op, RunVariant variant);

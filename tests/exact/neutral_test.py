@@ -210,7 +210,7 @@ def main():
         trainers = Trainers(options.seerc.resolve(), folder, options.cache.resolve(), sane=options.case == "sane")
         neutral = Neutral(trainers, pathlib.Path(folder))
         cases[options.case](neutral)
-    print(f"{len(neutral.failed)} failures; {trainers.compiled} kernel instances compiled, "
+    print(f"{len(neutral.failed)} failures; {trainers.compiled} files of runtime and kernels compiled, "
           f"{trainers.seconds['emit']:.0f} s in seerc, {trainers.seconds['compile']:.0f} s in cc")
     for failure in neutral.failed:
         print(failure, file=sys.stderr)

@@ -61,7 +61,7 @@ static void test_options(void **state) {
   OptimizerOptions optimizer = optimizer_options_from_spec(l.spec);
   assert_true(optimizer.kind == OPTIMIZER_SGD && optimizer.nesterov && optimizer.momentum == 0.8);
   assert_int_equal(optimizer.accumulate, 2);
-  Graph *graph = training_graph(l.arena, l.spec, 0, l.diags, (PassWatch){0});
+  Graph *graph = training_graph(l.arena, l.spec, 0, true, l.diags, (PassWatch){0});
   assert_non_null(graph);
   for (OpId i = 0; i < graph->ops.count; i++) {
     const Op *op = graph_op(graph, i);
@@ -107,7 +107,7 @@ static void test_auto_classes(void **state) {
 static void expect_refusal(const char *text, const char *check, const char *part) {
   Loaded l = load_text(text);
   size_t before = l.diags->error_count;
-  assert_null(training_graph(l.arena, l.spec, 0, l.diags, (PassWatch){0}));
+  assert_null(training_graph(l.arena, l.spec, 0, true, l.diags, (PassWatch){0}));
   assert_true(l.diags->error_count > before);
   const Diag *diag = &l.diags->items[l.diags->count - 1];
   assert_string_equal(diag->check, check);
@@ -136,7 +136,7 @@ static void build_shipped(const char *model, const char *recipe) {
   snprintf(text, sizeof text, "use \"models/%s\"\nuse \"recipes/%s\"\ndata { pictures = \"p/\" }\n%s", model, recipe,
            strcmp(recipe, "supervised") == 0 ? "supervised { classes = 1000 }\n" : "");
   Loaded l = load_text(text);
-  Graph *train = training_graph(l.arena, l.spec, 0, l.diags, (PassWatch){0});
+  Graph *train = training_graph(l.arena, l.spec, 0, true, l.diags, (PassWatch){0});
   Graph *features = features_graph(l.arena, l.spec, l.diags, (PassWatch){0});
   if (!train || !features) fail_msg("%s: %s", text, l.diags->items[0].text);
   const char *error = graph_verify(train, l.arena);

@@ -260,6 +260,31 @@ static void test_fusion(void **state) {
   arena_release(models.arena);
 }
 
+static void test_normalize_on_read(void **state) {
+  (void)state;
+  Models models = build_models(false);
+  PassOptions options = small_optimizer(OPTIMIZER_LARC, 1);
+  options.normalize_on_read = true;
+  for (int i = 0; i < 2; i++) {
+    Graph *before = optimize_run(models.arena, differentiate_run(models.arena, models.graphs[i], &options), &options);
+    before = fuse_normalization_run(models.arena, before, &options);
+    Graph *after = normalize_on_read_run(models.arena, before, &options);
+    expect_sound(after, models.arena);
+    double worst = worst_difference(before, after, models.arena);
+    if (!(worst < 1e-12)) fail_msg("normalising on read changed results by %g", worst);
+    // Written is what is read by an addition: the end of a block, its projection, and here the stem, which has none.
+    int groups = i == 0 ? 2 : 1;
+    assert_int_equal(count_ops(after, OP_normalization_factors), groups * 6);
+    assert_int_equal(count_ops(after, OP_batch_norm_relu_backward), 0);
+    assert_int_equal(count_ops(after, OP_batch_norm_relu_sums), groups * 10);
+    assert_int_equal(count_ops(after, OP_batch_norm_sums), groups);
+    assert_int_equal(count_ops(after, OP_scale_channels) + count_ops(after, OP_scale_channels_backward), 0);
+    assert_int_equal(count_ops(after, OP_scale_gradient), count_ops(before, OP_scale_channels));
+    assert_int_equal(count_ops(after, OP_pool_average_backward), groups);  // the trunk's own
+  }
+  arena_release(models.arena);
+}
+
 // A BatchNorm result that somebody else reads must not be fused away.
 static void test_fusion_keeps_shared_values(void **state) {
   (void)state;
@@ -314,7 +339,7 @@ static void test_pipeline(void **state) {
   PassOptions options = small_optimizer(OPTIMIZER_LARC, 2);
   Writer seen = {0};
   Graph *graph = pipeline_run(models.arena, models.graphs[0], MODEL_TRAIN, &options, (PassWatch){watch_pass, &seen});
-  assert_string_equal(seen.text, "model differentiate optimize fuse_normalization dead_code ");
+  assert_string_equal(seen.text, "model differentiate optimize fuse_normalization normalize_on_read dead_code ");
   writer_release(&seen);
   expect_sound(graph, models.arena);
   assert_true(worst_difference(models.graphs[0], graph, models.arena) < 1e-12);
@@ -393,7 +418,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_gradients),  cmocka_unit_test(test_running_statistics), cmocka_unit_test(test_queue),
       cmocka_unit_test(test_optimizer),  cmocka_unit_test(test_prototypes),         cmocka_unit_test(test_accumulation),
-      cmocka_unit_test(test_fusion),     cmocka_unit_test(test_fusion_keeps_shared_values),
+      cmocka_unit_test(test_fusion), cmocka_unit_test(test_normalize_on_read),
+      cmocka_unit_test(test_fusion_keeps_shared_values),
       cmocka_unit_test(test_dead_code),  cmocka_unit_test(test_pipeline),           cmocka_unit_test(test_features),
       cmocka_unit_test(test_size_groups), cmocka_unit_test(test_initialisation),
   };

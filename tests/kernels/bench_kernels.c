@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "codegen/kernels/c/kernels.h"
+#include "codegen/kernels/c/lanes.h"
 
 static const char *wanted = "";
 static double peak_gflops;
@@ -91,77 +92,76 @@ static void report_bytes(const char *name, double bytes, double took) {
   X(b_208_20_s2, 32, 20, 20, 208, 208, 3, 2, 1, 26) \
   X(b_336_10_g24, 32, 10, 10, 336, 336, 3, 1, 1, 14)
 
-#define DEFINE(name, n, h, w, c, o, k, s, p, g)                                                                     \
-  static void forward_##name(Buffers b, int task) {                                                                 \
-    conv2d_forward(n, h, w, c, o, k, s, p, g, b.input, b.packed, b.output, b.work, task);                           \
-  }                                                                                                                 \
-  static void input_##name(Buffers b, int task) {                                                                   \
-    conv2d_backward_input(n, h, w, c, o, k, s, p, g, b.output, b.packed, b.input, task);                            \
-  }                                                                                                                 \
-  static void weight_##name(Buffers b, int task) {                                                                  \
-    conv2d_backward_weight(n, h, w, c, o, k, s, p, g, b.input, b.output, b.weights, b.work, task);                  \
-  }                                                                                                                 \
-  static void bench_##name(void) {                                                                                  \
-    const int64_t ho = conv2d_size(h, k, s, p), wo = conv2d_size(w, k, s, p);                                       \
-    const double macs = (double)(n) * (double)(ho * wo) * o * (c / g) * k * k;                                      \
-    int64_t work = statistics_workspace_floats(conv2d_statistics_parts(n, h, w, k, s, p, LANES), o);                \
-    work = size_max(work, conv2d_backward_weight_workspace_floats(n, h, w, c, o, k, s, p, g, LANES));               \
-    Buffers b = {floats(lane_tensor_floats(n, h, w, c, LANES)), floats(lane_tensor_floats(n, ho, wo, o, LANES)),    \
-                 floats((int64_t)o * (c / g) * k * k), floats(conv2d_packed_floats(c, o, k, g) * 2 + 4096),         \
-                 floats(work)};                                                                                     \
-    if (strstr("forward " #name, wanted))                                                                           \
-      report_flops("forward " #name, macs,                                                                          \
-                   best_of(forward_##name, b, (int)conv2d_forward_tasks(n, h, w, c, o, k, s, p, g, LANES)));        \
-    if (strstr("input " #name, wanted))                                                                             \
-      report_flops("input " #name, macs,                                                                            \
-                   best_of(input_##name, b, (int)conv2d_backward_input_tasks(n, h, w, c, o, k, s, p, g, LANES)));   \
-    if (strstr("weight " #name, wanted))                                                                            \
-      report_flops("weight " #name, macs,                                                                           \
-                   best_of(weight_##name, b, (int)conv2d_backward_weight_tasks(n, h, w, c, o, k, s, p, g, LANES))); \
-    free(b.input), free(b.output), free(b.weights), free(b.packed), free(b.work);                                   \
+#define DEFINE(name, n, h, w, c, o, k, s, p, g)                                                                        \
+  static void forward_##name(Buffers b, int task) {                                                                    \
+    conv2d_forward(n, h, w, c, o, k, s, p, g, VIEW_PLAIN, b.input, NULL, NULL, b.packed, b.output, b.work, task);      \
+  }                                                                                                                    \
+  static void input_##name(Buffers b, int task) {                                                                      \
+    conv2d_backward_input(n, h, w, c, o, k, s, p, g, VIEW_PLAIN, b.output, NULL, NULL, b.packed, NULL, b.input, task); \
+  }                                                                                                                    \
+  static void weight_##name(Buffers b, int task) {                                                                     \
+    conv2d_backward_weight(n, h, w, c, o, k, s, p, g, VIEW_PLAIN, VIEW_PLAIN, b.input, NULL, NULL, b.output, NULL,     \
+                           NULL, b.weights, b.work, task);                                                             \
+  }                                                                                                                    \
+  static void bench_##name(void) {                                                                                     \
+    const int64_t ho = conv2d_size(h, k, s, p), wo = conv2d_size(w, k, s, p);                                          \
+    const double macs = (double)(n) * (double)(ho * wo) * o * (c / g) * k * k;                                         \
+    int64_t work = statistics_workspace_floats(conv2d_statistics_parts(n, h, w, o, k, s, p, g, LANES), o);             \
+    work = size_max(work, conv2d_backward_weight_workspace_floats(n, h, w, c, o, k, s, p, g, LANES));                  \
+    Buffers b = {floats(lane_tensor_floats(n, h, w, c, LANES)), floats(lane_tensor_floats(n, ho, wo, o, LANES)),       \
+                 floats((int64_t)o * (c / g) * k * k), floats(conv2d_packed_floats(c, o, k, g, LANES) * 2 + 4096),     \
+                 floats(work)};                                                                                        \
+    if (strstr("forward " #name, wanted))                                                                              \
+      report_flops("forward " #name, macs,                                                                             \
+                   best_of(forward_##name, b, (int)conv2d_forward_tasks(n, h, w, c, o, k, s, p, g, LANES)));           \
+    if (strstr("input " #name, wanted))                                                                                \
+      report_flops("input " #name, macs,                                                                               \
+                   best_of(input_##name, b, (int)conv2d_backward_input_tasks(n, h, w, c, o, k, s, p, g, LANES)));      \
+    if (strstr("weight " #name, wanted))                                                                               \
+      report_flops("weight " #name, macs,                                                                              \
+                   best_of(weight_##name, b, (int)conv2d_backward_weight_tasks(n, h, w, c, o, k, s, p, g, LANES)));    \
+    free(b.input), free(b.output), free(b.weights), free(b.packed), free(b.work);                                      \
   }
 CONVOLUTIONS(DEFINE)
 
 // The other kernels at one large and one small shape: name, n, h, w, c.
 #define TENSORS(X) X(48_40, 32, 40, 40, 48) X(208_10, 32, 10, 10, 208)
-#define DEFINE_TENSOR(name, n, h, w, c)                                                                           \
-  static void normalize_##name(Buffers b, int task) {                                                             \
-    batch_normalize(n, h, w, c, 1e-5, 1, b.input, b.weights, b.weights, b.weights, b.weights + c, NULL, b.output, \
-                    task);                                                                                        \
-  }                                                                                                               \
-  static void sums_##name(Buffers b, int task) {                                                                  \
-    batch_norm_relu_backward_sums(n, h, w, c, b.output, b.packed, b.input, b.weights, NULL, b.work, task);        \
-  }                                                                                                               \
-  static void apply_##name(Buffers b, int task) {                                                                 \
-    batch_norm_backward_input(n, h, w, c, 1e-5, b.output, b.packed, b.input, b.weights, b.weights, b.weights,     \
-                              b.weights, b.weights, b.output, task);                                              \
-  }                                                                                                               \
-  static void statistics_##name(Buffers b, int task) { batch_statistics(n, h, w, c, b.input, b.work, task); }     \
-  static void channels_##name(Buffers b, int task) {                                                              \
-    scale_channels(n, h, w, c, b.input, b.weights, b.output, task);                                               \
-  }                                                                                                               \
-  static void channels_backward_##name(Buffers b, int task) {                                                     \
-    scale_channels_backward(n, h, w, c, b.output, b.input, b.weights, b.packed, b.work, task);                    \
-  }                                                                                                               \
-  static void pool_##name(Buffers b, int task) { pool_average(n, h, w, c, b.input, b.work, task); }               \
-  static void add_##name(Buffers b, int task) {                                                                   \
-    add(lane_tensor_floats(n, h, w, c, LANES), b.input, b.packed, b.output, task);                                \
-  }                                                                                                               \
-  static void bench_##name(void) {                                                                                \
-    const int64_t count = lane_tensor_floats(n, h, w, c, LANES);                                                  \
-    Buffers b = {floats(count), floats(count), floats(count), floats(count), floats(count)};                      \
-    for (int64_t i = 0; i < 2 * c; i++) b.weights[i] = 1.0f;                                                      \
-    const int tasks = (int)lane_tasks(n, h, w, c, LANES), by_channel = (int)channel_tasks(n, c, LANES);           \
-    const double bytes = (double)count * 4;                                                                       \
-    LINE(normalize, name, 2, tasks)                                                                               \
-    LINE(sums, name, 3, tasks)                                                                                    \
-    LINE(apply, name, 4, tasks)                                                                                   \
-    LINE(statistics, name, 1, tasks)                                                                              \
-    LINE(channels, name, 2, tasks)                                                                                \
-    LINE(channels_backward, name, 3, by_channel)                                                                  \
-    LINE(pool, name, 1, by_channel)                                                                               \
-    LINE(add, name, 3, (int)pointwise_tasks(count))                                                               \
-    free(b.input), free(b.output), free(b.weights), free(b.packed), free(b.work);                                 \
+#define DEFINE_TENSOR(name, n, h, w, c)                                                                                \
+  static void normalize_##name(Buffers b, int task) {                                                                  \
+    batch_normalize(n, h, w, c, 1e-5, 1, b.input, b.weights, b.weights, b.weights, b.weights + c, NULL, b.output,      \
+                    task);                                                                                             \
+  }                                                                                                                    \
+  static void sums_##name(Buffers b, int task) {                                                                       \
+    batch_norm_relu_backward_sums(n, h, w, c, b.output, b.packed, b.input, b.weights, NULL, b.work, task);             \
+  }                                                                                                                    \
+  static void apply_##name(Buffers b, int task) {                                                                      \
+    batch_norm_backward_input(n, h, w, c, 1e-5, b.output, b.packed, b.input, b.weights, b.weights, b.weights,          \
+                              b.weights, b.weights, b.output, task);                                                   \
+  }                                                                                                                    \
+  static void statistics_##name(Buffers b, int task) { batch_statistics(n, h, w, c, b.input, b.work, task); }          \
+  static void channels_##name(Buffers b, int task) { scale_channels(n, h, w, c, b.input, b.weights, b.output, task); } \
+  static void channels_backward_##name(Buffers b, int task) {                                                          \
+    scale_channels_backward(n, h, w, c, b.output, b.input, b.weights, b.packed, b.work, task);                         \
+  }                                                                                                                    \
+  static void pool_##name(Buffers b, int task) { pool_average(n, h, w, c, VIEW_PLAIN, b.input, NULL, b.work, task); }  \
+  static void add_##name(Buffers b, int task) {                                                                        \
+    add(lane_tensor_floats(n, h, w, c, LANES), b.input, b.packed, b.output, task);                                     \
+  }                                                                                                                    \
+  static void bench_##name(void) {                                                                                     \
+    const int64_t count = lane_tensor_floats(n, h, w, c, LANES);                                                       \
+    Buffers b = {floats(count), floats(count), floats(count), floats(count), floats(count)};                           \
+    for (int64_t i = 0; i < 2 * c; i++) b.weights[i] = 1.0f;                                                           \
+    const int tasks = (int)lane_tasks(n, h, w, c, LANES), by_channel = (int)channel_tasks(n, c, LANES);                \
+    const double bytes = (double)count * 4;                                                                            \
+    LINE(normalize, name, 2, tasks)                                                                                    \
+    LINE(sums, name, 3, tasks)                                                                                         \
+    LINE(apply, name, 4, tasks)                                                                                        \
+    LINE(statistics, name, 1, tasks)                                                                                   \
+    LINE(channels, name, 2, tasks)                                                                                     \
+    LINE(channels_backward, name, 3, by_channel)                                                                       \
+    LINE(pool, name, 1, by_channel)                                                                                    \
+    LINE(add, name, 3, (int)pointwise_tasks(count))                                                                    \
+    free(b.input), free(b.output), free(b.weights), free(b.packed), free(b.work);                                      \
   }
 #define LINE(kernel, name, tensors, tasks) \
   if (strstr(#kernel " " #name, wanted))   \
@@ -177,9 +177,7 @@ static void matrix_input(Buffers b, int task) {
 static void matrix_weight(Buffers b, int task) {
   linear_rows_backward_weight(192, 128, 3000, b.input, b.output, b.weights, task);
 }
-static void matrix_deep(Buffers b, int task) {
-  linear_rows(192, 2048, 2048, b.input, b.weights, NULL, b.output, task);
-}
+static void matrix_deep(Buffers b, int task) { linear_rows(192, 2048, 2048, b.input, b.weights, NULL, b.output, task); }
 static void sinkhorn_step(Buffers b, int task) {
   sinkhorn_prototypes(64, 0, 3000, 0.05, 1, b.input, NULL, NULL, b.work, task);
 }

@@ -3,6 +3,7 @@
 #ifndef SEER_TESTS_KERNELS_SUPPORT_H
 #define SEER_TESTS_KERNELS_SUPPORT_H
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 #include <cmocka.h>
 
 #include "codegen/kernels/c/kernels.h"
+#include "codegen/kernels/c/lanes.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -1,22 +1,45 @@
 // Convolution kernels, forward and both gradients, against direct loops in double precision, over shapes that reach
 // every path: strides, paddings, odd batches, groups of 1 and of sizes that fill no tile, splits of the weight
-// gradient.
+// gradient; each with every view of its operands.
 #include "support.h"
+
+#include <stdbool.h>
 
 typedef struct ConvShape {
   int n, h, w, c, o, k, stride, pad, groups;
 } ConvShape;
 
-// Literals, as the code generator writes them: the kernels are made for shapes that the compiler sees.
-#define SHAPES(X)                                                                                                  \
-  X(5, 7, 6, 3, 10, 3, 2, 1, 1)                                                                                    \
-  X(16, 5, 5, 24, 24, 3, 1, 1, 3) X(9, 6, 7, 24, 24, 3, 2, 1, 1) X(8, 3, 3, 16, 16, 3, 1, 1, 2)                    \
-      X(3, 9, 4, 6, 6, 3, 1, 1, 6) X(3, 8, 5, 9, 9, 3, 2, 1, 3) X(11, 4, 4, 40, 12, 1, 1, 0, 1)                    \
-          X(20, 6, 6, 13, 7, 1, 2, 0, 1) X(17, 1, 1, 300, 9, 1, 1, 0, 1) X(2, 13, 11, 4, 6, 5, 1, 2, 1)            \
-              X(2, 12, 12, 4, 8, 4, 4, 0, 2) X(33, 3, 3, 20, 20, 3, 1, 1, 10) X(1, 2, 150, 3, 5, 3, 1, 1, 1)       \
-                  X(4, 5, 6, 75, 150, 3, 2, 1, 1) X(40, 2, 2, 70, 70, 1, 1, 0, 1) X(3, 9, 9, 8, 8, 3, 3, 1, 4)     \
-                      X(7, 6, 6, 12, 8, 2, 2, 0, 4) X(8, 20, 20, 8, 12, 1, 1, 0, 1) X(2, 16, 16, 3, 8, 7, 2, 3, 1) \
-                          X(1, 5, 5, 373, 373, 3, 1, 1, 1) X(2, 4, 4, 8, 8, 1, 1, 0, 2)
+// Shapes that reach every path, and, behind them, random ones.
+static const ConvShape listed[] = {
+    {5, 7, 6, 3, 10, 3, 2, 1, 1},    {16, 5, 5, 24, 24, 3, 1, 1, 3},    {9, 6, 7, 24, 24, 3, 2, 1, 1},
+    {8, 3, 3, 16, 16, 3, 1, 1, 2},   {3, 9, 4, 6, 6, 3, 1, 1, 6},       {3, 8, 5, 9, 9, 3, 2, 1, 3},
+    {11, 4, 4, 40, 12, 1, 1, 0, 1},  {20, 6, 6, 13, 7, 1, 2, 0, 1},     {17, 1, 1, 300, 9, 1, 1, 0, 1},
+    {2, 13, 11, 4, 6, 5, 1, 2, 1},   {2, 12, 12, 4, 8, 4, 4, 0, 2},     {33, 3, 3, 20, 20, 3, 1, 1, 10},
+    {1, 2, 150, 3, 5, 3, 1, 1, 1},   {4, 5, 6, 75, 150, 3, 2, 1, 1},    {40, 2, 2, 70, 70, 1, 1, 0, 1},
+    {3, 9, 9, 8, 8, 3, 3, 1, 4},     {7, 6, 6, 12, 8, 2, 2, 0, 4},      {8, 20, 20, 8, 12, 1, 1, 0, 1},
+    {2, 16, 16, 3, 8, 7, 2, 3, 1},   {1, 5, 5, 373, 373, 3, 1, 1, 1},   {2, 4, 4, 8, 8, 1, 1, 0, 2},
+    {1, 3, 200, 40, 24, 3, 1, 1, 1}, {18, 2, 3, 8, 530, 1, 1, 0, 1},    {2, 9, 9, 530, 24, 1, 2, 0, 1},
+    {3, 40, 3, 1, 1, 3, 1, 1, 1},    {2, 3, 3, 1010, 1010, 3, 1, 1, 1}, {2, 7, 5, 12, 12, 1, 1, 1, 1},
+    {1, 2, 700, 9, 9, 3, 2, 1, 3},   {2, 9, 17, 4, 4, 9, 1, 4, 2},      {3, 5, 5, 4, 6, 3, 4, 1, 2},
+};
+enum { LISTED = sizeof listed / sizeof *listed, RANDOM = 300 };
+
+static int draw(uint64_t *state, int low, int high) {
+  return low + (int)((random_value(state) + 1) / 2 * (high - low + 1));
+}
+
+static ConvShape shape_at(int index) {
+  if (index < LISTED) return listed[index];
+  uint64_t seed = (uint64_t)index * 7919;
+  for (;;) {
+    ConvShape s = {.n = draw(&seed, 1, 20), .h = draw(&seed, 1, 9), .w = draw(&seed, 1, 9)};
+    s.groups = draw(&seed, 0, 1) ? 1 : draw(&seed, 1, 6);
+    s.c = s.groups * draw(&seed, 1, 26), s.o = s.groups * draw(&seed, 1, 26);
+    s.k = draw(&seed, 0, 2) ? 2 * draw(&seed, 0, 1) + 1 : draw(&seed, 1, 4);
+    s.stride = draw(&seed, 1, 3), s.pad = draw(&seed, 0, s.k / 2);
+    if (s.h + 2 * s.pad >= s.k && s.w + 2 * s.pad >= s.k) return s;
+  }
+}
 
 static int out_size(int size, ConvShape s) { return (size + 2 * s.pad - s.k) / s.stride + 1; }
 
@@ -61,122 +84,122 @@ static void check_statistics(ConvShape s, const double *y, const float *mean, co
   double *m = doubles_make(s.o), *v = doubles_make(s.o);
   for (int64_t i = 0; i < count * s.o; i++) m[i % s.o] += y[i] / (double)count;
   for (int64_t i = 0; i < count * s.o; i++) v[i % s.o] += (y[i] - m[i % s.o]) * (y[i] - m[i % s.o]) / (double)count;
-  check_floats("mean", mean, m, s.o, 1e-5);
+  double size = 0;  // means are as good as what they are means of
+  for (int64_t i = 0; i < count * s.o; i++) size = fmax(size, fabs(y[i]));
+  for (int64_t i = 0; i < s.o; i++) check_value("mean", i, (double)mean[i], m[i], size, 2e-6);
   check_floats("variance", variance, v, s.o, 1e-5);
   free(m), free(v);
 }
 
-typedef struct ConvKernels {
-  ConvShape shape;
-  void (*pack)(const float *, float *, int);
-  void (*forward)(const float *, const float *, float *, float *, int);
-  void (*pack_backward)(const float *, float *, int);
-  void (*backward_input)(const float *, const float *, float *, int);
-  void (*backward_weight)(const float *, const float *, float *, float *, int);
-  void (*fold_weight)(const float *, float *, int);
-} ConvKernels;
-
-#define NAME(name, n, h, w, c, o, k, stride, pad, groups) \
-  name##_##n##_##h##_##w##_##c##_##o##_##k##_##stride##_##pad##_##groups
-#define KERNELS(n, h, w, c, o, k, ...)                                                                         \
-  static void NAME(pack, n, h, w, c, o, k, __VA_ARGS__)(const float *a, float *b, int task) {                  \
-    conv2d_pack(c, o, k, GROUPS(__VA_ARGS__), a, b, task);                                                     \
-  }                                                                                                            \
-  static void NAME(packb, n, h, w, c, o, k, __VA_ARGS__)(const float *a, float *b, int task) {                 \
-    conv2d_pack_backward(c, o, k, GROUPS(__VA_ARGS__), a, b, task);                                            \
-  }                                                                                                            \
-  static void NAME(forward, n, h, w, c, o, k, __VA_ARGS__)(const float *a, const float *b, float *y, float *s, \
-                                                           int task) {                                         \
-    conv2d_forward(n, h, w, c, o, k, __VA_ARGS__, a, b, y, s, task);                                           \
-  }                                                                                                            \
-  static void NAME(input, n, h, w, c, o, k, __VA_ARGS__)(const float *a, const float *b, float *y, int task) { \
-    conv2d_backward_input(n, h, w, c, o, k, __VA_ARGS__, a, b, y, task);                                       \
-  }                                                                                                            \
-  static void NAME(weight, n, h, w, c, o, k, __VA_ARGS__)(const float *a, const float *b, float *y, float *s,  \
-                                                          int task) {                                          \
-    conv2d_backward_weight(n, h, w, c, o, k, __VA_ARGS__, a, b, y, s, task);                                   \
-  }                                                                                                            \
-  static void NAME(fold, n, h, w, c, o, k, __VA_ARGS__)(const float *a, float *b, int task) {                  \
-    conv2d_fold_weight(n, h, w, c, o, k, __VA_ARGS__, a, b, task);                                             \
-  }
-#define GROUPS(stride, pad, groups) (groups)
-SHAPES(KERNELS)
-
-#define ROW(...)               \
-  {{__VA_ARGS__},              \
-   NAME(pack, __VA_ARGS__),    \
-   NAME(forward, __VA_ARGS__), \
-   NAME(packb, __VA_ARGS__),   \
-   NAME(input, __VA_ARGS__),   \
-   NAME(weight, __VA_ARGS__),  \
-   NAME(fold, __VA_ARGS__)},
-static const ConvKernels kernels[] = {SHAPES(ROW)};
-
 #define SHAPE s.n, s.h, s.w, s.c, s.o, s.k, s.stride, s.pad, s.groups
 
-static void check_forward(const ConvKernels *kernel) {
-  const ConvShape s = kernel->shape;
-  const int64_t pixels = (int64_t)out_size(s.h, s) * out_size(s.w, s), taps = (int64_t)s.c / s.groups * s.k * s.k;
-  float *x = random_lanes(s.n, (int64_t)s.h * s.w, s.c, 1), *w = random_floats(s.o * taps, 2);
-  float *packed = floats_make(conv2d_packed_floats(s.c, s.o, s.k, s.groups)), *y = lanes_make(s.n, pixels, s.o);
-  const int parts = (int)conv2d_statistics_parts(s.n, s.h, s.w, s.k, s.stride, s.pad, LANES);
+// A tensor and what its view makes of it.
+typedef struct Seen {
+  float *x, *other, *factors;
+  double *seen;  // [n][pixels][c]
+} Seen;
+
+static double seen_value(int view, Seen s, int64_t n, int64_t pixels, int64_t c, int64_t image, int64_t pixel,
+                         int64_t channel) {
+  const int64_t at = lane_index(image, pixel, channel, pixels, c);
+  const float *f = s.factors + channel;
+  const double x = (double)s.x[at];
+  (void)n;
+  if (view == VIEW_PLAIN) return x;
+  if (view == VIEW_GRADIENT)
+    return (((double)s.other[at] - (double)f[0]) * (double)f[c] + (double)f[2 * c] + x) * (double)f[3 * c];
+  const double y = fmax((x - (double)f[0]) * (double)f[c] + (double)f[2 * c], 0);
+  return view == VIEW_SCALED ? y * (double)s.other[lane_index(image, 0, channel, 1, c)] : y;
+}
+
+static Seen seen_make(int view, int64_t n, int64_t pixels, int64_t c, uint64_t seed) {
+  Seen s = {.x = random_lanes(n, pixels, c, seed), .factors = random_floats(4 * c, seed + 1)};
+  s.other = random_lanes(n, view == VIEW_SCALED ? 1 : pixels, c, seed + 2);
+  s.seen = doubles_make(n * pixels * c);
+  for (int64_t i = 0; i < n * pixels * c; i++)
+    s.seen[i] = seen_value(view, s, n, pixels, c, i / c / pixels, i / c % pixels, i % c);
+  return s;
+}
+
+static void seen_release(Seen s) { free(s.x), free(s.other), free(s.factors), free(s.seen); }
+
+static int64_t in_pixels(ConvShape s) { return (int64_t)s.h * s.w; }
+static int64_t out_pixels(ConvShape s) { return (int64_t)out_size(s.h, s) * out_size(s.w, s); }
+static int64_t weights_of(ConvShape s) { return (int64_t)s.o * (s.c / s.groups) * s.k * s.k; }
+
+static void check_forward(ConvShape s, int view) {
+  Seen in = seen_make(view, s.n, in_pixels(s), s.c, 1);
+  float *w = random_floats(weights_of(s), 2), *y = lanes_make(s.n, out_pixels(s), s.o);
+  float *packed = floats_make(conv2d_packed_floats(s.c, s.o, s.k, s.groups, LANES));
+  const int parts = (int)conv2d_statistics_parts(s.n, s.h, s.w, s.o, s.k, s.stride, s.pad, s.groups, LANES);
   float *statistics = floats_make(statistics_workspace_floats(parts, s.o));
   float *mean = floats_make(s.o), *variance = floats_make(s.o);
-  RUN_TASKS(conv2d_pack_tasks(s.c, s.o, s.k, s.groups), kernel->pack(w, packed, task));
-  RUN_TASKS(conv2d_forward_tasks(SHAPE, LANES), kernel->forward(x, packed, y, statistics, task));
+  RUN_TASKS(conv2d_pack_tasks(s.c, s.o, s.k, s.groups, LANES), conv2d_pack(s.c, s.o, s.k, s.groups, w, packed, task));
+  RUN_TASKS(conv2d_forward_tasks(SHAPE, LANES),
+            conv2d_forward(SHAPE, view, in.x, in.factors, in.other, packed, y, statistics, task));
   RUN_TASKS(statistics_fold_tasks(s.o), statistics_fold(parts, s.o, statistics, mean, variance, task));
-  double *dx = lanes_to_doubles(x, s.n, (int64_t)s.h * s.w, s.c), *dw = to_doubles(w, s.o * taps);
-  double *want = doubles_make(s.n * pixels * s.o);
-  for_each_product(s, visit_forward, dx, dw, want);
-  check_lanes("y", y, want, s.n, pixels, s.o, 2e-6);
+  double *dw = to_doubles(w, weights_of(s)), *want = doubles_make(s.n * out_pixels(s) * s.o);
+  for_each_product(s, visit_forward, in.seen, dw, want);
+  check_lanes("y", y, want, s.n, out_pixels(s), s.o, 2e-6);
   check_statistics(s, want, mean, variance);
-  free(x), free(w), free(packed), free(y), free(statistics), free(mean), free(variance);
-  free(dx), free(dw), free(want);
+  seen_release(in);
+  free(w), free(packed), free(y), free(statistics), free(mean), free(variance), free(dw), free(want);
 }
 
-static void check_backward_input(const ConvKernels *kernel) {
-  const ConvShape s = kernel->shape;
-  const int64_t pixels = (int64_t)out_size(s.h, s) * out_size(s.w, s), taps = (int64_t)s.c / s.groups * s.k * s.k;
-  float *dy = random_lanes(s.n, pixels, s.o, 3), *w = random_floats(s.o * taps, 4);
-  float *packed = floats_make(conv2d_packed_backward_floats(s.c, s.o, s.k, s.groups));
-  float *dx = lanes_make(s.n, (int64_t)s.h * s.w, s.c);
-  RUN_TASKS(conv2d_pack_backward_tasks(s.c, s.o, s.k, s.groups), kernel->pack_backward(w, packed, task));
-  RUN_TASKS(conv2d_backward_input_tasks(SHAPE, LANES), kernel->backward_input(dy, packed, dx, task));
-  double *want = doubles_make((int64_t)s.n * s.h * s.w * s.c), *rw = to_doubles(w, s.o * taps);
-  double *ry = lanes_to_doubles(dy, s.n, pixels, s.o);
-  for_each_product(s, visit_input, want, rw, ry);
-  check_lanes("dx", dx, want, s.n, (int64_t)s.h * s.w, s.c, 2e-6);
-  free(dy), free(w), free(packed), free(dx), free(want), free(rw), free(ry);
+static void check_backward_input(ConvShape s, int view, bool adds) {
+  Seen dy = seen_make(view, s.n, out_pixels(s), s.o, 3);
+  float *w = random_floats(weights_of(s), 4), *add = random_lanes(s.n, in_pixels(s), s.c, 5);
+  float *packed = floats_make(conv2d_packed_backward_floats(s.c, s.o, s.k, s.groups, LANES));
+  float *dx = lanes_make(s.n, in_pixels(s), s.c);
+  RUN_TASKS(conv2d_pack_backward_tasks(s.c, s.o, s.k, s.groups, LANES),
+            conv2d_pack_backward(s.c, s.o, s.k, s.stride, s.groups, w, packed, task));
+  RUN_TASKS(conv2d_backward_input_tasks(SHAPE, LANES),
+            conv2d_backward_input(SHAPE, view, dy.x, dy.other, dy.factors, packed, adds ? add : NULL, dx, task));
+  double *want = adds ? lanes_to_doubles(add, s.n, in_pixels(s), s.c) : doubles_make(s.n * in_pixels(s) * s.c);
+  double *rw = to_doubles(w, weights_of(s));
+  for_each_product(s, visit_input, want, rw, dy.seen);
+  check_lanes("dx", dx, want, s.n, in_pixels(s), s.c, 2e-6);
+  seen_release(dy);
+  free(w), free(add), free(packed), free(dx), free(want), free(rw);
 }
 
-static void check_backward_weight(const ConvKernels *kernel) {
-  const ConvShape s = kernel->shape;
-  const int64_t pixels = (int64_t)out_size(s.h, s) * out_size(s.w, s),
-                count = (int64_t)s.o * s.c / s.groups * s.k * s.k;
-  float *dy = random_lanes(s.n, pixels, s.o, 5), *x = random_lanes(s.n, (int64_t)s.h * s.w, s.c, 6);
-  float *dw = floats_make(count), *workspace = floats_make(conv2d_backward_weight_workspace_floats(SHAPE, LANES));
-  RUN_TASKS(conv2d_backward_weight_tasks(SHAPE, LANES), kernel->backward_weight(x, dy, dw, workspace, task));
-  RUN_TASKS(conv2d_fold_weight_tasks(SHAPE, LANES), kernel->fold_weight(workspace, dw, task));
-  double *want = doubles_make(count), *rx = lanes_to_doubles(x, s.n, (int64_t)s.h * s.w, s.c);
-  double *ry = lanes_to_doubles(dy, s.n, pixels, s.o);
-  for_each_product(s, visit_weight, rx, want, ry);
-  check_floats("dw", dw, want, count, 4e-6);
-  free(dy), free(x), free(dw), free(workspace), free(want), free(rx), free(ry);
+static void check_backward_weight(ConvShape s, int x_view, int dy_view) {
+  Seen dy = seen_make(dy_view, s.n, out_pixels(s), s.o, 5), x = seen_make(x_view, s.n, in_pixels(s), s.c, 6);
+  float *dw = floats_make(weights_of(s));
+  float *workspace = floats_make(conv2d_backward_weight_workspace_floats(SHAPE, LANES));
+  RUN_TASKS(conv2d_backward_weight_tasks(SHAPE, LANES),
+            conv2d_backward_weight(SHAPE, x_view, dy_view, x.x, x.factors, x.other, dy.x, dy.other, dy.factors, dw,
+                                   workspace, task));
+  RUN_TASKS(conv2d_fold_weight_tasks(SHAPE, LANES), conv2d_fold_weight(SHAPE, workspace, dw, task));
+  double *want = doubles_make(weights_of(s));
+  for_each_product(s, visit_weight, x.seen, want, dy.seen);
+  check_floats("dw", dw, want, weights_of(s), 4e-6);
+  seen_release(dy), seen_release(x);
+  free(dw), free(workspace), free(want);
 }
 
 static void test_forward(void **state) {
   (void)state;
-  for (size_t i = 0; i < COUNT(kernels); i++) check_forward(&kernels[i]);
+  for (int i = 0; i < LISTED + RANDOM; i++)
+    for (int view = VIEW_PLAIN; view <= VIEW_SCALED; view++) check_forward(shape_at(i), view);
 }
 
 static void test_backward_input(void **state) {
   (void)state;
-  for (size_t i = 0; i < COUNT(kernels); i++) check_backward_input(&kernels[i]);
+  for (int i = 0; i < LISTED + RANDOM; i++) {
+    check_backward_input(shape_at(i), VIEW_PLAIN, false);
+    check_backward_input(shape_at(i), VIEW_GRADIENT, false);
+    check_backward_input(shape_at(i), VIEW_GRADIENT, true);
+  }
 }
 
 static void test_backward_weight(void **state) {
   (void)state;
-  for (size_t i = 0; i < COUNT(kernels); i++) check_backward_weight(&kernels[i]);
+  for (int i = 0; i < LISTED + RANDOM; i++)
+    for (int view = VIEW_PLAIN; view <= VIEW_SCALED; view++) {
+      check_backward_weight(shape_at(i), view, VIEW_PLAIN);
+      check_backward_weight(shape_at(i), view, VIEW_GRADIENT);
+    }
 }
 
 int main(void) {

@@ -135,6 +135,52 @@ static void check_backward(NormShape s, int with_relu, int keep_masked) {
   free(x), free(dy), free(y), free(dx), free(masked), free(work), free(dz), free(rx), free(want);
 }
 
+// dz by way of the view, with a scale and a pooled gradient or without, and the gradient as its view's readers see it.
+static void check_view(NormShape s, int scaled) {
+  const int64_t pixels = (int64_t)s.h * s.w, count = s.n * pixels;
+  float *x = random_lanes(s.n, pixels, s.c, 1), *dy = random_lanes(s.n, pixels, s.c, 2);
+  float *scale = random_lanes(s.n, 1, s.c, 3), *pooled = random_lanes(s.n, 1, s.c, 4);
+  float *work = floats_make(batch_norm_backward_workspace_floats(s.n, s.h, s.w, s.c, LANES));
+  float *seen = floats_make(3 * s.c), *factors = floats_make(4 * s.c);
+  const Channels p = random_channels(s.c);
+  float dgamma[CHANNELS_MOST], dbeta[CHANNELS_MOST];
+  double *dz = doubles_make(count * s.c), *rx = doubles_make(count * s.c), *want = doubles_make(count * s.c);
+  for (int64_t i = 0; i < count * s.c; i++) {
+    const int64_t c = i % s.c, at = lane_index(i / s.c / pixels, 0, c, 1, s.c);
+    rx[i] = value_at(x, s, i / s.c, c);
+    const double y = (rx[i] - (double)p.mean[c]) / sqrt((double)p.variance[c] + 1e-5) * (double)p.gamma[c];
+    dz[i] = value_at(dy, s, i / s.c, c);
+    if (scaled) dz[i] = dz[i] * (double)scale[at] + (double)pooled[at] / (double)pixels;
+    if (y + (double)p.beta[c] <= 0) dz[i] = 0;
+  }
+  RUN_TASKS(column_tasks(s.c), normalization_factors(s.c, 1e-5, p.gamma, p.beta, p.mean, p.variance, seen, task));
+  RUN_TASKS(lane_tasks(s.n, s.h, s.w, s.c, LANES),
+            batch_norm_view_backward_sums(s.n, s.h, s.w, s.c, scaled, dy, x, seen, scale, pooled, dy, work, task));
+  RUN_TASKS(batch_norm_backward_fold_tasks(s.c),
+            batch_norm_backward_fold(s.n, s.h, s.w, s.c, 1e-5, p.variance, work, dgamma, dbeta, task));
+  RUN_TASKS(column_tasks(s.c),
+            gradient_factors(s.n, s.h, s.w, s.c, 1e-5, p.gamma, p.mean, p.variance, dgamma, dbeta, factors, task));
+  double wg[CHANNELS_MOST], wb[CHANNELS_MOST];
+  reference_backward(count, s.c, dz, rx, p, want, wg, wb);
+  check_floats("dgamma", dgamma, wg, s.c, 3e-6);
+  check_floats("dbeta", dbeta, wb, s.c, 3e-6);
+  check_lanes("dz", dy, dz, s.n, pixels, s.c, 1e-6);
+  for (int64_t i = 0; i < count * s.c; i++) {
+    const float *f = factors + i % s.c;
+    const double dx = ((rx[i] - (double)f[0]) * (double)f[s.c] + (double)f[2 * s.c] + dz[i]) * (double)f[3 * s.c];
+    check_value("dx", i, dx, want[i], 1, 2e-6);
+  }
+  free(x), free(dy), free(scale), free(pooled), free(work), free(seen), free(factors), free(dz), free(rx), free(want);
+}
+
+static void test_views(void **state) {
+  (void)state;
+  for (size_t i = 0; i < COUNT(shapes); i++) {
+    check_view(shapes[i], 0);
+    check_view(shapes[i], 1);
+  }
+}
+
 static void test_backward(void **state) {
   (void)state;
   for (size_t i = 0; i < COUNT(shapes); i++) {
@@ -242,7 +288,7 @@ static void test_rows(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_statistics), cmocka_unit_test(test_normalize),
-                                     cmocka_unit_test(test_backward), cmocka_unit_test(test_rows),
-                                     cmocka_unit_test(test_ranks)};
+                                     cmocka_unit_test(test_backward),   cmocka_unit_test(test_views),
+                                     cmocka_unit_test(test_rows),       cmocka_unit_test(test_ranks)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,7 +68,7 @@ static void test_channels(void **state) {
     const int n = shapes[i].n, h = shapes[i].h, w = shapes[i].w, c = shapes[i].c;
     const int64_t pixels = (int64_t)h * w;
     float *x = random_lanes(n, pixels, c, 1), *s = random_lanes(n, 1, c, 2), *dy = random_lanes(n, pixels, c, 3);
-    float *y = lanes_make(n, pixels, c), *small = lanes_make(n, 1, c);
+    float *y = lanes_make(n, pixels, c), *small = lanes_make(n, 1, c), *factors = random_floats(3 * c, 4);
     double *large_want = doubles_make(n * pixels * c), *small_want = doubles_make((int64_t)n * c);
     RUN_TASKS(lane_tasks(n, h, w, c, LANES), scale_channels(n, h, w, c, x, s, y, task));
 #define EACH(target_large, target_small)                                           \
@@ -78,7 +78,9 @@ static void test_channels(void **state) {
     const double vx = (double)x[lane_index(image, pixel, channel, pixels, c)];     \
     const double vd = (double)dy[lane_index(image, pixel, channel, pixels, c)];    \
     const double vs = (double)s[lane_index(image, 0, channel, 1, c)];              \
-    (void)vx, (void)vd, (void)vs;                                                  \
+    const float *f = factors + channel;                                            \
+    const double vy = fmax((vx - (double)f[0]) * (double)f[c] + (double)f[2 * c], 0); \
+    (void)vx, (void)vd, (void)vs, (void)vy;                                        \
     large_want[j] = (target_large);                                                \
     small_want[image * c + channel] += (target_small);                             \
   }
@@ -88,13 +90,19 @@ static void test_channels(void **state) {
     EACH(vd * vs, vd * vx)
     check_lanes("dx", y, large_want, n, pixels, c, 1e-6);
     check_lanes("ds", small, small_want, n, 1, c, 1e-6);
-    RUN_TASKS(channel_tasks(n, c, LANES), pool_average(n, h, w, c, x, small, task));
+    RUN_TASKS(channel_tasks(n, c, LANES), pool_average(n, h, w, c, VIEW_PLAIN, x, NULL, small, task));
     EACH(vs / (double)pixels, vx / (double)pixels)
     check_lanes("pool", small, small_want, n, 1, c, 1e-6);
+    RUN_TASKS(channel_tasks(n, c, LANES), pool_average(n, h, w, c, VIEW_NORMALIZED, x, factors, small, task));
+    EACH(0, vy / (double)pixels)
+    check_lanes("pool of a view", small, small_want, n, 1, c, 1e-6);
+    RUN_TASKS(channel_tasks(n, c, LANES), scale_gradient(n, h, w, c, dy, x, factors, small, task));
+    EACH(vs / (double)pixels, vd * vy)
+    check_lanes("scale gradient", small, small_want, n, 1, c, 1e-6);
     RUN_TASKS(lane_tasks(n, h, w, c, LANES), pool_average_backward(n, h, w, c, s, y, task));
     check_lanes("pool backward", y, large_want, n, pixels, c, 1e-6);
 #undef EACH
-    free(x), free(s), free(dy), free(y), free(small), free(large_want), free(small_want);
+    free(x), free(s), free(dy), free(y), free(small), free(factors), free(large_want), free(small_want);
   }
 }
 

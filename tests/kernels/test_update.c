@@ -1,6 +1,8 @@
 // Optimizer and state: SGD, LARC with each of its exceptions, accumulation, running statistics, the queue, unit rows.
 #include "support.h"
 
+#include "runtime/narrow.h"
+
 enum { COUNT_MOST = 40000 };
 
 typedef struct Step {

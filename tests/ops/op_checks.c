@@ -293,3 +293,59 @@ void check_batch_norm_relu_backward(const OpCheck *k) {
   expect_all(k, 3, run_steps(k, steps, 2, 0, 0));
   for (int i = 0; i < 3; i++) expect_all(k, i, run_steps(k, steps, 2, 1, i));
 }
+
+void check_normalization_factors(const OpCheck *k) {
+  const double *gamma = in(k, 0), *beta = in(k, 1), *mean = in(k, 2), *variance = in(k, 3);
+  for (int c = 0; c < 6; c++) {
+    expect(k, 0, c, mean[c]);
+    expect(k, 0, 6 + c, gamma[c] / sqrt(variance[c] + k->c->attributes.epsilon));
+    expect(k, 0, 12 + c, beta[c]);
+  }
+}
+
+// What the readers of the gradient view make of it is what batch_norm_backward writes.
+static void check_gradient_view(const OpCheck *k, const double *dz, const double *dx) {
+  const double *factors = k->tensors[k->op->results[2]], *x = in(k, 1);
+  for (int64_t i = 0; i < shape_elements(k->c->operands[1]); i++) {
+    const double *f = factors + i % 6;
+    double seen = ((x[i] - f[0]) * f[6] + f[12] + dz[i]) * f[18];
+    if (!(fabs(seen - dx[i]) <= 1e-10 * (1 + fabs(dx[i])))) fail_msg("dx is %.15g, expected %.15g", seen, dx[i]);
+  }
+}
+
+void check_batch_norm_sums(const OpCheck *k) {
+  const Step steps[] = {{OP_batch_norm_backward, 5, {0, 1, 2, 3, 4}}};
+  for (int i = 0; i < 2; i++) expect_all(k, i, run_steps(k, steps, 1, 0, i + 1));
+  check_gradient_view(k, in(k, 0), run_steps(k, steps, 1, 0, 0));
+}
+
+// dz by its definition, the rest from that.
+void check_batch_norm_relu_sums(const OpCheck *k) {
+  int64_t count = count_of(k, 3), pixels = 20, channels = 6;
+  bool scaled = k->op->operand_count == 8;
+  double *dz = arena_array(k->arena, double, count);
+  for (int64_t i = 0; i < count; i++) {
+    const double *f = in(k, 5) + i % channels;
+    double y = scaled ? (in(k, 1)[i] - f[0]) * f[channels] + f[2 * channels] : in(k, 5)[i], dy = in(k, 0)[i];
+    int64_t at = i / (pixels * channels) * channels + i % channels;
+    if (scaled) dy = dy * in(k, 6)[at] + in(k, 7)[at] / (double)pixels;
+    dz[i] = y > 0 ? dy : 0;
+  }
+  expect_all(k, 3, dz);
+  OpCheck sums = *k;
+  double **tensors = arena_array(k->arena, double *, k->graph->values.count);
+  memcpy(tensors, k->tensors, sizeof(double *) * k->graph->values.count);
+  tensors[k->op->operands[0]] = dz;
+  sums.tensors = tensors;
+  check_batch_norm_sums(&sums);
+}
+
+void check_scale_gradient(const OpCheck *k) {
+  double sums[12] = {0};
+  for (int64_t i = 0; i < shape_elements(k->c->operands[1]); i++) {
+    const double *f = in(k, 2) + i % 6;
+    double y = (in(k, 1)[i] - f[0]) * f[6] + f[12];
+    sums[i / 120 * 6 + i % 6] += y > 0 ? y * in(k, 0)[i] : 0;
+  }
+  expect_all(k, 0, sums);
+}

@@ -28,6 +28,7 @@ OpCheckFunction check_normalize_images, check_conv2d, check_linear, check_batch_
     check_running_update, check_l2_normalize, check_relu, check_sigmoid, check_add, check_scale, check_scale_channels,
     check_pool_average, check_concat_rows, check_slice_rows, check_sinkhorn, check_swapped_prediction,
     check_cross_entropy, check_count_assignments, check_queue_push, check_accumulate, check_update,
-    check_normalize_rows, check_conv2d_statistics, check_batch_norm_relu_backward;
+    check_normalize_rows, check_conv2d_statistics, check_batch_norm_relu_backward,
+    check_normalization_factors, check_batch_norm_sums, check_batch_norm_relu_sums, check_scale_gradient;
 
 #endif

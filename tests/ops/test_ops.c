@@ -91,6 +91,21 @@ static const OpCase cases[] = {
      {S4(2, 3, 2, 9), S1(9), S1(9)}, 0, check_conv2d_statistics},
     {OP_batch_norm_relu_backward, {NORM}, 6, {IMAGE, IMAGE, IMAGE, S1(6), S1(6), S1(6)},
      {IMAGE, S1(6), S1(6), IMAGE}, 0, check_batch_norm_relu_backward},
+    {OP_conv2d_statistics, {.stride = 1, .padding = 1, .groups = 3}, 4,
+     {IMAGE, S4(9, 2, 3, 3), S2(3, 6), S2(2, 6)}, {S4(2, 5, 4, 9), S1(9), S1(9)}, 0, NULL},
+    {OP_conv2d_backward_input, {.stride = 2, .padding = 1, .groups = 2, .gradient = true, .adds = true}, 5,
+     {S4(2, 3, 2, 4), S4(4, 3, 3, 3), S4(2, 3, 2, 4), S2(4, 4), IMAGE}, {IMAGE}, 0, NULL},
+    {OP_conv2d_backward_weight, {.stride = 2, .padding = 1, .groups = 2, .gradient = true}, 7,
+     {IMAGE, S4(2, 3, 2, 4), S4(4, 3, 3, 3), S2(3, 6), S2(2, 6), S4(2, 3, 2, 4), S2(4, 4)}, {S4(4, 3, 3, 3)}, 0, NULL},
+    {OP_pool_average, {0}, 2, {IMAGE, S2(3, 6)}, {S2(2, 6)}, 0, NULL},
+    {OP_normalization_factors, {NORM}, 4, {S1(6), S1(6), S1(6), S1(6)}, {S2(3, 6)}, 0, check_normalization_factors},
+    {OP_batch_norm_sums, {NORM}, 5, {IMAGE, IMAGE, S1(6), S1(6), S1(6)}, {S1(6), S1(6), S2(4, 6)},
+     0, check_batch_norm_sums},
+    {OP_batch_norm_relu_sums, {NORM}, 6, {IMAGE, IMAGE, S1(6), S1(6), S1(6), IMAGE},
+     {S1(6), S1(6), S2(4, 6), IMAGE}, 0, check_batch_norm_relu_sums},
+    {OP_batch_norm_relu_sums, {NORM}, 8, {IMAGE, IMAGE, S1(6), S1(6), S1(6), S2(3, 6), S2(2, 6), S2(2, 6)},
+     {S1(6), S1(6), S2(4, 6), IMAGE}, 0, check_batch_norm_relu_sums},
+    {OP_scale_gradient, {0}, 3, {IMAGE, IMAGE, S2(3, 6)}, {S2(2, 6)}, 0, check_scale_gradient},
 };
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
 
@@ -118,7 +133,9 @@ static void fill_operands(const Graph *graph, const Op *op, double **tensors) {
     const Value *value = graph_value(graph, op->operands[i]);
     int64_t count = shape_elements(value->shape);
     bool variance = (op->kind == OP_batch_norm_backward && i == 4) || (op->kind == OP_batch_normalize && i == 4) ||
-                    (op->kind == OP_batch_norm_relu_backward && i == 5);
+                    (op->kind == OP_batch_norm_relu_backward && i == 5) ||
+                    (op->kind == OP_normalization_factors && i == 3) ||
+                    ((op->kind == OP_batch_norm_sums || op->kind == OP_batch_norm_relu_sums) && i == 4);
     for (int64_t j = 0; j < count; j++) {
       double random = noise(1000 + (uint64_t)i, (uint64_t)j);
       double *number = &tensors[op->operands[i]][j];

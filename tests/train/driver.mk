@@ -2,7 +2,7 @@
 #   make -C FOLDER -f ROOT/tests/train/driver.mk ROOT=ROOT step_driver
 include Makefile
 
-driver_objects := $(filter objects/blocks/% objects/step.o objects/program.o objects/plan_page.o \
+driver_objects := $(filter objects/blocks/% objects/kernels/% objects/step.o objects/program.o objects/plan_page.o \
   objects/runtime/comm/% objects/runtime/files.o objects/runtime/parallel.o objects/runtime/launch.o \
   objects/runtime/pairwise.o objects/runtime/slices.o objects/runtime/status.o,$(objects))
 

@@ -62,7 +62,8 @@ static void keep_wanted(void *data, const char *pass, const Graph *graph) {
 }
 
 static const Graph *make_training_graph(Compilation *c) {
-  const Graph *graph = training_graph(c->arena, c->spec, 0, c->diags, (PassWatch){.hook = keep_wanted, .data = c});
+  PassWatch watch = {.hook = keep_wanted, .data = c};
+  const Graph *graph = training_graph(c->arena, c->spec, 0, false, c->diags, watch);
   if (!graph || (c->wanted_pass && !c->wanted)) report_errors(c);
   return c->wanted_pass ? c->wanted : graph;
 }

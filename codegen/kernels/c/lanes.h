@@ -25,7 +25,7 @@
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 32")
 #endif
 
 typedef float Lanes __attribute__((vector_size(4 * LANES), may_alias));
@@ -37,7 +37,7 @@ KERNEL Lanes lanes_load(const float *p) { return *(const Lanes *)p; }
 KERNEL void lanes_store(float *p, Lanes v) { *(Lanes *)p = v; }
 KERNEL Lanes lanes_load_unaligned(const float *p) { return *(const LanesUnaligned *)p; }
 KERNEL void lanes_store_unaligned(float *p, Lanes v) { *(LanesUnaligned *)p = v; }
-KERNEL Lanes lanes_splat(float v) { return (Lanes){0} + v; }
+KERNEL Lanes lanes_splat(float v) { return v - (Lanes){0}; }  // 0 + v would be an addition: v may be -0
 
 // LANES_PIN keeps a loaded vector in a register: compilers like to load it again for each product that uses it, and
 // then loads, not products, set the pace. LANES_CLEAR makes zeros anew: compilers like to keep a vector of zeros in a
@@ -141,6 +141,44 @@ KERNEL void lanes_sum4(Lanes a, Lanes b, Lanes c, Lanes d, float *sums) {
   sums[1] = lanes_sum(b);
   sums[2] = lanes_sum(c);
   sums[3] = lanes_sum(d);
+}
+#endif
+
+// Transposes LANES vectors.
+#if defined(LANES_SHUFFLE) && LANES == 8
+#define LANES_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define LANES_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#elif defined(LANES_SHUFFLE) && LANES == 16
+#define LANES_LOW(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define LANES_HIGH(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#endif
+#ifdef LANES_LOW
+// Each round interleaves the two halves: what was at bits b3 b2 b1 b0 of (vector, lane) comes one place further round.
+KERNEL void lanes_interleave(const Lanes *v, Lanes *to) {
+  UNROLL
+  for (int i = 0; i < LANES / 2; i++) {
+    to[2 * i] = LANES_LOW(v[i], v[i + LANES / 2]);
+    to[2 * i + 1] = LANES_HIGH(v[i], v[i + LANES / 2]);
+  }
+}
+KERNEL void lanes_transpose(Lanes *v) {
+  Lanes w[LANES];
+  lanes_interleave(v, w);
+  lanes_interleave(w, v);
+  lanes_interleave(v, w);
+#if LANES == 16
+  lanes_interleave(w, v);
+#else
+  UNROLL
+  for (int i = 0; i < LANES; i++) v[i] = w[i];
+#endif
+}
+#else
+KERNEL void lanes_transpose(Lanes *v) {
+  float all[LANES * LANES] __attribute__((aligned(64))), turned[LANES * LANES] __attribute__((aligned(64)));
+  for (int i = 0; i < LANES; i++) lanes_store(all + i * LANES, v[i]);
+  for (int i = 0; i < LANES * LANES; i++) turned[i] = all[i % LANES * LANES + i / LANES];
+  for (int i = 0; i < LANES; i++) v[i] = lanes_load(turned + i * LANES);
 }
 #endif
 

@@ -8,19 +8,24 @@
 #include <stdint.h>
 
 enum {
-  TASK_FLOATS = 16384,        // of a pointwise task
-  TASK_PIXELS = 128,          // most pixels a lane sums in single precision
-  CHANNEL_RUN = 64,           // channels of a pixel read at once, where several pixels are summed
-  CONV_PIXELS = 48,           // wanted output pixels of a convolution task
-  CONV_TASKS = 16,            // split output channels or sums until there are as many
-  WEIGHT_PIXELS = 128,        // pixels (of all lanes) a weight gradient sums before it folds the lanes
-  WEIGHT_PLANE_LANES = 6144,  // vectors of input, and of output gradient, that a weight gradient task holds: with 8
-                              // lanes both fit a 512 KiB cache
+  TASK_FLOATS = 16384,          // of a pointwise task
+  TASK_PIXELS = 128,            // most pixels a lane sums in single precision
+  CHANNEL_RUN = 64,             // channels of a pixel read at once, where several pixels are summed
+  CONV_PIXELS = 48,             // wanted output pixels of a convolution task
+  CONV_OUTPUT_FLOATS = 65536,   // and its outputs at most: they stay in a cache of 512 KiB until they are summed
+  CONV_TASKS = 16,              // split output channels or sums until there are as many
+  WEIGHT_PIXELS = 48,           // pixels (of all lanes) a weight gradient sums before it folds the lanes
+  WEIGHT_PLANE_FLOATS = 49152,  // of input, and of output gradient, that a weight gradient task holds
+  WEIGHT_DEPTH = 128,           // pixels of all images that the weight gradient of a 1 x 1 kernel sums at once
+  WEIGHT_WIDTH = 512,           // and most channels of input, and of output, of its tasks
   MATRIX_ROWS = 256,
   MATRIX_COLUMNS = 96,
   MATRIX_DEPTH = 256,
   MATRIX_TASKS = 8
 };
+
+// What a convolution sees of a tensor; see view.h.
+enum ViewKind { VIEW_PLAIN, VIEW_NORMALIZED, VIEW_SCALED, VIEW_GRADIENT };
 
 static inline int64_t size_min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t size_max(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -60,58 +65,100 @@ static inline int64_t row_tasks(int64_t rows, int64_t columns) {
 static inline int64_t conv2d_size(int64_t size, int64_t k, int64_t stride, int64_t pad) {
   return (size + 2 * pad - k) / stride + 1;
 }
+// Vectors summed in registers at once: of 16 or of 32 registers.
+static inline int64_t conv2d_accumulators(int64_t lanes) { return lanes == 16 ? 24 : 12; }
 // Output channels computed together, of a group of `width` output channels.
-static inline int64_t conv2d_tile(int64_t width) { return size_min(width, 4); }
-static inline int64_t conv2d_units(int64_t groups, int64_t width) {
-  return groups * size_ceil(width, conv2d_tile(width));
+static inline int64_t conv2d_tile(int64_t width, int64_t lanes) { return size_min(width, lanes == 16 ? 8 : 4); }
+static inline int64_t conv2d_units(int64_t groups, int64_t width, int64_t lanes) {
+  return groups * size_ceil(width, conv2d_tile(width, lanes));
 }
-// Taller kernels read rows beyond the task's own: twice as many rows, less read twice.
-static inline int64_t conv2d_row_parts(int64_t height, int64_t width, int64_t k) {
+// A kernel of one tap at every pixel: rows of pixels follow each other, there is no border.
+static inline int conv2d_is_point(int64_t k, int64_t stride, int64_t pad, int64_t groups) {
+  return k == 1 && stride == 1 && pad == 0 && groups == 1;
+}
+// Output pixels of a task of a point convolution: whole tiles of pixels.
+static inline int64_t conv2d_point_pixels(int64_t outputs, int64_t lanes) {
+  int64_t tile = conv2d_accumulators(lanes) / conv2d_tile(outputs, lanes);
+  int64_t pixels = size_min(CONV_PIXELS, CONV_OUTPUT_FLOATS / (outputs * lanes));
+  return size_max(1, pixels / tile) * tile;
+}
+// Parts of an image block's output pixels: of points, or of rows; taller kernels read rows beyond the task's own: twice
+// as many rows, less read twice.
+static inline int64_t conv2d_pixel_parts(int64_t height, int64_t width, int64_t outputs, int64_t k, int64_t stride,
+                                         int64_t pad, int64_t groups, int64_t lanes) {
+  if (conv2d_is_point(k, stride, pad, groups)) return size_ceil(height * width, conv2d_point_pixels(outputs, lanes));
   return size_ceil(height, size_max(1, (k > 1 ? 2 : 1) * CONV_PIXELS / width));
 }
-static inline int64_t conv2d_unit_parts(int64_t n, int64_t height, int64_t width, int64_t k, int64_t units,
-                                        int64_t lanes) {
-  return size_min(units, size_ceil(CONV_TASKS, image_blocks(n, lanes) * conv2d_row_parts(height, width, k)));
+static inline int64_t conv2d_unit_parts(int64_t n, int64_t height, int64_t width, int64_t outputs, int64_t k,
+                                        int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
+  int64_t parts = image_blocks(n, lanes) * conv2d_pixel_parts(height, width, outputs, k, stride, pad, groups, lanes);
+  return size_min(conv2d_units(groups, outputs / groups, lanes), size_ceil(CONV_TASKS, parts));
 }
 
 // conv2d_pack and conv2d_pack_backward: floats of the packed weights, and tasks.
-static inline int64_t conv2d_packed_floats(int64_t c, int64_t o, int64_t k, int64_t groups) {
+static inline int64_t conv2d_packed_floats(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t lanes) {
   int64_t width = o / groups;
-  return conv2d_units(groups, width) * conv2d_tile(width) * k * k * (c / groups);
+  return conv2d_units(groups, width, lanes) * conv2d_tile(width, lanes) * k * k * (c / groups);
 }
-static inline int64_t conv2d_pack_tasks(int64_t c, int64_t o, int64_t k, int64_t groups) {
-  return size_min(conv2d_units(groups, o / groups), size_ceil(conv2d_packed_floats(c, o, k, groups), TASK_FLOATS));
+static inline int64_t conv2d_pack_tasks(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t lanes) {
+  return size_min(conv2d_units(groups, o / groups, lanes),
+                  size_ceil(conv2d_packed_floats(c, o, k, groups, lanes), TASK_FLOATS));
 }
-static inline int64_t conv2d_packed_backward_floats(int64_t c, int64_t o, int64_t k, int64_t groups) {
-  return conv2d_packed_floats(o, c, k, groups);
+static inline int64_t conv2d_packed_backward_floats(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t lanes) {
+  return conv2d_packed_floats(o, c, k, groups, lanes);
 }
-static inline int64_t conv2d_pack_backward_tasks(int64_t c, int64_t o, int64_t k, int64_t groups) {
-  return conv2d_pack_tasks(o, c, k, groups);
+static inline int64_t conv2d_pack_backward_tasks(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t lanes) {
+  return conv2d_pack_tasks(o, c, k, groups, lanes);
 }
 
 static inline int64_t conv2d_forward_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
                                            int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
   (void)c;
   int64_t ho = conv2d_size(h, k, stride, pad), wo = conv2d_size(w, k, stride, pad);
-  return image_blocks(n, lanes) * conv2d_row_parts(ho, wo, k) *
-         conv2d_unit_parts(n, ho, wo, k, conv2d_units(groups, o / groups), lanes);
+  return image_blocks(n, lanes) * conv2d_pixel_parts(ho, wo, o, k, stride, pad, groups, lanes) *
+         conv2d_unit_parts(n, ho, wo, o, k, stride, pad, groups, lanes);
 }
 static inline int64_t conv2d_backward_input_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
                                                   int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
-  (void)o, (void)stride, (void)pad;
-  return image_blocks(n, lanes) * conv2d_row_parts(h, w, k) *
-         conv2d_unit_parts(n, h, w, k, conv2d_units(groups, c / groups), lanes);
+  (void)o;
+  return image_blocks(n, lanes) * conv2d_pixel_parts(h, w, c, k, stride, pad, groups, lanes) *
+         conv2d_unit_parts(n, h, w, c, k, stride, pad, groups, lanes);
 }
 // conv2d_forward with statistics: parts, and floats of the workspace `statistics` that statistics_fold reads.
-static inline int64_t conv2d_statistics_parts(int64_t n, int64_t h, int64_t w, int64_t k, int64_t stride, int64_t pad,
-                                              int64_t lanes) {
-  return image_blocks(n, lanes) * conv2d_row_parts(conv2d_size(h, k, stride, pad), conv2d_size(w, k, stride, pad), k);
+static inline int64_t conv2d_statistics_parts(int64_t n, int64_t h, int64_t w, int64_t o, int64_t k, int64_t stride,
+                                              int64_t pad, int64_t groups, int64_t lanes) {
+  return image_blocks(n, lanes) * conv2d_pixel_parts(conv2d_size(h, k, stride, pad), conv2d_size(w, k, stride, pad), o,
+                                                     k, stride, pad, groups, lanes);
 }
 // Three doubles a part and channel: count, mean, sum of squared deviations.
 static inline int64_t statistics_workspace_floats(int64_t parts, int64_t c) { return parts * c * 6; }
 static inline int64_t statistics_fold_tasks(int64_t c) { return size_ceil(c, 32); }
 
-// conv2d_backward_weight sums over chunks of `blocks` image blocks, `rows` output rows, `columns` output columns.
+// conv2d_backward_weight of a 1 x 1 kernel without groups: tasks have a part of the outputs, a part of the inputs
+// (whole vectors of them), and a split of the pixels of all image blocks, summed `depth` at a time.
+typedef struct WeightPoints {
+  int64_t depth, pixels;  // pixels: of all image blocks
+  int64_t output_parts, input_parts, splits;
+} WeightPoints;
+
+static inline int weight_is_point(int64_t k, int64_t pad, int64_t groups) { return k == 1 && pad == 0 && groups == 1; }
+// Chosen so that what tasks copy and what they leave for conv2d_fold_weight are few floats.
+static inline WeightPoints weight_points(int64_t n, int64_t pixels, int64_t c, int64_t o, int64_t lanes) {
+  WeightPoints best = {.depth = size_max(1, WEIGHT_DEPTH / lanes), .pixels = image_blocks(n, lanes) * pixels};
+  int64_t chunks = size_ceil(best.pixels, best.depth), vectors = size_ceil(c, lanes), fewest = INT64_MAX;
+  for (int64_t o_parts = size_ceil(o, WEIGHT_WIDTH); o_parts <= size_ceil(o, WEIGHT_WIDTH) + 3; o_parts++)
+    for (int64_t c_parts = size_ceil(c, WEIGHT_WIDTH); c_parts <= size_ceil(c, WEIGHT_WIDTH) + 3; c_parts++) {
+      if (o_parts > o || c_parts > vectors) continue;
+      int64_t splits = size_min(chunks, size_ceil(CONV_TASKS, o_parts * c_parts));
+      int64_t floats = best.pixels * lanes * (c * o_parts + o * c_parts) + (splits > 1 ? 2 * splits * o * c : 0);
+      if (floats >= fewest) continue;
+      fewest = floats;
+      best.output_parts = o_parts, best.input_parts = c_parts, best.splits = splits;
+    }
+  return best;
+}
+
+// Of any other kernel it sums over chunks of `blocks` image blocks, `rows` output rows, `columns` output columns.
 typedef struct WeightChunks {
   int64_t blocks, rows, columns;      // of a chunk
   int64_t plane_height, plane_width;  // of one input channel of one image block in a chunk
@@ -120,17 +167,20 @@ typedef struct WeightChunks {
   int64_t units, splits;                      // tasks = units * splits
 } WeightChunks;
 
+// Outputs summed together.
+static inline int64_t weight_tile(int64_t lanes) { return lanes == 16 ? 8 : 4; }
 static inline int64_t weight_plane(int64_t size, int64_t k, int64_t stride) {
   return k == 1 ? size : (size - 1) * stride + k;
 }
 static inline WeightChunks weight_chunks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
                                          int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
   int64_t ho = conv2d_size(h, k, stride, pad), wo = conv2d_size(w, k, stride, pad), blocks = image_blocks(n, lanes);
+  int64_t most_vectors = WEIGHT_PLANE_FLOATS / lanes, tile = weight_tile(lanes);
   WeightChunks r = {0};
   r.columns = size_min(wo, WEIGHT_PIXELS);
-  while (r.columns > 1 && weight_plane(r.columns, k, stride) * k > WEIGHT_PLANE_LANES) r.columns = (r.columns + 1) / 2;
+  while (r.columns > 1 && weight_plane(r.columns, k, stride) * k > most_vectors) r.columns = (r.columns + 1) / 2;
   r.rows = size_min(ho, size_max(1, WEIGHT_PIXELS / r.columns));
-  while (r.rows > 1 && weight_plane(r.columns, k, stride) * weight_plane(r.rows, k, stride) > WEIGHT_PLANE_LANES)
+  while (r.rows > 1 && weight_plane(r.columns, k, stride) * weight_plane(r.rows, k, stride) > most_vectors)
     r.rows = (r.rows + 1) / 2;
   r.rows = size_ceil(ho, size_ceil(ho, r.rows));
   r.plane_width = weight_plane(r.columns, k, stride);
@@ -138,36 +188,48 @@ static inline WeightChunks weight_chunks(int64_t n, int64_t h, int64_t w, int64_
   r.blocks = 1;
   if (r.columns == wo && r.rows == ho) {
     r.blocks = size_min(blocks, size_max(1, WEIGHT_PIXELS / (r.rows * r.columns)));
-    r.blocks = size_min(r.blocks, size_max(1, WEIGHT_PLANE_LANES / (r.plane_width * r.plane_height)));
+    r.blocks = size_min(r.blocks, size_max(1, most_vectors / (r.plane_width * r.plane_height)));
   }
   r.chunks_blocks = size_ceil(blocks, r.blocks);
   r.chunks_rows = size_ceil(ho, r.rows);
   r.chunks_columns = size_ceil(wo, r.columns);
   r.chunks = r.chunks_blocks * r.chunks_rows * r.chunks_columns;
   int64_t inputs = c / groups, outputs = o / groups;
-  int64_t most = size_max(1, WEIGHT_PLANE_LANES / (r.blocks * r.plane_width * r.plane_height));
+  int64_t most = size_max(1, most_vectors / (r.blocks * r.plane_width * r.plane_height));
   r.input_parts = size_ceil(inputs, size_min(inputs, most));
   r.inputs = size_ceil(inputs, r.input_parts);
-  int64_t most_outputs = size_max(1, WEIGHT_PLANE_LANES / (4 * r.blocks * r.rows * r.columns)) * 4;
+  int64_t most_outputs = size_max(1, most_vectors / (tile * r.blocks * r.rows * r.columns)) * tile;
   r.output_parts = size_ceil(outputs, size_min(outputs, most_outputs));
   r.units = groups * r.input_parts * r.output_parts;
   r.splits = size_min(r.chunks, size_ceil(CONV_TASKS, r.units));
   return r;
 }
+
+static inline int64_t weight_splits(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k, int64_t stride,
+                                    int64_t pad, int64_t groups, int64_t lanes) {
+  if (!weight_is_point(k, pad, groups)) return weight_chunks(n, h, w, c, o, k, stride, pad, groups, lanes).splits;
+  int64_t pixels = conv2d_size(h, k, stride, pad) * conv2d_size(w, k, stride, pad);
+  return weight_points(n, pixels, c, o, lanes).splits;
+}
 static inline int64_t conv2d_backward_weight_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
                                                    int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
+  if (weight_is_point(k, pad, groups)) {
+    int64_t pixels = conv2d_size(h, k, stride, pad) * conv2d_size(w, k, stride, pad);
+    WeightPoints points = weight_points(n, pixels, c, o, lanes);
+    return points.output_parts * points.input_parts * points.splits;
+  }
   WeightChunks chunks = weight_chunks(n, h, w, c, o, k, stride, pad, groups, lanes);
   return chunks.units * chunks.splits;
 }
 static inline int64_t conv2d_backward_weight_workspace_floats(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o,
                                                               int64_t k, int64_t stride, int64_t pad, int64_t groups,
                                                               int64_t lanes) {
-  int64_t splits = weight_chunks(n, h, w, c, o, k, stride, pad, groups, lanes).splits;
+  int64_t splits = weight_splits(n, h, w, c, o, k, stride, pad, groups, lanes);
   return splits > 1 ? splits * o * (c / groups) * k * k : 0;
 }
 static inline int64_t conv2d_fold_weight_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
                                                int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
-  int64_t splits = weight_chunks(n, h, w, c, o, k, stride, pad, groups, lanes).splits;
+  int64_t splits = weight_splits(n, h, w, c, o, k, stride, pad, groups, lanes);
   return splits > 1 ? size_ceil(o * (c / groups) * k * k, 4096) : 0;
 }
 

@@ -1,42 +1,27 @@
 // Pointwise operations on `count` floats, whatever their layout, and the operations that scale or pool whole channels.
 // Pointwise results may be written in place of an operand. Tasks of pointwise kernels: pointwise_tasks(count).
-#ifndef SEER_KERNELS_POINTWISE_H
-#define SEER_KERNELS_POINTWISE_H
-
+#include "kernels.h"
 #include "lanes.h"
 #include "sizes.h"
-
-// The floats of a task: [first, whole) in whole vectors, then `rest` more up to last.
-typedef struct TaskRange {
-  int64_t first, whole, last;
-  int rest;
-} TaskRange;
-
-KERNEL TaskRange task_range(int64_t count, int task) {
-  TaskRange r = {(int64_t)task * TASK_FLOATS, 0, 0, 0};
-  r.last = r.first + TASK_FLOATS < count ? r.first + TASK_FLOATS : count;
-  r.whole = r.first + (r.last - r.first) / LANES * LANES;
-  r.rest = (int)(r.last - r.whole);
-  return r;
-}
+#include "task_range.h"
+#include "view.h"
 
 KERNEL Lanes relu_lanes(Lanes x) { return lanes_max(x, lanes_splat(0.0f)); }
 KERNEL Lanes relu_backward_lanes(Lanes dy, Lanes y) { return lanes_select(y > 0.0f, dy, lanes_splat(0.0f)); }
 KERNEL Lanes sigmoid_lanes(Lanes x) { return 1.0f / (1.0f + lanes_exp(-x)); }
 
-KERNEL void relu(int64_t count, const float *x, float *y, int task) {
+void relu(int64_t count, const float *x, float *y, int task) {
   const TaskRange r = task_range(count, task);
   for (int64_t i = r.first; i < r.whole; i += LANES) lanes_store(y + i, relu_lanes(lanes_load(x + i)));
   if (r.rest) lanes_store_part(y + r.whole, relu_lanes(lanes_load_part(x + r.whole, r.rest)), r.rest);
 }
 
-// mask takes one bit for each float of x, in lanes: x > 0.
-KERNEL void positive_mask(int64_t count, const float *restrict x, uint8_t *restrict mask, int task) {
+void positive_mask(int64_t count, const float *restrict x, uint8_t *restrict mask, int task) {
   const TaskRange r = task_range(count, task);
   for (int64_t i = r.first; i < r.whole; i += LANES) lanes_store_positive(mask + i / 8, lanes_load(x + i));
 }
 
-KERNEL void relu_backward(int64_t count, const float *dy, const float *y, float *dx, int task) {
+void relu_backward(int64_t count, const float *dy, const float *y, float *dx, int task) {
   const TaskRange r = task_range(count, task);
   for (int64_t i = r.first; i < r.whole; i += LANES)
     lanes_store(dx + i, relu_backward_lanes(lanes_load(dy + i), lanes_load(y + i)));
@@ -46,13 +31,13 @@ KERNEL void relu_backward(int64_t count, const float *dy, const float *y, float 
   }
 }
 
-KERNEL void sigmoid(int64_t count, const float *x, float *y, int task) {
+void sigmoid(int64_t count, const float *x, float *y, int task) {
   const TaskRange r = task_range(count, task);
   for (int64_t i = r.first; i < r.whole; i += LANES) lanes_store(y + i, sigmoid_lanes(lanes_load(x + i)));
   if (r.rest) lanes_store_part(y + r.whole, sigmoid_lanes(lanes_load_part(x + r.whole, r.rest)), r.rest);
 }
 
-KERNEL void sigmoid_backward(int64_t count, const float *dy, const float *y, float *dx, int task) {
+void sigmoid_backward(int64_t count, const float *dy, const float *y, float *dx, int task) {
   const TaskRange r = task_range(count, task);
   for (int64_t i = r.first; i < r.whole; i += LANES) {
     Lanes s = lanes_load(y + i);
@@ -61,22 +46,21 @@ KERNEL void sigmoid_backward(int64_t count, const float *dy, const float *y, flo
   for (int64_t i = r.whole; i < r.last; i++) dx[i] = dy[i] * y[i] * (1.0f - y[i]);
 }
 
-KERNEL void add(int64_t count, const float *a, const float *b, float *y, int task) {
+void add(int64_t count, const float *a, const float *b, float *y, int task) {
   const TaskRange r = task_range(count, task);
   for (int64_t i = r.first; i < r.whole; i += LANES) lanes_store(y + i, lanes_load(a + i) + lanes_load(b + i));
   for (int64_t i = r.whole; i < r.last; i++) y[i] = a[i] + b[i];
 }
 
-KERNEL void scale(int64_t count, double factor, const float *x, float *y, int task) {
+void scale(int64_t count, double factor, const float *x, float *y, int task) {
   const TaskRange r = task_range(count, task);
   const float by = (float)factor;
   for (int64_t i = r.first; i < r.whole; i += LANES) lanes_store(y + i, lanes_load(x + i) * by);
   for (int64_t i = r.whole; i < r.last; i++) y[i] = x[i] * by;
 }
 
-// x [n,h,w,c] * s [n,c] -> y, all in lanes. Tasks: lane_tasks(n, h, w, c, LANES).
-KERNEL void scale_channels(int n, int h, int w, int c, const float *restrict x, const float *restrict s,
-                           float *restrict y, int task) {
+void scale_channels(int n, int h, int w, int c, const float *restrict x, const float *restrict s, float *restrict y,
+                    int task) {
   (void)n;
   const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
@@ -87,9 +71,8 @@ KERNEL void scale_channels(int n, int h, int w, int c, const float *restrict x, 
       lanes_store(y + pixel * width + i, lanes_load(x + pixel * width + i) * lanes_load(factors + i));
 }
 
-// dx = dy * s, ds = sum over pixels of dy * x. Tasks: channel_tasks(n, c, LANES).
-KERNEL void scale_channels_backward(int n, int h, int w, int c, const float *restrict dy, const float *restrict x,
-                                    const float *restrict s, float *restrict dx, float *restrict ds, int task) {
+void scale_channels_backward(int n, int h, int w, int c, const float *restrict dy, const float *restrict x,
+                             const float *restrict s, float *restrict dx, float *restrict ds, int task) {
   (void)n;
   const int parts = (c + CHANNEL_RUN - 1) / CHANNEL_RUN, block = task / parts, part = task % parts;
   const int first = part * CHANNEL_RUN, last = first + CHANNEL_RUN < c ? first + CHANNEL_RUN : c;
@@ -112,31 +95,60 @@ KERNEL void scale_channels_backward(int n, int h, int w, int c, const float *res
   memcpy(ds + block * width + (int64_t)first * LANES, sums, (size_t)(last - first) * LANES * sizeof(float));
 }
 
-// x [n,h,w,c] -> y [n,c], mean over pixels, both in lanes. Tasks: channel_tasks(n, c, LANES).
-KERNEL void pool_average(int n, int h, int w, int c, const float *restrict x, float *restrict y, int task) {
-  (void)n;
-  const int parts = (c + CHANNEL_RUN - 1) / CHANNEL_RUN, block = task / parts, part = task % parts;
-  const int first = part * CHANNEL_RUN, last = first + CHANNEL_RUN < c ? first + CHANNEL_RUN : c;
-  const int64_t width = (int64_t)c * LANES;
-  const float inverse = 1.0f / (float)((int64_t)h * w);
-  float sums[CHANNEL_RUN * LANES] __attribute__((aligned(64))) = {0};
+// Adds `count` channels of a view from `channel` on, of `pixels` pixels in rows of `width`, times dy (NULL: one), to
+// sums: row by row, so that large pictures lose no digits.
+KERNEL void view_sum(int kind, int times, View v, int h, int w, int channel, int count, const float *dy, float *sums) {
+  memset(sums, 0, (size_t)count * LANES * sizeof(float));
   for (int row = 0; row < h; row++) {
     float row_sums[CHANNEL_RUN * LANES] __attribute__((aligned(64))) = {0};
     for (int column = 0; column < w; column++) {
-      const float *pixel = x + (((int64_t)block * h + row) * w + column) * width + (int64_t)first * LANES;
-      for (int i = 0; i < last - first; i++) {
+      const int64_t at = (((int64_t)row * w + column) * v.c + channel) * LANES;
+      for (int i = 0; i < count; i++) {
         float *sum = row_sums + i * LANES;
-        lanes_store(sum, lanes_load(sum) + lanes_load(pixel + (int64_t)i * LANES));
+        Lanes x = view_load(kind, v, at + (int64_t)i * LANES, channel + i);
+        if (times) x *= lanes_load(dy + at + (int64_t)i * LANES);
+        lanes_store(sum, lanes_load(sum) + x);
       }
     }
-    for (int i = 0; i < CHANNEL_RUN * LANES; i++) sums[i] += row_sums[i];
+    for (int i = 0; i < count * LANES; i++) sums[i] += row_sums[i];
   }
-  for (int i = first; i < last; i++)
-    lanes_store(y + block * width + (int64_t)i * LANES, lanes_load(sums + (i - first) * LANES) * inverse);
 }
 
-// dy [n,c] -> dx [n,h,w,c] = dy / (h*w), both in lanes. Tasks: lane_tasks(n, h, w, c, LANES).
-KERNEL void pool_average_backward(int n, int h, int w, int c, const float *restrict dy, float *restrict dx, int task) {
+// The channels of one image block that a task of channel_tasks has.
+typedef struct ChannelTask {
+  int block, first, count;
+} ChannelTask;
+
+KERNEL ChannelTask channel_task(int c, int task) {
+  const int parts = (c + CHANNEL_RUN - 1) / CHANNEL_RUN, first = task % parts * CHANNEL_RUN;
+  return (ChannelTask){task / parts, first, first + CHANNEL_RUN < c ? CHANNEL_RUN : c - first};
+}
+
+void pool_average(int n, int h, int w, int c, int view, const float *restrict x, const float *restrict factors,
+                  float *restrict y, int task) {
+  (void)n;
+  const ChannelTask t = channel_task(c, task);
+  const View v = {x + (int64_t)t.block * h * w * c * LANES, NULL, factors, c};
+  const float inverse = 1.0f / (float)((int64_t)h * w);
+  float sums[CHANNEL_RUN * LANES] __attribute__((aligned(64)));
+  if (view == VIEW_PLAIN) view_sum(VIEW_PLAIN, 0, v, h, w, t.first, t.count, NULL, sums);
+  if (view == VIEW_NORMALIZED) view_sum(VIEW_NORMALIZED, 0, v, h, w, t.first, t.count, NULL, sums);
+  float *target = y + ((int64_t)t.block * c + t.first) * LANES;
+  for (int i = 0; i < t.count * LANES; i += LANES) lanes_store(target + i, lanes_load(sums + i) * inverse);
+}
+
+void scale_gradient(int n, int h, int w, int c, const float *restrict dy, const float *restrict x,
+                    const float *restrict factors, float *restrict ds, int task) {
+  (void)n;
+  const ChannelTask t = channel_task(c, task);
+  const int64_t base = (int64_t)t.block * h * w * c * LANES;
+  const View v = {x + base, NULL, factors, c};
+  float sums[CHANNEL_RUN * LANES] __attribute__((aligned(64)));
+  view_sum(VIEW_NORMALIZED, 1, v, h, w, t.first, t.count, dy + base, sums);
+  memcpy(ds + ((int64_t)t.block * c + t.first) * LANES, sums, (size_t)t.count * LANES * sizeof(float));
+}
+
+void pool_average_backward(int n, int h, int w, int c, const float *restrict dy, float *restrict dx, int task) {
   (void)n;
   const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
@@ -146,5 +158,3 @@ KERNEL void pool_average_backward(int n, int h, int w, int c, const float *restr
     for (int64_t i = 0; i < width; i += LANES)
       lanes_store(dx + pixel * width + i, lanes_load(dy + block * width + i) * inverse);
 }
-
-#endif

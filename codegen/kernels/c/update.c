@@ -1,22 +1,20 @@
 // State and optimizer: running statistics, gradient accumulation, SGD, LARC, the queue, unit rows.
 // Results may be written in place of the operand they update. Tasks: pointwise_tasks(count) unless said otherwise.
-#ifndef SEER_KERNELS_UPDATE_H
-#define SEER_KERNELS_UPDATE_H
-
-#include "pointwise.h"
+#include "kernels.h"
+#include "lanes.h"
+#include "sizes.h"
+#include "task_range.h"
 #include "runtime/narrow.h"
 
-// (1-momentum)*running + momentum*batch*factor -> y. count = channels.
-KERNEL void running_update(int64_t count, double momentum, double factor, const float *running, const float *batch,
-                           float *y, int task) {
+void running_update(int64_t count, double momentum, double factor, const float *running, const float *batch, float *y,
+                    int task) {
   const TaskRange r = task_range(count, task);
   const float keep = (float)(1.0 - momentum), take = (float)(momentum * factor);
   for (int64_t i = r.first; i < r.last; i++) y[i] = keep * running[i] + take * batch[i];
 }
 
-// (restart ? 0 : accumulator) + factor*gradient -> y. restart: one float, or NULL.
-KERNEL void accumulate(int64_t count, double factor, const float *accumulator, const float *gradient,
-                       const float *restart, float *y, int task) {
+void accumulate(int64_t count, double factor, const float *accumulator, const float *gradient, const float *restart,
+                float *y, int task) {
   const TaskRange r = task_range(count, task);
   const float by = (float)factor;
   if (restart && *restart != 0.0f) {
@@ -60,12 +58,9 @@ KERNEL void sgd_keep(int64_t first, int64_t last, const float *parameter, const 
   if (next_velocity != velocity) memcpy(next_velocity + first, velocity + first, bytes);
 }
 
-// velocity' = momentum*velocity + g, parameter' = parameter - rate*velocity' (nesterov: rate*(g +
-// momentum*velocity')), with g = gradient + weight_decay*parameter. active: one float, or NULL; 0: parameter and
-// velocity stay as they are.
-KERNEL void sgd_update(int64_t count, double momentum, double weight_decay, int nesterov, const float *parameter,
-                       const float *gradient, const float *velocity, const float *learning_rate, const float *active,
-                       float *next_parameter, float *next_velocity, int task) {
+void sgd_update(int64_t count, double momentum, double weight_decay, int nesterov, const float *parameter,
+                const float *gradient, const float *velocity, const float *learning_rate, const float *active,
+                float *next_parameter, float *next_velocity, int task) {
   const TaskRange r = task_range(count, task);
   if (active && *active == 0.0f) {
     sgd_keep(r.first, r.last, parameter, velocity, next_parameter, next_velocity);
@@ -75,8 +70,7 @@ KERNEL void sgd_update(int64_t count, double momentum, double weight_decay, int 
   }
 }
 
-// all [parts][part] -> average [part], which may be the first of them. Tasks: pointwise_tasks(part).
-KERNEL void average_parts(int parts, int64_t part, const float *all, float *average, int task) {
+void average_parts(int parts, int64_t part, const float *all, float *average, int task) {
   const TaskRange r = task_range(part, task);
   for (int64_t i = r.first; i < r.last; i++) {
     double sum = 0;
@@ -85,9 +79,7 @@ KERNEL void average_parts(int parts, int64_t part, const float *all, float *aver
   }
 }
 
-// all [parts][part] floats, `count` of them a gradient, become numbers of 16 bits (format: SeerFormat), each part's at
-// its beginning; the others zero. Tasks: parts.
-KERNEL void narrow_parts(int64_t count, int64_t part, int format, float *all, int task) {
+void narrow_parts(int64_t count, int64_t part, int format, float *all, int task) {
   const float *wide = all + task * part;
   uint16_t *narrow = (uint16_t *)(void *)(all + task * part);
   const int64_t own = size_max(0, size_min(part, count - task * part));
@@ -96,9 +88,8 @@ KERNEL void narrow_parts(int64_t count, int64_t part, int format, float *all, in
   for (int64_t i = own; i < part; i++) narrow[i] = 0;
 }
 
-// The same as average_parts, after narrow_parts. Tasks: pointwise_tasks(part), but 1 in place.
-KERNEL void average_narrow_parts(int parts, int64_t part, int format, int in_place, const float *all, float *average,
-                                 int task) {
+void average_narrow_parts(int parts, int64_t part, int format, int in_place, const float *all, float *average,
+                          int task) {
   const TaskRange r = in_place ? (TaskRange){.first = 0, .last = part} : task_range(part, task);
   // Backward: in place what is written lies behind what is still to be read.
   for (int64_t i = r.last - 1; i >= r.first; i--) {
@@ -112,10 +103,8 @@ KERNEL void average_narrow_parts(int parts, int64_t part, int format, int in_pla
   }
 }
 
-// Sums of squares in double, by parts of `part` floats: workspace of larc_workspace_floats(count, part), [task]
-// [parameter, gradient]. A part that zeros fill up has the same sums. Tasks: larc_norms_tasks(count, part).
-KERNEL void larc_norms(int64_t count, int64_t part, const float *parameter, const float *gradient, float *workspace,
-                       int task) {
+void larc_norms(int64_t count, int64_t part, const float *parameter, const float *gradient, float *workspace,
+                int task) {
   const int64_t tasks = pointwise_tasks(part), begin = task / tasks * part;
   const TaskRange r = task_range(part, (int)(task % tasks));
   const int64_t first = begin + r.first, last = size_min(begin + r.last, count);
@@ -135,8 +124,7 @@ KERNEL void larc_norms(int64_t count, int64_t part, const float *parameter, cons
   sums[1] = (g[0] + g[1]) + (g[2] + g[3]);
 }
 
-// After larc_norms: norms [parts][2] doubles. Tasks: parts.
-KERNEL void larc_fold(int64_t part, const float *workspace, float *norms, int task) {
+void larc_fold(int64_t part, const float *workspace, float *norms, int task) {
   const int64_t tasks = pointwise_tasks(part);
   const double *sums = (const double *)(const void *)workspace + 2 * tasks * task;
   double p = 0, g = 0;
@@ -145,13 +133,10 @@ KERNEL void larc_fold(int64_t part, const float *workspace, float *norms, int ta
   folded[0] = p, folded[1] = g;
 }
 
-// norms: `parts` pairs of sums of squares, of parameter and gradient, `stride` doubles apart. ratio = trust*|p| / (|g|
-// + weight_decay*|p| + epsilon), clip: min(ratio/rate, 1); when |p| or |g| is 0 the gradient is used as it stands,
-// without decay. Then as sgd_update.
-KERNEL void larc_update(int64_t count, int64_t parts, int64_t stride, double momentum, double weight_decay,
-                        double trust, double epsilon, int clip, int nesterov, const float *parameter,
-                        const float *gradient, const float *velocity, const float *learning_rate, const float *active,
-                        const float *norms, float *next_parameter, float *next_velocity, int task) {
+void larc_update(int64_t count, int64_t parts, int64_t stride, double momentum, double weight_decay, double trust,
+                 double epsilon, int clip, int nesterov, const float *parameter, const float *gradient,
+                 const float *velocity, const float *learning_rate, const float *active, const float *norms,
+                 float *next_parameter, float *next_velocity, int task) {
   const TaskRange r = task_range(count, task);
   if (active && *active == 0.0f) {
     sgd_keep(r.first, r.last, parameter, velocity, next_parameter, next_velocity);
@@ -173,10 +158,8 @@ KERNEL void larc_update(int64_t count, int64_t parts, int64_t stride, double mom
            next_parameter, next_velocity);
 }
 
-// rows [b][d] first, then the first q-b rows of queue [q][d] -> y [q][d]; y must not overlap the operands.
-// Tasks: row_tasks(q, d).
-KERNEL void queue_push(int q, int b, int d, const float *restrict queue, const float *restrict rows, float *restrict y,
-                       int task) {
+void queue_push(int q, int b, int d, const float *restrict queue, const float *restrict rows, float *restrict y,
+                int task) {
   const int parts = (int)row_tasks(q, d), first = (int)((int64_t)q * task / parts);
   const int last = (int)((int64_t)q * (task + 1) / parts);
   for (int row = first; row < last; row++) {
@@ -191,8 +174,7 @@ KERNEL double row_square_sum(int d, const float *x) {
   return sum;
 }
 
-// w [k][d] -> y: rows of length 1 (a row of zeros stays). Tasks: row_tasks(k, d).
-KERNEL void normalize_rows(int k, int d, const float *w, float *y, int task) {
+void normalize_rows(int k, int d, const float *w, float *y, int task) {
   const int parts = (int)row_tasks(k, d), first = (int)((int64_t)k * task / parts);
   const int last = (int)((int64_t)k * (task + 1) / parts);
   for (int row = first; row < last; row++) {
@@ -203,5 +185,3 @@ KERNEL void normalize_rows(int k, int d, const float *w, float *y, int task) {
     for (int i = 0; i < d; i++) target[i] = source[i] * inverse;
   }
 }
-
-#endif

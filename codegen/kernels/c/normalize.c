@@ -1,62 +1,14 @@
 // Batch normalisation of lane tensors [n,h,w,c] and of row-major matrices [n][c]: statistics, affine map, gradients.
 //
-// Statistics: each part finds the exact mean of its pixels and the squared deviations from it; parts are combined in
+// Statistics: each part sums the deviations of its pixels from one of them, and their squares; parts are combined in
 // double precision in a fixed order (Chan, Golub, LeVeque 1979), so |mean| >> deviation costs no digits.
-#ifndef SEER_KERNELS_NORMALIZE_H
-#define SEER_KERNELS_NORMALIZE_H
-
+#include "kernels.h"
 #include "lanes.h"
 #include "sizes.h"
+#include "statistics.h"
+#include "view.h"
 
-// {count, mean, sum of squared deviations} of one channel from what each lane found: its mean (rounded), the sum of
-// the deviations from that (what the rounding left over), and of their squares. Dead lanes are 0 in `mask32`.
-KERNEL void statistics_fold_lanes(int pixels, int live, Lanes mask32, Lanes mean, Lanes left, Lanes square,
-                                  double *part) {
-  const Doubles mask = lanes_widen(mask32);
-  const double inverse = 1.0 / pixels;
-  const Doubles over = lanes_widen(left) * inverse, exact = lanes_widen(mean) + over;
-  const double pivot = exact[0];
-  const Doubles apart = (exact - pivot) * mask;
-  const double sum = doubles_sum(&apart);
-  const Doubles squares = (lanes_widen(square) - lanes_widen(left) * over) * mask + apart * apart * (double)pixels;
-  part[0] = (double)pixels * live;
-  part[1] = pivot + sum / live;
-  part[2] = doubles_sum(&squares) - sum * sum / live * pixels;
-}
-
-// Statistics of channels [first, last) of `pixels` pixels of one image block: part[channel] = {count, mean,
-// deviations}.
-KERNEL void statistics_part(int pixels, int c, int first, int last, int live, const float *x, double *part) {
-  const int64_t stride = (int64_t)c * LANES;
-  const float inverse = 1.0f / (float)pixels;
-  const Lanes mask = lanes_mask(live);
-  for (int channel = first; channel < last; channel += 4) {
-    const int count = last - channel < 4 ? last - channel : 4;
-    const float *source = x + (int64_t)channel * LANES;
-    Lanes mean[4] = {{0}}, square[4] = {{0}}, left[4] = {{0}};
-    for (int64_t pixel = 0; pixel < pixels; pixel++) UNROLL
-    for (int i = 0; i < 4; i++)
-      if (i < count) mean[i] += lanes_load(source + pixel * stride + i * LANES);
-    UNROLL
-    for (int i = 0; i < 4; i++) mean[i] *= inverse;
-    for (int64_t pixel = 0; pixel < pixels; pixel++) UNROLL
-    for (int i = 0; i < 4; i++)
-      if (i < count) {
-        Lanes d = lanes_load(source + pixel * stride + i * LANES) - mean[i];
-        left[i] += d;
-        square[i] += d * d;
-      }
-    UNROLL
-    for (int i = 0; i < 4; i++)
-      if (i < count)
-        statistics_fold_lanes(pixels, live, mask, mean[i], left[i], square[i], part + (int64_t)(channel + i) * 3);
-  }
-}
-
-// x [n,h,w,c] -> statistics, statistics_workspace_floats(batch_statistics_parts(n, h, w, c, LANES), c) floats.
-// Tasks: lane_tasks(n, h, w, c, LANES).
-KERNEL void batch_statistics(int n, int h, int w, int c, const float *restrict x, float *restrict statistics,
-                             int task) {
+void batch_statistics(int n, int h, int w, int c, const float *restrict x, float *restrict statistics, int task) {
   const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   statistics_part((int)(last - first), c, 0, c, lanes_live(n, block), x + (block * pixels + first) * c * LANES,
@@ -78,10 +30,8 @@ KERNEL void statistics_over(int parts, int c, const double *source, int channel,
   all[2] = squares;
 }
 
-// statistics of `parts` parts (of batch_statistics, batch_statistics_rows or conv2d_forward, or one part of each rank)
-// -> mean [c], biased variance [c]. Tasks: statistics_fold_tasks(c).
-KERNEL void statistics_fold(int parts, int c, const float *restrict statistics, float *restrict mean,
-                            float *restrict variance, int task) {
+void statistics_fold(int parts, int c, const float *restrict statistics, float *restrict mean, float *restrict variance,
+                     int task) {
   const int first = task * 32, last = first + 32 < c ? first + 32 : c;
   for (int channel = first; channel < last; channel++) {
     double all[3];
@@ -91,8 +41,7 @@ KERNEL void statistics_fold(int parts, int c, const float *restrict statistics, 
   }
 }
 
-// The same -> one part, statistics_workspace_floats(1, c) floats. Tasks: statistics_fold_tasks(c).
-KERNEL void statistics_join(int parts, int c, const float *restrict statistics, float *restrict part, int task) {
+void statistics_join(int parts, int c, const float *restrict statistics, float *restrict part, int task) {
   const int first = task * 32, last = first + 32 < c ? first + 32 : c;
   for (int channel = first; channel < last; channel++)
     statistics_over(parts, c, (const double *)(const void *)statistics, channel,
@@ -103,11 +52,9 @@ KERNEL float inverse_deviation(float variance, double epsilon) {
   return (float)(1.0 / sqrt((double)variance + epsilon));
 }
 
-// (x - mean) / sqrt(variance + epsilon) * gamma + beta, + residual (NULL: none), ReLU if relu -> y, in lanes. y may be
-// x or the residual. Tasks: lane_tasks(n, h, w, c, LANES).
-KERNEL void batch_normalize(int n, int h, int w, int c, double epsilon, int relu, const float *x, const float *gamma,
-                            const float *beta, const float *mean, const float *variance, const float *residual,
-                            float *y, int task) {
+void batch_normalize(int n, int h, int w, int c, double epsilon, int relu, const float *x, const float *gamma,
+                     const float *beta, const float *mean, const float *variance, const float *residual, float *y,
+                     int task) {
   (void)n;
   const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
@@ -128,6 +75,31 @@ KERNEL void batch_normalize(int n, int h, int w, int c, double epsilon, int relu
         lanes_store(y + at, relu ? lanes_max(v, lanes_splat(0.0f)) : v);
       }
     }
+  }
+}
+
+void normalization_factors(int c, double epsilon, const float *restrict gamma, const float *restrict beta,
+                           const float *restrict mean, const float *restrict variance, float *restrict factors,
+                           int task) {
+  const int first = task * 64, last = first + 64 < c ? first + 64 : c;
+  for (int i = first; i < last; i++) {
+    factors[i] = mean[i];
+    factors[c + i] = gamma[i] * inverse_deviation(variance[i], epsilon);
+    factors[2 * c + i] = beta[i];
+  }
+}
+
+void gradient_factors(int n, int h, int w, int c, double epsilon, const float *restrict gamma,
+                      const float *restrict mean, const float *restrict variance, const float *restrict dgamma,
+                      const float *restrict dbeta, float *restrict factors, int task) {
+  const int first = task * 64, last = first + 64 < c ? first + 64 : c;
+  const float inverse = (float)(1.0 / ((double)n * h * w));
+  for (int i = first; i < last; i++) {
+    const float deviation = inverse_deviation(variance[i], epsilon);
+    factors[i] = mean[i];
+    factors[c + i] = -dgamma[i] * deviation * inverse;
+    factors[2 * c + i] = -dbeta[i] * inverse;
+    factors[3 * c + i] = gamma[i] * deviation;
   }
 }
 
@@ -162,29 +134,68 @@ KERNEL void batch_norm_sums(int n, int h, int w, int c, const float *dy, const f
   }
 }
 
-// workspace: batch_norm_backward_workspace_floats(n, h, w, c, LANES). Tasks: lane_tasks(n, h, w, c, LANES).
-KERNEL void batch_norm_backward_sums(int n, int h, int w, int c, const float *dy, const float *x, const float *mean,
-                                     float *workspace, int task) {
+void batch_norm_backward_sums(int n, int h, int w, int c, const float *dy, const float *x, const float *mean,
+                              float *workspace, int task) {
   batch_norm_sums(n, h, w, c, dy, NULL, NULL, x, mean, NULL, workspace, task);
 }
 
-// The same for dy masked by y > 0; masked (NULL: not wanted; may be dy) takes the masked dy.
-KERNEL void batch_norm_relu_backward_sums(int n, int h, int w, int c, const float *dy, const float *y, const float *x,
-                                          const float *mean, float *masked, float *workspace, int task) {
+void batch_norm_relu_backward_sums(int n, int h, int w, int c, const float *dy, const float *y, const float *x,
+                                   const float *mean, float *masked, float *workspace, int task) {
   batch_norm_sums(n, h, w, c, dy, y, NULL, x, mean, masked, workspace, task);
 }
 
-// The same with the mask of y.
-KERNEL void batch_norm_mask_backward_sums(int n, int h, int w, int c, const float *dy, const uint8_t *mask,
-                                          const float *x, const float *mean, float *masked, float *workspace,
-                                          int task) {
+void batch_norm_mask_backward_sums(int n, int h, int w, int c, const float *dy, const uint8_t *mask, const float *x,
+                                   const float *mean, float *masked, float *workspace, int task) {
   batch_norm_sums(n, h, w, c, dy, NULL, mask, x, mean, masked, workspace, task);
 }
 
-// workspace -> dgamma [c], dbeta [c]. Tasks: batch_norm_backward_fold_tasks(c).
-KERNEL void batch_norm_backward_fold(int n, int h, int w, int c, double epsilon, const float *restrict variance,
-                                     const float *restrict workspace, float *restrict dgamma, float *restrict dbeta,
-                                     int task) {
+// dz where the view is positive, of 64 channels at most of one pixel; with scale and pooled dz = dy * scale + pooled *
+// share. Adds dz and dz * (x - centre) to `sum` and `product`.
+KERNEL void view_sums(int scaled, View v, int64_t at, int channel, int count, const float *dy, const float *scale,
+                      const float *pooled, float share, float *masked, float *sum, float *product) {
+  for (int i = 0; i < count; i++) {
+    const int64_t here = at + (int64_t)i * LANES, lane = (int64_t)(channel + i) * LANES;
+    const float *factors = v.factors + channel + i;
+    Lanes d = lanes_load(dy + here);
+    if (scaled) d = d * lanes_load(scale + lane) + lanes_load(pooled + lane) * share;
+    const Lanes apart = lanes_load(v.x + here) - factors[0];
+    d = lanes_select(apart * factors[v.c] + factors[2 * v.c] > 0.0f, d, lanes_splat(0.0f));
+    lanes_store(masked + here, d);
+    lanes_store(sum + i * LANES, lanes_load(sum + i * LANES) + d);
+    lanes_store(product + i * LANES, lanes_load(product + i * LANES) + d * apart);
+  }
+}
+
+void batch_norm_view_backward_sums(int n, int h, int w, int c, int scaled, const float *dy, const float *x,
+                                   const float *factors, const float *scale, const float *pooled, float *masked,
+                                   float *workspace, int task) {
+  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
+  const int live = lanes_live(n, block);
+  const int64_t base = block * pixels * c * LANES, lane = (int64_t)block * c * LANES;
+  const View v = {x + base, NULL, factors, c};
+  double *target = (double *)(void *)workspace + (int64_t)task * c * 2;
+  for (int channel = 0; channel < c; channel += 64) {
+    const int count = c - channel < 64 ? c - channel : 64;
+    float sum[64 * LANES] __attribute__((aligned(64))) = {0}, product[64 * LANES] __attribute__((aligned(64))) = {0};
+    for (int64_t pixel = first; pixel < last; pixel++) {
+      const int64_t at = (pixel * c + channel) * LANES;
+      if (scaled)
+        view_sums(1, v, at, channel, count, dy + base, scale + lane, pooled + lane, 1.0f / (float)pixels, masked + base,
+                  sum, product);
+      else
+        view_sums(0, v, at, channel, count, dy + base, NULL, NULL, 0, masked + base, sum, product);
+    }
+    for (int i = 0; i < count; i++) {
+      target[2 * (channel + i)] = lanes_sum_live(lanes_load(sum + i * LANES), live);
+      target[2 * (channel + i) + 1] = lanes_sum_live(lanes_load(product + i * LANES), live);
+    }
+  }
+}
+
+void batch_norm_backward_fold(int n, int h, int w, int c, double epsilon, const float *restrict variance,
+                              const float *restrict workspace, float *restrict dgamma, float *restrict dbeta,
+                              int task) {
   const double *source = (const double *)(const void *)workspace;
   const int parts = (int)lane_tasks(n, h, w, c, LANES), first = task * 32, last = first + 32 < c ? first + 32 : c;
   for (int channel = first; channel < last; channel++) {
@@ -198,10 +209,8 @@ KERNEL void batch_norm_backward_fold(int n, int h, int w, int c, double epsilon,
   }
 }
 
-// all [ranks][2][ranks_span(c)], each rank's dgamma and dbeta -> their means over ranks: what batch_norm_backward_input
-// takes, where n is one rank's. Tasks: batch_norm_backward_fold_tasks(c).
-KERNEL void sums_fold_ranks(int ranks, int c, const float *restrict all, float *restrict dgamma, float *restrict dbeta,
-                            int task) {
+void sums_fold_ranks(int ranks, int c, const float *restrict all, float *restrict dgamma, float *restrict dbeta,
+                     int task) {
   const int64_t span = ranks_span(c);
   const int first = task * 32, last = first + 32 < c ? first + 32 : c;
   for (int channel = first; channel < last; channel++) {
@@ -215,12 +224,9 @@ KERNEL void sums_fold_ranks(int ranks, int c, const float *restrict all, float *
   }
 }
 
-// dx = gamma/deviation * (dz - dbeta/count - (x-mean)/deviation * dgamma/count) with dz = dy, or with y (NULL: none)
-// dy where y > 0. Give the masked dy of batch_norm_relu_backward_sums as dy and NULL as y where it was kept. dx may be
-// dy. Tasks: lane_tasks(n, h, w, c, LANES).
-KERNEL void batch_norm_backward_input(int n, int h, int w, int c, double epsilon, const float *dy, const float *y,
-                                      const float *x, const float *gamma, const float *mean, const float *variance,
-                                      const float *dgamma, const float *dbeta, float *dx, int task) {
+void batch_norm_backward_input(int n, int h, int w, int c, double epsilon, const float *dy, const float *y,
+                               const float *x, const float *gamma, const float *mean, const float *variance,
+                               const float *dgamma, const float *dbeta, float *dx, int task) {
   const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   const float inverse = (float)(1.0 / ((double)n * (double)pixels));
@@ -249,8 +255,7 @@ KERNEL void batch_norm_backward_input(int n, int h, int w, int c, double epsilon
 
 // ---- row-major matrices [n][c]; tasks of all: column_tasks(c), 64 columns each ----
 
-// x -> one part for statistics_fold, statistics_workspace_floats(1, c) floats.
-KERNEL void batch_statistics_rows(int n, int c, const float *restrict x, float *restrict part, int task) {
+void batch_statistics_rows(int n, int c, const float *restrict x, float *restrict part, int task) {
   const int first = task * 64, count = c - first < 64 ? c - first : 64;
   double sum[64] = {0}, square[64] = {0};
   for (int row = 0; row < n; row++)
@@ -269,10 +274,8 @@ KERNEL void batch_statistics_rows(int n, int c, const float *restrict x, float *
   }
 }
 
-// As batch_normalize.
-KERNEL void batch_normalize_rows(int n, int c, double epsilon, int relu, const float *x, const float *gamma,
-                                 const float *beta, const float *mean, const float *variance, const float *residual,
-                                 float *y, int task) {
+void batch_normalize_rows(int n, int c, double epsilon, int relu, const float *x, const float *gamma, const float *beta,
+                          const float *mean, const float *variance, const float *residual, float *y, int task) {
   const int first = task * 64, count = c - first < 64 ? c - first : 64;
   float factor[64];
   for (int i = 0; i < count; i++) factor[i] = gamma[first + i] * inverse_deviation(variance[first + i], epsilon);
@@ -285,11 +288,9 @@ KERNEL void batch_normalize_rows(int n, int c, double epsilon, int relu, const f
     }
 }
 
-// dgamma, dbeta of dz = dy, or with y (after ReLU; NULL: none) dy where y > 0; masked (NULL: not wanted; may be dy)
-// takes dz.
-KERNEL void batch_norm_backward_sums_rows(int n, int c, double epsilon, const float *dy, const float *y, const float *x,
-                                          const float *mean, const float *variance, float *dgamma, float *dbeta,
-                                          float *masked, int task) {
+void batch_norm_backward_sums_rows(int n, int c, double epsilon, const float *dy, const float *y, const float *x,
+                                   const float *mean, const float *variance, float *dgamma, float *dbeta, float *masked,
+                                   int task) {
   const int first = task * 64, count = c - first < 64 ? c - first : 64;
   double sum[64] = {0}, product[64] = {0};
   for (int row = 0; row < n; row++)
@@ -306,10 +307,9 @@ KERNEL void batch_norm_backward_sums_rows(int n, int c, double epsilon, const fl
   }
 }
 
-// As batch_norm_backward_input.
-KERNEL void batch_norm_backward_input_rows(int n, int c, double epsilon, const float *dy, const float *y,
-                                           const float *x, const float *gamma, const float *mean, const float *variance,
-                                           const float *dgamma, const float *dbeta, float *dx, int task) {
+void batch_norm_backward_input_rows(int n, int c, double epsilon, const float *dy, const float *y, const float *x,
+                                    const float *gamma, const float *mean, const float *variance, const float *dgamma,
+                                    const float *dbeta, float *dx, int task) {
   const int first = task * 64, count = c - first < 64 ? c - first : 64;
   float deviation[64], slope[64], shift[64];
   for (int i = 0; i < count; i++) {
@@ -324,5 +324,3 @@ KERNEL void batch_norm_backward_input_rows(int n, int c, double epsilon, const f
       dx[at] = (d + (x[at] - mean[first + i]) * slope[i] + shift[i]) * (gamma[first + i] * deviation[i]);
     }
 }
-
-#endif

@@ -4,9 +4,7 @@
 // far from the largest, can underflow a whole row. Codes are what the released iteration converges through: rows,
 // columns,
 // ..., and last the columns once more (facts: Caron et al. 2020, algorithm 1).
-#ifndef SEER_KERNELS_LOSSES_H
-#define SEER_KERNELS_LOSSES_H
-
+#include "kernels.h"
 #include "lanes.h"
 #include "sizes.h"
 
@@ -77,10 +75,9 @@ KERNEL int sinkhorn_rows(int b, int q, const float *queue_active) {
 }
 KERNEL float *sinkhorn_sample_potentials(int k, float *workspace) { return workspace + size_ceil(k, 16) * 16; }
 
-// a[k] = -log sum over samples of exp(score/epsilon + v). first: 1 takes v as 0. Tasks: sinkhorn_prototypes_tasks(k).
-KERNEL void sinkhorn_prototypes(int b, int q, int k, double epsilon, int first, const float *restrict scores,
-                                const float *restrict queue, const float *restrict queue_active,
-                                float *restrict workspace, int task) {
+void sinkhorn_prototypes(int b, int q, int k, double epsilon, int first, const float *restrict scores,
+                         const float *restrict queue, const float *restrict queue_active, float *restrict workspace,
+                         int task) {
   const int begin = task * 64, end = begin + 64 < k ? begin + 64 : k, rows = sinkhorn_rows(b, q, queue_active);
   const float *sample = sinkhorn_sample_potentials(k, workspace), factor = (float)(1.0 / epsilon);
   for (int column = begin; column < end; column += LANES) {
@@ -107,8 +104,7 @@ KERNEL void sinkhorn_prototypes(int b, int q, int k, double epsilon, int first, 
   }
 }
 
-// The same over the samples of all ranks: all [ranks][k] has each rank's a. Tasks: sinkhorn_prototypes_tasks(k).
-KERNEL void sinkhorn_fold_ranks(int ranks, int k, const float *restrict all, float *restrict workspace, int task) {
+void sinkhorn_fold_ranks(int ranks, int k, const float *restrict all, float *restrict workspace, int task) {
   const int begin = task * 64, end = begin + 64 < k ? begin + 64 : k;
   for (int column = begin; column < end; column++) {
     double top = -(double)all[column], sum = 0;
@@ -121,20 +117,16 @@ KERNEL void sinkhorn_fold_ranks(int ranks, int k, const float *restrict all, flo
   }
 }
 
-// v[b] = -log sum over prototypes of exp(score/epsilon + a). Tasks: sinkhorn_samples_tasks(b, q).
-KERNEL void sinkhorn_samples(int b, int q, int k, double epsilon, const float *restrict scores,
-                             const float *restrict queue, const float *restrict queue_active, float *workspace,
-                             int task) {
+void sinkhorn_samples(int b, int q, int k, double epsilon, const float *restrict scores, const float *restrict queue,
+                      const float *restrict queue_active, float *workspace, int task) {
   const int rows = sinkhorn_rows(b, q, queue_active), first = task * 8, last = first + 8 < rows ? first + 8 : rows;
   float *sample = sinkhorn_sample_potentials(k, workspace);
   for (int row = first; row < last; row++)
     sample[row] = (float)-row_log_sum_exp(k, (float)(1.0 / epsilon), sinkhorn_row(b, k, scores, queue, row), workspace);
 }
 
-// codes [b][k]: softmax over prototypes of score/epsilon + a (iterations 0: of score/epsilon); hard: one 1 a row, at
-// the first largest. Tasks: sinkhorn_codes_tasks(b).
-KERNEL void sinkhorn_codes(int b, int k, double epsilon, int iterations, int hard, const float *restrict scores,
-                           const float *restrict workspace, float *restrict codes, int task) {
+void sinkhorn_codes(int b, int k, double epsilon, int iterations, int hard, const float *restrict scores,
+                    const float *restrict workspace, float *restrict codes, int task) {
   const int first = task * 8, last = first + 8 < b ? first + 8 : b;
   const float factor = (float)(1.0 / epsilon), *offset = iterations > 0 ? workspace : NULL;
   for (int row = first; row < last; row++) {
@@ -164,11 +156,9 @@ KERNEL void sinkhorn_codes(int b, int k, double epsilon, int iterations, int har
 // softmax
 //      of scores/temperature of every other crop ----
 
-// Loss of each score row, in double. workspace: loss_workspace_floats(crops * b).
-// Tasks: loss_rows_tasks(crops * b).
-KERNEL void swapped_prediction_rows(int b, int k, int crops, int assign_crops, double temperature,
-                                    const float *restrict scores, const float *restrict codes,
-                                    float *restrict workspace, int task) {
+void swapped_prediction_rows(int b, int k, int crops, int assign_crops, double temperature,
+                             const float *restrict scores, const float *restrict codes, float *restrict workspace,
+                             int task) {
   const int rows = crops * b, first = task * 4, last = first + 4 < rows ? first + 4 : rows;
   double *loss = (double *)(void *)workspace;
   const float factor = (float)(1.0 / temperature);
@@ -191,8 +181,7 @@ KERNEL void swapped_prediction_rows(int b, int k, int crops, int assign_crops, d
   }
 }
 
-// Sum of the rows' losses -> loss [1]. One task. rows: crops * b, or n of softmax_cross_entropy_rows.
-KERNEL void loss_fold(int rows, const float *restrict workspace, float *restrict loss, int task) {
+void loss_fold(int rows, const float *restrict workspace, float *restrict loss, int task) {
   (void)task;
   const double *source = (const double *)(const void *)workspace;
   double sum = 0;
@@ -200,10 +189,9 @@ KERNEL void loss_fold(int rows, const float *restrict workspace, float *restrict
   loss[0] = (float)sum;
 }
 
-// scores [crops*b][k], codes [assign_crops*b][k] -> dscores. Tasks: loss_rows_tasks(crops * b).
-KERNEL void swapped_prediction_backward(int b, int k, int crops, int assign_crops, double temperature,
-                                        const float *restrict scores, const float *restrict codes,
-                                        float *restrict dscores, int task) {
+void swapped_prediction_backward(int b, int k, int crops, int assign_crops, double temperature,
+                                 const float *restrict scores, const float *restrict codes, float *restrict dscores,
+                                 int task) {
   const int rows = crops * b, first = task * 4, last = first + 4 < rows ? first + 4 : rows;
   const float factor = (float)(1.0 / temperature);
   const float weight = (float)(1.0 / (temperature * assign_crops * (crops - 1) * b));
@@ -227,9 +215,8 @@ KERNEL void swapped_prediction_backward(int b, int k, int crops, int assign_crop
 // label_count.
 //      A label outside 0..k-1 has no one-hot part. ----
 
-// Loss of each row, in double, for loss_fold. workspace: loss_workspace_floats(n). Tasks: loss_rows_tasks(n).
-KERNEL void softmax_cross_entropy_rows(int n, int label_count, int k, double smoothing, const float *restrict logits,
-                                       const int32_t *restrict labels, float *restrict workspace, int task) {
+void softmax_cross_entropy_rows(int n, int label_count, int k, double smoothing, const float *restrict logits,
+                                const int32_t *restrict labels, float *restrict workspace, int task) {
   const int first = task * 4, last = first + 4 < n ? first + 4 : n;
   double *loss = (double *)(void *)workspace;
   for (int row = first; row < last; row++) {
@@ -243,10 +230,8 @@ KERNEL void softmax_cross_entropy_rows(int n, int label_count, int k, double smo
   }
 }
 
-// logits [n][k], labels [label_count] -> dlogits. Tasks: loss_rows_tasks(n).
-KERNEL void softmax_cross_entropy_backward(int n, int label_count, int k, double smoothing,
-                                           const float *restrict logits, const int32_t *restrict labels,
-                                           float *restrict dlogits, int task) {
+void softmax_cross_entropy_backward(int n, int label_count, int k, double smoothing, const float *restrict logits,
+                                    const int32_t *restrict labels, float *restrict dlogits, int task) {
   const int first = task * 4, last = first + 4 < n ? first + 4 : n;
   const float inverse = (float)(1.0 / n), even = (float)(smoothing / k);
   for (int row = first; row < last; row++) {
@@ -263,5 +248,3 @@ KERNEL void softmax_cross_entropy_backward(int n, int label_count, int k, double
     if (known) target[label] -= (float)(1 - smoothing) * inverse;
   }
 }
-
-#endif

@@ -1,14 +1,10 @@
 // Pictures into lanes, and rows between the lanes of a size group and row-major matrices.
-#ifndef SEER_KERNELS_IMAGES_H
-#define SEER_KERNELS_IMAGES_H
-
+#include "kernels.h"
 #include "lanes.h"
 #include "sizes.h"
 
-// images u8 [n][h][w][3] -> y [n,h,w,3] in lanes: (v/255 - mean) / std; dead lanes become zero.
-// Tasks: lane_tasks(n, h, w, 3, LANES).
-KERNEL void normalize_images(int n, int h, int w, double mean0, double mean1, double mean2, double std0, double std1,
-                             double std2, const uint8_t *restrict images, float *restrict y, int task) {
+void normalize_images(int n, int h, int w, double mean0, double mean1, double mean2, double std0, double std1,
+                      double std2, const uint8_t *restrict images, float *restrict y, int task) {
   const double mean[3] = {mean0, mean1, mean2}, std[3] = {std0, std1, std2};
   const int parts = (int)pixel_parts(h, w, 3, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
@@ -27,9 +23,7 @@ KERNEL void normalize_images(int n, int h, int w, double mean0, double mean1, do
             lane < live ? (float)source[lane * pixels * 3 + i + c] * scale[c] + shift[c] : 0.0f;
 }
 
-// x [n,d] in lanes -> rows first_row .. first_row + n of the row-major matrix y [..][d].
-// Tasks: row_tasks(n, d).
-KERNEL void concat_rows_lanes(int n, int d, int first_row, const float *restrict x, float *restrict y, int task) {
+void concat_rows_lanes(int n, int d, int first_row, const float *restrict x, float *restrict y, int task) {
   const int parts = (int)row_tasks(n, d), first = (int)((int64_t)n * task / parts);
   const int last = (int)((int64_t)n * (task + 1) / parts);
   for (int row = first; row < last; row++) {
@@ -39,16 +33,13 @@ KERNEL void concat_rows_lanes(int n, int d, int first_row, const float *restrict
   }
 }
 
-// Row-major x [n][d] -> rows first_row .. first_row + n of y [..][d]. Tasks: row_tasks(n, d).
-KERNEL void concat_rows_rows(int n, int d, int first_row, const float *restrict x, float *restrict y, int task) {
+void concat_rows_rows(int n, int d, int first_row, const float *restrict x, float *restrict y, int task) {
   const int parts = (int)row_tasks(n, d);
   const int64_t first = (int64_t)n * task / parts, last = (int64_t)n * (task + 1) / parts;
   memcpy(y + (first_row + first) * d, x + first * d, (size_t)((last - first) * d) * sizeof(float));
 }
 
-// Rows begin..end of the row-major x [..][d] -> y [end-begin,d] in lanes; dead lanes become zero.
-// Tasks: image_blocks(end - begin, LANES).
-KERNEL void slice_rows_lanes(int begin, int end, int d, const float *restrict x, float *restrict y, int task) {
+void slice_rows_lanes(int begin, int end, int d, const float *restrict x, float *restrict y, int task) {
   const int live = lanes_live(end - begin, task);
   const float *source = x + ((int64_t)begin + (int64_t)task * LANES) * d;
   float *target = y + (int64_t)task * d * LANES;
@@ -57,13 +48,11 @@ KERNEL void slice_rows_lanes(int begin, int end, int d, const float *restrict x,
       target[(int64_t)i * LANES + lane] = lane < live ? source[(int64_t)lane * d + i] : 0.0f;
 }
 
-// Rows begin..end of the row-major x [..][d] -> y [end-begin][d]. Tasks: row_tasks(end - begin, d).
-KERNEL void slice_rows_rows(int begin, int end, int d, const float *restrict x, float *restrict y, int task) {
+void slice_rows_rows(int begin, int end, int d, const float *restrict x, float *restrict y, int task) {
   concat_rows_rows(end - begin, d, 0, x + (int64_t)begin * d, y, task);
 }
 
-// Row-major dy [end-begin][d] -> dx [n][d], zero outside rows begin..end. Tasks: row_tasks(n, d).
-KERNEL void pad_rows_rows(int n, int begin, int end, int d, const float *restrict dy, float *restrict dx, int task) {
+void pad_rows_rows(int n, int begin, int end, int d, const float *restrict dy, float *restrict dx, int task) {
   const int parts = (int)row_tasks(n, d), first = (int)((int64_t)n * task / parts);
   const int last = (int)((int64_t)n * (task + 1) / parts);
   for (int row = first; row < last; row++) {
@@ -76,9 +65,7 @@ KERNEL void pad_rows_rows(int n, int begin, int end, int d, const float *restric
   }
 }
 
-// Row-major dy [end-begin][d] -> dx [n,d] in lanes, zero outside rows begin..end and in dead lanes.
-// Tasks: image_blocks(n, LANES).
-KERNEL void pad_rows_lanes(int n, int begin, int end, int d, const float *restrict dy, float *restrict dx, int task) {
+void pad_rows_lanes(int n, int begin, int end, int d, const float *restrict dy, float *restrict dx, int task) {
   (void)n;
   float *target = dx + (int64_t)task * d * LANES;
   for (int i = 0; i < d; i++)
@@ -87,5 +74,3 @@ KERNEL void pad_rows_lanes(int n, int begin, int end, int d, const float *restri
       target[(int64_t)i * LANES + lane] = row >= begin && row < end ? dy[(int64_t)(row - begin) * d + i] : 0.0f;
     }
 }
-
-#endif

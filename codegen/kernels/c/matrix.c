@@ -1,16 +1,13 @@
 // Dense layers: on lanes ([n,c] in lanes, for squeeze-and-excitation) and on row-major matrices (heads, prototypes,
 // classifiers); sums over rows; rows of unit length.
-#ifndef SEER_KERNELS_MATRIX_H
-#define SEER_KERNELS_MATRIX_H
-
+#include "kernels.h"
 #include "lanes.h"
 #include "sizes.h"
 
 // ---- lanes ----
 
-// x [n,c], w [o][c], bias [o] or NULL -> y [n,o]. Tasks: linear_lanes_tasks(n, o, LANES).
-KERNEL void linear_lanes(int n, int c, int o, const float *restrict x, const float *restrict w,
-                         const float *restrict bias, float *restrict y, int task) {
+void linear_lanes(int n, int c, int o, const float *restrict x, const float *restrict w, const float *restrict bias,
+                  float *restrict y, int task) {
   (void)n;
   const int parts = (o + 31) / 32, block = task / parts, first = task % parts * 32;
   const int last = first + 32 < o ? first + 32 : o;
@@ -36,9 +33,8 @@ KERNEL void linear_lanes(int n, int c, int o, const float *restrict x, const flo
   }
 }
 
-// dy [n,o], w [o][c] -> dx [n,c]. Tasks: linear_lanes_backward_input_tasks(n, c, LANES).
-KERNEL void linear_lanes_backward_input(int n, int c, int o, const float *restrict dy, const float *restrict w,
-                                        float *restrict dx, int task) {
+void linear_lanes_backward_input(int n, int c, int o, const float *restrict dy, const float *restrict w,
+                                 float *restrict dx, int task) {
   (void)n;
   const int parts = (c + 31) / 32, block = task / parts, first = task % parts * 32;
   const int last = first + 32 < c ? first + 32 : c;
@@ -58,9 +54,8 @@ KERNEL void linear_lanes_backward_input(int n, int c, int o, const float *restri
   }
 }
 
-// x [n,c], dy [n,o] -> dw [o][c], dead lanes left out. Tasks: linear_lanes_backward_weight_tasks(o).
-KERNEL void linear_lanes_backward_weight(int n, int c, int o, const float *restrict x, const float *restrict dy,
-                                         float *restrict dw, int task) {
+void linear_lanes_backward_weight(int n, int c, int o, const float *restrict x, const float *restrict dy,
+                                  float *restrict dw, int task) {
   const int first = task * 8, last = first + 8 < o ? first + 8 : o, blocks = (int)image_blocks(n, LANES);
   for (int output = first; output < last; output++)
     for (int input = 0; input < c; input++) {
@@ -74,8 +69,7 @@ KERNEL void linear_lanes_backward_weight(int n, int c, int o, const float *restr
     }
 }
 
-// x [n,c] in lanes -> y [c], dead lanes left out. Tasks: sum_rows_lanes_tasks(c).
-KERNEL void sum_rows_lanes(int n, int c, const float *restrict x, float *restrict y, int task) {
+void sum_rows_lanes(int n, int c, const float *restrict x, float *restrict y, int task) {
   const int first = task * 64, last = first + 64 < c ? first + 64 : c, blocks = (int)image_blocks(n, LANES);
   for (int channel = first; channel < last; channel++) {
     double sum = 0;
@@ -90,8 +84,7 @@ KERNEL void sum_rows_lanes(int n, int c, const float *restrict x, float *restric
 enum { MATRIX_TILE = 3 * LANES };
 
 // block[r][j] = sum over `depth` of a[r * row + i * step] * right[i][j] for 4 rows and MATRIX_TILE columns.
-KERNEL_SHARED void matmul_tile(int depth, int64_t row, int64_t step, const float *a, const float *right,
-                               float *block) {
+KERNEL_SHARED void matmul_tile(int depth, int64_t row, int64_t step, const float *a, const float *right, float *block) {
   const float *a1 = a + row, *a2 = a1 + row, *a3 = a2 + row;
   Lanes sums[12];
   UNROLL
@@ -165,26 +158,22 @@ KERNEL void matmul(int m, int n, int k, int64_t a_row, int64_t a_column, int64_t
   }
 }
 
-// x [n][c], w [o][c], bias [o] or NULL -> y [n][o]. Tasks: matmul_tasks(n, o).
-KERNEL void linear_rows(int n, int c, int o, const float *restrict x, const float *restrict w,
-                        const float *restrict bias, float *restrict y, int task) {
+void linear_rows(int n, int c, int o, const float *restrict x, const float *restrict w, const float *restrict bias,
+                 float *restrict y, int task) {
   matmul(n, o, c, c, 1, 1, c, x, w, bias, y, task);
 }
 
-// dy [n][o], w [o][c] -> dx [n][c]. Tasks: matmul_tasks(n, c).
-KERNEL void linear_rows_backward_input(int n, int c, int o, const float *restrict dy, const float *restrict w,
-                                       float *restrict dx, int task) {
+void linear_rows_backward_input(int n, int c, int o, const float *restrict dy, const float *restrict w,
+                                float *restrict dx, int task) {
   matmul(n, c, o, o, 1, c, 1, dy, w, NULL, dx, task);
 }
 
-// x [n][c], dy [n][o] -> dw [o][c]. Tasks: matmul_tasks(o, c).
-KERNEL void linear_rows_backward_weight(int n, int c, int o, const float *restrict x, const float *restrict dy,
-                                        float *restrict dw, int task) {
+void linear_rows_backward_weight(int n, int c, int o, const float *restrict x, const float *restrict dy,
+                                 float *restrict dw, int task) {
   matmul(o, c, n, 1, o, c, 1, dy, x, NULL, dw, task);
 }
 
-// x [n][c] -> y [c], summed in double. Tasks: column_tasks(c).
-KERNEL void sum_rows_rows(int n, int c, const float *restrict x, float *restrict y, int task) {
+void sum_rows_rows(int n, int c, const float *restrict x, float *restrict y, int task) {
   const int first = task * 64, count = c - first < 64 ? c - first : 64;
   double sum[64] = {0};
   for (int row = 0; row < n; row++)
@@ -192,13 +181,11 @@ KERNEL void sum_rows_rows(int n, int c, const float *restrict x, float *restrict
   for (int i = 0; i < count; i++) y[first + i] = (float)sum[i];
 }
 
-// codes [b][k] -> [k], sum over rows. Tasks: column_tasks(k).
-KERNEL void count_assignments(int b, int k, const float *restrict codes, float *restrict y, int task) {
+void count_assignments(int b, int k, const float *restrict codes, float *restrict y, int task) {
   sum_rows_rows(b, k, codes, y, task);
 }
 
-// x [n][d] -> y = x / max(|x|, epsilon) by row, norms [n] = |x|. Tasks: row_tasks(n, d).
-KERNEL void l2_normalize(int n, int d, double epsilon, const float *x, float *y, float *norms, int task) {
+void l2_normalize(int n, int d, double epsilon, const float *x, float *y, float *norms, int task) {
   const int parts = (int)row_tasks(n, d), first = (int)((int64_t)n * task / parts);
   const int last = (int)((int64_t)n * (task + 1) / parts);
   for (int row = first; row < last; row++) {
@@ -212,10 +199,8 @@ KERNEL void l2_normalize(int n, int d, double epsilon, const float *x, float *y,
   }
 }
 
-// dy, y [n][d], norms [n] -> dx = (dy - y * (y . dy)) / norm; dy / epsilon where norm <= epsilon.
-// Tasks: row_tasks(n, d).
-KERNEL void l2_normalize_backward(int n, int d, double epsilon, const float *dy, const float *y, const float *norms,
-                                  float *dx, int task) {
+void l2_normalize_backward(int n, int d, double epsilon, const float *dy, const float *y, const float *norms, float *dx,
+                           int task) {
   const int parts = (int)row_tasks(n, d), first = (int)((int64_t)n * task / parts);
   const int last = (int)((int64_t)n * (task + 1) / parts);
   for (int row = first; row < last; row++) {
@@ -227,5 +212,3 @@ KERNEL void l2_normalize_backward(int n, int d, double epsilon, const float *dy,
     for (int i = 0; i < d; i++) dx[base + i] = (dy[base + i] - y[base + i] * (float)dot) * inverse;
   }
 }
-
-#endif

@@ -1,0 +1,432 @@
+// Convolution of lane tensors: any kernel size, stride, padding and groups, forward and the gradient of the input.
+//
+// Shape arguments are always (n, h, w, c, o, k, stride, pad, groups): input [n,h,w,c], o output channels, k x k taps.
+// A tile of up to 8 output channels x 3 pixels of lanes (4 x 3 with 16 registers) is summed in registers: input vectors
+// are loaded, packed weights broadcast. A kernel of one tap ("point") reads the tensor, or the view of one tile of
+// pixels, as it goes; any other kernel copies what a task reads of a group of channels into a plane first, with its
+// padding, so that what a kernel row reads of it is one run of vectors. Tasks: image block x pixels x output channels.
+#include "kernels.h"
+#include "lanes.h"
+#include "sizes.h"
+#include "statistics.h"
+#include "view.h"
+
+enum {
+  CONV_REGISTERS = LANES == 16 ? 24 : 12,
+  CONV_CHANNELS = 256,  // input channels of a point kernel at once
+  CONV_POINT_FLOATS = 3 * CONV_CHANNELS * LANES,
+  CONV_PLANE_FLOATS = 3072 * LANES,  // 192 KiB with 16 lanes
+  CONV_RUNS = 256                    // a kernel's rows, or, of some of the channels, its taps
+};
+
+// ---- weights ----
+
+// Where the packed weights have tap `at` of a kernel's column or row, when the taps are read backwards and every
+// `stride`-th meets an input: remainder by remainder, each from its last tap to its first. So they follow each other
+// like the inputs they meet. For stride 1: k - 1 - at.
+KERNEL int conv2d_backward_position(int k, int stride, int at) {
+  int position = 0;
+  for (int remainder = 0; remainder < at % stride; remainder++)
+    if (remainder < k) position += (k - 1 - remainder) / stride + 1;
+  return position + (k - 1 - at % stride) / stride - at / stride;
+}
+
+// Packs the weights of units [first, last): unit = (group, tile of outputs), inside it [tap][input][output of the
+// tile], outputs beyond the group zero. Strides are those of w for an output, an input, a tap. stride 0: taps as they
+// are, else in the order of conv2d_backward_position.
+KERNEL void conv2d_pack_units(int inputs, int outputs, int k, int stride, int64_t group_stride, int64_t output_stride,
+                              int64_t input_stride, const float *restrict w, float *restrict packed, int first,
+                              int last) {
+  const int tile = (int)conv2d_tile(outputs, LANES), tiles = (outputs + tile - 1) / tile;
+  for (int unit = first; unit < last; unit++) {
+    const int group = unit / tiles, output = unit % tiles * tile;
+    const float *source = w + group * group_stride + output * output_stride;
+    for (int ky = 0; ky < k; ky++)
+      for (int kx = 0; kx < k; kx++) {
+        const int row = stride ? conv2d_backward_position(k, stride, ky) : ky;
+        const int column = stride ? conv2d_backward_position(k, stride, kx) : kx;
+        float *target = packed + (((int64_t)unit * k + row) * k + column) * inputs * tile;
+        for (int input = 0; input < inputs; input++)
+          for (int i = 0; i < tile; i++)
+            *target++ = output + i < outputs ? source[i * output_stride + input * input_stride + ky * k + kx] : 0.0f;
+      }
+  }
+}
+
+void conv2d_pack(int c, int o, int k, int groups, const float *restrict w, float *restrict packed, int task) {
+  const int parts = (int)conv2d_pack_tasks(c, o, k, groups, LANES);
+  const int units = (int)conv2d_units(groups, o / groups, LANES), inputs = c / groups, outputs = o / groups;
+  conv2d_pack_units(inputs, outputs, k, 0, (int64_t)outputs * inputs * k * k, (int64_t)inputs * k * k, k * k, w, packed,
+                    (int)((int64_t)units * task / parts), (int)((int64_t)units * (task + 1) / parts));
+}
+
+void conv2d_pack_backward(int c, int o, int k, int stride, int groups, const float *restrict w, float *restrict packed,
+                          int task) {
+  const int parts = (int)conv2d_pack_backward_tasks(c, o, k, groups, LANES);
+  const int units = (int)conv2d_units(groups, c / groups, LANES), inputs = c / groups, outputs = o / groups;
+  conv2d_pack_units(outputs, inputs, k, stride, (int64_t)outputs * inputs * k * k, k * k, (int64_t)inputs * k * k, w,
+                    packed, (int)((int64_t)units * task / parts), (int)((int64_t)units * (task + 1) / parts));
+}
+
+// ---- the tile ----
+
+// Vectors that follow each other, and the weights they meet: places from the tile's first pixel and from its unit on.
+typedef struct Conv2dRun {
+  int64_t x, weights;
+  int count;
+} Conv2dRun;
+
+// Where a tile's outputs lie: y, and what is added to them (NULL: nothing; y itself: more of their sum).
+typedef struct Conv2dOutput {
+  float *y;
+  const float *add;
+  int64_t pixel_stride;  // floats from one pixel to the next
+  int live;              // outputs of the tile that exist
+} Conv2dOutput;
+
+// y[p][i] = sum over runs of x[p][..] * packed[..][i] for `tile` outputs and `pixels` pixels, pixel_stride floats from
+// one to the next.
+KERNEL void conv2d_sum(int tile, int pixels, int runs, const Conv2dRun *run, const float *x, int64_t pixel_stride,
+                       const float *packed, Conv2dOutput out) {
+  Lanes sums[CONV_REGISTERS];
+  UNROLL
+  for (int i = 0; i < tile * pixels; i++) LANES_CLEAR(sums[i]);
+  for (; runs > 0; runs--, run++) {
+    const float *weights = packed + run->weights, *from = x + run->x;
+    for (int left = run->count; left > 0; left--, from += LANES, weights += tile) {
+      Lanes v[CONV_REGISTERS];
+      UNROLL
+      for (int p = 0; p < pixels; p++) {
+        v[p] = lanes_load(from + p * pixel_stride);
+        LANES_PIN(v[p]);
+      }
+      UNROLL
+      for (int i = 0; i < tile; i++) {
+        Lanes weight = lanes_splat(weights[i]);
+        LANES_PIN(weight);
+        UNROLL
+        for (int p = 0; p < pixels; p++) sums[i * pixels + p] += v[p] * weight;
+      }
+    }
+  }
+  UNROLL
+  for (int i = 0; i < tile; i++) {
+    if (i >= out.live) continue;
+    UNROLL
+    for (int p = 0; p < pixels; p++) {
+      const int64_t at = p * out.pixel_stride + (int64_t)i * LANES;
+      if (out.add) sums[i * pixels + p] += lanes_load(out.add + at);
+      lanes_store(out.y + at, sums[i * pixels + p]);
+    }
+  }
+}
+
+// The tiles there are: all pixels that fit the registers, two, one.
+#if LANES == 16
+#define CONV2D_TILES(X)                                                                                           \
+  X(8, 3)                                                                                                         \
+  X(8, 2) X(8, 1) X(7, 3) X(7, 2) X(7, 1) X(6, 4) X(6, 2) X(6, 1) X(5, 4) X(5, 2) X(5, 1) X(4, 6) X(4, 2) X(4, 1) \
+      X(3, 8) X(3, 2) X(3, 1) X(2, 12) X(2, 2) X(2, 1) X(1, 24) X(1, 2) X(1, 1)
+#else
+#define CONV2D_TILES(X) X(4, 3) X(4, 2) X(4, 1) X(3, 4) X(3, 2) X(3, 1) X(2, 6) X(2, 2) X(2, 1) X(1, 12) X(1, 2) X(1, 1)
+#endif
+#define CONV2D_SUM(tile, pixels)                                                                                 \
+  KERNEL_SHARED void conv2d_sum_##tile##x##pixels(int runs, const Conv2dRun *run, const float *x,                \
+                                                  int64_t pixel_stride, const float *packed, Conv2dOutput out) { \
+    conv2d_sum(tile, pixels, runs, run, x, pixel_stride, packed, out);                                           \
+  }
+CONV2D_TILES(CONV2D_SUM)
+
+KERNEL void conv2d_sum_tile(int tile, int pixels, int runs, const Conv2dRun *run, const float *x, int64_t pixel_stride,
+                            const float *packed, Conv2dOutput out) {
+#define CONV2D_CALL(a, b) \
+  if (tile == a && pixels == b) conv2d_sum_##a##x##b(runs, run, x, pixel_stride, packed, out);
+  CONV2D_TILES(CONV2D_CALL)
+#undef CONV2D_CALL
+}
+
+// Pixels of the next tile where `left` remain: never one alone where two and two will do.
+KERNEL int conv2d_tile_pixels(int tile, int left) {
+  const int most = CONV_REGISTERS / tile;
+  if (left >= most && left != most + 1) return most;
+  return left >= 2 ? 2 : 1;
+}
+
+// ---- a task ----
+
+// A convolution as the loops see it: outputs of `oc` channels gathered from inputs of `ic` channels, h x w pixels.
+// Forward, output q of a row or column meets input q * stride - pad + t with tap t; backward, input (q + pad - t) /
+// stride where that is whole.
+typedef struct Conv2dGeometry {
+  int h, w, ic, oc, groups, k, stride, pad;
+  int backward;
+} Conv2dGeometry;
+
+// What a task makes: units [unit_first, unit_last) of outputs [first, last) of one image block: of its rows, or of its
+// pixels where the kernel is a point.
+typedef struct Conv2dTask {
+  int block, part, first, last, unit_first, unit_last;
+} Conv2dTask;
+
+KERNEL Conv2dTask conv2d_task(int n, int height, int width, int o, int k, int stride, int pad, int groups, int task) {
+  const int units = (int)conv2d_units(groups, o / groups, LANES);
+  const int parts = (int)conv2d_pixel_parts(height, width, o, k, stride, pad, groups, LANES);
+  const int unit_parts = (int)conv2d_unit_parts(n, height, width, o, k, stride, pad, groups, LANES);
+  const int unit_part = task % unit_parts, part = task / unit_parts % parts;
+  Conv2dTask t = {task / unit_parts / parts,
+                  part,
+                  (int)((int64_t)height * part / parts),
+                  (int)((int64_t)height * (part + 1) / parts),
+                  (int)((int64_t)units * unit_part / unit_parts),
+                  (int)((int64_t)units * (unit_part + 1) / unit_parts)};
+  if (conv2d_is_point(k, stride, pad, groups)) {
+    const int pixels = (int)conv2d_point_pixels(o, LANES);
+    t.first = part * pixels;
+    t.last = t.first + pixels < height * width ? t.first + pixels : height * width;
+  }
+  return t;
+}
+
+// Sums the runs for a tile of pixels, for units [first, last) of one group. x: the tile's first pixel; y and add: the
+// group's first output there.
+KERNEL void conv2d_units_sum(Conv2dGeometry g, int pixels, int first, int last, int runs, const Conv2dRun *run,
+                             const float *x, int64_t pixel_stride, const float *packed, float *y, const float *add,
+                             int64_t y_stride) {
+  const int inputs = g.ic / g.groups, outputs = g.oc / g.groups;
+  const int tile = (int)conv2d_tile(outputs, LANES), tiles = (outputs + tile - 1) / tile;
+  for (int unit = first; unit < last; unit++) {
+    const int output = unit % tiles * tile, live = outputs - output < tile ? outputs - output : tile;
+    const int64_t at = (int64_t)output * LANES;
+    conv2d_sum_tile(tile, pixels, runs, run, x, pixel_stride, packed + (int64_t)unit * g.k * g.k * inputs * tile,
+                    (Conv2dOutput){y + at, add ? add + at : NULL, y_stride, live});
+  }
+}
+
+// Outputs [t.first, t.last) of a point kernel. view, y and add (NULL: none) are of the task's image block.
+KERNEL void conv2d_points(Conv2dGeometry g, int kind, Conv2dTask t, View view, const float *restrict packed, float *y,
+                          const float *add) {
+  const int tile = (int)conv2d_tile(g.oc, LANES), most = CONV_REGISTERS / tile;
+  const int channels = CONV_POINT_FLOATS / (most * LANES) < g.ic ? CONV_POINT_FLOATS / (most * LANES) : g.ic;
+  float copy[CONV_POINT_FLOATS] __attribute__((aligned(64)));
+  for (int pixel = t.first, pixels; pixel < t.last; pixel += pixels) {
+    pixels = conv2d_tile_pixels(tile, t.last - pixel);
+    float *target = y + (int64_t)pixel * g.oc * LANES;
+    for (int channel = 0; channel < g.ic; channel += channels) {
+      const int count = g.ic - channel < channels ? g.ic - channel : channels;
+      const float *source = view.x + ((int64_t)pixel * g.ic + channel) * LANES;
+      int64_t stride = (int64_t)g.ic * LANES;
+      if (kind != VIEW_PLAIN) {
+        stride = (int64_t)count * LANES;
+        for (int p = 0; p < pixels; p++)
+          view_copy(kind, view, ((int64_t)(pixel + p) * g.ic + channel) * LANES, channel, count, 0, copy + p * stride,
+                    LANES);
+        source = copy;
+      }
+      const Conv2dRun run = {0, (int64_t)channel * tile, count};
+      const float *more = channel ? target : add ? add + (int64_t)pixel * g.oc * LANES : NULL;
+#define CONV2D_PIXELS(count_)                                                                               \
+  if (pixels == (count_))                                                                                   \
+    conv2d_units_sum(g, (count_), t.unit_first, t.unit_last, 1, &run, source, stride, packed, target, more, \
+                     (int64_t)g.oc *LANES);
+      CONV2D_PIXELS(most)
+      else CONV2D_PIXELS(2) else CONV2D_PIXELS(1)
+    }
+  }
+}
+
+// What of the input lies in a plane: rows [row, row + rows), columns [column, column + columns), of which every
+// `step`-th is wanted, channels [channel, channel + channels). Rows and columns outside the image are zeros.
+typedef struct Conv2dPlane {
+  int row, rows, column, columns, step, channel, channels;
+} Conv2dPlane;
+
+KERNEL int floor_divide(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+
+// Rows or columns of input that outputs [first, last) meet: the first, and how many.
+KERNEL int conv2d_reach(Conv2dGeometry g, int first, int last, int *from) {
+  if (g.backward) {
+    *from = floor_divide(first + g.pad - (g.k - 1), g.stride);
+    return floor_divide(last - 1 + g.pad, g.stride) + 1 - *from;
+  }
+  *from = first * g.stride - g.pad;
+  return g.k == 1 ? last - first : (last - 1 - first) * g.stride + g.k;
+}
+
+KERNEL Conv2dPlane conv2d_plane(Conv2dGeometry g, int row, int rows, int column, int columns, int channels) {
+  Conv2dPlane p = {.step = g.k == 1 && !g.backward ? g.stride : 1, .channels = channels};
+  p.rows = conv2d_reach(g, row, row + rows, &p.row);
+  p.columns = conv2d_reach(g, column, column + columns, &p.column);
+  return p;
+}
+
+KERNEL void conv2d_plane_fill(Conv2dGeometry g, int kind, View view, Conv2dPlane p, float *restrict plane) {
+  const int64_t ahead = (int64_t)p.channels * LANES;
+  for (int i = 0; i < p.rows; i++) {
+    const int row = p.row + i * p.step;
+    if (row < 0 || row >= g.h) continue;  // no run reads it
+    for (int j = 0; j < p.columns; j++) {
+      const int column = p.column + j * p.step;
+      float *to = plane + ((int64_t)i * p.columns + j) * p.channels * LANES;
+      if (column < 0 || column >= g.w)
+        memset(to, 0, (size_t)p.channels * LANES * sizeof(float));
+      else
+        view_copy(kind, view, (((int64_t)row * g.w + column) * g.ic + p.channel) * LANES, p.channel, p.channels, ahead,
+                  to, LANES);
+    }
+  }
+}
+
+// The runs that outputs of row `row` and columns column, column + stride (backward), .. meet, from `column` of the
+// plane on; how many.
+KERNEL int conv2d_runs(Conv2dGeometry g, Conv2dPlane p, int row, int column, Conv2dRun *runs) {
+  const int inputs = g.ic / g.groups, tile = (int)conv2d_tile(g.oc / g.groups, LANES);
+  const int step = g.backward ? g.stride : 1, first_x = g.backward ? (column + g.pad) % g.stride : 0;
+  const int last_x = first_x < g.k ? first_x + (g.k - 1 - first_x) / step * step : -1;
+  int count = 0;
+  for (int ky = g.backward ? (row + g.pad) % g.stride : 0; ky < g.k && last_x >= 0; ky += step) {
+    const int y = g.backward ? (row + g.pad - ky) / g.stride : row * g.stride - g.pad + ky;
+    if (g.backward ? row + g.pad < ky || y >= g.h : y < 0 || y >= g.h) continue;
+    const int columns = (last_x - first_x) / step + 1;
+    const int x = g.backward ? floor_divide(column + g.pad - last_x, g.stride) : column * g.stride - g.pad;
+    const int64_t at = ((int64_t)((y - p.row) / p.step) * p.columns + (x - p.column) / p.step) * p.channels * LANES;
+    const int ty = g.backward ? conv2d_backward_position(g.k, g.stride, ky) : ky;
+    const int tx = g.backward ? conv2d_backward_position(g.k, g.stride, last_x) : 0;
+    if (p.channels == inputs) {
+      runs[count++] = (Conv2dRun){at, ((int64_t)ty * g.k + tx) * inputs * tile, columns * inputs};
+      continue;
+    }
+    for (int i = 0; i < columns; i++)
+      runs[count++] = (Conv2dRun){at + (int64_t)i * p.channels * LANES,
+                                  (((int64_t)ty * g.k + tx + i) * inputs + p.channel % inputs) * tile, p.channels};
+  }
+  return count;
+}
+
+// Outputs of rows [row, row + rows) and columns [column, column + columns) from a plane: units [first, last) of a
+// group.
+KERNEL void conv2d_plane_sum(Conv2dGeometry g, Conv2dPlane p, int width, int row, int rows, int column, int columns,
+                             int group, int first, int last, const float *plane, const float *packed, float *y,
+                             const float *add, int more) {
+  const int outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs, LANES), most = CONV_REGISTERS / tile;
+  const int spacing = g.backward ? g.stride : 1, apart = g.backward ? 1 : g.stride / p.step;
+  const int64_t stride = (int64_t)apart * p.channels * LANES, y_stride = (int64_t)spacing * g.oc * LANES;
+  for (int i = row; i < row + rows; i++)
+    for (int phase = 0; phase < spacing && phase < columns; phase++) {
+      Conv2dRun runs[CONV_RUNS];
+      const int count = conv2d_runs(g, p, i, column + phase, runs);
+      const int all = (columns - phase + spacing - 1) / spacing;
+      for (int at = 0, pixels; at < all; at += pixels) {
+        pixels = conv2d_tile_pixels(tile, all - at);
+        const int64_t to =
+            (((int64_t)i * width + column + phase + at * spacing) * g.oc + (int64_t)group * outputs) * LANES;
+        const float *from = plane + at * stride, *also = more ? y + to : add ? add + to : NULL;
+#undef CONV2D_PIXELS
+#define CONV2D_PIXELS(count_) \
+  if (pixels == (count_))     \
+    conv2d_units_sum(g, (count_), first, last, count, runs, from, stride, packed, y + to, also, y_stride);
+        CONV2D_PIXELS(most)
+        else CONV2D_PIXELS(2) else CONV2D_PIXELS(1)
+#undef CONV2D_PIXELS
+      }
+    }
+}
+
+// Rows, columns and input channels taken together, so that a plane fits.
+typedef struct Conv2dPortion {
+  int rows, columns, channels;
+} Conv2dPortion;
+
+KERNEL Conv2dPortion conv2d_portion(Conv2dGeometry g, int rows, int columns) {
+  Conv2dPortion s = {rows, columns, g.ic / g.groups};
+  for (;;) {
+    const Conv2dPlane p = conv2d_plane(g, 0, s.rows, 0, s.columns, s.channels);
+    const int fits = (int64_t)p.rows * p.columns * p.channels <= CONV_PLANE_FLOATS / LANES;
+    const int whole = s.channels == g.ic / g.groups ? g.k : g.k * g.k;
+    if ((fits && whole <= CONV_RUNS) || (s.rows == 1 && s.columns <= 8 * g.stride && s.channels == 1)) return s;
+    if (s.channels > 16)
+      s.channels = (s.channels + 1) / 2;
+    else if (s.rows > 1)
+      s.rows = (s.rows + 1) / 2;
+    else if (s.columns > 8 * g.stride)
+      s.columns = (s.columns / g.stride + 1) / 2 * g.stride;
+    else
+      s.channels = (s.channels + 1) / 2;
+  }
+}
+
+// Units [first, last) of one group, of the task's rows.
+KERNEL void conv2d_group(Conv2dGeometry g, int kind, Conv2dTask t, int width, int group, int first, int last, View view,
+                         const float *packed, float *y, const float *add) {
+  const int inputs = g.ic / g.groups;
+  const Conv2dPortion s = conv2d_portion(g, t.last - t.first, width);
+  float plane[CONV_PLANE_FLOATS] __attribute__((aligned(64)));
+  for (int row = t.first; row < t.last; row += s.rows)
+    for (int column = 0; column < width; column += s.columns)
+      for (int channel = 0; channel < inputs; channel += s.channels) {
+        const int rows = t.last - row < s.rows ? t.last - row : s.rows;
+        const int columns = width - column < s.columns ? width - column : s.columns;
+        Conv2dPlane p =
+            conv2d_plane(g, row, rows, column, columns, inputs - channel < s.channels ? inputs - channel : s.channels);
+        p.channel = group * inputs + channel;
+        conv2d_plane_fill(g, kind, view, p, plane);
+        conv2d_plane_sum(g, p, width, row, rows, column, columns, group, first, last, plane, packed, y, add,
+                         channel > 0);
+      }
+}
+
+// All of a task: `width` columns a row. statistics: NULL, or where the task's part of them goes.
+KERNEL void conv2d_run(Conv2dGeometry g, int kind, Conv2dTask t, int width, View view, const float *restrict packed,
+                       float *y, const float *add, int live, double *statistics) {
+  const int outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs, LANES), tiles = (outputs + tile - 1) / tile;
+  if (conv2d_is_point(g.k, g.stride, g.pad, g.groups)) {
+    conv2d_points(g, kind, t, view, packed, y, add);
+    const int last = t.unit_last * tile < g.oc ? t.unit_last * tile : g.oc;
+    if (statistics)
+      statistics_part(t.last - t.first, g.oc, t.unit_first * tile, last, live, y + (int64_t)t.first * g.oc * LANES,
+                      statistics);
+    return;
+  }
+  for (int group = t.unit_first / tiles; group * tiles < t.unit_last; group++) {
+    const int first = group * tiles > t.unit_first ? group * tiles : t.unit_first;
+    const int last = (group + 1) * tiles < t.unit_last ? (group + 1) * tiles : t.unit_last;
+    conv2d_group(g, kind, t, width, group, first, last, view, packed, y, add);
+    const int end = (last - group * tiles) * tile < outputs ? (last - group * tiles) * tile : outputs;
+    if (statistics)
+      statistics_part((t.last - t.first) * width, g.oc, group * outputs + (first - group * tiles) * tile,
+                      group * outputs + end, live, y + (int64_t)t.first * width * g.oc * LANES, statistics);
+  }
+}
+
+// Literal views, so that each is a loop of its own.
+static void conv2d_run_view(Conv2dGeometry g, int kind, Conv2dTask t, int width, View view,
+                            const float *restrict packed, float *y, const float *add, int live, double *statistics) {
+  if (kind == VIEW_PLAIN) conv2d_run(g, VIEW_PLAIN, t, width, view, packed, y, add, live, statistics);
+  if (kind == VIEW_NORMALIZED) conv2d_run(g, VIEW_NORMALIZED, t, width, view, packed, y, add, live, statistics);
+  if (kind == VIEW_SCALED) conv2d_run(g, VIEW_SCALED, t, width, view, packed, y, add, live, statistics);
+  if (kind == VIEW_GRADIENT) conv2d_run(g, VIEW_GRADIENT, t, width, view, packed, y, add, live, statistics);
+}
+
+void conv2d_forward(int n, int h, int w, int c, int o, int k, int stride, int pad, int groups, int view,
+                    const float *restrict x, const float *restrict factors, const float *restrict scale,
+                    const float *restrict packed, float *restrict y, float *restrict statistics, int task) {
+  const int ho = (int)conv2d_size(h, k, stride, pad), wo = (int)conv2d_size(w, k, stride, pad);
+  const Conv2dTask t = conv2d_task(n, ho, wo, o, k, stride, pad, groups, task);
+  const View v = {x + (int64_t)t.block * h * w * c * LANES,
+                  view == VIEW_SCALED ? scale + (int64_t)t.block * c * LANES : NULL, factors, c};
+  const int parts = (int)conv2d_pixel_parts(ho, wo, o, k, stride, pad, groups, LANES);
+  double *part = (double *)(void *)statistics;
+  if (part) part += ((int64_t)t.block * parts + t.part) * o * 3;
+  conv2d_run_view((Conv2dGeometry){h, w, c, o, groups, k, stride, pad, 0}, view, t, wo, v, packed,
+                  y + (int64_t)t.block * ho * wo * o * LANES, NULL, lanes_live(n, t.block), part);
+}
+
+void conv2d_backward_input(int n, int h, int w, int c, int o, int k, int stride, int pad, int groups, int view,
+                           const float *restrict dy, const float *restrict raw, const float *restrict factors,
+                           const float *restrict packed, const float *restrict add, float *restrict dx, int task) {
+  const int ho = (int)conv2d_size(h, k, stride, pad), wo = (int)conv2d_size(w, k, stride, pad);
+  const Conv2dTask t = conv2d_task(n, h, w, c, k, stride, pad, groups, task);
+  const int64_t source = (int64_t)t.block * ho * wo * o * LANES, target = (int64_t)t.block * h * w * c * LANES;
+  const View v = {dy + source, view == VIEW_GRADIENT ? raw + source : NULL, factors, o};
+  conv2d_run_view((Conv2dGeometry){ho, wo, o, c, groups, k, stride, pad, 1}, view, t, w, v, packed, dx + target,
+                  add ? add + target : NULL, LANES, NULL);
+}

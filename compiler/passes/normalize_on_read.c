@@ -1,0 +1,322 @@
+// Lets the readers of a normalised, rectified tensor compute it while they read what BatchNorm read, and likewise the
+// readers of BatchNorm's gradient: neither is written. The scales of squeeze-and-excitation go the same way, and a sum
+// of two gradients is made by the convolution that makes the later one.
+//
+// Requires  fuse_normalization. A pattern whose readers are not all convolutions and pools stays as it is.
+// Keeps     every value that others read, to rounding.
+// Changes   batch_normalize with ReLU -> normalization_factors, taken by its readers;
+//           scale_channels behind it -> taken by its readers; scale_channels_backward -> scale_gradient;
+//           batch_norm_relu_backward -> batch_norm_relu_sums, batch_norm_backward -> batch_norm_sums, taken by the
+//           convolution's two backwards; conv2d_backward_input + add -> conv2d_backward_input with an addend.
+#include "compiler/base/bug.h"
+#include "compiler/passes/passes.h"
+
+// An op that reads a value, and as which operand.
+typedef struct Reader {
+  OpId op;
+  int operand;
+} Reader;
+
+// How the readers of a value see it. VIEW_NONE: as it lies.
+typedef struct Seen {
+  enum { SEEN_PLAIN, SEEN_NORMALIZED, SEEN_GRADIENT } kind;
+  ValueId x, factors, scale;  // of the new graph; scale VALUE_NONE: none; SEEN_GRADIENT: x is dz
+  ValueId raw;                // SEEN_GRADIENT
+} Seen;
+
+typedef struct Rewrite {
+  const Graph *source;
+  Graph *graph;
+  ValueId *map;
+  Reader *readers;    // of value v: [first[v], first[v + 1])
+  int *first;
+  bool *is_read_elsewhere;  // by value: an output, or bound to a state
+  bool *deferred;     // by op: batch_normalize, scale_channels, batch_norm_backward and its kin
+  bool *absorbed;     // by op: part of another
+  OpId *scaling;      // by batch_norm_relu_backward: the scale_channels_backward whose result its dy is a sum with
+  OpId *adding;       // by conv2d_backward_input: the add that it makes
+  Seen *seen;         // by value of the source
+} Rewrite;
+
+static void index_readers(Arena *arena, Rewrite *r) {
+  const Graph *source = r->source;
+  size_t values = source->values.count;
+  r->first = arena_array(arena, int, values + 2);
+  r->is_read_elsewhere = arena_array(arena, bool, values + 1);
+  for (OpId i = 0; i < source->ops.count; i++) {
+    const Op *op = graph_op(source, i);
+    for (int j = 0; j < op->operand_count; j++) r->first[op->operands[j] + 2]++;
+  }
+  for (size_t v = 2; v < values + 2; v++) r->first[v] += r->first[v - 1];
+  r->readers = arena_array(arena, Reader, (size_t)r->first[values + 1] + 1);
+  for (OpId i = 0; i < source->ops.count; i++) {
+    const Op *op = graph_op(source, i);
+    for (int j = 0; j < op->operand_count; j++) r->readers[r->first[op->operands[j] + 1]++] = (Reader){i, j};
+  }
+  for (size_t i = 0; i < source->outputs.count; i++) r->is_read_elsewhere[source->outputs.items[i].value] = true;
+  for (size_t i = 0; i < values; i++) {
+    if (source->values.items[i].bound != VALUE_NONE) r->is_read_elsewhere[source->values.items[i].bound] = true;
+  }
+}
+
+static const Op *op_at(const Rewrite *r, OpId id) { return graph_op(r->source, id); }
+
+static OpId made_by(const Rewrite *r, ValueId value, OpKind kind) {
+  OpId producer = graph_value(r->source, value)->producer;
+  return producer != OP_NONE && op_at(r, producer)->kind == kind ? producer : OP_NONE;
+}
+
+// The only reader of a value, or OP_NONE.
+static OpId sole_reader(const Rewrite *r, ValueId value) {
+  if (r->is_read_elsewhere[value] || r->first[value + 1] - r->first[value] != 1) return OP_NONE;
+  return r->readers[r->first[value]].op;
+}
+
+static bool is_shape_only(const Op *op, int operand) { return op->kind == OP_conv2d_backward_input && operand == 2; }
+
+// A convolution, or its weight gradient, that reads a value as its input; or one that needs its shape alone.
+static bool reads_as_input(const Op *op, int operand) {
+  bool convolves = op->kind == OP_conv2d_statistics || op->kind == OP_conv2d_backward_weight;
+  return (convolves && operand == 0) || is_shape_only(op, operand);
+}
+
+static bool all_readers_are_inputs(const Rewrite *r, ValueId value) {
+  if (r->is_read_elsewhere[value]) return false;
+  for (int i = r->first[value]; i < r->first[value + 1]; i++) {
+    if (!reads_as_input(op_at(r, r->readers[i].op), r->readers[i].operand)) return false;
+  }
+  return true;
+}
+
+// The two backwards of a convolution take the gradient as they read it.
+static bool all_readers_are_gradients(const Rewrite *r, ValueId value) {
+  if (r->is_read_elsewhere[value]) return false;
+  for (int i = r->first[value]; i < r->first[value + 1]; i++) {
+    const Op *op = op_at(r, r->readers[i].op);
+    bool fits = (op->kind == OP_conv2d_backward_input && r->readers[i].operand == 0) ||
+                (op->kind == OP_conv2d_backward_weight && r->readers[i].operand == 1);
+    if (!fits) return false;
+  }
+  return true;
+}
+
+// dx of scale_channels_backward + the pool's gradient -> dy of a batch_norm_relu_backward: which, or OP_NONE.
+static OpId scaled_gradient_of(const Rewrite *r, OpId scaling) {
+  OpId sum = sole_reader(r, op_at(r, scaling)->results[0]);
+  if (sum == OP_NONE || op_at(r, sum)->kind != OP_add) return OP_NONE;
+  const Op *add = op_at(r, sum);
+  ValueId other = add->operands[add->operands[0] == op_at(r, scaling)->results[0] ? 1 : 0];
+  OpId norm = sole_reader(r, add->results[0]);
+  if (made_by(r, other, OP_pool_average_backward) == OP_NONE || sole_reader(r, other) != sum || norm == OP_NONE)
+    return OP_NONE;
+  const Op *op = op_at(r, norm);
+  bool fits = op->kind == OP_batch_norm_relu_backward && op->operands[0] == add->results[0] && r->deferred[norm] &&
+              op->operands[1] == op_at(r, scaling)->operands[1];
+  return fits ? norm : OP_NONE;
+}
+
+static bool may_defer_to(const Rewrite *r, const Op *norm, Reader reader) {
+  const Op *op = op_at(r, reader.op);
+  if (reads_as_input(op, reader.operand) || (op->kind == OP_pool_average && reader.operand == 0)) return true;
+  if (op->kind == OP_batch_norm_relu_backward)
+    return reader.operand == 1 && op->operands[2] == norm->operands[0] && r->deferred[reader.op];
+  if (op->kind == OP_scale_channels) return reader.operand == 0 && all_readers_are_inputs(r, op->results[0]);
+  return op->kind == OP_scale_channels_backward && reader.operand == 1 && scaled_gradient_of(r, reader.op) != OP_NONE;
+}
+
+static bool may_defer(const Rewrite *r, const Op *norm) {
+  ValueId y = norm->results[0];
+  bool fits = norm->attributes.relu && norm->operand_count == 5 && norm->phase == PHASE_FORWARD &&
+              graph_value(r->source, y)->shape.rank == 4 && !r->is_read_elsewhere[y];
+  for (int i = r->first[y]; fits && i < r->first[y + 1]; i++) fits = may_defer_to(r, norm, r->readers[i]);
+  return fits;
+}
+
+// What hangs on a deferred normalisation: its scale, and the backward of that.
+static void defer_scale(Rewrite *r, const Op *norm) {
+  ValueId y = norm->results[0];
+  for (int i = r->first[y]; i < r->first[y + 1]; i++) {
+    OpId id = r->readers[i].op;
+    const Op *op = op_at(r, id);
+    if (op->kind == OP_scale_channels) r->deferred[id] = true;
+    if (op->kind != OP_scale_channels_backward) continue;
+    OpId backward = scaled_gradient_of(r, id), sum = sole_reader(r, op->results[0]);
+    r->scaling[backward] = id;
+    r->deferred[id] = r->absorbed[sum] = true;
+    const Op *add = op_at(r, sum);
+    for (int j = 0; j < 2; j++) {
+      OpId pool = made_by(r, add->operands[j], OP_pool_average_backward);
+      if (pool != OP_NONE) r->absorbed[pool] = true;
+    }
+  }
+}
+
+// Gradients first: whether a normalisation can be deferred depends on its backward.
+static void choose(Rewrite *r) {
+  for (OpId i = 0; i < r->source->ops.count; i++) {
+    const Op *op = op_at(r, i);
+    bool backward = op->kind == OP_batch_norm_relu_backward || op->kind == OP_batch_norm_backward;
+    if (backward && graph_value(r->source, op->results[0])->shape.rank == 4)
+      r->deferred[i] = all_readers_are_gradients(r, op->results[0]);
+  }
+  for (OpId i = 0; i < r->source->ops.count; i++) {
+    const Op *op = op_at(r, i);
+    if (op->kind != OP_batch_normalize || !may_defer(r, op)) continue;
+    r->deferred[i] = true;
+    defer_scale(r, op);
+  }
+}
+
+// An add one of whose operands a conv2d_backward_input makes for it alone, with the other at hand before.
+static void choose_addends(Rewrite *r) {
+  for (OpId i = 0; i < r->source->ops.count; i++) {
+    const Op *op = op_at(r, i);
+    if (op->kind != OP_add || r->absorbed[i]) continue;
+    for (int j = 0; j < 2 && !r->absorbed[i]; j++) {
+      OpId conv = made_by(r, op->operands[j], OP_conv2d_backward_input);
+      OpId other = graph_value(r->source, op->operands[1 - j])->producer;
+      if (conv == OP_NONE || sole_reader(r, op->operands[j]) != i || (other != OP_NONE && other >= conv)) continue;
+      r->adding[conv] = i;
+      r->absorbed[i] = true;
+    }
+  }
+}
+
+// ---- the new graph ----
+
+static Op placed_like(const Op *op, OpKind kind) {
+  Op made = *op;
+  made.kind = kind;
+  made.operand_count = 0;
+  return made;
+}
+
+static void take(Op *op, ValueId value) { op->operands[op->operand_count++] = value; }
+
+static void name_like(Rewrite *r, ValueId old, ValueId made) {
+  r->map[old] = made;
+  const char *name = graph_value(r->source, old)->name;
+  if (name) graph_name_value(r->graph, made, name);
+}
+
+static void emit_factors(Rewrite *r, const Op *norm) {
+  Op op = placed_like(norm, OP_normalization_factors);
+  op.attributes = (OpAttributes){.epsilon = norm->attributes.epsilon};
+  for (int i = 1; i < 5; i++) take(&op, r->map[norm->operands[i]]);
+  r->seen[norm->results[0]] = (Seen){.kind = SEEN_NORMALIZED, .x = r->map[norm->operands[0]],
+                                     .factors = graph_add_op1(r->graph, op), .scale = VALUE_NONE};
+}
+
+static void emit_scale(Rewrite *r, const Op *scale) {
+  Seen seen = r->seen[scale->operands[0]];
+  seen.scale = r->map[scale->operands[1]];
+  r->seen[scale->results[0]] = seen;
+}
+
+static void emit_scale_gradient(Rewrite *r, const Op *backward) {
+  Seen seen = r->seen[backward->operands[1]];
+  Op op = placed_like(backward, OP_scale_gradient);
+  take(&op, r->map[backward->operands[0]]);
+  take(&op, seen.x);
+  take(&op, seen.factors);
+  name_like(r, backward->results[1], graph_add_op1(r->graph, op));
+}
+
+// The pooled gradient that scale_channels_backward's is added to.
+static ValueId pooled_gradient(const Rewrite *r, const Op *scaling) {
+  const Op *add = op_at(r, sole_reader(r, scaling->results[0]));
+  ValueId other = add->operands[add->operands[0] == scaling->results[0] ? 1 : 0];
+  return op_at(r, graph_value(r->source, other)->producer)->operands[0];
+}
+
+static void emit_sums(Rewrite *r, OpId id) {
+  const Op *backward = op_at(r, id), *scaling = r->scaling[id] == OP_NONE ? NULL : op_at(r, r->scaling[id]);
+  bool relu = backward->kind == OP_batch_norm_relu_backward;
+  int x = relu ? 2 : 1;
+  Op op = placed_like(backward, relu ? OP_batch_norm_relu_sums : OP_batch_norm_sums);
+  take(&op, r->map[scaling ? scaling->operands[0] : backward->operands[0]]);
+  for (int i = 0; i < 4; i++) take(&op, r->map[backward->operands[x + i]]);
+  if (relu) {
+    Seen y = r->seen[backward->operands[1]];
+    take(&op, y.kind == SEEN_NORMALIZED ? y.factors : r->map[backward->operands[1]]);
+  }
+  if (scaling) {
+    take(&op, r->map[scaling->operands[2]]);
+    take(&op, r->map[pooled_gradient(r, scaling)]);
+  }
+  Op made = *graph_op(r->graph, graph_add_op(r->graph, op));
+  for (int i = 0; i < 2; i++) name_like(r, backward->results[1 + i], made.results[i]);
+  if (relu) name_like(r, backward->results[3], made.results[3]);
+  r->seen[backward->results[0]] = (Seen){.kind = SEEN_GRADIENT, .x = relu ? made.results[3] : op.operands[0],
+                                         .factors = made.results[2], .raw = op.operands[1], .scale = VALUE_NONE};
+}
+
+static ValueId lying(const Rewrite *r, ValueId value) {
+  return r->seen[value].kind == SEEN_PLAIN ? r->map[value] : r->seen[value].x;
+}
+
+static void take_view(Op *op, Seen seen) {
+  if (seen.kind == SEEN_PLAIN) return;
+  if (seen.kind == SEEN_GRADIENT) take(op, seen.raw);
+  take(op, seen.factors);
+  if (seen.scale != VALUE_NONE) take(op, seen.scale);
+}
+
+// A convolution, one of its backwards, or a pool, with the views of what it reads.
+static void emit_reader(Rewrite *r, OpId id) {
+  const Op *old = op_at(r, id);
+  Op op = placed_like(old, old->kind);
+  OpId add = r->adding[id];
+  bool backward = old->kind == OP_conv2d_backward_input;
+  for (int i = 0; i < old->operand_count && !(backward && i == 2); i++) take(&op, lying(r, old->operands[i]));
+  take_view(&op, r->seen[old->operands[0]]);
+  if (old->kind == OP_conv2d_backward_weight) take_view(&op, r->seen[old->operands[1]]);
+  int gradient = old->kind == OP_conv2d_backward_weight ? 1 : 0;
+  op.attributes.gradient = r->seen[old->operands[gradient]].kind == SEEN_GRADIENT;
+  op.attributes.adds = add != OP_NONE;
+  if (add != OP_NONE) {
+    const Op *sum = op_at(r, add);
+    take(&op, r->map[sum->operands[sum->operands[0] == old->results[0] ? 1 : 0]]);
+  } else if (backward && old->operand_count > 2) {
+    take(&op, lying(r, old->operands[2]));
+  }
+  Op made = *graph_op(r->graph, graph_add_op(r->graph, op));
+  for (int i = 0; i < old->result_count; i++) name_like(r, old->results[i], made.results[i]);
+  if (add != OP_NONE) name_like(r, op_at(r, add)->results[0], made.results[0]);
+}
+
+static void emit_op(Rewrite *r, OpId id) {
+  const Op *op = op_at(r, id);
+  if (r->absorbed[id]) return;
+  bool reader = op->kind == OP_conv2d_statistics || op->kind == OP_conv2d_backward_weight ||
+                op->kind == OP_conv2d_backward_input || op->kind == OP_pool_average;
+  if (reader) {
+    emit_reader(r, id);
+  } else if (!r->deferred[id]) {
+    graph_copy_op(r->graph, r->source, id, r->map);
+  } else if (op->kind == OP_batch_normalize) {
+    emit_factors(r, op);
+  } else if (op->kind == OP_scale_channels) {
+    emit_scale(r, op);
+  } else if (op->kind == OP_scale_channels_backward) {
+    emit_scale_gradient(r, op);
+  } else {
+    emit_sums(r, id);
+  }
+}
+
+Graph *normalize_on_read_run(Arena *arena, const Graph *graph, const PassOptions *options) {
+  if (!options->normalize_on_read) return graph_copy(arena, graph);
+  size_t ops = graph->ops.count + 1;
+  Rewrite r = {.source = graph, .deferred = arena_array(arena, bool, ops), .absorbed = arena_array(arena, bool, ops),
+               .scaling = arena_array(arena, OpId, ops), .adding = arena_array(arena, OpId, ops),
+               .seen = arena_array(arena, Seen, graph->values.count + 1)};
+  for (size_t i = 0; i < ops; i++) r.scaling[i] = r.adding[i] = OP_NONE;
+  index_readers(arena, &r);
+  choose(&r);
+  choose_addends(&r);
+  r.graph = graph_copy_start(arena, graph, &r.map);
+  for (OpId i = 0; i < graph->ops.count; i++) emit_op(&r, i);
+  graph_copy_finish(r.graph, graph, r.map);
+  return r.graph;
+}
