@@ -123,26 +123,37 @@ KERNEL void conv2d_sum(int tile, int pixels, int runs, const Conv2dRun *run, con
 
 // The tiles there are: all pixels that fit the registers, two, one.
 #if LANES == 16
-#define CONV2D_TILES(X)                                                                                           \
-  X(8, 3)                                                                                                         \
-  X(8, 2) X(8, 1) X(7, 3) X(7, 2) X(7, 1) X(6, 4) X(6, 2) X(6, 1) X(5, 4) X(5, 2) X(5, 1) X(4, 6) X(4, 2) X(4, 1) \
-      X(3, 8) X(3, 2) X(3, 1) X(2, 12) X(2, 2) X(2, 1) X(1, 24) X(1, 2) X(1, 1)
+#define CONV2D_TILES(X)                                                                                             \
+  X(8, 3)                                                                                                           \
+  X(8, 2)                                                                                                           \
+  X(8, 1)                                                                                                           \
+  X(7, 3)                                                                                                           \
+  X(7, 2)                                                                                                           \
+  X(7, 1)                                                                                                           \
+  X(6, 4)                                                                                                           \
+  X(6, 2)                                                                                                           \
+  X(6, 1)                                                                                                           \
+  X(5, 4) X(5, 2) X(5, 1) X(4, 6) X(4, 2) X(4, 1) X(3, 8) X(3, 2) X(3, 1) X(2, 12) X(2, 2) X(2, 1) X(1, 24) X(1, 2) \
+      X(1, 1)
 #else
 #define CONV2D_TILES(X) X(4, 3) X(4, 2) X(4, 1) X(3, 4) X(3, 2) X(3, 1) X(2, 6) X(2, 2) X(2, 1) X(1, 12) X(1, 2) X(1, 1)
 #endif
 #define CONV2D_SUM(tile, pixels)                                                                                 \
-  KERNEL_SHARED void conv2d_sum_##tile##x##pixels(int runs, const Conv2dRun *run, const float *x,                \
-                                                  int64_t pixel_stride, const float *packed, Conv2dOutput out) { \
+  static void conv2d_sum_##tile##x##pixels(int runs, const Conv2dRun *run, const float *x, int64_t pixel_stride, \
+                                           const float *packed, Conv2dOutput out) {                              \
     conv2d_sum(tile, pixels, runs, run, x, pixel_stride, packed, out);                                           \
   }
 CONV2D_TILES(CONV2D_SUM)
 
-KERNEL void conv2d_sum_tile(int tile, int pixels, int runs, const Conv2dRun *run, const float *x, int64_t pixel_stride,
-                            const float *packed, Conv2dOutput out) {
-#define CONV2D_CALL(a, b) \
-  if (tile == a && pixels == b) conv2d_sum_##a##x##b(runs, run, x, pixel_stride, packed, out);
-  CONV2D_TILES(CONV2D_CALL)
-#undef CONV2D_CALL
+typedef void Conv2dSum(int runs, const Conv2dRun *run, const float *x, int64_t pixel_stride, const float *packed,
+                       Conv2dOutput out);
+
+static Conv2dSum *conv2d_sum_of(int tile, int pixels) {
+#define CONV2D_CHOICE(a, b) \
+  if (tile == a && pixels == b) return conv2d_sum_##a##x##b;
+  CONV2D_TILES(CONV2D_CHOICE)
+#undef CONV2D_CHOICE
+  return NULL;  // conv2d_tile_pixels gives no other
 }
 
 // Pixels of the next tile where `left` remain: never one alone where two and two will do.
@@ -189,16 +200,17 @@ KERNEL Conv2dTask conv2d_task(int n, int height, int width, int o, int k, int st
 
 // Sums the runs for a tile of pixels, for units [first, last) of one group. x: the tile's first pixel; y and add: the
 // group's first output there.
-KERNEL void conv2d_units_sum(Conv2dGeometry g, int pixels, int first, int last, int runs, const Conv2dRun *run,
+static void conv2d_units_sum(Conv2dGeometry g, int pixels, int first, int last, int runs, const Conv2dRun *run,
                              const float *x, int64_t pixel_stride, const float *packed, float *y, const float *add,
                              int64_t y_stride) {
   const int inputs = g.ic / g.groups, outputs = g.oc / g.groups;
   const int tile = (int)conv2d_tile(outputs, LANES), tiles = (outputs + tile - 1) / tile;
+  Conv2dSum *const sum = conv2d_sum_of(tile, pixels);
   for (int unit = first; unit < last; unit++) {
     const int output = unit % tiles * tile, live = outputs - output < tile ? outputs - output : tile;
     const int64_t at = (int64_t)output * LANES;
-    conv2d_sum_tile(tile, pixels, runs, run, x, pixel_stride, packed + (int64_t)unit * g.k * g.k * inputs * tile,
-                    (Conv2dOutput){y + at, add ? add + at : NULL, y_stride, live});
+    sum(runs, run, x, pixel_stride, packed + (int64_t)unit * g.k * g.k * inputs * tile,
+        (Conv2dOutput){y + at, add ? add + at : NULL, y_stride, live});
   }
 }
 
@@ -224,12 +236,8 @@ KERNEL void conv2d_points(Conv2dGeometry g, int kind, Conv2dTask t, View view, c
       }
       const Conv2dRun run = {0, (int64_t)channel * tile, count};
       const float *more = channel ? target : add ? add + (int64_t)pixel * g.oc * LANES : NULL;
-#define CONV2D_PIXELS(count_)                                                                               \
-  if (pixels == (count_))                                                                                   \
-    conv2d_units_sum(g, (count_), t.unit_first, t.unit_last, 1, &run, source, stride, packed, target, more, \
-                     (int64_t)g.oc *LANES);
-      CONV2D_PIXELS(most)
-      else CONV2D_PIXELS(2) else CONV2D_PIXELS(1)
+      conv2d_units_sum(g, pixels, t.unit_first, t.unit_last, 1, &run, source, stride, packed, target, more,
+                       (int64_t)g.oc * LANES);
     }
   }
 }
@@ -260,7 +268,6 @@ KERNEL Conv2dPlane conv2d_plane(Conv2dGeometry g, int row, int rows, int column,
 }
 
 KERNEL void conv2d_plane_fill(Conv2dGeometry g, int kind, View view, Conv2dPlane p, float *restrict plane) {
-  const int64_t ahead = (int64_t)p.channels * LANES;
   for (int i = 0; i < p.rows; i++) {
     const int row = p.row + i * p.step;
     if (row < 0 || row >= g.h) continue;  // no run reads it
@@ -270,8 +277,8 @@ KERNEL void conv2d_plane_fill(Conv2dGeometry g, int kind, View view, Conv2dPlane
       if (column < 0 || column >= g.w)
         memset(to, 0, (size_t)p.channels * LANES * sizeof(float));
       else
-        view_copy(kind, view, (((int64_t)row * g.w + column) * g.ic + p.channel) * LANES, p.channel, p.channels, ahead,
-                  to, LANES);
+        view_copy(kind, view, (((int64_t)row * g.w + column) * g.ic + p.channel) * LANES, p.channel, p.channels,
+                  (int64_t)p.channels * LANES, to, LANES);
     }
   }
 }
@@ -307,7 +314,7 @@ KERNEL int conv2d_runs(Conv2dGeometry g, Conv2dPlane p, int row, int column, Con
 KERNEL void conv2d_plane_sum(Conv2dGeometry g, Conv2dPlane p, int width, int row, int rows, int column, int columns,
                              int group, int first, int last, const float *plane, const float *packed, float *y,
                              const float *add, int more) {
-  const int outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs, LANES), most = CONV_REGISTERS / tile;
+  const int outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs, LANES);
   const int spacing = g.backward ? g.stride : 1, apart = g.backward ? 1 : g.stride / p.step;
   const int64_t stride = (int64_t)apart * p.channels * LANES, y_stride = (int64_t)spacing * g.oc * LANES;
   for (int i = row; i < row + rows; i++)
@@ -320,13 +327,7 @@ KERNEL void conv2d_plane_sum(Conv2dGeometry g, Conv2dPlane p, int width, int row
         const int64_t to =
             (((int64_t)i * width + column + phase + at * spacing) * g.oc + (int64_t)group * outputs) * LANES;
         const float *from = plane + at * stride, *also = more ? y + to : add ? add + to : NULL;
-#undef CONV2D_PIXELS
-#define CONV2D_PIXELS(count_) \
-  if (pixels == (count_))     \
-    conv2d_units_sum(g, (count_), first, last, count, runs, from, stride, packed, y + to, also, y_stride);
-        CONV2D_PIXELS(most)
-        else CONV2D_PIXELS(2) else CONV2D_PIXELS(1)
-#undef CONV2D_PIXELS
+        conv2d_units_sum(g, pixels, first, last, count, runs, from, stride, packed, y + to, also, y_stride);
       }
     }
 }

@@ -65,10 +65,10 @@ KERNEL void weight_product(int vectors, int pixels, const float *gradients, int6
   }
 }
 
-#define WEIGHT_PRODUCT(vectors)                                                                                     \
-  KERNEL_SHARED void weight_product_##vectors(int pixels, const float *gradients, int64_t pixel_stride,             \
-                                              const float *inputs, int live, int left, float *dw, int64_t stride) { \
-    weight_product(vectors, pixels, gradients, pixel_stride, inputs, live, left, dw, stride);                       \
+#define WEIGHT_PRODUCT(vectors)                                                                                       \
+  static void weight_product_##vectors(int pixels, const float *gradients, int64_t pixel_stride, const float *inputs, \
+                                       int live, int left, float *dw, int64_t dw_stride) {                            \
+    weight_product(vectors, pixels, gradients, pixel_stride, inputs, live, left, dw, dw_stride);                      \
   }
 WEIGHT_PRODUCT(3)
 WEIGHT_PRODUCT(2)
