@@ -1,5 +1,5 @@
-// Runs the training step on synthetic pictures, without decoding and without a data set: what the step and each op of it
-// cost, beside what the processor could do; and with --poison, what of its arena it touches.
+// Runs the training step on synthetic pictures, without decoding and without a data set: what the step and each of its
+// ops cost, beside what the processor could do; and with --poison, what of its arena it touches.
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

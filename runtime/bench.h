@@ -1,5 +1,6 @@
 // What `bench` finds out of a step: how long it takes, how long each op of it does, and what the machine could do.
-// bench.c measures, bench_report.c prints, bench_json.c turns it into JSON, bench_against.c compares two, roofline.c draws.
+// bench.c measures, bench_gather.c sums up, bench_report.c prints, bench_json.c makes JSON of it, bench_against.c
+// compares two, roofline.c draws.
 #ifndef SEER_RUNTIME_BENCH_H
 #define SEER_RUNTIME_BENCH_H
 

@@ -1,6 +1,6 @@
-// The method. Operations: every thread multiplies and adds CHAINS independent vectors in registers, as wide as this file
-// is compiled for (the trainer's Makefile compiles it for the same processor as the kernels); enough of them that no
-// product waits for the one before. Bandwidth: the triad a = b + s c over three arrays which together are four times
+// The method. Operations: every thread multiplies and adds CHAINS independent vectors in registers, as wide as this
+// file is compiled for (the trainer's Makefile compiles it for the same processor as the kernels); enough of them that
+// no product waits for the one before. Bandwidth: the triad a = b + s c over three arrays which together are four times
 // the last cache, 12 bytes an element, as STREAM counts it (J. McCalpin, 1995): each operand and result once, as ops
 // are counted, too. Of either the fastest of several rounds, since others only ever slow it down.
 #include "runtime/peak.h"

@@ -1,6 +1,6 @@
-// The roofline picture (S. Williams, A. Waterman, D. Patterson, CACM 52(4), 2009): one dot for each op of the step. To the
-// right those that multiply and add, under the roof that memory and arithmetic make; to the left, in a panel of their
-// own, those that only move bytes, under what memory gives. A dot above the slope had its operands in a cache.
+// The roofline picture (S. Williams, A. Waterman, D. Patterson, CACM 52(4), 2009): one dot for each op of the step. To
+// the right those that multiply and add, under the roof that memory and arithmetic make; to the left, in a panel of
+// their own, those that only move bytes, under what memory gives. A dot above the slope had its operands in a cache.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "runtime/page.h"
 
 enum {
-  WIDTH = 1120,
+  WIDTH = 1190,
   HEIGHT = 640,
   TOP = 78,
   BOTTOM = 580,
@@ -22,7 +22,7 @@ enum {
   COLOURS = 10
 };
 
-// Those that a reader of any colour vision tells apart first (M. Okabe, K. Ito, 2008), then more; the last for the rest.
+// First those that a reader of any colour vision tells apart (M. Okabe, K. Ito, 2008), then more; last, of the rest.
 static const char *const colours[COLOURS + 1] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9",
                                                  "#7a5195", "#8c6d31", "#b22222", "#2f4b7c", "#9aa3b2"};
 
@@ -118,6 +118,13 @@ static void roofs_print(const Picture *picture) {
           "<path d=\"M%d %.1fH%d\" stroke=\"#1b2230\" stroke-width=\"1.6\"/>\n",
           place(&picture->intensity, begin), place(&picture->rate, begin * peak->bytes_per_second),
           place(&picture->intensity, ridge), roof, RIGHT, MOVES_LEFT, memory, MOVES_RIGHT);
+}
+
+// Over the dots.
+static void roofs_name(const Picture *picture) {
+  const SeerPeak *peak = &picture->bench->peak;
+  double roof = place(&picture->rate, peak->flops_per_second);
+  double memory = place(&picture->bandwidth, peak->bytes_per_second);
   fprintf(picture->out,
           "<text class=\"roof\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">measured peak %.1f GFLOP/s</text>\n"
           "<text class=\"roof\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">memory %.1f GB/s</text>\n",
@@ -154,16 +161,26 @@ static void title_print(const Picture *picture, const SeerBenchOp *op) {
   fprintf(out, "%.1f GB/s", rate_of(op->bytes, op->seconds) / 1e9);
 }
 
-// Ops that only move bytes are spread over their panel by kind.
+// Ops that only move bytes are spread over their panel by kind, each in a column of its own.
+static double column_place(const SeerBench *bench, int colour) {
+  int columns = 1, at = 0;  // one for the rest
+  for (int i = 0; i < bench->kinds.count && i < COLOURS; i++) {
+    if (bench->kinds.items[i].flops > 0) continue;
+    columns++;
+    at += i < colour;
+  }
+  return MOVES_LEFT + (MOVES_RIGHT - MOVES_LEFT) * (at + 0.5) / columns;
+}
+
 static void dot_print(const Picture *picture, const SeerBenchOp *op) {
   const SeerBench *bench = picture->bench;
   int colour = colour_of(bench, op->launch->kind);
-  double share = rate_of(op->seconds, bench->profiled_step), radius = fmax(2, 60 * sqrt(share)), x, y;
+  double share = rate_of(op->seconds, bench->profiled_step), radius = fmax(2, 80 * sqrt(share)), x, y;
   if (op->flops > 0) {
     x = place(&picture->intensity, op->bytes > 0 ? op->flops / op->bytes : 1e30);
     y = place(&picture->rate, rate_of(op->flops, op->seconds));
   } else {
-    x = MOVES_LEFT + (MOVES_RIGHT - MOVES_LEFT) * (colour + 0.7) / (COLOURS + 1.4);
+    x = column_place(bench, colour);
     y = place(&picture->bandwidth, rate_of(op->bytes, op->seconds));
   }
   fprintf(picture->out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\"><title>", x, y, radius,
@@ -225,7 +242,8 @@ static void head_print(const Picture *picture) {
   fprintf(out,
           "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
           "font-family=\"system-ui,'DejaVu Sans',sans-serif\" font-size=\"12\" fill=\"#667085\">\n"
-          "<style>.roof{fill:#1b2230}</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n"
+          "<style>.roof{fill:#1b2230;paint-order:stroke;stroke:#fff;stroke-width:4px}</style>\n<rect width=\"100%%\" "
+          "height=\"100%%\" fill=\"white\"/>\n"
           "<text x=\"%d\" y=\"28\" font-size=\"17\" fill=\"#1b2230\">",
           WIDTH, HEIGHT, WIDTH, HEIGHT, MOVES_LEFT - 44);
   seer_page_escape(out, bench->program->name);
@@ -247,6 +265,7 @@ SeerStatus seer_roofline_write(const SeerBench *bench, const char *path) {
     frame_print(&picture);
     roofs_print(&picture);
     drawn = dots_print(&picture);
+    roofs_name(&picture);
     legend_print(&picture);
     fputs("</svg>\n", picture.out);
     drawn = fclose(picture.out) == 0 && drawn;
