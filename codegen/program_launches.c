@@ -31,9 +31,9 @@ static void add_resolved(Launcher *launcher, ProgramLaunch launch) {
   arena_push(launcher->program->arena, &launcher->program->launches, ProgramLaunch, launch);
 }
 
-// Weights are packed before a convolution computes.
+// Before a run computes, weights are packed, and ranks bring gradients together, which is no launch to the runtime.
 static bool prepares(KernelKind kernel) {
-  return kernel == KERNEL_conv2d_pack || kernel == KERNEL_conv2d_pack_backward;
+  return kernel_info(kernel)->collective || kernel == KERNEL_conv2d_pack || kernel == KERNEL_conv2d_pack_backward;
 }
 
 static void add_run(Launcher *launcher, uint32_t step, OpId op, RunVariant variant, bool reduces) {

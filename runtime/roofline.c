@@ -56,7 +56,7 @@ static void axis_hold(Axis *axis, double value) {
 static void axes_make(Picture *picture) {
   const SeerPeak *peak = &picture->bench->peak;
   double ridge = rate_of(peak->flops_per_second, peak->bytes_per_second), room = 1.5;
-  picture->intensity = (Axis){floor(log10(ridge)), ceil(log10(ridge)), LEFT, RIGHT};
+  picture->intensity = (Axis){floor(log10(ridge)), floor(log10(ridge)) + 1, LEFT, RIGHT};
   picture->rate = (Axis){floor(log10(peak->flops_per_second)), ceil(log10(peak->flops_per_second * room)), BOTTOM, TOP};
   picture->bandwidth =
       (Axis){floor(log10(peak->bytes_per_second)), ceil(log10(peak->bytes_per_second * room)), BOTTOM, TOP};

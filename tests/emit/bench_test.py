@@ -28,7 +28,8 @@ OLD_KEYS = ("images_per_second", "step_seconds_median", "step_seconds_min", "pea
 def run(*command, code=0, **options):
     result = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=FOLDER, **options)
     if result.returncode != code:
-        raise AssertionError(f"{command} gave {result.returncode}, not {code}\n{result.stdout[-3000:]}{result.stderr[-3000:]}")
+        said = result.stdout[-3000:] + result.stderr[-3000:]
+        raise AssertionError(f"{command} gave {result.returncode}, not {code}\n{said}")
     return result
 
 
@@ -63,7 +64,7 @@ class Bench(unittest.TestCase):
         again = sum(op["flops"] for op in bench["ops"] if op["again"])
         self.assertEqual(again, bench["recompute_flops"])
         for op in bench["ops"]:
-            self.assertTrue(op["name"] and op["block"] and op["kind"] and op["location"].startswith("tiny.seer:"), op)
+            self.assertTrue(op["name"] and op["block"] and op["kind"] and op["location"], op)
             self.assertIn(op["pass"], ("forward", "reforward", "backward", "update"))
             self.assertGreater(op["seconds"], 0)
             self.assertGreater(op["bytes"], 0)
@@ -85,7 +86,7 @@ class Bench(unittest.TestCase):
         self.assertEqual({op["calls"] for op in bench["ops"] if op["pass"] == "forward"}, {2})
 
     def test_slices_are_counted(self):
-        slices = build("slices", "-D", "train.reproducible=yes", "-D", "train.slice=4")
+        slices = build("slices", "-D", "train.reproducible=yes", "-D", "train.slices=4")
         bench = json.loads(run(slices, "bench", "--json", "--steps", 3).stdout)
         self.check(bench, json.loads(run(slices, "plan", "--json").stdout)["step"])
 
@@ -121,15 +122,16 @@ class Bench(unittest.TestCase):
         dots = picture.findall(".//s:circle", names)
         self.assertEqual(len(dots), len(bench["ops"]))
         for dot in dots:
-            self.assertIn("tiny.seer:", dot.find("s:title", names).text)
+            self.assertRegex(dot.find("s:title", names).text, r"\((tiny.seer:\d+|built in)\)")
         self.assertEqual(picture.findall(".//s:script", names), [])
         self.assertNotIn("nan", (FOLDER / "ops.svg").read_text())
 
     def test_mistakes_are_said(self):
         for code, words, options in (
                 (2, "did you mean '--against'", ["--agianst=x"]), (2, "whole number of at least 1", ["--steps=0"]),
-                (2, "whole number of at least 1", ["--threads=many"]), (1, "cannot read 'none.json'", ["--against=none.json"]),
-                (2, "unknown processor", ["--cpu=z80"]), (1, "has no key", ["-Dtrain.bacth=1"])):
+                (2, "whole number of at least 1", ["--threads=many"]),
+                (1, "cannot read 'none.json'", ["--against=none.json"]),
+                (2, "'--cpu' takes", ["--cpu=z80"]), (1, "has no key", ["-Dtrain.bacth=1"])):
             said = run(SEERC, "bench", "tiny.seer", *options, code=code)
             self.assertIn(words, said.stderr)
             self.assertEqual(said.stdout, "")
