@@ -6,10 +6,10 @@
 #include "runtime/comm/comm.h"
 #include "runtime/comm/traffic.h"
 
+#include "runtime/clock.h"
 #include "runtime/finite.h"
 #include "runtime/profile.h"
 #include "runtime/program.h"
-#include "runtime/progress.h"
 #include "runtime/slices.h"
 
 void seer_launch(SeerContext *context, int launch, void (*function)(const void *arguments, int task, int worker),

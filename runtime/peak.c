@@ -7,8 +7,8 @@
 
 #include <unistd.h>
 
+#include "runtime/clock.h"
 #include "runtime/engine.h"
-#include "runtime/progress.h"
 
 #if defined(__AVX512F__)
 enum { FLOATS = 16, CHAINS = 12 };

@@ -45,6 +45,11 @@ static char **arguments_of(const Invocation *invocation, const char *trainer) {
   return arguments;
 }
 
+// The user, or who read the output, has had enough: no fault of the trainer.
+static bool is_asked_for(int signal_number) {
+  return signal_number == SIGINT || signal_number == SIGQUIT || signal_number == SIGTERM || signal_number == SIGPIPE;
+}
+
 // Runs the trainer. What interrupts it is caught here, so that the folder is still removed; *signal_number tells of it.
 static int run_trainer(char **arguments, int *signal_number) {
   struct sigaction ignore = {.sa_handler = SIG_IGN}, interrupt, quit;
@@ -68,7 +73,7 @@ static int run_trainer(char **arguments, int *signal_number) {
   }
   if (WIFEXITED(status)) return WEXITSTATUS(status);
   *signal_number = WTERMSIG(status);
-  if (*signal_number != SIGINT && *signal_number != SIGQUIT)
+  if (!is_asked_for(*signal_number))
     fprintf(stderr, "seerc: error: the trainer was ended by signal %d [output]\n", *signal_number);
   return *signal_number == SIGKILL ? EXIT_MACHINE : EXIT_BUG;
 }
@@ -97,6 +102,6 @@ int command_bench(Invocation *invocation) {
   if (!folder) return code;
   code = bench_in(invocation, &compiled.trainer, folder, &signal_number);
   remove_folder(folder);
-  if (signal_number == SIGINT || signal_number == SIGQUIT) raise(signal_number);
+  if (is_asked_for(signal_number)) raise(signal_number);
   return code;
 }
