@@ -61,6 +61,7 @@ static int run_trainer(char **arguments, int *signal_number) {
     sigaction(SIGINT, &interrupt, NULL);
     sigaction(SIGQUIT, &quit, NULL);
     execv(arguments[0], arguments);
+    fprintf(stderr, "seerc: error: cannot start '%s': %s [output]\n", arguments[0], strerror(errno));
     _exit(EXIT_MACHINE);
   }
   int status = 0;
