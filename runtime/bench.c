@@ -96,7 +96,7 @@ static SeerStatus steps_time(Timing *timing, int wanted, SeerSample *sample) {
 // Steps of their own: looking at the clock twice a launch takes time, too.
 static SeerStatus steps_profile(Timing *timing, SeerBench *bench) {
   SeerProfile profile;
-  double seconds[PROFILED_STEPS], spent = 0;
+  double seconds[PROFILED_STEPS], rest[PROFILED_STEPS], spent = 0;
   SeerStatus status = seer_profile_make(bench->program->launch_count, PROFILED_STEPS, &profile);
   if (status) return status;
   timing->engine->context.profile = &profile;
@@ -104,11 +104,13 @@ static SeerStatus steps_profile(Timing *timing, SeerBench *bench) {
   while (!status && steps < PROFILED_STEPS && (steps < 2 || spent < profile_seconds)) {
     seer_profile_next_step(&profile);
     status = step_time(timing, &seconds[steps]);
+    rest[steps] = seconds[steps] - seer_profile_step_seconds(&profile);
     spent += seconds[steps++];
   }
   timing->engine->context.profile = NULL;
   bench->profiled_steps = steps;
-  bench->profiled_step = seer_sample_summarize(seconds, steps).median;
+  bench->profiled_median = seer_sample_summarize(seconds, steps).median;
+  bench->rest_seconds = seer_sample_summarize(rest, steps).median;
   if (!status) status = seer_bench_gather(bench, &profile);
   seer_profile_release(&profile);
   return status;

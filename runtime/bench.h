@@ -47,8 +47,10 @@ typedef struct SeerBench {
   char machine[128];  // the processor's name
   int threads, warmup_steps, profiled_steps;
   SeerSample step;                // seconds
-  double profiled_step;           // seconds: median of the steps that were profiled
-  double ops_seconds;             // of it in launches
+  double profiled_median;         // seconds: of the steps that were profiled
+  double rest_seconds;            // in no launch: median of them
+  double ops_seconds;             // in launches: the sum of their medians
+  double profiled_step;           // both together: a step that nothing interrupts
   double flops, recompute_flops;  // of a step, the first with the second
   uint64_t resident_bytes;
   SeerPeak peak;
@@ -57,15 +59,13 @@ typedef struct SeerBench {
   SeerBenchGroups kinds, blocks;  // kinds by time, the most first; blocks in the order of the step
 } SeerBench;
 
-// Ops, groups and sums from the profile, which was taken of bench->program.
+// Ops, groups and sums from the profile, which was taken of bench->program, and bench->rest_seconds.
 SeerStatus seer_bench_gather(SeerBench *bench, const SeerProfile *profile);
 void seer_bench_release(SeerBench *bench);
 
 // Operations of forward and backward alone, a second; over the peak.
 double seer_bench_flops_per_second(const SeerBench *bench);
 double seer_bench_share_of_peak(const SeerBench *bench);
-// What of the profiled step is in no launch.
-double seer_bench_rest(const SeerBench *bench);
 
 void seer_bench_print(const SeerBench *bench, FILE *out);
 // NULL without memory.

@@ -66,6 +66,7 @@ SeerStatus seer_bench_gather(SeerBench *bench, const SeerProfile *profile) {
     bench->flops += op->flops;
     if (op->launch->again) bench->recompute_flops += op->flops;
   }
+  bench->profiled_step = bench->ops_seconds + bench->rest_seconds;
   qsort(bench->kinds.items, (size_t)bench->kinds.count, sizeof *bench->kinds.items, seconds_compare);
   return SEER_OK;
 }
@@ -83,9 +84,4 @@ double seer_bench_flops_per_second(const SeerBench *bench) {
 
 double seer_bench_share_of_peak(const SeerBench *bench) {
   return bench->peak.flops_per_second > 0 ? seer_bench_flops_per_second(bench) / bench->peak.flops_per_second : 0;
-}
-
-double seer_bench_rest(const SeerBench *bench) {
-  double rest = bench->profiled_step - bench->ops_seconds;
-  return rest > 0 ? rest : 0;
 }

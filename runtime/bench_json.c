@@ -48,14 +48,15 @@ json_t *seer_bench_json(const SeerBench *bench) {
   snprintf(hash, sizeof hash, "%016" PRIx64, bench->program->model_hash);
   json_t *all = step_json(bench);
   json_t *rest = json_pack(
-      "{s:s, s:{s:s, s:s}, s:f, s:f, s:f, s:f, s:{s:f, s:f, s:i, s:I}, s:{s:i, s:f, s:f, s:f}, s:o, s:o, s:o}",
+      "{s:s, s:{s:s, s:s}, s:f, s:f, s:f, s:f, s:{s:f, s:f, s:i, s:I}, s:{s:i, s:f, s:f, s:f, s:f}, s:o, s:o, s:o}",
       "model_hash", hash, "machine", "processor", bench->machine, "level", bench->program->cpu, "flops", bench->flops,
       "recompute_flops", bench->recompute_flops, "flops_per_second", seer_bench_flops_per_second(bench),
       "share_of_peak", seer_bench_share_of_peak(bench), "peak", "flops_per_second", bench->peak.flops_per_second,
       "bytes_per_second", bench->peak.bytes_per_second, "vector_floats", bench->peak.vector_floats, "triad_bytes",
       (json_int_t)bench->peak.triad_bytes, "profile", "steps", bench->profiled_steps, "step_seconds",
-      bench->profiled_step, "ops_seconds", bench->ops_seconds, "rest_seconds", seer_bench_rest(bench), "kinds",
-      groups_json(&bench->kinds), "blocks", groups_json(&bench->blocks), "ops", ops_json(bench));
+      bench->profiled_step, "ops_seconds", bench->ops_seconds, "rest_seconds", bench->rest_seconds,
+      "step_seconds_median", bench->profiled_median, "kinds", groups_json(&bench->kinds), "blocks",
+      groups_json(&bench->blocks), "ops", ops_json(bench));
   if (all && rest && json_object_update(all, rest) == 0) {
     json_decref(rest);
     return all;

@@ -38,9 +38,8 @@ static void kinds_print(const SeerBench *bench, FILE *out) {
   fprintf(out, "\n%-32s %6s %10s %8s %10s %8s %8s %8s\n", "by kind of op", "ops", "ms", "share", "GFLOP/s", "of peak",
           "GB/s", "of peak");
   for (int i = 0; i < bench->kinds.count; i++) row_print(bench, &bench->kinds.items[i], out);
-  double rest = seer_bench_rest(bench);
-  fprintf(out, "  %-30s %6s %10.3f %6.1f %%\n", "outside of launches", "", 1e3 * rest,
-          100 * over(rest, bench->profiled_step));
+  fprintf(out, "  %-30s %6s %10.3f %6.1f %%\n", "outside of launches", "", 1e3 * bench->rest_seconds,
+          100 * over(bench->rest_seconds, bench->profiled_step));
 }
 
 static void blocks_print(const SeerBench *bench, FILE *out) {
@@ -60,7 +59,7 @@ void seer_bench_print(const SeerBench *bench, FILE *out) {
   kinds_print(bench, out);
   blocks_print(bench, out);
   fprintf(out,
-          "\nTimes of ops are medians of %d further steps, of %.4f s each. An op's bytes are its operands and results, "
-          "each once;\nmore than memory gives: they came from a cache.\n",
-          bench->profiled_steps, bench->profiled_step);
+          "\nTimes of ops are medians of %d further steps, together %.4f s; those steps took %.4f s. An op's bytes are "
+          "its\noperands and results, each once; more than memory gives: they came from a cache.\n",
+          bench->profiled_steps, bench->profiled_step, bench->profiled_median);
 }

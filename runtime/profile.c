@@ -40,3 +40,10 @@ double seer_profile_median(const SeerProfile *profile, int launch) {
     seconds[i] = profile->seconds[(size_t)i * (size_t)profile->launch_count + (size_t)launch];
   return seer_sample_summarize(seconds, count).median;
 }
+
+double seer_profile_step_seconds(const SeerProfile *profile) {
+  const double *seconds = profile->seconds + (size_t)profile->step * (size_t)profile->launch_count;
+  double sum = 0;
+  for (int i = 0; i < profile->launch_count; i++) sum += seconds[i];
+  return sum;
+}

@@ -21,5 +21,7 @@ void seer_profile_next_step(SeerProfile *profile);
 void seer_profile_add(SeerProfile *profile, int launch, double seconds);
 // Of one launch in a step: the median over all steps so far.
 double seer_profile_median(const SeerProfile *profile, int launch);
+// Of all launches in the step at hand, so far.
+double seer_profile_step_seconds(const SeerProfile *profile);
 
 #endif
