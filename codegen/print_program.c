@@ -176,9 +176,8 @@ static int print_units(const Program *train, Writer *out) {
     for (size_t i = 0; i < unit->tensors.count; i++) {
       ValueId parameter = unit->tensors.items[i].parameter, gradient = unit->tensors.items[i].gradient;
       writer_printf(out, "  {%" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 "},\n",
-                    train->plan->value_offsets[parameter],
-                    units->offsets[parameter], gradient == VALUE_NONE ? UINT64_MAX : units->offsets[gradient],
-                    units->shards->part[parameter],
+                    train->plan->value_offsets[parameter], units->offsets[parameter],
+                    gradient == VALUE_NONE ? UINT64_MAX : units->offsets[gradient], units->shards->part[parameter],
                     (uint64_t)shape_elements(graph_value(train->graph, parameter)->shape));
     }
     writer_text(out, "};\n");
@@ -194,31 +193,59 @@ static int print_units(const Program *train, Writer *out) {
 }
 
 // Where to look for a bad number after a launch, in f32 elements of its memory.
+static void print_checked(const Program *program, const ProgramLaunch *launch, Writer *out) {
+  if (launch->checked == VALUE_NONE) return;
+  const Value *value = graph_value(program->graph, launch->checked);
+  uint64_t count = value->type == DATA_F32 ? (uint64_t)shape_elements(value->shape) : 0;
+  ProgramSpace space;
+  uint64_t offset = program_offset(program, launch, launch->checked, &space);
+  if (program->plan->units && program->plan->units->shards->kept[launch->checked] && space == SPACE_STATE)
+    count = program->plan->units->shards->part[launch->checked];
+  writer_printf(out, "   .in_state = %s, .offset = %" PRIu64 ", .count = %" PRIu64 ",\n",
+                space == SPACE_STATE ? "true" : "false", offset, count);
+}
+
+static void print_launch_field(Writer *out, const char *name, const char *text) {
+  writer_printf(out, ".%s = ", name);
+  print_c_string(out, text);
+  writer_text(out, ", ");
+}
+
+// What a profile groups by. Updates belong to no block of the network.
+static void print_group(const Program *program, const ProgramLaunch *launch, const Op *op, Writer *out) {
+  const PlanStep *step = &program->plan->steps[launch->step];
+  const char *block = op->block >= 0 ? program->graph->block_names[op->block] : "update";
+  writer_text(out, "   ");
+  print_launch_field(out, "block", block);
+  print_launch_field(out, "kind", launch->alone ? kernel_info(launch->kernel)->name : op_kind_name(op->kind));
+  writer_printf(out, ".run = %d, .size_group = %d", launch->run, op->size_group);
+  if (!launch->alone && step->variant == RUN_AGAIN) writer_text(out, ", .again = true");
+  if (launch->flops > 0) writer_printf(out, ", .flops = %.0f", launch->flops);
+  if (launch->bytes > 0) writer_printf(out, ", .bytes = %.0f", launch->bytes);
+  writer_text(out, "},\n");
+}
+
 static void print_launches_of(const Trainer *trainer, const Program *program, Arena *arena, Writer *out) {
   for (size_t i = 0; program && i < program->launches.count; i++) {
     const ProgramLaunch *launch = &program->launches.items[i];
+    const char *kernel = kernel_info(launch->kernel)->name;
     if (launch->op == OP_NONE) {
-      writer_printf(out, "  {\"%s\", \"\", false, 0, 0},\n", kernel_info(launch->kernel)->name);
+      writer_printf(
+          out,
+          "  {.op = \"\", .kernel = \"%s\", .pass = \"\", .location = \"\", .block = \"ranks\", .kind = \"%s\", "
+          ".run = %d, .size_group = -1},\n",
+          kernel, kernel, launch->run);
       continue;
     }
     const Op *op = graph_op(program->graph, launch->op);
     writer_text(out, "  {");
-    print_c_string(out, arena_printf(arena, "%s %s %s", op->name, kernel_info(launch->kernel)->name,
-                                     step_pass_name(program->plan->steps[launch->step].pass)));
-    writer_text(out, ", ");
-    print_c_string(out, span_label(arena, trainer->sources, op->span));
-    if (launch->checked != VALUE_NONE) {
-      const Value *value = graph_value(program->graph, launch->checked);
-      uint64_t count = value->type == DATA_F32 ? (uint64_t)shape_elements(value->shape) : 0;
-      ProgramSpace space;
-      uint64_t offset = program_offset(program, launch, launch->checked, &space);
-      if (program->plan->units && program->plan->units->shards->kept[launch->checked] && space == SPACE_STATE)
-        count = program->plan->units->shards->part[launch->checked];
-      writer_printf(out, ", %s, %" PRIu64 ", %" PRIu64, space == SPACE_STATE ? "true" : "false", offset, count);
-    } else {
-      writer_text(out, ", false, 0, 0");
-    }
-    writer_text(out, "},\n");
+    print_launch_field(out, "op", op->name);
+    print_launch_field(out, "kernel", kernel);
+    print_launch_field(out, "pass", step_pass_name(program->plan->steps[launch->step].pass));
+    print_launch_field(out, "location", span_label(arena, trainer->sources, op->span));
+    writer_text(out, "\n");
+    print_checked(program, launch, out);
+    print_group(program, launch, op, out);
   }
 }
 
@@ -361,11 +388,10 @@ static int print_launches(const Trainer *trainer, const TrainerWorld *world, Are
 
 static void print_training(const TrainerWorld *world, Writer *out) {
   if (world->train)
-    writer_printf(out,
-                  "  .train = step_%s, .update = step_%s,\n  .loss_offset = %" PRIu64 "u, .usage_offset = %" PRIu64
-                  "u,\n",
-                  world->train->entries[0].name, world->train->entries[1].name, output_offset(world->train, "loss"),
-                  output_offset(world->train, "usage"));
+    writer_printf(
+        out, "  .train = step_%s, .update = step_%s,\n  .loss_offset = %" PRIu64 "u, .usage_offset = %" PRIu64 "u,\n",
+        world->train->entries[0].name, world->train->entries[1].name, output_offset(world->train, "loss"),
+        output_offset(world->train, "usage"));
   else
     writer_printf(out, "  .minimum_bytes = %" PRIu64 "u, .budget_bytes = %" PRIu64 "u,\n", world->minimum_bytes,
                   world->budget_bytes);

@@ -73,6 +73,11 @@ typedef struct ProgramLaunch {
   OpId op;          // OP_NONE: a unit's way between ranks
   bool reduces;     // averages a gradient that came in parts
   uint32_t step;    // of the plan, set by program_make
+  // Of profiles, set by program_make: launches of one run of an op have one number; what the run costs stands at the
+  // first that computes. `alone`: no run of its op, but part of what ranks send each other.
+  int run;
+  bool alone;
+  double flops, bytes;
   ValueId checked;  // the value that is whole after this launch, looked at when hunting NaNs; or VALUE_NONE
 } ProgramLaunch;
 

@@ -4,6 +4,7 @@
 
 #include "codegen/kernels/c/sizes.h"
 #include "compiler/base/bug.h"
+#include "compiler/plan/machine.h"
 
 typedef struct Flight {
   StepKind kind;
@@ -20,23 +21,44 @@ typedef struct Launcher {
     Flight *items;
     size_t count, capacity;
   } flights;
+  int runs;
 } Launcher;
 
-static void add_launch(Launcher *launcher, ProgramLaunch launch) {
+static void add_resolved(Launcher *launcher, ProgramLaunch launch) {
   const KernelInfo *info = kernel_info(launch.kernel);
   for (int p = 0; p < info->pointer_count; p++)
     program_resolve_operand(launcher->program, &launch, &launch.operands[p]);
   arena_push(launcher->program->arena, &launcher->program->launches, ProgramLaunch, launch);
 }
 
+// Before a run computes, weights are packed, and ranks bring gradients together, which is no launch to the runtime.
+static bool prepares(KernelKind kernel) {
+  return kernel_info(kernel)->collective || kernel == KERNEL_conv2d_pack || kernel == KERNEL_conv2d_pack_backward;
+}
+
 static void add_run(Launcher *launcher, uint32_t step, OpId op, RunVariant variant, bool reduces) {
   LaunchRange range = launcher->lowering->runs[variant][op];
+  const Graph *graph = launcher->plan->graph;
+  bool priced = false;
+  launcher->runs++;
   for (size_t i = range.begin; i < range.end; i++) {
     ProgramLaunch launch = launcher->lowering->launches.items[i];
     launch.step = step;
     launch.reduces = reduces;
-    add_launch(launcher, launch);
+    launch.run = launcher->runs;
+    if (!priced && !prepares(launch.kernel)) {
+      priced = true;
+      launch.flops = 2.0 * (double)plan_run_macs(graph, op, variant);
+      launch.bytes = plan_run_bytes(graph, op, variant, launcher->lowering->value_bytes);
+    }
+    add_resolved(launcher, launch);
   }
+}
+
+static void add_launch(Launcher *launcher, ProgramLaunch launch) {
+  launch.run = ++launcher->runs;
+  launch.alone = true;
+  add_resolved(launcher, launch);
 }
 
 static const KernelOperand nothing = {.kind = OPERAND_NONE, .value = VALUE_NONE};

@@ -1,9 +1,10 @@
-// Runs the training step on synthetic pictures, without decoding and without a data set: what the step costs, and with
-// --poison, what of its arena it touches.
+// Runs the training step on synthetic pictures, without decoding and without a data set: what the step and each of its
+// ops cost, beside what the processor could do; and with --poison, what of its arena it touches.
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/bench.h"
 #include "runtime/commands.h"
 #include "runtime/engine.h"
 #include "runtime/init.h"
@@ -11,32 +12,10 @@
 #include "runtime/progress.h"
 #include "runtime/synthetic.h"
 
-enum { WARMUP_STEPS = 2, DEFAULT_STEPS = 10, TIMED_MAX = 100000 };
+enum { DEFAULT_STEPS = 10, TIMED_MAX = 100000, WARMUP_MAX = 30, SETTLED_STEPS = 3, PROFILED_STEPS = 5 };
 
-static int seconds_compare(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return x < y ? -1 : x > y;
-}
-
-static void result_print(const SeerProgram *program, const SeerOptions *options, double *seconds, int steps,
-                         int threads) {
-  qsort(seconds, (size_t)steps, sizeof *seconds, seconds_compare);
-  double median = steps % 2 ? seconds[steps / 2] : 0.5 * (seconds[steps / 2 - 1] + seconds[steps / 2]);
-  uint64_t resident = seer_memory_resident_peak(), peak = program->state_bytes + program->arena_bytes;
-  if (options->json) {
-    printf(
-        "{\"images_per_second\": %.6g, \"step_seconds_median\": %.6g, \"step_seconds_min\": %.6g, \"peak_bytes\": "
-        "%llu, "
-        "\"resident_bytes\": %llu, \"batch\": %d, \"steps\": %d, \"threads\": %d}\n",
-        program->batch / median, median, seconds[0], (unsigned long long)peak, (unsigned long long)resident,
-        program->batch, steps, threads);
-    return;
-  }
-  printf(
-      "%s: %.2f images/s, step %.4f s (median of %d; best %.4f s), batch %d, %d threads, %.1f MiB, %.1f MiB resident\n",
-      program->name, program->batch / median, median, steps, seconds[0], program->batch, threads,
-      (double)peak / 1048576, (double)resident / 1048576);
-}
+// Without --steps: so long at least, so that a quick step is timed often; warm-up and profile no longer than so.
+static const double timed_seconds = 2, warmup_seconds = 20, profile_seconds = 30;
 
 static void poison_print(const SeerProgram *program, const SeerOptions *options, const SeerPoisonResult *result) {
   uint64_t touched = result->step_bytes > result->features_bytes ? result->step_bytes : result->features_bytes;
@@ -44,11 +23,11 @@ static void poison_print(const SeerProgram *program, const SeerOptions *options,
     const struct {
       const char *name;
       uint64_t bytes;
-    } sizes[] = {{"arena_bytes", program->arena_bytes},       {"touched_bytes", touched},
-                 {"step_touched_bytes", result->step_bytes},  {"features_touched_bytes", result->features_bytes},
-                 {"state_bytes", program->state_bytes},       {"ring_bytes", program->ring_bytes},
-                 {"snapshot_bytes", program->snapshot_bytes},
-                 {"peak_bytes", seer_program_bytes(program)}, {"resident_bytes", seer_memory_resident_peak()}};
+    } sizes[] = {{"arena_bytes", program->arena_bytes},          {"touched_bytes", touched},
+                 {"step_touched_bytes", result->step_bytes},     {"features_touched_bytes", result->features_bytes},
+                 {"state_bytes", program->state_bytes},          {"ring_bytes", program->ring_bytes},
+                 {"snapshot_bytes", program->snapshot_bytes},    {"peak_bytes", seer_program_bytes(program)},
+                 {"resident_bytes", seer_memory_resident_peak()}};
     printf("{");
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
       printf("\"%s\": %llu, ", sizes[i].name, (unsigned long long)sizes[i].bytes);
@@ -69,21 +48,115 @@ static SeerStatus poison_bench(SeerEngine *engine, SeerSynthetic *pictures, cons
   return status;
 }
 
-static SeerStatus timing_bench(SeerEngine *engine, SeerSynthetic *pictures, const SeerOptions *options, uint64_t seed) {
-  int steps = options->steps > 0 && options->steps < TIMED_MAX ? (int)options->steps : DEFAULT_STEPS;
-  double *seconds = calloc((size_t)steps, sizeof *seconds);
-  SeerStatus status = seconds ? SEER_OK : seer_fail(SEER_MACHINE, "no memory for %d timings", steps);
-  seer_state_init(engine->program, seed, 0, engine->context.pool, engine->context.state);
-  for (int i = -WARMUP_STEPS; i < steps && !status; i++) {
-    SeerStepResult result;
-    double began = seer_seconds_now();
-    status =
-        seer_step_run(engine, seer_synthetic_next, pictures, (SeerStepAsk){0}, i + WARMUP_STEPS, steps + WARMUP_STEPS,
-                      NULL, &result);
-    if (i >= 0) seconds[i] = seer_seconds_now() - began;
+typedef struct Timing {
+  SeerEngine *engine;
+  SeerSynthetic *pictures;
+  int64_t step;  // the next one
+} Timing;
+
+static SeerStatus step_time(Timing *timing, double *seconds) {
+  SeerStepResult result;
+  double began = seer_seconds_now();
+  SeerStatus status = seer_step_run(timing->engine, seer_synthetic_next, timing->pictures, (SeerStepAsk){0},
+                                    timing->step++, TIMED_MAX, NULL, &result);
+  *seconds = seer_seconds_now() - began;
+  return status;
+}
+
+// Until SETTLED_STEPS steps in a row are none of them faster than the best before by more than a fiftieth.
+static SeerStatus warm_up(Timing *timing, int *steps) {
+  double best = 0, seconds, spent = 0;
+  SeerStatus status = SEER_OK;
+  int settled = 0;
+  for (*steps = 0; settled < SETTLED_STEPS && *steps < WARMUP_MAX && !status; ++*steps) {
+    if (*steps >= 2 && spent > warmup_seconds) break;
+    status = step_time(timing, &seconds);
+    spent += seconds;
+    settled = *steps && seconds > 0.98 * best ? settled + 1 : 0;
+    if (!*steps || seconds < best) best = seconds;
   }
-  if (!status) result_print(engine->program, options, seconds, steps, seer_pool_threads(engine->context.pool));
+  return status;
+}
+
+// `wanted` steps; 0: as many as the defaults ask for.
+static SeerStatus steps_time(Timing *timing, int wanted, SeerSample *sample) {
+  double *seconds = calloc(TIMED_MAX, sizeof *seconds), spent = 0;
+  SeerStatus status = seconds ? SEER_OK : seer_fail(SEER_MACHINE, "no memory for %d timings", TIMED_MAX);
+  int steps = 0;
+  while (!status && steps < (wanted ? wanted : TIMED_MAX)) {
+    if (!wanted && steps >= DEFAULT_STEPS && spent >= timed_seconds) break;
+    status = step_time(timing, &seconds[steps]);
+    spent += seconds[steps++];
+  }
+  if (!status) *sample = seer_sample_summarize(seconds, steps);
   free(seconds);
+  return status;
+}
+
+// Steps of their own: looking at the clock twice a launch takes time, too.
+static SeerStatus steps_profile(Timing *timing, SeerBench *bench) {
+  SeerProfile profile;
+  double seconds[PROFILED_STEPS], rest[PROFILED_STEPS], spent = 0;
+  SeerStatus status = seer_profile_make(bench->program->launch_count, PROFILED_STEPS, &profile);
+  if (status) return status;
+  timing->engine->context.profile = &profile;
+  int steps = 0;
+  while (!status && steps < PROFILED_STEPS && (steps < 2 || spent < profile_seconds)) {
+    seer_profile_next_step(&profile);
+    status = step_time(timing, &seconds[steps]);
+    rest[steps] = seconds[steps] - seer_profile_step_seconds(&profile);
+    spent += seconds[steps++];
+  }
+  timing->engine->context.profile = NULL;
+  bench->profiled_steps = steps;
+  bench->profiled_median = seer_sample_summarize(seconds, steps).median;
+  bench->rest_seconds = seer_sample_summarize(rest, steps).median;
+  if (!status) status = seer_bench_gather(bench, &profile);
+  seer_profile_release(&profile);
+  return status;
+}
+
+static SeerStatus json_write(json_t *result, json_t *against) {
+  if (result && against) json_object_set(result, "against", against);
+  bool written = result && json_dumpf(result, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12)) == 0;
+  json_decref(result);
+  if (!written) return seer_fail(SEER_MACHINE, "cannot write the result to standard output");
+  fputc('\n', stdout);
+  return SEER_OK;
+}
+
+static SeerStatus result_write(const SeerBench *bench, const SeerOptions *options, const json_t *old) {
+  json_t *against = old ? seer_against_json(bench, old) : NULL;
+  if (old && !against) return seer_fail(SEER_MACHINE, "out of memory");
+  SeerStatus status = SEER_OK;
+  if (options->json)
+    status = json_write(seer_bench_json(bench), against);
+  else
+    seer_bench_print(bench, stdout);
+  if (against && !options->json) seer_against_print(against, stdout);
+  if (against) seer_against_warn(against, bench->program->name);
+  json_decref(against);
+  if (!status && options->svg) status = seer_roofline_write(bench, options->svg);
+  return status;
+}
+
+static SeerStatus timing_bench(SeerEngine *engine, SeerSynthetic *pictures, const SeerOptions *options, uint64_t seed) {
+  json_t *old = NULL;
+  SeerStatus status = options->against ? seer_against_load(options->against, &old) : SEER_OK;
+  if (status) return status;
+  int wanted = options->steps > 0 ? (int)(options->steps < TIMED_MAX ? options->steps : TIMED_MAX) : 0;
+  SeerBench bench = {.program = engine->program, .threads = seer_pool_threads(engine->context.pool)};
+  Timing timing = {.engine = engine, .pictures = pictures};
+  seer_cpu_name(bench.machine, sizeof bench.machine);
+  seer_state_init(engine->program, seed, 0, engine->context.pool, engine->context.state);
+  status = warm_up(&timing, &bench.warmup_steps);
+  if (!status) status = steps_time(&timing, wanted, &bench.step);
+  if (!status) status = steps_profile(&timing, &bench);
+  bench.resident_bytes = seer_memory_resident_peak();
+  if (!status) status = seer_peak_measure(engine->context.pool, &bench.peak);
+  if (!status) status = result_write(&bench, options, old);
+  seer_bench_release(&bench);
+  json_decref(old);
   return status;
 }
 

@@ -63,6 +63,20 @@ const char *seer_cpu_level(void) {
 #endif
 }
 
+void seer_cpu_name(char *name, int bytes) {
+  snprintf(name, (size_t)bytes, "%s", seer_cpu_level());
+  FILE *file = fopen("/proc/cpuinfo", "re");
+  char line[256];
+  while (file && fgets(line, sizeof line, file)) {
+    const char *colon = strchr(line, ':');
+    if (strncmp(line, "model name", 10) != 0 || !colon) continue;
+    colon += strspn(colon, ": \t");
+    snprintf(name, (size_t)bytes, "%.*s", (int)strcspn(colon, "\n"), colon);
+    break;
+  }
+  if (file) fclose(file);
+}
+
 int seer_cpu_count(void) {
   cpu_set_t set;
   int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);

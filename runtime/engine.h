@@ -40,6 +40,8 @@ int seer_cpu_count(void);
 int seer_cpu_share(int processes);
 // Does this processor have all of a level ("x86-64-v3")? `missing` gets the name of the first lacking feature.
 bool seer_cpu_supports(const char *level, const char **missing);
+// The processor's name, or its level where the system tells no name.
+void seer_cpu_name(char *name, int bytes);
 // The highest level of this processor.
 const char *seer_cpu_level(void);
 

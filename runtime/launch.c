@@ -1,11 +1,14 @@
 // One launch of the emitted step: its tasks on the pool and, when asked, a look for values that are not finite. And
 // what ranks send each other between launches.
+#include <stdio.h>
 #include <string.h>
 
 #include "runtime/comm/comm.h"
 #include "runtime/comm/traffic.h"
 
+#include "runtime/clock.h"
 #include "runtime/finite.h"
+#include "runtime/profile.h"
 #include "runtime/program.h"
 #include "runtime/slices.h"
 
@@ -13,11 +16,18 @@ void seer_launch(SeerContext *context, int launch, void (*function)(const void *
                  const void *arguments, int tasks) {
   const SeerLaunch *record = &context->program->launches[launch];
   if (context->leaves_state && record->in_state) return;
+  double began = context->profile ? seer_seconds_now() : 0;
   seer_pool_run(context->pool, function, arguments, tasks);
+  if (context->profile) seer_profile_add(context->profile, launch, seer_seconds_now() - began);
   seer_traffic_progress(context->traffic);
   if (!context->check_finite || context->first_not_finite >= 0) return;
   const unsigned char *base = (record->in_state ? context->state : context->arena) + record->offset;
   if (!seer_floats_finite((const float *)(const void *)base, record->count)) context->first_not_finite = launch;
+}
+
+void seer_launch_label(const SeerLaunch *launch, char *text, size_t bytes) {
+  snprintf(text, bytes, "%s%s%s%s%s", launch->op, *launch->op ? " " : "", launch->kernel, *launch->pass ? " " : "",
+           launch->pass);
 }
 
 void seer_gather_ranks(SeerContext *context, int64_t floats, const float *mine, float *all) {

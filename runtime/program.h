@@ -81,12 +81,23 @@ typedef struct SeerSpikeRule {
 } SeerSpikeRule;
 
 // One launch of the step, for failures and profiles: what it computes, where it was specified, what it wrote.
+//
+// An op's run is one or more launches, one behind the other: a convolution packs its weights first. What the run costs
+// stands at one of them: operations, two for each multiply-add, and bytes, each operand and result of the op once.
 typedef struct SeerLaunch {
-  const char *label;      // "block2-1.f.a conv2d forward"
+  const char *op;         // "block2-1.f.a"; "": none
+  const char *kernel;     // "conv2d_forward"
+  const char *pass;       // "forward", "reforward", "backward", "update"; "": none
   const char *location;   // "rg.seer:12"
   bool in_state;          // the output lies in the state arena
   uint64_t offset;        // of its first f32 output
   uint64_t count;         // of f32 elements; 0: nothing to check
+  const char *block;      // "block2-1"
+  const char *kind;       // of the op: "conv2d"
+  int run;                // the same for the launches of one run, rising
+  int size_group;         // -1: none
+  bool again;             // makes again what the step has made before
+  uint64_t flops, bytes;  // 0: stand at another launch of the run
 } SeerLaunch;
 
 // A parameter on its way between ranks, in floats `part` of each, `count` in all without what pads the last; in bytes
@@ -196,12 +207,16 @@ typedef struct SeerContext {
   int network;                            // SeerStatus of the first collective that failed: later ones do nothing
   bool check_finite;                      // look at each launch's output, and stop looking at the first bad one
   int first_not_finite;                   // index of a launch, or -1
+  struct SeerProfile *profile;            // takes the time of each launch; NULL: nobody asks
 } SeerContext;
 
 // Called by the emitted step for each launch: runs tasks 0..tasks-1 of `function` on the pool, then, with
 // check_finite, looks at launches[launch]'s output.
 void seer_launch(SeerContext *context, int launch, void (*function)(const void *arguments, int task, int worker),
                  const void *arguments, int tasks);
+
+// "block2-1.f.a conv2d_forward forward": how failures name a launch.
+void seer_launch_label(const SeerLaunch *launch, char *text, size_t bytes);
 
 // Pictures of one rank's micro-step.
 static inline int seer_rank_batch(const SeerProgram *program) {

@@ -5,16 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 static const double redraw_seconds = 0.1, line_seconds = 10;
-
-double seer_seconds_now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 const char *seer_duration_text(char *text, int bytes, double seconds) {
   long long whole = seconds > 0 && seconds < 1e12 ? (long long)(seconds + 0.5) : 0;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "runtime/clock.h"
 #include "runtime/metrics.h"
 
 typedef struct SeerProgress {
@@ -14,7 +15,6 @@ typedef struct SeerProgress {
   double loss, rate;      // smoothed
 } SeerProgress;
 
-double seer_seconds_now(void);
 void seer_progress_begin(SeerProgress *progress, bool quiet, int64_t first, int64_t steps);
 void seer_progress_step(SeerProgress *progress, const SeerStepRecord *record);
 // A line of its own, above the bar.

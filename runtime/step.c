@@ -76,10 +76,12 @@ static SeerStatus not_finite(SeerEngine *engine, int64_t step, const char *what,
   context->first_not_finite = -1;
   seer_slices_run(engine->slices, context, engine->program->train);
   context->check_finite = false;
-  const char *label = "the loss itself", *location = "";
+  char label[256] = "the loss itself";
+  const char *location = "";
   if (context->first_not_finite >= 0) {
-    label = engine->program->launches[context->first_not_finite].label;
-    location = engine->program->launches[context->first_not_finite].location;
+    const SeerLaunch *launch = &engine->program->launches[context->first_not_finite];
+    seer_launch_label(launch, label, sizeof label);
+    location = launch->location;
   }
   if (!mine && seer_comm_rank(context->comm) > 0) return SEER_INPUT;
   return seer_fail(

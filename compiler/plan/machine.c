@@ -15,16 +15,25 @@ static int collectives_of(const Op *op, const PlanMachine *machine) {
   return op->kind == OP_sinkhorn;
 }
 
+static double uses_bytes(const ValueUses *uses, const uint64_t *value_bytes) {
+  double bytes = 0;
+  for (int i = 0; i < uses->count; i++)
+    bytes += (double)value_bytes[uses->items[i].value] / (uses->items[i].form == FORM_MASK ? 16 : 1);
+  return bytes;
+}
+
+double plan_run_bytes(const Graph *graph, OpId op, RunVariant variant, const uint64_t *value_bytes) {
+  ValueUses reads = run_reads(graph, op, variant), writes = run_writes(graph, op, variant);
+  return uses_bytes(&reads, value_bytes) + uses_bytes(&writes, value_bytes);
+}
+
+int64_t plan_run_macs(const Graph *graph, OpId op, RunVariant variant) {
+  return variant == RUN_MASK ? 0 : op_macs(graph, graph_op(graph, op));
+}
+
 static int64_t run_time_ns(const Graph *graph, OpId id, RunVariant variant, const uint64_t *value_bytes,
                            const PlanMachine *machine) {
-  const Op *op = graph_op(graph, id);
-  ValueUses reads = run_reads(graph, id, variant), writes = run_writes(graph, id, variant);
-  double moved = 0;
-  for (int i = 0; i < reads.count; i++)
-    moved += (double)value_bytes[reads.items[i].value] / (reads.items[i].form == FORM_MASK ? 16 : 1);
-  for (int i = 0; i < writes.count; i++)
-    moved += (double)value_bytes[writes.items[i].value] / (writes.items[i].form == FORM_MASK ? 16 : 1);
-  double macs = variant == RUN_MASK ? 0 : (double)op_macs(graph, op);
+  double moved = plan_run_bytes(graph, id, variant, value_bytes), macs = (double)plan_run_macs(graph, id, variant);
   double seconds =
       larger(2 * macs / (machine->flops_per_second * machine->efficiency), moved / machine->bytes_per_second);
   return (int64_t)(seconds * 1e9 + 0.5);

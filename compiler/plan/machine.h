@@ -21,10 +21,14 @@ typedef struct PlanMachine {
 } PlanMachine;
 
 typedef struct PlanPrecision {
-  int compute_bytes;  // of an activation and of a gathered parameter: 4, or 2
+  int compute_bytes;   // of an activation and of a gathered parameter: 4, or 2
   int gradient_bytes;  // of a gradient in its unit's buffer
   int reduce_bytes;    // and on its way
 } PlanPrecision;
+
+// What a run of an op moves and computes: each operand and result once, in `value_bytes` by ValueId; multiply-adds.
+double plan_run_bytes(const Graph *graph, OpId op, RunVariant variant, const uint64_t *value_bytes);
+int64_t plan_run_macs(const Graph *graph, OpId op, RunVariant variant);
 
 // Fills costs->time_ns from the machine for every op and variant: multiply-adds take two operations at the machine's
 // rate, every run moves its operands and results once. And costs->sync_ns: a BatchNorm's or Sinkhorn's statistics over

@@ -146,7 +146,7 @@ int64_t report_simulate(const PlanReport *report) {
 }
 
 static void add_run(const Plan *plan, const PlanStep *step, StepTimes *times) {
-  int64_t macs = step->variant == RUN_MASK ? 0 : op_macs(plan->graph, graph_op(plan->graph, step->op));
+  int64_t macs = plan_run_macs(plan->graph, step->op, step->variant);
   bool again = step->variant == RUN_AGAIN;
   times->macs += macs;
   if (again) times->macs_again += macs;

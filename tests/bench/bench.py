@@ -10,7 +10,8 @@ PyTorch format. On a busy machine PyTorch's thread pool (GNU OpenMP) sometimes c
 spin for each other. GOMP_SPINCOUNT=10000 makes that rare and costs PyTorch nothing (fastest steps of regnet_y_400mf at
 96 px: 0.271 s, by default 0.297 s, never spinning 0.301 s), so it is set. A round of any side
 whose median is over 3 times that side's best round is left out, and counted under `discarded`.
-Memory is the resident peak of the whole process; PyTorch's libraries alone (`import_bytes`) are given beside it.
+Memory is the resident peak of the whole process (the trainer's before it measures what the machine can do); PyTorch's
+libraries alone (`import_bytes`) are given beside it.
 """
 import argparse
 import datetime
@@ -92,15 +93,12 @@ class Seer:
 
     def run(self, steps):
         command = [self.trainer, "bench", "--steps", str(steps), "--threads", str(self.threads), "--json"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        output = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise SystemExit(f"bench: '{' '.join(map(str, command))}' ended with exit code {process.returncode}")
-        told = json.loads(output)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise SystemExit(f"bench: '{' '.join(map(str, command))}' ended with exit code {done.returncode}")
+        told = json.loads(done.stdout)
         return {"median": told["step_seconds_median"], "fastest": told["step_seconds_min"],
-                "peak_bytes": usage.ru_maxrss * 1024}
+                "peak_bytes": told["resident_bytes"]}
 
     def close(self):
         pass

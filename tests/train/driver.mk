@@ -4,7 +4,8 @@ include Makefile
 
 driver_objects := $(filter objects/blocks/% objects/kernels/% objects/step.o objects/program.o objects/plan_page.o \
   objects/runtime/comm/% objects/runtime/files.o objects/runtime/parallel.o objects/runtime/launch.o \
-  objects/runtime/pairwise.o objects/runtime/slices.o objects/runtime/status.o,$(objects))
+  objects/runtime/pairwise.o objects/runtime/slices.o objects/runtime/status.o objects/runtime/clock.o \
+  objects/runtime/profile.o objects/runtime/sample.o,$(objects))
 
 step_driver: $(driver_objects) objects/step_driver.o objects/raw_file.o
 	$(CC) $(SANITIZE) -o $@ $^ $(libraries)

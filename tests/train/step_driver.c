@@ -154,8 +154,9 @@ static int run(const char *input_path, const char *output_path, int threads) {
   raw_release(&input);
   if (context.first_not_finite < 0) return 0;
   const SeerLaunch *launch = &program->launches[context.first_not_finite];
-  fprintf(stderr, "error: launch %d '%s' of %s is not finite\n", context.first_not_finite, launch->label,
-          launch->location);
+  char label[256];
+  seer_launch_label(launch, label, sizeof label);
+  fprintf(stderr, "error: launch %d '%s' of %s is not finite\n", context.first_not_finite, label, launch->location);
   return SEER_BUG;
 }
 

@@ -54,8 +54,8 @@ static void step(SeerContext *context) {
   for (int i = 0; i < COUNT; i++) arena->gradient[i] = 1 / (float)(1 + i + 7 * number);
 }
 
-static const SeerLaunch launches[] = {{"in the arena", "", false, offsetof(Arena, sum), 1},
-                                      {"in the state", "", true, 0, 1}};
+static const SeerLaunch launches[] = {{.kernel = "in the arena", .offset = offsetof(Arena, sum), .count = 1},
+                                      {.kernel = "in the state", .in_state = true, .count = 1}};
 
 static SeerProgram program_make(void) {
   SeerProgram program = {.batch = BATCH, .accumulate = 1, .ranks = 1, .slices = SLICES, .launches = launches};

@@ -55,9 +55,9 @@ enum {
   EVALUATE = 4,
   EMBED = WIDTH * INPUT,
   CENTRES = PROTOTYPES * WIDTH,
-  EMBED_PART = (EMBED + RANKS - 1) / RANKS,                     // one chunk a rank
-  CENTRES_PART = (PROTOTYPES + RANKS - 1) / RANKS * WIDTH,      // of velocities: every RANKS-th row
-  SHARED_OUT = RANKS > 1 ? 2 * EMBED_PART + CENTRES_PART : 0,   // floats of the state that others do not have
+  EMBED_PART = (EMBED + RANKS - 1) / RANKS,                    // one chunk a rank
+  CENTRES_PART = (PROTOTYPES + RANKS - 1) / RANKS * WIDTH,     // of velocities: every RANKS-th row
+  SHARED_OUT = RANKS > 1 ? 2 * EMBED_PART + CENTRES_PART : 0,  // floats of the state that others do not have
   KEPT = RANKS > 1 ? CENTRES + INPUT : 2 * EMBED + 2 * CENTRES + INPUT,
 };
 
@@ -282,8 +282,7 @@ static void ranks_update(const Step *step) {
   int rank = seer_comm_rank(step->context->comm), begin = rank * EMBED_PART;
   for (int i = 0; i < EMBED_PART && begin + i < EMBED; i++)
     step->state[S_EMBED + i] -= momentum_apply(step, &step->state[S_EMBED_V + i], step->arena[A_D_EMBED + begin + i]);
-  for (int i = 0; i < INPUT; i++)
-    step->state[S_MEAN + i] += 0.1f * (step->arena[A_MEAN + i] - step->state[S_MEAN + i]);
+  for (int i = 0; i < INPUT; i++) step->state[S_MEAN + i] += 0.1f * (step->arena[A_MEAN + i] - step->state[S_MEAN + i]);
   if (step->context->scalars.prototypes_active <= 0) return;
   for (int k = rank; k < PROTOTYPES; k += RANKS) {
     float *velocity = &step->state[S_CENTRES_V + k / RANKS * WIDTH];
@@ -298,16 +297,29 @@ static void ranks_update(const Step *step) {
   }
 }
 
+// Bytes are told as those of the result alone.
+#define LAUNCH(number, block_, op_, kind_, kernel_, pass_, line, space, offset_, count_, flops_)                 \
+  {                                                                                                              \
+    .op = op_, .kernel = kernel_, .pass = pass_, .location = "tiny.seer:" line, .in_state = (space) == IN_STATE, \
+    .offset = (offset_)*4, .count = count_, .block = block_, .kind = kind_, .run = number, .size_group = -1,     \
+    .flops = flops_, .bytes = 4 * (count_)                                                                       \
+  }
+enum { IN_ARENA, IN_STATE };
 static const SeerLaunch launches[] = {
-    {"input pool", "tiny.seer:1", false, A_INPUT * 4, EVALUATE *INPUT},
-    {"embed matmul forward", "tiny.seer:2", false, A_EMBEDDED * 4, EVALUATE *WIDTH},
-    {"prototypes matmul forward", "tiny.seer:3", false, A_SCORES * 4, VIEWS *PROTOTYPES},
-    {"codes sinkhorn", "tiny.seer:4", false, A_CODES * 4, VIEWS *PROTOTYPES},
-    {"loss cross_entropy", "tiny.seer:5", false, A_LOSS * 4, 1},
-    {"embed matmul backward input", "tiny.seer:6", false, A_D_EMBEDDED * 4, VIEWS *WIDTH},
-    {"embed matmul backward weight", "tiny.seer:2", false, A_D_EMBED * 4, EMBED},
-    {"prototypes matmul backward weight", "tiny.seer:3", false, A_D_CENTRES * 4, CENTRES},
-    {"update sgd", "tiny.seer:7", true, S_EMBED * 4, EMBED_PART},
+    LAUNCH(0, "images", "input", "pool", "pool", "forward", "1", IN_ARENA, A_INPUT, EVALUATE *INPUT, 0),
+    LAUNCH(1, "head", "embed", "linear", "matmul", "forward", "2", IN_ARENA, A_EMBEDDED, EVALUATE *WIDTH,
+           2ull * VIEWS * INPUT * WIDTH),
+    LAUNCH(2, "head", "prototypes", "linear", "matmul", "forward", "3", IN_ARENA, A_SCORES, VIEWS *PROTOTYPES,
+           2ull * VIEWS * PROTOTYPES * WIDTH),
+    LAUNCH(3, "loss", "codes", "sinkhorn", "sinkhorn", "forward", "4", IN_ARENA, A_CODES, VIEWS *PROTOTYPES, 0),
+    LAUNCH(4, "loss", "loss", "swapped_prediction", "cross_entropy", "forward", "5", IN_ARENA, A_LOSS, 1, 0),
+    LAUNCH(5, "head", "embed", "linear_backward_input", "matmul_input", "backward", "6", IN_ARENA, A_D_EMBEDDED,
+           VIEWS *WIDTH, 2ull * VIEWS * PROTOTYPES * WIDTH),
+    LAUNCH(6, "head", "embed", "linear_backward_weight", "matmul_weight", "backward", "2", IN_ARENA, A_D_EMBED, EMBED,
+           2ull * VIEWS * INPUT * WIDTH),
+    LAUNCH(7, "head", "prototypes", "linear_backward_weight", "matmul_weight", "backward", "3", IN_ARENA, A_D_CENTRES,
+           CENTRES, 2ull * VIEWS * PROTOTYPES * WIDTH),
+    LAUNCH(8, "update", "update", "sgd_update", "sgd", "update", "7", IN_STATE, S_EMBED, EMBED_PART, 0),
 };
 
 static void forward(Step *step) {
@@ -370,8 +382,19 @@ static const SeerTensor tensors[] = {
      0,
      0,
      0},
-    {"embed.weight.velocity", SEER_VELOCITY, 2, {WIDTH, INPUT}, S_EMBED_V * 4, 0, SEER_INIT_ZERO, 0, false, RANKS,
-     EMBED_PART, EMBED_PART, 0},
+    {"embed.weight.velocity",
+     SEER_VELOCITY,
+     2,
+     {WIDTH, INPUT},
+     S_EMBED_V * 4,
+     0,
+     SEER_INIT_ZERO,
+     0,
+     false,
+     RANKS,
+     EMBED_PART,
+     EMBED_PART,
+     0},
     {"prototypes.weight.velocity",
      SEER_VELOCITY,
      2,
