@@ -329,8 +329,11 @@ void save_modes_list(Arena *arena, PlanBlocks *blocks, int block) {
     mask_signs(arena, blocks, block, &masks);
     if (masks.masked.count) b->modes[b->mode_count++] = masks;
   }
-  for (unsigned subset = all + 1; !last && subset-- > 0;)
-    b->modes[b->mode_count++] = subset_mode(arena, blocks, block, &groups, subset);
+  for (unsigned subset = all + 1; !last && subset-- > 0;) {
+    SaveMode mode = subset_mode(arena, blocks, block, &groups, subset);
+    // Where a block wants nothing else, all its convolutions are everything.
+    if (!subset || mode.kept.count < everything->kept.count) b->modes[b->mode_count++] = mode;
+  }
   for (int k = 0; k < b->mode_count; k++) measure_mode(arena, blocks, block, &b->modes[k]);
   offer_modes(arena, b);
 }

@@ -1,17 +1,20 @@
-"""Training speed and memory of emitted trainers against eager PyTorch, interleaved in one run.
+"""Training speed and memory of emitted trainers against PyTorch, interleaved in one run.
 
-usage: bench.py --seerc SEERC --folder DIR [--out FILE.json] [--rounds N] [--steps N] [--threads N]... [CASE...]
+usage: bench.py --seerc SEERC --folder DIR [--python PYTHON]... [--compiled] [--out FILE.json] [--rounds N] [--steps N]
+                [--threads N]... [CASE...]
        bench.py --table FILE.json
 Method. The same network, pictures per step, crop sizes, loss and optimizer (SGD with momentum), f32, the same threads.
-PyTorch runs eagerly in both memory formats, each in a process of its own (peer.py) that sleeps while others run; the
-trainer runs `bench`. A round is: default format, channels_last, seer, in turn; every side warms up first. Per side the
-figure is the median of its rounds' median steps, and the fastest step beside it; the ratio is seer over the better
-PyTorch format. On a busy machine PyTorch's thread pool (GNU OpenMP) sometimes collapses by thirty times: its threads
-spin for each other. GOMP_SPINCOUNT=10000 makes that rare and costs PyTorch nothing (fastest steps of regnet_y_400mf at
-96 px: 0.271 s, by default 0.297 s, never spinning 0.301 s), so it is set. A round of any side
-whose median is over 3 times that side's best round is left out, and counted under `discarded`.
-Memory is the resident peak of the whole process (the trainer's before it measures what the machine can do); PyTorch's
-libraries alone (`import_bytes`) are given beside it.
+Every PYTHON that is named is a PyTorch to beat (default: one that has torch and torchvision), each in both memory
+formats, eagerly and, with --compiled, by torch.compile, where its version has it; each in a process of its own
+(peer.py) that sleeps while others run; the trainer runs `bench`. A round is: every peer, then seer, in turn; every side
+warms up first. The better peer is the one with the shortest median over all rounds; the ratio is the median over rounds
+of its median step by seer's in the same round, so that both saw the same machine, with the smallest and the largest of
+those beside it; and, as a second opinion, that of the fastest steps. On a busy machine PyTorch's thread pool (GNU
+OpenMP) sometimes collapses by thirty times: its threads spin for each other. GOMP_SPINCOUNT=10000 makes that rare and
+costs PyTorch nothing (fastest steps of regnet_y_400mf at 96 px: 0.271 s, by default 0.297 s, never spinning 0.301 s), so
+it is set. A round in which seer or the better peer takes over 3 times its best round is left out, and counted under
+`discarded`. Memory is the resident peak of the whole process; PyTorch's libraries alone (`import_bytes`) are given
+beside it. A compiled peer's first step, which compiles, is given as `first_step_seconds`.
 """
 import argparse
 import datetime
@@ -38,6 +41,8 @@ def case(name, model, crops, batch, classes=0, prototypes=0, head=(), group_rule
 CASES = [
     case("y400_96", "regnet_y_400mf", [(1, 96)], 32, classes=1000),
     case("y400_160", "regnet_y_400mf", [(1, 160)], 32, classes=1000),
+    case("y1_6_96", "regnet_y_1_6gf", [(1, 96)], 32, classes=1000),
+    case("y1_6_160", "regnet_y_1_6gf", [(1, 160)], 32, classes=1000),
     case("x400_160", "regnet_x_400mf", [(1, 160)], 32, classes=1000, group_rule="torchvision"),
     case("swav_y400", "regnet_y_400mf", [(2, 160), (4, 96)], 8, prototypes=3000, head=(2048, 128)),
 ]
@@ -64,14 +69,15 @@ evaluate {{ size = {c['crops'][-1][1]}px  resize = {c['crops'][-1][1]}px  batch 
 class Peer:
     """One PyTorch process."""
 
-    def __init__(self, c, threads, layout):
-        arguments = json.dumps({**c, "threads": threads, "layout": layout})
+    def __init__(self, c, threads, python, layout, compiled):
+        arguments = json.dumps({**c, "threads": threads, "layout": layout, "compiled": compiled})
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": "10000"}
-        self.process = subprocess.Popen([sys.executable, HERE / "peer.py", arguments], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([python, HERE / "peer.py", arguments], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True, env=environment)
+        self.first = self.run(1, 600)["median"]
 
-    def run(self, steps):
-        self.process.stdin.write(f"{steps} {ROUND_SECONDS}\n")
+    def run(self, steps, limit=ROUND_SECONDS):
+        self.process.stdin.write(f"{steps} {limit}\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
@@ -104,24 +110,35 @@ class Seer:
         pass
 
 
+def peers_of(c, threads, pythons, compiled):
+    """By name: each PyTorch in both layouts, eager and compiled."""
+    peers = {}
+    for python, version in pythons.items():
+        for compile_it in (False, True) if compiled and int(version.split(".")[0]) > 1 else (False,):
+            for layout in LAYOUTS:
+                name = f"torch {version.split('+')[0]} {layout}{' compiled' if compile_it else ''}"
+                peers[name] = Peer(c, threads, python, layout, compile_it)
+                print(f"{c['name']}: {name}: first step {peers[name].first:.1f} s", file=sys.stderr)
+    return peers
+
+
 def summarize(batch, rounds):
     medians = [r["median"] for r in rounds]
-    kept = [r for r in rounds if r["median"] <= COLLAPSE * min(medians)]
-    median, fastest = statistics.median(r["median"] for r in kept), min(r["fastest"] for r in kept)
+    median, fastest = statistics.median(medians), min(r["fastest"] for r in rounds)
     summary = {"median_seconds": median, "fastest_seconds": fastest, "images_per_second": batch / median,
                "best_images_per_second": batch / fastest, "peak_bytes": max(r["peak_bytes"] for r in rounds),
-               "round_medians": medians, "discarded": len(rounds) - len(kept)}
+               "round_medians": medians}
     if "import_bytes" in rounds[0]:
         summary["import_bytes"] = rounds[0]["import_bytes"]
     return summary
 
 
 def measure(c, trainer, threads, options):
-    sides = {layout: Peer(c, threads, layout) for layout in LAYOUTS}
-    sides["seer"] = Seer(trainer, threads)
+    peers = peers_of(c, threads, options.pythons, options.compiled)
+    sides = {**peers, "seer": Seer(trainer, threads)}
     rounds = {name: [] for name in sides}
-    for layout in LAYOUTS:
-        sides[layout].run(2)
+    for peer in peers.values():
+        peer.run(2)
     for _ in range(options.rounds):
         for name, side in sides.items():
             time.sleep(0.3)
@@ -129,13 +146,18 @@ def measure(c, trainer, threads, options):
     for side in sides.values():
         side.close()
     result = {name: summarize(c["batch"], r) for name, r in rounds.items()}
-    best = max(LAYOUTS, key=lambda layout: result[layout]["images_per_second"])
-    fastest = max(result[layout]["best_images_per_second"] for layout in LAYOUTS)
+    for name, peer in peers.items():
+        result[name]["first_step_seconds"] = peer.first
+    best = min(peers, key=lambda name: result[name]["median_seconds"])
+    pairs = list(zip(result[best]["round_medians"], result["seer"]["round_medians"]))
+    limits = [COLLAPSE * min(side) for side in zip(*pairs)]
+    ratios = [peer / own for peer, own in pairs if peer <= limits[0] and own <= limits[1]]
+    fastest = min(result[name]["fastest_seconds"] for name in peers)
     return {"name": c["name"], "model": c["model"], "crops": c["crops"], "batch": c["batch"], "threads": threads,
-            "task": "supervised" if c["classes"] else "swav", **result, "better_layout": best,
-            "ratio": result["seer"]["images_per_second"] / result[best]["images_per_second"],
-            "best_ratio": result["seer"]["best_images_per_second"] / fastest,
-            "memory_ratio": result["seer"]["peak_bytes"] / min(result[layout]["peak_bytes"] for layout in LAYOUTS)}
+            "task": "supervised" if c["classes"] else "swav", "sides": result, "better_peer": best,
+            "ratio": statistics.median(ratios), "ratio_least": min(ratios), "ratio_most": max(ratios),
+            "discarded": len(pairs) - len(ratios), "best_ratio": fastest / result["seer"]["fastest_seconds"],
+            "memory_ratio": result["seer"]["peak_bytes"] / min(result[name]["peak_bytes"] for name in peers)}
 
 
 def first_line(command):
@@ -145,15 +167,12 @@ def first_line(command):
         return "unknown"
 
 
-def describe_machine():
-    import torch
-    import torchvision
+def describe_machine(pythons):
     names = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
     cpu = names[0] if names else platform.machine()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "memory_bytes": memory, "system": platform.platform(),
-            "torch": torch.__version__, "torchvision": torchvision.__version__,
-            "compiler": first_line(["cc", "--version"]),
+            "torch": sorted(pythons.values()), "compiler": first_line(["cc", "--version"]),
             "seer": first_line(["git", "-C", str(HERE), "describe", "--always", "--dirty"])}
 
 
@@ -168,34 +187,37 @@ def build(c, options):
 
 def print_table(results):
     machine = results["machine"]
-    print(f"{machine['cpu']}, {machine['cores']} cores; PyTorch {machine['torch']} eager, the better of its two memory "
-          f"formats; f32; {results['date'][:10]}. Medians; in brackets the fastest step.\n")
-    print("| network | views | batch | threads | PyTorch images/s | seer images/s | ratio | memory PyTorch / seer |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(f"{machine['cpu']}, {machine['cores']} cores; PyTorch {', '.join(machine['torch'])}; f32; "
+          f"{results['date'][:10]}. Ratios: median over rounds, from least to most; of the fastest steps.\n")
+    print("| network | views | batch | threads | best PyTorch | images/s | seer images/s | ratio | memory |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for r in results["cases"]:
         views = " + ".join(f"{count} x {size} px" for count, size in r["crops"])
-        peer, own = r[r["better_layout"]], r["seer"]
-        peer_memory = min(r[layout]["peak_bytes"] for layout in LAYOUTS)
-        speeds = [f"{side['images_per_second']:.1f} ({side['best_images_per_second']:.1f})" for side in (peer, own)]
-        print(f"| {r['model']} {r['task']} | {views} | {r['batch']} | {r['threads']} | {speeds[0]} | {speeds[1]} "
-              f"| **{r['ratio']:.2f}** ({r['best_ratio']:.2f}) "
-              f"| {peer_memory / 2**20:.0f} / {own['peak_bytes'] / 2**20:.0f} MiB |")
-    discarded = sum(r[side]["discarded"] for r in results["cases"] for side in (*LAYOUTS, "seer"))
+        peer, own = r["sides"][r["better_peer"]], r["sides"]["seer"]
+        print(f"| {r['model']} {r['task']} | {views} | {r['batch']} | {r['threads']} | {r['better_peer']} "
+              f"| {peer['images_per_second']:.1f} | {own['images_per_second']:.1f} "
+              f"| **{r['ratio']:.2f}** ({r['ratio_least']:.2f} to {r['ratio_most']:.2f}); {r['best_ratio']:.2f} "
+              f"| {r['memory_ratio']:.2f} ({own['peak_bytes'] / 2**20:.0f} MiB) |")
+    discarded = sum(r["discarded"] for r in results["cases"])
     if discarded:
-        print(f"\n{discarded} rounds in which a side collapsed to under a third of its best speed are left out.")
+        print(f"\n{discarded} rounds in which a side took over three times its best are left out.")
 
 
-def find_python():
-    """Goes on under a python that has the peer: this one, `python3`, or the system's."""
-    try:
-        import torchvision  # noqa: F401
-        return
-    except ImportError:
-        pass
-    for python in ("python3", "/usr/bin/python3"):
-        if subprocess.run([python, "-c", "import torchvision"], capture_output=True).returncode == 0:
-            os.execvp(python, [python, *sys.argv])
-    sys.exit("bench: no python3 here has torch and torchvision; Debian: apt install python3-torchvision")
+def find_pythons(named):
+    """The pythons that have the peer, with its version: those named, or the first of the usual ones."""
+    pythons = {}
+    for python in named or (sys.executable, "python3", "/usr/bin/python3"):
+        told = subprocess.run([python, "-c", "import torch, torchvision; print(torch.__version__)"],
+                              capture_output=True, text=True)
+        if told.returncode == 0:
+            pythons[python] = told.stdout.strip()
+            if not named:
+                break
+        elif named:
+            sys.exit(f"bench: '{python}' has no torch and torchvision")
+    if not pythons:
+        sys.exit("bench: no python3 here has torch and torchvision; Debian: apt install python3-torchvision")
+    return pythons
 
 
 def main():
@@ -204,6 +226,8 @@ def main():
     parser.add_argument("--table", metavar="FILE", help="print the table of these results and do nothing else")
     parser.add_argument("--seerc")
     parser.add_argument("--folder", help="where specs and trainers are built")
+    parser.add_argument("--python", action="append", help="that has torch and torchvision; repeatable")
+    parser.add_argument("--compiled", action="store_true", help="torch.compile as well")
     parser.add_argument("--out", help="results file (default: results/HOST-DATE.json beside this script)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=5, help="per round")
@@ -215,9 +239,9 @@ def main():
         return
     if not options.seerc or not options.folder:
         parser.error("--seerc and --folder are needed")
-    find_python()
+    options.pythons = find_pythons(options.python)
     now = datetime.datetime.now(datetime.timezone.utc)
-    results = {"date": now.isoformat(timespec="seconds"), "machine": describe_machine(), "rounds": options.rounds,
+    results = {"date": now.isoformat(timespec="seconds"), "machine": describe_machine(options.pythons), "rounds": options.rounds,
                "steps_per_round": options.steps, "cases": []}
     out = pathlib.Path(options.out or HERE / "results" / f"{platform.node()}-{now:%Y-%m-%d}.json")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -229,7 +253,7 @@ def main():
             results["cases"].append(measure(c, trainer, threads, options))
             out.write_text(json.dumps(results, indent=1) + "\n")
             last = results["cases"][-1]
-            print(f"{c['name']}, {threads} threads: {last['seer']['images_per_second']:.1f} images/s, "
+            print(f"{c['name']}, {threads} threads: {last['sides']['seer']['images_per_second']:.1f} images/s, "
                   f"{last['ratio']:.2f} of PyTorch ({last['best_ratio']:.2f} fastest step)", file=sys.stderr)
     print_table(results)
 

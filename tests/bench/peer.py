@@ -1,8 +1,8 @@
-"""The peer of the benchmark: an eager PyTorch training step, as a process that runs N steps when told so on stdin.
+"""The peer of the benchmark: a PyTorch training step, as a process that runs N steps when told so on stdin.
 
-Argument: a JSON object {model, classes, crops, batch, prototypes, head, threads, layout}. Each line "N LIMIT" on stdin
-(steps, fewer once LIMIT seconds have gone) is answered by {"seconds": [per step], "peak_bytes": resident peak,
-"import_bytes": resident before the model}.
+Argument: a JSON object {model, classes, crops, batch, prototypes, head, threads, layout, compiled}. Each line "N LIMIT"
+on stdin (steps, fewer once LIMIT seconds have gone) is answered by {"seconds": [per step], "peak_bytes": resident peak,
+"import_bytes": resident before the model}. Compiled: torch.compile of the model with its loss.
 Favourable to PyTorch: its pictures lie normalised in memory, in its layout; ours are bytes, normalised inside the step.
 """
 import json
@@ -78,9 +78,11 @@ def main():
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-5)
 
+    run = torch.compile(model) if case.get("compiled") else model
+
     def step():
         optimizer.zero_grad(set_to_none=True)
-        model(groups).backward()
+        run(groups).backward()
         optimizer.step()
         if case["prototypes"]:
             with torch.no_grad():
