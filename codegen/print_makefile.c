@@ -50,7 +50,7 @@ void print_makefile(const Trainer *trainer, Writer *out) {
   writer_printf(
       out, "SANITIZE ?= %s\n",
       trainer->sanitize ? "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g" : "");
-  writer_printf(out, "OPTIMIZE ?= %s\n", trainer->sanitize ? "-O1" : "-O3");
+  writer_printf(out, "OPTIMIZE ?= %s\n", trainer->sanitize ? "-O1" : "-O2");
   writer_text(
       out,
       "CFLAGS ?=\n"

@@ -5,6 +5,7 @@ Usage: ranks_test.py SEERC SANITIZE. SANITIZE: 1 builds the trainers under Addre
 mpirun.openmpi and mpirun.mpich (Debian: openmpi-bin, mpich).
 """
 import json
+import math
 import os
 import pathlib
 import random
@@ -41,8 +42,10 @@ train { batch = 48  steps = 8  accumulate = 2 }
 optimizer { name = sgd }
 """,
 }
-# Sums over the batch are taken in another order: so large a share of the largest number of a tensor.
-LOSS_LIMIT, STATE_LIMIT = 1e-5, 5e-3
+# Sums over the batch are taken in another order. After two steps that is rounding, as a share of the largest number of a
+# tensor; later a ReLU's input that is as good as zero may fall on its other side, one of hundreds that a channel's
+# gradient is the sum of: so large a share of a tensor's norm.
+LOSS_LIMIT, EARLY, EARLY_LIMIT, STATE_LIMIT = 1e-5, 2, 1e-4, 5e-2
 # A bias in front of a BatchNorm has no gradient but rounding, which LARC scales to the bias's own size.
 ROUNDING = ("projection_head.0.bias",)
 
@@ -108,7 +111,7 @@ class Ranks(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         shutil.rmtree(cls.folder)
-        print(f"largest difference between worlds: {cls.worst:.2g} of a tensor's largest number")
+        print(f"largest difference between worlds after {EARLY} steps: {cls.worst:.2g} of a tensor's largest number")
 
     def trainer(self, spec, ranks, *options):
         key = (spec, ranks, options)
@@ -131,21 +134,26 @@ class Ranks(unittest.TestCase):
         """The run's folder, and what was said."""
         out = self.folder / name
         launcher = [*LAUNCHERS[mpi], ranks] if ranks > 1 else []
-        said = run([*launcher, trainer, "train", "--out", out, "--threads", 1, "--no-report", *options], code=code)
+        said = run([*launcher, trainer, "train", "--out", out, "--threads", 1, "--no-report", "--save-every", EARLY,
+                    "--keep", STEPS, *options], code=code)
         return out, said
 
     def close(self, one, many, what, statistics=True):
         for a, b in zip(losses_of(one), losses_of(many), strict=True):
             self.assertLess(abs(a - b), LOSS_LIMIT * abs(a), what)
-        first, second = state_of(one), state_of(many)
-        self.assertEqual(first.keys(), second.keys())
-        for name, values in first.items():
-            if name.removesuffix(".velocity") in ROUNDING or (not statistics and ".running_" in name):
-                continue
-            most = max(map(abs, values)) or 1
-            worst = max(abs(a - b) for a, b in zip(values, second[name], strict=True)) / most
-            Ranks.worst = max(worst, Ranks.worst)
-            self.assertLess(worst, STATE_LIMIT, f"{what}: {name}")
+        for step in (EARLY, STEPS):
+            first, second = state_of(one, step), state_of(many, step)
+            self.assertEqual(first.keys(), second.keys())
+            for name, values in first.items():
+                if name.removesuffix(".velocity") in ROUNDING or (not statistics and ".running_" in name):
+                    continue
+                apart = [abs(a - b) for a, b in zip(values, second[name], strict=True)]
+                if step == EARLY:
+                    worst = max(apart) / (max(map(abs, values)) or 1)
+                    Ranks.worst = max(worst, Ranks.worst)
+                else:
+                    worst = math.hypot(*apart) / (math.hypot(*values) or 1)
+                self.assertLess(worst, EARLY_LIMIT if step == EARLY else STATE_LIMIT, f"{what}: {name}")
 
     def test_many_ranks_train_as_one(self):
         for spec, worlds in (("swav", (2,)),) if SANITIZE else (("swav", (2, 3, 8)), ("supervised", (2,))):
