@@ -11,8 +11,8 @@ warms up first. The better peer is the one with the shortest median over all rou
 of its median step by seer's in the same round, so that both saw the same machine, with the smallest and the largest of
 those beside it; and, as a second opinion, that of the fastest steps. On a busy machine PyTorch's thread pool (GNU
 OpenMP) sometimes collapses by thirty times: its threads spin for each other. GOMP_SPINCOUNT=10000 makes that rare and
-costs PyTorch nothing (fastest steps of regnet_y_400mf at 96 px: 0.271 s, by default 0.297 s, never spinning 0.301 s), so
-it is set. A round in which seer or the better peer takes over 3 times its best round is left out, and counted under
+costs PyTorch nothing (fastest steps of regnet_y_400mf at 96 px: 0.271 s, by default 0.297 s, never spinning 0.301 s),
+so it is set. A round in which seer or the better peer takes over 3 times its best round is left out, and counted under
 `discarded`. Memory is the resident peak of the whole process; PyTorch's libraries alone (`import_bytes`) are given
 beside it. A compiled peer's first step, which compiles, is given as `first_step_seconds`.
 """
@@ -241,8 +241,8 @@ def main():
         parser.error("--seerc and --folder are needed")
     options.pythons = find_pythons(options.python)
     now = datetime.datetime.now(datetime.timezone.utc)
-    results = {"date": now.isoformat(timespec="seconds"), "machine": describe_machine(options.pythons), "rounds": options.rounds,
-               "steps_per_round": options.steps, "cases": []}
+    results = {"date": now.isoformat(timespec="seconds"), "machine": describe_machine(options.pythons),
+               "rounds": options.rounds, "steps_per_round": options.steps, "cases": []}
     out = pathlib.Path(options.out or HERE / "results" / f"{platform.node()}-{now:%Y-%m-%d}.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     for c in CASES:
