@@ -42,8 +42,8 @@ train { batch = 48  steps = 8  accumulate = 2 }
 optimizer { name = sgd }
 """,
 }
-# Sums over the batch are taken in another order. After two steps that is rounding, as a share of the largest number of a
-# tensor; later a ReLU's input that is as good as zero may fall on its other side, one of hundreds that a channel's
+# Sums over the batch are taken in another order. After two steps that is rounding, as a share of a tensor's largest
+# number; later a ReLU's input that is as good as zero may fall on its other side, one of hundreds that a channel's
 # gradient is the sum of: so large a share of a tensor's norm.
 LOSS_LIMIT, EARLY, EARLY_LIMIT, STATE_LIMIT = 1e-5, 2, 1e-4, 5e-2
 # A bias in front of a BatchNorm has no gradient but rounding, which LARC scales to the bias's own size.
