@@ -131,6 +131,18 @@ static PlanModel model_of(const RegNetShape *shape, const Spec *spec, const Seer
   return model;
 }
 
+// Pictures are the vectors of target c, and what they leave free of the last one is computed all the same.
+static double vector_fill(const Spec *spec, const SeerProgram *settings, const Graph *train, int lanes) {
+  double used = 0, taken = 0;
+  for (int i = 0; i < settings->views.size_group_count; i++) {
+    int64_t pictures = pictures_of_micro_step(spec) * settings->views.size_groups[i].crops;
+    double macs = (double)trunk_macs(train, i, pictures);  // of one
+    used += macs * (double)pictures;
+    taken += macs * (double)((pictures + lanes - 1) / lanes * lanes);
+  }
+  return taken > 0 ? used / taken : 1;
+}
+
 static bool check_budget(DiagList *diags, const Spec *spec, const PlanReport *report) {
   if (report_fits(report)) return true;
   SpecKey key =
@@ -384,6 +396,10 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
                          .budget_bytes = budget_of(spec, &planning->machine),
                          .ring_bytes = planning->train_lowering ? settings->ring_bytes : 0,
                          .snapshot_bytes = planning->train_lowering ? settings->snapshot_bytes : 0};
+  if (is_for_c(spec)) {
+    report->vector_pictures = compilation->lanes;
+    report->vector_fill = vector_fill(world->step, settings, planning->train, compilation->lanes);
+  }
   list_outside(report, settings);
   make_plans(planning, report);
   return true;

@@ -57,6 +57,9 @@ static void print_head(const PlanReport *report, Writer *out) {
   if (shards->kind == SHARD_HYBRID) writer_printf(out, " %d", shards->group);
   writer_printf(out, "; %" PRId64 " pictures a step", report->images_per_step);
   if (report->micro_steps > 1) writer_printf(out, " in %" PRId64 " micro-steps", report->micro_steps);
+  if (report->vector_pictures && report->vector_fill < 1)
+    writer_printf(out, "; vectors of %d pictures are %.0f %% full", report->vector_pictures,
+                  100 * report->vector_fill);
   if (report->slices > 1) writer_printf(out, "; %d slices a rank, each with an arena of its own", report->slices);
   writer_text(out, "\n");
 }

@@ -160,6 +160,14 @@ def check_smallest(path):
            cost == bound if checkpoint["optimal_in_class"] else bound < cost < 1.05 * bound)
 
 
+def check_vectors(path):
+    """A batch that does not fill its vectors says so: 24 pictures take two vectors of 16, or three of 8."""
+    for cpu, batch, pictures, fill in (("x86-64-v4", 24, 16, 0.75), ("x86-64-v3", 24, 8, 1), ("x86-64", 5, 8, 0.625)):
+        step = plan(path, "--cpu", cpu, "-D", f"train.batch={batch}")["step"]
+        expect(f"{path.name}: {batch} pictures on {cpu}: {step['vector_pictures']}, {step['vector_fill']}",
+               step["vector_pictures"] == pictures and step["vector_fill"] == fill)
+
+
 def check_small(folder):
     for model, recipe, more in (("regnety_400mf", "swav", "train { batch = 16 precision = fp32 }"),
                                 ("regnetx_3_2gf", "supervised",
@@ -169,6 +177,8 @@ def check_small(folder):
         for check in (check_keys, check_modes, check_sums, check_streams):
             check(model, found)
         check_budgets(model, path, found)
+    check_vectors(spec(folder, "regnetx_400mf", "supervised", "supervised { classes = 1000 } views { crops = "
+                       "[crop(count = 1, size = 64px)] }"))
     check_slices(spec(folder, "regnetx_200mf", "swav",
                       "train { batch = 64 precision = fp32 } evaluate { batch = 1 }"))
     check_smallest(spec(folder, "regnety_64gf", "swav", "train { batch = 8 }"))

@@ -182,17 +182,7 @@ KERNEL void lanes_transpose(Lanes *v) {
 }
 #endif
 
-// Lanes in double precision, for sums that must not lose digits.
-typedef double Doubles __attribute__((vector_size(8 * LANES), may_alias));
-KERNEL Doubles lanes_widen(Lanes v) { return __builtin_convertvector(v, Doubles); }
-KERNEL double doubles_sum(const Doubles *v) {
-  double part[LANES] __attribute__((aligned(64)));
-  memcpy(part, v, sizeof part);
-  for (int half = LANES / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; i++) part[i] += part[i + half];
-  return part[0];
-}
-
+// In double precision, for sums that must not lose digits.
 KERNEL double lanes_sum_live(Lanes v, int live) {
   float part[LANES] __attribute__((aligned(64)));
   lanes_store(part, v);
