@@ -102,7 +102,7 @@ static void backward(Lower *lower, bool fused) {
     return;
   }
   KernelOperand sums = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->lanes));
-  int64_t tasks = lane_tasks(EXTENT(e), lower->lanes);
+  int64_t tasks = sum_tasks(EXTENT(e), lower->lanes);
   if (lower->variant == RUN_MASKED) {
     LAUNCH(lower, batch_norm_mask_backward_sums, tasks, (EXTENT_CONSTANTS(e)),
            (dy, mask_operand(lower->op->operands[1]), x, mean, masked, sums));
@@ -112,7 +112,7 @@ static void backward(Lower *lower, bool fused) {
     LAUNCH(lower, batch_norm_backward_sums, tasks, (EXTENT_CONSTANTS(e)), (dy, x, mean, sums));
   }
   fold_sums(lower, e, variance, sums, (Sums){dgamma, dbeta});
-  LAUNCH(lower, batch_norm_backward_input, tasks, (EXTENT_CONSTANTS(e), REAL(epsilon)),
+  LAUNCH(lower, batch_norm_backward_input, lane_tasks(EXTENT(e), lower->lanes), (EXTENT_CONSTANTS(e), REAL(epsilon)),
          (fused ? masked : dy, no_operand(), x, gamma, mean, variance, dgamma, dbeta, dx));
 }
 
@@ -137,7 +137,7 @@ static void end_of_sums(Lower *lower, Extent e, KernelOperand partial) {
 void lower_batch_norm_sums(Lower *lower) {
   Extent e = extent_of(lower, lower->op->operands[1]);
   KernelOperand partial = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->lanes));
-  LAUNCH(lower, batch_norm_backward_sums, lane_tasks(EXTENT(e), lower->lanes), (EXTENT_CONSTANTS(e)),
+  LAUNCH(lower, batch_norm_backward_sums, sum_tasks(EXTENT(e), lower->lanes), (EXTENT_CONSTANTS(e)),
          (operand(lower, 0), operand(lower, 1), operand(lower, 3), partial));
   end_of_sums(lower, e, partial);
 }
@@ -146,7 +146,7 @@ void lower_batch_norm_relu_sums(Lower *lower) {
   Extent e = extent_of(lower, lower->op->operands[1]);
   KernelOperand partial = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->lanes));
   KernelOperand dy = operand(lower, 0), x = operand(lower, 1), mean = operand(lower, 3), dz = result(lower, 3);
-  int64_t tasks = lane_tasks(EXTENT(e), lower->lanes);
+  int64_t tasks = sum_tasks(EXTENT(e), lower->lanes);
   if (lower->variant == RUN_MASKED) {
     LAUNCH(lower, batch_norm_mask_backward_sums, tasks, (EXTENT_CONSTANTS(e)),
            (dy, mask_operand(lower->op->operands[5]), x, mean, dz, partial));

@@ -154,7 +154,7 @@ CONVOLUTIONS(DEFINE)
     const int tasks = (int)lane_tasks(n, h, w, c, LANES), by_channel = (int)channel_tasks(n, c, LANES);                \
     const double bytes = (double)count * 4;                                                                            \
     LINE(normalize, name, 2, tasks)                                                                                    \
-    LINE(sums, name, 3, tasks)                                                                                         \
+    LINE(sums, name, 3, (int)sum_tasks(n, h, w, c, LANES))                                                             \
     LINE(apply, name, 4, tasks)                                                                                        \
     LINE(statistics, name, 1, tasks)                                                                                   \
     LINE(channels, name, 2, tasks)                                                                                     \

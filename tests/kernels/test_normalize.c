@@ -109,7 +109,7 @@ static void check_backward(NormShape s, int with_relu, int keep_masked) {
   float *work = floats_make(batch_norm_backward_workspace_floats(s.n, s.h, s.w, s.c, LANES));
   const Channels p = random_channels(s.c);
   float dgamma[CHANNELS_MOST], dbeta[CHANNELS_MOST];
-  const int tasks = (int)lane_tasks(s.n, s.h, s.w, s.c, LANES);
+  const int tasks = (int)sum_tasks(s.n, s.h, s.w, s.c, LANES);
   if (with_relu) {
     RUN_TASKS(tasks, batch_norm_relu_backward_sums(s.n, s.h, s.w, s.c, dy, y, x, p.mean, keep_masked ? masked : NULL,
                                                    work, task));
@@ -118,9 +118,10 @@ static void check_backward(NormShape s, int with_relu, int keep_masked) {
   }
   RUN_TASKS(batch_norm_backward_fold_tasks(s.c),
             batch_norm_backward_fold(s.n, s.h, s.w, s.c, 1e-5, p.variance, work, dgamma, dbeta, task));
-  RUN_TASKS(tasks, batch_norm_backward_input(s.n, s.h, s.w, s.c, 1e-5, with_relu && keep_masked ? masked : dy,
-                                             with_relu && !keep_masked ? y : NULL, x, p.gamma, p.mean, p.variance,
-                                             dgamma, dbeta, dx, task));
+  RUN_TASKS(lane_tasks(s.n, s.h, s.w, s.c, LANES),
+            batch_norm_backward_input(s.n, s.h, s.w, s.c, 1e-5, with_relu && keep_masked ? masked : dy,
+                                      with_relu && !keep_masked ? y : NULL, x, p.gamma, p.mean, p.variance, dgamma,
+                                      dbeta, dx, task));
   double *dz = doubles_make(count * s.c), *rx = doubles_make(count * s.c), *want = doubles_make(count * s.c);
   double wg[CHANNELS_MOST], wb[CHANNELS_MOST];
   for (int64_t i = 0; i < count * s.c; i++) {
@@ -154,7 +155,7 @@ static void check_view(NormShape s, int scaled) {
     if (y + (double)p.beta[c] <= 0) dz[i] = 0;
   }
   RUN_TASKS(column_tasks(s.c), normalization_factors(s.c, 1e-5, p.gamma, p.beta, p.mean, p.variance, seen, task));
-  RUN_TASKS(lane_tasks(s.n, s.h, s.w, s.c, LANES),
+  RUN_TASKS(sum_tasks(s.n, s.h, s.w, s.c, LANES),
             batch_norm_view_backward_sums(s.n, s.h, s.w, s.c, scaled, dy, x, seen, scale, pooled, dy, work, task));
   RUN_TASKS(batch_norm_backward_fold_tasks(s.c),
             batch_norm_backward_fold(s.n, s.h, s.w, s.c, 1e-5, p.variance, work, dgamma, dbeta, task));

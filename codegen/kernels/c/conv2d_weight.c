@@ -92,26 +92,25 @@ KERNEL WeightPixel weight_pixel(int h, int w, int ho, int wo, int stride, int64_
 KERNEL void weight_turn_inputs(int kind, WeightViews v, int h, int w, int ho, int wo, int stride, int64_t pixel_first,
                                int pixels, int first, int count, float *restrict panels) {
   const int c = v.x.c;
-  for (int channel = 0, vectors; channel < count; channel += vectors * LANES) {
-    vectors = weight_panel_vectors((count - channel + LANES - 1) / LANES);
-    for (int pixel = 0; pixel < pixels; pixel++) {
-      const WeightPixel at = weight_pixel(h, w, ho, wo, stride, pixel_first + pixel);
-      const View x = weight_view(kind, v.x, at.block, (int64_t)h * w * c * LANES);
+  for (int pixel = 0; pixel < pixels; pixel++) {
+    const WeightPixel at = weight_pixel(h, w, ho, wo, stride, pixel_first + pixel);
+    const View x = weight_view(kind, v.x, at.block, (int64_t)h * w * c * LANES);
+    for (int channel = 0, vectors; channel < count; channel += vectors * LANES) {
+      vectors = weight_panel_vectors((count - channel + LANES - 1) / LANES);
+      float *to = panels + (int64_t)pixels * LANES * channel + (int64_t)pixel * LANES * vectors * LANES;
       for (int j = 0; j < vectors; j++) {
         Lanes block[LANES];
         const int from = channel + j * LANES;
         UNROLL
         for (int i = 0; i < LANES; i++) {
-          const int wanted = first + from + i, there = from + i < count ? wanted : first;
+          const int there = first + (from + i < count ? from + i : 0);
           block[i] = view_load(kind, x, (at.in * c + there) * LANES, there);
         }
         lanes_transpose(block);
         UNROLL
-        for (int i = 0; i < LANES; i++)
-          lanes_store(panels + (((int64_t)pixel * LANES + i) * vectors + j) * LANES, block[i]);
+        for (int i = 0; i < LANES; i++) lanes_store(to + ((int64_t)i * vectors + j) * LANES, block[i]);
       }
     }
-    panels += (int64_t)pixels * LANES * vectors * LANES;
   }
 }
 

@@ -189,7 +189,7 @@ void batch_normalize(int n, int h, int w, int c, double epsilon, int relu, const
                      const float *beta, const float *mean, const float *variance, const float *residual, float *y,
                      int task);
 
-// workspace: batch_norm_backward_workspace_floats(n, h, w, c, LANES). Tasks: lane_tasks(n, h, w, c, LANES).
+// workspace: batch_norm_backward_workspace_floats(n, h, w, c, LANES). Tasks: sum_tasks(n, h, w, c, LANES).
 void batch_norm_backward_sums(int n, int h, int w, int c, const float *dy, const float *x, const float *mean,
                               float *workspace, int task);
 

@@ -103,15 +103,35 @@ void gradient_factors(int n, int h, int w, int c, double epsilon, const float *r
   }
 }
 
+// Folds the lanes of `count` channels' sums into pairs: {of sum, of product}, dead lanes left out. What lies beyond
+// `count`, to a multiple of four, is there.
+KERNEL void sums_fold(int count, Lanes live, const float *sum, const float *product, double *target) {
+  for (int i = 0; i < count; i += 4) {
+    Lanes v[8];
+    UNROLL
+    for (int j = 0; j < 4; j++) {
+      v[j] = lanes_load(sum + (i + j) * LANES) * live;
+      v[4 + j] = lanes_load(product + (i + j) * LANES) * live;
+    }
+    float folded[8] __attribute__((aligned(16)));
+    lanes_sum4(v[0], v[1], v[2], v[3], folded);
+    lanes_sum4(v[4], v[5], v[6], v[7], folded + 4);
+    for (int j = 0; j < 4 && i + j < count; j++) {
+      target[2 * (i + j)] = (double)folded[j];
+      target[2 * (i + j) + 1] = (double)folded[4 + j];
+    }
+  }
+}
+
 // Sums of one task for the gradient: workspace[task][channel] = {sum of dz, sum of dz * (x - mean)}, live lanes only,
 // where dz = dy, or with y (after ReLU) dy where y > 0, or with y's mask where its bit is set; masked (may be NULL, may
 // be dy) takes dz.
 KERNEL void batch_norm_sums(int n, int h, int w, int c, const float *dy, const float *y, const uint8_t *mask,
                             const float *x, const float *mean, float *masked, float *workspace, int task) {
-  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int parts = (int)sum_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = block * pixels + pixels * part / parts;
   const int64_t last = block * pixels + pixels * (part + 1) / parts;
-  const int live = lanes_live(n, block);
+  const Lanes live = lanes_mask(lanes_live(n, block));
   double *target = (double *)(void *)workspace + (int64_t)task * c * 2;
   for (int channel = 0; channel < c; channel += 64) {
     const int count = c - channel < 64 ? c - channel : 64;
@@ -127,10 +147,7 @@ KERNEL void batch_norm_sums(int n, int h, int w, int c, const float *dy, const f
         d = lanes_load(product + i * LANES) + d * (lanes_load(x + at) - mean[channel + i]);
         lanes_store(product + i * LANES, d);
       }
-    for (int i = 0; i < count; i++) {
-      target[2 * (channel + i)] = lanes_sum_live(lanes_load(sum + i * LANES), live);
-      target[2 * (channel + i) + 1] = lanes_sum_live(lanes_load(product + i * LANES), live);
-    }
+    sums_fold(count, live, sum, product, target + 2 * channel);
   }
 }
 
@@ -169,9 +186,9 @@ KERNEL void view_sums(int scaled, View v, int64_t at, int channel, int count, co
 void batch_norm_view_backward_sums(int n, int h, int w, int c, int scaled, const float *dy, const float *x,
                                    const float *factors, const float *scale, const float *pooled, float *masked,
                                    float *workspace, int task) {
-  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int parts = (int)sum_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
-  const int live = lanes_live(n, block);
+  const Lanes live = lanes_mask(lanes_live(n, block));
   const int64_t base = block * pixels * c * LANES, lane = (int64_t)block * c * LANES;
   const View v = {x + base, NULL, factors, c};
   double *target = (double *)(void *)workspace + (int64_t)task * c * 2;
@@ -186,10 +203,7 @@ void batch_norm_view_backward_sums(int n, int h, int w, int c, int scaled, const
       else
         view_sums(0, v, at, channel, count, dy + base, NULL, NULL, 0, masked + base, sum, product);
     }
-    for (int i = 0; i < count; i++) {
-      target[2 * (channel + i)] = lanes_sum_live(lanes_load(sum + i * LANES), live);
-      target[2 * (channel + i) + 1] = lanes_sum_live(lanes_load(product + i * LANES), live);
-    }
+    sums_fold(count, live, sum, product, target + 2 * channel);
   }
 }
 
@@ -197,7 +211,7 @@ void batch_norm_backward_fold(int n, int h, int w, int c, double epsilon, const 
                               const float *restrict workspace, float *restrict dgamma, float *restrict dbeta,
                               int task) {
   const double *source = (const double *)(const void *)workspace;
-  const int parts = (int)lane_tasks(n, h, w, c, LANES), first = task * 32, last = first + 32 < c ? first + 32 : c;
+  const int parts = (int)sum_tasks(n, h, w, c, LANES), first = task * 32, last = first + 32 < c ? first + 32 : c;
   for (int channel = first; channel < last; channel++) {
     double sum = 0, product = 0;
     for (int part = 0; part < parts; part++) {

@@ -10,6 +10,7 @@
 enum {
   TASK_FLOATS = 16384,          // of a pointwise task
   TASK_PIXELS = 128,            // most pixels a lane sums in single precision
+  SUM_FLOATS = 131072,          // of a task that sums over pixels: folding its lanes at the end costs as much as many
   CHANNEL_RUN = 64,             // channels of a pixel read at once, where several pixels are summed
   CONV_PIXELS = 48,             // wanted output pixels of a convolution task
   CONV_OUTPUT_FLOATS = 65536,   // and its outputs at most: they stay in a cache of 512 KiB until they are summed
@@ -238,9 +239,15 @@ static inline int64_t conv2d_fold_weight_tasks(int64_t n, int64_t h, int64_t w, 
 static inline int64_t batch_statistics_parts(int64_t n, int64_t h, int64_t w, int64_t c, int64_t lanes) {
   return lane_tasks(n, h, w, c, lanes);
 }
-// batch_norm_backward_sums and batch_norm_relu_backward_sums: two doubles a part and channel.
+// The backward's sums: parts of an image block's pixels, tasks, and two doubles a part and channel.
+static inline int64_t sum_parts(int64_t h, int64_t w, int64_t c, int64_t lanes) {
+  return size_ceil(h * w, size_min(TASK_PIXELS, size_max(1, SUM_FLOATS / (c * lanes))));
+}
+static inline int64_t sum_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t lanes) {
+  return image_blocks(n, lanes) * sum_parts(h, w, c, lanes);
+}
 static inline int64_t batch_norm_backward_workspace_floats(int64_t n, int64_t h, int64_t w, int64_t c, int64_t lanes) {
-  return lane_tasks(n, h, w, c, lanes) * c * 4;
+  return sum_tasks(n, h, w, c, lanes) * c * 4;
 }
 static inline int64_t batch_norm_backward_fold_tasks(int64_t c) { return size_ceil(c, 32); }
 
