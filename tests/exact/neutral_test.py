@@ -69,7 +69,7 @@ class Features:
         variants = {step.get("variant") for step in plan["schedule"]}
         forwards = collections.Counter(op["block"] for op in operations if op["kind"] != "backward")
         self.plans.update({"all": 1, "nested": max(forwards.values()) > 2, "hole": holes(operations) > 0,
-                           "mask": {"mask", "masked"} <= variants, "again": "again" in variants})
+                           "again": "again" in variants})
         self.modes |= {(model, *mode) for mode in modes_of(plan)}
         for block in plan["checkpoint"]["blocks"]:
             self.offered |= {(model, block["name"], mode["name"]) for mode in block["modes"] if not mode["dominated"]}
@@ -165,9 +165,9 @@ class Neutral:
         """The random plans alone had everything in them that a plan can have."""
         seen, missing = self.random.plans, sorted(self.random.offered - self.random.modes)
         print(f"{seen['all']} random plans: {seen['nested']} with nested recomputation, {seen['hole']} with holes, "
-              f"{seen['mask']} with masks; {self.others.plans['all']} others; "
+              f"{self.others.plans['all']} others; "
               f"{len(self.random.offered) - len(missing)} of the {len(self.random.offered)} save modes of all blocks")
-        for feature in ("nested", "hole", "mask", "again"):
+        for feature in ("nested", "hole", "again"):
             if seen[feature] < 5:
                 self.failed.append(f"only {seen[feature]} random plans with '{feature}'")
         unseen = {mode for *_, mode in self.random.offered} - {mode for *_, mode in self.random.modes}
