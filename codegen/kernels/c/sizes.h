@@ -10,7 +10,7 @@
 enum {
   TASK_FLOATS = 16384,          // of a pointwise task
   TASK_PIXELS = 128,            // most pixels a lane sums in single precision
-  SUM_FLOATS = 131072,          // of a task that sums over pixels: folding its lanes at the end costs as much as many
+  SUM_FLOATS = 65536,           // of a task that sums over pixels: folding its lanes at the end costs as much as many
   CHANNEL_RUN = 64,             // channels of a pixel read at once, where several pixels are summed
   CONV_PIXELS = 48,             // wanted output pixels of a convolution task
   CONV_OUTPUT_FLOATS = 65536,   // and its outputs at most: they stay in a cache of 512 KiB until they are summed
