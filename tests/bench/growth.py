@@ -4,8 +4,8 @@
 usage: growth.py --seerc SEERC --folder DIR [--out FILE.json] [--svg FILE.svg] [--rounds N] [--steps N] [--cpu LEVEL]
                  [--parts batch,family]
 Method. Batch: regnety_200mf on 64 px, supervised, SGD, f32, one thread: instructions that the step and its update
-execute a picture, counted by valgrind's callgrind, for batches of 16 to 256; flat is 1 (goal: within 5 %). Family: every
-shipped network up to 4 GF on 64 px, a batch of 16, two threads: the median step's seconds, each network once a round,
+execute a picture, counted by valgrind's callgrind, for batches of 16 to 256; flat is 1 (goal: within 5 %). Family:
+every shipped network up to 4 GF on 64 px, a batch of 16, two threads: the median step's seconds, each network once a round,
 the median over rounds, against multiply-adds of the trunk a picture, in a table and a picture with the line through the
 origin that fits best; linear is a line.
 """
@@ -71,7 +71,8 @@ def family(options):
     slope = sum(r["macs"] * r["step_seconds"] for r in rows) / sum(r["macs"] ** 2 for r in rows)
     for r in rows:
         r["of_line"] = r["step_seconds"] / (slope * r["macs"])
-        print(f"{r['model']}: {r['macs'] / 1e6:.1f} MMAC, {r['step_seconds'] * 1e3:.1f} ms, {r['of_line']:.2f} of the line")
+        print(f"{r['model']}: {r['macs'] / 1e6:.1f} MMAC, {r['step_seconds'] * 1e3:.1f} ms, "
+              f"{r['of_line']:.2f} of the line")
     return rows
 
 
