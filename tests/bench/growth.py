@@ -5,9 +5,9 @@ usage: growth.py --seerc SEERC --folder DIR [--out FILE.json] [--svg FILE.svg] [
                  [--parts batch,family]
 Method. Batch: regnety_200mf on 64 px, supervised, SGD, f32, one thread: instructions that the step and its update
 execute a picture, counted by valgrind's callgrind, for batches of 16 to 256; flat is 1 (goal: within 5 %). Family:
-every shipped network up to 4 GF on 64 px, a batch of 16, two threads: the median step's seconds, each network once a round,
-the median over rounds, against multiply-adds of the trunk a picture, in a table and a picture with the line through the
-origin that fits best; linear is a line.
+every shipped network up to 4 GF on 64 px, a batch of 16, two threads: the median step's seconds, each network once a
+round, the median over rounds, against multiply-adds of the trunk a picture, in a table and a picture with the line
+through the origin that fits best; linear is a line.
 """
 import math
 import pathlib
