@@ -8,7 +8,6 @@
 //           scale_channels behind it -> taken by its readers; scale_channels_backward -> scale_gradient;
 //           batch_norm_relu_backward -> batch_norm_relu_sums, batch_norm_backward -> batch_norm_sums, taken by the
 //           convolution's two backwards; conv2d_backward_input + add -> conv2d_backward_input with an addend.
-#include "compiler/base/bug.h"
 #include "compiler/passes/passes.h"
 
 // An op that reads a value, and as which operand.
@@ -17,7 +16,7 @@ typedef struct Reader {
   int operand;
 } Reader;
 
-// How the readers of a value see it. VIEW_NONE: as it lies.
+// How the readers of a value see it. SEEN_PLAIN: as it lies.
 typedef struct Seen {
   enum { SEEN_PLAIN, SEEN_NORMALIZED, SEEN_GRADIENT } kind;
   ValueId x, factors, scale;  // of the new graph; scale VALUE_NONE: none; SEEN_GRADIENT: x is dz
@@ -66,6 +65,8 @@ static OpId made_by(const Rewrite *r, ValueId value, OpKind kind) {
   return producer != OP_NONE && op_at(r, producer)->kind == kind ? producer : OP_NONE;
 }
 
+static ValueId other_addend(const Op *add, ValueId one) { return add->operands[add->operands[0] == one ? 1 : 0]; }
+
 // The only reader of a value, or OP_NONE.
 static OpId sole_reader(const Rewrite *r, ValueId value) {
   if (r->is_read_elsewhere[value] || r->first[value + 1] - r->first[value] != 1) return OP_NONE;
@@ -105,7 +106,7 @@ static OpId scaled_gradient_of(const Rewrite *r, OpId scaling) {
   OpId sum = sole_reader(r, op_at(r, scaling)->results[0]);
   if (sum == OP_NONE || op_at(r, sum)->kind != OP_add) return OP_NONE;
   const Op *add = op_at(r, sum);
-  ValueId other = add->operands[add->operands[0] == op_at(r, scaling)->results[0] ? 1 : 0];
+  ValueId other = other_addend(add, op_at(r, scaling)->results[0]);
   OpId norm = sole_reader(r, add->results[0]);
   if (made_by(r, other, OP_pool_average_backward) == OP_NONE || sole_reader(r, other) != sum || norm == OP_NONE)
     return OP_NONE;
@@ -142,12 +143,8 @@ static void defer_scale(Rewrite *r, const Op *norm) {
     if (op->kind != OP_scale_channels_backward) continue;
     OpId backward = scaled_gradient_of(r, id), sum = sole_reader(r, op->results[0]);
     r->scaling[backward] = id;
-    r->deferred[id] = r->absorbed[sum] = true;
-    const Op *add = op_at(r, sum);
-    for (int j = 0; j < 2; j++) {
-      OpId pool = made_by(r, add->operands[j], OP_pool_average_backward);
-      if (pool != OP_NONE) r->absorbed[pool] = true;
-    }
+    ValueId pooled = other_addend(op_at(r, sum), op->results[0]);
+    r->deferred[id] = r->absorbed[sum] = r->absorbed[graph_value(r->source, pooled)->producer] = true;
   }
 }
 
@@ -224,8 +221,7 @@ static void emit_scale_gradient(Rewrite *r, const Op *backward) {
 
 // The pooled gradient that scale_channels_backward's is added to.
 static ValueId pooled_gradient(const Rewrite *r, const Op *scaling) {
-  const Op *add = op_at(r, sole_reader(r, scaling->results[0]));
-  ValueId other = add->operands[add->operands[0] == scaling->results[0] ? 1 : 0];
+  ValueId other = other_addend(op_at(r, sole_reader(r, scaling->results[0])), scaling->results[0]);
   return op_at(r, graph_value(r->source, other)->producer)->operands[0];
 }
 
@@ -275,8 +271,7 @@ static void emit_reader(Rewrite *r, OpId id) {
   op.attributes.gradient = r->seen[old->operands[gradient]].kind == SEEN_GRADIENT;
   op.attributes.adds = add != OP_NONE;
   if (add != OP_NONE) {
-    const Op *sum = op_at(r, add);
-    take(&op, r->map[sum->operands[sum->operands[0] == old->results[0] ? 1 : 0]]);
+    take(&op, r->map[other_addend(op_at(r, add), old->results[0])]);
   } else if (backward && old->operand_count > 2) {
     take(&op, lying(r, old->operands[2]));
   }

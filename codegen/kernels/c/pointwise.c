@@ -71,11 +71,21 @@ void scale_channels(int n, int h, int w, int c, const float *restrict x, const f
       lanes_store(y + pixel * width + i, lanes_load(x + pixel * width + i) * lanes_load(factors + i));
 }
 
+// The channels of one image block that a task of channel_tasks has.
+typedef struct ChannelTask {
+  int block, first, count;
+} ChannelTask;
+
+KERNEL ChannelTask channel_task(int c, int task) {
+  const int parts = (c + CHANNEL_RUN - 1) / CHANNEL_RUN, first = task % parts * CHANNEL_RUN;
+  return (ChannelTask){task / parts, first, first + CHANNEL_RUN < c ? CHANNEL_RUN : c - first};
+}
+
 void scale_channels_backward(int n, int h, int w, int c, const float *restrict dy, const float *restrict x,
                              const float *restrict s, float *restrict dx, float *restrict ds, int task) {
   (void)n;
-  const int parts = (c + CHANNEL_RUN - 1) / CHANNEL_RUN, block = task / parts, part = task % parts;
-  const int first = part * CHANNEL_RUN, last = first + CHANNEL_RUN < c ? first + CHANNEL_RUN : c;
+  const ChannelTask t = channel_task(c, task);
+  const int block = t.block, first = t.first, last = t.first + t.count;
   const int64_t width = (int64_t)c * LANES, base = (int64_t)block * h * w * width;
   float sums[CHANNEL_RUN * LANES] __attribute__((aligned(64))) = {0};
   for (int row = 0; row < h; row++) {
@@ -112,16 +122,6 @@ KERNEL void view_sum(int kind, int times, View v, int h, int w, int channel, int
     }
     for (int i = 0; i < count * LANES; i++) sums[i] += row_sums[i];
   }
-}
-
-// The channels of one image block that a task of channel_tasks has.
-typedef struct ChannelTask {
-  int block, first, count;
-} ChannelTask;
-
-KERNEL ChannelTask channel_task(int c, int task) {
-  const int parts = (c + CHANNEL_RUN - 1) / CHANNEL_RUN, first = task % parts * CHANNEL_RUN;
-  return (ChannelTask){task / parts, first, first + CHANNEL_RUN < c ? CHANNEL_RUN : c - first};
 }
 
 void pool_average(int n, int h, int w, int c, int view, const float *restrict x, const float *restrict factors,
