@@ -42,15 +42,24 @@ static int shard_group_from_spec(const Spec *spec) {
   return shards_from_spec(spec) == SHARD_HYBRID ? (int)spec_value(spec, KEY_shard_parameters)->number : 1;
 }
 
-// Target c trains in fp32. Anything else can be planned, not built.
-static bool is_for_c(const Spec *spec) { return spec_is(spec, KEY_train_precision, "fp32"); }
+// Target c trains in fp32, and in bf16 where the machine is the one at hand. Anything else can be planned, not built.
+static bool is_for_c(const Spec *spec) {
+  return spec_is(spec, KEY_train_precision, "fp32") ||
+         (spec_is(spec, KEY_train_precision, "bf16") && strcmp(spec_text(spec, KEY_cluster_machine), "this") == 0);
+}
+
+static GraphTarget target_of(const Spec *spec) {
+  bool narrow = is_for_c(spec) && spec_is(spec, KEY_train_precision, "bf16");
+  return (GraphTarget){.normalize_on_read = is_for_c(spec), .images = narrow ? DATA_BF16 : DATA_F32};
+}
 
 static bool check_limits(DiagList *diags, const Spec *spec) {
   size_t before = diags->error_count;
-  if (!spec_is(spec, KEY_train_precision, "fp32")) {
-    diag_error(diags, spec_span(spec, KEY_train_precision), "limitation", "seerc cannot yet train in '%s'",
-               spec_text(spec, KEY_train_precision));
-    diag_note(diags, (SourceSpan){0}, "use 'precision = fp32'; `seerc plan` plans other precisions, too");
+  if (!is_for_c(spec)) {
+    diag_error(diags, spec_span(spec, KEY_train_precision), "limitation", "seerc cannot yet train in '%s' on '%s'",
+               spec_text(spec, KEY_train_precision), spec_text(spec, KEY_cluster_machine));
+    diag_note(diags, (SourceSpan){0},
+              "use 'precision = fp32', or 'bf16' on the machine 'this'; `seerc plan` plans other precisions, too");
   }
   return diags->error_count == before;
 }
@@ -215,10 +224,10 @@ static bool count_classes(DiagList *diags, const Spec *spec, const SeerProgram *
   return true;
 }
 
-// Target c makes gradients in f32 where they lie, and narrows them there.
+// Target c gathers parameters and makes gradients in f32 where they lie, and narrows them there.
 static PlanPrecision precision_from_spec(const Spec *spec) {
   int reduce_bytes = seer_format_bytes(reduce_format_from_spec(spec));
-  return (PlanPrecision){.compute_bytes = spec_is(spec, KEY_train_precision, "fp32") ? 4 : 2,
+  return (PlanPrecision){.compute_bytes = is_for_c(spec) ? 4 : 2,
                          .gradient_bytes = is_for_c(spec) ? 4 : reduce_bytes,
                          .reduce_bytes = reduce_bytes};
 }
@@ -380,8 +389,8 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   ModelOptions model;
   if (!model_options_from_spec(arena, spec, compilation->classes, MODEL_TRAIN, compilation->diags, &model))
     return false;
-  planning->train = training_graph(arena, world->step, compilation->classes, is_for_c(spec), compilation->diags, watch);
-  planning->features = planning->train ? features_graph(arena, spec, compilation->diags, (PassWatch){0}) : NULL;
+  planning->train = training_graph(arena, world->step, compilation->classes, target_of(spec), compilation->diags, watch);
+  planning->features = planning->train ? features_graph(arena, spec, target_of(spec), compilation->diags, (PassWatch){0}) : NULL;
   if (!planning->features) return false;
   planning->policy = policy_from_spec(arena, spec, &planning->machine);
   bug_set_stage("lower");

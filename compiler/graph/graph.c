@@ -61,8 +61,9 @@ OpId graph_add_op(Graph *graph, Op op) {
   }
   for (int i = 0; i < MAX_RESULTS; i++) {
     op.results[i] = i >= op.result_count ? VALUE_NONE
-                                         : add_value(graph, (Value){.kind = VALUE_RESULT, .type = DATA_F32,
-                                                                    .shape = call.results[i], .producer = id,
+                                         : add_value(graph, (Value){.kind = VALUE_RESULT, .shape = call.results[i],
+                                                                    .type = op_result_type(graph, &op, call.results[i]),
+                                                                    .producer = id,
                                                                     .result_index = i, .bound = VALUE_NONE,
                                                                     .span = op.span});
   }
@@ -123,6 +124,7 @@ Graph *graph_copy_start(Arena *arena, const Graph *source, ValueId **map) {
   Graph *target = graph_make(arena, source->name);
   target->block_count = source->block_count;
   target->block_names = source->block_names;
+  target->image_type = source->image_type;
   *map = arena_array(arena, ValueId, source->values.count + 1);
   for (size_t i = 0; i < source->values.count; i++) {
     Value value = source->values.items[i];
@@ -199,4 +201,4 @@ bool shape_equal(Shape a, Shape b) {
   return true;
 }
 
-int64_t data_type_bytes(DataType type) { return type == DATA_U8 ? 1 : 4; }
+int64_t data_type_bytes(DataType type) { return type == DATA_U8 ? 1 : type == DATA_BF16 ? 2 : 4; }

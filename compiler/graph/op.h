@@ -49,6 +49,8 @@ typedef struct OpInfo {
 const OpInfo *op_info(OpKind kind);
 // Counts, types and the shape rule; fills `call->results`. NULL or what is wrong. Operand ids must be in range.
 const char *op_infer(const Graph *graph, const Op *op, OpShapeCall *call);
+// Of a result of this shape.
+DataType op_result_type(const Graph *graph, const Op *op, Shape shape);
 
 // Ops with a gradient rule, and ops with a cost.
 #define DIFFERENTIABLE_OPS(X)                                                                                       \

@@ -33,6 +33,20 @@ static DataType operand_type(OpKind kind, int operand) {
   return DATA_F32;
 }
 
+// Images keep their type; weights and their gradients, of rank 4 too, are f32.
+DataType op_result_type(const Graph *graph, const Op *op, Shape shape) {
+  if (shape.rank < 4 || op->kind == OP_conv2d_backward_weight) return DATA_F32;
+  if (op->kind == OP_normalize_images || op->kind == OP_pool_average_backward) return graph->image_type;
+  bool known = op->operand_count && op->operands[0] < graph->values.count;
+  return known ? graph->values.items[op->operands[0]].type : DATA_F32;
+}
+
+static bool operand_fits(const Graph *graph, OpKind kind, int operand, const Value *value) {
+  if (value->type == operand_type(kind, operand)) return true;
+  return value->type == DATA_BF16 && graph->image_type == DATA_BF16 && value->shape.rank == 4 &&
+         operand_type(kind, operand) == DATA_F32;
+}
+
 const char *op_infer(const Graph *graph, const Op *op, OpShapeCall *call) {
   const OpInfo *info = op_info(op->kind);
   *call = (OpShapeCall){.arena = graph->arena, .op = op};
@@ -41,7 +55,7 @@ const char *op_infer(const Graph *graph, const Op *op, OpShapeCall *call) {
                    op->operand_count);
   for (int i = 0; i < op->operand_count; i++) {
     const Value *value = graph_value(graph, op->operands[i]);
-    if (value->type != operand_type(op->kind, i)) return op_fail(call, "operand %d is of the wrong type", i);
+    if (!operand_fits(graph, op->kind, i, value)) return op_fail(call, "operand %d is of the wrong type", i);
     call->operands[i] = value->shape;
   }
   OP_TRY(info->shape(call));

@@ -1,4 +1,5 @@
 // The text form of a graph, one value or op a line; read.c reads it back. What is zero, unset or implied is left out.
+//   graph "train" images bf16
 //   parameter %1 "stem.0.weight" f32 [32,3,3,3] init normal 0.083 bound %90 span 1 20 31
 //   %7, %8, %9 = batch_norm(%6, %2, %3) {epsilon 1e-05} -> [2,16,16,32], [32], [32] forward "stem" block 0 group 0
 #include <string.h>
@@ -96,6 +97,7 @@ static void print_op(const Graph *graph, Writer *out, const Op *op) {
 void graph_print(const Graph *graph, Writer *out) {
   writer_text(out, "graph ");
   writer_json_string(out, graph->name);
+  if (graph->image_type != DATA_F32) writer_printf(out, " images %s", data_type_words[graph->image_type]);
   writer_text(out, "\n");
   for (int i = 0; i < graph->block_count; i++) {
     writer_printf(out, "block %d ", i);

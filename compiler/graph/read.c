@@ -147,7 +147,7 @@ static bool read_value(Reader *reader, ValueKind kind) {
   ValueId id;
   int word;
   if (!read_id(reader, &id) || !read_string(reader, &value.name)) return false;
-  if (!read_word(reader, data_type_words, 3, &word) || !read_shape(reader, &value.shape)) return false;
+  if (!read_word(reader, data_type_words, DATA_TYPES, &word) || !read_shape(reader, &value.shape)) return false;
   value.type = (DataType)word;
   if (take(reader, "init")) {
     if (!read_word(reader, init_words, 4, &word)) return false;
@@ -241,6 +241,7 @@ static bool read_op(Reader *reader) {
   if (!expect(reader, "->")) return false;
   for (int i = 0; i < op.result_count; i++) {
     if ((i && !expect(reader, ",")) || !read_shape(reader, &results[i].shape)) return false;
+    results[i].type = op_result_type(reader->graph, &op, results[i].shape);
   }
   if (!read_op_place(reader, &op)) return false;
   for (int i = 0; i < op.result_count; i++) {
@@ -262,6 +263,13 @@ static bool read_block(Reader *reader) {
   return read_string(reader, &names[count]);
 }
 
+static bool read_image_type(Reader *reader) {
+  int word;
+  if (!read_word(reader, data_type_words, DATA_TYPES, &word)) return false;
+  reader->graph->image_type = (DataType)word;
+  return true;
+}
+
 static bool read_line(Reader *reader) {
   if (take(reader, "block")) return read_block(reader);
   for (int i = 0; i < 4; i++) {
@@ -278,7 +286,9 @@ static bool read_line(Reader *reader) {
 
 Graph *graph_read(Arena *arena, const char *text, const char **error) {
   Reader reader = {.arena = arena, .graph = graph_make(arena, ""), .at = text, .size = strlen(text), .line = 1};
-  bool good = expect(&reader, "graph") && read_string(&reader, &reader.graph->name) && expect(&reader, "\n");
+  bool good = expect(&reader, "graph") && read_string(&reader, &reader.graph->name);
+  if (good && take(&reader, "images")) good = read_image_type(&reader);
+  good = good && expect(&reader, "\n");
   while (good) {
     reader.line++;
     skip_blanks(&reader);

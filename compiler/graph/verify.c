@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compiler/graph/op.h"
+#include "compiler/graph/text.h"
 
 typedef struct Verifier {
   const Graph *graph;
@@ -43,7 +44,7 @@ static const char *verify_value(Verifier *v, ValueId id) {
   const Value *value = &v->graph->values.items[id];
   const char *label = value_label(v, id);
   if ((unsigned)value->kind > VALUE_RESULT) return arena_printf(v->arena, "value '%s' is of no known kind", label);
-  if ((unsigned)value->type > DATA_I32) return arena_printf(v->arena, "value '%s' is of no known type", label);
+  if ((unsigned)value->type > DATA_BF16) return arena_printf(v->arena, "value '%s' is of no known type", label);
   if ((unsigned)value->init > INIT_UNIFORM)
     return arena_printf(v->arena, "value '%s' has no known initialisation", label);
   if (!shape_valid(value->shape)) return arena_printf(v->arena, "value '%s' has a broken shape", label);
@@ -100,8 +101,10 @@ static const char *verify_results(Verifier *v, OpId id, const char *label) {
     const Value *value = &v->graph->values.items[op->results[i]];
     if (value->kind != VALUE_RESULT || value->producer != id || value->result_index != i)
       return arena_printf(v->arena, "%s: result %d belongs to another op", label, i);
-    if (value->type != DATA_F32 || !shape_equal(value->shape, call.results[i]))
-      return arena_printf(v->arena, "%s: result %d should be f32 %s", label, i, shape_text(v->arena, call.results[i]));
+    DataType type = op_result_type(v->graph, op, call.results[i]);
+    if (value->type != type || !shape_equal(value->shape, call.results[i]))
+      return arena_printf(v->arena, "%s: result %d should be %s %s", label, i, data_type_words[type],
+                          shape_text(v->arena, call.results[i]));
   }
   return NULL;
 }
@@ -140,6 +143,7 @@ static const char *verify_outputs(Verifier *v) {
 
 const char *graph_verify(const Graph *graph, Arena *arena) {
   Verifier v = {graph, arena};
+  if (graph->image_type != DATA_F32 && graph->image_type != DATA_BF16) return "images are neither f32 nor bf16";
   for (int i = 0; i < graph->block_count; i++) {
     if (!graph->block_names || !graph->block_names[i]) return arena_printf(arena, "block %d has no name", i);
   }

@@ -301,7 +301,7 @@ static void emit_op(Rewrite *r, OpId id) {
 }
 
 Graph *normalize_on_read_run(Arena *arena, const Graph *graph, const PassOptions *options) {
-  if (!options->normalize_on_read) return graph_copy(arena, graph);
+  if (!options->target.normalize_on_read) return graph_copy(arena, graph);
   size_t ops = graph->ops.count + 1;
   Rewrite r = {.source = graph, .deferred = arena_array(arena, bool, ops), .absorbed = arena_array(arena, bool, ops),
                .scaling = arena_array(arena, OpId, ops), .adding = arena_array(arena, OpId, ops),

@@ -15,10 +15,16 @@ typedef struct OptimizerOptions {
   SourceSpan span;
 } OptimizerOptions;
 
+// What a target's kernels want of a graph.
+typedef struct GraphTarget {
+  bool normalize_on_read;  // convolutions normalise what they read
+  DataType images;         // in memory: DATA_F32 or DATA_BF16
+} GraphTarget;
+
 // What any pass may ask for.
 typedef struct PassOptions {
   OptimizerOptions optimizer;
-  bool normalize_on_read;  // the target's convolutions can
+  GraphTarget target;
 } PassOptions;
 
 typedef Graph *PassRun(Arena *arena, const Graph *graph, const PassOptions *options);
@@ -28,5 +34,6 @@ PassRun optimize_run;
 PassRun fuse_normalization_run;
 PassRun normalize_on_read_run;
 PassRun dead_code_run;
+PassRun store_images_run;
 
 #endif

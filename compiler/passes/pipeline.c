@@ -11,6 +11,7 @@ const Pass pass_list[] = {
     {"fuse_normalization", "fuse BatchNorm with convolutions, residuals and ReLU", fuse_normalization_run, true, true},
     {"normalize_on_read", "let convolutions normalise what they read", normalize_on_read_run, true, false},
     {"dead_code", "drop ops that nothing depends on", dead_code_run, true, true},
+    {"store_images", "give images the type that the target keeps them in", store_images_run, true, true},
 };
 const int pass_count = (int)(sizeof pass_list / sizeof pass_list[0]);
 
@@ -46,21 +47,21 @@ Graph *pipeline_run(Arena *arena, const Graph *model, ModelUse use, const PassOp
   return made;
 }
 
-static Graph *finished_graph(Arena *arena, const Spec *spec, int64_t classes, ModelUse use, bool normalize_on_read,
+static Graph *finished_graph(Arena *arena, const Spec *spec, int64_t classes, ModelUse use, GraphTarget target,
                              DiagList *diags, PassWatch watch) {
   bug_set_stage("build_model");
   Graph *model = build_model(arena, spec, classes, use, diags);
   bug_set_stage(NULL);
   if (!model) return NULL;
-  PassOptions options = {.optimizer = optimizer_options_from_spec(spec), .normalize_on_read = normalize_on_read};
+  PassOptions options = {.optimizer = optimizer_options_from_spec(spec), .target = target};
   return pipeline_run(arena, model, use, &options, watch);
 }
 
-Graph *training_graph(Arena *arena, const Spec *spec, int64_t classes, bool normalize_on_read, DiagList *diags,
+Graph *training_graph(Arena *arena, const Spec *spec, int64_t classes, GraphTarget target, DiagList *diags,
                       PassWatch watch) {
-  return finished_graph(arena, spec, classes, MODEL_TRAIN, normalize_on_read, diags, watch);
+  return finished_graph(arena, spec, classes, MODEL_TRAIN, target, diags, watch);
 }
 
-Graph *features_graph(Arena *arena, const Spec *spec, DiagList *diags, PassWatch watch) {
-  return finished_graph(arena, spec, 0, MODEL_FEATURES, false, diags, watch);
+Graph *features_graph(Arena *arena, const Spec *spec, GraphTarget target, DiagList *diags, PassWatch watch) {
+  return finished_graph(arena, spec, 0, MODEL_FEATURES, target, diags, watch);
 }

@@ -27,9 +27,8 @@ typedef struct PassWatch {
 Graph *pipeline_run(Arena *arena, const Graph *model, ModelUse use, const PassOptions *options, PassWatch watch);
 
 // From the spec to the finished graph; NULL when an error was reported. `classes`: see build_model.
-// normalize_on_read: see passes.h.
-Graph *training_graph(Arena *arena, const Spec *spec, int64_t classes, bool normalize_on_read, DiagList *diags,
+Graph *training_graph(Arena *arena, const Spec *spec, int64_t classes, GraphTarget target, DiagList *diags,
                       PassWatch watch);
-Graph *features_graph(Arena *arena, const Spec *spec, DiagList *diags, PassWatch watch);
+Graph *features_graph(Arena *arena, const Spec *spec, GraphTarget target, DiagList *diags, PassWatch watch);
 
 #endif

@@ -17,6 +17,8 @@
 
 static const char *library;  // the folder of shipped specs
 
+static const GraphTarget for_c = {.normalize_on_read = true, .images = DATA_F32};
+
 typedef struct Loaded {
   Arena *arena;
   SourceMap *sources;
@@ -61,7 +63,7 @@ static void test_options(void **state) {
   OptimizerOptions optimizer = optimizer_options_from_spec(l.spec);
   assert_true(optimizer.kind == OPTIMIZER_SGD && optimizer.nesterov && optimizer.momentum == 0.8);
   assert_int_equal(optimizer.accumulate, 2);
-  Graph *graph = training_graph(l.arena, l.spec, 0, true, l.diags, (PassWatch){0});
+  Graph *graph = training_graph(l.arena, l.spec, 0, for_c, l.diags, (PassWatch){0});
   assert_non_null(graph);
   for (OpId i = 0; i < graph->ops.count; i++) {
     const Op *op = graph_op(graph, i);
@@ -86,7 +88,7 @@ static void test_wide_groups(void **state) {
 static void test_features(void **state) {
   (void)state;
   Loaded l = load_text(STAGES CROPS REST "evaluate { size = 40px  resize = 48px  batch = 5 }");
-  Graph *graph = features_graph(l.arena, l.spec, l.diags, (PassWatch){0});
+  Graph *graph = features_graph(l.arena, l.spec, for_c, l.diags, (PassWatch){0});
   assert_non_null(graph);
   const Value *images = graph_value(graph, graph_find_value(graph, "images0"));
   assert_true(shape_equal(images->shape, shape_make(4, 5, 40, 40, 3)));
@@ -107,7 +109,7 @@ static void test_auto_classes(void **state) {
 static void expect_refusal(const char *text, const char *check, const char *part) {
   Loaded l = load_text(text);
   size_t before = l.diags->error_count;
-  assert_null(training_graph(l.arena, l.spec, 0, true, l.diags, (PassWatch){0}));
+  assert_null(training_graph(l.arena, l.spec, 0, for_c, l.diags, (PassWatch){0}));
   assert_true(l.diags->error_count > before);
   const Diag *diag = &l.diags->items[l.diags->count - 1];
   assert_string_equal(diag->check, check);
@@ -136,8 +138,8 @@ static void build_shipped(const char *model, const char *recipe) {
   snprintf(text, sizeof text, "use \"models/%s\"\nuse \"recipes/%s\"\ndata { pictures = \"p/\" }\n%s", model, recipe,
            strcmp(recipe, "supervised") == 0 ? "supervised { classes = 1000 }\n" : "");
   Loaded l = load_text(text);
-  Graph *train = training_graph(l.arena, l.spec, 0, true, l.diags, (PassWatch){0});
-  Graph *features = features_graph(l.arena, l.spec, l.diags, (PassWatch){0});
+  Graph *train = training_graph(l.arena, l.spec, 0, for_c, l.diags, (PassWatch){0});
+  Graph *features = features_graph(l.arena, l.spec, for_c, l.diags, (PassWatch){0});
   if (!train || !features) fail_msg("%s: %s", text, l.diags->items[0].text);
   const char *error = graph_verify(train, l.arena);
   if (!error) error = graph_verify(features, l.arena);

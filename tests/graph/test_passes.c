@@ -264,7 +264,7 @@ static void test_normalize_on_read(void **state) {
   (void)state;
   Models models = build_models(false);
   PassOptions options = small_optimizer(OPTIMIZER_LARC, 1);
-  options.normalize_on_read = true;
+  options.target.normalize_on_read = true;
   for (int i = 0; i < 2; i++) {
     Graph *before = optimize_run(models.arena, differentiate_run(models.arena, models.graphs[i], &options), &options);
     before = fuse_normalization_run(models.arena, before, &options);
@@ -339,7 +339,8 @@ static void test_pipeline(void **state) {
   PassOptions options = small_optimizer(OPTIMIZER_LARC, 2);
   Writer seen = {0};
   Graph *graph = pipeline_run(models.arena, models.graphs[0], MODEL_TRAIN, &options, (PassWatch){watch_pass, &seen});
-  assert_string_equal(seen.text, "model differentiate optimize fuse_normalization normalize_on_read dead_code ");
+  const char *passes = "model differentiate optimize fuse_normalization normalize_on_read dead_code store_images ";
+  assert_string_equal(seen.text, passes);
   writer_release(&seen);
   expect_sound(graph, models.arena);
   assert_true(worst_difference(models.graphs[0], graph, models.arena) < 1e-12);
@@ -355,7 +356,7 @@ static void test_features(void **state) {
   Graph *model = model_build(arena, &options, MODEL_FEATURES);
   Writer seen = {0};
   Graph *graph = pipeline_run(arena, model, MODEL_FEATURES, &(PassOptions){0}, (PassWatch){watch_pass, &seen});
-  assert_string_equal(seen.text, "model fuse_normalization dead_code ");
+  assert_string_equal(seen.text, "model fuse_normalization dead_code store_images ");
   writer_release(&seen);
   expect_sound(graph, arena);
   assert_true(worst_difference(model, graph, arena) < 1e-12);
@@ -363,6 +364,33 @@ static void test_features(void **state) {
   assert_int_equal(count_ops(graph, OP_concat_rows), 1);
   assert_true(shape_equal(graph_value(graph, graph_find_output(graph, "features"))->shape, shape_make(2, 3, 16, 0, 0)));
   arena_release(arena);
+}
+
+static bool has_shape_of_parameter(const Graph *graph, Shape shape) {
+  for (ValueId i = 0; i < graph->values.count; i++) {
+    if (graph_value(graph, i)->kind == VALUE_PARAMETER && shape_equal(graph_value(graph, i)->shape, shape)) return true;
+  }
+  return false;
+}
+
+// In bf16 are all images, their gradients, and nothing else.
+static void test_store_images(void **state) {
+  (void)state;
+  Models models = build_models(false);
+  PassOptions options = small_optimizer(OPTIMIZER_LARC, 2);
+  options.target = (GraphTarget){.normalize_on_read = true, .images = DATA_BF16};
+  Graph *graph = pipeline_run(models.arena, models.graphs[0], MODEL_TRAIN, &options, (PassWatch){0});
+  expect_sound(graph, models.arena);
+  int images = 0, weights = 0;
+  for (ValueId i = 0; i < graph->values.count; i++) {
+    const Value *value = graph_value(graph, i);
+    if (value->type == DATA_U8 || value->type == DATA_I32) continue;
+    bool is_weight = has_shape_of_parameter(graph, value->shape), is_image = value->shape.rank == 4 && !is_weight;
+    images += is_image, weights += value->shape.rank == 4 && is_weight;
+    assert_int_equal(value->type, is_image ? DATA_BF16 : DATA_F32);
+  }
+  assert_true(images > 20 && weights > 20);
+  arena_release(models.arena);
 }
 
 // Matrices leave the size groups through concat_rows alone, and enter them again through slice_rows.
@@ -418,6 +446,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_gradients),  cmocka_unit_test(test_running_statistics), cmocka_unit_test(test_queue),
       cmocka_unit_test(test_optimizer),  cmocka_unit_test(test_prototypes),         cmocka_unit_test(test_accumulation),
+      cmocka_unit_test(test_store_images),
       cmocka_unit_test(test_fusion), cmocka_unit_test(test_normalize_on_read),
       cmocka_unit_test(test_fusion_keeps_shared_values),
       cmocka_unit_test(test_dead_code),  cmocka_unit_test(test_pipeline),           cmocka_unit_test(test_features),

@@ -15,6 +15,7 @@ static Graph *training(Arena *arena, bool swav) {
   ModelOptions options = swav ? small_swav_model() : small_supervised_model();
   options.spans.blocks = (SourceSpan){1, 20, 31};
   PassOptions passes = small_optimizer(OPTIMIZER_LARC, 2);
+  passes.target.images = swav ? DATA_BF16 : DATA_F32;
   return pipeline_run(arena, model_build(arena, &options, MODEL_TRAIN), MODEL_TRAIN, &passes, (PassWatch){0});
 }
 
@@ -68,6 +69,8 @@ static void test_syntax_errors(void **state) {
   expect_error("", "line 1: 'graph' expected");
   expect_error("graph \"g\n", "a string without its end");
   expect_error("graph \"\\q\"\n", "an escape that is not known");
+  expect_error("graph \"g\" images f64\n", "a word that is not known");
+  expect_error("graph \"g\" images u8\n", "images are neither f32 nor bf16");
   expect_error("graph \"g\"\nsomething\n", "line 2: '%' expected");
   expect_error("graph \"g\"\ninput %0 \"x\" f64 [1]\n", "a word that is not known");
   expect_error("graph \"g\"\ninput %0 \"x\" f32 [0]\n", "a number in range expected");

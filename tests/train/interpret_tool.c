@@ -47,6 +47,8 @@ static _Noreturn void report_errors(const Compilation *c) {
   exit(1);
 }
 
+static const GraphTarget plain_target = {.normalize_on_read = false, .images = DATA_F32};
+
 static Compilation load_spec(const char *path, const char *library, const char *wanted_pass) {
   Compilation c = {.arena = arena_make("compilation"), .wanted_pass = wanted_pass};
   SourceMap *sources = source_map_make(c.arena);
@@ -63,7 +65,7 @@ static void keep_wanted(void *data, const char *pass, const Graph *graph) {
 
 static const Graph *make_training_graph(Compilation *c) {
   PassWatch watch = {.hook = keep_wanted, .data = c};
-  const Graph *graph = training_graph(c->arena, c->spec, 0, false, c->diags, watch);
+  const Graph *graph = training_graph(c->arena, c->spec, 0, plain_target, c->diags, watch);
   if (!graph || (c->wanted_pass && !c->wanted)) report_errors(c);
   return c->wanted_pass ? c->wanted : graph;
 }
@@ -204,7 +206,7 @@ static void run_steps(Compilation *c, const RawFile *input, FILE *out) {
 }
 
 static void run_features(Compilation *c, const RawFile *input, FILE *out) {
-  const Graph *graph = features_graph(c->arena, c->spec, c->diags, (PassWatch){0});
+  const Graph *graph = features_graph(c->arena, c->spec, plain_target, c->diags, (PassWatch){0});
   if (!graph) report_errors(c);
   Interpreter self = interpreter_make(c, graph, input);
   ValueId images = graph_find_value(graph, "images0"), features = graph_find_output(graph, "features");
