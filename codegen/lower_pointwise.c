@@ -14,11 +14,18 @@ static void lower_binary(Lower *lower, KernelKind kernel) {
          (KernelOperand[]){operand(lower, 0), operand(lower, 1), result(lower, 0)}, 3);
 }
 
-void lower_relu(Lower *lower) { lower_unary(lower, KERNEL_relu); }
-void lower_relu_backward(Lower *lower) { lower_binary(lower, KERNEL_relu_backward); }
+static bool is_of_images(const Lower *lower) {
+  ValueId y = lower->op->results[0];
+  return is_in_lanes(lower, y) && graph_value(lower->graph, y)->shape.rank == 4;
+}
+
+void lower_relu(Lower *lower) { lower_unary(lower, is_of_images(lower) ? KERNEL_relu_images : KERNEL_relu); }
+void lower_relu_backward(Lower *lower) {
+  lower_binary(lower, is_of_images(lower) ? KERNEL_relu_backward_images : KERNEL_relu_backward);
+}
 void lower_sigmoid(Lower *lower) { lower_unary(lower, KERNEL_sigmoid); }
 void lower_sigmoid_backward(Lower *lower) { lower_binary(lower, KERNEL_sigmoid_backward); }
-void lower_add(Lower *lower) { lower_binary(lower, KERNEL_add); }
+void lower_add(Lower *lower) { lower_binary(lower, is_of_images(lower) ? KERNEL_add_images : KERNEL_add); }
 
 void lower_scale(Lower *lower) {
   int64_t count = count_of(lower, lower->op->results[0]);

@@ -16,7 +16,8 @@ enum {
   CONV_CHANNELS = 256,  // input channels of a point kernel at once
   CONV_POINT_FLOATS = 3 * CONV_CHANNELS * LANES,
   CONV_PLANE_FLOATS = 3072 * LANES,  // 192 KiB with 16 lanes
-  CONV_RUNS = 256                    // a kernel's rows, or, of some of the channels, its taps
+  CONV_RUNS = 256,                   // a kernel's rows, or, of some of the channels, its taps
+  ELEMENT_IS_FLOAT = sizeof(Element) == sizeof(float)
 };
 
 // ---- weights ----
@@ -76,12 +77,16 @@ typedef struct Conv2dRun {
   int count;
 } Conv2dRun;
 
-// Where a tile's outputs lie: y, and what is added to them (NULL: nothing; y itself: more of their sum).
+// Where a tile's outputs lie: y, and what is added to them (NULL: nothing). Where input channels come in portions, all
+// but the last leave their sums in `sums`, and all but the first go on from there.
 typedef struct Conv2dOutput {
-  float *y;
-  const float *add;
-  int64_t pixel_stride;  // floats from one pixel to the next
+  Element *y;
+  const Element *add;
+  int64_t pixel_stride;  // elements from one pixel to the next
   int live;              // outputs of the tile that exist
+  float *sums;
+  int64_t sums_stride;  // floats from one pixel to the next
+  int first, last;      // portion
 } Conv2dOutput;
 
 // y[p][i] = sum over runs of x[p][..] * packed[..][i] for `tile` outputs and `pixels` pixels, pixel_stride floats from
@@ -114,9 +119,15 @@ KERNEL void conv2d_sum(int tile, int pixels, int runs, const Conv2dRun *run, con
     if (i >= out.live) continue;
     UNROLL
     for (int p = 0; p < pixels; p++) {
-      const int64_t at = p * out.pixel_stride + (int64_t)i * LANES;
-      if (out.add) sums[i * pixels + p] += lanes_load(out.add + at);
-      lanes_store(out.y + at, sums[i * pixels + p]);
+      const int64_t at = p * out.pixel_stride + (int64_t)i * LANES, kept = p * out.sums_stride + (int64_t)i * LANES;
+      Lanes sum = sums[i * pixels + p];
+      if (!out.first) sum += lanes_load(out.sums + kept);
+      if (!out.last) {
+        lanes_store(out.sums + kept, sum);
+        continue;
+      }
+      if (out.add) sum += element_load(out.add + at);
+      element_store(out.y + at, sum);
     }
   }
 }
@@ -198,46 +209,65 @@ KERNEL Conv2dTask conv2d_task(int n, int height, int width, int o, int k, int st
   return t;
 }
 
-// Sums the runs for a tile of pixels, for units [first, last) of one group. x: the tile's first pixel; y and add: the
-// group's first output there.
+// Sums the runs for a tile of pixels, for units [first, last) of one group. x: the tile's first pixel; out: the group's
+// first output there, and the sums of unit `first`.
 static void conv2d_units_sum(Conv2dGeometry g, int pixels, int first, int last, int runs, const Conv2dRun *run,
-                             const float *x, int64_t pixel_stride, const float *packed, float *y, const float *add,
-                             int64_t y_stride) {
+                             const float *x, int64_t pixel_stride, const float *packed, Conv2dOutput out) {
   const int inputs = g.ic / g.groups, outputs = g.oc / g.groups;
   const int tile = (int)conv2d_tile(outputs, LANES), tiles = (outputs + tile - 1) / tile;
   Conv2dSum *const sum = conv2d_sum_of(tile, pixels);
   for (int unit = first; unit < last; unit++) {
-    const int output = unit % tiles * tile, live = outputs - output < tile ? outputs - output : tile;
+    const int output = unit % tiles * tile;
     const int64_t at = (int64_t)output * LANES;
-    sum(runs, run, x, pixel_stride, packed + (int64_t)unit * g.k * g.k * inputs * tile,
-        (Conv2dOutput){y + at, add ? add + at : NULL, y_stride, live});
+    Conv2dOutput here = out;
+    here.y += at;
+    if (here.add) here.add += at;
+    here.live = outputs - output < tile ? outputs - output : tile;
+    sum(runs, run, x, pixel_stride, packed + (int64_t)unit * g.k * g.k * inputs * tile, here);
+    if (out.sums) out.sums += tile * LANES;
+  }
+}
+
+// Units [first, last) of `pixels` outputs from `pixel` on, of a point kernel. sums: room for them where input channels
+// come in portions.
+KERNEL void conv2d_points_sum(Conv2dGeometry g, int kind, View view, int pixel, int pixels, int channels, int first,
+                              int last, const float *packed, Element *y, const Element *add, float *sums) {
+  const int tile = (int)conv2d_tile(g.oc, LANES);
+  const int64_t at = (int64_t)pixel * g.oc * LANES;
+  Conv2dOutput out = {y + at, add ? add + at : NULL, (int64_t)g.oc * LANES, 0, sums, (int64_t)(last - first) * tile * LANES,
+                      1, 0};
+  float copy[CONV_POINT_FLOATS] __attribute__((aligned(64)));
+  for (int channel = 0; channel < g.ic; channel += channels, out.first = 0) {
+    const int count = g.ic - channel < channels ? g.ic - channel : channels;
+    const float *source = copy;
+    int64_t stride = (int64_t)count * LANES;
+    if (kind == VIEW_PLAIN && ELEMENT_IS_FLOAT) {
+      source = (const float *)(const void *)(view.x + ((int64_t)pixel * g.ic + channel) * LANES);
+      stride = (int64_t)g.ic * LANES;
+    } else {
+      for (int p = 0; p < pixels; p++)
+        view_copy(kind, view, ((int64_t)(pixel + p) * g.ic + channel) * LANES, channel, count, 0, copy + p * stride,
+                  LANES);
+    }
+    out.last = channel + count == g.ic;
+    const Conv2dRun run = {0, (int64_t)channel * tile, count};
+    conv2d_units_sum(g, pixels, first, last, 1, &run, source, stride, packed, out);
   }
 }
 
 // Outputs [t.first, t.last) of a point kernel. view, y and add (NULL: none) are of the task's image block.
-KERNEL void conv2d_points(Conv2dGeometry g, int kind, Conv2dTask t, View view, const float *restrict packed, float *y,
-                          const float *add) {
+KERNEL void conv2d_points(Conv2dGeometry g, int kind, Conv2dTask t, View view, const float *restrict packed, Element *y,
+                          const Element *add) {
   const int tile = (int)conv2d_tile(g.oc, LANES), most = CONV_REGISTERS / tile;
   const int channels = CONV_POINT_FLOATS / (most * LANES) < g.ic ? CONV_POINT_FLOATS / (most * LANES) : g.ic;
-  float copy[CONV_POINT_FLOATS] __attribute__((aligned(64)));
+  const int units = channels < g.ic ? CONV_POINT_FLOATS / (most * tile * LANES) : t.unit_last - t.unit_first;
+  float sums[CONV_POINT_FLOATS] __attribute__((aligned(64)));
   for (int pixel = t.first, pixels; pixel < t.last; pixel += pixels) {
     pixels = conv2d_tile_pixels(tile, t.last - pixel);
-    float *target = y + (int64_t)pixel * g.oc * LANES;
-    for (int channel = 0; channel < g.ic; channel += channels) {
-      const int count = g.ic - channel < channels ? g.ic - channel : channels;
-      const float *source = view.x + ((int64_t)pixel * g.ic + channel) * LANES;
-      int64_t stride = (int64_t)g.ic * LANES;
-      if (kind != VIEW_PLAIN) {
-        stride = (int64_t)count * LANES;
-        for (int p = 0; p < pixels; p++)
-          view_copy(kind, view, ((int64_t)(pixel + p) * g.ic + channel) * LANES, channel, count, 0, copy + p * stride,
-                    LANES);
-        source = copy;
-      }
-      const Conv2dRun run = {0, (int64_t)channel * tile, count};
-      const float *more = channel ? target : add ? add + (int64_t)pixel * g.oc * LANES : NULL;
-      conv2d_units_sum(g, pixels, t.unit_first, t.unit_last, 1, &run, source, stride, packed, target, more,
-                       (int64_t)g.oc * LANES);
+    for (int first = t.unit_first; first < t.unit_last; first += units) {
+      const int last = t.unit_last - first < units ? t.unit_last : first + units;
+      conv2d_points_sum(g, kind, view, pixel, pixels, channels, first, last, packed, y, add,
+                        channels < g.ic ? sums : NULL);
     }
   }
 }
@@ -309,25 +339,35 @@ KERNEL int conv2d_runs(Conv2dGeometry g, Conv2dPlane p, int row, int column, Con
   return count;
 }
 
-// Outputs of rows [row, row + rows) and columns [column, column + columns) from a plane: units [first, last) of a
-// group.
-KERNEL void conv2d_plane_sum(Conv2dGeometry g, Conv2dPlane p, int width, int row, int rows, int column, int columns,
-                             int group, int first, int last, const float *plane, const float *packed, float *y,
-                             const float *add, int more) {
+// Where outputs lie that are made together: rows [row, row + rows), columns [column, column + columns) of images
+// `width` wide, units [first, last) of a group.
+typedef struct Conv2dRegion {
+  int width, row, rows, column, columns, group, first, last;
+} Conv2dRegion;
+
+// The outputs of a region from a plane. out: those of the image block, and the region's sums.
+KERNEL void conv2d_plane_sum(Conv2dGeometry g, Conv2dPlane p, Conv2dRegion r, const float *plane, const float *packed,
+                             Conv2dOutput out) {
   const int outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs, LANES);
   const int spacing = g.backward ? g.stride : 1, apart = g.backward ? 1 : g.stride / p.step;
-  const int64_t stride = (int64_t)apart * p.channels * LANES, y_stride = (int64_t)spacing * g.oc * LANES;
-  for (int i = row; i < row + rows; i++)
-    for (int phase = 0; phase < spacing && phase < columns; phase++) {
+  const int64_t stride = (int64_t)apart * p.channels * LANES, depth = (int64_t)(r.last - r.first) * tile * LANES;
+  for (int i = 0; i < r.rows; i++)
+    for (int phase = 0; phase < spacing && phase < r.columns; phase++) {
       Conv2dRun runs[CONV_RUNS];
-      const int count = conv2d_runs(g, p, i, column + phase, runs);
-      const int all = (columns - phase + spacing - 1) / spacing;
+      const int count = conv2d_runs(g, p, r.row + i, r.column + phase, runs);
+      const int all = (r.columns - phase + spacing - 1) / spacing;
       for (int at = 0, pixels; at < all; at += pixels) {
         pixels = conv2d_tile_pixels(tile, all - at);
-        const int64_t to =
-            (((int64_t)i * width + column + phase + at * spacing) * g.oc + (int64_t)group * outputs) * LANES;
-        const float *from = plane + at * stride, *also = more ? y + to : add ? add + to : NULL;
-        conv2d_units_sum(g, pixels, first, last, count, runs, from, stride, packed, y + to, also, y_stride);
+        const int column = phase + at * spacing;
+        const int64_t pixel = (int64_t)(r.row + i) * r.width + r.column + column;
+        const int64_t to = (pixel * g.oc + (int64_t)r.group * outputs) * LANES;
+        Conv2dOutput here = out;
+        here.y += to;
+        if (here.add) here.add += to;
+        here.pixel_stride = (int64_t)spacing * g.oc * LANES;
+        if (here.sums) here.sums += (i * r.columns + column) * depth;
+        here.sums_stride = spacing * depth;
+        conv2d_units_sum(g, pixels, r.first, r.last, count, runs, plane + at * stride, stride, packed, here);
       }
     }
 }
@@ -338,13 +378,16 @@ typedef struct Conv2dPortion {
 } Conv2dPortion;
 
 KERNEL Conv2dPortion conv2d_portion(Conv2dGeometry g, int rows, int columns) {
+  const int tile = (int)conv2d_tile(g.oc / g.groups, LANES);
   Conv2dPortion s = {rows, columns, g.ic / g.groups};
   for (;;) {
     const Conv2dPlane p = conv2d_plane(g, 0, s.rows, 0, s.columns, s.channels);
+    const int in_portions = s.channels < g.ic / g.groups, runs = in_portions ? g.k * g.k : g.k;
     const int fits = (int64_t)p.rows * p.columns * p.channels <= CONV_PLANE_FLOATS / LANES;
-    const int whole = s.channels == g.ic / g.groups ? g.k : g.k * g.k;
-    if ((fits && whole <= CONV_RUNS) || (s.rows == 1 && s.columns <= 8 * g.stride && s.channels == 1)) return s;
-    if (s.channels > 16)
+    const int sums_fit = !in_portions || s.rows * s.columns * tile <= CONV_PLANE_FLOATS / LANES;
+    if ((fits && sums_fit && runs <= CONV_RUNS) || (s.rows == 1 && s.columns <= 8 * g.stride && s.channels == 1))
+      return s;
+    if (s.channels > 16 && !(fits && runs <= CONV_RUNS))
       s.channels = (s.channels + 1) / 2;
     else if (s.rows > 1)
       s.rows = (s.rows + 1) / 2;
@@ -355,29 +398,48 @@ KERNEL Conv2dPortion conv2d_portion(Conv2dGeometry g, int rows, int columns) {
   }
 }
 
-// Units [first, last) of one group, of the task's rows.
-KERNEL void conv2d_group(Conv2dGeometry g, int kind, Conv2dTask t, int width, int group, int first, int last, View view,
-                         const float *packed, float *y, const float *add) {
+// One region, `channels` input channels at once.
+KERNEL void conv2d_region(Conv2dGeometry g, int kind, Conv2dRegion r, int channels, View view, const float *packed,
+                          Element *y, const Element *add, float *sums) {
   const int inputs = g.ic / g.groups;
-  const Conv2dPortion s = conv2d_portion(g, t.last - t.first, width);
+  Conv2dOutput out = {.y = y, .add = add, .sums = sums, .first = 1};
   float plane[CONV_PLANE_FLOATS] __attribute__((aligned(64)));
+  for (int channel = 0; channel < inputs; channel += channels, out.first = 0) {
+    const int count = inputs - channel < channels ? inputs - channel : channels;
+    Conv2dPlane p = conv2d_plane(g, r.row, r.rows, r.column, r.columns, count);
+    p.channel = r.group * inputs + channel;
+    out.last = channel + count == inputs;
+    conv2d_plane_fill(g, kind, view, p, plane);
+    conv2d_plane_sum(g, p, r, plane, packed, out);
+  }
+}
+
+// Units [first, last) of one group, of the task's rows: where input channels come in portions, of few enough units for
+// their sums to be kept.
+KERNEL void conv2d_group(Conv2dGeometry g, int kind, Conv2dTask t, int width, int group, int first, int last, View view,
+                         const float *packed, Element *y, const Element *add) {
+  const Conv2dPortion s = conv2d_portion(g, t.last - t.first, width);
+  const int tile = (int)conv2d_tile(g.oc / g.groups, LANES), in_portions = s.channels < g.ic / g.groups;
+  const int units = in_portions ? CONV_PLANE_FLOATS / LANES / (s.rows * s.columns * tile) : last - first;
+  float sums[CONV_PLANE_FLOATS] __attribute__((aligned(64)));
   for (int row = t.first; row < t.last; row += s.rows)
     for (int column = 0; column < width; column += s.columns)
-      for (int channel = 0; channel < inputs; channel += s.channels) {
-        const int rows = t.last - row < s.rows ? t.last - row : s.rows;
-        const int columns = width - column < s.columns ? width - column : s.columns;
-        Conv2dPlane p =
-            conv2d_plane(g, row, rows, column, columns, inputs - channel < s.channels ? inputs - channel : s.channels);
-        p.channel = group * inputs + channel;
-        conv2d_plane_fill(g, kind, view, p, plane);
-        conv2d_plane_sum(g, p, width, row, rows, column, columns, group, first, last, plane, packed, y, add,
-                         channel > 0);
+      for (int unit = first; unit < last; unit += units) {
+        const Conv2dRegion r = {width,
+                                row,
+                                t.last - row < s.rows ? t.last - row : s.rows,
+                                column,
+                                width - column < s.columns ? width - column : s.columns,
+                                group,
+                                unit,
+                                last - unit < units ? last : unit + units};
+        conv2d_region(g, kind, r, s.channels, view, packed, y, add, in_portions ? sums : NULL);
       }
 }
 
 // All of a task: `width` columns a row. statistics: NULL, or where the task's part of them goes.
 KERNEL void conv2d_run(Conv2dGeometry g, int kind, Conv2dTask t, int width, View view, const float *restrict packed,
-                       float *y, const float *add, int live, double *statistics) {
+                       Element *y, const Element *add, int live, double *statistics) {
   const int outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs, LANES), tiles = (outputs + tile - 1) / tile;
   if (conv2d_is_point(g.k, g.stride, g.pad, g.groups)) {
     conv2d_points(g, kind, t, view, packed, y, add);
@@ -400,7 +462,7 @@ KERNEL void conv2d_run(Conv2dGeometry g, int kind, Conv2dTask t, int width, View
 
 // Literal views, so that each is a loop of its own.
 static void conv2d_run_view(Conv2dGeometry g, int kind, Conv2dTask t, int width, View view,
-                            const float *restrict packed, float *y, const float *add, int live, double *statistics) {
+                            const float *restrict packed, Element *y, const Element *add, int live, double *statistics) {
   if (kind == VIEW_PLAIN) conv2d_run(g, VIEW_PLAIN, t, width, view, packed, y, add, live, statistics);
   if (kind == VIEW_NORMALIZED) conv2d_run(g, VIEW_NORMALIZED, t, width, view, packed, y, add, live, statistics);
   if (kind == VIEW_SCALED) conv2d_run(g, VIEW_SCALED, t, width, view, packed, y, add, live, statistics);
@@ -408,11 +470,11 @@ static void conv2d_run_view(Conv2dGeometry g, int kind, Conv2dTask t, int width,
 }
 
 void conv2d_forward(int n, int h, int w, int c, int o, int k, int stride, int pad, int groups, int view,
-                    const float *restrict x, const float *restrict factors, const float *restrict scale,
-                    const float *restrict packed, float *restrict y, float *restrict statistics, int task) {
+                    const Element *restrict x, const float *restrict factors, const float *restrict scale,
+                    const float *restrict packed, Element *restrict y, float *restrict statistics, int task) {
   const int ho = (int)conv2d_size(h, k, stride, pad), wo = (int)conv2d_size(w, k, stride, pad);
   const Conv2dTask t = conv2d_task(n, ho, wo, o, k, stride, pad, groups, task);
-  const View v = {x + (int64_t)t.block * h * w * c * LANES,
+  const View v = {x + (int64_t)t.block * h * w * c * LANES, NULL,
                   view == VIEW_SCALED ? scale + (int64_t)t.block * c * LANES : NULL, factors, c};
   const int parts = (int)conv2d_pixel_parts(ho, wo, o, k, stride, pad, groups, LANES);
   double *part = (double *)(void *)statistics;
@@ -422,12 +484,12 @@ void conv2d_forward(int n, int h, int w, int c, int o, int k, int stride, int pa
 }
 
 void conv2d_backward_input(int n, int h, int w, int c, int o, int k, int stride, int pad, int groups, int view,
-                           const float *restrict dy, const float *restrict raw, const float *restrict factors,
-                           const float *restrict packed, const float *restrict add, float *restrict dx, int task) {
+                           const Element *restrict dy, const Element *restrict raw, const float *restrict factors,
+                           const float *restrict packed, const Element *restrict add, Element *restrict dx, int task) {
   const int ho = (int)conv2d_size(h, k, stride, pad), wo = (int)conv2d_size(w, k, stride, pad);
   const Conv2dTask t = conv2d_task(n, h, w, c, k, stride, pad, groups, task);
   const int64_t source = (int64_t)t.block * ho * wo * o * LANES, target = (int64_t)t.block * h * w * c * LANES;
-  const View v = {dy + source, view == VIEW_GRADIENT ? raw + source : NULL, factors, o};
+  const View v = {dy + source, view == VIEW_GRADIENT ? raw + source : NULL, NULL, factors, o};
   conv2d_run_view((Conv2dGeometry){ho, wo, o, c, groups, k, stride, pad, 1}, view, t, w, v, packed, dx + target,
                   add ? add + target : NULL, LANES, NULL);
 }

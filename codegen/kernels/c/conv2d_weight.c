@@ -18,10 +18,10 @@ typedef struct WeightViews {
   int x_kind, dy_kind;
 } WeightViews;
 
-KERNEL View weight_view(int kind, View v, int64_t block, int64_t floats) {
-  v.x += block * floats;
-  if (kind == VIEW_SCALED) v.other += block * v.c * LANES;
-  if (kind == VIEW_GRADIENT) v.other += block * floats;
+KERNEL View weight_view(int kind, View v, int64_t block, int64_t elements) {
+  v.x += block * elements;
+  if (kind == VIEW_SCALED) v.scale += block * v.c * LANES;
+  if (kind == VIEW_GRADIENT) v.raw += block * elements;
   return v;
 }
 
@@ -368,10 +368,10 @@ KERNEL void conv2d_weight_chunks(int n, int h, int w, int c, int o, int k, int s
 }
 
 void conv2d_backward_weight(int n, int h, int w, int c, int o, int k, int stride, int pad, int groups, int x_view,
-                            int dy_view, const float *restrict x, const float *restrict x_factors,
-                            const float *restrict x_scale, const float *restrict dy, const float *restrict raw,
+                            int dy_view, const Element *restrict x, const float *restrict x_factors,
+                            const float *restrict x_scale, const Element *restrict dy, const Element *restrict raw,
                             const float *restrict dy_factors, float *restrict dw, float *restrict workspace, int task) {
-  const WeightViews v = {{x, x_scale, x_factors, c}, {dy, raw, dy_factors, o}, x_view, dy_view};
+  const WeightViews v = {{x, NULL, x_scale, x_factors, c}, {dy, raw, NULL, dy_factors, o}, x_view, dy_view};
   if (weight_is_point(k, pad, groups))
     conv2d_weight_points(n, h, w, c, o, stride, v, dw, workspace, task);
   else

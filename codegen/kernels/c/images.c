@@ -4,7 +4,7 @@
 #include "sizes.h"
 
 void normalize_images(int n, int h, int w, double mean0, double mean1, double mean2, double std0, double std1,
-                      double std2, const uint8_t *restrict images, float *restrict y, int task) {
+                      double std2, const uint8_t *restrict images, Element *restrict y, int task) {
   const double mean[3] = {mean0, mean1, mean2}, std[3] = {std0, std1, std2};
   const int parts = (int)pixel_parts(h, w, 3, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
@@ -15,12 +15,14 @@ void normalize_images(int n, int h, int w, double mean0, double mean1, double me
   }
   const int live = lanes_live(n, block);
   const uint8_t *source = images + (int64_t)block * LANES * pixels * 3;
-  float *target = y + (int64_t)block * pixels * 3 * LANES;
+  Element *target = y + (int64_t)block * pixels * 3 * LANES;
   for (int64_t i = first * 3; i < last * 3; i += 3)
-    for (int c = 0; c < 3; c++)
+    for (int c = 0; c < 3; c++) {
+      float values[LANES] __attribute__((aligned(64)));
       for (int lane = 0; lane < LANES; lane++)
-        target[(i + c) * LANES + lane] =
-            lane < live ? (float)source[lane * pixels * 3 + i + c] * scale[c] + shift[c] : 0.0f;
+        values[lane] = lane < live ? (float)source[lane * pixels * 3 + i + c] * scale[c] + shift[c] : 0.0f;
+      element_store(target + (i + c) * LANES, lanes_load(values));
+    }
 }
 
 void concat_rows_lanes(int n, int d, int first_row, const float *restrict x, float *restrict y, int task) {

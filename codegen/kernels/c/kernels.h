@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "element.h"
 #include "sizes.h"
 
 // ---- conv2d.c ----
@@ -22,15 +23,15 @@ void conv2d_pack_backward(int c, int o, int k, int stride, int groups, const flo
 // parts = conv2d_statistics_parts(..), to be folded by statistics_fold(parts, o, ..).
 // Tasks: conv2d_forward_tasks(n, h, w, c, o, k, stride, pad, groups, LANES).
 void conv2d_forward(int n, int h, int w, int c, int o, int k, int stride, int pad, int groups, int view,
-                    const float *restrict x, const float *restrict factors, const float *restrict scale,
-                    const float *restrict packed, float *restrict y, float *restrict statistics, int task);
+                    const Element *restrict x, const float *restrict factors, const float *restrict scale,
+                    const float *restrict packed, Element *restrict y, float *restrict statistics, int task);
 
 // dy [n,ho,wo,o] seen as `view` says (VIEW_PLAIN: raw and factors NULL; VIEW_GRADIENT: raw is what BatchNorm read),
 // packed by conv2d_pack_backward, add [n,h,w,c] (NULL: nothing) -> dx [n,h,w,c], the gradient and `add`.
 // Tasks: conv2d_backward_input_tasks(n, h, w, c, o, k, stride, pad, groups, LANES).
 void conv2d_backward_input(int n, int h, int w, int c, int o, int k, int stride, int pad, int groups, int view,
-                           const float *restrict dy, const float *restrict raw, const float *restrict factors,
-                           const float *restrict packed, const float *restrict add, float *restrict dx, int task);
+                           const Element *restrict dy, const Element *restrict raw, const float *restrict factors,
+                           const float *restrict packed, const Element *restrict add, Element *restrict dx, int task);
 
 // ---- conv2d_weight.c ----
 
@@ -39,8 +40,8 @@ void conv2d_backward_input(int n, int h, int w, int c, int o, int k, int stride,
 // workspace: conv2d_backward_weight_workspace_floats(..) floats. Needs 600 KiB of stack.
 // Tasks: conv2d_backward_weight_tasks(n, h, w, c, o, k, stride, pad, groups, LANES).
 void conv2d_backward_weight(int n, int h, int w, int c, int o, int k, int stride, int pad, int groups, int x_view,
-                            int dy_view, const float *restrict x, const float *restrict x_factors,
-                            const float *restrict x_scale, const float *restrict dy, const float *restrict raw,
+                            int dy_view, const Element *restrict x, const float *restrict x_factors,
+                            const float *restrict x_scale, const Element *restrict dy, const Element *restrict raw,
                             const float *restrict dy_factors, float *restrict dw, float *restrict workspace, int task);
 
 // Adds the splits in order. Tasks: conv2d_fold_weight_tasks(n, h, w, c, o, k, stride, pad, groups, LANES).
@@ -52,7 +53,7 @@ void conv2d_fold_weight(int n, int h, int w, int c, int o, int k, int stride, in
 // images u8 [n][h][w][3] -> y [n,h,w,3] in lanes: (v/255 - mean) / std; dead lanes become zero.
 // Tasks: lane_tasks(n, h, w, 3, LANES).
 void normalize_images(int n, int h, int w, double mean0, double mean1, double mean2, double std0, double std1,
-                      double std2, const uint8_t *restrict images, float *restrict y, int task);
+                      double std2, const uint8_t *restrict images, Element *restrict y, int task);
 
 // x [n,d] in lanes -> rows first_row .. first_row + n of the row-major matrix y [..][d].
 // Tasks: row_tasks(n, d).
@@ -163,7 +164,7 @@ void l2_normalize_backward(int n, int d, double epsilon, const float *dy, const 
 
 // x [n,h,w,c] -> statistics, statistics_workspace_floats(batch_statistics_parts(n, h, w, c, LANES), c) floats.
 // Tasks: lane_tasks(n, h, w, c, LANES).
-void batch_statistics(int n, int h, int w, int c, const float *restrict x, float *restrict statistics, int task);
+void batch_statistics(int n, int h, int w, int c, const Element *restrict x, float *restrict statistics, int task);
 
 // statistics of `parts` parts (of batch_statistics, batch_statistics_rows or conv2d_forward, or one part of each rank)
 // -> mean [c], biased variance [c]. Tasks: statistics_fold_tasks(c).
@@ -185,26 +186,26 @@ void gradient_factors(int n, int h, int w, int c, double epsilon, const float *r
 
 // (x - mean) / sqrt(variance + epsilon) * gamma + beta, + residual (NULL: none), ReLU if relu -> y, in lanes. y may be
 // x or the residual. Tasks: lane_tasks(n, h, w, c, LANES).
-void batch_normalize(int n, int h, int w, int c, double epsilon, int relu, const float *x, const float *gamma,
-                     const float *beta, const float *mean, const float *variance, const float *residual, float *y,
+void batch_normalize(int n, int h, int w, int c, double epsilon, int relu, const Element *x, const float *gamma,
+                     const float *beta, const float *mean, const float *variance, const Element *residual, Element *y,
                      int task);
 
 // workspace: batch_norm_backward_workspace_floats(n, h, w, c, LANES). Tasks: sum_tasks(n, h, w, c, LANES).
-void batch_norm_backward_sums(int n, int h, int w, int c, const float *dy, const float *x, const float *mean,
+void batch_norm_backward_sums(int n, int h, int w, int c, const Element *dy, const Element *x, const float *mean,
                               float *workspace, int task);
 
 // The same for dy masked by y > 0; masked (NULL: not wanted; may be dy) takes the masked dy.
-void batch_norm_relu_backward_sums(int n, int h, int w, int c, const float *dy, const float *y, const float *x,
-                                   const float *mean, float *masked, float *workspace, int task);
+void batch_norm_relu_backward_sums(int n, int h, int w, int c, const Element *dy, const Element *y, const Element *x,
+                                   const float *mean, Element *masked, float *workspace, int task);
 
 // The same with the mask of y.
-void batch_norm_mask_backward_sums(int n, int h, int w, int c, const float *dy, const uint8_t *mask, const float *x,
-                                   const float *mean, float *masked, float *workspace, int task);
+void batch_norm_mask_backward_sums(int n, int h, int w, int c, const Element *dy, const uint8_t *mask, const Element *x,
+                                   const float *mean, Element *masked, float *workspace, int task);
 
 // The same for dz = dy, or with `scaled` dy * scale [n,c] + pooled [n,c] / (h * w) (else NULL), where x seen as
 // VIEW_NORMALIZED is positive, else 0; masked (may be dy) takes dz.
-void batch_norm_view_backward_sums(int n, int h, int w, int c, int scaled, const float *dy, const float *x,
-                                   const float *factors, const float *scale, const float *pooled, float *masked,
+void batch_norm_view_backward_sums(int n, int h, int w, int c, int scaled, const Element *dy, const Element *x,
+                                   const float *factors, const float *scale, const float *pooled, Element *masked,
                                    float *workspace, int task);
 
 // workspace -> dgamma [c], dbeta [c]. Tasks: batch_norm_backward_fold_tasks(c).
@@ -219,9 +220,9 @@ void sums_fold_ranks(int ranks, int c, const float *restrict all, float *restric
 // dx = gamma/deviation * (dz - dbeta/count - (x-mean)/deviation * dgamma/count) with dz = dy, or with y (NULL: none)
 // dy where y > 0. Give the masked dy of batch_norm_relu_backward_sums as dy and NULL as y where it was kept. dx may be
 // dy. Tasks: lane_tasks(n, h, w, c, LANES).
-void batch_norm_backward_input(int n, int h, int w, int c, double epsilon, const float *dy, const float *y,
-                               const float *x, const float *gamma, const float *mean, const float *variance,
-                               const float *dgamma, const float *dbeta, float *dx, int task);
+void batch_norm_backward_input(int n, int h, int w, int c, double epsilon, const Element *dy, const Element *y,
+                               const Element *x, const float *gamma, const float *mean, const float *variance,
+                               const float *dgamma, const float *dbeta, Element *dx, int task);
 
 // x -> one part for statistics_fold, statistics_workspace_floats(1, c) floats.
 void batch_statistics_rows(int n, int c, const float *restrict x, float *restrict part, int task);
@@ -243,34 +244,38 @@ void batch_norm_backward_input_rows(int n, int c, double epsilon, const float *d
 
 // ---- pointwise.c ----
 
+// Those of ..._images are for image tensors: whole vectors.
 void relu(int64_t count, const float *x, float *y, int task);
-// mask takes one bit for each float of x, in lanes: x > 0.
-void positive_mask(int64_t count, const float *restrict x, uint8_t *restrict mask, int task);
+void relu_images(int64_t count, const Element *x, Element *y, int task);
+// mask takes one bit for each element of x: x > 0.
+void positive_mask(int64_t count, const Element *restrict x, uint8_t *restrict mask, int task);
 
 void relu_backward(int64_t count, const float *dy, const float *y, float *dx, int task);
+void relu_backward_images(int64_t count, const Element *dy, const Element *y, Element *dx, int task);
 void sigmoid(int64_t count, const float *x, float *y, int task);
 void sigmoid_backward(int64_t count, const float *dy, const float *y, float *dx, int task);
 void add(int64_t count, const float *a, const float *b, float *y, int task);
+void add_images(int64_t count, const Element *a, const Element *b, Element *y, int task);
 void scale(int64_t count, double factor, const float *x, float *y, int task);
 // x [n,h,w,c] * s [n,c] -> y, all in lanes. Tasks: lane_tasks(n, h, w, c, LANES).
-void scale_channels(int n, int h, int w, int c, const float *restrict x, const float *restrict s, float *restrict y,
+void scale_channels(int n, int h, int w, int c, const Element *restrict x, const float *restrict s, Element *restrict y,
                     int task);
 
 // dx = dy * s, ds = sum over pixels of dy * x. Tasks: channel_tasks(n, c, LANES).
-void scale_channels_backward(int n, int h, int w, int c, const float *restrict dy, const float *restrict x,
-                             const float *restrict s, float *restrict dx, float *restrict ds, int task);
+void scale_channels_backward(int n, int h, int w, int c, const Element *restrict dy, const Element *restrict x,
+                             const float *restrict s, Element *restrict dx, float *restrict ds, int task);
 
 // x [n,h,w,c] seen as `view` says (VIEW_PLAIN: factors NULL; VIEW_NORMALIZED) -> y [n,c], mean over pixels, both in
 // lanes. Tasks: channel_tasks(n, c, LANES).
-void pool_average(int n, int h, int w, int c, int view, const float *restrict x, const float *restrict factors,
+void pool_average(int n, int h, int w, int c, int view, const Element *restrict x, const float *restrict factors,
                   float *restrict y, int task);
 
 // ds [n,c] = sum over pixels of dy * x, x seen as VIEW_NORMALIZED, all in lanes. Tasks: channel_tasks(n, c, LANES).
-void scale_gradient(int n, int h, int w, int c, const float *restrict dy, const float *restrict x,
+void scale_gradient(int n, int h, int w, int c, const Element *restrict dy, const Element *restrict x,
                     const float *restrict factors, float *restrict ds, int task);
 
 // dy [n,c] -> dx [n,h,w,c] = dy / (h*w), both in lanes. Tasks: lane_tasks(n, h, w, c, LANES).
-void pool_average_backward(int n, int h, int w, int c, const float *restrict dy, float *restrict dx, int task);
+void pool_average_backward(int n, int h, int w, int c, const float *restrict dy, Element *restrict dx, int task);
 
 // ---- update.c ----
 

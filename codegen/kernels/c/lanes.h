@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "element.h"
+
 #ifndef LANES
 #define LANES 8
 #endif
@@ -37,6 +39,22 @@ KERNEL Lanes lanes_load(const float *p) { return *(const Lanes *)p; }
 KERNEL void lanes_store(float *p, Lanes v) { *(Lanes *)p = v; }
 KERNEL Lanes lanes_load_unaligned(const float *p) { return *(const LanesUnaligned *)p; }
 KERNEL void lanes_store_unaligned(float *p, Lanes v) { *(LanesUnaligned *)p = v; }
+// LANES elements of an image tensor, rounded to nearest, ties to even, where they are stored in 16 bits.
+#ifndef IMAGES_BF16
+KERNEL Lanes element_load(const Element *p) { return lanes_load(p); }
+KERNEL void element_store(Element *p, Lanes v) { lanes_store(p, v); }
+#else
+typedef uint32_t LanesBits __attribute__((vector_size(4 * LANES), may_alias));
+typedef uint16_t LanesHalves __attribute__((vector_size(2 * LANES), may_alias));
+KERNEL Lanes element_load(const Element *p) {
+  return (Lanes)(__builtin_convertvector(*(const LanesHalves *)p, LanesBits) << 16);
+}
+KERNEL void element_store(Element *p, Lanes v) {
+  const LanesBits bits = (LanesBits)v;
+  *(LanesHalves *)p = __builtin_convertvector((bits + 0x7FFF + (bits >> 16 & 1)) >> 16, LanesHalves);
+}
+#endif
+
 KERNEL Lanes lanes_splat(float v) { return v - (Lanes){0}; }  // 0 + v would be an addition: v may be -0
 
 // LANES_PIN keeps a loaded vector in a register: compilers like to load it again for each product that uses it, and

@@ -8,7 +8,7 @@
 #include "statistics.h"
 #include "view.h"
 
-void batch_statistics(int n, int h, int w, int c, const float *restrict x, float *restrict statistics, int task) {
+void batch_statistics(int n, int h, int w, int c, const Element *restrict x, float *restrict statistics, int task) {
   const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   statistics_part((int)(last - first), c, 0, c, lanes_live(n, block), x + (block * pixels + first) * c * LANES,
@@ -52,8 +52,8 @@ KERNEL float inverse_deviation(float variance, double epsilon) {
   return (float)(1.0 / sqrt((double)variance + epsilon));
 }
 
-void batch_normalize(int n, int h, int w, int c, double epsilon, int relu, const float *x, const float *gamma,
-                     const float *beta, const float *mean, const float *variance, const float *residual, float *y,
+void batch_normalize(int n, int h, int w, int c, double epsilon, int relu, const Element *x, const float *gamma,
+                     const float *beta, const float *mean, const float *variance, const Element *residual, Element *y,
                      int task) {
   (void)n;
   const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
@@ -70,9 +70,9 @@ void batch_normalize(int n, int h, int w, int c, double epsilon, int relu, const
       const int64_t base = (pixel * c + channel) * LANES;
       for (int i = 0; i < count; i++) {
         const int64_t at = base + (int64_t)i * LANES;
-        Lanes v = (lanes_load(x + at) - centre[i]) * factor[i] + shift[i];
-        if (residual) v += lanes_load(residual + at);
-        lanes_store(y + at, relu ? lanes_max(v, lanes_splat(0.0f)) : v);
+        Lanes v = (element_load(x + at) - centre[i]) * factor[i] + shift[i];
+        if (residual) v += element_load(residual + at);
+        element_store(y + at, relu ? lanes_max(v, lanes_splat(0.0f)) : v);
       }
     }
   }
@@ -126,8 +126,8 @@ KERNEL void sums_fold(int count, Lanes live, const float *sum, const float *prod
 // Sums of one task for the gradient: workspace[task][channel] = {sum of dz, sum of dz * (x - mean)}, live lanes only,
 // where dz = dy, or with y (after ReLU) dy where y > 0, or with y's mask where its bit is set; masked (may be NULL, may
 // be dy) takes dz.
-KERNEL void batch_norm_sums(int n, int h, int w, int c, const float *dy, const float *y, const uint8_t *mask,
-                            const float *x, const float *mean, float *masked, float *workspace, int task) {
+KERNEL void batch_norm_sums(int n, int h, int w, int c, const Element *dy, const Element *y, const uint8_t *mask,
+                            const Element *x, const float *mean, Element *masked, float *workspace, int task) {
   const int parts = (int)sum_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = block * pixels + pixels * part / parts;
   const int64_t last = block * pixels + pixels * (part + 1) / parts;
@@ -139,58 +139,58 @@ KERNEL void batch_norm_sums(int n, int h, int w, int c, const float *dy, const f
     for (int64_t pixel = first; pixel < last; pixel++)
       for (int i = 0; i < count; i++) {
         const int64_t at = (pixel * c + channel + i) * LANES;
-        Lanes d = lanes_load(dy + at);
-        if (y) d = lanes_select(lanes_load(y + at) > 0.0f, d, lanes_splat(0.0f));
+        Lanes d = element_load(dy + at);
+        if (y) d = lanes_select(element_load(y + at) > 0.0f, d, lanes_splat(0.0f));
         if (mask) d = lanes_select(lanes_load_positive(mask + at / 8), d, lanes_splat(0.0f));
-        if (masked) lanes_store(masked + at, d);
+        if (masked) element_store(masked + at, d);
         lanes_store(sum + i * LANES, lanes_load(sum + i * LANES) + d);
-        d = lanes_load(product + i * LANES) + d * (lanes_load(x + at) - mean[channel + i]);
+        d = lanes_load(product + i * LANES) + d * (element_load(x + at) - mean[channel + i]);
         lanes_store(product + i * LANES, d);
       }
     sums_fold(count, live, sum, product, target + 2 * channel);
   }
 }
 
-void batch_norm_backward_sums(int n, int h, int w, int c, const float *dy, const float *x, const float *mean,
+void batch_norm_backward_sums(int n, int h, int w, int c, const Element *dy, const Element *x, const float *mean,
                               float *workspace, int task) {
   batch_norm_sums(n, h, w, c, dy, NULL, NULL, x, mean, NULL, workspace, task);
 }
 
-void batch_norm_relu_backward_sums(int n, int h, int w, int c, const float *dy, const float *y, const float *x,
-                                   const float *mean, float *masked, float *workspace, int task) {
+void batch_norm_relu_backward_sums(int n, int h, int w, int c, const Element *dy, const Element *y, const Element *x,
+                                   const float *mean, Element *masked, float *workspace, int task) {
   batch_norm_sums(n, h, w, c, dy, y, NULL, x, mean, masked, workspace, task);
 }
 
-void batch_norm_mask_backward_sums(int n, int h, int w, int c, const float *dy, const uint8_t *mask, const float *x,
-                                   const float *mean, float *masked, float *workspace, int task) {
+void batch_norm_mask_backward_sums(int n, int h, int w, int c, const Element *dy, const uint8_t *mask,
+                                   const Element *x, const float *mean, Element *masked, float *workspace, int task) {
   batch_norm_sums(n, h, w, c, dy, NULL, mask, x, mean, masked, workspace, task);
 }
 
 // dz where the view is positive, of 64 channels at most of one pixel; with scale and pooled dz = dy * scale + pooled *
 // share. Adds dz and dz * (x - centre) to `sum` and `product`.
-KERNEL void view_sums(int scaled, View v, int64_t at, int channel, int count, const float *dy, const float *scale,
-                      const float *pooled, float share, float *masked, float *sum, float *product) {
+KERNEL void view_sums(int scaled, View v, int64_t at, int channel, int count, const Element *dy, const float *scale,
+                      const float *pooled, float share, Element *masked, float *sum, float *product) {
   for (int i = 0; i < count; i++) {
     const int64_t here = at + (int64_t)i * LANES, lane = (int64_t)(channel + i) * LANES;
     const float *factors = v.factors + channel + i;
-    Lanes d = lanes_load(dy + here);
+    Lanes d = element_load(dy + here);
     if (scaled) d = d * lanes_load(scale + lane) + lanes_load(pooled + lane) * share;
-    const Lanes apart = lanes_load(v.x + here) - factors[0];
+    const Lanes apart = element_load(v.x + here) - factors[0];
     d = lanes_select(apart * factors[v.c] + factors[2 * v.c] > 0.0f, d, lanes_splat(0.0f));
-    lanes_store(masked + here, d);
+    element_store(masked + here, d);
     lanes_store(sum + i * LANES, lanes_load(sum + i * LANES) + d);
     lanes_store(product + i * LANES, lanes_load(product + i * LANES) + d * apart);
   }
 }
 
-void batch_norm_view_backward_sums(int n, int h, int w, int c, int scaled, const float *dy, const float *x,
-                                   const float *factors, const float *scale, const float *pooled, float *masked,
+void batch_norm_view_backward_sums(int n, int h, int w, int c, int scaled, const Element *dy, const Element *x,
+                                   const float *factors, const float *scale, const float *pooled, Element *masked,
                                    float *workspace, int task) {
   const int parts = (int)sum_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   const Lanes live = lanes_mask(lanes_live(n, block));
   const int64_t base = block * pixels * c * LANES, lane = (int64_t)block * c * LANES;
-  const View v = {x + base, NULL, factors, c};
+  const View v = {x + base, NULL, NULL, factors, c};
   double *target = (double *)(void *)workspace + (int64_t)task * c * 2;
   for (int channel = 0; channel < c; channel += 64) {
     const int count = c - channel < 64 ? c - channel : 64;
@@ -238,9 +238,9 @@ void sums_fold_ranks(int ranks, int c, const float *restrict all, float *restric
   }
 }
 
-void batch_norm_backward_input(int n, int h, int w, int c, double epsilon, const float *dy, const float *y,
-                               const float *x, const float *gamma, const float *mean, const float *variance,
-                               const float *dgamma, const float *dbeta, float *dx, int task) {
+void batch_norm_backward_input(int n, int h, int w, int c, double epsilon, const Element *dy, const Element *y,
+                               const Element *x, const float *gamma, const float *mean, const float *variance,
+                               const float *dgamma, const float *dbeta, Element *dx, int task) {
   const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   const float inverse = (float)(1.0 / ((double)n * (double)pixels));
@@ -258,10 +258,10 @@ void batch_norm_backward_input(int n, int h, int w, int c, double epsilon, const
       const int64_t base = (pixel * c + channel) * LANES;
       for (int i = 0; i < count; i++) {
         const int64_t at = base + (int64_t)i * LANES;
-        Lanes d = lanes_load(dy + at);
-        if (y) d = lanes_select(lanes_load(y + at) > 0.0f, d, lanes_splat(0.0f));
-        d += (lanes_load(x + at) - centre[i]) * slope[i] + shift[i];
-        lanes_store(dx + at, d * factor[i]);
+        Lanes d = element_load(dy + at);
+        if (y) d = lanes_select(element_load(y + at) > 0.0f, d, lanes_splat(0.0f));
+        d += (element_load(x + at) - centre[i]) * slope[i] + shift[i];
+        element_store(dx + at, d * factor[i]);
       }
     }
   }

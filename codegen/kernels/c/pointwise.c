@@ -1,4 +1,4 @@
-// Pointwise operations on `count` floats, whatever their layout, and the operations that scale or pool whole channels.
+// Pointwise operations on `count` floats, whatever their layout, or elements of images, and the operations that scale or pool whole channels.
 // Pointwise results may be written in place of an operand. Tasks of pointwise kernels: pointwise_tasks(count).
 #include "kernels.h"
 #include "lanes.h"
@@ -16,9 +16,14 @@ void relu(int64_t count, const float *x, float *y, int task) {
   if (r.rest) lanes_store_part(y + r.whole, relu_lanes(lanes_load_part(x + r.whole, r.rest)), r.rest);
 }
 
-void positive_mask(int64_t count, const float *restrict x, uint8_t *restrict mask, int task) {
+void relu_images(int64_t count, const Element *x, Element *y, int task) {
   const TaskRange r = task_range(count, task);
-  for (int64_t i = r.first; i < r.whole; i += LANES) lanes_store_positive(mask + i / 8, lanes_load(x + i));
+  for (int64_t i = r.first; i < r.whole; i += LANES) element_store(y + i, relu_lanes(element_load(x + i)));
+}
+
+void positive_mask(int64_t count, const Element *restrict x, uint8_t *restrict mask, int task) {
+  const TaskRange r = task_range(count, task);
+  for (int64_t i = r.first; i < r.whole; i += LANES) lanes_store_positive(mask + i / 8, element_load(x + i));
 }
 
 void relu_backward(int64_t count, const float *dy, const float *y, float *dx, int task) {
@@ -29,6 +34,12 @@ void relu_backward(int64_t count, const float *dy, const float *y, float *dx, in
     Lanes part = relu_backward_lanes(lanes_load_part(dy + r.whole, r.rest), lanes_load_part(y + r.whole, r.rest));
     lanes_store_part(dx + r.whole, part, r.rest);
   }
+}
+
+void relu_backward_images(int64_t count, const Element *dy, const Element *y, Element *dx, int task) {
+  const TaskRange r = task_range(count, task);
+  for (int64_t i = r.first; i < r.whole; i += LANES)
+    element_store(dx + i, relu_backward_lanes(element_load(dy + i), element_load(y + i)));
 }
 
 void sigmoid(int64_t count, const float *x, float *y, int task) {
@@ -52,6 +63,11 @@ void add(int64_t count, const float *a, const float *b, float *y, int task) {
   for (int64_t i = r.whole; i < r.last; i++) y[i] = a[i] + b[i];
 }
 
+void add_images(int64_t count, const Element *a, const Element *b, Element *y, int task) {
+  const TaskRange r = task_range(count, task);
+  for (int64_t i = r.first; i < r.whole; i += LANES) element_store(y + i, element_load(a + i) + element_load(b + i));
+}
+
 void scale(int64_t count, double factor, const float *x, float *y, int task) {
   const TaskRange r = task_range(count, task);
   const float by = (float)factor;
@@ -59,7 +75,7 @@ void scale(int64_t count, double factor, const float *x, float *y, int task) {
   for (int64_t i = r.whole; i < r.last; i++) y[i] = x[i] * by;
 }
 
-void scale_channels(int n, int h, int w, int c, const float *restrict x, const float *restrict s, float *restrict y,
+void scale_channels(int n, int h, int w, int c, const Element *restrict x, const float *restrict s, Element *restrict y,
                     int task) {
   (void)n;
   const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
@@ -68,7 +84,7 @@ void scale_channels(int n, int h, int w, int c, const float *restrict x, const f
   const float *factors = s + block * width;
   for (int64_t pixel = block * pixels + first; pixel < block * pixels + last; pixel++)
     for (int64_t i = 0; i < width; i += LANES)
-      lanes_store(y + pixel * width + i, lanes_load(x + pixel * width + i) * lanes_load(factors + i));
+      element_store(y + pixel * width + i, element_load(x + pixel * width + i) * lanes_load(factors + i));
 }
 
 // The channels of one image block that a task of channel_tasks has.
@@ -81,8 +97,8 @@ KERNEL ChannelTask channel_task(int c, int task) {
   return (ChannelTask){task / parts, first, first + CHANNEL_RUN < c ? CHANNEL_RUN : c - first};
 }
 
-void scale_channels_backward(int n, int h, int w, int c, const float *restrict dy, const float *restrict x,
-                             const float *restrict s, float *restrict dx, float *restrict ds, int task) {
+void scale_channels_backward(int n, int h, int w, int c, const Element *restrict dy, const Element *restrict x,
+                             const float *restrict s, Element *restrict dx, float *restrict ds, int task) {
   (void)n;
   const ChannelTask t = channel_task(c, task);
   const int block = t.block, first = t.first, last = t.first + t.count;
@@ -94,10 +110,10 @@ void scale_channels_backward(int n, int h, int w, int c, const float *restrict d
       const int64_t pixel = base + ((int64_t)row * w + column) * width;
       for (int i = first; i < last; i++) {
         const int64_t at = pixel + (int64_t)i * LANES;
-        Lanes gradient = lanes_load(dy + at);
+        Lanes gradient = element_load(dy + at);
         float *sum = row_sums + (i - first) * LANES;
-        lanes_store(sum, lanes_load(sum) + gradient * lanes_load(x + at));
-        lanes_store(dx + at, gradient * lanes_load(s + block * width + (int64_t)i * LANES));
+        lanes_store(sum, lanes_load(sum) + gradient * element_load(x + at));
+        element_store(dx + at, gradient * lanes_load(s + block * width + (int64_t)i * LANES));
       }
     }
     for (int i = 0; i < CHANNEL_RUN * LANES; i++) sums[i] += row_sums[i];
@@ -107,7 +123,7 @@ void scale_channels_backward(int n, int h, int w, int c, const float *restrict d
 
 // Adds `count` channels of a view from `channel` on, of `pixels` pixels in rows of `width`, times dy (NULL: one), to
 // sums: row by row, so that large pictures lose no digits.
-KERNEL void view_sum(int kind, int times, View v, int h, int w, int channel, int count, const float *dy, float *sums) {
+KERNEL void view_sum(int kind, int times, View v, int h, int w, int channel, int count, const Element *dy, float *sums) {
   memset(sums, 0, (size_t)count * LANES * sizeof(float));
   for (int row = 0; row < h; row++) {
     float row_sums[CHANNEL_RUN * LANES] __attribute__((aligned(64))) = {0};
@@ -116,7 +132,7 @@ KERNEL void view_sum(int kind, int times, View v, int h, int w, int channel, int
       for (int i = 0; i < count; i++) {
         float *sum = row_sums + i * LANES;
         Lanes x = view_load(kind, v, at + (int64_t)i * LANES, channel + i);
-        if (times) x *= lanes_load(dy + at + (int64_t)i * LANES);
+        if (times) x *= element_load(dy + at + (int64_t)i * LANES);
         lanes_store(sum, lanes_load(sum) + x);
       }
     }
@@ -124,11 +140,11 @@ KERNEL void view_sum(int kind, int times, View v, int h, int w, int channel, int
   }
 }
 
-void pool_average(int n, int h, int w, int c, int view, const float *restrict x, const float *restrict factors,
+void pool_average(int n, int h, int w, int c, int view, const Element *restrict x, const float *restrict factors,
                   float *restrict y, int task) {
   (void)n;
   const ChannelTask t = channel_task(c, task);
-  const View v = {x + (int64_t)t.block * h * w * c * LANES, NULL, factors, c};
+  const View v = {x + (int64_t)t.block * h * w * c * LANES, NULL, NULL, factors, c};
   const float inverse = 1.0f / (float)((int64_t)h * w);
   float sums[CHANNEL_RUN * LANES] __attribute__((aligned(64)));
   if (view == VIEW_PLAIN) view_sum(VIEW_PLAIN, 0, v, h, w, t.first, t.count, NULL, sums);
@@ -137,18 +153,18 @@ void pool_average(int n, int h, int w, int c, int view, const float *restrict x,
   for (int i = 0; i < t.count * LANES; i += LANES) lanes_store(target + i, lanes_load(sums + i) * inverse);
 }
 
-void scale_gradient(int n, int h, int w, int c, const float *restrict dy, const float *restrict x,
+void scale_gradient(int n, int h, int w, int c, const Element *restrict dy, const Element *restrict x,
                     const float *restrict factors, float *restrict ds, int task) {
   (void)n;
   const ChannelTask t = channel_task(c, task);
   const int64_t base = (int64_t)t.block * h * w * c * LANES;
-  const View v = {x + base, NULL, factors, c};
+  const View v = {x + base, NULL, NULL, factors, c};
   float sums[CHANNEL_RUN * LANES] __attribute__((aligned(64)));
   view_sum(VIEW_NORMALIZED, 1, v, h, w, t.first, t.count, dy + base, sums);
   memcpy(ds + ((int64_t)t.block * c + t.first) * LANES, sums, (size_t)t.count * LANES * sizeof(float));
 }
 
-void pool_average_backward(int n, int h, int w, int c, const float *restrict dy, float *restrict dx, int task) {
+void pool_average_backward(int n, int h, int w, int c, const float *restrict dy, Element *restrict dx, int task) {
   (void)n;
   const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
@@ -156,5 +172,5 @@ void pool_average_backward(int n, int h, int w, int c, const float *restrict dy,
   const float inverse = 1.0f / (float)pixels;
   for (int64_t pixel = block * pixels + first; pixel < block * pixels + last; pixel++)
     for (int64_t i = 0; i < width; i += LANES)
-      lanes_store(dx + pixel * width + i, lanes_load(dy + block * width + i) * inverse);
+      element_store(dx + pixel * width + i, lanes_load(dy + block * width + i) * inverse);
 }

@@ -6,20 +6,20 @@
 
 // Statistics of channels [first, last) of `pixels` pixels of one image block: part[channel] = {count, mean, sum of
 // squared deviations}. Sums are of deviations from the mean of the first pixel.
-KERNEL void statistics_part(int pixels, int c, int first, int last, int live, const float *x, double *part) {
+KERNEL void statistics_part(int pixels, int c, int first, int last, int live, const Element *x, double *part) {
   const int64_t stride = (int64_t)c * LANES;
   const Lanes mask = lanes_mask(live);
   const double all = (double)pixels * live;
   for (int channel = first; channel < last; channel += 4) {
     const int count = last - channel < 4 ? last - channel : 4;
-    const float *source[4];
+    const Element *source[4];
     Lanes sum[4], square[4];
     float pivot[4] __attribute__((aligned(16))), sums[4] __attribute__((aligned(16)));
     float squares[4] __attribute__((aligned(16)));
     UNROLL
     for (int i = 0; i < 4; i++) {
       source[i] = x + (int64_t)(channel + (i < count ? i : 0)) * LANES;
-      sum[i] = lanes_load(source[i]) * mask;
+      sum[i] = element_load(source[i]) * mask;
     }
     lanes_sum4(sum[0], sum[1], sum[2], sum[3], pivot);
     UNROLL
@@ -30,7 +30,7 @@ KERNEL void statistics_part(int pixels, int c, int first, int last, int live, co
     for (int64_t pixel = 0; pixel < pixels; pixel++) {
       UNROLL
       for (int i = 0; i < 4; i++) {
-        const Lanes d = lanes_load(source[i] + pixel * stride) - pivot[i];
+        const Lanes d = element_load(source[i] + pixel * stride) - pivot[i];
         sum[i] += d;
         square[i] += d * d;
       }

@@ -11,35 +11,36 @@
 //   VIEW_NORMALIZED, VIEW_SCALED  [3][c] of normalization_factors: centre, factor, shift
 //   VIEW_GRADIENT                 [4][c] of gradient_factors: centre, slope, shift, factor
 typedef struct View {
-  const float *x;      // of the image block
-  const float *other;  // VIEW_SCALED: [c] in lanes, of the image block; VIEW_GRADIENT: what BatchNorm read
+  const Element *x;    // of the image block
+  const Element *raw;  // VIEW_GRADIENT: what BatchNorm read
+  const float *scale;  // VIEW_SCALED: [c] in lanes, of the image block
   const float *factors;
   int c;
 } View;
 
-// The values of channel `channel`, `at` floats into the tensor.
+// The values of channel `channel`, `at` elements into the tensor.
 KERNEL Lanes view_load(int kind, View v, int64_t at, int channel) {
-  const Lanes x = lanes_load(v.x + at);
+  const Lanes x = element_load(v.x + at);
   if (kind == VIEW_PLAIN) return x;
   const float *factors = v.factors + channel;
   if (kind == VIEW_GRADIENT)
-    return ((lanes_load(v.other + at) - factors[0]) * factors[v.c] + factors[2 * v.c] + x) * factors[3 * v.c];
+    return ((element_load(v.raw + at) - factors[0]) * factors[v.c] + factors[2 * v.c] + x) * factors[3 * v.c];
   Lanes y = lanes_max((x - factors[0]) * factors[v.c] + factors[2 * v.c], lanes_splat(0.0f));
-  if (kind == VIEW_SCALED) y *= lanes_load(v.other + (int64_t)channel * LANES);
+  if (kind == VIEW_SCALED) y *= lanes_load(v.scale + (int64_t)channel * LANES);
   return y;
 }
 
-// Copies `count` channels of a pixel from `channel` on, `at` floats into the tensor, to vectors `apart` floats from one
-// to the next. They are a short run that hardware does not fetch ahead of: `ahead` floats further, what a later call
+// Copies `count` channels of a pixel from `channel` on, `at` elements into the tensor, to vectors `apart` floats from one
+// to the next. They are a short run that hardware does not fetch ahead of: `ahead` elements further, what a later call
 // reads is asked for.
 KERNEL void view_copy(int kind, View v, int64_t at, int channel, int count, int64_t ahead, float *restrict to,
                       int64_t apart) {
   for (int i = 0; i < count; i++) {
     const int64_t from = at + (int64_t)i * LANES;
     if (ahead) {
-      for (int line = 0; line < LANES; line += 16) {
+      for (int line = 0; line < LANES; line += 64 / (int)sizeof(Element)) {
         __builtin_prefetch(v.x + from + ahead + line);
-        if (kind == VIEW_GRADIENT) __builtin_prefetch(v.other + from + ahead + line);
+        if (kind == VIEW_GRADIENT) __builtin_prefetch(v.raw + from + ahead + line);
       }
     }
     lanes_store(to + i * apart, view_load(kind, v, from, channel + i));
