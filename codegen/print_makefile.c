@@ -60,7 +60,7 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "# Kernels may contract a*b+c; nothing else is allowed to change a bit.\n");
   writer_printf(
       out, "kernel_flags := $(MARCH) $(OPTIMIZE) -ffp-contract=fast -fno-math-errno -fno-trapping-math -DLANES=%d\n",
-      trainer->lanes);
+      (int)trainer->tuning.lanes);
   writer_printf(out, "data_flags := $(MARCH) $(OPTIMIZE)\nruntime_flags := %s\n\n", trainer->sanitize ? "-O1" : "-O2");
   list_sources(trainer, out);
   writer_text(
@@ -71,7 +71,7 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "libraries := $(foreach l,jpeg png16 webp jansson xxhash z,$(call static_or_shared,$(l))) -lm -lpthread -ldl\n\n"
       "$(OUT): $(objects)\n"
       "\t$(CC) $(SANITIZE) -o $@ $(objects) $(libraries)\n\n"
-      "objects/kernels/%.o: kernels/%.c kernels/kernels.h\n"
+      "objects/kernels/%.o: kernels/%.c kernels/kernels.h kernels/tuned.h\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) $(common) $(kernel_flags) -c -o $@ $<\n\n"
       "# What the processor can do at most is measured with the vectors that kernels have.\n"

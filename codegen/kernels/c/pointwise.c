@@ -1,9 +1,10 @@
 // Pointwise operations on `count` floats, whatever their layout, and the operations that scale or pool whole channels.
-// Pointwise results may be written in place of an operand. Tasks of pointwise kernels: pointwise_tasks(count).
+// Pointwise results may be written in place of an operand. Tasks of pointwise kernels: pointwise_tasks(count, t).
 #include "kernels.h"
 #include "lanes.h"
 #include "sizes.h"
 #include "task_range.h"
+#include "tuned.h"
 #include "view.h"
 
 KERNEL Lanes relu_lanes(Lanes x) { return lanes_max(x, lanes_splat(0.0f)); }
@@ -62,7 +63,7 @@ void scale(int64_t count, double factor, const float *x, float *y, int task) {
 void scale_channels(int n, int h, int w, int c, const float *restrict x, const float *restrict s, float *restrict y,
                     int task) {
   (void)n;
-  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int parts = (int)pixel_parts(h, w, c, &tuned), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   const int64_t width = (int64_t)c * LANES;
   const float *factors = s + block * width;
@@ -150,7 +151,7 @@ void scale_gradient(int n, int h, int w, int c, const float *restrict dy, const 
 
 void pool_average_backward(int n, int h, int w, int c, const float *restrict dy, float *restrict dx, int task) {
   (void)n;
-  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int parts = (int)pixel_parts(h, w, c, &tuned), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   const int64_t width = (int64_t)c * LANES;
   const float inverse = 1.0f / (float)pixels;
