@@ -1,6 +1,8 @@
 // Writes a trainer's folder: the printed step, the carried kernels and runtime, and a Makefile.
 #include "codegen/emit.h"
 
+#include "codegen/tuning.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -78,14 +80,17 @@ static const char *emit_world(const Trainer *trainer, const TrainerWorld *world,
 }
 
 static const char *emit_printed(const Trainer *trainer, Arena *arena, const char *folder) {
-  Writer header = {0}, page = {0}, makefile = {0};
+  Writer header = {0}, page = {0}, makefile = {0}, tuned = {0};
   print_model_header(trainer, &header);
   print_plan_page(trainer, &page);
   print_makefile(trainer, &makefile);
+  print_tuned(&trainer->tuning, &tuned);
   const char *error = save(arena, &header, folder, "model.h"), *next;
   next = save(arena, &page, folder, "plan_page.c");
   error = error ? error : next;
   next = save(arena, &makefile, folder, "Makefile");
+  error = error ? error : next;
+  next = save(arena, &tuned, folder, "kernels/tuned.h");
   return error ? error : next;
 }
 

@@ -2,6 +2,7 @@
 #ifndef SEER_CODEGEN_EMIT_H
 #define SEER_CODEGEN_EMIT_H
 
+#include "codegen/kernels/c/tuning.h"
 #include "codegen/program.h"
 #include "runtime/program.h"
 
@@ -24,16 +25,17 @@ typedef struct Trainer {
   int world_count;
   const SourceMap *sources;
   SeerProgram settings;
-  int lanes;
-  bool sanitize;  // the Makefile builds under ASan and UBSan
+  KernelTuning tuning;
+  bool images_bf16;  // in memory; else f32
+  bool sanitize;     // the Makefile builds under ASan and UBSan
 } Trainer;
 
 // Of a world's functions, so that those of several worlds can be linked together.
 void program_add_prefix(Program *program, const char *prefix);
 
-// Writes model.h, step.c, blocks/*.c, program.c (again for each other world, with its prefix), plan_page.c, kernels/,
-// runtime/ and a Makefile into `folder`, which is made if need be. Returns NULL, or what went wrong ("cannot write
-// 'x/step.c': No space left on device").
+// Writes model.h, step.c, blocks/*.c, program.c (again for each other world, with its prefix), plan_page.c, kernels/
+// with their tuning, runtime/ and a Makefile into `folder`, which is made if need be. Returns NULL, or what went wrong
+// ("cannot write 'x/step.c': No space left on device").
 const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *folder);
 
 // What is printed for a world's training: NULL where an earlier one's serves it, too.

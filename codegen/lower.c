@@ -116,14 +116,14 @@ Extent extent_of(const Lower *lower, ValueId value) {
   return extent_of_shape(&v->shape);
 }
 
-static int64_t floats_in_memory(const Value *value, bool in_lanes, int lanes) {
+static int64_t floats_in_memory(const Value *value, bool in_lanes, const KernelTuning *tuning) {
   if (!in_lanes) return shape_elements(value->shape);
   Extent e = extent_of_shape(&value->shape);
-  return lane_tensor_floats(e.n, e.h, e.w, e.c, lanes);
+  return lane_tensor_floats(e.n, e.h, e.w, e.c, tuning);
 }
 
 int64_t count_of(const Lower *lower, ValueId value) {
-  return floats_in_memory(graph_value(lower->graph, value), lower->in_lanes[value], lower->lanes);
+  return floats_in_memory(graph_value(lower->graph, value), lower->in_lanes[value], lower->tuning);
 }
 
 int64_t own_count(const Lower *lower, ValueId value) {
@@ -248,14 +248,14 @@ static bool has_mask(const Graph *graph, const bool *in_lanes, ValueId v) {
 // Elements of a value in memory; what ranks share out is never in lanes.
 static uint64_t elements_kept(const Lower *lower, ValueId value) {
   if (lower->shards->part[value]) return plan_shards_kept(lower->shards, lower->graph, value);
-  return (uint64_t)floats_in_memory(graph_value(lower->graph, value), lower->in_lanes[value], lower->lanes);
+  return (uint64_t)floats_in_memory(graph_value(lower->graph, value), lower->in_lanes[value], lower->tuning);
 }
 
-Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, int norm_ranks, SeerFormat reduce,
+Lowering *lower_for_c(Arena *arena, const Graph *graph, const KernelTuning *tuning, int norm_ranks, SeerFormat reduce,
                       const PlanShards *shards) {
   Lowering *lowering = arena_new(arena, Lowering);
   *lowering = (Lowering){.graph = graph,
-                         .lanes = lanes,
+                         .tuning = tuning,
                          .ranks = shards->count,
                          .reduce = reduce,
                          .value_bytes = arena_array(arena, uint64_t, graph->values.count + 1),
@@ -268,7 +268,7 @@ Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, int norm_rank
                  .graph = graph,
                  .lowering = lowering,
                  .in_lanes = choose_layouts(arena, graph),
-                 .lanes = lanes,
+                 .tuning = tuning,
                  .ranks = shards->count,
                  .norm_ranks = norm_ranks,
                  .shards = shards};

@@ -14,7 +14,7 @@ typedef struct Lower {
   const Op *op;
   RunVariant variant;
   uint64_t workspace_bytes;  // of this op so far
-  int lanes;
+  const KernelTuning *tuning;
   int64_t ranks;       // that train together: sums over the batch go over all of them
   int64_t norm_ranks;  // but BatchNorm's
   const PlanShards *shards;
@@ -26,7 +26,7 @@ typedef struct Extent {
 } Extent;
 
 Extent extent_of(const Lower *lower, ValueId value);
-int64_t count_of(const Lower *lower, ValueId value);  // of floats in memory, dead lanes included
+int64_t count_of(const Lower *lower, ValueId value);   // of floats in memory, dead lanes included
 int64_t own_count(const Lower *lower, ValueId value);  // of floats that an update works on: this rank's part, or all
 bool is_in_lanes(const Lower *lower, ValueId value);
 

@@ -45,12 +45,12 @@ static Sight gradient_sight(const Lower *lower, int first) {
 static void lower_forward(Lower *lower, bool with_statistics) {
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[1]);
   Sight x = normalized_sight(lower, 2, lower->op->operand_count - 2);
-  KernelOperand packed = workspace(lower, conv2d_packed_floats(v.c, v.o, v.k, v.groups, lower->lanes));
-  int64_t parts = conv2d_statistics_parts(v.n, v.h, v.w, v.o, v.k, v.stride, v.pad, v.groups, lower->lanes);
+  KernelOperand packed = workspace(lower, conv2d_packed_floats(v.c, v.o, v.k, v.groups, lower->tuning));
+  int64_t parts = conv2d_statistics_parts(v.n, v.h, v.w, v.o, v.k, v.stride, v.pad, v.groups, lower->tuning);
   KernelOperand statistics = with_statistics ? workspace(lower, statistics_workspace_floats(parts, v.o)) : no_operand();
-  LAUNCH(lower, conv2d_pack, conv2d_pack_tasks(v.c, v.o, v.k, v.groups, lower->lanes),
+  LAUNCH(lower, conv2d_pack, conv2d_pack_tasks(v.c, v.o, v.k, v.groups, lower->tuning),
          (INT(v.c), INT(v.o), INT(v.k), INT(v.groups)), (operand(lower, 1), packed));
-  LAUNCH(lower, conv2d_forward, conv2d_forward_tasks(SHAPE(v), lower->lanes), (SHAPE_CONSTANTS(v), INT(x.view)),
+  LAUNCH(lower, conv2d_forward, conv2d_forward_tasks(SHAPE(v), lower->tuning), (SHAPE_CONSTANTS(v), INT(x.view)),
          (operand(lower, 0), x.factors, x.other, packed, result(lower, 0), statistics));
   if (!with_statistics) return;
   lower_statistics(lower, parts, v.o, statistics);
@@ -65,22 +65,21 @@ void lower_conv2d_backward_input(Lower *lower) {
   Sight dy = gradient_sight(lower, 2);
   KernelOperand add =
       lower->op->attributes.adds ? operand(lower, lower->op->attributes.gradient ? 4 : 2) : no_operand();
-  KernelOperand packed = workspace(lower, conv2d_packed_backward_floats(v.c, v.o, v.k, v.groups, lower->lanes));
-  LAUNCH(lower, conv2d_pack_backward, conv2d_pack_backward_tasks(v.c, v.o, v.k, v.groups, lower->lanes),
+  KernelOperand packed = workspace(lower, conv2d_packed_backward_floats(v.c, v.o, v.k, v.groups, lower->tuning));
+  LAUNCH(lower, conv2d_pack_backward, conv2d_pack_backward_tasks(v.c, v.o, v.k, v.groups, lower->tuning),
          (INT(v.c), INT(v.o), INT(v.k), INT(v.stride), INT(v.groups)), (operand(lower, 1), packed));
-  LAUNCH(lower, conv2d_backward_input, conv2d_backward_input_tasks(SHAPE(v), lower->lanes),
-         (SHAPE_CONSTANTS(v), INT(dy.view)),
-         (operand(lower, 0), dy.other, dy.factors, packed, add, result(lower, 0)));
+  LAUNCH(lower, conv2d_backward_input, conv2d_backward_input_tasks(SHAPE(v), lower->tuning),
+         (SHAPE_CONSTANTS(v), INT(dy.view)), (operand(lower, 0), dy.other, dy.factors, packed, add, result(lower, 0)));
 }
 
 void lower_conv2d_backward_weight(Lower *lower) {
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[2]);
   int views = lower->op->operand_count - 3 - (lower->op->attributes.gradient ? 2 : 0);
   Sight x = normalized_sight(lower, 3, views), dy = gradient_sight(lower, 3 + views);
-  KernelOperand splits = workspace(lower, conv2d_backward_weight_workspace_floats(SHAPE(v), lower->lanes));
-  LAUNCH(lower, conv2d_backward_weight, conv2d_backward_weight_tasks(SHAPE(v), lower->lanes),
+  KernelOperand splits = workspace(lower, conv2d_backward_weight_workspace_floats(SHAPE(v), lower->tuning));
+  LAUNCH(lower, conv2d_backward_weight, conv2d_backward_weight_tasks(SHAPE(v), lower->tuning),
          (SHAPE_CONSTANTS(v), INT(x.view), INT(dy.view)),
          (operand(lower, 0), x.factors, x.other, operand(lower, 1), dy.other, dy.factors, result(lower, 0), splits));
-  LAUNCH(lower, conv2d_fold_weight, conv2d_fold_weight_tasks(SHAPE(v), lower->lanes), (SHAPE_CONSTANTS(v)),
+  LAUNCH(lower, conv2d_fold_weight, conv2d_fold_weight_tasks(SHAPE(v), lower->tuning), (SHAPE_CONSTANTS(v)),
          (splits, result(lower, 0)));
 }

@@ -16,7 +16,7 @@ void lower_linear(Lower *lower) {
   Linear v = linear(lower, extent_of(lower, lower->op->operands[0]).n, lower->op->operands[1]);
   bool lanes = is_in_lanes(lower, lower->op->operands[0]);
   launch(lower, lanes ? KERNEL_linear_lanes : KERNEL_linear_rows,
-         lanes ? linear_lanes_tasks(v.n, v.o, lower->lanes) : matmul_tasks(v.n, v.o),
+         lanes ? linear_lanes_tasks(v.n, v.o, lower->tuning) : matmul_tasks(v.n, v.o, lower->tuning),
          (KernelConstant[]){INT(v.n), INT(v.c), INT(v.o)}, 3,
          (KernelOperand[]){operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)}, 4);
 }
@@ -25,7 +25,7 @@ void lower_linear_backward_input(Lower *lower) {
   Linear v = linear(lower, extent_of(lower, lower->op->operands[0]).n, lower->op->operands[1]);
   bool lanes = is_in_lanes(lower, lower->op->operands[0]);
   launch(lower, lanes ? KERNEL_linear_lanes_backward_input : KERNEL_linear_rows_backward_input,
-         lanes ? linear_lanes_backward_input_tasks(v.n, v.c, lower->lanes) : matmul_tasks(v.n, v.c),
+         lanes ? linear_lanes_backward_input_tasks(v.n, v.c, lower->tuning) : matmul_tasks(v.n, v.c, lower->tuning),
          (KernelConstant[]){INT(v.n), INT(v.c), INT(v.o)}, 3,
          (KernelOperand[]){operand(lower, 0), operand(lower, 1), result(lower, 0)}, 3);
 }
@@ -34,7 +34,7 @@ void lower_linear_backward_weight(Lower *lower) {
   Linear v = linear(lower, extent_of(lower, lower->op->operands[0]).n, lower->op->results[0]);
   bool lanes = is_in_lanes(lower, lower->op->operands[0]);
   launch(lower, lanes ? KERNEL_linear_lanes_backward_weight : KERNEL_linear_rows_backward_weight,
-         lanes ? linear_lanes_backward_weight_tasks(v.o) : matmul_tasks(v.o, v.c),
+         lanes ? linear_lanes_backward_weight_tasks(v.o) : matmul_tasks(v.o, v.c, lower->tuning),
          (KernelConstant[]){INT(v.n), INT(v.c), INT(v.o)}, 3,
          (KernelOperand[]){operand(lower, 0), operand(lower, 1), result(lower, 0)}, 3);
 }
@@ -55,13 +55,15 @@ void lower_count_assignments(Lower *lower) {
 
 void lower_l2_normalize(Lower *lower) {
   Extent x = extent_of(lower, lower->op->operands[0]);
-  LAUNCH(lower, l2_normalize, row_tasks(x.n, x.c), (INT(x.n), INT(x.c), REAL(lower->op->attributes.epsilon)),
+  LAUNCH(lower, l2_normalize, row_tasks(x.n, x.c, lower->tuning),
+         (INT(x.n), INT(x.c), REAL(lower->op->attributes.epsilon)),
          (operand(lower, 0), result(lower, 0), result(lower, 1)));
 }
 
 void lower_l2_normalize_backward(Lower *lower) {
   Extent y = extent_of(lower, lower->op->operands[1]);
-  LAUNCH(lower, l2_normalize_backward, row_tasks(y.n, y.c), (INT(y.n), INT(y.c), REAL(lower->op->attributes.epsilon)),
+  LAUNCH(lower, l2_normalize_backward, row_tasks(y.n, y.c, lower->tuning),
+         (INT(y.n), INT(y.c), REAL(lower->op->attributes.epsilon)),
          (operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)));
 }
 
@@ -70,7 +72,7 @@ void lower_concat_rows(Lower *lower) {
   for (int i = 0; i < lower->op->operand_count; i++) {
     Extent x = extent_of(lower, lower->op->operands[i]);
     KernelKind kernel = is_in_lanes(lower, lower->op->operands[i]) ? KERNEL_concat_rows_lanes : KERNEL_concat_rows_rows;
-    launch(lower, kernel, row_tasks(x.n, x.c), (KernelConstant[]){INT(x.n), INT(x.c), INT(first_row)}, 3,
+    launch(lower, kernel, row_tasks(x.n, x.c, lower->tuning), (KernelConstant[]){INT(x.n), INT(x.c), INT(first_row)}, 3,
            (KernelOperand[]){operand(lower, i), result(lower, 0)}, 2);
     first_row += x.n;
   }
@@ -82,7 +84,7 @@ void lower_slice_rows(Lower *lower) {
   if (is_in_lanes(lower, lower->op->operands[0])) BUG("'%s' slices a matrix that lies in lanes", lower->op->name);
   bool lanes = is_in_lanes(lower, lower->op->results[0]);
   launch(lower, lanes ? KERNEL_slice_rows_lanes : KERNEL_slice_rows_rows,
-         lanes ? image_blocks(end - begin, lower->lanes) : row_tasks(end - begin, d),
+         lanes ? image_blocks(end - begin, lower->tuning) : row_tasks(end - begin, d, lower->tuning),
          (KernelConstant[]){INT(begin), INT(end), INT(d)}, 3, (KernelOperand[]){operand(lower, 0), result(lower, 0)},
          2);
 }
@@ -95,6 +97,7 @@ void lower_pad_rows(Lower *lower) {
       kernel == KERNEL_pad_rows_rows) {
     BUG("'%s' would pad rows into lanes", lower->op->name);
   }
-  launch(lower, kernel, row_tasks(dx.n, dx.c), (KernelConstant[]){INT(dx.n), INT(begin), INT(end), INT(dx.c)}, 4,
+  launch(lower, kernel, row_tasks(dx.n, dx.c, lower->tuning),
+         (KernelConstant[]){INT(dx.n), INT(begin), INT(end), INT(dx.c)}, 4,
          (KernelOperand[]){operand(lower, 0), result(lower, 0)}, 2);
 }

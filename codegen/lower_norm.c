@@ -7,7 +7,7 @@
 static void normalize(Lower *lower, Extent x, KernelOperand mean, KernelOperand variance, KernelOperand residual) {
   const OpAttributes *a = &lower->op->attributes;
   if (is_in_lanes(lower, lower->op->operands[0])) {
-    LAUNCH(lower, batch_normalize, lane_tasks(EXTENT(x), lower->lanes),
+    LAUNCH(lower, batch_normalize, lane_tasks(EXTENT(x), lower->tuning),
            (EXTENT_CONSTANTS(x), REAL(a->epsilon), INT(a->relu)),
            (operand(lower, 0), operand(lower, 1), operand(lower, 2), mean, variance, residual, result(lower, 0)));
   } else {
@@ -42,9 +42,9 @@ void lower_batch_norm(Lower *lower) {
     return;
   }
   if (is_in_lanes(lower, lower->op->operands[0])) {
-    int64_t parts = batch_statistics_parts(EXTENT(x), lower->lanes);
+    int64_t parts = batch_statistics_parts(EXTENT(x), lower->tuning);
     KernelOperand statistics = workspace(lower, statistics_workspace_floats(parts, x.c));
-    LAUNCH(lower, batch_statistics, lane_tasks(EXTENT(x), lower->lanes), (EXTENT_CONSTANTS(x)),
+    LAUNCH(lower, batch_statistics, lane_tasks(EXTENT(x), lower->tuning), (EXTENT_CONSTANTS(x)),
            (operand(lower, 0), statistics));
     lower_statistics(lower, parts, x.c, statistics);
   } else {
@@ -101,8 +101,8 @@ static void backward(Lower *lower, bool fused) {
            (dy, y, x, gamma, mean, variance, dgamma, dbeta, dx));
     return;
   }
-  KernelOperand sums = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->lanes));
-  int64_t tasks = sum_tasks(EXTENT(e), lower->lanes);
+  KernelOperand sums = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->tuning));
+  int64_t tasks = sum_tasks(EXTENT(e), lower->tuning);
   if (lower->variant == RUN_MASKED) {
     LAUNCH(lower, batch_norm_mask_backward_sums, tasks, (EXTENT_CONSTANTS(e)),
            (dy, mask_operand(lower->op->operands[1]), x, mean, masked, sums));
@@ -112,7 +112,7 @@ static void backward(Lower *lower, bool fused) {
     LAUNCH(lower, batch_norm_backward_sums, tasks, (EXTENT_CONSTANTS(e)), (dy, x, mean, sums));
   }
   fold_sums(lower, e, variance, sums, (Sums){dgamma, dbeta});
-  LAUNCH(lower, batch_norm_backward_input, lane_tasks(EXTENT(e), lower->lanes), (EXTENT_CONSTANTS(e), REAL(epsilon)),
+  LAUNCH(lower, batch_norm_backward_input, lane_tasks(EXTENT(e), lower->tuning), (EXTENT_CONSTANTS(e), REAL(epsilon)),
          (fused ? masked : dy, no_operand(), x, gamma, mean, variance, dgamma, dbeta, dx));
 }
 
@@ -136,17 +136,17 @@ static void end_of_sums(Lower *lower, Extent e, KernelOperand partial) {
 
 void lower_batch_norm_sums(Lower *lower) {
   Extent e = extent_of(lower, lower->op->operands[1]);
-  KernelOperand partial = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->lanes));
-  LAUNCH(lower, batch_norm_backward_sums, sum_tasks(EXTENT(e), lower->lanes), (EXTENT_CONSTANTS(e)),
+  KernelOperand partial = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->tuning));
+  LAUNCH(lower, batch_norm_backward_sums, sum_tasks(EXTENT(e), lower->tuning), (EXTENT_CONSTANTS(e)),
          (operand(lower, 0), operand(lower, 1), operand(lower, 3), partial));
   end_of_sums(lower, e, partial);
 }
 
 void lower_batch_norm_relu_sums(Lower *lower) {
   Extent e = extent_of(lower, lower->op->operands[1]);
-  KernelOperand partial = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->lanes));
+  KernelOperand partial = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->tuning));
   KernelOperand dy = operand(lower, 0), x = operand(lower, 1), mean = operand(lower, 3), dz = result(lower, 3);
-  int64_t tasks = sum_tasks(EXTENT(e), lower->lanes);
+  int64_t tasks = sum_tasks(EXTENT(e), lower->tuning);
   if (lower->variant == RUN_MASKED) {
     LAUNCH(lower, batch_norm_mask_backward_sums, tasks, (EXTENT_CONSTANTS(e)),
            (dy, mask_operand(lower->op->operands[5]), x, mean, dz, partial));

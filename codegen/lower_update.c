@@ -7,13 +7,13 @@ void lower_running_update(Lower *lower) {
   KernelOperand batch = operand(lower, 1);
   // One state for all: that of the mean of all groups.
   if (lower->norm_ranks < lower->ranks) batch = average_over_ranks(lower, batch, count, SEER_FP32);
-  LAUNCH(lower, running_update, pointwise_tasks(count), (INT(count), REAL(a->momentum), REAL(a->scale)),
+  LAUNCH(lower, running_update, pointwise_tasks(count, lower->tuning), (INT(count), REAL(a->momentum), REAL(a->scale)),
          (operand(lower, 0), batch, result(lower, 0)));
 }
 
 void lower_accumulate(Lower *lower) {
   int64_t count = own_count(lower, lower->op->results[0]);
-  LAUNCH(lower, accumulate, pointwise_tasks(count), (INT(count), REAL(lower->op->attributes.scale)),
+  LAUNCH(lower, accumulate, pointwise_tasks(count, lower->tuning), (INT(count), REAL(lower->op->attributes.scale)),
          (operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)));
 }
 
@@ -27,7 +27,7 @@ void lower_sgd_update(Lower *lower) {
   int64_t count = own_count(lower, lower->op->results[0]);
   const OpAttributes *a = &lower->op->attributes;
   KernelOperand mean = gradient(lower, 1, count);
-  LAUNCH(lower, sgd_update, pointwise_tasks(count),
+  LAUNCH(lower, sgd_update, pointwise_tasks(count, lower->tuning),
          (INT(count), REAL(a->momentum), REAL(a->weight_decay), INT(a->nesterov)),
          (operand(lower, 0), mean, operand(lower, 2), operand(lower, 3), operand(lower, 4), result(lower, 0),
           result(lower, 1)));
@@ -42,9 +42,10 @@ typedef struct Norms {
 // Sums are taken by parts even where every rank has the whole, so that sharing out changes no bit.
 static Norms norms_of_whole(Lower *lower, KernelOperand mean, int64_t count) {
   int64_t part = lower->ranks > 1 ? (int64_t)lower->shards->part[lower->op->operands[0]] : count;
-  KernelOperand sums = workspace(lower, larc_workspace_floats(count, part));
-  LAUNCH(lower, larc_norms, larc_norms_tasks(count, part), (INT(count), INT(part)), (operand(lower, 0), mean, sums));
-  if (lower->ranks == 1) return (Norms){pointwise_tasks(count), 2, sums};
+  KernelOperand sums = workspace(lower, larc_workspace_floats(count, part, lower->tuning));
+  LAUNCH(lower, larc_norms, larc_norms_tasks(count, part, lower->tuning), (INT(count), INT(part)),
+         (operand(lower, 0), mean, sums));
+  if (lower->ranks == 1) return (Norms){pointwise_tasks(count, lower->tuning), 2, sums};
   KernelOperand folded = workspace(lower, larc_fold_floats(count, part));
   LAUNCH(lower, larc_fold, larc_parts(count, part), (INT(part)), (sums, folded));
   return (Norms){larc_parts(count, part), 2, folded};
@@ -52,7 +53,7 @@ static Norms norms_of_whole(Lower *lower, KernelOperand mean, int64_t count) {
 
 static void larc_update(Lower *lower, KernelOperand mean, int64_t count, Norms norms) {
   const OpAttributes *a = &lower->op->attributes;
-  LAUNCH(lower, larc_update, pointwise_tasks(count),
+  LAUNCH(lower, larc_update, pointwise_tasks(count, lower->tuning),
          (INT(count), INT(norms.parts), INT(norms.stride), REAL(a->momentum), REAL(a->weight_decay), REAL(a->trust),
           REAL(a->epsilon), INT(a->clip), INT(a->nesterov)),
          (operand(lower, 0), mean, operand(lower, 2), operand(lower, 3), operand(lower, 4), norms.sums,
@@ -62,8 +63,8 @@ static void larc_update(Lower *lower, KernelOperand mean, int64_t count, Norms n
 void lower_larc_update(Lower *lower) {
   int64_t count = own_count(lower, lower->op->results[0]);
   if (lower->variant == RUN_NORMS) {
-    KernelOperand sums = workspace(lower, larc_workspace_floats(count, count));
-    LAUNCH(lower, larc_norms, larc_norms_tasks(count, count), (INT(count), INT(count)),
+    KernelOperand sums = workspace(lower, larc_workspace_floats(count, count, lower->tuning));
+    LAUNCH(lower, larc_norms, larc_norms_tasks(count, count, lower->tuning), (INT(count), INT(count)),
            (operand(lower, 0), operand(lower, 1), sums));
     LAUNCH(lower, larc_fold, 1, (INT(count)), (sums, norms_operand(lower, false)));
     return;
@@ -76,7 +77,8 @@ void lower_larc_update(Lower *lower) {
 void lower_normalize_rows(Lower *lower) {
   Extent w = extent_of(lower, lower->op->operands[0]);
   int64_t rows = own_count(lower, lower->op->operands[0]) / w.c;
-  LAUNCH(lower, normalize_rows, row_tasks(rows, w.c), (INT(rows), INT(w.c)), (operand(lower, 0), result(lower, 0)));
+  LAUNCH(lower, normalize_rows, row_tasks(rows, w.c, lower->tuning), (INT(rows), INT(w.c)),
+         (operand(lower, 0), result(lower, 0)));
 }
 
 // The kernel must not write onto the queue it reads, so the new queue is made in scratch and copied.
@@ -84,7 +86,7 @@ void lower_queue_push(Lower *lower) {
   Extent queue = extent_of(lower, lower->op->operands[0]), rows = extent_of(lower, lower->op->operands[1]);
   int64_t count = queue.n * queue.c;
   KernelOperand scratch = workspace(lower, count);
-  LAUNCH(lower, queue_push, row_tasks(queue.n, queue.c), (INT(queue.n), INT(rows.n), INT(queue.c)),
+  LAUNCH(lower, queue_push, row_tasks(queue.n, queue.c, lower->tuning), (INT(queue.n), INT(rows.n), INT(queue.c)),
          (operand(lower, 0), operand(lower, 1), scratch));
-  LAUNCH(lower, scale, pointwise_tasks(count), (INT(count), REAL(1)), (scratch, result(lower, 0)));
+  LAUNCH(lower, scale, pointwise_tasks(count, lower->tuning), (INT(count), REAL(1)), (scratch, result(lower, 0)));
 }

@@ -53,14 +53,17 @@ void print_makefile(const Trainer *trainer, Writer *out) {
   writer_printf(out, "OPTIMIZE ?= %s\n", trainer->sanitize ? "-O1" : "-O2");
   writer_text(
       out,
-      "CFLAGS ?=\n"
+      "CFLAGS ?=\n");
+  writer_printf(out, "# What kernels store images as.\nelements :=%s\n", trainer->images_bf16 ? " -DIMAGES_BF16" : "");
+  writer_text(
+      out,
       "warnings := -Wall -Wextra -Wpedantic\n"
-      "common := -std=c11 -D_GNU_SOURCE -I. $(warnings) $(SANITIZE) $(CFLAGS)\n"
+      "common := -std=c11 -D_GNU_SOURCE -I. $(warnings) $(SANITIZE) $(elements) $(CFLAGS)\n"
       "# Only what computes is compiled for MARCH: the rest must still run to say that a processor is too old.\n"
       "# Kernels may contract a*b+c; nothing else is allowed to change a bit.\n");
   writer_printf(
       out, "kernel_flags := $(MARCH) $(OPTIMIZE) -ffp-contract=fast -fno-math-errno -fno-trapping-math -DLANES=%d\n",
-      trainer->lanes);
+      (int)trainer->tuning.lanes);
   writer_printf(out, "data_flags := $(MARCH) $(OPTIMIZE)\nruntime_flags := %s\n\n", trainer->sanitize ? "-O1" : "-O2");
   list_sources(trainer, out);
   writer_text(
@@ -71,7 +74,7 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "libraries := $(foreach l,jpeg png16 webp jansson xxhash z,$(call static_or_shared,$(l))) -lm -lpthread -ldl\n\n"
       "$(OUT): $(objects)\n"
       "\t$(CC) $(SANITIZE) -o $@ $(objects) $(libraries)\n\n"
-      "objects/kernels/%.o: kernels/%.c kernels/kernels.h\n"
+      "objects/kernels/%.o: kernels/%.c kernels/kernels.h kernels/tuned.h\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) $(common) $(kernel_flags) -c -o $@ $<\n\n"
       "# What the processor can do at most is measured with the vectors that kernels have.\n"

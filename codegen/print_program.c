@@ -192,17 +192,18 @@ static int print_units(const Program *train, Writer *out) {
   return units->count;
 }
 
-// Where to look for a bad number after a launch, in f32 elements of its memory.
+// Where to look for a bad number after a launch, in elements of its memory.
 static void print_checked(const Program *program, const ProgramLaunch *launch, Writer *out) {
   if (launch->checked == VALUE_NONE) return;
   const Value *value = graph_value(program->graph, launch->checked);
-  uint64_t count = value->type == DATA_F32 ? (uint64_t)shape_elements(value->shape) : 0;
+  bool narrow = value->type == DATA_BF16;
+  uint64_t count = value->type == DATA_F32 || narrow ? (uint64_t)shape_elements(value->shape) : 0;
   ProgramSpace space;
   uint64_t offset = program_offset(program, launch, launch->checked, &space);
   if (program->plan->units && program->plan->units->shards->kept[launch->checked] && space == SPACE_STATE)
     count = program->plan->units->shards->part[launch->checked];
-  writer_printf(out, "   .in_state = %s, .offset = %" PRIu64 ", .count = %" PRIu64 ",\n",
-                space == SPACE_STATE ? "true" : "false", offset, count);
+  writer_printf(out, "   .in_state = %s, .offset = %" PRIu64 ", .count = %" PRIu64 "%s,\n",
+                space == SPACE_STATE ? "true" : "false", offset, count, narrow ? ", .is_bf16 = true" : "");
 }
 
 static void print_launch_field(Writer *out, const char *name, const char *text) {

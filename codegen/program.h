@@ -6,6 +6,7 @@
 #ifndef SEER_CODEGEN_PROGRAM_H
 #define SEER_CODEGEN_PROGRAM_H
 
+#include "codegen/kernels/c/tuning.h"
 #include "compiler/plan/plan.h"
 #include "runtime/program.h"
 
@@ -139,7 +140,8 @@ typedef struct LaunchRange {
 // The lowering of a graph for target c: launches by op and variant, before addresses.
 typedef struct Lowering {
   const Graph *graph;
-  int lanes, ranks;
+  const KernelTuning *tuning;
+  int ranks;
   SeerFormat reduce;  // of gradients on their way between ranks
   LaunchList launches;
   LaunchRange *runs[RUN_VARIANT_COUNT];          // by OpId
@@ -149,7 +151,7 @@ typedef struct Lowering {
 
 // The ranks of `shards` train together: Sinkhorn and the gradients go over all of them, BatchNorm over `norm_ranks` of
 // them. Gradients travel in `reduce`.
-Lowering *lower_for_c(Arena *arena, const Graph *graph, int lanes, int norm_ranks, SeerFormat reduce,
+Lowering *lower_for_c(Arena *arena, const Graph *graph, const KernelTuning *tuning, int norm_ranks, SeerFormat reduce,
                       const PlanShards *shards);
 
 // `unit_names` by block of the plan's chain; NULL where nothing is shared out.

@@ -132,7 +132,7 @@ static void average(Launcher *launcher, uint32_t step, ValueId gradient) {
   ProgramLaunch launch = {.kernel = KERNEL_average_parts,
                           .constants = {{.integer = shards->count}, {.integer = part}},
                           .operands = {all, mean},
-                          .tasks = pointwise_tasks(part),
+                          .tasks = pointwise_tasks(part, launcher->lowering->tuning),
                           .op = graph_value(plan->graph, gradient)->producer,
                           .reduces = true,
                           .step = step,

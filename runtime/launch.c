@@ -21,8 +21,9 @@ void seer_launch(SeerContext *context, int launch, void (*function)(const void *
   if (context->profile) seer_profile_add(context->profile, launch, seer_seconds_now() - began);
   seer_traffic_progress(context->traffic);
   if (!context->check_finite || context->first_not_finite >= 0) return;
-  const unsigned char *base = (record->in_state ? context->state : context->arena) + record->offset;
-  if (!seer_floats_finite((const float *)(const void *)base, record->count)) context->first_not_finite = launch;
+  const void *output = (record->in_state ? context->state : context->arena) + record->offset;
+  bool finite = record->is_bf16 ? seer_bf16_finite(output, record->count) : seer_floats_finite(output, record->count);
+  if (!finite) context->first_not_finite = launch;
 }
 
 void seer_launch_label(const SeerLaunch *launch, char *text, size_t bytes) {

@@ -90,8 +90,9 @@ typedef struct SeerLaunch {
   const char *pass;       // "forward", "reforward", "backward", "update"; "": none
   const char *location;   // "rg.seer:12"
   bool in_state;          // the output lies in the state arena
-  uint64_t offset;        // of its first f32 output
-  uint64_t count;         // of f32 elements; 0: nothing to check
+  bool is_bf16;           // else f32
+  uint64_t offset;        // of its first element
+  uint64_t count;         // of elements; 0: nothing to check
   const char *block;      // "block2-1"
   const char *kind;       // of the op: "conv2d"
   int run;                // the same for the launches of one run, rising

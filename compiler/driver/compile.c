@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "codegen/tuning.h"
 #include "compiler/base/bug.h"
 #include "compiler/driver/driver.h"
 #include "compiler/driver/worlds.h"
@@ -262,7 +263,7 @@ typedef struct Planning {
   PlanReport *report;
 } Planning;
 
-static void make_costs(Planning *planning, int lanes) {
+static void make_costs(Planning *planning, const KernelTuning *tuning) {
   Arena *arena = planning->arena;
   const Spec *spec = planning->spec;
   PlanPrecision precision = precision_from_spec(spec);
@@ -275,9 +276,9 @@ static void make_costs(Planning *planning, int lanes) {
   if (is_for_c(spec)) {
     int norm_ranks = (int)norm_ranks_from_spec(planning->world->step);
     planning->train_lowering =
-        lower_for_c(arena, planning->train, lanes, norm_ranks, reduce_format_from_spec(spec), planning->train_shards);
+        lower_for_c(arena, planning->train, tuning, norm_ranks, reduce_format_from_spec(spec), planning->train_shards);
     planning->features_lowering =
-        lower_for_c(arena, planning->features, lanes, 1, SEER_FP32, planning->features_shards);
+        lower_for_c(arena, planning->features, tuning, 1, SEER_FP32, planning->features_shards);
     *planning->train_costs = costs_of_lowering(planning->train_lowering);
     *planning->features_costs = costs_of_lowering(planning->features_lowering);
   } else {
@@ -357,7 +358,7 @@ typedef struct Compilation {
   DiagList *diags;
   const CompileOptions *options;
   const char *cpu;
-  int lanes;
+  KernelTuning tuning;
   PlanMachine machine;  // of the declared world
   int64_t classes;
 } Compilation;
@@ -394,7 +395,7 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   if (!planning->features) return false;
   planning->policy = policy_from_spec(arena, spec, &planning->machine);
   bug_set_stage("lower");
-  make_costs(planning, compilation->lanes);
+  make_costs(planning, &compilation->tuning);
   planning->settings.snapshot_bytes = snapshot_bytes_from_spec(arena, spec, planning->train, planning->train_shards);
   const SeerProgram *settings = &planning->settings;
   *report = (PlanReport){.model = model_of(&model.shape, world->step, settings, planning->train, planning->features),
@@ -406,8 +407,8 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
                          .ring_bytes = planning->train_lowering ? settings->ring_bytes : 0,
                          .snapshot_bytes = planning->train_lowering ? settings->snapshot_bytes : 0};
   if (is_for_c(spec)) {
-    report->vector_pictures = compilation->lanes;
-    report->vector_fill = vector_fill(world->step, settings, planning->train, compilation->lanes);
+    report->vector_pictures = (int)compilation->tuning.lanes;
+    report->vector_fill = vector_fill(world->step, settings, planning->train, (int)compilation->tuning.lanes);
   }
   list_outside(report, settings);
   make_plans(planning, report);
@@ -492,7 +493,8 @@ static void finish_trainer(const Compilation *compilation, const Planning *plann
                                 .world_count = count,
                                 .sources = compilation->sources,
                                 .settings = settings,
-                                .lanes = compilation->lanes,
+                                .tuning = compilation->tuning,
+                                .images_bf16 = target_of(plannings[0].spec).images == DATA_BF16,
                                 .sanitize = compilation->options->sanitize};
 }
 
@@ -527,7 +529,7 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   if (!options->plan_only && !check_limits(diags, worlds_largest(&worlds)->spec)) return false;
   if (!machine_from_spec(arena, sources, diags, spec, library, &compilation.machine)) return false;
   compilation.cpu = strcmp(options->cpu, "native") == 0 ? native_cpu() : options->cpu;
-  compilation.lanes = lanes_of_cpu(compilation.cpu);
+  compilation.tuning = tuning_default(lanes_of_cpu(compilation.cpu));
   SeerProgram settings = settings_from_spec(arena, spec);
   if (!count_classes(diags, spec, &settings, &compilation.classes)) return false;
   if (!compile_worlds(&compilation, &worlds, compiled)) return false;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "codegen/kernels/c/kernels.h"
+#include "codegen/kernels/c/tuned.h"
 #include "codegen/kernels/c/lanes.h"
 
 static const char *wanted = "";
@@ -106,20 +107,20 @@ static void report_bytes(const char *name, double bytes, double took) {
   static void bench_##name(void) {                                                                                     \
     const int64_t ho = conv2d_size(h, k, s, p), wo = conv2d_size(w, k, s, p);                                          \
     const double macs = (double)(n) * (double)(ho * wo) * o * (c / g) * k * k;                                         \
-    int64_t work = statistics_workspace_floats(conv2d_statistics_parts(n, h, w, o, k, s, p, g, LANES), o);             \
-    work = size_max(work, conv2d_backward_weight_workspace_floats(n, h, w, c, o, k, s, p, g, LANES));                  \
-    Buffers b = {floats(lane_tensor_floats(n, h, w, c, LANES)), floats(lane_tensor_floats(n, ho, wo, o, LANES)),       \
-                 floats((int64_t)o * (c / g) * k * k), floats(conv2d_packed_floats(c, o, k, g, LANES) * 2 + 4096),     \
+    int64_t work = statistics_workspace_floats(conv2d_statistics_parts(n, h, w, o, k, s, p, g, &tuned), o);            \
+    work = size_max(work, conv2d_backward_weight_workspace_floats(n, h, w, c, o, k, s, p, g, &tuned));                 \
+    Buffers b = {floats(lane_tensor_floats(n, h, w, c, &tuned)), floats(lane_tensor_floats(n, ho, wo, o, &tuned)),     \
+                 floats((int64_t)o * (c / g) * k * k), floats(conv2d_packed_floats(c, o, k, g, &tuned) * 2 + 4096),    \
                  floats(work)};                                                                                        \
     if (strstr("forward " #name, wanted))                                                                              \
       report_flops("forward " #name, macs,                                                                             \
-                   best_of(forward_##name, b, (int)conv2d_forward_tasks(n, h, w, c, o, k, s, p, g, LANES)));           \
+                   best_of(forward_##name, b, (int)conv2d_forward_tasks(n, h, w, c, o, k, s, p, g, &tuned)));          \
     if (strstr("input " #name, wanted))                                                                                \
       report_flops("input " #name, macs,                                                                               \
-                   best_of(input_##name, b, (int)conv2d_backward_input_tasks(n, h, w, c, o, k, s, p, g, LANES)));      \
+                   best_of(input_##name, b, (int)conv2d_backward_input_tasks(n, h, w, c, o, k, s, p, g, &tuned)));     \
     if (strstr("weight " #name, wanted))                                                                               \
       report_flops("weight " #name, macs,                                                                              \
-                   best_of(weight_##name, b, (int)conv2d_backward_weight_tasks(n, h, w, c, o, k, s, p, g, LANES)));    \
+                   best_of(weight_##name, b, (int)conv2d_backward_weight_tasks(n, h, w, c, o, k, s, p, g, &tuned)));   \
     free(b.input), free(b.output), free(b.weights), free(b.packed), free(b.work);                                      \
   }
 CONVOLUTIONS(DEFINE)
@@ -145,22 +146,22 @@ CONVOLUTIONS(DEFINE)
   }                                                                                                                    \
   static void pool_##name(Buffers b, int task) { pool_average(n, h, w, c, VIEW_PLAIN, b.input, NULL, b.work, task); }  \
   static void add_##name(Buffers b, int task) {                                                                        \
-    add(lane_tensor_floats(n, h, w, c, LANES), b.input, b.packed, b.output, task);                                     \
+    add(lane_tensor_floats(n, h, w, c, &tuned), b.input, b.packed, b.output, task);                                    \
   }                                                                                                                    \
   static void bench_##name(void) {                                                                                     \
-    const int64_t count = lane_tensor_floats(n, h, w, c, LANES);                                                       \
+    const int64_t count = lane_tensor_floats(n, h, w, c, &tuned);                                                      \
     Buffers b = {floats(count), floats(count), floats(count), floats(count), floats(count)};                           \
     for (int64_t i = 0; i < 2 * c; i++) b.weights[i] = 1.0f;                                                           \
-    const int tasks = (int)lane_tasks(n, h, w, c, LANES), by_channel = (int)channel_tasks(n, c, LANES);                \
+    const int tasks = (int)lane_tasks(n, h, w, c, &tuned), by_channel = (int)channel_tasks(n, c, &tuned);              \
     const double bytes = (double)count * 4;                                                                            \
     LINE(normalize, name, 2, tasks)                                                                                    \
-    LINE(sums, name, 3, (int)sum_tasks(n, h, w, c, LANES))                                                             \
+    LINE(sums, name, 3, (int)sum_tasks(n, h, w, c, &tuned))                                                            \
     LINE(apply, name, 4, tasks)                                                                                        \
     LINE(statistics, name, 1, tasks)                                                                                   \
     LINE(channels, name, 2, tasks)                                                                                     \
     LINE(channels_backward, name, 3, by_channel)                                                                       \
     LINE(pool, name, 1, by_channel)                                                                                    \
-    LINE(add, name, 3, (int)pointwise_tasks(count))                                                                    \
+    LINE(add, name, 3, (int)pointwise_tasks(count, &tuned))                                                            \
     free(b.input), free(b.output), free(b.weights), free(b.packed), free(b.work);                                      \
   }
 #define LINE(kernel, name, tensors, tasks) \
@@ -198,13 +199,13 @@ static void bench_rest(void) {
   Buffers b = {floats(count), floats(count), floats(count), floats(count), floats(count)};
   if (strstr("matrix", wanted)) {
     report_flops("matrix forward 192 128 3000", 192.0 * 128 * 3000,
-                 best_of(matrix_forward, b, (int)matmul_tasks(192, 3000)));
+                 best_of(matrix_forward, b, (int)matmul_tasks(192, 3000, &tuned)));
     report_flops("matrix input 192 128 3000", 192.0 * 128 * 3000,
-                 best_of(matrix_input, b, (int)matmul_tasks(192, 128)));
+                 best_of(matrix_input, b, (int)matmul_tasks(192, 128, &tuned)));
     report_flops("matrix weight 192 128 3000", 192.0 * 128 * 3000,
-                 best_of(matrix_weight, b, (int)matmul_tasks(3000, 128)));
+                 best_of(matrix_weight, b, (int)matmul_tasks(3000, 128, &tuned)));
     report_flops("matrix forward 192 2048 2048", 192.0 * 2048 * 2048,
-                 best_of(matrix_deep, b, (int)matmul_tasks(192, 2048)));
+                 best_of(matrix_deep, b, (int)matmul_tasks(192, 2048, &tuned)));
   }
   if (strstr("loss", wanted)) {
     report_bytes("loss sinkhorn_prototypes 64 3000", 64.0 * 3000 * 4,
@@ -215,8 +216,8 @@ static void bench_rest(void) {
                  best_of(swapped_backward, b, (int)loss_rows_tasks(192)));
   }
   if (strstr("update", wanted)) {
-    report_bytes("update sgd 400000", 5 * 1.6e6, best_of(optimizer, b, (int)pointwise_tasks(400000)));
-    report_bytes("update larc_norms 400000", 2 * 1.6e6, best_of(norms, b, (int)pointwise_tasks(400000)));
+    report_bytes("update sgd 400000", 5 * 1.6e6, best_of(optimizer, b, (int)pointwise_tasks(400000, &tuned)));
+    report_bytes("update larc_norms 400000", 2 * 1.6e6, best_of(norms, b, (int)pointwise_tasks(400000, &tuned)));
   }
   free(b.input), free(b.output), free(b.weights), free(b.packed), free(b.work);
 }

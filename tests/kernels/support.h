@@ -15,6 +15,7 @@
 
 #include "codegen/kernels/c/kernels.h"
 #include "codegen/kernels/c/lanes.h"
+#include "codegen/kernels/c/tuned.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -56,7 +57,7 @@ static inline int64_t lane_index(int64_t image, int64_t pixel, int64_t channel, 
 
 // A lane tensor [n, pixels, c]: random, dead lanes large.
 static inline float *random_lanes(int64_t n, int64_t pixels, int64_t c, uint64_t seed) {
-  int64_t count = lane_tensor_floats(n, 1, pixels, c, LANES);
+  int64_t count = lane_tensor_floats(n, 1, pixels, c, &tuned);
   float *p = floats_make(count);
   for (int64_t i = 0; i < count; i++) p[i] = 1e4f;
   for (int64_t i = 0; i < n; i++)
@@ -67,7 +68,7 @@ static inline float *random_lanes(int64_t n, int64_t pixels, int64_t c, uint64_t
 }
 
 static inline float *lanes_make(int64_t n, int64_t pixels, int64_t c) {
-  return floats_make(lane_tensor_floats(n, 1, pixels, c, LANES));
+  return floats_make(lane_tensor_floats(n, 1, pixels, c, &tuned));
 }
 
 static inline void check_value(const char *what, int64_t at, double got, double want, double size, double tolerance) {
@@ -96,7 +97,7 @@ static inline void check_lanes(const char *what, const float *got, const double 
         int64_t at = (i * pixels + pixel) * c + channel;
         check_value(what, at, (double)got[lane_index(i, pixel, channel, pixels, c)], want[at], size, tolerance);
       }
-  for (int64_t i = 0; i < lane_tensor_floats(n, 1, pixels, c, LANES); i++) assert_true(isfinite(got[i]));
+  for (int64_t i = 0; i < lane_tensor_floats(n, 1, pixels, c, &tuned); i++) assert_true(isfinite(got[i]));
 }
 
 #endif

@@ -130,12 +130,12 @@ static int64_t weights_of(ConvShape s) { return (int64_t)s.o * (s.c / s.groups) 
 static void check_forward(ConvShape s, int view) {
   Seen in = seen_make(view, s.n, in_pixels(s), s.c, 1);
   float *w = random_floats(weights_of(s), 2), *y = lanes_make(s.n, out_pixels(s), s.o);
-  float *packed = floats_make(conv2d_packed_floats(s.c, s.o, s.k, s.groups, LANES));
-  const int parts = (int)conv2d_statistics_parts(s.n, s.h, s.w, s.o, s.k, s.stride, s.pad, s.groups, LANES);
+  float *packed = floats_make(conv2d_packed_floats(s.c, s.o, s.k, s.groups, &tuned));
+  const int parts = (int)conv2d_statistics_parts(s.n, s.h, s.w, s.o, s.k, s.stride, s.pad, s.groups, &tuned);
   float *statistics = floats_make(statistics_workspace_floats(parts, s.o));
   float *mean = floats_make(s.o), *variance = floats_make(s.o);
-  RUN_TASKS(conv2d_pack_tasks(s.c, s.o, s.k, s.groups, LANES), conv2d_pack(s.c, s.o, s.k, s.groups, w, packed, task));
-  RUN_TASKS(conv2d_forward_tasks(SHAPE, LANES),
+  RUN_TASKS(conv2d_pack_tasks(s.c, s.o, s.k, s.groups, &tuned), conv2d_pack(s.c, s.o, s.k, s.groups, w, packed, task));
+  RUN_TASKS(conv2d_forward_tasks(SHAPE, &tuned),
             conv2d_forward(SHAPE, view, in.x, in.factors, in.other, packed, y, statistics, task));
   RUN_TASKS(statistics_fold_tasks(s.o), statistics_fold(parts, s.o, statistics, mean, variance, task));
   double *dw = to_doubles(w, weights_of(s)), *want = doubles_make(s.n * out_pixels(s) * s.o);
@@ -149,11 +149,11 @@ static void check_forward(ConvShape s, int view) {
 static void check_backward_input(ConvShape s, int view, bool adds) {
   Seen dy = seen_make(view, s.n, out_pixels(s), s.o, 3);
   float *w = random_floats(weights_of(s), 4), *add = random_lanes(s.n, in_pixels(s), s.c, 5);
-  float *packed = floats_make(conv2d_packed_backward_floats(s.c, s.o, s.k, s.groups, LANES));
+  float *packed = floats_make(conv2d_packed_backward_floats(s.c, s.o, s.k, s.groups, &tuned));
   float *dx = lanes_make(s.n, in_pixels(s), s.c);
-  RUN_TASKS(conv2d_pack_backward_tasks(s.c, s.o, s.k, s.groups, LANES),
+  RUN_TASKS(conv2d_pack_backward_tasks(s.c, s.o, s.k, s.groups, &tuned),
             conv2d_pack_backward(s.c, s.o, s.k, s.stride, s.groups, w, packed, task));
-  RUN_TASKS(conv2d_backward_input_tasks(SHAPE, LANES),
+  RUN_TASKS(conv2d_backward_input_tasks(SHAPE, &tuned),
             conv2d_backward_input(SHAPE, view, dy.x, dy.other, dy.factors, packed, adds ? add : NULL, dx, task));
   double *want = adds ? lanes_to_doubles(add, s.n, in_pixels(s), s.c) : doubles_make(s.n * in_pixels(s) * s.c);
   double *rw = to_doubles(w, weights_of(s));
@@ -166,11 +166,11 @@ static void check_backward_input(ConvShape s, int view, bool adds) {
 static void check_backward_weight(ConvShape s, int x_view, int dy_view) {
   Seen dy = seen_make(dy_view, s.n, out_pixels(s), s.o, 5), x = seen_make(x_view, s.n, in_pixels(s), s.c, 6);
   float *dw = floats_make(weights_of(s));
-  float *workspace = floats_make(conv2d_backward_weight_workspace_floats(SHAPE, LANES));
-  RUN_TASKS(conv2d_backward_weight_tasks(SHAPE, LANES),
+  float *workspace = floats_make(conv2d_backward_weight_workspace_floats(SHAPE, &tuned));
+  RUN_TASKS(conv2d_backward_weight_tasks(SHAPE, &tuned),
             conv2d_backward_weight(SHAPE, x_view, dy_view, x.x, x.factors, x.other, dy.x, dy.other, dy.factors, dw,
                                    workspace, task));
-  RUN_TASKS(conv2d_fold_weight_tasks(SHAPE, LANES), conv2d_fold_weight(SHAPE, workspace, dw, task));
+  RUN_TASKS(conv2d_fold_weight_tasks(SHAPE, &tuned), conv2d_fold_weight(SHAPE, workspace, dw, task));
   double *want = doubles_make(weights_of(s));
   for_each_product(s, visit_weight, x.seen, want, dy.seen);
   check_floats("dw", dw, want, weights_of(s), 4e-6);

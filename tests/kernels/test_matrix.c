@@ -44,8 +44,8 @@ static void test_lanes(void **state) {
     float *x = random_lanes(n, 1, c, 1), *w = random_floats((int64_t)o * c, 2), *bias = random_floats(o, 3);
     float *dy = random_lanes(n, 1, o, 4), *y = lanes_make(n, 1, o), *dx = lanes_make(n, 1, c);
     float *dw = floats_make((int64_t)o * c), *db = floats_make(o);
-    RUN_TASKS(linear_lanes_tasks(n, o, LANES), linear_lanes(n, c, o, x, w, bias, y, task));
-    RUN_TASKS(linear_lanes_backward_input_tasks(n, c, LANES), linear_lanes_backward_input(n, c, o, dy, w, dx, task));
+    RUN_TASKS(linear_lanes_tasks(n, o, &tuned), linear_lanes(n, c, o, x, w, bias, y, task));
+    RUN_TASKS(linear_lanes_backward_input_tasks(n, c, &tuned), linear_lanes_backward_input(n, c, o, dy, w, dx, task));
     RUN_TASKS(linear_lanes_backward_weight_tasks(o), linear_lanes_backward_weight(n, c, o, x, dy, dw, task));
     RUN_TASKS(sum_rows_lanes_tasks(o), sum_rows_lanes(n, o, dy, db, task));
     Dense d = dense_make(n, c, o);
@@ -74,9 +74,9 @@ static void test_rows(void **state) {
     float *x = random_floats((int64_t)n * c, 1), *w = random_floats((int64_t)o * c, 2), *bias = random_floats(o, 3);
     float *dy = random_floats((int64_t)n * o, 4), *y = floats_make((int64_t)n * o), *dx = floats_make((int64_t)n * c);
     float *dw = floats_make((int64_t)o * c), *db = floats_make(o);
-    RUN_TASKS(matmul_tasks(n, o), linear_rows(n, c, o, x, w, bias, y, task));
-    RUN_TASKS(matmul_tasks(n, c), linear_rows_backward_input(n, c, o, dy, w, dx, task));
-    RUN_TASKS(matmul_tasks(o, c), linear_rows_backward_weight(n, c, o, x, dy, dw, task));
+    RUN_TASKS(matmul_tasks(n, o, &tuned), linear_rows(n, c, o, x, w, bias, y, task));
+    RUN_TASKS(matmul_tasks(n, c, &tuned), linear_rows_backward_input(n, c, o, dy, w, dx, task));
+    RUN_TASKS(matmul_tasks(o, c, &tuned), linear_rows_backward_weight(n, c, o, x, dy, dw, task));
     RUN_TASKS(column_tasks(o), sum_rows_rows(n, o, dy, db, task));
     Dense d = dense_make(n, c, o);
     double *sums = doubles_make(o);
@@ -105,8 +105,8 @@ static void test_l2_normalize(void **state) {
   float *x = random_floats(N * D, 1), *dy = random_floats(N * D, 2);
   float y[N * D], dx[N * D], norms[N];
   for (int i = 0; i < D; i++) x[D + i] = 0, x[2 * D + i] *= 1e-5f;
-  RUN_TASKS(row_tasks(N, D), l2_normalize(N, D, epsilon, x, y, norms, task));
-  RUN_TASKS(row_tasks(N, D), l2_normalize_backward(N, D, epsilon, dy, y, norms, dx, task));
+  RUN_TASKS(row_tasks(N, D, &tuned), l2_normalize(N, D, epsilon, x, y, norms, task));
+  RUN_TASKS(row_tasks(N, D, &tuned), l2_normalize_backward(N, D, epsilon, dy, y, norms, dx, task));
   double want_y[N * D], want_dx[N * D], want_norms[N];
   for (int row = 0; row < N; row++) {
     double norm = 0, dot = 0;

@@ -47,10 +47,10 @@ static void test_statistics(void **state) {
   for (size_t i = 0; i < COUNT(shapes); i++) {
     const NormShape s = shapes[i];
     float *x = random_lanes(s.n, (int64_t)s.h * s.w, s.c, 1);
-    for (int64_t j = 0; j < lane_tensor_floats(s.n, s.h, s.w, s.c, LANES); j++) x[j] = x[j] * 0.01f + 100.0f;
-    const int parts = (int)batch_statistics_parts(s.n, s.h, s.w, s.c, LANES);
+    for (int64_t j = 0; j < lane_tensor_floats(s.n, s.h, s.w, s.c, &tuned); j++) x[j] = x[j] * 0.01f + 100.0f;
+    const int parts = (int)batch_statistics_parts(s.n, s.h, s.w, s.c, &tuned);
     float *work = floats_make(statistics_workspace_floats(parts, s.c)), mean[CHANNELS_MOST], variance[CHANNELS_MOST];
-    RUN_TASKS(lane_tasks(s.n, s.h, s.w, s.c, LANES), batch_statistics(s.n, s.h, s.w, s.c, x, work, task));
+    RUN_TASKS(lane_tasks(s.n, s.h, s.w, s.c, &tuned), batch_statistics(s.n, s.h, s.w, s.c, x, work, task));
     RUN_TASKS(statistics_fold_tasks(s.c), statistics_fold(parts, s.c, work, mean, variance, task));
     double m[CHANNELS_MOST], v[CHANNELS_MOST];
     reference_statistics(x, s, m, v);
@@ -69,7 +69,7 @@ static void test_normalize(void **state) {
     float *x = random_lanes(s.n, pixels, s.c, 1), *residual = random_lanes(s.n, pixels, s.c, 2);
     float *y = lanes_make(s.n, pixels, s.c);
     const Channels p = random_channels(s.c);
-    RUN_TASKS(lane_tasks(s.n, s.h, s.w, s.c, LANES),
+    RUN_TASKS(lane_tasks(s.n, s.h, s.w, s.c, &tuned),
               batch_normalize(s.n, s.h, s.w, s.c, 1e-5, relu_set, x, p.gamma, p.beta, p.mean, p.variance,
                               with_residual ? residual : NULL, y, task));
     double *want = doubles_make(s.n * pixels * s.c);
@@ -106,10 +106,10 @@ static void check_backward(NormShape s, int with_relu, int keep_masked) {
   float *x = random_lanes(s.n, pixels, s.c, 1), *dy = random_lanes(s.n, pixels, s.c, 2);
   float *y = random_lanes(s.n, pixels, s.c, 3), *dx = lanes_make(s.n, pixels, s.c);
   float *masked = lanes_make(s.n, pixels, s.c);
-  float *work = floats_make(batch_norm_backward_workspace_floats(s.n, s.h, s.w, s.c, LANES));
+  float *work = floats_make(batch_norm_backward_workspace_floats(s.n, s.h, s.w, s.c, &tuned));
   const Channels p = random_channels(s.c);
   float dgamma[CHANNELS_MOST], dbeta[CHANNELS_MOST];
-  const int tasks = (int)sum_tasks(s.n, s.h, s.w, s.c, LANES);
+  const int tasks = (int)sum_tasks(s.n, s.h, s.w, s.c, &tuned);
   if (with_relu) {
     RUN_TASKS(tasks, batch_norm_relu_backward_sums(s.n, s.h, s.w, s.c, dy, y, x, p.mean, keep_masked ? masked : NULL,
                                                    work, task));
@@ -118,7 +118,7 @@ static void check_backward(NormShape s, int with_relu, int keep_masked) {
   }
   RUN_TASKS(batch_norm_backward_fold_tasks(s.c),
             batch_norm_backward_fold(s.n, s.h, s.w, s.c, 1e-5, p.variance, work, dgamma, dbeta, task));
-  RUN_TASKS(lane_tasks(s.n, s.h, s.w, s.c, LANES),
+  RUN_TASKS(lane_tasks(s.n, s.h, s.w, s.c, &tuned),
             batch_norm_backward_input(s.n, s.h, s.w, s.c, 1e-5, with_relu && keep_masked ? masked : dy,
                                       with_relu && !keep_masked ? y : NULL, x, p.gamma, p.mean, p.variance, dgamma,
                                       dbeta, dx, task));
@@ -141,7 +141,7 @@ static void check_view(NormShape s, int scaled) {
   const int64_t pixels = (int64_t)s.h * s.w, count = s.n * pixels;
   float *x = random_lanes(s.n, pixels, s.c, 1), *dy = random_lanes(s.n, pixels, s.c, 2);
   float *scale = random_lanes(s.n, 1, s.c, 3), *pooled = random_lanes(s.n, 1, s.c, 4);
-  float *work = floats_make(batch_norm_backward_workspace_floats(s.n, s.h, s.w, s.c, LANES));
+  float *work = floats_make(batch_norm_backward_workspace_floats(s.n, s.h, s.w, s.c, &tuned));
   float *seen = floats_make(3 * s.c), *factors = floats_make(4 * s.c);
   const Channels p = random_channels(s.c);
   float dgamma[CHANNELS_MOST], dbeta[CHANNELS_MOST];
@@ -155,7 +155,7 @@ static void check_view(NormShape s, int scaled) {
     if (y + (double)p.beta[c] <= 0) dz[i] = 0;
   }
   RUN_TASKS(column_tasks(s.c), normalization_factors(s.c, 1e-5, p.gamma, p.beta, p.mean, p.variance, seen, task));
-  RUN_TASKS(sum_tasks(s.n, s.h, s.w, s.c, LANES),
+  RUN_TASKS(sum_tasks(s.n, s.h, s.w, s.c, &tuned),
             batch_norm_view_backward_sums(s.n, s.h, s.w, s.c, scaled, dy, x, seen, scale, pooled, dy, work, task));
   RUN_TASKS(batch_norm_backward_fold_tasks(s.c),
             batch_norm_backward_fold(s.n, s.h, s.w, s.c, 1e-5, p.variance, work, dgamma, dbeta, task));

@@ -9,24 +9,24 @@ static void test_images(void **state) {
   for (int i = 0; i < N * H * W * 3; i++) images[i] = (uint8_t)(i * 37 % 256);
   float *y = lanes_make(N, H * W, 3);
   const double mean[3] = {0.485, 0.456, 0.406}, std[3] = {0.229, 0.224, 0.225};
-  RUN_TASKS(lane_tasks(N, H, W, 3, LANES),
+  RUN_TASKS(lane_tasks(N, H, W, 3, &tuned),
             normalize_images(N, H, W, mean[0], mean[1], mean[2], std[0], std[1], std[2], images, y, task));
   double *want = doubles_make(N * H * W * 3);
   for (int i = 0; i < N * H * W * 3; i++) want[i] = (images[i] / 255.0 - mean[i % 3]) / std[i % 3];
   check_lanes("y", y, want, N, H * W, 3, 1e-6);
-  for (int image = N; image < (int)image_blocks(N, LANES) * LANES; image++)
+  for (int image = N; image < (int)image_blocks(N, &tuned) * LANES; image++)
     for (int i = 0; i < H * W * 3; i++) assert_true(y[lane_index(image, i / 3, i % 3, H * W, 3)] == 0.0f);
   free(images), free(y), free(want);
 }
 
 static void test_pointwise_ops(void **state) {
   (void)state;
-  const int64_t counts[] = {1, 15, 4096, TASK_FLOATS, TASK_FLOATS * 2 + 13};
+  const int64_t counts[] = {1, 15, 4096, TUNED_task_floats, TUNED_task_floats * 2 + 13};
   for (size_t i = 0; i < COUNT(counts); i++) {
     const int64_t n = counts[i];
     float *a = random_floats(n, 1), *b = random_floats(n, 2), *y = floats_make(n);
     double *want = doubles_make(n);
-    const int tasks = (int)pointwise_tasks(n);
+    const int tasks = (int)pointwise_tasks(n, &tuned);
 #define CHECK(call, expression, tolerance)           \
   RUN_TASKS(tasks, call);                            \
   for (int64_t j = 0; j < n; j++) {                  \
@@ -70,36 +70,36 @@ static void test_channels(void **state) {
     float *x = random_lanes(n, pixels, c, 1), *s = random_lanes(n, 1, c, 2), *dy = random_lanes(n, pixels, c, 3);
     float *y = lanes_make(n, pixels, c), *small = lanes_make(n, 1, c), *factors = random_floats(3 * c, 4);
     double *large_want = doubles_make(n * pixels * c), *small_want = doubles_make((int64_t)n * c);
-    RUN_TASKS(lane_tasks(n, h, w, c, LANES), scale_channels(n, h, w, c, x, s, y, task));
-#define EACH(target_large, target_small)                                           \
-  for (int64_t j = 0; j < (int64_t)n * c; j++) small_want[j] = 0;                  \
-  for (int64_t j = 0; j < n * pixels * c; j++) {                                   \
-    const int64_t image = j / c / pixels, pixel = j / c % pixels, channel = j % c; \
-    const double vx = (double)x[lane_index(image, pixel, channel, pixels, c)];     \
-    const double vd = (double)dy[lane_index(image, pixel, channel, pixels, c)];    \
-    const double vs = (double)s[lane_index(image, 0, channel, 1, c)];              \
-    const float *f = factors + channel;                                            \
+    RUN_TASKS(lane_tasks(n, h, w, c, &tuned), scale_channels(n, h, w, c, x, s, y, task));
+#define EACH(target_large, target_small)                                              \
+  for (int64_t j = 0; j < (int64_t)n * c; j++) small_want[j] = 0;                     \
+  for (int64_t j = 0; j < n * pixels * c; j++) {                                      \
+    const int64_t image = j / c / pixels, pixel = j / c % pixels, channel = j % c;    \
+    const double vx = (double)x[lane_index(image, pixel, channel, pixels, c)];        \
+    const double vd = (double)dy[lane_index(image, pixel, channel, pixels, c)];       \
+    const double vs = (double)s[lane_index(image, 0, channel, 1, c)];                 \
+    const float *f = factors + channel;                                               \
     const double vy = fmax((vx - (double)f[0]) * (double)f[c] + (double)f[2 * c], 0); \
-    (void)vx, (void)vd, (void)vs, (void)vy;                                        \
-    large_want[j] = (target_large);                                                \
-    small_want[image * c + channel] += (target_small);                             \
+    (void)vx, (void)vd, (void)vs, (void)vy;                                           \
+    large_want[j] = (target_large);                                                   \
+    small_want[image * c + channel] += (target_small);                                \
   }
     EACH(vx * vs, 0)
     check_lanes("scale_channels", y, large_want, n, pixels, c, 1e-6);
-    RUN_TASKS(channel_tasks(n, c, LANES), scale_channels_backward(n, h, w, c, dy, x, s, y, small, task));
+    RUN_TASKS(channel_tasks(n, c, &tuned), scale_channels_backward(n, h, w, c, dy, x, s, y, small, task));
     EACH(vd * vs, vd * vx)
     check_lanes("dx", y, large_want, n, pixels, c, 1e-6);
     check_lanes("ds", small, small_want, n, 1, c, 1e-6);
-    RUN_TASKS(channel_tasks(n, c, LANES), pool_average(n, h, w, c, VIEW_PLAIN, x, NULL, small, task));
+    RUN_TASKS(channel_tasks(n, c, &tuned), pool_average(n, h, w, c, VIEW_PLAIN, x, NULL, small, task));
     EACH(vs / (double)pixels, vx / (double)pixels)
     check_lanes("pool", small, small_want, n, 1, c, 1e-6);
-    RUN_TASKS(channel_tasks(n, c, LANES), pool_average(n, h, w, c, VIEW_NORMALIZED, x, factors, small, task));
+    RUN_TASKS(channel_tasks(n, c, &tuned), pool_average(n, h, w, c, VIEW_NORMALIZED, x, factors, small, task));
     EACH(0, vy / (double)pixels)
     check_lanes("pool of a view", small, small_want, n, 1, c, 1e-6);
-    RUN_TASKS(channel_tasks(n, c, LANES), scale_gradient(n, h, w, c, dy, x, factors, small, task));
+    RUN_TASKS(channel_tasks(n, c, &tuned), scale_gradient(n, h, w, c, dy, x, factors, small, task));
     EACH(vs / (double)pixels, vd * vy)
     check_lanes("scale gradient", small, small_want, n, 1, c, 1e-6);
-    RUN_TASKS(lane_tasks(n, h, w, c, LANES), pool_average_backward(n, h, w, c, s, y, task));
+    RUN_TASKS(lane_tasks(n, h, w, c, &tuned), pool_average_backward(n, h, w, c, s, y, task));
     check_lanes("pool backward", y, large_want, n, pixels, c, 1e-6);
 #undef EACH
     free(x), free(s), free(dy), free(y), free(small), free(factors), free(large_want), free(small_want);
@@ -110,22 +110,22 @@ static void test_rows(void **state) {
   (void)state;
   enum { N = 19, M = 6, D = 37, ROWS = N + M };
   float *x = random_lanes(N, 1, D, 1), *second = random_floats(M * D, 2), *y = floats_make(ROWS * D);
-  RUN_TASKS(row_tasks(N, D), concat_rows_lanes(N, D, 0, x, y, task));
-  RUN_TASKS(row_tasks(M, D), concat_rows_rows(M, D, N, second, y, task));
+  RUN_TASKS(row_tasks(N, D, &tuned), concat_rows_lanes(N, D, 0, x, y, task));
+  RUN_TASKS(row_tasks(M, D, &tuned), concat_rows_rows(M, D, N, second, y, task));
   for (int i = 0; i < ROWS * D; i++)
     assert_true(y[i] == (i < N * D ? x[lane_index(i / D, 0, i % D, 1, D)] : second[i - N * D]));
 
   float *back = lanes_make(N, 1, D), *rows = floats_make(M * D), *padded = floats_make(ROWS * D);
-  RUN_TASKS(image_blocks(N, LANES), slice_rows_lanes(0, N, D, y, back, task));
-  for (int image = 0; image < (int)image_blocks(N, LANES) * LANES; image++)
+  RUN_TASKS(image_blocks(N, &tuned), slice_rows_lanes(0, N, D, y, back, task));
+  for (int image = 0; image < (int)image_blocks(N, &tuned) * LANES; image++)
     for (int i = 0; i < D; i++)
       assert_true(back[lane_index(image, 0, i, 1, D)] == (image < N ? y[image * D + i] : 0.0f));
-  RUN_TASKS(row_tasks(M, D), slice_rows_rows(N, ROWS, D, y, rows, task));
+  RUN_TASKS(row_tasks(M, D, &tuned), slice_rows_rows(N, ROWS, D, y, rows, task));
   for (int i = 0; i < M * D; i++) assert_true(rows[i] == second[i]);
-  RUN_TASKS(row_tasks(ROWS, D), pad_rows_rows(ROWS, 4, 4 + M, D, rows, padded, task));
+  RUN_TASKS(row_tasks(ROWS, D, &tuned), pad_rows_rows(ROWS, 4, 4 + M, D, rows, padded, task));
   for (int i = 0; i < ROWS * D; i++) assert_true(padded[i] == (i / D >= 4 && i / D < 4 + M ? rows[i - 4 * D] : 0.0f));
   float *lanes = lanes_make(ROWS, 1, D);
-  RUN_TASKS(image_blocks(ROWS, LANES), pad_rows_lanes(ROWS, 4, 4 + M, D, rows, lanes, task));
+  RUN_TASKS(image_blocks(ROWS, &tuned), pad_rows_lanes(ROWS, 4, 4 + M, D, rows, lanes, task));
   for (int i = 0; i < ROWS * D; i++) assert_true(lanes[lane_index(i / D, 0, i % D, 1, D)] == padded[i]);
   free(x), free(second), free(y), free(back), free(rows), free(padded), free(lanes);
 }

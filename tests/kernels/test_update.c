@@ -39,14 +39,14 @@ static void check_step(Step s, int64_t count, int zero_gradient, int in_place) {
     for (int64_t i = 0; i < count; i++) g[i] = 0;
   reference_step(s, count, p, g, v, wp, wv);
   if (s.larc) {
-    float *work = floats_make(larc_workspace_floats(count, count));
-    RUN_TASKS(larc_norms_tasks(count, count), larc_norms(count, count, p, g, work, task));
-    RUN_TASKS(pointwise_tasks(count),
-              larc_update(count, pointwise_tasks(count), 2, s.momentum, s.decay, s.trust, s.epsilon, s.clip, s.nesterov,
-                          p, g, v, &s.rate, NULL, work, np, nv, task));
+    float *work = floats_make(larc_workspace_floats(count, count, &tuned));
+    RUN_TASKS(larc_norms_tasks(count, count, &tuned), larc_norms(count, count, p, g, work, task));
+    RUN_TASKS(pointwise_tasks(count, &tuned),
+              larc_update(count, pointwise_tasks(count, &tuned), 2, s.momentum, s.decay, s.trust, s.epsilon, s.clip,
+                          s.nesterov, p, g, v, &s.rate, NULL, work, np, nv, task));
     free(work);
   } else {
-    RUN_TASKS(pointwise_tasks(count),
+    RUN_TASKS(pointwise_tasks(count, &tuned),
               sgd_update(count, s.momentum, s.decay, s.nesterov, p, g, v, &s.rate, NULL, np, nv, task));
   }
   check_floats("parameter", np, wp, count, 2e-6);
@@ -84,12 +84,12 @@ static void test_norms_of_parts(void **state) {
       float *p = floats_make(padded), *g = floats_make(padded), *values = random_floats(2 * count, 1);
       for (int64_t j = 0; j < padded; j++) p[j] = g[j] = 0;
       memcpy(p, values, (size_t)count * sizeof(float)), memcpy(g, values + count, (size_t)count * sizeof(float));
-      float *work = floats_make(larc_workspace_floats(padded, part)), *whole = floats_make(4 * ranks), one[4];
-      RUN_TASKS(larc_norms_tasks(count, part), larc_norms(count, part, p, g, work, task));
+      float *work = floats_make(larc_workspace_floats(padded, part, &tuned)), *whole = floats_make(4 * ranks), one[4];
+      RUN_TASKS(larc_norms_tasks(count, part, &tuned), larc_norms(count, part, p, g, work, task));
       RUN_TASKS(larc_parts(count, part), larc_fold(part, work, whole, task));
       for (int64_t rank = 0; rank < larc_parts(count, part); rank++) {
         const float *rp = p + rank * part, *rg = g + rank * part;
-        RUN_TASKS(larc_norms_tasks(part, part), larc_norms(part, part, rp, rg, work, task));
+        RUN_TASKS(larc_norms_tasks(part, part, &tuned), larc_norms(part, part, rp, rg, work, task));
         RUN_TASKS(1, larc_fold(part, work, one, task));
         assert_memory_equal(one, whole + 4 * rank, sizeof one);
       }
@@ -99,13 +99,13 @@ static void test_norms_of_parts(void **state) {
 
 static void test_average_of_parts(void **state) {
   (void)state;
-  enum { PARTS = 3, PART = TASK_FLOATS + 32 };
+  enum { PARTS = 3, PART = TUNED_task_floats + 32 };
   float *all = random_floats(PARTS * PART, 1), *y = floats_make(PART);
   double *want = doubles_make(PART);
   for (int i = 0; i < PART; i++) want[i] = ((double)all[i] + (double)all[PART + i] + (double)all[2 * PART + i]) / 3;
-  RUN_TASKS(pointwise_tasks(PART), average_parts(PARTS, PART, all, y, task));
+  RUN_TASKS(pointwise_tasks(PART, &tuned), average_parts(PARTS, PART, all, y, task));
   check_floats("average", y, want, PART, 6e-8);
-  RUN_TASKS(pointwise_tasks(PART), average_parts(PARTS, PART, all, all, task));
+  RUN_TASKS(pointwise_tasks(PART, &tuned), average_parts(PARTS, PART, all, all, task));
   assert_memory_equal(all, y, PART * sizeof(float));
   free(all), free(y), free(want);
 }
@@ -139,7 +139,7 @@ static void test_narrow(void **state) {
 
 static void test_average_of_narrow_parts(void **state) {
   (void)state;
-  enum { PARTS = 3, PART = TASK_FLOATS + 32, COUNT = PARTS * PART - 40 };
+  enum { PARTS = 3, PART = TUNED_task_floats + 32, COUNT = PARTS * PART - 40 };
   for (int format = SEER_FP16; format <= SEER_BF16; format++) {
     float *all = random_floats(PARTS * PART, 1), *y = floats_make(PART);
     double *want = doubles_make(PART);
@@ -149,7 +149,7 @@ static void test_average_of_narrow_parts(void **state) {
         want[i] += p * PART + i < COUNT ? (double)seer_widen(f, seer_narrow(f, all[p * PART + i])) / PARTS : 0;
       }
     RUN_TASKS(PARTS, narrow_parts(COUNT, PART, format, all, task));
-    RUN_TASKS(pointwise_tasks(PART), average_narrow_parts(PARTS, PART, format, 0, all, y, task));
+    RUN_TASKS(pointwise_tasks(PART, &tuned), average_narrow_parts(PARTS, PART, format, 0, all, y, task));
     check_floats("average", y, want, PART, 6e-8);
     RUN_TASKS(1, average_narrow_parts(PARTS, PART, format, 1, all, all, task));
     assert_memory_equal(all, y, PART * sizeof(float));
@@ -173,17 +173,17 @@ static void test_inactive(void **state) {
 
 static void test_accumulate(void **state) {
   (void)state;
-  enum { N = TASK_FLOATS + 5 };
+  enum { N = TUNED_task_floats + 5 };
   float *a = random_floats(N, 1), *g = random_floats(N, 2), *y = floats_make(N);
   double *want = doubles_make(N);
   const float restarts[] = {0.0f, 1.0f};
   for (int j = 0; j < 3; j++) {
     for (int i = 0; i < N; i++) want[i] = (j == 2 ? 0 : (double)a[i]) + 0.25 * (double)g[i];
-    RUN_TASKS(pointwise_tasks(N), accumulate(N, 0.25, a, g, j == 0 ? NULL : &restarts[j - 1], y, task));
+    RUN_TASKS(pointwise_tasks(N, &tuned), accumulate(N, 0.25, a, g, j == 0 ? NULL : &restarts[j - 1], y, task));
     check_floats("accumulated", y, want, N, 1e-7);
   }
   for (int i = 0; i < N; i++) want[i] = 0.9 * (double)a[i] + 0.1 * (double)g[i] * 1.25;
-  RUN_TASKS(pointwise_tasks(N), running_update(N, 0.1, 1.25, a, g, a, task));
+  RUN_TASKS(pointwise_tasks(N, &tuned), running_update(N, 0.1, 1.25, a, g, a, task));
   check_floats("running", a, want, N, 2e-7);
   free(a), free(g), free(y), free(want);
 }
@@ -195,7 +195,7 @@ static void test_queue(void **state) {
   float *queue = random_floats(Q * D, 1), *rows = random_floats(400 * D, 2), *y = floats_make(Q * D);
   for (size_t j = 0; j < COUNT(pushes); j++) {
     const int b = pushes[j];
-    RUN_TASKS(row_tasks(Q, D), queue_push(Q, b, D, queue, rows, y, task));
+    RUN_TASKS(row_tasks(Q, D, &tuned), queue_push(Q, b, D, queue, rows, y, task));
     for (int i = 0; i < Q * D; i++) assert_true(y[i] == (i / D < b ? rows[i] : queue[i - b * D]));
   }
   free(queue), free(rows), free(y);
@@ -206,7 +206,7 @@ static void test_normalize_rows(void **state) {
   enum { K = 300, D = 128 };
   float *w = random_floats(K * D, 1), *y = floats_make(K * D);
   for (int i = 0; i < D; i++) w[5 * D + i] = 0;
-  RUN_TASKS(row_tasks(K, D), normalize_rows(K, D, w, y, task));
+  RUN_TASKS(row_tasks(K, D, &tuned), normalize_rows(K, D, w, y, task));
   for (int row = 0; row < K; row++) {
     double norm = 0;
     for (int i = 0; i < D; i++) norm += (double)w[row * D + i] * (double)w[row * D + i];
@@ -217,10 +217,14 @@ static void test_normalize_rows(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps), cmocka_unit_test(test_norms_of_parts),
-                                     cmocka_unit_test(test_average_of_parts), cmocka_unit_test(test_narrow),
-      cmocka_unit_test(test_average_of_narrow_parts), cmocka_unit_test(test_inactive),
-                                     cmocka_unit_test(test_accumulate), cmocka_unit_test(test_queue),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_steps),
+                                     cmocka_unit_test(test_norms_of_parts),
+                                     cmocka_unit_test(test_average_of_parts),
+                                     cmocka_unit_test(test_narrow),
+                                     cmocka_unit_test(test_average_of_narrow_parts),
+                                     cmocka_unit_test(test_inactive),
+                                     cmocka_unit_test(test_accumulate),
+                                     cmocka_unit_test(test_queue),
                                      cmocka_unit_test(test_normalize_rows)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,14 +9,13 @@
 #include "lanes.h"
 #include "sizes.h"
 #include "statistics.h"
+#include "tuned.h"
 #include "view.h"
 
 enum {
   CONV_REGISTERS = LANES == 16 ? 24 : 12,
-  CONV_CHANNELS = 256,  // input channels of a point kernel at once
-  CONV_POINT_FLOATS = 3 * CONV_CHANNELS * LANES,
-  CONV_PLANE_FLOATS = 3072 * LANES,  // 192 KiB with 16 lanes
-  CONV_RUNS = 256,                   // a kernel's rows, or, of some of the channels, its taps
+  CONV_POINT_FLOATS = 3 * TUNED_conv_point_channels * LANES,
+  CONV_RUNS = 256,  // a kernel's rows, or, of some of the channels, its taps
   ELEMENT_IS_FLOAT = sizeof(Element) == sizeof(float)
 };
 
@@ -38,7 +37,7 @@ KERNEL int conv2d_backward_position(int k, int stride, int at) {
 KERNEL void conv2d_pack_units(int inputs, int outputs, int k, int stride, int64_t group_stride, int64_t output_stride,
                               int64_t input_stride, const float *restrict w, float *restrict packed, int first,
                               int last) {
-  const int tile = (int)conv2d_tile(outputs, LANES), tiles = (outputs + tile - 1) / tile;
+  const int tile = (int)conv2d_tile(outputs, &tuned), tiles = (outputs + tile - 1) / tile;
   for (int unit = first; unit < last; unit++) {
     const int group = unit / tiles, output = unit % tiles * tile;
     const float *source = w + group * group_stride + output * output_stride;
@@ -55,16 +54,16 @@ KERNEL void conv2d_pack_units(int inputs, int outputs, int k, int stride, int64_
 }
 
 void conv2d_pack(int c, int o, int k, int groups, const float *restrict w, float *restrict packed, int task) {
-  const int parts = (int)conv2d_pack_tasks(c, o, k, groups, LANES);
-  const int units = (int)conv2d_units(groups, o / groups, LANES), inputs = c / groups, outputs = o / groups;
+  const int parts = (int)conv2d_pack_tasks(c, o, k, groups, &tuned);
+  const int units = (int)conv2d_units(groups, o / groups, &tuned), inputs = c / groups, outputs = o / groups;
   conv2d_pack_units(inputs, outputs, k, 0, (int64_t)outputs * inputs * k * k, (int64_t)inputs * k * k, k * k, w, packed,
                     (int)((int64_t)units * task / parts), (int)((int64_t)units * (task + 1) / parts));
 }
 
 void conv2d_pack_backward(int c, int o, int k, int stride, int groups, const float *restrict w, float *restrict packed,
                           int task) {
-  const int parts = (int)conv2d_pack_backward_tasks(c, o, k, groups, LANES);
-  const int units = (int)conv2d_units(groups, c / groups, LANES), inputs = c / groups, outputs = o / groups;
+  const int parts = (int)conv2d_pack_backward_tasks(c, o, k, groups, &tuned);
+  const int units = (int)conv2d_units(groups, c / groups, &tuned), inputs = c / groups, outputs = o / groups;
   conv2d_pack_units(outputs, inputs, k, stride, (int64_t)outputs * inputs * k * k, k * k, (int64_t)inputs * k * k, w,
                     packed, (int)((int64_t)units * task / parts), (int)((int64_t)units * (task + 1) / parts));
 }
@@ -191,9 +190,9 @@ typedef struct Conv2dTask {
 } Conv2dTask;
 
 KERNEL Conv2dTask conv2d_task(int n, int height, int width, int o, int k, int stride, int pad, int groups, int task) {
-  const int units = (int)conv2d_units(groups, o / groups, LANES);
-  const int parts = (int)conv2d_pixel_parts(height, width, o, k, stride, pad, groups, LANES);
-  const int unit_parts = (int)conv2d_unit_parts(n, height, width, o, k, stride, pad, groups, LANES);
+  const int units = (int)conv2d_units(groups, o / groups, &tuned);
+  const int parts = (int)conv2d_pixel_parts(height, width, o, k, stride, pad, groups, &tuned);
+  const int unit_parts = (int)conv2d_unit_parts(n, height, width, o, k, stride, pad, groups, &tuned);
   const int unit_part = task % unit_parts, part = task / unit_parts % parts;
   Conv2dTask t = {task / unit_parts / parts,
                   part,
@@ -202,7 +201,7 @@ KERNEL Conv2dTask conv2d_task(int n, int height, int width, int o, int k, int st
                   (int)((int64_t)units * unit_part / unit_parts),
                   (int)((int64_t)units * (unit_part + 1) / unit_parts)};
   if (conv2d_is_point(k, stride, pad, groups)) {
-    const int pixels = (int)conv2d_point_pixels(o, LANES);
+    const int pixels = (int)conv2d_point_pixels(o, &tuned);
     t.first = part * pixels;
     t.last = t.first + pixels < height * width ? t.first + pixels : height * width;
   }
@@ -214,7 +213,7 @@ KERNEL Conv2dTask conv2d_task(int n, int height, int width, int o, int k, int st
 static void conv2d_units_sum(Conv2dGeometry g, int pixels, int first, int last, int runs, const Conv2dRun *run,
                              const float *x, int64_t pixel_stride, const float *packed, Conv2dOutput out) {
   const int inputs = g.ic / g.groups, outputs = g.oc / g.groups;
-  const int tile = (int)conv2d_tile(outputs, LANES), tiles = (outputs + tile - 1) / tile;
+  const int tile = (int)conv2d_tile(outputs, &tuned), tiles = (outputs + tile - 1) / tile;
   Conv2dSum *const sum = conv2d_sum_of(tile, pixels);
   for (int unit = first; unit < last; unit++) {
     const int output = unit % tiles * tile;
@@ -232,7 +231,7 @@ static void conv2d_units_sum(Conv2dGeometry g, int pixels, int first, int last, 
 // come in portions.
 KERNEL void conv2d_points_sum(Conv2dGeometry g, int kind, View view, int pixel, int pixels, int channels, int first,
                               int last, const float *packed, Element *y, const Element *add, float *sums) {
-  const int tile = (int)conv2d_tile(g.oc, LANES);
+  const int tile = (int)conv2d_tile(g.oc, &tuned);
   const int64_t at = (int64_t)pixel * g.oc * LANES;
   Conv2dOutput out = {y + at, add ? add + at : NULL, (int64_t)g.oc * LANES, 0, sums, (int64_t)(last - first) * tile * LANES,
                       1, 0};
@@ -258,7 +257,7 @@ KERNEL void conv2d_points_sum(Conv2dGeometry g, int kind, View view, int pixel, 
 // Outputs [t.first, t.last) of a point kernel. view, y and add (NULL: none) are of the task's image block.
 KERNEL void conv2d_points(Conv2dGeometry g, int kind, Conv2dTask t, View view, const float *restrict packed, Element *y,
                           const Element *add) {
-  const int tile = (int)conv2d_tile(g.oc, LANES), most = CONV_REGISTERS / tile;
+  const int tile = (int)conv2d_tile(g.oc, &tuned), most = CONV_REGISTERS / tile;
   const int channels = CONV_POINT_FLOATS / (most * LANES) < g.ic ? CONV_POINT_FLOATS / (most * LANES) : g.ic;
   const int units = channels < g.ic ? CONV_POINT_FLOATS / (most * tile * LANES) : t.unit_last - t.unit_first;
   float sums[CONV_POINT_FLOATS] __attribute__((aligned(64)));
@@ -308,7 +307,7 @@ KERNEL void conv2d_plane_fill(Conv2dGeometry g, int kind, View view, Conv2dPlane
         memset(to, 0, (size_t)p.channels * LANES * sizeof(float));
       else
         view_copy(kind, view, (((int64_t)row * g.w + column) * g.ic + p.channel) * LANES, p.channel, p.channels,
-                  (int64_t)p.channels * LANES, to, LANES);
+                  (int64_t)TUNED_conv_ahead_pixels * p.channels * LANES, to, LANES);
     }
   }
 }
@@ -316,7 +315,7 @@ KERNEL void conv2d_plane_fill(Conv2dGeometry g, int kind, View view, Conv2dPlane
 // The runs that outputs of row `row` and columns column, column + stride (backward), .. meet, from `column` of the
 // plane on; how many.
 KERNEL int conv2d_runs(Conv2dGeometry g, Conv2dPlane p, int row, int column, Conv2dRun *runs) {
-  const int inputs = g.ic / g.groups, tile = (int)conv2d_tile(g.oc / g.groups, LANES);
+  const int inputs = g.ic / g.groups, tile = (int)conv2d_tile(g.oc / g.groups, &tuned);
   const int step = g.backward ? g.stride : 1, first_x = g.backward ? (column + g.pad) % g.stride : 0;
   const int last_x = first_x < g.k ? first_x + (g.k - 1 - first_x) / step * step : -1;
   int count = 0;
@@ -348,7 +347,7 @@ typedef struct Conv2dRegion {
 // The outputs of a region from a plane. out: those of the image block, and the region's sums.
 KERNEL void conv2d_plane_sum(Conv2dGeometry g, Conv2dPlane p, Conv2dRegion r, const float *plane, const float *packed,
                              Conv2dOutput out) {
-  const int outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs, LANES);
+  const int outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs, &tuned);
   const int spacing = g.backward ? g.stride : 1, apart = g.backward ? 1 : g.stride / p.step;
   const int64_t stride = (int64_t)apart * p.channels * LANES, depth = (int64_t)(r.last - r.first) * tile * LANES;
   for (int i = 0; i < r.rows; i++)
@@ -378,13 +377,13 @@ typedef struct Conv2dPortion {
 } Conv2dPortion;
 
 KERNEL Conv2dPortion conv2d_portion(Conv2dGeometry g, int rows, int columns) {
-  const int tile = (int)conv2d_tile(g.oc / g.groups, LANES);
+  const int tile = (int)conv2d_tile(g.oc / g.groups, &tuned);
   Conv2dPortion s = {rows, columns, g.ic / g.groups};
   for (;;) {
     const Conv2dPlane p = conv2d_plane(g, 0, s.rows, 0, s.columns, s.channels);
     const int in_portions = s.channels < g.ic / g.groups, runs = in_portions ? g.k * g.k : g.k;
-    const int fits = (int64_t)p.rows * p.columns * p.channels <= CONV_PLANE_FLOATS / LANES;
-    const int sums_fit = !in_portions || s.rows * s.columns * tile <= CONV_PLANE_FLOATS / LANES;
+    const int fits = (int64_t)p.rows * p.columns * p.channels <= TUNED_conv_plane_floats / LANES;
+    const int sums_fit = !in_portions || s.rows * s.columns * tile <= TUNED_conv_plane_floats / LANES;
     if ((fits && sums_fit && runs <= CONV_RUNS) || (s.rows == 1 && s.columns <= 8 * g.stride && s.channels == 1))
       return s;
     if (s.channels > 16 && !(fits && runs <= CONV_RUNS))
@@ -403,7 +402,7 @@ KERNEL void conv2d_region(Conv2dGeometry g, int kind, Conv2dRegion r, int channe
                           Element *y, const Element *add, float *sums) {
   const int inputs = g.ic / g.groups;
   Conv2dOutput out = {.y = y, .add = add, .sums = sums, .first = 1};
-  float plane[CONV_PLANE_FLOATS] __attribute__((aligned(64)));
+  float plane[TUNED_conv_plane_floats] __attribute__((aligned(64)));
   for (int channel = 0; channel < inputs; channel += channels, out.first = 0) {
     const int count = inputs - channel < channels ? inputs - channel : channels;
     Conv2dPlane p = conv2d_plane(g, r.row, r.rows, r.column, r.columns, count);
@@ -419,9 +418,9 @@ KERNEL void conv2d_region(Conv2dGeometry g, int kind, Conv2dRegion r, int channe
 KERNEL void conv2d_group(Conv2dGeometry g, int kind, Conv2dTask t, int width, int group, int first, int last, View view,
                          const float *packed, Element *y, const Element *add) {
   const Conv2dPortion s = conv2d_portion(g, t.last - t.first, width);
-  const int tile = (int)conv2d_tile(g.oc / g.groups, LANES), in_portions = s.channels < g.ic / g.groups;
-  const int units = in_portions ? CONV_PLANE_FLOATS / LANES / (s.rows * s.columns * tile) : last - first;
-  float sums[CONV_PLANE_FLOATS] __attribute__((aligned(64)));
+  const int tile = (int)conv2d_tile(g.oc / g.groups, &tuned), in_portions = s.channels < g.ic / g.groups;
+  const int units = in_portions ? TUNED_conv_plane_floats / LANES / (s.rows * s.columns * tile) : last - first;
+  float sums[TUNED_conv_plane_floats] __attribute__((aligned(64)));
   for (int row = t.first; row < t.last; row += s.rows)
     for (int column = 0; column < width; column += s.columns)
       for (int unit = first; unit < last; unit += units) {
@@ -440,7 +439,7 @@ KERNEL void conv2d_group(Conv2dGeometry g, int kind, Conv2dTask t, int width, in
 // All of a task: `width` columns a row. statistics: NULL, or where the task's part of them goes.
 KERNEL void conv2d_run(Conv2dGeometry g, int kind, Conv2dTask t, int width, View view, const float *restrict packed,
                        Element *y, const Element *add, int live, double *statistics) {
-  const int outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs, LANES), tiles = (outputs + tile - 1) / tile;
+  const int outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs, &tuned), tiles = (outputs + tile - 1) / tile;
   if (conv2d_is_point(g.k, g.stride, g.pad, g.groups)) {
     conv2d_points(g, kind, t, view, packed, y, add);
     const int last = t.unit_last * tile < g.oc ? t.unit_last * tile : g.oc;
@@ -476,7 +475,7 @@ void conv2d_forward(int n, int h, int w, int c, int o, int k, int stride, int pa
   const Conv2dTask t = conv2d_task(n, ho, wo, o, k, stride, pad, groups, task);
   const View v = {x + (int64_t)t.block * h * w * c * LANES, NULL,
                   view == VIEW_SCALED ? scale + (int64_t)t.block * c * LANES : NULL, factors, c};
-  const int parts = (int)conv2d_pixel_parts(ho, wo, o, k, stride, pad, groups, LANES);
+  const int parts = (int)conv2d_pixel_parts(ho, wo, o, k, stride, pad, groups, &tuned);
   double *part = (double *)(void *)statistics;
   if (part) part += ((int64_t)t.block * parts + t.part) * o * 3;
   conv2d_run_view((Conv2dGeometry){h, w, c, o, groups, k, stride, pad, 0}, view, t, wo, v, packed,

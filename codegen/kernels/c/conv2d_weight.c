@@ -8,6 +8,7 @@
 #include "kernels.h"
 #include "lanes.h"
 #include "sizes.h"
+#include "tuned.h"
 #include "view.h"
 
 enum { WEIGHT_TILE = LANES == 16 ? 8 : 4, WEIGHT_VECTORS = 3 };
@@ -152,7 +153,7 @@ KERNEL void weight_products(int pixels, int inputs, int outputs, const float *gr
 KERNEL void conv2d_weight_points(int n, int h, int w, int c, int o, int stride, WeightViews v, float *restrict dw,
                                  float *restrict workspace, int task) {
   const int ho = (int)conv2d_size(h, 1, stride, 0), wo = (int)conv2d_size(w, 1, stride, 0);
-  const WeightPoints s = weight_points(n, ho * wo, c, o, LANES);
+  const WeightPoints s = weight_points(n, ho * wo, c, o, &tuned);
   const int split = task % (int)s.splits, unit = task / (int)s.splits, vectors = (c + LANES - 1) / LANES;
   const int input_part = unit % (int)s.input_parts, output_part = unit / (int)s.input_parts;
   const int input_first = vectors * input_part / (int)s.input_parts * LANES;
@@ -165,8 +166,8 @@ KERNEL void conv2d_weight_points(int n, int h, int w, int c, int o, int stride, 
   target += (int64_t)output_first * c + input_first;
   for (int i = 0; i < outputs; i++) memset(target + (int64_t)i * c, 0, (size_t)inputs * sizeof(float));
 
-  float panels[WEIGHT_DEPTH * WEIGHT_WIDTH + WEIGHT_DEPTH * LANES] __attribute__((aligned(64)));
-  float gradients[WEIGHT_DEPTH * (WEIGHT_WIDTH + WEIGHT_TILE)] __attribute__((aligned(64)));
+  float panels[TUNED_weight_depth * TUNED_weight_width + TUNED_weight_depth * LANES] __attribute__((aligned(64)));
+  float gradients[TUNED_weight_depth * (TUNED_weight_width + WEIGHT_TILE)] __attribute__((aligned(64)));
   const int64_t chunks = (s.pixels + s.depth - 1) / s.depth;
   const int64_t first = chunks * split / s.splits * s.depth, end = chunks * (split + 1) / s.splits * s.depth;
   const int64_t last = end < s.pixels ? end : s.pixels;
@@ -219,8 +220,8 @@ KERNEL void weight_pack_planes(int kind, WeightChunks s, WeightChunk t, WeightVi
         if (y < 0 || y >= h || at < 0 || at >= w) {
           for (int i = 0; i < count; i++) lanes_store(target + i * plane, lanes_splat(0.0f));
         } else {
-          view_copy(kind, view, (((int64_t)y * w + at) * c + first) * LANES, first, count, 3 * (int64_t)c * LANES,
-                    target, plane);
+          view_copy(kind, view, (((int64_t)y * w + at) * c + first) * LANES, first, count,
+                    TUNED_weight_ahead_pixels * (int64_t)c * LANES, target, plane);
         }
       }
   }
@@ -241,7 +242,7 @@ KERNEL void weight_pack_panels(int kind, WeightChunk t, WeightViews v, int n, in
           float *target = panels + i / WEIGHT_TILE * panel_stride;
           const int live = count - i < WEIGHT_TILE ? count - i : WEIGHT_TILE;
           view_copy(kind, view, (((int64_t)row * wo + column) * o + first + i) * LANES, first + i, live,
-                    3 * (int64_t)o * LANES, target, LANES);
+                    TUNED_weight_ahead_pixels * (int64_t)o * LANES, target, LANES);
           if (live < WEIGHT_TILE)
             memset(target + live * LANES, 0, (size_t)(WEIGHT_TILE - live) * LANES * sizeof(float));
           if (images < LANES) UNROLL
@@ -324,9 +325,9 @@ KERNEL void weight_tiles(WeightChunks s, WeightWalk walk, int k, int pairs, int 
 
 KERNEL void conv2d_weight_chunks(int n, int h, int w, int c, int o, int k, int stride, int pad, int groups,
                                  WeightViews v, float *restrict dw, float *restrict workspace, int task) {
-  const WeightChunks s = weight_chunks(n, h, w, c, o, k, stride, pad, groups, LANES);
+  const WeightChunks s = weight_chunks(n, h, w, c, o, k, stride, pad, groups, &tuned);
   const int ho = (int)conv2d_size(h, k, stride, pad), wo = (int)conv2d_size(w, k, stride, pad);
-  const int inputs = c / groups, outputs = o / groups, blocks = (int)image_blocks(n, LANES);
+  const int inputs = c / groups, outputs = o / groups, blocks = (int)image_blocks(n, &tuned);
   const int input_parts = (int)s.input_parts, output_parts = (int)s.output_parts;
   const int unit = task / (int)s.splits, split = task % (int)s.splits;
   const int group = unit / (input_parts * output_parts), part = unit % (input_parts * output_parts);
@@ -340,8 +341,8 @@ KERNEL void conv2d_weight_chunks(int n, int h, int w, int c, int o, int k, int s
   target += ((int64_t)group * outputs + output_first) * stride_o + (int64_t)input_first * k * k;
   for (int i = 0; i < output_last - output_first; i++) memset(target + i * stride_o, 0, (size_t)pairs * sizeof(float));
 
-  float planes[WEIGHT_PLANE_FLOATS] __attribute__((aligned(64)));
-  float panels[WEIGHT_PLANE_FLOATS] __attribute__((aligned(64)));
+  float planes[TUNED_weight_plane_floats] __attribute__((aligned(64)));
+  float panels[TUNED_weight_plane_floats] __attribute__((aligned(64)));
   const int64_t panel_stride = s.blocks * s.rows * s.columns * WEIGHT_TILE * LANES;
   const int chunk_first = (int)(s.chunks * split / s.splits), chunk_last = (int)(s.chunks * (split + 1) / s.splits);
   for (int chunk = chunk_first; chunk < chunk_last; chunk++) {
@@ -380,7 +381,7 @@ void conv2d_backward_weight(int n, int h, int w, int c, int o, int k, int stride
 
 void conv2d_fold_weight(int n, int h, int w, int c, int o, int k, int stride, int pad, int groups,
                         const float *restrict workspace, float *restrict dw, int task) {
-  const int64_t splits = weight_splits(n, h, w, c, o, k, stride, pad, groups, LANES);
+  const int64_t splits = weight_splits(n, h, w, c, o, k, stride, pad, groups, &tuned);
   const int64_t count = (int64_t)o * (c / groups) * k * k, first = (int64_t)task * 4096;
   const int64_t last = first + 4096 < count ? first + 4096 : count;
   for (int64_t i = first; i < last; i++) dw[i] = workspace[i];

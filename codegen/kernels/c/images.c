@@ -2,11 +2,12 @@
 #include "kernels.h"
 #include "lanes.h"
 #include "sizes.h"
+#include "tuned.h"
 
 void normalize_images(int n, int h, int w, double mean0, double mean1, double mean2, double std0, double std1,
                       double std2, const uint8_t *restrict images, Element *restrict y, int task) {
   const double mean[3] = {mean0, mean1, mean2}, std[3] = {std0, std1, std2};
-  const int parts = (int)pixel_parts(h, w, 3, LANES), block = task / parts, part = task % parts;
+  const int parts = (int)pixel_parts(h, w, 3, &tuned), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   float scale[3], shift[3];
   for (int c = 0; c < 3; c++) {
@@ -26,7 +27,7 @@ void normalize_images(int n, int h, int w, double mean0, double mean1, double me
 }
 
 void concat_rows_lanes(int n, int d, int first_row, const float *restrict x, float *restrict y, int task) {
-  const int parts = (int)row_tasks(n, d), first = (int)((int64_t)n * task / parts);
+  const int parts = (int)row_tasks(n, d, &tuned), first = (int)((int64_t)n * task / parts);
   const int last = (int)((int64_t)n * (task + 1) / parts);
   for (int row = first; row < last; row++) {
     const float *source = x + (int64_t)(row / LANES) * d * LANES + row % LANES;
@@ -36,7 +37,7 @@ void concat_rows_lanes(int n, int d, int first_row, const float *restrict x, flo
 }
 
 void concat_rows_rows(int n, int d, int first_row, const float *restrict x, float *restrict y, int task) {
-  const int parts = (int)row_tasks(n, d);
+  const int parts = (int)row_tasks(n, d, &tuned);
   const int64_t first = (int64_t)n * task / parts, last = (int64_t)n * (task + 1) / parts;
   memcpy(y + (first_row + first) * d, x + first * d, (size_t)((last - first) * d) * sizeof(float));
 }
@@ -55,7 +56,7 @@ void slice_rows_rows(int begin, int end, int d, const float *restrict x, float *
 }
 
 void pad_rows_rows(int n, int begin, int end, int d, const float *restrict dy, float *restrict dx, int task) {
-  const int parts = (int)row_tasks(n, d), first = (int)((int64_t)n * task / parts);
+  const int parts = (int)row_tasks(n, d, &tuned), first = (int)((int64_t)n * task / parts);
   const int last = (int)((int64_t)n * (task + 1) / parts);
   for (int row = first; row < last; row++) {
     float *target = dx + (int64_t)row * d;

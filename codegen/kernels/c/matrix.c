@@ -3,6 +3,7 @@
 #include "kernels.h"
 #include "lanes.h"
 #include "sizes.h"
+#include "tuned.h"
 
 // ---- lanes ----
 
@@ -56,7 +57,7 @@ void linear_lanes_backward_input(int n, int c, int o, const float *restrict dy, 
 
 void linear_lanes_backward_weight(int n, int c, int o, const float *restrict x, const float *restrict dy,
                                   float *restrict dw, int task) {
-  const int first = task * 8, last = first + 8 < o ? first + 8 : o, blocks = (int)image_blocks(n, LANES);
+  const int first = task * 8, last = first + 8 < o ? first + 8 : o, blocks = (int)image_blocks(n, &tuned);
   for (int output = first; output < last; output++)
     for (int input = 0; input < c; input++) {
       Lanes sum = lanes_splat(0.0f);
@@ -70,7 +71,7 @@ void linear_lanes_backward_weight(int n, int c, int o, const float *restrict x, 
 }
 
 void sum_rows_lanes(int n, int c, const float *restrict x, float *restrict y, int task) {
-  const int first = task * 64, last = first + 64 < c ? first + 64 : c, blocks = (int)image_blocks(n, LANES);
+  const int first = task * 64, last = first + 64 < c ? first + 64 : c, blocks = (int)image_blocks(n, &tuned);
   for (int channel = first; channel < last; channel++) {
     double sum = 0;
     for (int block = 0; block < blocks; block++)
@@ -118,18 +119,19 @@ KERNEL void matmul_pack(int depth, int wide, int64_t row, int64_t column, const 
 }
 
 // y[m][n] = sum over k of a(m,k) * b(k,n) (+ bias[n]); a(m,k) = a[m*a_row + k*a_column], b(k,n) = b[k*b_row +
-// n*b_column]; y row-major. A task computes up to MATRIX_ROWS x MATRIX_COLUMNS of y. Rows beyond the last are read at
+// n*b_column]; y row-major. A task computes up to matrix_rows x matrix_columns of y. Rows beyond the last are read at
 // the last.
 KERNEL void matmul(int m, int n, int k, int64_t a_row, int64_t a_column, int64_t b_row, int64_t b_column,
                    const float *restrict a, const float *restrict b, const float *restrict bias, float *restrict y,
                    int task) {
-  const int parts = (int)matmul_row_parts(m, n), row_first = (int)((int64_t)m * (task % parts) / parts);
-  const int row_last = (int)((int64_t)m * (task % parts + 1) / parts), column_first = task / parts * MATRIX_COLUMNS;
-  const int column_last = n - column_first < MATRIX_COLUMNS ? n : column_first + MATRIX_COLUMNS;
-  float right[MATRIX_TILE * MATRIX_DEPTH] __attribute__((aligned(64)));
-  float left[4 * MATRIX_DEPTH] __attribute__((aligned(64)));
-  for (int depth_first = 0; depth_first < k; depth_first += MATRIX_DEPTH) {
-    const int depth = k - depth_first < MATRIX_DEPTH ? k - depth_first : MATRIX_DEPTH;
+  const int parts = (int)matmul_row_parts(m, n, &tuned), row_first = (int)((int64_t)m * (task % parts) / parts);
+  const int row_last = (int)((int64_t)m * (task % parts + 1) / parts);
+  const int column_first = task / parts * TUNED_matrix_columns;
+  const int column_last = n - column_first < TUNED_matrix_columns ? n : column_first + TUNED_matrix_columns;
+  float right[MATRIX_TILE * TUNED_matrix_depth] __attribute__((aligned(64)));
+  float left[4 * TUNED_matrix_depth] __attribute__((aligned(64)));
+  for (int depth_first = 0; depth_first < k; depth_first += TUNED_matrix_depth) {
+    const int depth = k - depth_first < TUNED_matrix_depth ? k - depth_first : TUNED_matrix_depth;
     for (int column = column_first; column < column_last; column += MATRIX_TILE) {
       const int wide = column_last - column < MATRIX_TILE ? column_last - column : MATRIX_TILE;
       matmul_pack(depth, wide, b_row, b_column, b + depth_first * b_row + column * b_column, right);
@@ -186,7 +188,7 @@ void count_assignments(int b, int k, const float *restrict codes, float *restric
 }
 
 void l2_normalize(int n, int d, double epsilon, const float *x, float *y, float *norms, int task) {
-  const int parts = (int)row_tasks(n, d), first = (int)((int64_t)n * task / parts);
+  const int parts = (int)row_tasks(n, d, &tuned), first = (int)((int64_t)n * task / parts);
   const int last = (int)((int64_t)n * (task + 1) / parts);
   for (int row = first; row < last; row++) {
     const float *source = x + (int64_t)row * d;
@@ -201,7 +203,7 @@ void l2_normalize(int n, int d, double epsilon, const float *x, float *y, float 
 
 void l2_normalize_backward(int n, int d, double epsilon, const float *dy, const float *y, const float *norms, float *dx,
                            int task) {
-  const int parts = (int)row_tasks(n, d), first = (int)((int64_t)n * task / parts);
+  const int parts = (int)row_tasks(n, d, &tuned), first = (int)((int64_t)n * task / parts);
   const int last = (int)((int64_t)n * (task + 1) / parts);
   for (int row = first; row < last; row++) {
     const int64_t base = (int64_t)row * d;

@@ -6,10 +6,11 @@
 #include "lanes.h"
 #include "sizes.h"
 #include "statistics.h"
+#include "tuned.h"
 #include "view.h"
 
 void batch_statistics(int n, int h, int w, int c, const Element *restrict x, float *restrict statistics, int task) {
-  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int parts = (int)pixel_parts(h, w, c, &tuned), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   statistics_part((int)(last - first), c, 0, c, lanes_live(n, block), x + (block * pixels + first) * c * LANES,
                   (double *)(void *)statistics + (int64_t)task * c * 3);
@@ -56,7 +57,7 @@ void batch_normalize(int n, int h, int w, int c, double epsilon, int relu, const
                      const float *beta, const float *mean, const float *variance, const Element *residual, Element *y,
                      int task) {
   (void)n;
-  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int parts = (int)pixel_parts(h, w, c, &tuned), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   for (int channel = 0; channel < c; channel += 64) {
     const int count = c - channel < 64 ? c - channel : 64;
@@ -128,7 +129,7 @@ KERNEL void sums_fold(int count, Lanes live, const float *sum, const float *prod
 // be dy) takes dz.
 KERNEL void batch_norm_sums(int n, int h, int w, int c, const Element *dy, const Element *y, const uint8_t *mask,
                             const Element *x, const float *mean, Element *masked, float *workspace, int task) {
-  const int parts = (int)sum_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int parts = (int)sum_parts(h, w, c, &tuned), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = block * pixels + pixels * part / parts;
   const int64_t last = block * pixels + pixels * (part + 1) / parts;
   const Lanes live = lanes_mask(lanes_live(n, block));
@@ -186,7 +187,7 @@ KERNEL void view_sums(int scaled, View v, int64_t at, int channel, int count, co
 void batch_norm_view_backward_sums(int n, int h, int w, int c, int scaled, const Element *dy, const Element *x,
                                    const float *factors, const float *scale, const float *pooled, Element *masked,
                                    float *workspace, int task) {
-  const int parts = (int)sum_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int parts = (int)sum_parts(h, w, c, &tuned), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   const Lanes live = lanes_mask(lanes_live(n, block));
   const int64_t base = block * pixels * c * LANES, lane = (int64_t)block * c * LANES;
@@ -211,7 +212,7 @@ void batch_norm_backward_fold(int n, int h, int w, int c, double epsilon, const 
                               const float *restrict workspace, float *restrict dgamma, float *restrict dbeta,
                               int task) {
   const double *source = (const double *)(const void *)workspace;
-  const int parts = (int)sum_tasks(n, h, w, c, LANES), first = task * 32, last = first + 32 < c ? first + 32 : c;
+  const int parts = (int)sum_tasks(n, h, w, c, &tuned), first = task * 32, last = first + 32 < c ? first + 32 : c;
   for (int channel = first; channel < last; channel++) {
     double sum = 0, product = 0;
     for (int part = 0; part < parts; part++) {
@@ -241,7 +242,7 @@ void sums_fold_ranks(int ranks, int c, const float *restrict all, float *restric
 void batch_norm_backward_input(int n, int h, int w, int c, double epsilon, const Element *dy, const Element *y,
                                const Element *x, const float *gamma, const float *mean, const float *variance,
                                const float *dgamma, const float *dbeta, Element *dx, int task) {
-  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int parts = (int)pixel_parts(h, w, c, &tuned), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   const float inverse = (float)(1.0 / ((double)n * (double)pixels));
   for (int channel = 0; channel < c; channel += 64) {

@@ -4,6 +4,7 @@
 #include "lanes.h"
 #include "sizes.h"
 #include "task_range.h"
+#include "tuned.h"
 #include "view.h"
 
 KERNEL Lanes relu_lanes(Lanes x) { return lanes_max(x, lanes_splat(0.0f)); }
@@ -78,7 +79,7 @@ void scale(int64_t count, double factor, const float *x, float *y, int task) {
 void scale_channels(int n, int h, int w, int c, const Element *restrict x, const float *restrict s, Element *restrict y,
                     int task) {
   (void)n;
-  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int parts = (int)pixel_parts(h, w, c, &tuned), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   const int64_t width = (int64_t)c * LANES;
   const float *factors = s + block * width;
@@ -166,7 +167,7 @@ void scale_gradient(int n, int h, int w, int c, const Element *restrict dy, cons
 
 void pool_average_backward(int n, int h, int w, int c, const float *restrict dy, Element *restrict dx, int task) {
   (void)n;
-  const int parts = (int)pixel_parts(h, w, c, LANES), block = task / parts, part = task % parts;
+  const int parts = (int)pixel_parts(h, w, c, &tuned), block = task / parts, part = task % parts;
   const int64_t pixels = (int64_t)h * w, first = pixels * part / parts, last = pixels * (part + 1) / parts;
   const int64_t width = (int64_t)c * LANES;
   const float inverse = 1.0f / (float)pixels;

@@ -1,28 +1,15 @@
-// How many tasks each kernel has and how many floats of workspace it needs, as functions of the shape and the number
-// of lanes. Included by the kernels and by the code generator, which runs elsewhere: plain integers, no vectors. A
-// kernel with 0 tasks is not launched. Every sum's shape follows from these numbers, so they may depend on shapes
-// only.
+// How many tasks each kernel has and how many floats of workspace it needs, as functions of the shape and of the
+// tuning, the number of lanes included. Included by the kernels and by the code generator, which runs elsewhere: plain
+// integers, no vectors. A kernel with 0 tasks is not launched. Every sum's shape follows from these numbers, so they
+// may depend on shapes and the tuning only.
 #ifndef SEER_KERNELS_SIZES_H
 #define SEER_KERNELS_SIZES_H
 
-#include <stdint.h>
+#include "tuning.h"
 
 enum {
-  TASK_FLOATS = 16384,          // of a pointwise task
-  TASK_PIXELS = 128,            // most pixels a lane sums in single precision
-  SUM_FLOATS = 65536,           // of a task that sums over pixels: folding its lanes at the end costs as much as many
-  CHANNEL_RUN = 64,             // channels of a pixel read at once, where several pixels are summed
-  CONV_PIXELS = 48,             // wanted output pixels of a convolution task
-  CONV_OUTPUT_FLOATS = 65536,   // and its outputs at most: they stay in a cache of 512 KiB until they are summed
-  CONV_TASKS = 16,              // split output channels or sums until there are as many
-  WEIGHT_PIXELS = 48,           // pixels (of all lanes) a weight gradient sums before it folds the lanes
-  WEIGHT_PLANE_FLOATS = 49152,  // of input, and of output gradient, that a weight gradient task holds
-  WEIGHT_DEPTH = 128,           // pixels of all images that the weight gradient of a 1 x 1 kernel sums at once
-  WEIGHT_WIDTH = 512,           // and most channels of input, and of output, of its tasks
-  MATRIX_ROWS = 256,
-  MATRIX_COLUMNS = 96,
-  MATRIX_DEPTH = 256,
-  MATRIX_TASKS = 8
+  TASK_PIXELS = 128,  // most pixels a lane sums in single precision, whatever the tuning
+  CHANNEL_RUN = 64    // channels of a pixel read at once, where several pixels are summed
 };
 
 // What a convolution sees of a tensor; see view.h.
@@ -34,31 +21,31 @@ static inline int64_t size_ceil(int64_t a, int64_t b) { return (a + b - 1) / b; 
 
 // ---- tensors ----
 
-static inline int64_t image_blocks(int64_t n, int64_t lanes) { return size_ceil(n, lanes); }
+static inline int64_t image_blocks(int64_t n, const KernelTuning *t) { return size_ceil(n, t->lanes); }
 // Floats of [n,h,w,c] in lanes.
-static inline int64_t lane_tensor_floats(int64_t n, int64_t h, int64_t w, int64_t c, int64_t lanes) {
-  return image_blocks(n, lanes) * h * w * c * lanes;
+static inline int64_t lane_tensor_floats(int64_t n, int64_t h, int64_t w, int64_t c, const KernelTuning *t) {
+  return image_blocks(n, t) * h * w * c * t->lanes;
 }
 // Tasks of an operation over all of `count` floats.
-static inline int64_t pointwise_tasks(int64_t count) { return size_ceil(count, TASK_FLOATS); }
+static inline int64_t pointwise_tasks(int64_t count, const KernelTuning *t) { return size_ceil(count, t->task_floats); }
 // Parts into which the pixels of an image block are split; part p holds pixels [h*w*p/parts, h*w*(p+1)/parts).
-static inline int64_t pixel_parts(int64_t h, int64_t w, int64_t c, int64_t lanes) {
-  int64_t pixels = size_min(TASK_PIXELS, size_max(1, TASK_FLOATS / (c * lanes)));
+static inline int64_t pixel_parts(int64_t h, int64_t w, int64_t c, const KernelTuning *t) {
+  int64_t pixels = size_min(TASK_PIXELS, size_max(1, t->task_floats / (c * t->lanes)));
   return size_ceil(h * w, pixels);
 }
 // Tasks of an operation on a lane tensor, by pixels.
-static inline int64_t lane_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t lanes) {
-  return image_blocks(n, lanes) * pixel_parts(h, w, c, lanes);
+static inline int64_t lane_tasks(int64_t n, int64_t h, int64_t w, int64_t c, const KernelTuning *t) {
+  return image_blocks(n, t) * pixel_parts(h, w, c, t);
 }
 // Tasks of an operation on a lane tensor that sums over pixels: CHANNEL_RUN channels of one image block each.
-static inline int64_t channel_tasks(int64_t n, int64_t c, int64_t lanes) {
-  return image_blocks(n, lanes) * size_ceil(c, CHANNEL_RUN);
+static inline int64_t channel_tasks(int64_t n, int64_t c, const KernelTuning *t) {
+  return image_blocks(n, t) * size_ceil(c, CHANNEL_RUN);
 }
 // Tasks of an operation over the columns of a row-major matrix.
 static inline int64_t column_tasks(int64_t columns) { return size_ceil(columns, 64); }
 // Tasks of an operation over the rows of a row-major matrix.
-static inline int64_t row_tasks(int64_t rows, int64_t columns) {
-  return size_ceil(rows, size_max(1, TASK_FLOATS / size_max(1, columns)));
+static inline int64_t row_tasks(int64_t rows, int64_t columns, const KernelTuning *t) {
+  return size_ceil(rows, size_max(1, t->task_floats / size_max(1, columns)));
 }
 
 // ---- convolution ----
@@ -67,69 +54,73 @@ static inline int64_t conv2d_size(int64_t size, int64_t k, int64_t stride, int64
   return (size + 2 * pad - k) / stride + 1;
 }
 // Vectors summed in registers at once: of 16 or of 32 registers.
-static inline int64_t conv2d_accumulators(int64_t lanes) { return lanes == 16 ? 24 : 12; }
+static inline int64_t conv2d_accumulators(const KernelTuning *t) { return t->lanes == 16 ? 24 : 12; }
 // Output channels computed together, of a group of `width` output channels.
-static inline int64_t conv2d_tile(int64_t width, int64_t lanes) { return size_min(width, lanes == 16 ? 8 : 4); }
-static inline int64_t conv2d_units(int64_t groups, int64_t width, int64_t lanes) {
-  return groups * size_ceil(width, conv2d_tile(width, lanes));
+static inline int64_t conv2d_tile(int64_t width, const KernelTuning *t) {
+  return size_min(width, t->lanes == 16 ? 8 : 4);
+}
+static inline int64_t conv2d_units(int64_t groups, int64_t width, const KernelTuning *t) {
+  return groups * size_ceil(width, conv2d_tile(width, t));
 }
 // A kernel of one tap at every pixel: rows of pixels follow each other, there is no border.
 static inline int conv2d_is_point(int64_t k, int64_t stride, int64_t pad, int64_t groups) {
   return k == 1 && stride == 1 && pad == 0 && groups == 1;
 }
 // Output pixels of a task of a point convolution: whole tiles of pixels.
-static inline int64_t conv2d_point_pixels(int64_t outputs, int64_t lanes) {
-  int64_t tile = conv2d_accumulators(lanes) / conv2d_tile(outputs, lanes);
-  int64_t pixels = size_min(CONV_PIXELS, CONV_OUTPUT_FLOATS / (outputs * lanes));
+static inline int64_t conv2d_point_pixels(int64_t outputs, const KernelTuning *t) {
+  int64_t tile = conv2d_accumulators(t) / conv2d_tile(outputs, t);
+  int64_t pixels = size_min(t->conv_pixels, t->conv_output_floats / (outputs * t->lanes));
   return size_max(1, pixels / tile) * tile;
 }
 // Parts of an image block's output pixels: of points, or of rows; taller kernels read rows beyond the task's own: twice
 // as many rows, less read twice.
 static inline int64_t conv2d_pixel_parts(int64_t height, int64_t width, int64_t outputs, int64_t k, int64_t stride,
-                                         int64_t pad, int64_t groups, int64_t lanes) {
-  if (conv2d_is_point(k, stride, pad, groups)) return size_ceil(height * width, conv2d_point_pixels(outputs, lanes));
-  return size_ceil(height, size_max(1, (k > 1 ? 2 : 1) * CONV_PIXELS / width));
+                                         int64_t pad, int64_t groups, const KernelTuning *t) {
+  if (conv2d_is_point(k, stride, pad, groups)) return size_ceil(height * width, conv2d_point_pixels(outputs, t));
+  return size_ceil(height, size_max(1, (k > 1 ? 2 : 1) * t->conv_pixels / width));
 }
 static inline int64_t conv2d_unit_parts(int64_t n, int64_t height, int64_t width, int64_t outputs, int64_t k,
-                                        int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
-  int64_t parts = image_blocks(n, lanes) * conv2d_pixel_parts(height, width, outputs, k, stride, pad, groups, lanes);
-  return size_min(conv2d_units(groups, outputs / groups, lanes), size_ceil(CONV_TASKS, parts));
+                                        int64_t stride, int64_t pad, int64_t groups, const KernelTuning *t) {
+  int64_t parts = image_blocks(n, t) * conv2d_pixel_parts(height, width, outputs, k, stride, pad, groups, t);
+  return size_min(conv2d_units(groups, outputs / groups, t), size_ceil(t->conv_tasks, parts));
 }
 
 // conv2d_pack and conv2d_pack_backward: floats of the packed weights, and tasks.
-static inline int64_t conv2d_packed_floats(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t lanes) {
+static inline int64_t conv2d_packed_floats(int64_t c, int64_t o, int64_t k, int64_t groups, const KernelTuning *t) {
   int64_t width = o / groups;
-  return conv2d_units(groups, width, lanes) * conv2d_tile(width, lanes) * k * k * (c / groups);
+  return conv2d_units(groups, width, t) * conv2d_tile(width, t) * k * k * (c / groups);
 }
-static inline int64_t conv2d_pack_tasks(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t lanes) {
-  return size_min(conv2d_units(groups, o / groups, lanes),
-                  size_ceil(conv2d_packed_floats(c, o, k, groups, lanes), TASK_FLOATS));
+static inline int64_t conv2d_pack_tasks(int64_t c, int64_t o, int64_t k, int64_t groups, const KernelTuning *t) {
+  return size_min(conv2d_units(groups, o / groups, t),
+                  size_ceil(conv2d_packed_floats(c, o, k, groups, t), t->task_floats));
 }
-static inline int64_t conv2d_packed_backward_floats(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t lanes) {
-  return conv2d_packed_floats(o, c, k, groups, lanes);
+static inline int64_t conv2d_packed_backward_floats(int64_t c, int64_t o, int64_t k, int64_t groups,
+                                                    const KernelTuning *t) {
+  return conv2d_packed_floats(o, c, k, groups, t);
 }
-static inline int64_t conv2d_pack_backward_tasks(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t lanes) {
-  return conv2d_pack_tasks(o, c, k, groups, lanes);
+static inline int64_t conv2d_pack_backward_tasks(int64_t c, int64_t o, int64_t k, int64_t groups,
+                                                 const KernelTuning *t) {
+  return conv2d_pack_tasks(o, c, k, groups, t);
 }
 
 static inline int64_t conv2d_forward_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
-                                           int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
+                                           int64_t stride, int64_t pad, int64_t groups, const KernelTuning *t) {
   (void)c;
   int64_t ho = conv2d_size(h, k, stride, pad), wo = conv2d_size(w, k, stride, pad);
-  return image_blocks(n, lanes) * conv2d_pixel_parts(ho, wo, o, k, stride, pad, groups, lanes) *
-         conv2d_unit_parts(n, ho, wo, o, k, stride, pad, groups, lanes);
+  return image_blocks(n, t) * conv2d_pixel_parts(ho, wo, o, k, stride, pad, groups, t) *
+         conv2d_unit_parts(n, ho, wo, o, k, stride, pad, groups, t);
 }
 static inline int64_t conv2d_backward_input_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
-                                                  int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
+                                                  int64_t stride, int64_t pad, int64_t groups, const KernelTuning *t) {
   (void)o;
-  return image_blocks(n, lanes) * conv2d_pixel_parts(h, w, c, k, stride, pad, groups, lanes) *
-         conv2d_unit_parts(n, h, w, c, k, stride, pad, groups, lanes);
+  return image_blocks(n, t) * conv2d_pixel_parts(h, w, c, k, stride, pad, groups, t) *
+         conv2d_unit_parts(n, h, w, c, k, stride, pad, groups, t);
 }
 // conv2d_forward with statistics: parts, and floats of the workspace `statistics` that statistics_fold reads.
 static inline int64_t conv2d_statistics_parts(int64_t n, int64_t h, int64_t w, int64_t o, int64_t k, int64_t stride,
-                                              int64_t pad, int64_t groups, int64_t lanes) {
-  return image_blocks(n, lanes) * conv2d_pixel_parts(conv2d_size(h, k, stride, pad), conv2d_size(w, k, stride, pad), o,
-                                                     k, stride, pad, groups, lanes);
+                                              int64_t pad, int64_t groups, const KernelTuning *t) {
+  return image_blocks(n, t) * conv2d_pixel_parts(conv2d_size(h, k, stride, pad), conv2d_size(w, k, stride, pad), o, k,
+                                                 stride, pad, groups, t);
 }
 // Three doubles a part and channel: count, mean, sum of squared deviations.
 static inline int64_t statistics_workspace_floats(int64_t parts, int64_t c) { return parts * c * 6; }
@@ -144,14 +135,14 @@ typedef struct WeightPoints {
 
 static inline int weight_is_point(int64_t k, int64_t pad, int64_t groups) { return k == 1 && pad == 0 && groups == 1; }
 // Chosen so that what tasks copy and what they leave for conv2d_fold_weight are few floats.
-static inline WeightPoints weight_points(int64_t n, int64_t pixels, int64_t c, int64_t o, int64_t lanes) {
-  WeightPoints best = {.depth = size_max(1, WEIGHT_DEPTH / lanes), .pixels = image_blocks(n, lanes) * pixels};
-  int64_t chunks = size_ceil(best.pixels, best.depth), vectors = size_ceil(c, lanes), fewest = INT64_MAX;
-  for (int64_t o_parts = size_ceil(o, WEIGHT_WIDTH); o_parts <= size_ceil(o, WEIGHT_WIDTH) + 3; o_parts++)
-    for (int64_t c_parts = size_ceil(c, WEIGHT_WIDTH); c_parts <= size_ceil(c, WEIGHT_WIDTH) + 3; c_parts++) {
+static inline WeightPoints weight_points(int64_t n, int64_t pixels, int64_t c, int64_t o, const KernelTuning *t) {
+  WeightPoints best = {.depth = size_max(1, t->weight_depth / t->lanes), .pixels = image_blocks(n, t) * pixels};
+  int64_t chunks = size_ceil(best.pixels, best.depth), vectors = size_ceil(c, t->lanes), fewest = INT64_MAX;
+  for (int64_t o_parts = size_ceil(o, t->weight_width); o_parts <= size_ceil(o, t->weight_width) + 3; o_parts++)
+    for (int64_t c_parts = size_ceil(c, t->weight_width); c_parts <= size_ceil(c, t->weight_width) + 3; c_parts++) {
       if (o_parts > o || c_parts > vectors) continue;
-      int64_t splits = size_min(chunks, size_ceil(CONV_TASKS, o_parts * c_parts));
-      int64_t floats = best.pixels * lanes * (c * o_parts + o * c_parts) + (splits > 1 ? 2 * splits * o * c : 0);
+      int64_t splits = size_min(chunks, size_ceil(t->conv_tasks, o_parts * c_parts));
+      int64_t floats = best.pixels * t->lanes * (c * o_parts + o * c_parts) + (splits > 1 ? 2 * splits * o * c : 0);
       if (floats >= fewest) continue;
       fewest = floats;
       best.output_parts = o_parts, best.input_parts = c_parts, best.splits = splits;
@@ -169,18 +160,18 @@ typedef struct WeightChunks {
 } WeightChunks;
 
 // Outputs summed together.
-static inline int64_t weight_tile(int64_t lanes) { return lanes == 16 ? 8 : 4; }
+static inline int64_t weight_tile(const KernelTuning *t) { return t->lanes == 16 ? 8 : 4; }
 static inline int64_t weight_plane(int64_t size, int64_t k, int64_t stride) {
   return k == 1 ? size : (size - 1) * stride + k;
 }
 static inline WeightChunks weight_chunks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
-                                         int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
-  int64_t ho = conv2d_size(h, k, stride, pad), wo = conv2d_size(w, k, stride, pad), blocks = image_blocks(n, lanes);
-  int64_t most_vectors = WEIGHT_PLANE_FLOATS / lanes, tile = weight_tile(lanes);
+                                         int64_t stride, int64_t pad, int64_t groups, const KernelTuning *t) {
+  int64_t ho = conv2d_size(h, k, stride, pad), wo = conv2d_size(w, k, stride, pad), blocks = image_blocks(n, t);
+  int64_t most_vectors = t->weight_plane_floats / t->lanes, tile = weight_tile(t);
   WeightChunks r = {0};
-  r.columns = size_min(wo, WEIGHT_PIXELS);
+  r.columns = size_min(wo, t->weight_pixels);
   while (r.columns > 1 && weight_plane(r.columns, k, stride) * k > most_vectors) r.columns = (r.columns + 1) / 2;
-  r.rows = size_min(ho, size_max(1, WEIGHT_PIXELS / r.columns));
+  r.rows = size_min(ho, size_max(1, t->weight_pixels / r.columns));
   while (r.rows > 1 && weight_plane(r.columns, k, stride) * weight_plane(r.rows, k, stride) > most_vectors)
     r.rows = (r.rows + 1) / 2;
   r.rows = size_ceil(ho, size_ceil(ho, r.rows));
@@ -188,7 +179,7 @@ static inline WeightChunks weight_chunks(int64_t n, int64_t h, int64_t w, int64_
   r.plane_height = weight_plane(r.rows, k, stride);
   r.blocks = 1;
   if (r.columns == wo && r.rows == ho) {
-    r.blocks = size_min(blocks, size_max(1, WEIGHT_PIXELS / (r.rows * r.columns)));
+    r.blocks = size_min(blocks, size_max(1, t->weight_pixels / (r.rows * r.columns)));
     r.blocks = size_min(r.blocks, size_max(1, most_vectors / (r.plane_width * r.plane_height)));
   }
   r.chunks_blocks = size_ceil(blocks, r.blocks);
@@ -202,52 +193,53 @@ static inline WeightChunks weight_chunks(int64_t n, int64_t h, int64_t w, int64_
   int64_t most_outputs = size_max(1, most_vectors / (tile * r.blocks * r.rows * r.columns)) * tile;
   r.output_parts = size_ceil(outputs, size_min(outputs, most_outputs));
   r.units = groups * r.input_parts * r.output_parts;
-  r.splits = size_min(r.chunks, size_ceil(CONV_TASKS, r.units));
+  r.splits = size_min(r.chunks, size_ceil(t->conv_tasks, r.units));
   return r;
 }
 
 static inline int64_t weight_splits(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k, int64_t stride,
-                                    int64_t pad, int64_t groups, int64_t lanes) {
-  if (!weight_is_point(k, pad, groups)) return weight_chunks(n, h, w, c, o, k, stride, pad, groups, lanes).splits;
+                                    int64_t pad, int64_t groups, const KernelTuning *t) {
+  if (!weight_is_point(k, pad, groups)) return weight_chunks(n, h, w, c, o, k, stride, pad, groups, t).splits;
   int64_t pixels = conv2d_size(h, k, stride, pad) * conv2d_size(w, k, stride, pad);
-  return weight_points(n, pixels, c, o, lanes).splits;
+  return weight_points(n, pixels, c, o, t).splits;
 }
 static inline int64_t conv2d_backward_weight_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
-                                                   int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
+                                                   int64_t stride, int64_t pad, int64_t groups, const KernelTuning *t) {
   if (weight_is_point(k, pad, groups)) {
     int64_t pixels = conv2d_size(h, k, stride, pad) * conv2d_size(w, k, stride, pad);
-    WeightPoints points = weight_points(n, pixels, c, o, lanes);
+    WeightPoints points = weight_points(n, pixels, c, o, t);
     return points.output_parts * points.input_parts * points.splits;
   }
-  WeightChunks chunks = weight_chunks(n, h, w, c, o, k, stride, pad, groups, lanes);
+  WeightChunks chunks = weight_chunks(n, h, w, c, o, k, stride, pad, groups, t);
   return chunks.units * chunks.splits;
 }
 static inline int64_t conv2d_backward_weight_workspace_floats(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o,
                                                               int64_t k, int64_t stride, int64_t pad, int64_t groups,
-                                                              int64_t lanes) {
-  int64_t splits = weight_splits(n, h, w, c, o, k, stride, pad, groups, lanes);
+                                                              const KernelTuning *t) {
+  int64_t splits = weight_splits(n, h, w, c, o, k, stride, pad, groups, t);
   return splits > 1 ? splits * o * (c / groups) * k * k : 0;
 }
 static inline int64_t conv2d_fold_weight_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
-                                               int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
-  int64_t splits = weight_splits(n, h, w, c, o, k, stride, pad, groups, lanes);
+                                               int64_t stride, int64_t pad, int64_t groups, const KernelTuning *t) {
+  int64_t splits = weight_splits(n, h, w, c, o, k, stride, pad, groups, t);
   return splits > 1 ? size_ceil(o * (c / groups) * k * k, 4096) : 0;
 }
 
 // ---- normalisation ----
 
-static inline int64_t batch_statistics_parts(int64_t n, int64_t h, int64_t w, int64_t c, int64_t lanes) {
-  return lane_tasks(n, h, w, c, lanes);
+static inline int64_t batch_statistics_parts(int64_t n, int64_t h, int64_t w, int64_t c, const KernelTuning *t) {
+  return lane_tasks(n, h, w, c, t);
 }
 // The backward's sums: parts of an image block's pixels, tasks, and two doubles a part and channel.
-static inline int64_t sum_parts(int64_t h, int64_t w, int64_t c, int64_t lanes) {
-  return size_ceil(h * w, size_min(TASK_PIXELS, size_max(1, SUM_FLOATS / (c * lanes))));
+static inline int64_t sum_parts(int64_t h, int64_t w, int64_t c, const KernelTuning *t) {
+  return size_ceil(h * w, size_min(TASK_PIXELS, size_max(1, t->sum_floats / (c * t->lanes))));
 }
-static inline int64_t sum_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t lanes) {
-  return image_blocks(n, lanes) * sum_parts(h, w, c, lanes);
+static inline int64_t sum_tasks(int64_t n, int64_t h, int64_t w, int64_t c, const KernelTuning *t) {
+  return image_blocks(n, t) * sum_parts(h, w, c, t);
 }
-static inline int64_t batch_norm_backward_workspace_floats(int64_t n, int64_t h, int64_t w, int64_t c, int64_t lanes) {
-  return sum_tasks(n, h, w, c, lanes) * c * 4;
+static inline int64_t batch_norm_backward_workspace_floats(int64_t n, int64_t h, int64_t w, int64_t c,
+                                                           const KernelTuning *t) {
+  return sum_tasks(n, h, w, c, t) * c * 4;
 }
 static inline int64_t batch_norm_backward_fold_tasks(int64_t c) { return size_ceil(c, 32); }
 
@@ -256,19 +248,19 @@ static inline int64_t ranks_span(int64_t c) { return size_ceil(c, 16) * 16; }
 
 // ---- matrices and dense layers on lanes ----
 
-// matmul of an [m][n] result: tasks split the columns, and the rows until there are MATRIX_TASKS.
-static inline int64_t matmul_row_parts(int64_t m, int64_t n) {
-  return size_max(size_ceil(m, MATRIX_ROWS),
-                  size_min(size_ceil(m, 24), size_ceil(MATRIX_TASKS, size_ceil(n, MATRIX_COLUMNS))));
+// matmul of an [m][n] result: tasks split the columns, and the rows until there are matrix_tasks.
+static inline int64_t matmul_row_parts(int64_t m, int64_t n, const KernelTuning *t) {
+  return size_max(size_ceil(m, t->matrix_rows),
+                  size_min(size_ceil(m, 24), size_ceil(t->matrix_tasks, size_ceil(n, t->matrix_columns))));
 }
-static inline int64_t matmul_tasks(int64_t m, int64_t n) {
-  return matmul_row_parts(m, n) * size_ceil(n, MATRIX_COLUMNS);
+static inline int64_t matmul_tasks(int64_t m, int64_t n, const KernelTuning *t) {
+  return matmul_row_parts(m, n, t) * size_ceil(n, t->matrix_columns);
 }
-static inline int64_t linear_lanes_tasks(int64_t n, int64_t o, int64_t lanes) {
-  return image_blocks(n, lanes) * size_ceil(o, 32);
+static inline int64_t linear_lanes_tasks(int64_t n, int64_t o, const KernelTuning *t) {
+  return image_blocks(n, t) * size_ceil(o, 32);
 }
-static inline int64_t linear_lanes_backward_input_tasks(int64_t n, int64_t c, int64_t lanes) {
-  return image_blocks(n, lanes) * size_ceil(c, 32);
+static inline int64_t linear_lanes_backward_input_tasks(int64_t n, int64_t c, const KernelTuning *t) {
+  return image_blocks(n, t) * size_ceil(c, 32);
 }
 static inline int64_t linear_lanes_backward_weight_tasks(int64_t o) { return size_ceil(o, 8); }
 static inline int64_t sum_rows_lanes_tasks(int64_t c) { return size_ceil(c, 64); }
@@ -289,11 +281,13 @@ static inline int64_t loss_workspace_floats(int64_t rows) { return rows * 2; }
 // ---- optimizer ----
 
 static inline int64_t larc_parts(int64_t count, int64_t part) { return size_ceil(count, part); }
-static inline int64_t larc_norms_tasks(int64_t count, int64_t part) {
-  return larc_parts(count, part) * pointwise_tasks(part);
+static inline int64_t larc_norms_tasks(int64_t count, int64_t part, const KernelTuning *t) {
+  return larc_parts(count, part) * pointwise_tasks(part, t);
 }
 // larc_norms: two doubles a task. larc_fold: two doubles a part.
-static inline int64_t larc_workspace_floats(int64_t count, int64_t part) { return larc_norms_tasks(count, part) * 4; }
+static inline int64_t larc_workspace_floats(int64_t count, int64_t part, const KernelTuning *t) {
+  return larc_norms_tasks(count, part, t) * 4;
+}
 static inline int64_t larc_fold_floats(int64_t count, int64_t part) { return larc_parts(count, part) * 4; }
 
 #endif

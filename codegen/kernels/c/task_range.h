@@ -4,6 +4,7 @@
 
 #include "lanes.h"
 #include "sizes.h"
+#include "tuned.h"
 
 // The floats of a task: [first, whole) in whole vectors, then `rest` more up to last.
 typedef struct TaskRange {
@@ -12,8 +13,8 @@ typedef struct TaskRange {
 } TaskRange;
 
 KERNEL TaskRange task_range(int64_t count, int task) {
-  TaskRange r = {(int64_t)task * TASK_FLOATS, 0, 0, 0};
-  r.last = r.first + TASK_FLOATS < count ? r.first + TASK_FLOATS : count;
+  TaskRange r = {(int64_t)task * TUNED_task_floats, 0, 0, 0};
+  r.last = r.first + TUNED_task_floats < count ? r.first + TUNED_task_floats : count;
   r.whole = r.first + (r.last - r.first) / LANES * LANES;
   r.rest = (int)(r.last - r.whole);
   return r;

@@ -1,10 +1,11 @@
 // State and optimizer: running statistics, gradient accumulation, SGD, LARC, the queue, unit rows.
-// Results may be written in place of the operand they update. Tasks: pointwise_tasks(count) unless said otherwise.
+// Results may be written in place of the operand they update. Tasks: pointwise_tasks(count, t) unless said otherwise.
 #include "kernels.h"
 #include "lanes.h"
+#include "runtime/narrow.h"
 #include "sizes.h"
 #include "task_range.h"
-#include "runtime/narrow.h"
+#include "tuned.h"
 
 void running_update(int64_t count, double momentum, double factor, const float *running, const float *batch, float *y,
                     int task) {
@@ -105,7 +106,7 @@ void average_narrow_parts(int parts, int64_t part, int format, int in_place, con
 
 void larc_norms(int64_t count, int64_t part, const float *parameter, const float *gradient, float *workspace,
                 int task) {
-  const int64_t tasks = pointwise_tasks(part), begin = task / tasks * part;
+  const int64_t tasks = pointwise_tasks(part, &tuned), begin = task / tasks * part;
   const TaskRange r = task_range(part, (int)(task % tasks));
   const int64_t first = begin + r.first, last = size_min(begin + r.last, count);
   double p[4] = {0}, g[4] = {0};
@@ -125,7 +126,7 @@ void larc_norms(int64_t count, int64_t part, const float *parameter, const float
 }
 
 void larc_fold(int64_t part, const float *workspace, float *norms, int task) {
-  const int64_t tasks = pointwise_tasks(part);
+  const int64_t tasks = pointwise_tasks(part, &tuned);
   const double *sums = (const double *)(const void *)workspace + 2 * tasks * task;
   double p = 0, g = 0;
   for (int64_t i = 0; i < tasks; i++) p += sums[2 * i], g += sums[2 * i + 1];
@@ -160,7 +161,7 @@ void larc_update(int64_t count, int64_t parts, int64_t stride, double momentum, 
 
 void queue_push(int q, int b, int d, const float *restrict queue, const float *restrict rows, float *restrict y,
                 int task) {
-  const int parts = (int)row_tasks(q, d), first = (int)((int64_t)q * task / parts);
+  const int parts = (int)row_tasks(q, d, &tuned), first = (int)((int64_t)q * task / parts);
   const int last = (int)((int64_t)q * (task + 1) / parts);
   for (int row = first; row < last; row++) {
     const float *source = row < b ? rows + (int64_t)row * d : queue + (int64_t)(row - b) * d;
@@ -175,7 +176,7 @@ KERNEL double row_square_sum(int d, const float *x) {
 }
 
 void normalize_rows(int k, int d, const float *w, float *y, int task) {
-  const int parts = (int)row_tasks(k, d), first = (int)((int64_t)k * task / parts);
+  const int parts = (int)row_tasks(k, d, &tuned), first = (int)((int64_t)k * task / parts);
   const int last = (int)((int64_t)k * (task + 1) / parts);
   for (int row = first; row < last; row++) {
     const float *source = w + (int64_t)row * d;
