@@ -79,6 +79,13 @@ static inline Element element_of(double number) { return (Element)number; }
 #define ELEMENT_NORM_ERROR 0.0
 #endif
 
+// What products may be off by, of the largest sum: their operands are rounded, too, where they are pairs.
+#ifdef BF16_PAIRS
+#define PRODUCT_ERROR 0.02
+#else
+#define PRODUCT_ERROR 0.0
+#endif
+
 // A lane tensor [n, pixels, c]: random, dead lanes large.
 static inline float *random_lanes(int64_t n, int64_t pixels, int64_t c, uint64_t seed) {
   int64_t count = lane_tensor_floats(n, 1, pixels, c, &tuned);
