@@ -126,6 +126,11 @@ static SeerStatus json_write(json_t *result, json_t *against) {
 }
 
 static SeerStatus result_write(const SeerBench *bench, const SeerOptions *options, const json_t *old) {
+  if (options->no_ops) {
+    if (options->json) return json_write(seer_bench_step_json(bench), NULL);
+    seer_bench_step_print(bench, stdout);
+    return SEER_OK;
+  }
   json_t *against = old ? seer_against_json(bench, old) : NULL;
   if (old && !against) return seer_fail(SEER_MACHINE, "out of memory");
   SeerStatus status = SEER_OK;
@@ -151,9 +156,9 @@ static SeerStatus timing_bench(SeerEngine *engine, SeerSynthetic *pictures, cons
   seer_state_init(engine->program, seed, 0, engine->context.pool, engine->context.state);
   status = warm_up(&timing, &bench.warmup_steps);
   if (!status) status = steps_time(&timing, wanted, &bench.step);
-  if (!status) status = steps_profile(&timing, &bench);
+  if (!status && !options->no_ops) status = steps_profile(&timing, &bench);
   bench.resident_bytes = seer_memory_resident_peak();
-  if (!status) status = seer_peak_measure(engine->context.pool, &bench.peak);
+  if (!status && !options->no_ops) status = seer_peak_measure(engine->context.pool, &bench.peak);
   if (!status) status = result_write(&bench, options, old);
   seer_bench_release(&bench);
   json_decref(old);
@@ -161,6 +166,11 @@ static SeerStatus timing_bench(SeerEngine *engine, SeerSynthetic *pictures, cons
 }
 
 SeerStatus seer_command_bench(const SeerProgram *program, const SeerOptions *options) {
+  if (options->no_ops && (options->against || options->svg || options->poison))
+    return seer_fail(SEER_USAGE, "'--no-ops' leaves nothing for '--%s'",
+                     options->against ? "against"
+                     : options->svg   ? "svg"
+                                      : "poison");
   int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
   uint64_t seed = options->seed >= 0 ? (uint64_t)options->seed : program->seed;
   SeerEngine engine;

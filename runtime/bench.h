@@ -68,8 +68,10 @@ double seer_bench_flops_per_second(const SeerBench *bench);
 double seer_bench_share_of_peak(const SeerBench *bench);
 
 void seer_bench_print(const SeerBench *bench, FILE *out);
+void seer_bench_step_print(const SeerBench *bench, FILE *out);  // the step alone
 // NULL without memory.
 json_t *seer_bench_json(const SeerBench *bench);
+json_t *seer_bench_step_json(const SeerBench *bench);  // the step alone
 
 // Reads an object that seer_bench_json made; SEER_INPUT when the file is none.
 SeerStatus seer_against_load(const char *path, json_t **old);
