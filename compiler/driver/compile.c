@@ -546,11 +546,15 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   return true;
 }
 
-int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {
+int cpu_check(const Invocation *invocation) {
   const char *cpu = option_text(invocation, "cpu");
-  if (cpu && strcmp(cpu, "native") != 0 && !cpu_is_known(cpu)) {
-    return usage_error(invocation, "unknown processor '%s': native, x86-64, x86-64-v3 and x86-64-v4 are known", cpu);
-  }
+  if (!cpu || strcmp(cpu, "native") == 0 || cpu_is_known(cpu)) return EXIT_DONE;
+  return usage_error(invocation, "unknown processor '%s': native, x86-64, x86-64-v3 and x86-64-v4 are known", cpu);
+}
+
+int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {
+  if (cpu_check(invocation) != EXIT_DONE) return EXIT_USAGE;
+  const char *cpu = option_text(invocation, "cpu");
   bool plan = strcmp(invocation->command->name, "plan") == 0;
   CompileOptions options = {.cpu = cpu ? cpu : "native",
                             .sanitize = option_is_set(invocation, "sanitize"),

@@ -39,6 +39,7 @@ bool cpu_is_known(const char *cpu);
 // What the commands share: loads the invocation's spec, compiles it for its --cpu and --sanitize, and prints the
 // messages. EXIT_DONE, or an exit code.
 struct Invocation;
+int cpu_check(const struct Invocation *invocation);  // EXIT_USAGE where --cpu is unknown
 int driver_compile(struct Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled,
                    DiagList **diags);
 
