@@ -63,12 +63,13 @@ static SeerStatus step_time(Timing *timing, double *seconds) {
   return status;
 }
 
-// Until SETTLED_STEPS steps in a row are none of them faster than the best before by more than a fiftieth.
-static SeerStatus warm_up(Timing *timing, int *steps) {
+// Until SETTLED_STEPS steps in a row are none of them faster than the best before by more than a fiftieth; `most` steps
+// at most.
+static SeerStatus warm_up(Timing *timing, int most, int *steps) {
   double best = 0, seconds, spent = 0;
   SeerStatus status = SEER_OK;
   int settled = 0;
-  for (*steps = 0; settled < SETTLED_STEPS && *steps < WARMUP_MAX && !status; ++*steps) {
+  for (*steps = 0; settled < SETTLED_STEPS && *steps < most && !status; ++*steps) {
     if (*steps >= 2 && spent > warmup_seconds) break;
     status = step_time(timing, &seconds);
     spent += seconds;
@@ -154,7 +155,7 @@ static SeerStatus timing_bench(SeerEngine *engine, SeerSynthetic *pictures, cons
   Timing timing = {.engine = engine, .pictures = pictures};
   seer_cpu_name(bench.machine, sizeof bench.machine);
   seer_state_init(engine->program, seed, 0, engine->context.pool, engine->context.state);
-  status = warm_up(&timing, &bench.warmup_steps);
+  status = warm_up(&timing, options->no_ops ? 1 : WARMUP_MAX, &bench.warmup_steps);
   if (!status) status = steps_time(&timing, wanted, &bench.step);
   if (!status && !options->no_ops) status = steps_profile(&timing, &bench);
   bench.resident_bytes = seer_memory_resident_peak();

@@ -1,5 +1,6 @@
-// seerc tune: measures on this machine which parameters make a spec's kernels fastest, and keeps them, with all that was
-// measured, in a file that build and the others pick up. After each measurement the file is whole and can be gone on from.
+// seerc tune: measures on this machine which parameters make a spec's kernels fastest, and keeps them, with all that
+// was measured, in a file that build and the others pick up. After each measurement the file is whole and can be gone
+// on from.
 #define _XOPEN_SOURCE 700
 #include <errno.h>
 #include <inttypes.h>

@@ -18,7 +18,7 @@
 enum { FEW_ROUNDS = 3, SOME_ROUNDS = 5, MOST_ROUNDS = 9 };
 enum { LEAST_STEPS = 3, MOST_STEPS = 60 };
 static const double bench_seconds = 1.5;  // of the steps that count
-static const double no_gain = 0.998;      // a median above it is not worth more rounds
+static const double no_gain = 0.995;      // a median above it is not worth more rounds
 
 volatile sig_atomic_t tune_signal;
 

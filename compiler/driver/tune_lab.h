@@ -1,4 +1,5 @@
-// Builds a spec's trainer with one tuning and another, and times their steps against each other, in a folder of its own.
+// Builds a spec's trainer with one tuning and another, and times their steps against each other, in a folder of its
+// own.
 #ifndef SEER_DRIVER_TUNE_LAB_H
 #define SEER_DRIVER_TUNE_LAB_H
 

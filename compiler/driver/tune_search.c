@@ -3,24 +3,15 @@
 
 #include <string.h>
 
-#include "compiler/base/bug.h"
-
 // What most of a step's time depends on comes first, since time may run out. Matrix products are left out: the layers
 // that use them are a small part of any network that seer trains.
-static const char *const searched[] = {
-    "conv_pixels",         "weight_pixels",       "conv_plane_floats", "weight_plane_floats", "conv_ahead_pixels",
-    "weight_ahead_pixels", "weight_depth",        "weight_width",      "sum_floats",          "task_floats",
-    "conv_output_floats",  "conv_point_channels", "conv_tasks"};
+static const int searched[] = {
+    TUNING_ROW_conv_pixels,         TUNING_ROW_weight_pixels,      TUNING_ROW_conv_plane_floats,
+    TUNING_ROW_weight_plane_floats, TUNING_ROW_conv_ahead_pixels,  TUNING_ROW_weight_ahead_pixels,
+    TUNING_ROW_weight_depth,        TUNING_ROW_weight_width,       TUNING_ROW_sum_floats,
+    TUNING_ROW_task_floats,         TUNING_ROW_conv_output_floats, TUNING_ROW_conv_point_channels,
+    TUNING_ROW_conv_tasks};
 enum { SEARCHED = sizeof searched / sizeof *searched };
-
-int tune_search_rows(void) { return SEARCHED; }
-
-static int row_of(const char *name) {
-  for (int i = 0; i < tuning_row_count; i++) {
-    if (strcmp(tuning_rows[i].name, name) == 0) return i;
-  }
-  BUG("no parameter '%s'", name);
-}
 
 static bool same_kernels(int a, int b) {
   const char *first = tuning_rows[a].name, *second = tuning_rows[b].name;
@@ -59,7 +50,7 @@ bool tune_search_next(const TuningFile *file, const TuneCandidate *refused, int 
   for (size_t round = 0; round < sizeof steps / sizeof *steps; round++)
     for (int i = 0; i < SEARCHED; i++)
       for (int k = 0; k < 2; k++) {
-        int row = row_of(searched[i]);
+        int row = searched[i];
         int64_t from = *tuning_value(&values, row);
         int64_t wanted = from ? from * steps[round][k].times / steps[round][k].by : tuning_rows[row].unit;
         int64_t to = allowed(&tuning_rows[row], wanted);

@@ -13,7 +13,5 @@ typedef struct TuneCandidate {
 // A candidate that is not `refused` before, by row and value. False: every parameter was visited without a change.
 // What was measured holds until another parameter of the same kernels, by the first word of its name, is changed.
 bool tune_search_next(const TuningFile *file, const TuneCandidate *refused, int refused_count, TuneCandidate *next);
-// How many parameters are looked at.
-int tune_search_rows(void);
 
 #endif

@@ -28,7 +28,7 @@ int lanes_of_cpu(const char *cpu) { return strcmp(cpu, "x86-64-v4") == 0 ? 16 : 
 int tuning_changes(const KernelTuning *tuning) {
   KernelTuning values = *tuning, usual = tuning_default((int)tuning->lanes);
   int changes = 0;
-  for (int i = 0; i < tuning_row_count; i++) changes += *tuning_value(&values, i) != *tuning_value(&usual, i);
+  for (int i = 0; i < TUNING_ROW_COUNT; i++) changes += *tuning_value(&values, i) != *tuning_value(&usual, i);
   return changes;
 }
 
@@ -38,7 +38,7 @@ static bool fail(Reader *reader, const char *message) {
 }
 
 static int find_row(const char *name) {
-  for (int i = 0; i < tuning_row_count; i++) {
+  for (int i = 0; i < TUNING_ROW_COUNT; i++) {
     if (strcmp(tuning_rows[i].name, name) == 0) return i;
   }
   return -1;
@@ -54,7 +54,7 @@ static bool read_integer(const char *text, int64_t *value) {
 
 static bool unknown_name(Reader *reader, const char *name) {
   Suggestion suggestion = suggestion_make(name);
-  for (int i = 0; i < tuning_row_count; i++) suggestion_offer(&suggestion, tuning_rows[i].name);
+  for (int i = 0; i < TUNING_ROW_COUNT; i++) suggestion_offer(&suggestion, tuning_rows[i].name);
   const char *best = suggestion_best(&suggestion);
   fail(reader, arena_printf(reader->arena, "no parameter of the kernels is named '%s'", name));
   if (best) diag_note(reader->diags, (SourceSpan){0}, "did you mean '%s'?", best);
@@ -184,7 +184,7 @@ static bool finish(Reader *reader) {
                                      reader->lanes));
   KernelTuning usual = tuning_default(reader->lanes);
   file->values.lanes = reader->lanes;
-  for (int i = 0; i < tuning_row_count; i++) {
+  for (int i = 0; i < TUNING_ROW_COUNT; i++) {
     if (!reader->given[i]) *tuning_value(&file->values, i) = *tuning_value(&usual, i);
   }
   return true;
@@ -204,7 +204,7 @@ bool tuning_file_read(Arena *arena, SourceMap *sources, DiagList *diags, const c
                    .diags = diags,
                    .file = file,
                    .source = source_map_add(sources, path, text ? text : "", size),
-                   .given = arena_array(arena, bool, tuning_row_count)};
+                   .given = arena_array(arena, bool, TUNING_ROW_COUNT)};
   if (read_lines(&reader, text ? text : "", size) && finish(&reader)) return true;
   diag_note(diags, (SourceSpan){0}, "'seerc tune' writes such files; '--tuning=none' does without");
   return false;
@@ -230,7 +230,7 @@ void tuning_file_print(const TuningFile *file, Writer *out) {
   print_setting("machine", file->machine, out);
   print_setting("step", file->step, out);
   writer_text(out, "\n");
-  for (int i = 0; i < tuning_row_count; i++)
+  for (int i = 0; i < TUNING_ROW_COUNT; i++)
     writer_printf(out, "%s = %" PRId64 "\n", tuning_rows[i].name, *tuning_value(&values, i));
   writer_text(out, "\n# Times of a step, the new one's by the old one's.\n");
   for (size_t i = 0; i < file->count; i++) {

@@ -10,7 +10,8 @@
 //   measured conv_pixels = 32 -> 48, 0.98 (0.97 to 0.99), kept
 //   total = 0.93 (0.92 to 0.95)
 //
-// Ratios are of times of a step, the new one's by the old one's: medians with their intervals. Lines that begin with `#` are comments.
+// Ratios are of times of a step, the new one's by the old one's: medians with their intervals. Lines that begin with
+// `#` are comments.
 #ifndef SEER_DRIVER_TUNING_FILE_H
 #define SEER_DRIVER_TUNING_FILE_H
 

@@ -1,5 +1,5 @@
-// Which tuning a command uses: --tuning=FILE, or none, or the file beside the spec, named like it with '.tune' at its end,
-// where there is one for the processor at hand.
+// Which tuning a command uses: --tuning=FILE, or none, or the file beside the spec, named like it with '.tune' at its
+// end, where there is one for the processor at hand.
 #ifndef SEER_DRIVER_TUNING_USE_H
 #define SEER_DRIVER_TUNING_USE_H
 
