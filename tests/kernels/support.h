@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -55,6 +56,29 @@ static inline int64_t lane_index(int64_t image, int64_t pixel, int64_t channel, 
   return (((image / LANES) * pixels + pixel) * c + channel) * LANES + image % LANES;
 }
 
+// What a stored element stands for, and what is stored of a number.
+#ifdef IMAGES_BF16
+static inline double element_value(Element element) {
+  const uint32_t bits = (uint32_t)element << 16;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return (double)value;
+}
+static inline Element element_of(double number) {
+  const float value = (float)number;
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return (Element)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+#define ELEMENT_ERROR 0.00391  // half a unit of the last of 8 bits
+#define ELEMENT_NORM_ERROR 0.0020  // of many elements; twice of one
+#else
+static inline double element_value(Element element) { return (double)element; }
+static inline Element element_of(double number) { return (Element)number; }
+#define ELEMENT_ERROR 0.0
+#define ELEMENT_NORM_ERROR 0.0
+#endif
+
 // A lane tensor [n, pixels, c]: random, dead lanes large.
 static inline float *random_lanes(int64_t n, int64_t pixels, int64_t c, uint64_t seed) {
   int64_t count = lane_tensor_floats(n, 1, pixels, c, &tuned);
@@ -69,6 +93,29 @@ static inline float *random_lanes(int64_t n, int64_t pixels, int64_t c, uint64_t
 
 static inline float *lanes_make(int64_t n, int64_t pixels, int64_t c) {
   return floats_make(lane_tensor_floats(n, 1, pixels, c, &tuned));
+}
+
+static inline Element *images_make(int64_t n, int64_t pixels, int64_t c) {
+  void *p = NULL;
+  const int64_t count = lane_tensor_floats(n, 1, pixels, c, &tuned);
+  assert_int_equal(posix_memalign(&p, 64, (size_t)count * sizeof(Element)), 0);
+  for (int64_t i = 0; i < count; i++) ((Element *)p)[i] = element_of(-777);
+  return p;
+}
+
+// random_lanes as elements.
+static inline Element *random_images(int64_t n, int64_t pixels, int64_t c, uint64_t seed) {
+  float *lanes = random_lanes(n, pixels, c, seed);
+  Element *p = images_make(n, pixels, c);
+  for (int64_t i = 0; i < lane_tensor_floats(n, 1, pixels, c, &tuned); i++) p[i] = element_of((double)lanes[i]);
+  free(lanes);
+  return p;
+}
+
+static inline float *images_to_lanes(const Element *x, int64_t n, int64_t pixels, int64_t c) {
+  float *lanes = lanes_make(n, pixels, c);
+  for (int64_t i = 0; i < lane_tensor_floats(n, 1, pixels, c, &tuned); i++) lanes[i] = (float)element_value(x[i]);
+  return lanes;
 }
 
 static inline void check_value(const char *what, int64_t at, double got, double want, double size, double tolerance) {
@@ -98,6 +145,22 @@ static inline void check_lanes(const char *what, const float *got, const double 
         check_value(what, at, (double)got[lane_index(i, pixel, channel, pixels, c)], want[at], size, tolerance);
       }
   for (int64_t i = 0; i < lane_tensor_floats(n, 1, pixels, c, &tuned); i++) assert_true(isfinite(got[i]));
+}
+
+// The same of elements, whose rounding may come on top; by the norm of the whole, too.
+static inline void check_images(const char *what, const Element *got, const double *want, int64_t n, int64_t pixels,
+                                int64_t c, double tolerance) {
+  float *lanes = images_to_lanes(got, n, pixels, c);
+  check_lanes(what, lanes, want, n, pixels, c, tolerance + ELEMENT_ERROR);
+  double error = 0, size = 0;
+  for (int64_t i = 0; i < n * pixels * c; i++) {
+    const double value = (double)lanes[lane_index(i / c / pixels, i / c % pixels, i % c, pixels, c)];
+    error += (value - want[i]) * (value - want[i]), size += want[i] * want[i];
+  }
+  const double rounding = ELEMENT_NORM_ERROR * (1 + 1 / sqrt((double)(n * pixels * c)));
+  if (!(sqrt(error) <= (tolerance + rounding) * sqrt(size)))
+    fail_msg("%s: error %.3g of the norm", what, sqrt(error / size));
+  free(lanes);
 }
 
 #endif

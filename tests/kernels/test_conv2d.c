@@ -65,11 +65,11 @@ static void visit_forward(double *x, double *w, double *y, int64_t i, int64_t j,
 static void visit_input(double *x, double *w, double *y, int64_t i, int64_t j, int64_t k) { x[i] += y[k] * w[j]; }
 static void visit_weight(double *x, double *w, double *y, int64_t i, int64_t j, int64_t k) { w[j] += y[k] * x[i]; }
 
-static double *lanes_to_doubles(const float *x, int64_t n, int64_t pixels, int64_t c) {
+static double *images_to_doubles(const Element *x, int64_t n, int64_t pixels, int64_t c) {
   double *y = doubles_make(n * pixels * c);
   for (int64_t i = 0; i < n; i++)
     for (int64_t p = 0; p < pixels; p++)
-      for (int64_t j = 0; j < c; j++) y[(i * pixels + p) * c + j] = (double)x[lane_index(i, p, j, pixels, c)];
+      for (int64_t j = 0; j < c; j++) y[(i * pixels + p) * c + j] = element_value(x[lane_index(i, p, j, pixels, c)]);
   return y;
 }
 
@@ -86,8 +86,8 @@ static void check_statistics(ConvShape s, const double *y, const float *mean, co
   for (int64_t i = 0; i < count * s.o; i++) v[i % s.o] += (y[i] - m[i % s.o]) * (y[i] - m[i % s.o]) / (double)count;
   double size = 0;  // means are as good as what they are means of
   for (int64_t i = 0; i < count * s.o; i++) size = fmax(size, fabs(y[i]));
-  for (int64_t i = 0; i < s.o; i++) check_value("mean", i, (double)mean[i], m[i], size, 2e-6);
-  check_floats("variance", variance, v, s.o, 1e-5);
+  for (int64_t i = 0; i < s.o; i++) check_value("mean", i, (double)mean[i], m[i], size, 2e-6 + ELEMENT_ERROR);
+  check_floats("variance", variance, v, s.o, 1e-5 + 4 * ELEMENT_ERROR);
   free(m), free(v);
 }
 
@@ -95,7 +95,8 @@ static void check_statistics(ConvShape s, const double *y, const float *mean, co
 
 // A tensor and what its view makes of it.
 typedef struct Seen {
-  float *x, *other, *factors;
+  Element *x, *raw;
+  float *scale, *factors;
   double *seen;  // [n][pixels][c]
 } Seen;
 
@@ -103,25 +104,25 @@ static double seen_value(int view, Seen s, int64_t n, int64_t pixels, int64_t c,
                          int64_t channel) {
   const int64_t at = lane_index(image, pixel, channel, pixels, c);
   const float *f = s.factors + channel;
-  const double x = (double)s.x[at];
+  const double x = element_value(s.x[at]);
   (void)n;
   if (view == VIEW_PLAIN) return x;
   if (view == VIEW_GRADIENT)
-    return (((double)s.other[at] - (double)f[0]) * (double)f[c] + (double)f[2 * c] + x) * (double)f[3 * c];
+    return ((element_value(s.raw[at]) - (double)f[0]) * (double)f[c] + (double)f[2 * c] + x) * (double)f[3 * c];
   const double y = fmax((x - (double)f[0]) * (double)f[c] + (double)f[2 * c], 0);
-  return view == VIEW_SCALED ? y * (double)s.other[lane_index(image, 0, channel, 1, c)] : y;
+  return view == VIEW_SCALED ? y * (double)s.scale[lane_index(image, 0, channel, 1, c)] : y;
 }
 
 static Seen seen_make(int view, int64_t n, int64_t pixels, int64_t c, uint64_t seed) {
-  Seen s = {.x = random_lanes(n, pixels, c, seed), .factors = random_floats(4 * c, seed + 1)};
-  s.other = random_lanes(n, view == VIEW_SCALED ? 1 : pixels, c, seed + 2);
+  Seen s = {.x = random_images(n, pixels, c, seed), .factors = random_floats(4 * c, seed + 1)};
+  s.raw = random_images(n, pixels, c, seed + 2), s.scale = random_lanes(n, 1, c, seed + 3);
   s.seen = doubles_make(n * pixels * c);
   for (int64_t i = 0; i < n * pixels * c; i++)
     s.seen[i] = seen_value(view, s, n, pixels, c, i / c / pixels, i / c % pixels, i % c);
   return s;
 }
 
-static void seen_release(Seen s) { free(s.x), free(s.other), free(s.factors), free(s.seen); }
+static void seen_release(Seen s) { free(s.x), free(s.raw), free(s.scale), free(s.factors), free(s.seen); }
 
 static int64_t in_pixels(ConvShape s) { return (int64_t)s.h * s.w; }
 static int64_t out_pixels(ConvShape s) { return (int64_t)out_size(s.h, s) * out_size(s.w, s); }
@@ -129,18 +130,19 @@ static int64_t weights_of(ConvShape s) { return (int64_t)s.o * (s.c / s.groups) 
 
 static void check_forward(ConvShape s, int view) {
   Seen in = seen_make(view, s.n, in_pixels(s), s.c, 1);
-  float *w = random_floats(weights_of(s), 2), *y = lanes_make(s.n, out_pixels(s), s.o);
+  float *w = random_floats(weights_of(s), 2);
+  Element *y = images_make(s.n, out_pixels(s), s.o);
   float *packed = floats_make(conv2d_packed_floats(s.c, s.o, s.k, s.groups, &tuned));
   const int parts = (int)conv2d_statistics_parts(s.n, s.h, s.w, s.o, s.k, s.stride, s.pad, s.groups, &tuned);
   float *statistics = floats_make(statistics_workspace_floats(parts, s.o));
   float *mean = floats_make(s.o), *variance = floats_make(s.o);
   RUN_TASKS(conv2d_pack_tasks(s.c, s.o, s.k, s.groups, &tuned), conv2d_pack(s.c, s.o, s.k, s.groups, w, packed, task));
   RUN_TASKS(conv2d_forward_tasks(SHAPE, &tuned),
-            conv2d_forward(SHAPE, view, in.x, in.factors, in.other, packed, y, statistics, task));
+            conv2d_forward(SHAPE, view, in.x, in.factors, in.scale, packed, y, statistics, task));
   RUN_TASKS(statistics_fold_tasks(s.o), statistics_fold(parts, s.o, statistics, mean, variance, task));
   double *dw = to_doubles(w, weights_of(s)), *want = doubles_make(s.n * out_pixels(s) * s.o);
   for_each_product(s, visit_forward, in.seen, dw, want);
-  check_lanes("y", y, want, s.n, out_pixels(s), s.o, 2e-6);
+  check_images("y", y, want, s.n, out_pixels(s), s.o, 2e-6);
   check_statistics(s, want, mean, variance);
   seen_release(in);
   free(w), free(packed), free(y), free(statistics), free(mean), free(variance), free(dw), free(want);
@@ -148,17 +150,17 @@ static void check_forward(ConvShape s, int view) {
 
 static void check_backward_input(ConvShape s, int view, bool adds) {
   Seen dy = seen_make(view, s.n, out_pixels(s), s.o, 3);
-  float *w = random_floats(weights_of(s), 4), *add = random_lanes(s.n, in_pixels(s), s.c, 5);
+  float *w = random_floats(weights_of(s), 4);
+  Element *add = random_images(s.n, in_pixels(s), s.c, 5), *dx = images_make(s.n, in_pixels(s), s.c);
   float *packed = floats_make(conv2d_packed_backward_floats(s.c, s.o, s.k, s.groups, &tuned));
-  float *dx = lanes_make(s.n, in_pixels(s), s.c);
   RUN_TASKS(conv2d_pack_backward_tasks(s.c, s.o, s.k, s.groups, &tuned),
             conv2d_pack_backward(s.c, s.o, s.k, s.stride, s.groups, w, packed, task));
   RUN_TASKS(conv2d_backward_input_tasks(SHAPE, &tuned),
-            conv2d_backward_input(SHAPE, view, dy.x, dy.other, dy.factors, packed, adds ? add : NULL, dx, task));
-  double *want = adds ? lanes_to_doubles(add, s.n, in_pixels(s), s.c) : doubles_make(s.n * in_pixels(s) * s.c);
+            conv2d_backward_input(SHAPE, view, dy.x, dy.raw, dy.factors, packed, adds ? add : NULL, dx, task));
+  double *want = adds ? images_to_doubles(add, s.n, in_pixels(s), s.c) : doubles_make(s.n * in_pixels(s) * s.c);
   double *rw = to_doubles(w, weights_of(s));
   for_each_product(s, visit_input, want, rw, dy.seen);
-  check_lanes("dx", dx, want, s.n, in_pixels(s), s.c, 2e-6);
+  check_images("dx", dx, want, s.n, in_pixels(s), s.c, 2e-6);
   seen_release(dy);
   free(w), free(add), free(packed), free(dx), free(want), free(rw);
 }
@@ -168,7 +170,7 @@ static void check_backward_weight(ConvShape s, int x_view, int dy_view) {
   float *dw = floats_make(weights_of(s));
   float *workspace = floats_make(conv2d_backward_weight_workspace_floats(SHAPE, &tuned));
   RUN_TASKS(conv2d_backward_weight_tasks(SHAPE, &tuned),
-            conv2d_backward_weight(SHAPE, x_view, dy_view, x.x, x.factors, x.other, dy.x, dy.other, dy.factors, dw,
+            conv2d_backward_weight(SHAPE, x_view, dy_view, x.x, x.factors, x.scale, dy.x, dy.raw, dy.factors, dw,
                                    workspace, task));
   RUN_TASKS(conv2d_fold_weight_tasks(SHAPE, &tuned), conv2d_fold_weight(SHAPE, workspace, dw, task));
   double *want = doubles_make(weights_of(s));

@@ -27,12 +27,12 @@ static Channels random_channels(int c) {
 }
 
 // value(image, pixel, channel) of a lane tensor, in double.
-static double value_at(const float *x, NormShape s, int64_t i, int64_t channel) {
+static double value_at(const Element *x, NormShape s, int64_t i, int64_t channel) {
   int64_t pixels = (int64_t)s.h * s.w;
-  return (double)x[lane_index(i / pixels, i % pixels, channel, pixels, s.c)];
+  return element_value(x[lane_index(i / pixels, i % pixels, channel, pixels, s.c)]);
 }
 
-static void reference_statistics(const float *x, NormShape s, double *mean, double *variance) {
+static void reference_statistics(const Element *x, NormShape s, double *mean, double *variance) {
   const int64_t count = (int64_t)s.n * s.h * s.w;
   for (int c = 0; c < s.c; c++) {
     double m = 0, v = 0;
@@ -46,8 +46,9 @@ static void test_statistics(void **state) {
   (void)state;
   for (size_t i = 0; i < COUNT(shapes); i++) {
     const NormShape s = shapes[i];
-    float *x = random_lanes(s.n, (int64_t)s.h * s.w, s.c, 1);
-    for (int64_t j = 0; j < lane_tensor_floats(s.n, s.h, s.w, s.c, &tuned); j++) x[j] = x[j] * 0.01f + 100.0f;
+    Element *x = random_images(s.n, (int64_t)s.h * s.w, s.c, 1);
+    for (int64_t j = 0; j < lane_tensor_floats(s.n, s.h, s.w, s.c, &tuned); j++) 
+      x[j] = element_of(element_value(x[j]) * 0.01 + 100);
     const int parts = (int)batch_statistics_parts(s.n, s.h, s.w, s.c, &tuned);
     float *work = floats_make(statistics_workspace_floats(parts, s.c)), mean[CHANNELS_MOST], variance[CHANNELS_MOST];
     RUN_TASKS(lane_tasks(s.n, s.h, s.w, s.c, &tuned), batch_statistics(s.n, s.h, s.w, s.c, x, work, task));
@@ -55,7 +56,7 @@ static void test_statistics(void **state) {
     double m[CHANNELS_MOST], v[CHANNELS_MOST];
     reference_statistics(x, s, m, v);
     check_floats("mean", mean, m, s.c, 1e-7);
-    for (int c = 0; c < s.c; c++) check_value("variance", c, (double)variance[c], v[c], 0, 1e-5);
+    for (int c = 0; c < s.c; c++) check_value("variance", c, (double)variance[c], v[c], 1e-12, 1e-5);
     free(x), free(work);
   }
 }
@@ -66,8 +67,8 @@ static void test_normalize(void **state) {
     const NormShape s = shapes[i / 4];
     const int relu_set = (int)(i & 1), with_residual = (int)(i >> 1 & 1);
     const int64_t pixels = (int64_t)s.h * s.w;
-    float *x = random_lanes(s.n, pixels, s.c, 1), *residual = random_lanes(s.n, pixels, s.c, 2);
-    float *y = lanes_make(s.n, pixels, s.c);
+    Element *x = random_images(s.n, pixels, s.c, 1), *residual = random_images(s.n, pixels, s.c, 2);
+    Element *y = images_make(s.n, pixels, s.c);
     const Channels p = random_channels(s.c);
     RUN_TASKS(lane_tasks(s.n, s.h, s.w, s.c, &tuned),
               batch_normalize(s.n, s.h, s.w, s.c, 1e-5, relu_set, x, p.gamma, p.beta, p.mean, p.variance,
@@ -79,7 +80,7 @@ static void test_normalize(void **state) {
         v += (double)p.beta[c] + (with_residual ? value_at(residual, s, j, c) : 0);
         want[j * s.c + c] = relu_set && v < 0 ? 0 : v;
       }
-    check_lanes("y", y, want, s.n, pixels, s.c, 1e-6);
+    check_images("y", y, want, s.n, pixels, s.c, 1e-6);
     free(x), free(residual), free(y), free(want);
   }
 }
@@ -103,9 +104,9 @@ static void reference_backward(int64_t count, int c, const double *dz, const dou
 
 static void check_backward(NormShape s, int with_relu, int keep_masked) {
   const int64_t pixels = (int64_t)s.h * s.w, count = s.n * pixels;
-  float *x = random_lanes(s.n, pixels, s.c, 1), *dy = random_lanes(s.n, pixels, s.c, 2);
-  float *y = random_lanes(s.n, pixels, s.c, 3), *dx = lanes_make(s.n, pixels, s.c);
-  float *masked = lanes_make(s.n, pixels, s.c);
+  Element *x = random_images(s.n, pixels, s.c, 1), *dy = random_images(s.n, pixels, s.c, 2);
+  Element *y = random_images(s.n, pixels, s.c, 3), *dx = images_make(s.n, pixels, s.c);
+  Element *masked = images_make(s.n, pixels, s.c);
   float *work = floats_make(batch_norm_backward_workspace_floats(s.n, s.h, s.w, s.c, &tuned));
   const Channels p = random_channels(s.c);
   float dgamma[CHANNELS_MOST], dbeta[CHANNELS_MOST];
@@ -131,15 +132,15 @@ static void check_backward(NormShape s, int with_relu, int keep_masked) {
   reference_backward(count, s.c, dz, rx, p, want, wg, wb);
   check_floats("dgamma", dgamma, wg, s.c, 3e-6);
   check_floats("dbeta", dbeta, wb, s.c, 3e-6);
-  check_lanes("dx", dx, want, s.n, pixels, s.c, 2e-6);
-  if (with_relu && keep_masked) check_lanes("masked", masked, dz, s.n, pixels, s.c, 0);
+  check_images("dx", dx, want, s.n, pixels, s.c, 2e-6);
+  if (with_relu && keep_masked) check_images("masked", masked, dz, s.n, pixels, s.c, 0);
   free(x), free(dy), free(y), free(dx), free(masked), free(work), free(dz), free(rx), free(want);
 }
 
 // dz by way of the view, with a scale and a pooled gradient or without, and the gradient as its view's readers see it.
 static void check_view(NormShape s, int scaled) {
   const int64_t pixels = (int64_t)s.h * s.w, count = s.n * pixels;
-  float *x = random_lanes(s.n, pixels, s.c, 1), *dy = random_lanes(s.n, pixels, s.c, 2);
+  Element *x = random_images(s.n, pixels, s.c, 1), *dy = random_images(s.n, pixels, s.c, 2);
   float *scale = random_lanes(s.n, 1, s.c, 3), *pooled = random_lanes(s.n, 1, s.c, 4);
   float *work = floats_make(batch_norm_backward_workspace_floats(s.n, s.h, s.w, s.c, &tuned));
   float *seen = floats_make(3 * s.c), *factors = floats_make(4 * s.c);
@@ -165,7 +166,7 @@ static void check_view(NormShape s, int scaled) {
   reference_backward(count, s.c, dz, rx, p, want, wg, wb);
   check_floats("dgamma", dgamma, wg, s.c, 3e-6);
   check_floats("dbeta", dbeta, wb, s.c, 3e-6);
-  check_lanes("dz", dy, dz, s.n, pixels, s.c, 1e-6);
+  check_images("dz", dy, dz, s.n, pixels, s.c, 1e-6);
   for (int64_t i = 0; i < count * s.c; i++) {
     const float *f = factors + i % s.c;
     const double dx = ((rx[i] - (double)f[0]) * (double)f[s.c] + (double)f[2 * s.c] + dz[i]) * (double)f[3 * s.c];

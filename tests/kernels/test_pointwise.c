@@ -7,15 +7,15 @@ static void test_images(void **state) {
   uint8_t *images = malloc((size_t)N * H * W * 3);
   assert_non_null(images);
   for (int i = 0; i < N * H * W * 3; i++) images[i] = (uint8_t)(i * 37 % 256);
-  float *y = lanes_make(N, H * W, 3);
+  Element *y = images_make(N, H * W, 3);
   const double mean[3] = {0.485, 0.456, 0.406}, std[3] = {0.229, 0.224, 0.225};
   RUN_TASKS(lane_tasks(N, H, W, 3, &tuned),
             normalize_images(N, H, W, mean[0], mean[1], mean[2], std[0], std[1], std[2], images, y, task));
   double *want = doubles_make(N * H * W * 3);
   for (int i = 0; i < N * H * W * 3; i++) want[i] = (images[i] / 255.0 - mean[i % 3]) / std[i % 3];
-  check_lanes("y", y, want, N, H * W, 3, 1e-6);
+  check_images("y", y, want, N, H * W, 3, 1e-6);
   for (int image = N; image < (int)image_blocks(N, &tuned) * LANES; image++)
-    for (int i = 0; i < H * W * 3; i++) assert_true(y[lane_index(image, i / 3, i % 3, H * W, 3)] == 0.0f);
+    for (int i = 0; i < H * W * 3; i++) assert_true(y[lane_index(image, i / 3, i % 3, H * W, 3)] == 0);
   free(images), free(y), free(want);
 }
 
@@ -48,6 +48,33 @@ static void test_pointwise_ops(void **state) {
   }
 }
 
+static void test_pointwise_images(void **state) {
+  (void)state;
+  const int64_t pixels = TUNED_task_floats / LANES + 3, n = pixels * LANES;
+  const int tasks = (int)pointwise_tasks(n, &tuned);
+  Element *a = random_images(LANES, pixels, 1, 1), *b = random_images(LANES, pixels, 1, 2);
+  Element *y = images_make(LANES, pixels, 1);
+  double *want = doubles_make(n);
+#define CHECK(call, expression)                                                            \
+  RUN_TASKS(tasks, call);                                                                  \
+  for (int64_t j = 0; j < n; j++) {                                                        \
+    const int64_t at = lane_index(j / pixels, j % pixels, 0, pixels, 1);                   \
+    const double p = element_value(a[at]), q = element_value(b[at]);                       \
+    (void)q;                                                                               \
+    want[j] = (expression);                                                                \
+  }                                                                                        \
+  check_images(#call, y, want, LANES, pixels, 1, 1e-7)
+  CHECK(relu_images(n, a, y, task), p > 0 ? p : 0);
+  CHECK(relu_backward_images(n, a, b, y, task), q > 0 ? p : 0);
+  CHECK(add_images(n, a, b, y, task), p + q);
+#undef CHECK
+  uint8_t *mask = malloc((size_t)n / 8);
+  assert_non_null(mask);
+  RUN_TASKS(tasks, positive_mask(n, a, mask, task));
+  for (int64_t i = 0; i < n; i++) assert_int_equal(mask[i / 8] >> i % 8 & 1, element_value(a[i]) > 0);
+  free(a), free(b), free(y), free(want), free(mask);
+}
+
 static void test_exp_range(void **state) {
   (void)state;
   for (float x = -100.0f; x < 88.0f; x += 0.0371f) {
@@ -67,16 +94,16 @@ static void test_channels(void **state) {
   for (size_t i = 0; i < COUNT(shapes); i++) {
     const int n = shapes[i].n, h = shapes[i].h, w = shapes[i].w, c = shapes[i].c;
     const int64_t pixels = (int64_t)h * w;
-    float *x = random_lanes(n, pixels, c, 1), *s = random_lanes(n, 1, c, 2), *dy = random_lanes(n, pixels, c, 3);
-    float *y = lanes_make(n, pixels, c), *small = lanes_make(n, 1, c), *factors = random_floats(3 * c, 4);
+    Element *x = random_images(n, pixels, c, 1), *dy = random_images(n, pixels, c, 3), *y = images_make(n, pixels, c);
+    float *s = random_lanes(n, 1, c, 2), *small = lanes_make(n, 1, c), *factors = random_floats(3 * c, 4);
     double *large_want = doubles_make(n * pixels * c), *small_want = doubles_make((int64_t)n * c);
     RUN_TASKS(lane_tasks(n, h, w, c, &tuned), scale_channels(n, h, w, c, x, s, y, task));
 #define EACH(target_large, target_small)                                              \
   for (int64_t j = 0; j < (int64_t)n * c; j++) small_want[j] = 0;                     \
   for (int64_t j = 0; j < n * pixels * c; j++) {                                      \
     const int64_t image = j / c / pixels, pixel = j / c % pixels, channel = j % c;    \
-    const double vx = (double)x[lane_index(image, pixel, channel, pixels, c)];        \
-    const double vd = (double)dy[lane_index(image, pixel, channel, pixels, c)];       \
+    const double vx = element_value(x[lane_index(image, pixel, channel, pixels, c)]);  \
+    const double vd = element_value(dy[lane_index(image, pixel, channel, pixels, c)]); \
     const double vs = (double)s[lane_index(image, 0, channel, 1, c)];                 \
     const float *f = factors + channel;                                               \
     const double vy = fmax((vx - (double)f[0]) * (double)f[c] + (double)f[2 * c], 0); \
@@ -85,10 +112,10 @@ static void test_channels(void **state) {
     small_want[image * c + channel] += (target_small);                                \
   }
     EACH(vx * vs, 0)
-    check_lanes("scale_channels", y, large_want, n, pixels, c, 1e-6);
+    check_images("scale_channels", y, large_want, n, pixels, c, 1e-6);
     RUN_TASKS(channel_tasks(n, c, &tuned), scale_channels_backward(n, h, w, c, dy, x, s, y, small, task));
     EACH(vd * vs, vd * vx)
-    check_lanes("dx", y, large_want, n, pixels, c, 1e-6);
+    check_images("dx", y, large_want, n, pixels, c, 1e-6);
     check_lanes("ds", small, small_want, n, 1, c, 1e-6);
     RUN_TASKS(channel_tasks(n, c, &tuned), pool_average(n, h, w, c, VIEW_PLAIN, x, NULL, small, task));
     EACH(vs / (double)pixels, vx / (double)pixels)
@@ -100,7 +127,7 @@ static void test_channels(void **state) {
     EACH(vs / (double)pixels, vd * vy)
     check_lanes("scale gradient", small, small_want, n, 1, c, 1e-6);
     RUN_TASKS(lane_tasks(n, h, w, c, &tuned), pool_average_backward(n, h, w, c, s, y, task));
-    check_lanes("pool backward", y, large_want, n, pixels, c, 1e-6);
+    check_images("pool backward", y, large_want, n, pixels, c, 1e-6);
 #undef EACH
     free(x), free(s), free(dy), free(y), free(small), free(factors), free(large_want), free(small_want);
   }
@@ -132,7 +159,8 @@ static void test_rows(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_images), cmocka_unit_test(test_pointwise_ops),
-                                     cmocka_unit_test(test_exp_range), cmocka_unit_test(test_channels),
+                                     cmocka_unit_test(test_pointwise_images), cmocka_unit_test(test_exp_range),
+                                     cmocka_unit_test(test_channels),
                                      cmocka_unit_test(test_rows)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
