@@ -65,11 +65,10 @@ static void copy_to_stderr(const char *path) {
   if (file) fclose(file);
 }
 
-// Of the fastest step: the one that others on the machine disturbed least.
 static TuneOutcome read_seconds(const char *results, double *seconds) {
   json_error_t error;
   json_t *bench = json_load_file(results, 0, &error);
-  *seconds = json_real_value(json_object_get(bench, "step_seconds_min"));
+  *seconds = json_real_value(json_object_get(bench, "step_seconds_quiet"));
   json_decref(bench);
   return *seconds > 0 ? TUNE_DONE : failed("cannot read what the bench of the trainer says", error.text);
 }
