@@ -4,6 +4,7 @@
 #include "codegen/tuning.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -20,10 +21,29 @@ static const char *make_folders_to(Arena *arena, const char *folder, const char 
   return NULL;
 }
 
-static const char *save(Arena *arena, Writer *out, const char *folder, const char *file) {
-  const char *error = make_folders_to(arena, folder, file);
-  const char *path = arena_printf(arena, "%s/%s", folder, file);
-  int failure = error ? 0 : writer_save(out, path);
+// Where files go.
+typedef struct Folder {
+  Arena *arena;
+  const char *path;
+  bool keep_same;
+} Folder;
+
+static bool is_there(const Writer *out, const char *path) {
+  FILE *file = fopen(path, "rb");
+  size_t size = 0;
+  char part[4096];
+  bool same = file != NULL;
+  for (size_t got; same && (got = fread(part, 1, sizeof part, file)) > 0; size += got)
+    same = got <= out->size - size && memcmp(part, out->text + size, got) == 0;
+  if (file) fclose(file);
+  return same && size == out->size;
+}
+
+static const char *save(const Folder *folder, Writer *out, const char *file) {
+  Arena *arena = folder->arena;
+  const char *error = make_folders_to(arena, folder->path, file);
+  const char *path = arena_printf(arena, "%s/%s", folder->path, file);
+  int failure = error || (folder->keep_same && is_there(out, path)) ? 0 : writer_save(out, path);
   if (failure) error = arena_printf(arena, "cannot write '%s': %s", path, strerror(failure));
   writer_release(out);
   return error;
@@ -46,58 +66,59 @@ const Program *trainer_own_train(const Trainer *trainer, const TrainerWorld *wor
   return world->train;
 }
 
-static const char *emit_functions(const Trainer *trainer, const Program *program, Arena *arena, const char *folder) {
+static const char *emit_functions(const Trainer *trainer, const Program *program, const Folder *folder) {
   for (size_t i = 0; program && i < program->segments.count; i++) {
     const ProgramSegment *segment = &program->segments.items[i];
     if ((size_t)segment->function != i) continue;
     Writer out = {0};
     print_function(trainer, program, segment, &out);
-    const char *error = save(arena, &out, folder, arena_printf(arena, "blocks/%s.c", segment->function_name));
+    const char *error = save(folder, &out, arena_printf(folder->arena, "blocks/%s.c", segment->function_name));
     if (error) return error;
   }
   return NULL;
 }
 
-static const char *emit_carried(Arena *arena, const char *folder) {
+static const char *emit_carried(const Folder *folder) {
   for (int i = 0; i < embedded_file_count; i++) {
     Writer out = {0};
     writer_text(&out, embedded_files[i].text);
-    const char *error = save(arena, &out, folder, embedded_files[i].path);
+    const char *error = save(folder, &out, embedded_files[i].path);
     if (error) return error;
   }
   return NULL;
 }
 
-static const char *emit_world(const Trainer *trainer, const TrainerWorld *world, Arena *arena, const char *folder) {
+static const char *emit_world(const Trainer *trainer, const TrainerWorld *world, const Folder *folder) {
+  Arena *arena = folder->arena;
   Writer step = {0}, program = {0};
   print_step(trainer, world, &step);
   print_program(trainer, world, arena, &program);
-  const char *error = save(arena, &step, folder, arena_printf(arena, "%sstep.c", world->prefix)), *next;
-  next = save(arena, &program, folder, arena_printf(arena, "%sprogram.c", world->prefix));
+  const char *error = save(folder, &step, arena_printf(arena, "%sstep.c", world->prefix)), *next;
+  next = save(folder, &program, arena_printf(arena, "%sprogram.c", world->prefix));
   error = error ? error : next;
-  if (!error) error = emit_functions(trainer, trainer_own_train(trainer, world), arena, folder);
-  return error ? error : emit_functions(trainer, world->features, arena, folder);
+  if (!error) error = emit_functions(trainer, trainer_own_train(trainer, world), folder);
+  return error ? error : emit_functions(trainer, world->features, folder);
 }
 
-static const char *emit_printed(const Trainer *trainer, Arena *arena, const char *folder) {
+static const char *emit_printed(const Trainer *trainer, const Folder *folder) {
   Writer header = {0}, page = {0}, makefile = {0}, tuned = {0};
   print_model_header(trainer, &header);
   print_plan_page(trainer, &page);
   print_makefile(trainer, &makefile);
   print_tuned(&trainer->tuning, &tuned);
-  const char *error = save(arena, &header, folder, "model.h"), *next;
-  next = save(arena, &page, folder, "plan_page.c");
+  const char *error = save(folder, &header, "model.h"), *next;
+  next = save(folder, &page, "plan_page.c");
   error = error ? error : next;
-  next = save(arena, &makefile, folder, "Makefile");
+  next = save(folder, &makefile, "Makefile");
   error = error ? error : next;
-  next = save(arena, &tuned, folder, "kernels/tuned.h");
+  next = save(folder, &tuned, "kernels/tuned.h");
   return error ? error : next;
 }
 
-const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *folder) {
-  const char *error = make_folder(arena, folder);
-  if (!error) error = emit_carried(arena, folder);
-  for (int i = 0; i < trainer->world_count && !error; i++)
-    error = emit_world(trainer, &trainer->worlds[i], arena, folder);
-  return error ? error : emit_printed(trainer, arena, folder);
+const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *path) {
+  const Folder folder = {arena, path, trainer->keep_same};
+  const char *error = make_folder(arena, path);
+  if (!error) error = emit_carried(&folder);
+  for (int i = 0; i < trainer->world_count && !error; i++) error = emit_world(trainer, &trainer->worlds[i], &folder);
+  return error ? error : emit_printed(trainer, &folder);
 }

@@ -342,6 +342,7 @@ static void print_settings(const SeerProgram *s, Writer *out) {
   print_string_field(out, "name", s->name);
   print_string_field(out, "seer_version", s->seer_version);
   print_string_field(out, "cpu", s->cpu);
+  print_string_field(out, "tuning", s->tuning);
   writer_printf(out, "  .spec_text = spec_text, .plan_json = %s, .plan_page = seer_plan_page,\n",
                 s->plan_json ? "plan_json" : "NULL");
   print_string_field(out, "labels", s->labels);

@@ -5,6 +5,14 @@
 #include "codegen/kernels/c/tuning.h"
 #include "compiler/base/writer.h"
 
+// Numbers of the rows: of tuning_rows, and for tuning_value.
+enum {
+#define TUNING(name, ...) TUNING_ROW_##name,
+#include "codegen/kernels/c/tuning.def"
+#undef TUNING
+  TUNING_ROW_COUNT
+};
+
 typedef struct TuningRow {
   const char *name;
   int64_t at_8, at_16;  // defaults, by lanes
@@ -12,8 +20,7 @@ typedef struct TuningRow {
   const char *help;
 } TuningRow;
 
-extern const TuningRow tuning_rows[];
-extern const int tuning_row_count;
+extern const TuningRow tuning_rows[TUNING_ROW_COUNT];
 
 KernelTuning tuning_default(int lanes);
 int64_t *tuning_value(KernelTuning *tuning, int row);

@@ -47,6 +47,7 @@ typedef struct SeerBench {
   char machine[128];  // the processor's name
   int threads, warmup_steps, profiled_steps;
   SeerSample step;                // seconds
+  double quiet_step;              // without ops: a step of the fastest that was seen of each launch
   double profiled_median;         // seconds: of the steps that were profiled
   double rest_seconds;            // in no launch: median of them
   double ops_seconds;             // in launches: the sum of their medians
@@ -68,8 +69,10 @@ double seer_bench_flops_per_second(const SeerBench *bench);
 double seer_bench_share_of_peak(const SeerBench *bench);
 
 void seer_bench_print(const SeerBench *bench, FILE *out);
+void seer_bench_step_print(const SeerBench *bench, FILE *out);  // the step alone
 // NULL without memory.
 json_t *seer_bench_json(const SeerBench *bench);
+json_t *seer_bench_step_json(const SeerBench *bench);  // the step alone
 
 // Reads an object that seer_bench_json made; SEER_INPUT when the file is none.
 SeerStatus seer_against_load(const char *path, json_t **old);

@@ -31,22 +31,22 @@ static json_t *groups_json(const SeerBenchGroups *groups) {
   return list;
 }
 
-static json_t *step_json(const SeerBench *bench) {
+json_t *seer_bench_step_json(const SeerBench *bench) {
   const SeerSample *step = &bench->step;
   const SeerProgram *program = bench->program;
-  return json_pack("{s:s, s:f, s:f, s:f, s:{s:f, s:f, s:f}, s:I, s:I, s:i, s:i, s:i, s:i}", "name", program->name,
-                   "images_per_second", step->median > 0 ? program->batch / step->median : 0.0, "step_seconds_median",
-                   step->median, "step_seconds_min", step->least, "step_seconds_interval", "low", step->low, "high",
-                   step->high, "coverage", step->coverage, "peak_bytes",
-                   (json_int_t)(program->state_bytes + program->arena_bytes), "resident_bytes",
-                   (json_int_t)bench->resident_bytes, "batch", program->batch, "steps", step->count, "warmup_steps",
-                   bench->warmup_steps, "threads", bench->threads);
+  return json_pack("{s:s, s:s, s:f, s:f, s:f, s:{s:f, s:f, s:f}, s:I, s:I, s:i, s:i, s:i, s:i}", "name", program->name,
+                   "tuning", program->tuning, "images_per_second",
+                   step->median > 0 ? program->batch / step->median : 0.0, "step_seconds_median", step->median,
+                   "step_seconds_min", step->least, "step_seconds_interval", "low", step->low, "high", step->high,
+                   "coverage", step->coverage, "peak_bytes", (json_int_t)(program->state_bytes + program->arena_bytes),
+                   "resident_bytes", (json_int_t)bench->resident_bytes, "batch", program->batch, "steps", step->count,
+                   "warmup_steps", bench->warmup_steps, "threads", bench->threads);
 }
 
 json_t *seer_bench_json(const SeerBench *bench) {
   char hash[32];
   snprintf(hash, sizeof hash, "%016" PRIx64, bench->program->model_hash);
-  json_t *all = step_json(bench);
+  json_t *all = seer_bench_step_json(bench);
   json_t *rest = json_pack(
       "{s:s, s:{s:s, s:s}, s:f, s:f, s:f, s:f, s:{s:f, s:f, s:i, s:I}, s:{s:i, s:f, s:f, s:f, s:f}, s:o, s:o, s:o}",
       "model_hash", hash, "machine", "processor", bench->machine, "level", bench->program->cpu, "flops", bench->flops,

@@ -3,7 +3,7 @@
 
 static double over(double a, double b) { return b > 0 ? a / b : 0; }
 
-static void step_print(const SeerBench *bench, FILE *out) {
+void seer_bench_step_print(const SeerBench *bench, FILE *out) {
   const SeerProgram *program = bench->program;
   const SeerSample *step = &bench->step;
   fprintf(out,
@@ -14,6 +14,9 @@ static void step_print(const SeerBench *bench, FILE *out) {
           (double)bench->resident_bytes / 1048576);
   fprintf(out, "the median lies in %.4f to %.4f s with %.1f %% confidence; %d steps of warm-up\n", step->low,
           step->high, 100 * step->coverage, bench->warmup_steps);
+}
+
+static void peak_print(const SeerBench *bench, FILE *out) {
   fprintf(out,
           "%.1f GFLOP/s, %.1f %% of the measured fp32 peak of %.1f GFLOP/s (%d threads, vectors of %d); memory gives "
           "%.1f GB/s\n",
@@ -55,7 +58,8 @@ static void blocks_print(const SeerBench *bench, FILE *out) {
 }
 
 void seer_bench_print(const SeerBench *bench, FILE *out) {
-  step_print(bench, out);
+  seer_bench_step_print(bench, out);
+  peak_print(bench, out);
   kinds_print(bench, out);
   blocks_print(bench, out);
   fprintf(out,

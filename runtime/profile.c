@@ -41,6 +41,16 @@ double seer_profile_median(const SeerProfile *profile, int launch) {
   return seer_sample_summarize(seconds, count).median;
 }
 
+double seer_profile_least(const SeerProfile *profile, int launch) {
+  const double *seconds = profile->seconds + launch;
+  double least = *seconds;
+  for (int i = 1; i <= profile->step; i++) {
+    double next = seconds[(size_t)i * (size_t)profile->launch_count];
+    if (next < least) least = next;
+  }
+  return least;
+}
+
 double seer_profile_step_seconds(const SeerProfile *profile) {
   const double *seconds = profile->seconds + (size_t)profile->step * (size_t)profile->launch_count;
   double sum = 0;

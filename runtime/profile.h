@@ -21,6 +21,7 @@ void seer_profile_next_step(SeerProfile *profile);
 void seer_profile_add(SeerProfile *profile, int launch, double seconds);
 // Of one launch in a step: the median over all steps so far.
 double seer_profile_median(const SeerProfile *profile, int launch);
+double seer_profile_least(const SeerProfile *profile, int launch);  // the fastest of them
 // Of all launches in the step at hand, so far.
 double seer_profile_step_seconds(const SeerProfile *profile);
 

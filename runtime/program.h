@@ -122,6 +122,7 @@ typedef void SeerEntry(struct SeerContext *context);
 typedef struct SeerProgram {
   const char *name;             // of the spec, without folder and suffix
   const char *seer_version, *cpu;      // cpu: "x86-64-v3" and the like, checked at start
+  const char *tuning;           // of the kernels: "default", or the file's name
   SeerPieces spec_text;         // the resolved spec
   SeerPieces plan_json;         // NULL where `train` is
   SeerPieces plan_page;         // the template of its page

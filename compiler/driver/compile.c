@@ -9,6 +9,8 @@
 #include "codegen/tuning.h"
 #include "compiler/base/bug.h"
 #include "compiler/driver/driver.h"
+#include "compiler/driver/tuning_file.h"
+#include "compiler/driver/tuning_use.h"
 #include "compiler/driver/worlds.h"
 #include "compiler/passes/pipeline.h"
 #include "runtime/data/decode.h"
@@ -28,7 +30,9 @@ const char *native_cpu(void) {
   return "x86-64";
 }
 
-static int lanes_of_cpu(const char *cpu) { return strcmp(cpu, "x86-64-v4") == 0 ? 16 : 8; }
+const char *cpu_of_options(const CompileOptions *options) {
+  return strcmp(options->cpu, "native") == 0 ? native_cpu() : options->cpu;
+}
 
 static ShardKind shards_from_spec(const Spec *spec) {
   ShardKind kind = SHARD_NONE;
@@ -390,8 +394,10 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   ModelOptions model;
   if (!model_options_from_spec(arena, spec, compilation->classes, MODEL_TRAIN, compilation->diags, &model))
     return false;
-  planning->train = training_graph(arena, world->step, compilation->classes, target_of(spec), compilation->diags, watch);
-  planning->features = planning->train ? features_graph(arena, spec, target_of(spec), compilation->diags, (PassWatch){0}) : NULL;
+  planning->train =
+      training_graph(arena, world->step, compilation->classes, target_of(spec), compilation->diags, watch);
+  planning->features =
+      planning->train ? features_graph(arena, spec, target_of(spec), compilation->diags, (PassWatch){0}) : NULL;
   if (!planning->features) return false;
   planning->policy = policy_from_spec(arena, spec, &planning->machine);
   bug_set_stage("lower");
@@ -407,6 +413,8 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
                          .ring_bytes = planning->train_lowering ? settings->ring_bytes : 0,
                          .snapshot_bytes = planning->train_lowering ? settings->snapshot_bytes : 0};
   if (is_for_c(spec)) {
+    report->tuning = compilation->options->tuning_name;
+    report->tuning_changes = tuning_changes(&compilation->tuning);
     report->vector_pictures = (int)compilation->tuning.lanes;
     report->vector_fill = vector_fill(world->step, settings, planning->train, (int)compilation->tuning.lanes);
   }
@@ -486,6 +494,7 @@ static void finish_trainer(const Compilation *compilation, const Planning *plann
   const PlanModel *model = &compiled->report.model;
   settings.seer_version = SEER_VERSION;
   settings.cpu = compilation->cpu;
+  settings.tuning = compilation->options->tuning_name ? compilation->options->tuning_name : "default";
   settings.spec_text = spec_text_of(arena, plannings[0].spec);
   settings.plan_page = embedded_page;
   settings.feature_width = (int)model->widths[model->stage_count - 1];
@@ -528,8 +537,8 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   Worlds worlds = worlds_from_spec(arena, spec, options->plan_only && !is_for_c(spec));
   if (!options->plan_only && !check_limits(diags, worlds_largest(&worlds)->spec)) return false;
   if (!machine_from_spec(arena, sources, diags, spec, library, &compilation.machine)) return false;
-  compilation.cpu = strcmp(options->cpu, "native") == 0 ? native_cpu() : options->cpu;
-  compilation.tuning = tuning_default(lanes_of_cpu(compilation.cpu));
+  compilation.cpu = cpu_of_options(options);
+  compilation.tuning = options->tuning ? *options->tuning : tuning_default(lanes_of_cpu(compilation.cpu));
   SeerProgram settings = settings_from_spec(arena, spec);
   if (!count_classes(diags, spec, &settings, &compilation.classes)) return false;
   if (!compile_worlds(&compilation, &worlds, compiled)) return false;
@@ -537,11 +546,15 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   return true;
 }
 
-int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {
+int cpu_check(const Invocation *invocation) {
   const char *cpu = option_text(invocation, "cpu");
-  if (cpu && strcmp(cpu, "native") != 0 && !cpu_is_known(cpu)) {
-    return usage_error(invocation, "unknown processor '%s': native, x86-64, x86-64-v3 and x86-64-v4 are known", cpu);
-  }
+  if (!cpu || strcmp(cpu, "native") == 0 || cpu_is_known(cpu)) return EXIT_DONE;
+  return usage_error(invocation, "unknown processor '%s': native, x86-64, x86-64-v3 and x86-64-v4 are known", cpu);
+}
+
+int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {
+  if (cpu_check(invocation) != EXIT_DONE) return EXIT_USAGE;
+  const char *cpu = option_text(invocation, "cpu");
   bool plan = strcmp(invocation->command->name, "plan") == 0;
   CompileOptions options = {.cpu = cpu ? cpu : "native",
                             .sanitize = option_is_set(invocation, "sanitize"),
@@ -552,7 +565,7 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
                             .hook_data = hook_data};
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
   *diags = loaded.diags;
-  if (loaded.spec && spec_require_model(loaded.spec, loaded.diags))
+  if (loaded.spec && spec_require_model(loaded.spec, loaded.diags) && tuning_choose(invocation, &loaded, &options))
     compile_spec(invocation->arena, loaded.sources, loaded.diags, loaded.spec, invocation->library, &options, compiled);
   return driver_report(invocation, loaded.diags);
 }

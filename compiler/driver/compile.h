@@ -9,9 +9,11 @@
 typedef struct CompileOptions {
   const char *cpu;  // "native", or a level: x86-64, x86-64-v3, x86-64-v4
   bool sanitize;
-  bool plan_only;  // no program: clusters and precisions that no target builds yet can be planned
-  bool curve;      // step time for a range of budgets
-  PassHook *hook;  // sees the training graph after each pass; or NULL
+  bool plan_only;              // no program: clusters and precisions that no target builds yet can be planned
+  bool curve;                  // step time for a range of budgets
+  const KernelTuning *tuning;  // for the processor's lanes; NULL: the defaults
+  const char *tuning_name;     // what it is called; NULL: the defaults
+  PassHook *hook;              // sees the training graph after each pass; or NULL
   void *hook_data;
 } CompileOptions;
 
@@ -28,6 +30,8 @@ typedef struct Compiled {
 bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
                   const CompileOptions *options, Compiled *compiled);
 
+// The level that the options ask for.
+const char *cpu_of_options(const CompileOptions *options);
 // The level of this machine's processor, by what it supports.
 const char *native_cpu(void);
 bool cpu_is_known(const char *cpu);
@@ -35,6 +39,7 @@ bool cpu_is_known(const char *cpu);
 // What the commands share: loads the invocation's spec, compiles it for its --cpu and --sanitize, and prints the
 // messages. EXIT_DONE, or an exit code.
 struct Invocation;
+int cpu_check(const struct Invocation *invocation);  // EXIT_USAGE where --cpu is unknown
 int driver_compile(struct Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled,
                    DiagList **diags);
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,9 +56,20 @@ static const char *tail_of(const Writer *log) {
   return tail + begin;
 }
 
-const char *run_make(Arena *arena, const MakeRun *run, bool *lacks_tool) {
+static MakeFault fault_of(int status, const Writer *log) {
+  if (WIFSIGNALED(status)) {
+    int number = WTERMSIG(status);
+    return number == SIGINT || number == SIGTERM || number == SIGHUP ? MAKE_INTERRUPTED : MAKE_FAILED;
+  }
+  if (WEXITSTATUS(status) == 0) return MAKE_NONE;
+  bool lacks = log->text && (strstr(log->text, "No such file or directory") || strstr(log->text, "not found") ||
+                             strstr(log->text, "cannot find -l"));
+  return lacks || WEXITSTATUS(status) == 127 ? MAKE_LACKS_TOOL : MAKE_FAILED;
+}
+
+const char *run_make(Arena *arena, const MakeRun *run, MakeFault *fault) {
   int ends[2];
-  *lacks_tool = false;
+  *fault = MAKE_FAILED;
   if (strlen(run->output) > 4096) return "the path of the trainer is longer than 4096 bytes";
   fflush(NULL);
   if (pipe(ends)) return arena_printf(arena, "cannot make a pipe: %s", strerror(errno));
@@ -73,15 +85,12 @@ const char *run_make(Arena *arena, const MakeRun *run, bool *lacks_tool) {
   }
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  *fault = fault_of(status, &log);
   const char *error = NULL;
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
-    *lacks_tool = true;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
     error = "cannot run 'make'";
-  } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    *lacks_tool = log.text && (strstr(log.text, "No such file or directory") || strstr(log.text, "not found") ||
-                               strstr(log.text, "cannot find -l"));
+  else if (*fault != MAKE_NONE)
     error = arena_printf(arena, "the C compiler failed:\n%s", tail_of(&log));
-  }
   writer_release(&log);
   return error;
 }

@@ -12,8 +12,15 @@ typedef struct MakeRun {
   bool show_progress;
 } MakeRun;
 
-// NULL when the trainer was built, else what went wrong; `*lacks_tool` tells that make or the compiler is missing.
-const char *run_make(Arena *arena, const MakeRun *run, bool *lacks_tool);
+typedef enum MakeFault {
+  MAKE_NONE,
+  MAKE_LACKS_TOOL,   // make, the compiler or a library is missing
+  MAKE_INTERRUPTED,  // the user has had enough
+  MAKE_FAILED
+} MakeFault;
+
+// NULL when the trainer was built, else what went wrong, and its kind.
+const char *run_make(Arena *arena, const MakeRun *run, MakeFault *fault);
 // Removes a folder with everything below it; keeps going on errors, which leave the folder behind.
 void remove_folder(const char *path);
 

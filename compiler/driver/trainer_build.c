@@ -44,10 +44,11 @@ int trainer_build(Invocation *invocation, const Trainer *trainer, const char *fo
                  .jobs = cores > 0 ? (int)cores : 1,
                  .files = count_sources(trainer),
                  .show_progress = isatty(STDERR_FILENO)};
-  bool lacks_tool;
-  error = run_make(invocation->arena, &run, &lacks_tool);
+  MakeFault fault;
+  error = run_make(invocation->arena, &run, &fault);
   if (!error) return EXIT_DONE;
-  if (!lacks_tool)
+  if (fault == MAKE_INTERRUPTED) return EXIT_MACHINE;
+  if (fault == MAKE_FAILED)
     return fail(EXIT_BUG, "compiler", error,
                 "this is a fault of seer or of the C compiler; please report it with the spec");
   return fail(EXIT_MACHINE, "compiler", error,

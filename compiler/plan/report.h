@@ -49,6 +49,8 @@ typedef struct PlanReport {
   int64_t micro_steps;
   int slices;  // that one rank runs in turns, each of them as planned here, in an arena of its own; 1: it is one
   int vector_pictures;  // that the kernels compute with at once, each with a place in a vector; 0: they do not
+  const char *tuning;  // of the kernels, by name; NULL: the defaults
+  int tuning_changes;  // how many of its parameters differ from them
   double vector_fill;   // share of those places that pictures take, weighted by the work of their size
   uint64_t budget_bytes;    // of one rank: state, arena, ring and snapshot
   uint64_t state_bytes;     // of one rank

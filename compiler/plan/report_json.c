@@ -66,6 +66,10 @@ static void print_step_times(const PlanReport *report, Writer *out) {
   double seconds = (double)times.step_ns * 1e-9;
   writer_printf(out, ",\n\"step\":{\"images\":%" PRId64 ",\"micro_steps\":%" PRId64 ",\"slices\":%d,",
                 report->images_per_step, report->micro_steps, report->slices);
+  if (report->tuning) {
+    print_string(out, "tuning", report->tuning);
+    writer_printf(out, ",\"tuning_changes\":%d,", report->tuning_changes);
+  }
   if (report->vector_pictures) {
     writer_printf(out, "\"vector_pictures\":%d,", report->vector_pictures);
     print_number(out, "vector_fill", report->vector_fill);

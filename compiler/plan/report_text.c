@@ -58,8 +58,10 @@ static void print_head(const PlanReport *report, Writer *out) {
   writer_printf(out, "; %" PRId64 " pictures a step", report->images_per_step);
   if (report->micro_steps > 1) writer_printf(out, " in %" PRId64 " micro-steps", report->micro_steps);
   if (report->vector_pictures && report->vector_fill < 1)
-    writer_printf(out, "; vectors of %d pictures are %.0f %% full", report->vector_pictures,
-                  100 * report->vector_fill);
+    writer_printf(out, "; vectors of %d pictures are %.0f %% full", report->vector_pictures, 100 * report->vector_fill);
+  if (report->tuning)
+    writer_printf(out, "; tuned by '%s', %d parameters differ from the defaults", report->tuning,
+                  report->tuning_changes);
   if (report->slices > 1) writer_printf(out, "; %d slices a rank, each with an arena of its own", report->slices);
   writer_text(out, "\n");
 }

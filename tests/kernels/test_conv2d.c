@@ -22,7 +22,10 @@ static const ConvShape listed[] = {
     {3, 40, 3, 1, 1, 3, 1, 1, 1},    {2, 3, 3, 1010, 1010, 3, 1, 1, 1}, {2, 7, 5, 12, 12, 1, 1, 1, 1},
     {1, 2, 700, 9, 9, 3, 2, 1, 3},   {2, 9, 17, 4, 4, 9, 1, 4, 2},      {3, 5, 5, 4, 6, 3, 4, 1, 2},
 };
-enum { LISTED = sizeof listed / sizeof *listed, RANDOM = 300 };
+#ifndef RANDOM_SHAPES
+#define RANDOM_SHAPES 300
+#endif
+enum { LISTED = sizeof listed / sizeof *listed, RANDOM = RANDOM_SHAPES };
 
 static int draw(uint64_t *state, int low, int high) {
   return low + (int)((random_value(state) + 1) / 2 * (high - low + 1));

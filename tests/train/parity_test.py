@@ -1,19 +1,21 @@
 """Whole emitted training steps against the PyTorch reference, in double precision, over several steps.
 
-usage: parity_test.py --seerc SEERC --folder DIR [--sanitize] [--cpu LEVEL] [--yardstick] [CASE|quick|rest]...
-(none: all)
+usage: parity_test.py --seerc SEERC --folder DIR [--sanitize] [--cpu LEVEL] [--tuning least|most] [--yardstick]
+                      [CASE|quick|rest]...      (none: all)
 Builds each case's spec, runs the emitted step, compares loss, codes, every gradient, parameter, velocity, BatchNorm
 statistic, queue and evaluation features; compares the declared initialisation with the formulas; runs the step with
 1, 2 and 5 threads and asks for the same bytes. --sanitize builds the step under AddressSanitizer and
-UndefinedBehaviorSanitizer; --yardstick also prints PyTorch's own f32 distance from f64. What trains in bf16 must be as
-close to f64 as PyTorch's own autocast.
+UndefinedBehaviorSanitizer; --tuning sets every parameter of the kernels to a bound; --yardstick also prints PyTorch's
+own f32 distance from f64. What trains in bf16 must be as close to f64 as PyTorch's own autocast.
 """
 import argparse
 import math
+import pathlib
 import sys
 
 import torch
 
+import tunings
 from cases import find_cases, spec_text, step_inputs
 from compare import LIMITS, NARROW_LIMITS, closer_than, compare, report
 from emitted import Emitted, Failure
@@ -59,9 +61,22 @@ def check_threads(emitted, inputs, bytes_of_two):
             if emitted.run_steps(inputs, threads)[1] != bytes_of_two]
 
 
+def write_tuning(options, folder):
+    """All parameters of the kernels at a bound, for the lanes that the trainer has."""
+    features = pathlib.Path("/proc/cpuinfo").read_text()
+    native = options.cpu == "native" and all(f"avx512{part}" in features for part in ("f", "bw", "cd", "dq", "vl"))
+    path = pathlib.Path(folder) / f"{options.tuning}.tune"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(tunings.text_at(options.tuning, 16 if native or options.cpu == "x86-64-v4" else 8))
+    return path
+
+
 def check_case(case, options):
+    kernels = ["--cpu", options.cpu] + ["--sanitize"] * options.sanitize
+    if options.tuning:
+        kernels += ["--tuning", write_tuning(options, f"{options.folder}/{case.name}")]
     emitted = Emitted(options.seerc, spec_text(case), f"{options.folder}/{case.name}", None if case.quick else "-O1",
-                      ["--cpu", options.cpu] + ["--sanitize"] * options.sanitize)
+                      kernels)
     inputs = step_inputs(case, emitted.shapes())
     if case.bias:
         settle_statistics(case, inputs)
@@ -86,6 +101,7 @@ def main():
     parser.add_argument("--folder", required=True)
     parser.add_argument("--sanitize", action="store_true")
     parser.add_argument("--cpu", default="native")
+    parser.add_argument("--tuning", choices=("least", "most"))
     parser.add_argument("--yardstick", action="store_true")
     parser.add_argument("cases", nargs="*")
     options = parser.parse_args()

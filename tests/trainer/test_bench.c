@@ -105,7 +105,8 @@ static const SeerLaunch launches[] = {
 };
 enum { LAUNCHES = sizeof launches / sizeof *launches };
 static const SeerProgram program = {
-    .name = "<x>", .batch = 4, .cpu = "x86-64", .model_hash = 0xabc, .launches = launches, .launch_count = LAUNCHES};
+    .name = "<x>", .batch = 4, .cpu = "x86-64", .tuning = "default", .model_hash = 0xabc, .launches = launches,
+    .launch_count = LAUNCHES};
 
 // Three steps of two micro-steps, the second of them slow.
 static void profile_fill(SeerProfile *profile) {

@@ -451,6 +451,7 @@ static const SeerProgram program = {
     .name = TINY_NAME,
     .seer_version = "0.1.0",
     .cpu = TINY_CPU,
+    .tuning = "default",
     .spec_text = spec_text,
     .plan_json = plan_json,
     .plan_page = plan_page,

@@ -1,0 +1,276 @@
+// seerc tune: measures on this machine which parameters make a spec's kernels fastest, and keeps them, with all that
+// was measured, in a file that build and the others pick up. After each measurement the file is whole and can be gone
+// on from.
+#define _XOPEN_SOURCE 700
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "compiler/driver/run_make.h"
+#include "compiler/driver/trainer_build.h"
+#include "compiler/driver/tune_lab.h"
+#include "compiler/driver/tune_search.h"
+#include "compiler/driver/tuning_use.h"
+#include "compiler/graph/graph.h"
+#include "runtime/clock.h"
+#include "runtime/engine.h"
+
+static const double usual_minutes = 10;
+
+enum { MOST_REFUSED = 256 };
+
+typedef struct Tune {
+  Arena *arena;
+  TuneLab lab;
+  const char *path;
+  TuningFile file;
+  double began, minutes;
+  char best[16], other[16];  // trainers of the lab: of file.values, and where the next candidate goes
+  TuneCandidate refused[MOST_REFUSED];
+  int refused_count, measured;
+} Tune;
+
+static void remember_signal(int number) { tune_signal = number; }
+
+static void catch_signals(void) {
+  const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+  struct sigaction action = {.sa_handler = remember_signal, .sa_flags = SA_RESTART};
+  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, NULL);
+}
+
+static double minutes_left(const Tune *tune) { return tune->minutes - (seer_seconds_now() - tune->began) / 60; }
+
+static TuneOutcome save(const Tune *tune) {
+  Writer out = {0};
+  tuning_file_print(&tune->file, &out);
+  int error = writer_save(&out, tune->path);
+  writer_release(&out);
+  if (!error) return TUNE_DONE;
+  fprintf(stderr, "seerc: error: cannot write '%s': %s [output]\n", tune->path, strerror(error));
+  return TUNE_FAILED;
+}
+
+static void print_candidate(const Tune *tune, const TuningMeasure *m) {
+  double left = minutes_left(tune);
+  printf("%-20s %7" PRId64 " -> %-7" PRId64 "  %.3f (%.3f to %.3f)  %-8s  %.1f minutes left\n",
+         tuning_rows[m->row].name, m->from, m->to, m->ratio.median, m->ratio.low, m->ratio.high,
+         m->kept ? "kept" : "not kept", left > 0 ? left : 0);
+  fflush(stdout);
+}
+
+static void swap_names(Tune *tune) {
+  char name[sizeof tune->best];
+  memcpy(name, tune->best, sizeof name);
+  memcpy(tune->best, tune->other, sizeof name);
+  memcpy(tune->other, name, sizeof name);
+}
+
+static TuneOutcome try_candidate(Tune *tune, TuneCandidate candidate) {
+  KernelTuning tuning = tune->file.values;
+  TuningMeasure measure = {.row = candidate.row, .from = *tuning_value(&tuning, candidate.row), .to = candidate.value};
+  *tuning_value(&tuning, candidate.row) = candidate.value;
+  TuneOutcome outcome = tune_lab_build(&tune->lab, &tuning, tune->other);
+  const char *what =
+      arena_printf(tune->arena, "%s %" PRId64 " -> %" PRId64, tuning_rows[measure.row].name, measure.from, measure.to);
+  if (outcome == TUNE_UNFIT && tune->refused_count < MOST_REFUSED) {
+    tune->refused[tune->refused_count++] = candidate;
+    printf("%s: the plan does not fit its budget\n", what);
+    return TUNE_DONE;
+  }
+  if (outcome == TUNE_DONE) outcome = tune_lab_compare(&tune->lab, tune->best, tune->other, what, &measure.ratio);
+  if (outcome != TUNE_DONE) return outcome;
+  measure.kept = tune_is_faster(measure.ratio);
+  arena_push(tune->arena, &tune->file, TuningMeasure, measure);
+  tune->measured++;
+  if (measure.kept) {
+    tune->file.values = tuning;
+    tune->file.total = (TuningRatio){0};
+    swap_names(tune);
+  }
+  print_candidate(tune, &measure);
+  return save(tune);
+}
+
+// Until no candidate is left, or no time; at least one is tried, so that every call gets further.
+static TuneOutcome search(Tune *tune, bool *finished) {
+  TuneCandidate next;
+  TuneOutcome outcome = TUNE_DONE;
+  while (outcome == TUNE_DONE) {
+    *finished = !tune_search_next(&tune->file, tune->refused, tune->refused_count, &next);
+    if (*finished || (tune->measured && minutes_left(tune) <= 0)) break;
+    outcome = try_candidate(tune, next);
+  }
+  return outcome;
+}
+
+// All parameters against the defaults. What is no faster was chance, and goes back to them.
+static TuneOutcome measure_total(Tune *tune) {
+  KernelTuning usual = tuning_default((int)tune->file.values.lanes);
+  if (!tuning_changes(&tune->file.values) || tune->file.total.median > 0) return TUNE_DONE;
+  TuneOutcome outcome = tune_lab_build(&tune->lab, &usual, tune->other);
+  if (outcome == TUNE_UNFIT) return TUNE_DONE;
+  if (outcome == TUNE_DONE)
+    outcome = tune_lab_compare(&tune->lab, tune->other, tune->best, "all against the defaults", &tune->file.total);
+  if (outcome != TUNE_DONE) return outcome;
+  if (tune->file.total.median >= 1) {
+    printf("together they bring nothing, %.3f: back to the defaults\n", tune->file.total.median);
+    tune->file.values = usual;
+    tune->file.total = (TuningRatio){0};
+  }
+  return save(tune);
+}
+
+static void print_result(const Tune *tune, bool finished) {
+  const TuningRatio *total = &tune->file.total;
+  int changes = tuning_changes(&tune->file.values);
+  printf("%s: %d parameters differ from the defaults", tune->path, changes);
+  if (total->median > 0)
+    printf("; a step takes %.3f (%.3f to %.3f) of its time with them", total->median, total->low, total->high);
+  printf(finished ? "\n" : "; not every candidate was tried: the same command goes on\n");
+}
+
+static int run(Tune *tune) {
+  TuneCandidate next;
+  bool finished = !tune_search_next(&tune->file, NULL, 0, &next);
+  TuneOutcome outcome = TUNE_DONE;
+  if (!finished || (tuning_changes(&tune->file.values) && tune->file.total.median <= 0)) {
+    outcome = tune_lab_build(&tune->lab, &tune->file.values, tune->best);
+    if (outcome == TUNE_UNFIT) fprintf(stderr, "seerc: error: the plan does not fit its budget [budget]\n");
+    if (outcome == TUNE_DONE) outcome = tune_lab_settle(&tune->lab, tune->best);
+    if (outcome == TUNE_DONE) outcome = search(tune, &finished);
+    if (outcome == TUNE_DONE) outcome = measure_total(tune);
+  }
+  if (outcome == TUNE_DONE) print_result(tune, finished);
+  return outcome == TUNE_DONE ? EXIT_DONE : outcome == TUNE_UNFIT ? EXIT_INPUT : EXIT_MACHINE;
+}
+
+static int run_in_folder(Tune *tune) {
+  int code;
+  char absolute[PATH_MAX];
+  catch_signals();
+  const char *folder = trainer_folder_make(tune->lab.invocation, &code);
+  if (!folder) return code;
+  tune->lab.folder = realpath(folder, absolute) ? absolute : folder;
+  code = run(tune);
+  remove_folder(folder);
+  if (!tune_signal) return code;
+  signal(tune_signal, SIG_DFL);
+  raise(tune_signal);
+  return EXIT_MACHINE;
+}
+
+// ---- the file ----
+
+// What of the step is in its time: the graph after every pass.
+static const char *hash_of_step(Arena *arena, const Graph *train) {
+  Writer text = {0};
+  graph_print(train, &text);
+  XXH64_hash_t hash = XXH64(text.text, text.size, 0);
+  writer_release(&text);
+  return arena_printf(arena, "%016" PRIx64, (uint64_t)hash);
+}
+
+static bool refuse(const Tune *tune, const char *what, const char *there, const char *here) {
+  fprintf(stderr, "seerc: error: '%s' was measured for another %s: '%s', not '%s' [tuning]\n", tune->path, what, there,
+          here);
+  fprintf(stderr, "seerc: note: name another file with '-o', or remove this one to begin anew\n");
+  return false;
+}
+
+// Whether the file that is there is of what `wanted` describes. What it does not say it takes over.
+static bool take_over(Tune *tune, const TuningFile *wanted) {
+  TuningFile *file = &tune->file;
+  const struct {
+    const char *what, **there, *here;
+  } texts[] = {{"spec", &file->spec, wanted->spec},
+               {"processor", &file->cpu, wanted->cpu},
+               {"machine", &file->machine, wanted->machine},
+               {"step, by its hash", &file->step, wanted->step}};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    if (!*texts[i].there) *texts[i].there = texts[i].here;
+    if (strcmp(*texts[i].there, texts[i].here) != 0) return refuse(tune, texts[i].what, *texts[i].there, texts[i].here);
+  }
+  if (!file->threads) file->threads = wanted->threads;
+  if (file->threads == wanted->threads) return true;
+  return refuse(tune, "number of threads", arena_printf(tune->arena, "%d", file->threads),
+                arena_printf(tune->arena, "%d", wanted->threads));
+}
+
+static int open_file(Tune *tune, const TuningFile *wanted) {
+  if (access(tune->path, F_OK) != 0) {
+    tune->file = *wanted;
+    return EXIT_DONE;
+  }
+  const LoadedSpec *loaded = tune->lab.loaded;
+  if (!tuning_file_read(tune->arena, loaded->sources, loaded->diags, tune->path, &tune->file))
+    return driver_report(tune->lab.invocation, loaded->diags);
+  if (!take_over(tune, wanted)) return EXIT_INPUT;
+  printf("going on from %zu measurements in '%s'\n", tune->file.count, tune->path);
+  return EXIT_DONE;
+}
+
+// ---- the command line ----
+
+static int read_values(Invocation *invocation, Tune *tune) {
+  const char *minutes = option_text(invocation, "minutes"), *threads = option_text(invocation, "threads");
+  char *end;
+  tune->minutes = minutes ? strtod(minutes, &end) : usual_minutes;
+  if (minutes && (end == minutes || *end || !(tune->minutes > 0) || !isfinite(tune->minutes)))
+    return usage_error(invocation, "'--minutes' takes a number above 0, not '%s'", minutes);
+  tune->lab.threads = seer_cpu_count();
+  if (threads) {
+    long count = strtol(threads, &end, 10);
+    if (end == threads || *end || count < 1 || count > 1 << 16)
+      return usage_error(invocation, "'--threads' takes a whole number of at least 1, not '%s'", threads);
+    tune->lab.threads = (int)count;
+  }
+  tune->path = option_text(invocation, "out");
+  if (!tune->path) tune->path = tuning_path(tune->arena, invocation->files[0]);
+  if (!tune->path)
+    return usage_error(invocation, "a spec from standard input has no file beside it: name one with '-o'");
+  return EXIT_DONE;
+}
+
+static int prepare(Invocation *invocation, const LoadedSpec *loaded, Tune *tune) {
+  const char *cpu = option_text(invocation, "cpu");
+  tune->lab.options = (CompileOptions){.cpu = cpu ? cpu : "native"};
+  tune->lab.invocation = invocation;
+  tune->lab.loaded = loaded;
+  tune->lab.live = isatty(STDERR_FILENO);
+  snprintf(tune->best, sizeof tune->best, "trainer-a");
+  snprintf(tune->other, sizeof tune->other, "trainer-b");
+  Compiled compiled;
+  if (loaded->spec && spec_require_model(loaded->spec, loaded->diags))
+    compile_spec(tune->arena, loaded->sources, loaded->diags, loaded->spec, invocation->library, &tune->lab.options,
+                 &compiled);
+  int code = driver_report(invocation, loaded->diags);
+  if (code != EXIT_DONE) return code;
+  char machine[128];
+  seer_cpu_name(machine, sizeof machine);
+  const char *level = cpu_of_options(&tune->lab.options);
+  TuningFile wanted = {.spec = compiled.trainer.settings.name,
+                       .cpu = level,
+                       .machine = arena_printf(tune->arena, "%s", machine),
+                       .step = hash_of_step(tune->arena, compiled.train_graph),
+                       .threads = tune->lab.threads,
+                       .values = tuning_default(lanes_of_cpu(level))};
+  return open_file(tune, &wanted);
+}
+
+int command_tune(Invocation *invocation) {
+  if (!invocation_needs_files(invocation, 1)) return EXIT_USAGE;
+  Tune *tune = arena_new(invocation->arena, Tune);
+  *tune = (Tune){.arena = invocation->arena, .began = seer_seconds_now()};
+  int code = read_values(invocation, tune);
+  if (code == EXIT_DONE) code = cpu_check(invocation);
+  if (code != EXIT_DONE) return code;
+  LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
+  code = prepare(invocation, &loaded, tune);
+  return code == EXIT_DONE ? run_in_folder(tune) : code;
+}
