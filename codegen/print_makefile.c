@@ -46,7 +46,10 @@ void print_makefile(const Trainer *trainer, Writer *out) {
               "trainer can be\n"
               "# copied to another machine.\n"
               "OUT ?= trainer\n");
-  writer_printf(out, "MARCH ?= -march=%s\n", trainer->settings.cpu);
+  const char *plus = strchr(trainer->settings.cpu, '+');  // "x86-64-v4+bf16"
+  int level = (int)strcspn(trainer->settings.cpu, "+");
+  writer_printf(out, "MARCH ?= -march=%.*s%s%s\n", level, trainer->settings.cpu, plus ? " -mavx512" : "",
+                plus ? plus + 1 : "");
   writer_printf(
       out, "SANITIZE ?= %s\n",
       trainer->sanitize ? "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g" : "");

@@ -1,4 +1,5 @@
-// What this processor is and how much of it the process may use. Levels are those of the x86-64 psABI.
+// What this processor is and how much of it the process may use. Levels are those of the x86-64 psABI, and one more:
+// the fourth with products in bf16.
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +18,7 @@ typedef struct CpuFeature {
   FEATURE("ssse3", 2)                                                                                     \
   FEATURE("sse4.1", 2) FEATURE("sse4.2", 2) FEATURE("popcnt", 2) FEATURE("avx", 3) FEATURE("avx2", 3)     \
       FEATURE("fma", 3) FEATURE("bmi", 3) FEATURE("bmi2", 3) FEATURE("avx512f", 4) FEATURE("avx512bw", 4) \
-          FEATURE("avx512cd", 4) FEATURE("avx512dq", 4) FEATURE("avx512vl", 4)
+          FEATURE("avx512cd", 4) FEATURE("avx512dq", 4) FEATURE("avx512vl", 4) FEATURE("avx512bf16", 5)
 #else
 #define CPU_FEATURES(FEATURE)
 #endif
@@ -25,6 +26,7 @@ typedef struct CpuFeature {
 static int level_number(const char *level) {
   if (!level || strncmp(level, "x86-64", 6) != 0) return 0;
   if (level[6] == '\0') return 1;
+  if (strcmp(level + 6, "-v4+bf16") == 0) return 5;
   return level[6] == '-' && level[7] == 'v' && level[8] >= '2' && level[8] <= '4' ? level[8] - '0' : 0;
 }
 
@@ -54,9 +56,9 @@ bool seer_cpu_supports(const char *level, const char **missing) {
 
 const char *seer_cpu_level(void) {
 #if defined(__x86_64__)
-  static const char *const names[] = {"x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
+  static const char *const names[] = {"x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4+bf16"};
   int level = 1;
-  while (level < 4 && !feature_missing(level + 1)) level++;
+  while (level < 5 && !feature_missing(level + 1)) level++;
   return names[level - 1];
 #else
   return "portable";

@@ -16,14 +16,15 @@
 #include "runtime/data/decode.h"
 
 bool cpu_is_known(const char *cpu) {
-  return strcmp(cpu, "x86-64") == 0 || strcmp(cpu, "x86-64-v3") == 0 || strcmp(cpu, "x86-64-v4") == 0;
+  return strcmp(cpu, "x86-64") == 0 || strcmp(cpu, "x86-64-v3") == 0 || strcmp(cpu, "x86-64-v4") == 0 ||
+         strcmp(cpu, "x86-64-v4+bf16") == 0;
 }
 
 const char *native_cpu(void) {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return "x86-64-v4";
+    return __builtin_cpu_supports("avx512bf16") ? "x86-64-v4+bf16" : "x86-64-v4";
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
     return "x86-64-v3";
 #endif
@@ -538,6 +539,9 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   if (!options->plan_only && !check_limits(diags, worlds_largest(&worlds)->spec)) return false;
   if (!machine_from_spec(arena, sources, diags, spec, library, &compilation.machine)) return false;
   compilation.cpu = cpu_of_options(options);
+  // Only what computes in bf16 needs a processor that does.
+  bool narrow = target_of(spec).images == DATA_BF16, chosen = strcmp(options->cpu, "native") != 0;
+  if (!narrow && !chosen && strcmp(compilation.cpu, "x86-64-v4+bf16") == 0) compilation.cpu = "x86-64-v4";
   compilation.tuning = options->tuning ? *options->tuning : tuning_default(lanes_of_cpu(compilation.cpu));
   SeerProgram settings = settings_from_spec(arena, spec);
   if (!count_classes(diags, spec, &settings, &compilation.classes)) return false;
@@ -549,7 +553,8 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
 int cpu_check(const Invocation *invocation) {
   const char *cpu = option_text(invocation, "cpu");
   if (!cpu || strcmp(cpu, "native") == 0 || cpu_is_known(cpu)) return EXIT_DONE;
-  return usage_error(invocation, "unknown processor '%s': native, x86-64, x86-64-v3 and x86-64-v4 are known", cpu);
+  return usage_error(invocation,
+                     "unknown processor '%s': native, x86-64, x86-64-v3, x86-64-v4 and x86-64-v4+bf16 are known", cpu);
 }
 
 int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {

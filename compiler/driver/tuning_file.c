@@ -23,7 +23,7 @@ typedef struct Reader {
   int lanes;    // as the file says; 0: not yet
 } Reader;
 
-int lanes_of_cpu(const char *cpu) { return strcmp(cpu, "x86-64-v4") == 0 ? 16 : 8; }
+int lanes_of_cpu(const char *cpu) { return strncmp(cpu, "x86-64-v4", strlen("x86-64-v4")) == 0 ? 16 : 8; }
 
 int tuning_changes(const KernelTuning *tuning) {
   KernelTuning values = *tuning, usual = tuning_default((int)tuning->lanes);

@@ -157,7 +157,7 @@ class Emit:
 
     def limits_are_said(self):
         """What target c cannot do yet is refused with what to use instead."""
-        for defines in (("train.precision=fp16",), ("train.precision=bf16", "cluster.machine=a100-40g")):
+        for defines in (("train.precision=fp16",), ("train.precision=bf16", 'cluster.machine="a100-40g"')):
             options = [option for define in defines for option in ("-D", define)]
             result = run(self.seerc, "build", self.spec, "-o", self.folder / "never", *options, code=1)
             assert "cannot yet" in result.stderr and "[limitation]" in result.stderr, result.stderr
@@ -178,6 +178,16 @@ class Emit:
         first = losses.pop("x86-64")
         for cpu, other in losses.items():
             assert max(abs(a - b) for a, b in zip(first, other)) < 1e-3, (cpu, first, other)
+        self.a_processor_with_bf16()
+
+    def a_processor_with_bf16(self):
+        """What is built for products in bf16 runs where the processor has them, and else names what it lacks."""
+        trainer, _, _ = self.build("bf16", "--cpu", "x86-64-v4+bf16", "-D", "train.precision=bf16")
+        result = subprocess.run([trainer, "train", "--out", self.folder / "bf16-run", "--quiet"],
+                capture_output=True, text=True)
+        has_bf16 = "avx512_bf16" in pathlib.Path("/proc/cpuinfo").read_text()
+        assert result.returncode == (0 if has_bf16 else 3), result.stderr
+        assert has_bf16 or "lacks 'avx512" in result.stderr, result.stderr
 
     def clean_under_sanitizers(self):
         """Training, features and neighbours run under ASan and UBSan; threads and interruptions change no bit."""

@@ -70,7 +70,7 @@ static inline Element element_of(double number) {
   memcpy(&bits, &value, sizeof bits);
   return (Element)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
-#define ELEMENT_ERROR 0.00391  // half a unit of the last of 8 bits
+#define ELEMENT_ERROR 0.00391      // half a unit of the last of 8 bits
 #define ELEMENT_NORM_ERROR 0.0024  // of many elements; twice of one
 #else
 static inline double element_value(Element element) { return (double)element; }

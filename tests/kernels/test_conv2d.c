@@ -89,7 +89,8 @@ static void check_statistics(ConvShape s, const double *y, const float *mean, co
   for (int64_t i = 0; i < count * s.o; i++) v[i % s.o] += (y[i] - m[i % s.o]) * (y[i] - m[i % s.o]) / (double)count;
   double size = 0;  // means are as good as what they are means of
   for (int64_t i = 0; i < count * s.o; i++) size = fmax(size, fabs(y[i]));
-  for (int64_t i = 0; i < s.o; i++) check_value("mean", i, (double)mean[i], m[i], size, 2e-6 + ELEMENT_ERROR + PRODUCT_ERROR);
+  for (int64_t i = 0; i < s.o; i++)
+    check_value("mean", i, (double)mean[i], m[i], size, 2e-6 + ELEMENT_ERROR + PRODUCT_ERROR);
   check_floats("variance", variance, v, s.o, 1e-5 + 4 * ELEMENT_ERROR + 4 * PRODUCT_ERROR);
   free(m), free(v);
 }

@@ -47,7 +47,7 @@ static void test_statistics(void **state) {
   for (size_t i = 0; i < COUNT(shapes); i++) {
     const NormShape s = shapes[i];
     Element *x = random_images(s.n, (int64_t)s.h * s.w, s.c, 1);
-    for (int64_t j = 0; j < lane_tensor_floats(s.n, s.h, s.w, s.c, &tuned); j++) 
+    for (int64_t j = 0; j < lane_tensor_floats(s.n, s.h, s.w, s.c, &tuned); j++)
       x[j] = element_of(element_value(x[j]) * 0.01 + 100);
     const int parts = (int)batch_statistics_parts(s.n, s.h, s.w, s.c, &tuned);
     float *work = floats_make(statistics_workspace_floats(parts, s.c)), mean[CHANNELS_MOST], variance[CHANNELS_MOST];

@@ -55,14 +55,14 @@ static void test_pointwise_images(void **state) {
   Element *a = random_images(LANES, pixels, 1, 1), *b = random_images(LANES, pixels, 1, 2);
   Element *y = images_make(LANES, pixels, 1);
   double *want = doubles_make(n);
-#define CHECK(call, expression)                                                            \
-  RUN_TASKS(tasks, call);                                                                  \
-  for (int64_t j = 0; j < n; j++) {                                                        \
-    const int64_t at = lane_index(j / pixels, j % pixels, 0, pixels, 1);                   \
-    const double p = element_value(a[at]), q = element_value(b[at]);                       \
-    (void)q;                                                                               \
-    want[j] = (expression);                                                                \
-  }                                                                                        \
+#define CHECK(call, expression)                                          \
+  RUN_TASKS(tasks, call);                                                \
+  for (int64_t j = 0; j < n; j++) {                                      \
+    const int64_t at = lane_index(j / pixels, j % pixels, 0, pixels, 1); \
+    const double p = element_value(a[at]), q = element_value(b[at]);     \
+    (void)q;                                                             \
+    want[j] = (expression);                                              \
+  }                                                                      \
   check_images(#call, y, want, LANES, pixels, 1, 1e-7)
   CHECK(relu_images(n, a, y, task), p > 0 ? p : 0);
   CHECK(relu_backward_images(n, a, b, y, task), q > 0 ? p : 0);
@@ -98,18 +98,18 @@ static void test_channels(void **state) {
     float *s = random_lanes(n, 1, c, 2), *small = lanes_make(n, 1, c), *factors = random_floats(3 * c, 4);
     double *large_want = doubles_make(n * pixels * c), *small_want = doubles_make((int64_t)n * c);
     RUN_TASKS(lane_tasks(n, h, w, c, &tuned), scale_channels(n, h, w, c, x, s, y, task));
-#define EACH(target_large, target_small)                                              \
-  for (int64_t j = 0; j < (int64_t)n * c; j++) small_want[j] = 0;                     \
-  for (int64_t j = 0; j < n * pixels * c; j++) {                                      \
-    const int64_t image = j / c / pixels, pixel = j / c % pixels, channel = j % c;    \
+#define EACH(target_large, target_small)                                               \
+  for (int64_t j = 0; j < (int64_t)n * c; j++) small_want[j] = 0;                      \
+  for (int64_t j = 0; j < n * pixels * c; j++) {                                       \
+    const int64_t image = j / c / pixels, pixel = j / c % pixels, channel = j % c;     \
     const double vx = element_value(x[lane_index(image, pixel, channel, pixels, c)]);  \
     const double vd = element_value(dy[lane_index(image, pixel, channel, pixels, c)]); \
-    const double vs = (double)s[lane_index(image, 0, channel, 1, c)];                 \
-    const float *f = factors + channel;                                               \
-    const double vy = fmax((vx - (double)f[0]) * (double)f[c] + (double)f[2 * c], 0); \
-    (void)vx, (void)vd, (void)vs, (void)vy;                                           \
-    large_want[j] = (target_large);                                                   \
-    small_want[image * c + channel] += (target_small);                                \
+    const double vs = (double)s[lane_index(image, 0, channel, 1, c)];                  \
+    const float *f = factors + channel;                                                \
+    const double vy = fmax((vx - (double)f[0]) * (double)f[c] + (double)f[2 * c], 0);  \
+    (void)vx, (void)vd, (void)vs, (void)vy;                                            \
+    large_want[j] = (target_large);                                                    \
+    small_want[image * c + channel] += (target_small);                                 \
   }
     EACH(vx * vs, 0)
     check_images("scale_channels", y, large_want, n, pixels, c, 1e-6);
@@ -158,9 +158,8 @@ static void test_rows(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_images), cmocka_unit_test(test_pointwise_ops),
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_images),           cmocka_unit_test(test_pointwise_ops),
                                      cmocka_unit_test(test_pointwise_images), cmocka_unit_test(test_exp_range),
-                                     cmocka_unit_test(test_channels),
-                                     cmocka_unit_test(test_rows)};
+                                     cmocka_unit_test(test_channels),         cmocka_unit_test(test_rows)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,7 +41,8 @@ def main():
     parser.add_argument("--folder", required=True)
     parser.add_argument("cases", nargs="*")
     options = parser.parse_args()
-    cases = [c for c in find_cases(options.cases) if options.cases or (c.name != "regnety_400mf" and c.precision == "fp32")]
+    cases = [c for c in find_cases(options.cases)
+             if options.cases or (c.name != "regnety_400mf" and c.precision == "fp32")]
     failed = 0
     for case in cases:
         try:

@@ -337,7 +337,7 @@ class Trainer(unittest.TestCase):
 
     def test_an_older_processor_is_named(self):
         newest = os.path.join(BUILD, "tiny_newest")
-        if json.loads(run(TINY, "doctor", "--json").stdout)["cpu"] == "x86-64-v4":
+        if json.loads(run(TINY, "doctor", "--json").stdout)["cpu"].startswith("x86-64-v4"):
             run(newest, "bench", "--steps", 1)
             return
         for words in (["--data", self.data, "--out", self.folder("newest")], ["bench"], ["doctor"]):

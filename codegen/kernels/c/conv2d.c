@@ -31,9 +31,9 @@ KERNEL int conv2d_backward_position(int k, int stride, int at) {
   return position + (k - 1 - at % stride) / stride - at / stride;
 }
 
-// Packs the weights of units [first, last): unit = (group, tile of outputs), inside it [tap][vector of inputs][output of
-// the tile], outputs beyond the group zero. Strides are those of w for an output, an input, a tap. stride 0: taps as they
-// are, else in the order of conv2d_backward_position.
+// Packs the weights of units [first, last): unit = (group, tile of outputs), inside it [tap][vector of inputs][output
+// of the tile], outputs beyond the group zero. Strides are those of w for an output, an input, a tap. stride 0: taps as
+// they are, else in the order of conv2d_backward_position.
 KERNEL void conv2d_pack_units(int inputs, int outputs, int k, int stride, int64_t group_stride, int64_t output_stride,
                               int64_t input_stride, const float *restrict w, float *restrict packed, int first,
                               int last) {
@@ -112,8 +112,7 @@ KERNEL void conv2d_sum(int tile, int pixels, int runs, const Conv2dRun *run, con
         Lanes weight = lanes_splat(weights[i]);
         LANES_PIN(weight);
         UNROLL
-        for (int p = 0; p < pixels; p++)
-          sums[i * pixels + p] = lanes_multiply_add(sums[i * pixels + p], v[p], weight);
+        for (int p = 0; p < pixels; p++) sums[i * pixels + p] = lanes_multiply_add(sums[i * pixels + p], v[p], weight);
       }
     }
   }
@@ -137,18 +136,18 @@ KERNEL void conv2d_sum(int tile, int pixels, int runs, const Conv2dRun *run, con
 
 // The tiles there are: all pixels that fit the registers, two, one.
 #if LANES == 16
-#define CONV2D_TILES(X)                                                                                             \
-  X(8, 3)                                                                                                           \
-  X(8, 2)                                                                                                           \
-  X(8, 1)                                                                                                           \
-  X(7, 3)                                                                                                           \
-  X(7, 2)                                                                                                           \
-  X(7, 1)                                                                                                           \
-  X(6, 4)                                                                                                           \
-  X(6, 2)                                                                                                           \
-  X(6, 1)                                                                                                           \
-  X(5, 4) X(5, 2) X(5, 1) X(4, 6) X(4, 2) X(4, 1) X(3, 8) X(3, 2) X(3, 1) X(2, 12) X(2, 2) X(2, 1) X(1, 24) X(1, 2) \
-      X(1, 1)
+#define CONV2D_TILES(X) \
+  X(8, 3)               \
+  X(8, 2)               \
+  X(8, 1)               \
+  X(7, 3)               \
+  X(7, 2)               \
+  X(7, 1)               \
+  X(6, 4)               \
+  X(6, 2)               \
+  X(6, 1)               \
+  X(5, 4)               \
+  X(5, 2) X(5, 1) X(4, 6) X(4, 2) X(4, 1) X(3, 8) X(3, 2) X(3, 1) X(2, 12) X(2, 2) X(2, 1) X(1, 24) X(1, 2) X(1, 1)
 #else
 #define CONV2D_TILES(X) X(4, 3) X(4, 2) X(4, 1) X(3, 4) X(3, 2) X(3, 1) X(2, 6) X(2, 2) X(2, 1) X(1, 12) X(1, 2) X(1, 1)
 #endif
@@ -237,8 +236,8 @@ KERNEL void conv2d_points_sum(Conv2dGeometry g, int kind, View view, int pixel, 
                               int last, const float *packed, Element *y, const Element *add, float *sums) {
   const int tile = (int)conv2d_tile(g.oc, &tuned);
   const int64_t at = (int64_t)pixel * g.oc * LANES;
-  Conv2dOutput out = {y + at, add ? add + at : NULL, (int64_t)g.oc * LANES, 0, sums, (int64_t)(last - first) * tile * LANES,
-                      1, 0};
+  Conv2dOutput out = {
+      y + at, add ? add + at : NULL, (int64_t)g.oc * LANES, 0, sums, (int64_t)(last - first) * tile * LANES, 1, 0};
   float copy[CONV_POINT_FLOATS] __attribute__((aligned(64)));
   for (int channel = 0; channel < g.ic; channel += channels, out.first = 0) {
     const int count = g.ic - channel < channels ? g.ic - channel : channels;
@@ -467,7 +466,8 @@ KERNEL void conv2d_run(Conv2dGeometry g, int kind, Conv2dTask t, int width, View
 
 // Literal views, so that each is a loop of its own.
 static void conv2d_run_view(Conv2dGeometry g, int kind, Conv2dTask t, int width, View view,
-                            const float *restrict packed, Element *y, const Element *add, int live, double *statistics) {
+                            const float *restrict packed, Element *y, const Element *add, int live,
+                            double *statistics) {
   if (kind == VIEW_PLAIN) conv2d_run(g, VIEW_PLAIN, t, width, view, packed, y, add, live, statistics);
   if (kind == VIEW_NORMALIZED) conv2d_run(g, VIEW_NORMALIZED, t, width, view, packed, y, add, live, statistics);
   if (kind == VIEW_SCALED) conv2d_run(g, VIEW_SCALED, t, width, view, packed, y, add, live, statistics);

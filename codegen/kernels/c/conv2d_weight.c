@@ -30,7 +30,8 @@ KERNEL View weight_view(int kind, View v, int64_t block, int64_t elements) {
 
 // dw[i][vector * LANES ..] += sum over depth of gradient[.. i ..] * inputs[..][vector]: `tile` outputs x `vectors`
 // vectors of inputs. gradients: [pixel][output][lane, or pair of lanes], `pixel_stride` of them from one pixel to the
-// next; inputs [pixel][lane, or pair of lanes][vectors * LANES]. Of the last vector `left` inputs exist, of the tile `live` outputs.
+// next; inputs [pixel][lane, or pair of lanes][vectors * LANES]. Of the last vector `left` inputs exist, of the tile
+// `live` outputs.
 KERNEL void weight_product(int vectors, int pixels, const float *gradients, int64_t pixel_stride, const float *inputs,
                            int live, int left, float *dw, int64_t dw_stride) {
   Lanes sums[WEIGHT_TILE * WEIGHT_VECTORS];
@@ -49,8 +50,7 @@ KERNEL void weight_product(int vectors, int pixels, const float *gradients, int6
         Lanes g = lanes_splat(gradients[i * (LANES / DEPTH) + lane]);
         LANES_PIN(g);
         UNROLL
-        for (int j = 0; j < vectors; j++)
-          sums[i * vectors + j] = lanes_multiply_add(sums[i * vectors + j], x[j], g);
+        for (int j = 0; j < vectors; j++) sums[i * vectors + j] = lanes_multiply_add(sums[i * vectors + j], x[j], g);
       }
     }
   UNROLL
@@ -99,7 +99,8 @@ KERNEL void weight_turn_inputs(int kind, WeightViews v, int h, int w, int ho, in
     const View x = weight_view(kind, v.x, at.block, (int64_t)h * w * c * LANES);
     for (int channel = 0, vectors; channel < count; channel += vectors * LANES) {
       vectors = weight_panel_vectors((count - channel + LANES - 1) / LANES);
-      float *to = panels + (int64_t)pixels * (LANES / DEPTH) * channel + (int64_t)pixel * (LANES / DEPTH) * vectors * LANES;
+      float *to =
+          panels + (int64_t)pixels * (LANES / DEPTH) * channel + (int64_t)pixel * (LANES / DEPTH) * vectors * LANES;
       for (int j = 0; j < vectors; j++) {
         Lanes block[LANES];
         const int from = channel + j * LANES;

@@ -162,8 +162,8 @@ void batch_norm_relu_backward_sums(int n, int h, int w, int c, const Element *dy
   batch_norm_sums(n, h, w, c, dy, y, NULL, x, mean, masked, workspace, task);
 }
 
-void batch_norm_mask_backward_sums(int n, int h, int w, int c, const Element *dy, const uint8_t *mask,
-                                   const Element *x, const float *mean, Element *masked, float *workspace, int task) {
+void batch_norm_mask_backward_sums(int n, int h, int w, int c, const Element *dy, const uint8_t *mask, const Element *x,
+                                   const float *mean, Element *masked, float *workspace, int task) {
   batch_norm_sums(n, h, w, c, dy, NULL, mask, x, mean, masked, workspace, task);
 }
 

@@ -1,5 +1,6 @@
-// Pointwise operations on `count` floats, whatever their layout, or elements of images, and the operations that scale or pool whole channels.
-// Pointwise results may be written in place of an operand. Tasks of pointwise kernels: pointwise_tasks(count).
+// Pointwise operations on `count` floats, whatever their layout, or elements of images, and those that scale or pool
+// whole channels. Pointwise results may be written in place of an operand. Tasks of pointwise kernels:
+// pointwise_tasks(count).
 #include "kernels.h"
 #include "lanes.h"
 #include "sizes.h"
@@ -124,7 +125,8 @@ void scale_channels_backward(int n, int h, int w, int c, const Element *restrict
 
 // Adds `count` channels of a view from `channel` on, of `pixels` pixels in rows of `width`, times dy (NULL: one), to
 // sums: row by row, so that large pictures lose no digits.
-KERNEL void view_sum(int kind, int times, View v, int h, int w, int channel, int count, const Element *dy, float *sums) {
+KERNEL void view_sum(int kind, int times, View v, int h, int w, int channel, int count, const Element *dy,
+                     float *sums) {
   memset(sums, 0, (size_t)count * LANES * sizeof(float));
   for (int row = 0; row < h; row++) {
     float row_sums[CHANNEL_RUN * LANES] __attribute__((aligned(64))) = {0};

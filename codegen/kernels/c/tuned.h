@@ -20,7 +20,8 @@ enum {
 #undef TUNING
 };
 
-static const KernelTuning tuned = {LANES,
+static const KernelTuning tuned = {
+    LANES,
 #define TUNING(name, ...) TUNED_##name,
 #include "tuning.def"
 #undef TUNING

@@ -41,9 +41,9 @@ KERNEL Lanes view_load_depth(int kind, View v, int64_t at, int channel, int last
   return lanes_pair(first, channel + 1 < last ? view_load(kind, v, at + LANES, channel + 1) : none);
 }
 
-// Copies `count` channels of a pixel from `channel` on, in float or in depth, `at` elements into the tensor,
-// to vectors `apart` floats from one to the next. They are a short run that hardware does not fetch ahead of: `ahead` elements further, what a later call
-// reads is asked for.
+// Copies `count` channels of a pixel from `channel` on, `at` elements into the tensor, to vectors of `depth` (1 or
+// DEPTH) channels, `apart` floats from one to the next. They are a short run that hardware does not fetch ahead of:
+// `ahead` elements further, what a later call reads is asked for.
 KERNEL void view_copy(int kind, View v, int64_t at, int channel, int count, int depth, int64_t ahead,
                       float *restrict to, int64_t apart) {
   for (int i = 0; i < count; i += depth) {
