@@ -1,8 +1,9 @@
 """The peer of the benchmark: a PyTorch training step, as a process that runs N steps when told so on stdin.
 
-Argument: a JSON object {model, classes, crops, batch, prototypes, head, threads, layout, compiled}. Each line "N LIMIT"
-on stdin (steps, fewer once LIMIT seconds have gone) is answered by {"seconds": [per step], "peak_bytes": resident peak,
-"import_bytes": resident before the model}. Compiled: torch.compile of the model with its loss.
+Argument: a JSON object {model, classes, crops, batch, prototypes, head, threads, layout, compiled, precision}. Each
+line "N LIMIT" on stdin (steps, fewer once LIMIT seconds have gone) is answered by {"seconds": [per step], "peak_bytes":
+resident peak, "import_bytes": resident before the model}. Compiled: torch.compile of the model with its loss. bf16:
+autocast around the forward.
 Favourable to PyTorch: its pictures lie normalised in memory, in its layout; ours are bytes, normalised inside the step.
 """
 import json
@@ -82,7 +83,9 @@ def main():
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        run(groups).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=case.get("precision") == "bf16"):
+            loss = run(groups)
+        loss.backward()
         optimizer.step()
         if case["prototypes"]:
             with torch.no_grad():

@@ -67,9 +67,9 @@ KERNEL void element_store(Element *p, Lanes v) {
 #endif
 
 // Where the processor multiplies pairs in bf16 and sums them in float, what convolutions multiply are pairs: of
-// channels, or, in the weight gradient of a 1 x 1 kernel, of images. A pair lies in the 32 bits of a float, the first in
-// its lower half. DEPTH is how many products a lane of one vector makes. BF16_PAIRS can be defined to compute the same
-// without such a processor: slowly, for tests.
+// channels, or, in the weight gradient of a 1 x 1 kernel, of images. A pair lies in the 32 bits of a float, the first
+// in its lower half. DEPTH is how many products a lane of one vector makes. BF16_PAIRS can be defined to compute the
+// same without such a processor: slowly, for tests.
 #if defined(KNOWS_BF16) && !defined(BF16_PAIRS)
 #define BF16_PAIRS
 #endif
