@@ -184,7 +184,8 @@ def measure(c, trainer, threads, options):
     ratios = [peer / own for peer, own in pairs if peer <= limits[0] and own <= limits[1]]
     fastest = min(result[name]["fastest_seconds"] for name in peers)
     return {"name": c["name"], "model": c["model"], "crops": c["crops"], "batch": c["batch"], "threads": threads,
-            "precision": options.precision, "task": "supervised" if c["classes"] else "swav", "sides": result, "better_peer": best,
+            "precision": options.precision, "task": "supervised" if c["classes"] else "swav", "sides": result,
+            "better_peer": best,
             "ratio": statistics.median(ratios), "ratio_least": min(ratios), "ratio_most": max(ratios),
             "discarded": len(pairs) - len(ratios), "best_ratio": fastest / result["seer"]["fastest_seconds"],
             "memory_ratio": result["seer"]["peak_bytes"] / min(result[name]["peak_bytes"] for name in peers)}
@@ -225,7 +226,8 @@ def print_table(results):
     for r in results["cases"]:
         views = " + ".join(f"{count} x {size} px" for count, size in r["crops"])
         peer, own = r["sides"][r["better_peer"]], r["sides"]["seer"]
-        print(f"| {r['model']} {r["task"]} {r.get('precision', 'fp32')} | {views} | {r['batch']} | {r['threads']} | {r['better_peer']} "
+        what = f"{r['model']} {r['task']} {r.get('precision', 'fp32')}"
+        print(f"| {what} | {views} | {r['batch']} | {r['threads']} | {r['better_peer']} "
               f"| {peer['images_per_second']:.1f} | {own['images_per_second']:.1f} "
               f"| **{r['ratio']:.2f}** ({r['ratio_least']:.2f} to {r['ratio_most']:.2f}); {r['best_ratio']:.2f} "
               f"| {r['memory_ratio']:.2f} ({own['peak_bytes'] / 2**20:.0f} MiB) |")
