@@ -157,8 +157,9 @@ class Emit:
 
     def limits_are_said(self):
         """What target c cannot do yet is refused with what to use instead."""
-        for define in ("train.precision=fp16", "train.precision=bf16"):
-            result = run(self.seerc, "build", self.spec, "-o", self.folder / "never", "-D", define, code=1)
+        for defines in (("train.precision=fp16",), ("train.precision=bf16", "cluster.machine=a100-40g")):
+            options = [option for define in defines for option in ("-D", define)]
+            result = run(self.seerc, "build", self.spec, "-o", self.folder / "never", *options, code=1)
             assert "cannot yet" in result.stderr and "[limitation]" in result.stderr, result.stderr
 
     def other_processors(self):

@@ -71,12 +71,19 @@ static inline Element element_of(double number) {
   return (Element)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 #define ELEMENT_ERROR 0.00391  // half a unit of the last of 8 bits
-#define ELEMENT_NORM_ERROR 0.0020  // of many elements; twice of one
+#define ELEMENT_NORM_ERROR 0.0024  // of many elements; twice of one
 #else
 static inline double element_value(Element element) { return (double)element; }
 static inline Element element_of(double number) { return (Element)number; }
 #define ELEMENT_ERROR 0.0
 #define ELEMENT_NORM_ERROR 0.0
+#endif
+
+// What products may be off by, of the largest sum: their operands are rounded, too, where they are pairs.
+#ifdef BF16_PAIRS
+#define PRODUCT_ERROR 0.02
+#else
+#define PRODUCT_ERROR 0.0
 #endif
 
 // A lane tensor [n, pixels, c]: random, dead lanes large.

@@ -22,7 +22,10 @@ static const ConvShape listed[] = {
     {3, 40, 3, 1, 1, 3, 1, 1, 1},    {2, 3, 3, 1010, 1010, 3, 1, 1, 1}, {2, 7, 5, 12, 12, 1, 1, 1, 1},
     {1, 2, 700, 9, 9, 3, 2, 1, 3},   {2, 9, 17, 4, 4, 9, 1, 4, 2},      {3, 5, 5, 4, 6, 3, 4, 1, 2},
 };
-enum { LISTED = sizeof listed / sizeof *listed, RANDOM = 300 };
+#ifndef RANDOM_SHAPES
+#define RANDOM_SHAPES 300
+#endif
+enum { LISTED = sizeof listed / sizeof *listed, RANDOM = RANDOM_SHAPES };
 
 static int draw(uint64_t *state, int low, int high) {
   return low + (int)((random_value(state) + 1) / 2 * (high - low + 1));
@@ -86,8 +89,8 @@ static void check_statistics(ConvShape s, const double *y, const float *mean, co
   for (int64_t i = 0; i < count * s.o; i++) v[i % s.o] += (y[i] - m[i % s.o]) * (y[i] - m[i % s.o]) / (double)count;
   double size = 0;  // means are as good as what they are means of
   for (int64_t i = 0; i < count * s.o; i++) size = fmax(size, fabs(y[i]));
-  for (int64_t i = 0; i < s.o; i++) check_value("mean", i, (double)mean[i], m[i], size, 2e-6 + ELEMENT_ERROR);
-  check_floats("variance", variance, v, s.o, 1e-5 + 4 * ELEMENT_ERROR);
+  for (int64_t i = 0; i < s.o; i++) check_value("mean", i, (double)mean[i], m[i], size, 2e-6 + ELEMENT_ERROR + PRODUCT_ERROR);
+  check_floats("variance", variance, v, s.o, 1e-5 + 4 * ELEMENT_ERROR + 4 * PRODUCT_ERROR);
   free(m), free(v);
 }
 
@@ -142,7 +145,7 @@ static void check_forward(ConvShape s, int view) {
   RUN_TASKS(statistics_fold_tasks(s.o), statistics_fold(parts, s.o, statistics, mean, variance, task));
   double *dw = to_doubles(w, weights_of(s)), *want = doubles_make(s.n * out_pixels(s) * s.o);
   for_each_product(s, visit_forward, in.seen, dw, want);
-  check_images("y", y, want, s.n, out_pixels(s), s.o, 2e-6);
+  check_images("y", y, want, s.n, out_pixels(s), s.o, 2e-6 + PRODUCT_ERROR);
   check_statistics(s, want, mean, variance);
   seen_release(in);
   free(w), free(packed), free(y), free(statistics), free(mean), free(variance), free(dw), free(want);
@@ -160,7 +163,7 @@ static void check_backward_input(ConvShape s, int view, bool adds) {
   double *want = adds ? images_to_doubles(add, s.n, in_pixels(s), s.c) : doubles_make(s.n * in_pixels(s) * s.c);
   double *rw = to_doubles(w, weights_of(s));
   for_each_product(s, visit_input, want, rw, dy.seen);
-  check_images("dx", dx, want, s.n, in_pixels(s), s.c, 2e-6);
+  check_images("dx", dx, want, s.n, in_pixels(s), s.c, 2e-6 + PRODUCT_ERROR);
   seen_release(dy);
   free(w), free(add), free(packed), free(dx), free(want), free(rw);
 }
@@ -175,7 +178,7 @@ static void check_backward_weight(ConvShape s, int x_view, int dy_view) {
   RUN_TASKS(conv2d_fold_weight_tasks(SHAPE, &tuned), conv2d_fold_weight(SHAPE, workspace, dw, task));
   double *want = doubles_make(weights_of(s));
   for_each_product(s, visit_weight, x.seen, want, dy.seen);
-  check_floats("dw", dw, want, weights_of(s), 4e-6);
+  check_floats("dw", dw, want, weights_of(s), 4e-6 + PRODUCT_ERROR);
   seen_release(dy), seen_release(x);
   free(dw), free(workspace), free(want);
 }

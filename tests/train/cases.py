@@ -11,6 +11,7 @@ import numpy as np
 class Case:
     name: str
     quick: bool = False                     # in the quick subset, and compiled as users compile
+    precision: str = "fp32"                 # or bf16
     long: bool = False                      # only in the long subset: another tells most of it
     family: str = "regnety"
     depths: tuple = (1, 2, 1)
@@ -91,6 +92,14 @@ CASES = [
     Case("regnety_400mf", classes=10, depths=(1, 3, 6, 6), widths=(48, 104, 208, 440), group_widths=(8, 8, 8, 8),
          strides=(2, 2, 2, 2), stem_width=32, crops=((1, 64),), batch=4, rates=(0.05,), optimizer="sgd",
          evaluate_size=64, bias=1.0, seed=39),
+    Case("bf16_y_two_size_groups", precision="bf16", quick=True, seed=26),
+    Case("bf16_odd_pictures", precision="bf16", crops=((2, 27), (2, 19)), strides=(2, 2, 2), batch=3, seed=34),
+    Case("bf16_wide_ungrouped", precision="bf16", classes=10, family="regnetx", depths=(1, 1), widths=(320, 48),
+         group_widths=(320, 24), strides=(2, 2), crops=((1, 32),), batch=9, rates=(0.05, 0.02), optimizer="sgd",
+         bias=1.0, seed=3),
+    Case("bf16_regnety_400mf", precision="bf16", classes=10, depths=(1, 3, 6, 6), widths=(48, 104, 208, 440),
+         group_widths=(8, 8, 8, 8), strides=(2, 2, 2, 2), stem_width=32, crops=((1, 64),), batch=4, rates=(0.05,),
+         optimizer="sgd", evaluate_size=64, bias=1.0, seed=39),
 ]
 
 
@@ -157,7 +166,12 @@ views {{
   std = {format_list(case.std)}
 }}
 data {{ pictures = "pictures/" }}
-train {{ batch = {case.batch}  steps = {len(case.rates)}  accumulate = {case.accumulate} }}
+train {{
+  batch = {case.batch}
+  steps = {len(case.rates)}
+  accumulate = {case.accumulate}
+  precision = {case.precision}
+}}
 optimizer {{
   name = {case.optimizer}
   momentum = {case.momentum}

@@ -6,7 +6,7 @@ Builds each case's spec, runs the emitted step, compares loss, codes, every grad
 statistic, queue and evaluation features; compares the declared initialisation with the formulas; runs the step with
 1, 2 and 5 threads and asks for the same bytes. --sanitize builds the step under AddressSanitizer and
 UndefinedBehaviorSanitizer; --tuning sets every parameter of the kernels to a bound; --yardstick also prints PyTorch's
-own f32 distance from f64.
+own f32 distance from f64. What trains in bf16 must be as close to f64 as PyTorch's own autocast.
 """
 import argparse
 import math
@@ -17,7 +17,7 @@ import torch
 
 import tunings
 from cases import find_cases, spec_text, step_inputs
-from compare import compare, report
+from compare import LIMITS, NARROW_LIMITS, closer_than, compare, report
 from emitted import Emitted, Failure
 from reference_step import run_steps, settle_statistics, zero_gradients
 
@@ -82,11 +82,16 @@ def check_case(case, options):
         settle_statistics(case, inputs)
     outputs, output_bytes = emitted.run_steps(inputs)
     expected = run_steps(case, inputs)
-    worst, wrong = compare(outputs, expected, inputs, zero_gradients(case))
+    narrow = case.precision == "bf16"
+    worst, wrong = compare(outputs, expected, inputs, zero_gradients(case), NARROW_LIMITS if narrow else LIMITS)
     print(report(case.name, worst), flush=True)
-    if options.yardstick:
-        single, _ = compare(run_steps(case, inputs, torch.float32), expected, inputs, zero_gradients(case))
-        print(report(f"{case.name} (PyTorch f32)", single), flush=True)
+    if narrow or options.yardstick:
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow, cache_enabled=False):
+            same = run_steps(case, inputs, torch.float32)
+        yardstick, _ = compare(same, expected, inputs, zero_gradients(case), NARROW_LIMITS)
+        print(report(f"{case.name} (PyTorch {case.precision})", yardstick), flush=True)
+        if narrow:
+            wrong += closer_than(worst, yardstick)
     return wrong + check_init(emitted) + check_threads(emitted, inputs, output_bytes)
 
 

@@ -108,7 +108,7 @@ class Trainer:
         named.update({name + ".velocity": tensor for name, tensor in self.velocities.items()})
         if self.queue is not None:
             named.update({f"queue.{i}": tensor for i, tensor in enumerate(self.queue)})
-        return {name: tensor.detach().numpy().copy() for name, tensor in named.items()}
+        return {name: tensor.detach().double().numpy().copy() for name, tensor in named.items()}
 
 
 def run_steps(case, inputs, dtype=torch.float64):
@@ -119,7 +119,7 @@ def run_steps(case, inputs, dtype=torch.float64):
         trainer.network.eval()
         with torch.no_grad():
             images = trainer.images(inputs["features/images"], case.mean, case.std)
-            outputs["features"] = trainer.network.features(images).numpy()
+            outputs["features"] = trainer.network.features(images).double().numpy()
         trainer.network.train()
     for step in range(int(inputs["steps"][0])):
         rate, prototypes_active, queue_active = (float(v) for v in inputs[f"step/{step}/scalars"])
@@ -128,12 +128,12 @@ def run_steps(case, inputs, dtype=torch.float64):
             prefix = f"step/{step}/micro/{micro}"
             pixels = [inputs[f"{prefix}/images/{g}"] for g in range(len(case.crops))]
             loss, usage, gradients = trainer.micro_step(pixels, inputs.get(f"{prefix}/labels"), queue_active)
-            outputs[f"{prefix}/loss"] = loss.numpy().reshape(1)
+            outputs[f"{prefix}/loss"] = loss.double().numpy().reshape(1)
             if usage is not None:
-                outputs[f"{prefix}/usage"] = usage.numpy()
+                outputs[f"{prefix}/usage"] = usage.double().numpy()
             part = {name: g / case.accumulate for name, g in gradients.items()}
             total = part if total is None else {name: total[name] + g for name, g in part.items()}
-        outputs.update({f"step/{step}/gradient/{name}": g.numpy() for name, g in total.items()})
+        outputs.update({f"step/{step}/gradient/{name}": g.double().numpy() for name, g in total.items()})
         trainer.update(total, rate, prototypes_active)
         outputs.update({f"step/{step}/state/{name}": v for name, v in trainer.state().items()})
     return outputs

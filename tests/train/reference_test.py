@@ -178,7 +178,7 @@ class Optimizers(unittest.TestCase):
 class Steps(unittest.TestCase):
     def test_every_case_moves_what_it_should(self):
         for case in CASES:
-            if case.name == "regnety_400mf":
+            if case.name == "regnety_400mf" or case.precision != "fp32":
                 continue
             inputs = step_inputs(case, reference_shapes(case))
             Relu.nearest = float("inf")

@@ -31,8 +31,8 @@ KERNEL int conv2d_backward_position(int k, int stride, int at) {
   return position + (k - 1 - at % stride) / stride - at / stride;
 }
 
-// Packs the weights of units [first, last): unit = (group, tile of outputs), inside it [tap][input][output of the
-// tile], outputs beyond the group zero. Strides are those of w for an output, an input, a tap. stride 0: taps as they
+// Packs the weights of units [first, last): unit = (group, tile of outputs), inside it [tap][vector of inputs][output of
+// the tile], outputs beyond the group zero. Strides are those of w for an output, an input, a tap. stride 0: taps as they
 // are, else in the order of conv2d_backward_position.
 KERNEL void conv2d_pack_units(int inputs, int outputs, int k, int stride, int64_t group_stride, int64_t output_stride,
                               int64_t input_stride, const float *restrict w, float *restrict packed, int first,
@@ -45,10 +45,13 @@ KERNEL void conv2d_pack_units(int inputs, int outputs, int k, int stride, int64_
       for (int kx = 0; kx < k; kx++) {
         const int row = stride ? conv2d_backward_position(k, stride, ky) : ky;
         const int column = stride ? conv2d_backward_position(k, stride, kx) : kx;
-        float *target = packed + (((int64_t)unit * k + row) * k + column) * inputs * tile;
-        for (int input = 0; input < inputs; input++)
-          for (int i = 0; i < tile; i++)
-            *target++ = output + i < outputs ? source[i * output_stride + input * input_stride + ky * k + kx] : 0.0f;
+        float *target = packed + (((int64_t)unit * k + row) * k + column) * view_depth(inputs) * tile;
+        for (int input = 0; input < inputs; input += DEPTH)
+          for (int i = 0; i < tile; i++) {
+            const float *from = source + i * output_stride + input * input_stride + ky * k + kx;
+            const int next = DEPTH > 1 && input + 1 < inputs;
+            *target++ = output + i < outputs ? float_pair(from[0], next ? from[input_stride] : 0.0f) : 0.0f;
+          }
       }
   }
 }
@@ -109,7 +112,8 @@ KERNEL void conv2d_sum(int tile, int pixels, int runs, const Conv2dRun *run, con
         Lanes weight = lanes_splat(weights[i]);
         LANES_PIN(weight);
         UNROLL
-        for (int p = 0; p < pixels; p++) sums[i * pixels + p] += v[p] * weight;
+        for (int p = 0; p < pixels; p++)
+          sums[i * pixels + p] = lanes_multiply_add(sums[i * pixels + p], v[p], weight);
       }
     }
   }
@@ -212,7 +216,7 @@ KERNEL Conv2dTask conv2d_task(int n, int height, int width, int o, int k, int st
 // first output there, and the sums of unit `first`.
 static void conv2d_units_sum(Conv2dGeometry g, int pixels, int first, int last, int runs, const Conv2dRun *run,
                              const float *x, int64_t pixel_stride, const float *packed, Conv2dOutput out) {
-  const int inputs = g.ic / g.groups, outputs = g.oc / g.groups;
+  const int depth = view_depth(g.ic / g.groups), outputs = g.oc / g.groups;
   const int tile = (int)conv2d_tile(outputs, &tuned), tiles = (outputs + tile - 1) / tile;
   Conv2dSum *const sum = conv2d_sum_of(tile, pixels);
   for (int unit = first; unit < last; unit++) {
@@ -222,7 +226,7 @@ static void conv2d_units_sum(Conv2dGeometry g, int pixels, int first, int last, 
     here.y += at;
     if (here.add) here.add += at;
     here.live = outputs - output < tile ? outputs - output : tile;
-    sum(runs, run, x, pixel_stride, packed + (int64_t)unit * g.k * g.k * inputs * tile, here);
+    sum(runs, run, x, pixel_stride, packed + (int64_t)unit * g.k * g.k * depth * tile, here);
     if (out.sums) out.sums += tile * LANES;
   }
 }
@@ -239,17 +243,17 @@ KERNEL void conv2d_points_sum(Conv2dGeometry g, int kind, View view, int pixel, 
   for (int channel = 0; channel < g.ic; channel += channels, out.first = 0) {
     const int count = g.ic - channel < channels ? g.ic - channel : channels;
     const float *source = copy;
-    int64_t stride = (int64_t)count * LANES;
+    int64_t stride = (int64_t)view_depth(count) * LANES;
     if (kind == VIEW_PLAIN && ELEMENT_IS_FLOAT) {
       source = (const float *)(const void *)(view.x + ((int64_t)pixel * g.ic + channel) * LANES);
       stride = (int64_t)g.ic * LANES;
     } else {
       for (int p = 0; p < pixels; p++)
-        view_copy(kind, view, ((int64_t)(pixel + p) * g.ic + channel) * LANES, channel, count, 0, copy + p * stride,
-                  LANES);
+        view_copy(kind, view, ((int64_t)(pixel + p) * g.ic + channel) * LANES, channel, count, DEPTH, 0,
+                  copy + p * stride, LANES);
     }
     out.last = channel + count == g.ic;
-    const Conv2dRun run = {0, (int64_t)channel * tile, count};
+    const Conv2dRun run = {0, (int64_t)channel / DEPTH * tile, view_depth(count)};
     conv2d_units_sum(g, pixels, first, last, 1, &run, source, stride, packed, out);
   }
 }
@@ -302,11 +306,11 @@ KERNEL void conv2d_plane_fill(Conv2dGeometry g, int kind, View view, Conv2dPlane
     if (row < 0 || row >= g.h) continue;  // no run reads it
     for (int j = 0; j < p.columns; j++) {
       const int column = p.column + j * p.step;
-      float *to = plane + ((int64_t)i * p.columns + j) * p.channels * LANES;
+      float *to = plane + ((int64_t)i * p.columns + j) * view_depth(p.channels) * LANES;
       if (column < 0 || column >= g.w)
-        memset(to, 0, (size_t)p.channels * LANES * sizeof(float));
+        memset(to, 0, (size_t)view_depth(p.channels) * LANES * sizeof(float));
       else
-        view_copy(kind, view, (((int64_t)row * g.w + column) * g.ic + p.channel) * LANES, p.channel, p.channels,
+        view_copy(kind, view, (((int64_t)row * g.w + column) * g.ic + p.channel) * LANES, p.channel, p.channels, DEPTH,
                   (int64_t)TUNED_conv_ahead_pixels * p.channels * LANES, to, LANES);
     }
   }
@@ -316,6 +320,7 @@ KERNEL void conv2d_plane_fill(Conv2dGeometry g, int kind, View view, Conv2dPlane
 // plane on; how many.
 KERNEL int conv2d_runs(Conv2dGeometry g, Conv2dPlane p, int row, int column, Conv2dRun *runs) {
   const int inputs = g.ic / g.groups, tile = (int)conv2d_tile(g.oc / g.groups, &tuned);
+  const int depth = view_depth(p.channels), all = view_depth(inputs);
   const int step = g.backward ? g.stride : 1, first_x = g.backward ? (column + g.pad) % g.stride : 0;
   const int last_x = first_x < g.k ? first_x + (g.k - 1 - first_x) / step * step : -1;
   int count = 0;
@@ -324,16 +329,16 @@ KERNEL int conv2d_runs(Conv2dGeometry g, Conv2dPlane p, int row, int column, Con
     if (g.backward ? row + g.pad < ky || y >= g.h : y < 0 || y >= g.h) continue;
     const int columns = (last_x - first_x) / step + 1;
     const int x = g.backward ? floor_divide(column + g.pad - last_x, g.stride) : column * g.stride - g.pad;
-    const int64_t at = ((int64_t)((y - p.row) / p.step) * p.columns + (x - p.column) / p.step) * p.channels * LANES;
+    const int64_t at = ((int64_t)((y - p.row) / p.step) * p.columns + (x - p.column) / p.step) * depth * LANES;
     const int ty = g.backward ? conv2d_backward_position(g.k, g.stride, ky) : ky;
     const int tx = g.backward ? conv2d_backward_position(g.k, g.stride, last_x) : 0;
     if (p.channels == inputs) {
-      runs[count++] = (Conv2dRun){at, ((int64_t)ty * g.k + tx) * inputs * tile, columns * inputs};
+      runs[count++] = (Conv2dRun){at, ((int64_t)ty * g.k + tx) * all * tile, columns * all};
       continue;
     }
     for (int i = 0; i < columns; i++)
-      runs[count++] = (Conv2dRun){at + (int64_t)i * p.channels * LANES,
-                                  (((int64_t)ty * g.k + tx + i) * inputs + p.channel % inputs) * tile, p.channels};
+      runs[count++] = (Conv2dRun){at + (int64_t)i * depth * LANES,
+                                  (((int64_t)ty * g.k + tx + i) * all + p.channel % inputs / DEPTH) * tile, depth};
   }
   return count;
 }
@@ -349,7 +354,8 @@ KERNEL void conv2d_plane_sum(Conv2dGeometry g, Conv2dPlane p, Conv2dRegion r, co
                              Conv2dOutput out) {
   const int outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs, &tuned);
   const int spacing = g.backward ? g.stride : 1, apart = g.backward ? 1 : g.stride / p.step;
-  const int64_t stride = (int64_t)apart * p.channels * LANES, depth = (int64_t)(r.last - r.first) * tile * LANES;
+  const int64_t stride = (int64_t)apart * view_depth(p.channels) * LANES;
+  const int64_t sums_stride = (int64_t)(r.last - r.first) * tile * LANES;
   for (int i = 0; i < r.rows; i++)
     for (int phase = 0; phase < spacing && phase < r.columns; phase++) {
       Conv2dRun runs[CONV_RUNS];
@@ -364,8 +370,8 @@ KERNEL void conv2d_plane_sum(Conv2dGeometry g, Conv2dPlane p, Conv2dRegion r, co
         here.y += to;
         if (here.add) here.add += to;
         here.pixel_stride = (int64_t)spacing * g.oc * LANES;
-        if (here.sums) here.sums += (i * r.columns + column) * depth;
-        here.sums_stride = spacing * depth;
+        if (here.sums) here.sums += (i * r.columns + column) * sums_stride;
+        here.sums_stride = spacing * sums_stride;
         conv2d_units_sum(g, pixels, r.first, r.last, count, runs, plane + at * stride, stride, packed, here);
       }
     }
@@ -382,18 +388,18 @@ KERNEL Conv2dPortion conv2d_portion(Conv2dGeometry g, int rows, int columns) {
   for (;;) {
     const Conv2dPlane p = conv2d_plane(g, 0, s.rows, 0, s.columns, s.channels);
     const int in_portions = s.channels < g.ic / g.groups, runs = in_portions ? g.k * g.k : g.k;
-    const int fits = (int64_t)p.rows * p.columns * p.channels <= TUNED_conv_plane_floats / LANES;
+    const int fits = (int64_t)p.rows * p.columns * view_depth(p.channels) <= TUNED_conv_plane_floats / LANES;
     const int sums_fit = !in_portions || s.rows * s.columns * tile <= TUNED_conv_plane_floats / LANES;
-    if ((fits && sums_fit && runs <= CONV_RUNS) || (s.rows == 1 && s.columns <= 8 * g.stride && s.channels == 1))
+    if ((fits && sums_fit && runs <= CONV_RUNS) || (s.rows == 1 && s.columns <= 8 * g.stride && s.channels <= DEPTH))
       return s;
     if (s.channels > 16 && !(fits && runs <= CONV_RUNS))
-      s.channels = (s.channels + 1) / 2;
+      s.channels = view_depth((s.channels + 1) / 2) * DEPTH;
     else if (s.rows > 1)
       s.rows = (s.rows + 1) / 2;
     else if (s.columns > 8 * g.stride)
       s.columns = (s.columns / g.stride + 1) / 2 * g.stride;
     else
-      s.channels = (s.channels + 1) / 2;
+      s.channels = view_depth((s.channels + 1) / 2) * DEPTH;
   }
 }
 

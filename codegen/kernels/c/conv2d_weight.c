@@ -29,15 +29,15 @@ KERNEL View weight_view(int kind, View v, int64_t block, int64_t elements) {
 // ---- 1 x 1 ----
 
 // dw[i][vector * LANES ..] += sum over depth of gradient[.. i ..] * inputs[..][vector]: `tile` outputs x `vectors`
-// vectors of inputs. gradients: [pixel][output][lane], `pixel_stride` floats from one pixel to the next; inputs
-// [pixel][lane][vectors * LANES]. Of the last vector `left` inputs exist, of the tile `live` outputs.
+// vectors of inputs. gradients: [pixel][output][lane, or pair of lanes], `pixel_stride` of them from one pixel to the
+// next; inputs [pixel][lane, or pair of lanes][vectors * LANES]. Of the last vector `left` inputs exist, of the tile `live` outputs.
 KERNEL void weight_product(int vectors, int pixels, const float *gradients, int64_t pixel_stride, const float *inputs,
                            int live, int left, float *dw, int64_t dw_stride) {
   Lanes sums[WEIGHT_TILE * WEIGHT_VECTORS];
   UNROLL
   for (int i = 0; i < WEIGHT_TILE * vectors; i++) LANES_CLEAR(sums[i]);
   for (int pixel = 0; pixel < pixels; pixel++, gradients += pixel_stride)
-    for (int lane = 0; lane < LANES; lane++, inputs += vectors * LANES) {
+    for (int lane = 0; lane < LANES / DEPTH; lane++, inputs += vectors * LANES) {
       Lanes x[WEIGHT_VECTORS];
       UNROLL
       for (int j = 0; j < vectors; j++) {
@@ -46,10 +46,11 @@ KERNEL void weight_product(int vectors, int pixels, const float *gradients, int6
       }
       UNROLL
       for (int i = 0; i < WEIGHT_TILE; i++) {
-        Lanes g = lanes_splat(gradients[i * LANES + lane]);
+        Lanes g = lanes_splat(gradients[i * (LANES / DEPTH) + lane]);
         LANES_PIN(g);
         UNROLL
-        for (int j = 0; j < vectors; j++) sums[i * vectors + j] += x[j] * g;
+        for (int j = 0; j < vectors; j++)
+          sums[i * vectors + j] = lanes_multiply_add(sums[i * vectors + j], x[j], g);
       }
     }
   UNROLL
@@ -89,7 +90,7 @@ KERNEL WeightPixel weight_pixel(int h, int w, int ho, int wo, int stride, int64_
   return (WeightPixel){block, at / wo * stride * w + at % wo * stride, at};
 }
 
-// Inputs [first, first + count) of `pixels` pixels -> panels [panel][pixel][lane][vectors of the panel].
+// Inputs [first, first + count) of `pixels` pixels -> panels [panel][pixel][lane, or pair][vectors of the panel].
 KERNEL void weight_turn_inputs(int kind, WeightViews v, int h, int w, int ho, int wo, int stride, int64_t pixel_first,
                                int pixels, int first, int count, float *restrict panels) {
   const int c = v.x.c;
@@ -98,7 +99,7 @@ KERNEL void weight_turn_inputs(int kind, WeightViews v, int h, int w, int ho, in
     const View x = weight_view(kind, v.x, at.block, (int64_t)h * w * c * LANES);
     for (int channel = 0, vectors; channel < count; channel += vectors * LANES) {
       vectors = weight_panel_vectors((count - channel + LANES - 1) / LANES);
-      float *to = panels + (int64_t)pixels * LANES * channel + (int64_t)pixel * LANES * vectors * LANES;
+      float *to = panels + (int64_t)pixels * (LANES / DEPTH) * channel + (int64_t)pixel * (LANES / DEPTH) * vectors * LANES;
       for (int j = 0; j < vectors; j++) {
         Lanes block[LANES];
         const int from = channel + j * LANES;
@@ -109,44 +110,53 @@ KERNEL void weight_turn_inputs(int kind, WeightViews v, int h, int w, int ho, in
         }
         lanes_transpose(block);
         UNROLL
-        for (int i = 0; i < LANES; i++) lanes_store(to + ((int64_t)i * vectors + j) * LANES, block[i]);
+        for (int i = 0; i < LANES; i += DEPTH)
+          lanes_store(to + ((int64_t)(i / DEPTH) * vectors + j) * LANES, lanes_pair(block[i], block[i + DEPTH - 1]));
       }
     }
   }
 }
 
-// Output gradients [first, first + count) of `pixels` pixels -> [pixel][WEIGHT_TILE * tiles][lane]; dead lanes zero.
+// A vector of gradients, lanes or, in bf16, pairs of them.
+KERNEL void weight_store_gradients(float *to, Lanes v) {
+  if (DEPTH == 1)
+    lanes_store(to, v);
+  else
+    element_store((Element *)(void *)to, v);
+}
+
+// Output gradients [first, first + count) of `pixels` pixels -> [pixel][WEIGHT_TILE * tiles][lane, or pair]; dead lanes
+// zero.
 KERNEL void weight_copy_gradients(int kind, WeightViews v, int n, int ho, int wo, int64_t pixel_first, int pixels,
                                   int first, int count, float *restrict to) {
-  const int64_t o = v.dy.c, width = (int64_t)((count + WEIGHT_TILE - 1) / WEIGHT_TILE * WEIGHT_TILE) * LANES;
+  const int vectors = (count + WEIGHT_TILE - 1) / WEIGHT_TILE * WEIGHT_TILE, floats = LANES / DEPTH;
+  const int64_t o = v.dy.c, width = (int64_t)vectors * floats;
   for (int pixel = 0; pixel < pixels; pixel++, to += width) {
     const WeightPixel at = weight_pixel(0, 0, ho, wo, 0, pixel_first + pixel);
     const View dy = weight_view(kind, v.dy, at.block, (int64_t)ho * wo * o * LANES);
-    view_copy(kind, dy, (at.out * o + first) * LANES, first, count, 0, to, LANES);
-    for (int i = count; i * LANES < width; i++) lanes_store(to + i * LANES, lanes_splat(0.0f));
-    const int live = lanes_live(n, (int)at.block);
-    if (live == LANES) continue;
-    const Lanes mask = lanes_mask(live);
-    for (int i = 0; i < count; i++) lanes_store(to + i * LANES, lanes_load(to + i * LANES) * mask);
+    const Lanes live = lanes_mask(lanes_live(n, (int)at.block));
+    for (int i = 0; i < count; i++)
+      weight_store_gradients(to + i * floats, view_load(kind, dy, (at.out * o + first + i) * LANES, first + i) * live);
+    for (int i = count; i < vectors; i++) weight_store_gradients(to + i * floats, lanes_splat(0.0f));
   }
 }
 
 // Adds the products of all panels and tiles to dw.
 KERNEL void weight_products(int pixels, int inputs, int outputs, const float *gradients, const float *panels, float *dw,
                             int64_t dw_stride) {
-  const int64_t pixel_stride = (int64_t)((outputs + WEIGHT_TILE - 1) / WEIGHT_TILE * WEIGHT_TILE) * LANES;
+  const int64_t pixel_stride = (int64_t)((outputs + WEIGHT_TILE - 1) / WEIGHT_TILE * WEIGHT_TILE) * (LANES / DEPTH);
   for (int input = 0, vectors; input < inputs; input += vectors * LANES) {
     vectors = weight_panel_vectors((inputs - input + LANES - 1) / LANES);
     const int left = inputs - input < vectors * LANES ? inputs - input - (vectors - 1) * LANES : LANES;
     for (int output = 0; output < outputs; output += WEIGHT_TILE) {
       const int live = outputs - output < WEIGHT_TILE ? outputs - output : WEIGHT_TILE;
-      const float *from = gradients + (int64_t)output * LANES;
+      const float *from = gradients + (int64_t)output * (LANES / DEPTH);
       float *target = dw + output * dw_stride + input;
       if (vectors == 3) weight_product_3(pixels, from, pixel_stride, panels, live, left, target, dw_stride);
       if (vectors == 2) weight_product_2(pixels, from, pixel_stride, panels, live, left, target, dw_stride);
       if (vectors == 1) weight_product_1(pixels, from, pixel_stride, panels, live, left, target, dw_stride);
     }
-    panels += (int64_t)pixels * LANES * vectors * LANES;
+    panels += (int64_t)pixels * (LANES / DEPTH) * vectors * LANES;
   }
 }
 
@@ -220,7 +230,7 @@ KERNEL void weight_pack_planes(int kind, WeightChunks s, WeightChunk t, WeightVi
         if (y < 0 || y >= h || at < 0 || at >= w) {
           for (int i = 0; i < count; i++) lanes_store(target + i * plane, lanes_splat(0.0f));
         } else {
-          view_copy(kind, view, (((int64_t)y * w + at) * c + first) * LANES, first, count,
+          view_copy(kind, view, (((int64_t)y * w + at) * c + first) * LANES, first, count, 1,
                     TUNED_weight_ahead_pixels * (int64_t)c * LANES, target, plane);
         }
       }
@@ -241,7 +251,7 @@ KERNEL void weight_pack_panels(int kind, WeightChunk t, WeightViews v, int n, in
         for (int i = 0; i < count; i += WEIGHT_TILE) {
           float *target = panels + i / WEIGHT_TILE * panel_stride;
           const int live = count - i < WEIGHT_TILE ? count - i : WEIGHT_TILE;
-          view_copy(kind, view, (((int64_t)row * wo + column) * o + first + i) * LANES, first + i, live,
+          view_copy(kind, view, (((int64_t)row * wo + column) * o + first + i) * LANES, first + i, live, 1,
                     TUNED_weight_ahead_pixels * (int64_t)o * LANES, target, LANES);
           if (live < WEIGHT_TILE)
             memset(target + live * LANES, 0, (size_t)(WEIGHT_TILE - live) * LANES * sizeof(float));

@@ -39,6 +39,11 @@ KERNEL Lanes lanes_load(const float *p) { return *(const Lanes *)p; }
 KERNEL void lanes_store(float *p, Lanes v) { *(Lanes *)p = v; }
 KERNEL Lanes lanes_load_unaligned(const float *p) { return *(const LanesUnaligned *)p; }
 KERNEL void lanes_store_unaligned(float *p, Lanes v) { *(LanesUnaligned *)p = v; }
+#if defined(IMAGES_BF16) && defined(__AVX512BF16__) && LANES == 16
+#include <immintrin.h>
+#define KNOWS_BF16
+#endif
+
 // LANES elements of an image tensor, rounded to nearest, ties to even, where they are stored in 16 bits.
 #ifndef IMAGES_BF16
 KERNEL Lanes element_load(const Element *p) { return lanes_load(p); }
@@ -46,14 +51,71 @@ KERNEL void element_store(Element *p, Lanes v) { lanes_store(p, v); }
 #else
 typedef uint32_t LanesBits __attribute__((vector_size(4 * LANES), may_alias));
 typedef uint16_t LanesHalves __attribute__((vector_size(2 * LANES), may_alias));
+typedef uint16_t LanesPairs __attribute__((vector_size(4 * LANES), may_alias));
 KERNEL Lanes element_load(const Element *p) {
   return (Lanes)(__builtin_convertvector(*(const LanesHalves *)p, LanesBits) << 16);
 }
+// Rounded, in the upper halves.
+KERNEL LanesBits lanes_rounded(Lanes v) { return (LanesBits)v + 0x7FFF + ((LanesBits)v >> 16 & 1); }
 KERNEL void element_store(Element *p, Lanes v) {
-  const LanesBits bits = (LanesBits)v;
-  *(LanesHalves *)p = __builtin_convertvector((bits + 0x7FFF + (bits >> 16 & 1)) >> 16, LanesHalves);
+#ifdef KNOWS_BF16
+  *(LanesHalves *)p = (LanesHalves)_mm512_cvtneps_pbh((__m512)v);
+#else
+  *(LanesHalves *)p = __builtin_convertvector(lanes_rounded(v) >> 16, LanesHalves);
+#endif
 }
 #endif
+
+// Where the processor multiplies pairs in bf16 and sums them in float, what convolutions multiply are pairs: of channels,
+// or, in the weight gradient of a 1 x 1 kernel, of images. A pair lies in the 32 bits of a float, the first in its lower
+// half. DEPTH is how many products a lane of one vector makes. BF16_PAIRS can be defined to compute the same without
+// such a processor: slowly, for tests.
+#if defined(KNOWS_BF16) && !defined(BF16_PAIRS)
+#define BF16_PAIRS
+#endif
+#ifdef BF16_PAIRS
+enum { DEPTH = 2 };
+#else
+enum { DEPTH = 1 };
+#endif
+
+// The vector that a kernel multiplies, of two that follow each other in depth; without pairs the first alone.
+KERNEL Lanes lanes_pair(Lanes first, Lanes second) {
+#if defined(KNOWS_BF16)
+  const __m512bh both = _mm512_cvtne2ps_pbh((__m512)second, (__m512)first);  // first in the lower half
+  const LanesPairs order = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                            8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  return (Lanes)_mm512_permutexvar_epi16((__m512i)order, (__m512i)both);
+#elif defined(BF16_PAIRS)
+  return (Lanes)((lanes_rounded(second) & 0xFFFF0000) | lanes_rounded(first) >> 16);
+#else
+  (void)second;
+  return first;
+#endif
+}
+
+// The same of two numbers, to be splat.
+KERNEL float float_pair(float first, float second) {
+#ifdef BF16_PAIRS
+  const Lanes pair = lanes_pair((Lanes){first}, (Lanes){second});
+  return pair[0];
+#else
+  (void)second;
+  return first;
+#endif
+}
+
+// sum + a * b, of pairs with both products.
+KERNEL Lanes lanes_multiply_add(Lanes sum, Lanes a, Lanes b) {
+#if defined(KNOWS_BF16)
+  return (Lanes)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#elif defined(BF16_PAIRS)
+  const LanesBits x = (LanesBits)a, y = (LanesBits)b;
+  return sum + (Lanes)(x & 0xFFFF0000) * (Lanes)(y & 0xFFFF0000) + (Lanes)(x << 16) * (Lanes)(y << 16);
+#else
+  return sum + a * b;
+#endif
+}
 
 KERNEL Lanes lanes_splat(float v) { return v - (Lanes){0}; }  // 0 + v would be an addition: v may be -0
 

@@ -30,20 +30,33 @@ KERNEL Lanes view_load(int kind, View v, int64_t at, int channel) {
   return y;
 }
 
-// Copies `count` channels of a pixel from `channel` on, `at` elements into the tensor, to vectors `apart` floats from one
-// to the next. They are a short run that hardware does not fetch ahead of: `ahead` elements further, what a later call
+// Vectors that `channels` channels of a pixel are, when they are multiplied.
+KERNEL int view_depth(int channels) { return (channels + DEPTH - 1) / DEPTH; }
+
+// Channels `channel` and, in pairs, the next one; of it, what lies beyond `last` is zero.
+KERNEL Lanes view_load_depth(int kind, View v, int64_t at, int channel, int last) {
+  const Lanes first = view_load(kind, v, at, channel);
+  if (DEPTH == 1) return first;
+  const Lanes none = {0};
+  return lanes_pair(first, channel + 1 < last ? view_load(kind, v, at + LANES, channel + 1) : none);
+}
+
+// Copies `count` channels of a pixel from `channel` on, in float or in depth, `at` elements into the tensor,
+// to vectors `apart` floats from one to the next. They are a short run that hardware does not fetch ahead of: `ahead` elements further, what a later call
 // reads is asked for.
-KERNEL void view_copy(int kind, View v, int64_t at, int channel, int count, int64_t ahead, float *restrict to,
-                      int64_t apart) {
-  for (int i = 0; i < count; i++) {
+KERNEL void view_copy(int kind, View v, int64_t at, int channel, int count, int depth, int64_t ahead,
+                      float *restrict to, int64_t apart) {
+  for (int i = 0; i < count; i += depth) {
     const int64_t from = at + (int64_t)i * LANES;
     if (ahead) {
-      for (int line = 0; line < LANES; line += 64 / (int)sizeof(Element)) {
+      for (int line = 0; line < depth * LANES; line += 64 / (int)sizeof(Element)) {
         __builtin_prefetch(v.x + from + ahead + line);
         if (kind == VIEW_GRADIENT) __builtin_prefetch(v.raw + from + ahead + line);
       }
     }
-    lanes_store(to + i * apart, view_load(kind, v, from, channel + i));
+    lanes_store(to, depth == 1 ? view_load(kind, v, from, channel + i)
+                               : view_load_depth(kind, v, from, channel + i, channel + count));
+    to += apart;
   }
 }
 
