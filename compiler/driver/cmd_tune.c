@@ -140,7 +140,8 @@ static int run(Tune *tune) {
   bool finished = !tune_search_next(&tune->file, NULL, 0, &next);
   TuneOutcome outcome = TUNE_DONE;
   if (!finished || (tuning_changes(&tune->file.values) && tune->file.total.median <= 0)) {
-    outcome = tune_lab_build(&tune->lab, &tune->file.values, tune->best);
+    outcome = save(tune);  // what cannot be written is said now
+    if (outcome == TUNE_DONE) outcome = tune_lab_build(&tune->lab, &tune->file.values, tune->best);
     if (outcome == TUNE_UNFIT) fprintf(stderr, "seerc: error: the plan does not fit its budget [budget]\n");
     if (outcome == TUNE_DONE) outcome = tune_lab_settle(&tune->lab, tune->best);
     if (outcome == TUNE_DONE) outcome = search(tune, &finished);

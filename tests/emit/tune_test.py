@@ -106,6 +106,8 @@ class Tune(unittest.TestCase):
         for words in (["--minutes=0"], ["--minutes=soon"], ["--threads=0"], ["--cpu=z80"]):
             run(SEERC, "tune", "tiny.seer", *words, code=2)
         self.assertIn("'-o'", run(SEERC, "tune", "-", code=2, input=SPEC).stderr)
+        said = run(SEERC, "tune", "tiny.seer", "-o", "nowhere/tiny.tune", code=3).stderr
+        self.assertIn("cannot write 'nowhere/tiny.tune'", said)
 
     def test_a_search_ends_when_all_was_tried(self):
         lines = []
