@@ -254,7 +254,7 @@ static int prepare(Invocation *invocation, const LoadedSpec *loaded, Tune *tune)
   if (code != EXIT_DONE) return code;
   char machine[128];
   seer_cpu_name(machine, sizeof machine);
-  const char *level = cpu_of_options(&tune->lab.options);
+  const char *level = compiled.trainer.settings.cpu;
   TuningFile wanted = {.spec = compiled.trainer.settings.name,
                        .cpu = level,
                        .machine = arena_printf(tune->arena, "%s", machine),
