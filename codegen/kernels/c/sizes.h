@@ -14,6 +14,7 @@ enum {
   CHANNEL_RUN = 64,             // channels of a pixel read at once, where several pixels are summed
   CONV_PIXELS = 48,             // wanted output pixels of a convolution task
   CONV_OUTPUT_FLOATS = 65536,   // and its outputs at most: they stay in a cache of 512 KiB until they are summed
+  WINOGRAD_WIDTH = 16,          // channels of a group from which on Winograd's way pays
   CONV_TASKS = 16,              // split output channels or sums until there are as many
   WEIGHT_PIXELS = 48,           // pixels (of all lanes) a weight gradient sums before it folds the lanes
   WEIGHT_PLANE_FLOATS = 49152,  // of input, and of output gradient, that a weight gradient task holds
@@ -83,12 +84,24 @@ static inline int64_t conv2d_point_pixels(int64_t outputs, int64_t lanes) {
   int64_t pixels = size_min(CONV_PIXELS, CONV_OUTPUT_FLOATS / (outputs * lanes));
   return size_max(1, pixels / tile) * tile;
 }
+// Where Winograd's way (conv2d_winograd.h) is faster, forward and backward: for 3 x 3 taps at every pixel, in groups so
+// wide that transforms cost less than the products they save, of images whose last, half empty tiles do not weigh.
+static inline int conv2d_is_winograd(int64_t h, int64_t w, int64_t c, int64_t o, int64_t k, int64_t stride, int64_t pad,
+                                     int64_t groups, int64_t lanes) {
+  return k == 3 && stride == 1 && pad == 1 && size_min(c, o) / groups >= WINOGRAD_WIDTH &&
+         size_min(h, w) >= (lanes == 16 ? 6 : 4);
+}
+// Rows of output that tasks keep together: Winograd's tiles have two.
+static inline int64_t conv2d_row_step(int64_t k, int64_t stride, int64_t pad) {
+  return k == 3 && stride == 1 && pad == 1 ? 2 : 1;
+}
 // Parts of an image block's output pixels: of points, or of rows; taller kernels read rows beyond the task's own: twice
 // as many rows, less read twice.
 static inline int64_t conv2d_pixel_parts(int64_t height, int64_t width, int64_t outputs, int64_t k, int64_t stride,
                                          int64_t pad, int64_t groups, int64_t lanes) {
   if (conv2d_is_point(k, stride, pad, groups)) return size_ceil(height * width, conv2d_point_pixels(outputs, lanes));
-  return size_ceil(height, size_max(1, (k > 1 ? 2 : 1) * CONV_PIXELS / width));
+  int64_t step = conv2d_row_step(k, stride, pad);
+  return size_ceil(size_ceil(height, step), size_max(1, (k > 1 ? 2 : 1) * CONV_PIXELS / width / step));
 }
 static inline int64_t conv2d_unit_parts(int64_t n, int64_t height, int64_t width, int64_t outputs, int64_t k,
                                         int64_t stride, int64_t pad, int64_t groups, int64_t lanes) {
@@ -96,20 +109,24 @@ static inline int64_t conv2d_unit_parts(int64_t n, int64_t height, int64_t width
   return size_min(conv2d_units(groups, outputs / groups, lanes), size_ceil(CONV_TASKS, parts));
 }
 
-// conv2d_pack and conv2d_pack_backward: floats of the packed weights, and tasks.
-static inline int64_t conv2d_packed_floats(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t lanes) {
+// conv2d_pack and conv2d_pack_backward: floats of the packed weights, and tasks. winograd: conv2d_is_winograd's word.
+static inline int64_t conv2d_packed_floats(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t winograd,
+                                           int64_t lanes) {
   int64_t width = o / groups;
-  return conv2d_units(groups, width, lanes) * conv2d_tile(width, lanes) * k * k * (c / groups);
+  return conv2d_units(groups, width, lanes) * conv2d_tile(width, lanes) * (winograd ? 16 : k * k) * (c / groups);
 }
-static inline int64_t conv2d_pack_tasks(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t lanes) {
+static inline int64_t conv2d_pack_tasks(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t winograd,
+                                        int64_t lanes) {
   return size_min(conv2d_units(groups, o / groups, lanes),
-                  size_ceil(conv2d_packed_floats(c, o, k, groups, lanes), TASK_FLOATS));
+                  size_ceil(conv2d_packed_floats(c, o, k, groups, winograd, lanes), TASK_FLOATS));
 }
-static inline int64_t conv2d_packed_backward_floats(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t lanes) {
-  return conv2d_packed_floats(o, c, k, groups, lanes);
+static inline int64_t conv2d_packed_backward_floats(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t winograd,
+                                                    int64_t lanes) {
+  return conv2d_packed_floats(o, c, k, groups, winograd, lanes);
 }
-static inline int64_t conv2d_pack_backward_tasks(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t lanes) {
-  return conv2d_pack_tasks(o, c, k, groups, lanes);
+static inline int64_t conv2d_pack_backward_tasks(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t winograd,
+                                                 int64_t lanes) {
+  return conv2d_pack_tasks(o, c, k, groups, winograd, lanes);
 }
 
 static inline int64_t conv2d_forward_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,
