@@ -5,7 +5,7 @@
 
 // Arguments of a convolution kernel and the same as integers for sizes.h.
 typedef struct Convolution {
-  int64_t n, h, w, c, o, k, stride, pad, groups;
+  int64_t n, h, w, c, o, k, stride, pad, groups, winograd;
 } Convolution;
 
 static Convolution convolution(const Lower *lower, ValueId x, ValueId w) {
@@ -13,8 +13,10 @@ static Convolution convolution(const Lower *lower, ValueId x, ValueId w) {
   const Shape *weights = &graph_value(lower->graph, w)->shape;
   const OpAttributes *a = &lower->op->attributes;
   if (weights->rank != 4) BUG("'%s': convolution weights of rank %d", lower->op->name, weights->rank);
-  return (Convolution){input.n,          input.h,   input.w,    input.c,  weights->size[0],
-                       weights->size[2], a->stride, a->padding, a->groups};
+  Convolution v = {input.n,          input.h,   input.w,    input.c,   weights->size[0],
+                   weights->size[2], a->stride, a->padding, a->groups, 0};
+  v.winograd = conv2d_is_winograd(v.h, v.w, v.c, v.o, v.k, v.stride, v.pad, v.groups, lower->tuning);
+  return v;
 }
 
 #define SHAPE(v) (v).n, (v).h, (v).w, (v).c, (v).o, (v).k, (v).stride, (v).pad, (v).groups
@@ -45,11 +47,11 @@ static Sight gradient_sight(const Lower *lower, int first) {
 static void lower_forward(Lower *lower, bool with_statistics) {
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[1]);
   Sight x = normalized_sight(lower, 2, lower->op->operand_count - 2);
-  KernelOperand packed = workspace(lower, conv2d_packed_floats(v.c, v.o, v.k, v.groups, lower->tuning));
+  KernelOperand packed = workspace(lower, conv2d_packed_floats(v.c, v.o, v.k, v.groups, v.winograd, lower->tuning));
   int64_t parts = conv2d_statistics_parts(v.n, v.h, v.w, v.o, v.k, v.stride, v.pad, v.groups, lower->tuning);
   KernelOperand statistics = with_statistics ? workspace(lower, statistics_workspace_floats(parts, v.o)) : no_operand();
-  LAUNCH(lower, conv2d_pack, conv2d_pack_tasks(v.c, v.o, v.k, v.groups, lower->tuning),
-         (INT(v.c), INT(v.o), INT(v.k), INT(v.groups)), (operand(lower, 1), packed));
+  LAUNCH(lower, conv2d_pack, conv2d_pack_tasks(v.c, v.o, v.k, v.groups, v.winograd, lower->tuning),
+         (INT(v.c), INT(v.o), INT(v.k), INT(v.groups), INT(v.winograd)), (operand(lower, 1), packed));
   LAUNCH(lower, conv2d_forward, conv2d_forward_tasks(SHAPE(v), lower->tuning), (SHAPE_CONSTANTS(v), INT(x.view)),
          (operand(lower, 0), x.factors, x.other, packed, result(lower, 0), statistics));
   if (!with_statistics) return;
@@ -65,9 +67,10 @@ void lower_conv2d_backward_input(Lower *lower) {
   Sight dy = gradient_sight(lower, 2);
   KernelOperand add =
       lower->op->attributes.adds ? operand(lower, lower->op->attributes.gradient ? 4 : 2) : no_operand();
-  KernelOperand packed = workspace(lower, conv2d_packed_backward_floats(v.c, v.o, v.k, v.groups, lower->tuning));
-  LAUNCH(lower, conv2d_pack_backward, conv2d_pack_backward_tasks(v.c, v.o, v.k, v.groups, lower->tuning),
-         (INT(v.c), INT(v.o), INT(v.k), INT(v.stride), INT(v.groups)), (operand(lower, 1), packed));
+  KernelOperand packed =
+      workspace(lower, conv2d_packed_backward_floats(v.c, v.o, v.k, v.groups, v.winograd, lower->tuning));
+  LAUNCH(lower, conv2d_pack_backward, conv2d_pack_backward_tasks(v.c, v.o, v.k, v.groups, v.winograd, lower->tuning),
+         (INT(v.c), INT(v.o), INT(v.k), INT(v.stride), INT(v.groups), INT(v.winograd)), (operand(lower, 1), packed));
   LAUNCH(lower, conv2d_backward_input, conv2d_backward_input_tasks(SHAPE(v), lower->tuning),
          (SHAPE_CONSTANTS(v), INT(dy.view)), (operand(lower, 0), dy.other, dy.factors, packed, add, result(lower, 0)));
 }

@@ -36,7 +36,7 @@ void print_tuned(const KernelTuning *tuning, Writer *out) {
   for (int i = 0; i < TUNING_ROW_COUNT; i++)
     writer_printf(out, "  TUNED_%s = %" PRId64 ",  // %s\n", tuning_rows[i].name, *tuning_value(&values, i),
                   tuning_rows[i].help);
-  writer_text(out, "};\n\nstatic const KernelTuning tuned = {LANES");
+  writer_text(out, "};\n\nstatic const KernelTuning tuned = {LANES,\n    sizeof(Element) == 2");
   for (int i = 0; i < TUNING_ROW_COUNT; i++) writer_printf(out, ",\n    TUNED_%s", tuning_rows[i].name);
   writer_text(out, "};\n\n#endif\n");
 }

@@ -543,6 +543,7 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   bool narrow = target_of(spec).images == DATA_BF16, chosen = strcmp(options->cpu, "native") != 0;
   if (!narrow && !chosen && strcmp(compilation.cpu, "x86-64-v4+bf16") == 0) compilation.cpu = "x86-64-v4";
   compilation.tuning = options->tuning ? *options->tuning : tuning_default(lanes_of_cpu(compilation.cpu));
+  compilation.tuning.images_bf16 = narrow;
   SeerProgram settings = settings_from_spec(arena, spec);
   if (!count_classes(diags, spec, &settings, &compilation.classes)) return false;
   if (!compile_worlds(&compilation, &worlds, compiled)) return false;

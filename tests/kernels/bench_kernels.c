@@ -1,4 +1,4 @@
-// Prints, for the convolution kernels at RegNetY-400MF shapes, milliseconds and the share of one core's FMA peak
+// Prints, for the convolution kernels at shapes of RegNets, milliseconds and the share of one core's FMA peak
 // (multiply-adds in the padding counted), and for the other kernels milliseconds and GB/s. One thread, best of
 // several. Usage: kernels_bench [SUBSTRING]: only the lines whose name holds SUBSTRING.
 #include <stdio.h>
@@ -77,21 +77,27 @@ static void report_bytes(const char *name, double bytes, double took) {
 }
 
 // name, n, h, w, c, o, k, stride, pad, groups
-#define CONVOLUTIONS(X)                             \
-  X(stem_160, 32, 160, 160, 3, 32, 3, 2, 1, 1)      \
-  X(a_48_40, 32, 40, 40, 48, 48, 1, 1, 0, 1)        \
-  X(a_104_20, 32, 20, 20, 104, 104, 1, 1, 0, 1)     \
-  X(a_208_10, 32, 10, 10, 208, 208, 1, 1, 0, 1)     \
-  X(a_440_5, 32, 5, 5, 440, 440, 1, 1, 0, 1)        \
-  X(a_440_3, 32, 3, 3, 440, 440, 1, 1, 0, 1)        \
-  X(proj_104_208, 32, 20, 20, 104, 208, 1, 2, 0, 1) \
-  X(b_48_40, 32, 40, 40, 48, 48, 3, 1, 1, 6)        \
-  X(b_104_20, 32, 20, 20, 104, 104, 3, 1, 1, 13)    \
-  X(b_208_10, 32, 10, 10, 208, 208, 3, 1, 1, 26)    \
-  X(b_440_5, 32, 5, 5, 440, 440, 3, 1, 1, 55)       \
-  X(b_440_3, 32, 3, 3, 440, 440, 3, 1, 1, 55)       \
-  X(b_208_20_s2, 32, 20, 20, 208, 208, 3, 2, 1, 26) \
-  X(b_336_10_g24, 32, 10, 10, 336, 336, 3, 1, 1, 14)
+#define CONVOLUTIONS(X)                              \
+  X(stem_160, 32, 160, 160, 3, 32, 3, 2, 1, 1)       \
+  X(a_48_40, 32, 40, 40, 48, 48, 1, 1, 0, 1)         \
+  X(a_104_20, 32, 20, 20, 104, 104, 1, 1, 0, 1)      \
+  X(a_208_10, 32, 10, 10, 208, 208, 1, 1, 0, 1)      \
+  X(a_440_5, 32, 5, 5, 440, 440, 1, 1, 0, 1)         \
+  X(a_440_3, 32, 3, 3, 440, 440, 1, 1, 0, 1)         \
+  X(proj_104_208, 32, 20, 20, 104, 208, 1, 2, 0, 1)  \
+  X(b_48_40, 32, 40, 40, 48, 48, 3, 1, 1, 6)         \
+  X(b_104_20, 32, 20, 20, 104, 104, 3, 1, 1, 13)     \
+  X(b_208_10, 32, 10, 10, 208, 208, 3, 1, 1, 26)     \
+  X(b_440_5, 32, 5, 5, 440, 440, 3, 1, 1, 55)        \
+  X(b_440_3, 32, 3, 3, 440, 440, 3, 1, 1, 55)        \
+  X(b_208_20_s2, 32, 20, 20, 208, 208, 3, 2, 1, 26)  \
+  X(b_336_10_g24, 32, 10, 10, 336, 336, 3, 1, 1, 14) \
+  X(b_336_6_g24, 32, 6, 6, 336, 336, 3, 1, 1, 14)    \
+  X(b_888_5_g24, 32, 5, 5, 888, 888, 3, 1, 1, 37)    \
+  X(b_120_20_g24, 32, 20, 20, 120, 120, 3, 1, 1, 5)  \
+  X(b_48_40_g24, 32, 40, 40, 48, 48, 3, 1, 1, 2)     \
+  X(b_320_10_g16, 32, 10, 10, 320, 320, 3, 1, 1, 20) \
+  X(b_448_14_g112, 32, 14, 14, 448, 448, 3, 1, 1, 4)
 
 #define DEFINE(name, n, h, w, c, o, k, s, p, g)                                                                        \
   static void forward_##name(Buffers b, int task) {                                                                    \
@@ -110,7 +116,7 @@ static void report_bytes(const char *name, double bytes, double took) {
     int64_t work = statistics_workspace_floats(conv2d_statistics_parts(n, h, w, o, k, s, p, g, &tuned), o);            \
     work = size_max(work, conv2d_backward_weight_workspace_floats(n, h, w, c, o, k, s, p, g, &tuned));                 \
     Buffers b = {floats(lane_tensor_floats(n, h, w, c, &tuned)), floats(lane_tensor_floats(n, ho, wo, o, &tuned)),     \
-                 floats((int64_t)o * (c / g) * k * k), floats(conv2d_packed_floats(c, o, k, g, &tuned) * 2 + 4096),    \
+                 floats((int64_t)o * (c / g) * k * k), floats(conv2d_packed_floats(c, o, k, g, 1, &tuned) * 2 + 4096), \
                  floats(work)};                                                                                        \
     if (strstr("forward " #name, wanted))                                                                              \
       report_flops("forward " #name, macs,                                                                             \

@@ -25,15 +25,27 @@ static const ConvShape listed[] = {
 #ifndef RANDOM_SHAPES
 #define RANDOM_SHAPES 300
 #endif
-enum { LISTED = sizeof listed / sizeof *listed, RANDOM = RANDOM_SHAPES };
+enum { LISTED = sizeof listed / sizeof *listed, RANDOM = RANDOM_SHAPES, WINOGRAD = 30 };
 
 static int draw(uint64_t *state, int low, int high) {
   return low + (int)((random_value(state) + 1) / 2 * (high - low + 1));
 }
 
+// Wide groups of 3 x 3 taps: images of odd and even size; groups of whole tiles of outputs and not.
+static ConvShape winograd_shape(uint64_t seed) {
+  static const int widths[] = {16, 17, 24, 32, 56, 112};
+  ConvShape s = {.k = 3, .stride = 1, .pad = 1, .groups = draw(&seed, 1, 3), .n = draw(&seed, 1, 20)};
+  const int inputs = draw(&seed, 0, 5), outputs = draw(&seed, 0, 1) ? inputs : draw(&seed, 0, 3);
+  s.h = draw(&seed, 3, 9), s.w = draw(&seed, 3, inputs < 3 ? 28 : 11);
+  if (inputs > 3) s.groups = 1, s.n = draw(&seed, 1, 3);
+  s.c = s.groups * widths[inputs], s.o = s.groups * widths[outputs];
+  return s;
+}
+
 static ConvShape shape_at(int index) {
   if (index < LISTED) return listed[index];
   uint64_t seed = (uint64_t)index * 7919;
+  if (index >= LISTED + RANDOM) return winograd_shape(seed);
   for (;;) {
     ConvShape s = {.n = draw(&seed, 1, 20), .h = draw(&seed, 1, 9), .w = draw(&seed, 1, 9)};
     s.groups = draw(&seed, 0, 1) ? 1 : draw(&seed, 1, 6);
@@ -97,6 +109,10 @@ static void check_statistics(ConvShape s, const double *y, const float *mean, co
 
 #define SHAPE s.n, s.h, s.w, s.c, s.o, s.k, s.stride, s.pad, s.groups
 
+static int is_winograd(ConvShape s) {
+  return conv2d_is_winograd(s.h, s.w, s.c, s.o, s.k, s.stride, s.pad, s.groups, &tuned);
+}
+
 // A tensor and what its view makes of it.
 typedef struct Seen {
   Element *x, *raw;
@@ -136,11 +152,13 @@ static void check_forward(ConvShape s, int view) {
   Seen in = seen_make(view, s.n, in_pixels(s), s.c, 1);
   float *w = random_floats(weights_of(s), 2);
   Element *y = images_make(s.n, out_pixels(s), s.o);
-  float *packed = floats_make(conv2d_packed_floats(s.c, s.o, s.k, s.groups, &tuned));
+  const int winograd = is_winograd(s);
+  float *packed = floats_make(conv2d_packed_floats(s.c, s.o, s.k, s.groups, winograd, &tuned));
   const int parts = (int)conv2d_statistics_parts(s.n, s.h, s.w, s.o, s.k, s.stride, s.pad, s.groups, &tuned);
   float *statistics = floats_make(statistics_workspace_floats(parts, s.o));
   float *mean = floats_make(s.o), *variance = floats_make(s.o);
-  RUN_TASKS(conv2d_pack_tasks(s.c, s.o, s.k, s.groups, &tuned), conv2d_pack(s.c, s.o, s.k, s.groups, w, packed, task));
+  RUN_TASKS(conv2d_pack_tasks(s.c, s.o, s.k, s.groups, winograd, &tuned),
+            conv2d_pack(s.c, s.o, s.k, s.groups, winograd, w, packed, task));
   RUN_TASKS(conv2d_forward_tasks(SHAPE, &tuned),
             conv2d_forward(SHAPE, view, in.x, in.factors, in.scale, packed, y, statistics, task));
   RUN_TASKS(statistics_fold_tasks(s.o), statistics_fold(parts, s.o, statistics, mean, variance, task));
@@ -156,9 +174,10 @@ static void check_backward_input(ConvShape s, int view, bool adds) {
   Seen dy = seen_make(view, s.n, out_pixels(s), s.o, 3);
   float *w = random_floats(weights_of(s), 4);
   Element *add = random_images(s.n, in_pixels(s), s.c, 5), *dx = images_make(s.n, in_pixels(s), s.c);
-  float *packed = floats_make(conv2d_packed_backward_floats(s.c, s.o, s.k, s.groups, &tuned));
-  RUN_TASKS(conv2d_pack_backward_tasks(s.c, s.o, s.k, s.groups, &tuned),
-            conv2d_pack_backward(s.c, s.o, s.k, s.stride, s.groups, w, packed, task));
+  const int winograd = is_winograd(s);
+  float *packed = floats_make(conv2d_packed_backward_floats(s.c, s.o, s.k, s.groups, winograd, &tuned));
+  RUN_TASKS(conv2d_pack_backward_tasks(s.c, s.o, s.k, s.groups, winograd, &tuned),
+            conv2d_pack_backward(s.c, s.o, s.k, s.stride, s.groups, winograd, w, packed, task));
   RUN_TASKS(conv2d_backward_input_tasks(SHAPE, &tuned),
             conv2d_backward_input(SHAPE, view, dy.x, dy.raw, dy.factors, packed, adds ? add : NULL, dx, task));
   double *want = adds ? images_to_doubles(add, s.n, in_pixels(s), s.c) : doubles_make(s.n * in_pixels(s) * s.c);
@@ -186,13 +205,13 @@ static void check_backward_weight(ConvShape s, int x_view, int dy_view) {
 
 static void test_forward(void **state) {
   (void)state;
-  for (int i = 0; i < LISTED + RANDOM; i++)
+  for (int i = 0; i < LISTED + RANDOM + WINOGRAD; i++)
     for (int view = VIEW_PLAIN; view <= VIEW_SCALED; view++) check_forward(shape_at(i), view);
 }
 
 static void test_backward_input(void **state) {
   (void)state;
-  for (int i = 0; i < LISTED + RANDOM; i++) {
+  for (int i = 0; i < LISTED + RANDOM + WINOGRAD; i++) {
     check_backward_input(shape_at(i), VIEW_PLAIN, false);
     check_backward_input(shape_at(i), VIEW_GRADIENT, false);
     check_backward_input(shape_at(i), VIEW_GRADIENT, true);

@@ -4,7 +4,9 @@
 // A tile of up to 8 output channels x 3 pixels of lanes (4 x 3 with 16 registers) is summed in registers: input vectors
 // are loaded, packed weights broadcast. A kernel of one tap ("point") reads the tensor, or the view of one tile of
 // pixels, as it goes; any other kernel copies what a task reads of a group of channels into a plane first, with its
-// padding, so that what a kernel row reads of it is one run of vectors. Tasks: image block x pixels x output channels.
+// padding, so that what a kernel row reads of it is one run of vectors; conv2d_winograd.h is another way where that is
+// faster. Tasks: image block x pixels x output channels.
+#include "conv2d_winograd.h"
 #include "kernels.h"
 #include "lanes.h"
 #include "sizes.h"
@@ -56,19 +58,28 @@ KERNEL void conv2d_pack_units(int inputs, int outputs, int k, int stride, int64_
   }
 }
 
-void conv2d_pack(int c, int o, int k, int groups, const float *restrict w, float *restrict packed, int task) {
-  const int parts = (int)conv2d_pack_tasks(c, o, k, groups, &tuned);
+void conv2d_pack(int c, int o, int k, int groups, int winograd, const float *restrict w, float *restrict packed,
+                 int task) {
+  const int parts = (int)conv2d_pack_tasks(c, o, k, groups, winograd, &tuned);
   const int units = (int)conv2d_units(groups, o / groups, &tuned), inputs = c / groups, outputs = o / groups;
-  conv2d_pack_units(inputs, outputs, k, 0, (int64_t)outputs * inputs * k * k, (int64_t)inputs * k * k, k * k, w, packed,
-                    (int)((int64_t)units * task / parts), (int)((int64_t)units * (task + 1) / parts));
+  const int first = (int)((int64_t)units * task / parts), last = (int)((int64_t)units * (task + 1) / parts);
+  const int64_t group_stride = (int64_t)outputs * inputs * k * k, output_stride = (int64_t)inputs * k * k;
+  if (winograd)
+    conv2d_winograd_pack(inputs, outputs, 0, group_stride, output_stride, k * k, w, packed, first, last);
+  else
+    conv2d_pack_units(inputs, outputs, k, 0, group_stride, output_stride, k * k, w, packed, first, last);
 }
 
-void conv2d_pack_backward(int c, int o, int k, int stride, int groups, const float *restrict w, float *restrict packed,
-                          int task) {
-  const int parts = (int)conv2d_pack_backward_tasks(c, o, k, groups, &tuned);
+void conv2d_pack_backward(int c, int o, int k, int stride, int groups, int winograd, const float *restrict w,
+                          float *restrict packed, int task) {
+  const int parts = (int)conv2d_pack_backward_tasks(c, o, k, groups, winograd, &tuned);
   const int units = (int)conv2d_units(groups, c / groups, &tuned), inputs = c / groups, outputs = o / groups;
-  conv2d_pack_units(outputs, inputs, k, stride, (int64_t)outputs * inputs * k * k, k * k, (int64_t)inputs * k * k, w,
-                    packed, (int)((int64_t)units * task / parts), (int)((int64_t)units * (task + 1) / parts));
+  const int first = (int)((int64_t)units * task / parts), last = (int)((int64_t)units * (task + 1) / parts);
+  const int64_t group_stride = (int64_t)outputs * inputs * k * k, input_stride = (int64_t)inputs * k * k;
+  if (winograd)
+    conv2d_winograd_pack(outputs, inputs, 1, group_stride, k * k, input_stride, w, packed, first, last);
+  else
+    conv2d_pack_units(outputs, inputs, k, stride, group_stride, k * k, input_stride, w, packed, first, last);
 }
 
 // ---- the tile ----
@@ -197,12 +208,14 @@ KERNEL Conv2dTask conv2d_task(int n, int height, int width, int o, int k, int st
   const int parts = (int)conv2d_pixel_parts(height, width, o, k, stride, pad, groups, &tuned);
   const int unit_parts = (int)conv2d_unit_parts(n, height, width, o, k, stride, pad, groups, &tuned);
   const int unit_part = task % unit_parts, part = task / unit_parts % parts;
+  const int step = (int)conv2d_row_step(k, stride, pad), steps = (height + step - 1) / step;
+  const int whole = groups >= unit_parts ? units / groups : 1;  // where groups suffice, none is split
   Conv2dTask t = {task / unit_parts / parts,
                   part,
-                  (int)((int64_t)height * part / parts),
-                  (int)((int64_t)height * (part + 1) / parts),
-                  (int)((int64_t)units * unit_part / unit_parts),
-                  (int)((int64_t)units * (unit_part + 1) / unit_parts)};
+                  (int)((int64_t)steps * part / parts) * step,
+                  (int)size_min(height, (int64_t)steps * (part + 1) / parts * step),
+                  (int)((int64_t)units / whole * unit_part / unit_parts) * whole,
+                  (int)((int64_t)units / whole * (unit_part + 1) / unit_parts) * whole};
   if (conv2d_is_point(k, stride, pad, groups)) {
     const int pixels = (int)conv2d_point_pixels(o, &tuned);
     t.first = part * pixels;
@@ -422,6 +435,11 @@ KERNEL void conv2d_region(Conv2dGeometry g, int kind, Conv2dRegion r, int channe
 // their sums to be kept.
 KERNEL void conv2d_group(Conv2dGeometry g, int kind, Conv2dTask t, int width, int group, int first, int last, View view,
                          const float *packed, Element *y, const Element *add) {
+  if (conv2d_is_winograd(g.h, g.w, g.ic, g.oc, g.k, g.stride, g.pad, g.groups, &tuned)) {
+    const WinogradPart part = {g.h, g.w, t.first, t.last, g.ic / g.groups, g.oc / g.groups, g.oc, group, first, last};
+    conv2d_winograd(part, kind, view, packed, y, add);
+    return;
+  }
   const Conv2dPortion s = conv2d_portion(g, t.last - t.first, width);
   const int tile = (int)conv2d_tile(g.oc / g.groups, &tuned), in_portions = s.channels < g.ic / g.groups;
   const int units = in_portions ? TUNED_conv_plane_floats / LANES / (s.rows * s.columns * tile) : last - first;

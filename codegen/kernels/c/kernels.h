@@ -10,14 +10,16 @@
 
 // ---- conv2d.c ----
 
-// w [o][c/groups][k][k] -> packed, conv2d_packed_floats(c, o, k, groups, t) floats, for conv2d_forward.
-// Tasks: conv2d_pack_tasks(c, o, k, groups, t).
-void conv2d_pack(int c, int o, int k, int groups, const float *restrict w, float *restrict packed, int task);
+// w [o][c/groups][k][k] -> packed, conv2d_packed_floats(c, o, k, groups, winograd, t) floats, for conv2d_forward.
+// winograd: conv2d_is_winograd(h, w, c, o, k, stride, pad, groups, t).
+// Tasks: conv2d_pack_tasks(c, o, k, groups, winograd, t).
+void conv2d_pack(int c, int o, int k, int groups, int winograd, const float *restrict w, float *restrict packed,
+                 int task);
 
-// w [o][c/groups][k][k] -> packed, conv2d_packed_backward_floats(c, o, k, groups, t) floats, for
-// conv2d_backward_input. Tasks: conv2d_pack_backward_tasks(c, o, k, groups, t).
-void conv2d_pack_backward(int c, int o, int k, int stride, int groups, const float *restrict w, float *restrict packed,
-                          int task);
+// w [o][c/groups][k][k] -> packed, conv2d_packed_backward_floats(c, o, k, groups, winograd, t) floats,
+// for conv2d_backward_input. Tasks: conv2d_pack_backward_tasks(c, o, k, groups, winograd, t).
+void conv2d_pack_backward(int c, int o, int k, int stride, int groups, int winograd, const float *restrict w,
+                          float *restrict packed, int task);
 
 // x seen as `view` says (VIEW_PLAIN: factors and scale NULL; VIEW_NORMALIZED: scale NULL), packed -> y [n,ho,wo,o].
 // statistics: NULL, or workspace of statistics_workspace_floats(parts, o) floats with

@@ -72,12 +72,25 @@ static inline int64_t conv2d_point_pixels(int64_t outputs, const KernelTuning *t
   int64_t pixels = size_min(t->conv_pixels, t->conv_output_floats / (outputs * t->lanes));
   return size_max(1, pixels / tile) * tile;
 }
+// Where Winograd's way (conv2d_winograd.h) is faster, forward and backward: for 3 x 3 taps at every pixel, in groups so
+// wide that transforms cost less than the products they save, of images whose last, half empty tiles do not weigh. Not
+// in bf16: it adds up portions of input channels where they are stored, which would round them.
+static inline int conv2d_is_winograd(int64_t h, int64_t w, int64_t c, int64_t o, int64_t k, int64_t stride, int64_t pad,
+                                     int64_t groups, const KernelTuning *t) {
+  return !t->images_bf16 && k == 3 && stride == 1 && pad == 1 && size_min(c, o) / groups >= t->winograd_width &&
+         size_min(h, w) >= (t->lanes == 16 ? 6 : 4);
+}
+// Rows of output that tasks keep together: Winograd's tiles have two.
+static inline int64_t conv2d_row_step(int64_t k, int64_t stride, int64_t pad) {
+  return k == 3 && stride == 1 && pad == 1 ? 2 : 1;
+}
 // Parts of an image block's output pixels: of points, or of rows; taller kernels read rows beyond the task's own: twice
 // as many rows, less read twice.
 static inline int64_t conv2d_pixel_parts(int64_t height, int64_t width, int64_t outputs, int64_t k, int64_t stride,
                                          int64_t pad, int64_t groups, const KernelTuning *t) {
   if (conv2d_is_point(k, stride, pad, groups)) return size_ceil(height * width, conv2d_point_pixels(outputs, t));
-  return size_ceil(height, size_max(1, (k > 1 ? 2 : 1) * t->conv_pixels / width));
+  int64_t step = conv2d_row_step(k, stride, pad);
+  return size_ceil(size_ceil(height, step), size_max(1, (k > 1 ? 2 : 1) * t->conv_pixels / width / step));
 }
 static inline int64_t conv2d_unit_parts(int64_t n, int64_t height, int64_t width, int64_t outputs, int64_t k,
                                         int64_t stride, int64_t pad, int64_t groups, const KernelTuning *t) {
@@ -85,22 +98,24 @@ static inline int64_t conv2d_unit_parts(int64_t n, int64_t height, int64_t width
   return size_min(conv2d_units(groups, outputs / groups, t), size_ceil(t->conv_tasks, parts));
 }
 
-// conv2d_pack and conv2d_pack_backward: floats of the packed weights, and tasks.
-static inline int64_t conv2d_packed_floats(int64_t c, int64_t o, int64_t k, int64_t groups, const KernelTuning *t) {
+// conv2d_pack and conv2d_pack_backward: floats of the packed weights, and tasks. winograd: conv2d_is_winograd's word.
+static inline int64_t conv2d_packed_floats(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t winograd,
+                                           const KernelTuning *t) {
   int64_t width = o / groups;
-  return conv2d_units(groups, width, t) * conv2d_tile(width, t) * k * k * (c / groups);
+  return conv2d_units(groups, width, t) * conv2d_tile(width, t) * (winograd ? 16 : k * k) * (c / groups);
 }
-static inline int64_t conv2d_pack_tasks(int64_t c, int64_t o, int64_t k, int64_t groups, const KernelTuning *t) {
+static inline int64_t conv2d_pack_tasks(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t winograd,
+                                        const KernelTuning *t) {
   return size_min(conv2d_units(groups, o / groups, t),
-                  size_ceil(conv2d_packed_floats(c, o, k, groups, t), t->task_floats));
+                  size_ceil(conv2d_packed_floats(c, o, k, groups, winograd, t), t->task_floats));
 }
-static inline int64_t conv2d_packed_backward_floats(int64_t c, int64_t o, int64_t k, int64_t groups,
+static inline int64_t conv2d_packed_backward_floats(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t winograd,
                                                     const KernelTuning *t) {
-  return conv2d_packed_floats(o, c, k, groups, t);
+  return conv2d_packed_floats(o, c, k, groups, winograd, t);
 }
-static inline int64_t conv2d_pack_backward_tasks(int64_t c, int64_t o, int64_t k, int64_t groups,
+static inline int64_t conv2d_pack_backward_tasks(int64_t c, int64_t o, int64_t k, int64_t groups, int64_t winograd,
                                                  const KernelTuning *t) {
-  return conv2d_pack_tasks(o, c, k, groups, t);
+  return conv2d_pack_tasks(o, c, k, groups, winograd, t);
 }
 
 static inline int64_t conv2d_forward_tasks(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o, int64_t k,

@@ -22,6 +22,7 @@ enum {
 
 static const KernelTuning tuned = {
     LANES,
+    sizeof(Element) == 2,
 #define TUNING(name, ...) TUNED_##name,
 #include "tuning.def"
 #undef TUNING
