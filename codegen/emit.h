@@ -26,9 +26,8 @@ typedef struct Trainer {
   const SourceMap *sources;
   SeerProgram settings;
   KernelTuning tuning;
-  bool images_bf16;  // in memory; else f32
-  bool sanitize;     // the Makefile builds under ASan and UBSan
-  bool keep_same;    // files that are there already are left alone, so that make compiles what has changed
+  bool sanitize;   // the Makefile builds under ASan and UBSan
+  bool keep_same;  // files that are there already are left alone, so that make compiles what has changed
 } Trainer;
 
 // Of a world's functions, so that those of several worlds can be linked together.

@@ -57,7 +57,8 @@ void print_makefile(const Trainer *trainer, Writer *out) {
   writer_text(
       out,
       "CFLAGS ?=\n");
-  writer_printf(out, "# What kernels store images as.\nelements :=%s\n", trainer->images_bf16 ? " -DIMAGES_BF16" : "");
+  writer_printf(out, "# What kernels store images as.\nelements :=%s\n",
+                trainer->tuning.images_bf16 ? " -DIMAGES_BF16" : "");
   writer_text(
       out,
       "warnings := -Wall -Wextra -Wpedantic\n"

@@ -504,7 +504,6 @@ static void finish_trainer(const Compilation *compilation, const Planning *plann
                                 .sources = compilation->sources,
                                 .settings = settings,
                                 .tuning = compilation->tuning,
-                                .images_bf16 = target_of(plannings[0].spec).images == DATA_BF16,
                                 .sanitize = compilation->options->sanitize};
 }
 

@@ -7,7 +7,7 @@
 #include "compiler/passes/pipeline.h"
 
 typedef struct CompileOptions {
-  const char *cpu;  // "native", or a level: x86-64, x86-64-v3, x86-64-v4
+  const char *cpu;  // "native", or a level: x86-64, x86-64-v3, x86-64-v4, x86-64-v4+bf16
   bool sanitize;
   bool plan_only;              // no program: clusters and precisions that no target builds yet can be planned
   bool curve;                  // step time for a range of budgets

@@ -7,10 +7,11 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import unittest
 import xml.etree.ElementTree
+
+from commands import run_in
 
 SEERC, FOLDER = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2])
 SPEC = '''model { depths = [1, 1]  widths = [16, 24]  group_widths = [8]  strides = [2, 2] }
@@ -26,11 +27,7 @@ OLD_KEYS = ("images_per_second", "step_seconds_median", "step_seconds_min", "pea
 
 
 def run(*command, code=0, **options):
-    result = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=FOLDER, **options)
-    if result.returncode != code:
-        said = result.stdout[-3000:] + result.stderr[-3000:]
-        raise AssertionError(f"{command} gave {result.returncode}, not {code}\n{said}")
-    return result
+    return run_in(FOLDER, *command, code=code, **options)
 
 
 def build(name, *options):

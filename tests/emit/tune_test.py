@@ -16,6 +16,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "train"))
 import tunings  # noqa: E402
+from commands import run_in  # noqa: E402
 
 SEERC, FOLDER = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).resolve()
 SPEC = '''model { depths = [1]  widths = [8]  group_widths = [8]  strides = [2] }
@@ -29,11 +30,7 @@ SEARCHED = ("conv_", "weight_", "sum_", "task_")  # matrix_ is not
 
 
 def run(*command, code=0, **options):
-    result = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=FOLDER, **options)
-    if result.returncode != code:
-        said = result.stdout[-3000:] + result.stderr[-3000:]
-        raise AssertionError(f"{command} gave {result.returncode}, not {code}\n{said}")
-    return result
+    return run_in(FOLDER, *command, code=code, **options)
 
 
 def measured(text):
