@@ -10,7 +10,7 @@ static const int searched[] = {
     TUNING_ROW_weight_plane_floats, TUNING_ROW_conv_ahead_pixels,  TUNING_ROW_weight_ahead_pixels,
     TUNING_ROW_weight_depth,        TUNING_ROW_weight_width,       TUNING_ROW_sum_floats,
     TUNING_ROW_task_floats,         TUNING_ROW_conv_output_floats, TUNING_ROW_conv_point_channels,
-    TUNING_ROW_conv_tasks};
+    TUNING_ROW_conv_tasks,          TUNING_ROW_weight_tasks};
 enum { SEARCHED = sizeof searched / sizeof *searched };
 
 static bool same_kernels(int a, int b) {

@@ -13,4 +13,4 @@ step_driver: $(driver_objects) objects/step_driver.o objects/raw_file.o
 objects/step_driver.o objects/raw_file.o: objects/%.o: $(ROOT)/tests/train/%.c $(ROOT)/tests/train/raw_file.h \
   $(ROOT)/runtime/program.h
 	@mkdir -p $(@D)
-	$(CC) $(common) -Werror $(runtime_flags) -I$(ROOT) -c -o $@ $<
+	$(CC) $(common) -Werror $(plain_flags) -I$(ROOT) -c -o $@ $<

@@ -90,22 +90,20 @@ typedef struct Conv2dRun {
   int count;
 } Conv2dRun;
 
-// Where a tile's outputs lie: y, and what is added to them (NULL: nothing). Where input channels come in portions, all
-// but the last leave their sums in `sums`, and all but the first go on from there.
+// How outputs lie, and which portion of the input channels is summed. It is passed by pointer, and what changes from
+// tile to tile by value: a processor that copies a struct just written waits for the tile before.
 typedef struct Conv2dOutput {
-  Element *y;
-  const Element *add;
   int64_t pixel_stride;  // elements from one pixel to the next
-  int live;              // outputs of the tile that exist
-  float *sums;
-  int64_t sums_stride;  // floats from one pixel to the next
-  int first, last;      // portion
+  int64_t sums_stride;   // floats
+  int first, last;       // portion
 } Conv2dOutput;
 
-// y[p][i] = sum over runs of x[p][..] * packed[..][i] for `tile` outputs and `pixels` pixels, pixel_stride floats from
-// one to the next.
+// y[p][i] = sum over runs of x[p][..] * packed[..][i], and add[p][i] (NULL: nothing), for `tile` outputs, of which
+// `live` exist, and `pixels` pixels, pixel_stride floats from one to the next. Where input channels come in portions,
+// all but the last leave their sums in `sums`, and all but the first go on from there.
 KERNEL void conv2d_sum(int tile, int pixels, int runs, const Conv2dRun *run, const float *x, int64_t pixel_stride,
-                       const float *packed, Conv2dOutput out) {
+                       const float *packed, int live, Element *y, const Element *add, float *kept,
+                       const Conv2dOutput *out) {
   Lanes sums[CONV_REGISTERS];
   UNROLL
   for (int i = 0; i < tile * pixels; i++) LANES_CLEAR(sums[i]);
@@ -129,18 +127,19 @@ KERNEL void conv2d_sum(int tile, int pixels, int runs, const Conv2dRun *run, con
   }
   UNROLL
   for (int i = 0; i < tile; i++) {
-    if (i >= out.live) continue;
+    if (i >= live) continue;
     UNROLL
     for (int p = 0; p < pixels; p++) {
-      const int64_t at = p * out.pixel_stride + (int64_t)i * LANES, kept = p * out.sums_stride + (int64_t)i * LANES;
+      const int64_t at = p * out->pixel_stride + (int64_t)i * LANES;
+      float *const partial = kept + p * out->sums_stride + (int64_t)i * LANES;
       Lanes sum = sums[i * pixels + p];
-      if (!out.first) sum += lanes_load(out.sums + kept);
-      if (!out.last) {
-        lanes_store(out.sums + kept, sum);
+      if (!out->first) sum += lanes_load(partial);
+      if (!out->last) {
+        lanes_store(partial, sum);
         continue;
       }
-      if (out.add) sum += element_load(out.add + at);
-      element_store(out.y + at, sum);
+      if (add) sum += element_load(add + at);
+      element_store(y + at, sum);
     }
   }
 }
@@ -162,15 +161,16 @@ KERNEL void conv2d_sum(int tile, int pixels, int runs, const Conv2dRun *run, con
 #else
 #define CONV2D_TILES(X) X(4, 3) X(4, 2) X(4, 1) X(3, 4) X(3, 2) X(3, 1) X(2, 6) X(2, 2) X(2, 1) X(1, 12) X(1, 2) X(1, 1)
 #endif
-#define CONV2D_SUM(tile, pixels)                                                                                 \
-  static void conv2d_sum_##tile##x##pixels(int runs, const Conv2dRun *run, const float *x, int64_t pixel_stride, \
-                                           const float *packed, Conv2dOutput out) {                              \
-    conv2d_sum(tile, pixels, runs, run, x, pixel_stride, packed, out);                                           \
+#define CONV2D_SUM(tile, pixels)                                                                                       \
+  static void conv2d_sum_##tile##x##pixels(int runs, const Conv2dRun *run, const float *x, int64_t pixel_stride,       \
+                                           const float *packed, int live, Element *y, const Element *add, float *kept, \
+                                           const Conv2dOutput *out) {                                                  \
+    conv2d_sum(tile, pixels, runs, run, x, pixel_stride, packed, live, y, add, kept, out);                             \
   }
 CONV2D_TILES(CONV2D_SUM)
 
 typedef void Conv2dSum(int runs, const Conv2dRun *run, const float *x, int64_t pixel_stride, const float *packed,
-                       Conv2dOutput out);
+                       int live, Element *y, const Element *add, float *kept, const Conv2dOutput *out);
 
 static Conv2dSum *conv2d_sum_of(int tile, int pixels) {
 #define CONV2D_CHOICE(a, b) \
@@ -195,7 +195,16 @@ KERNEL int conv2d_tile_pixels(int tile, int left) {
 typedef struct Conv2dGeometry {
   int h, w, ic, oc, groups, k, stride, pad;
   int backward;
+  int inputs, outputs;  // of a group
+  int tile, tiles;      // outputs of a tile, tiles of a group
 } Conv2dGeometry;
+
+KERNEL Conv2dGeometry conv2d_geometry(int h, int w, int ic, int oc, int k, int stride, int pad, int groups,
+                                      int backward) {
+  const int outputs = oc / groups, tile = (int)conv2d_tile(outputs, &tuned);
+  return (Conv2dGeometry){
+      h, w, ic, oc, groups, k, stride, pad, backward, ic / groups, outputs, tile, (outputs + tile - 1) / tile};
+}
 
 // What a task makes: units [unit_first, unit_last) of outputs [first, last) of one image block: of its rows, or of its
 // pixels where the kernel is a point.
@@ -224,65 +233,63 @@ KERNEL Conv2dTask conv2d_task(int n, int height, int width, int o, int k, int st
   return t;
 }
 
-// Sums the runs for a tile of pixels, for units [first, last) of one group. x: the tile's first pixel; out: the group's
-// first output there, and the sums of unit `first`.
-static void conv2d_units_sum(Conv2dGeometry g, int pixels, int first, int last, int runs, const Conv2dRun *run,
-                             const float *x, int64_t pixel_stride, const float *packed, Conv2dOutput out) {
-  const int depth = view_depth(g.ic / g.groups), outputs = g.oc / g.groups;
-  const int tile = (int)conv2d_tile(outputs, &tuned), tiles = (outputs + tile - 1) / tile;
+// Sums the runs for a tile of pixels, for units [first, last) of one group. x: the tile's first pixel; y and add (NULL:
+// nothing): its output of unit `first`, as are the sums kept.
+static void conv2d_units_sum(const Conv2dGeometry *g, int pixels, int first, int last, int runs, const Conv2dRun *run,
+                             const float *x, int64_t pixel_stride, const float *packed, Element *y, const Element *add,
+                             float *kept, const Conv2dOutput *out) {
+  const int tile = g->tile;
+  const int64_t unit_floats = (int64_t)g->k * g->k * view_depth(g->inputs) * tile;
   Conv2dSum *const sum = conv2d_sum_of(tile, pixels);
-  for (int unit = first; unit < last; unit++) {
-    const int output = unit % tiles * tile;
-    const int64_t at = (int64_t)output * LANES;
-    Conv2dOutput here = out;
-    here.y += at;
-    if (here.add) here.add += at;
-    here.live = outputs - output < tile ? outputs - output : tile;
-    sum(runs, run, x, pixel_stride, packed + (int64_t)unit * g.k * g.k * depth * tile, here);
-    if (out.sums) out.sums += tile * LANES;
+  int left = g->outputs - first % g->tiles * tile;
+  packed += first * unit_floats;
+  for (int unit = first; unit < last; unit++, left -= tile) {
+    sum(runs, run, x, pixel_stride, packed, left < tile ? left : tile, y, add, kept, out);
+    packed += unit_floats;
+    y += tile * LANES;
+    if (add) add += tile * LANES;
+    if (kept) kept += tile * LANES;
   }
 }
 
-// Units [first, last) of `pixels` outputs from `pixel` on, of a point kernel. sums: room for them where input channels
-// come in portions.
-KERNEL void conv2d_points_sum(Conv2dGeometry g, int kind, View view, int pixel, int pixels, int channels, int first,
-                              int last, const float *packed, Element *y, const Element *add, float *sums) {
-  const int tile = (int)conv2d_tile(g.oc, &tuned);
-  const int64_t at = (int64_t)pixel * g.oc * LANES;
-  Conv2dOutput out = {
-      y + at, add ? add + at : NULL, (int64_t)g.oc * LANES, 0, sums, (int64_t)(last - first) * tile * LANES, 1, 0};
+// Units [first, last) of `pixels` outputs from `pixel` on, of a point kernel. kept: room for their sums where input
+// channels come in portions.
+KERNEL void conv2d_points_sum(const Conv2dGeometry *g, int kind, View view, int pixel, int pixels, int channels,
+                              int first, int last, const float *packed, Element *y, const Element *add, float *kept) {
+  const int64_t at = ((int64_t)pixel * g->oc + first * g->tile) * LANES;
+  Conv2dOutput out = {(int64_t)g->oc * LANES, (int64_t)(last - first) * g->tile * LANES, 1, 0};
   float copy[CONV_POINT_FLOATS] __attribute__((aligned(64)));
-  for (int channel = 0; channel < g.ic; channel += channels, out.first = 0) {
-    const int count = g.ic - channel < channels ? g.ic - channel : channels;
+  for (int channel = 0; channel < g->ic; channel += channels, out.first = 0) {
+    const int count = g->ic - channel < channels ? g->ic - channel : channels;
     const float *source = copy;
     int64_t stride = (int64_t)view_depth(count) * LANES;
     if (kind == VIEW_PLAIN && ELEMENT_IS_FLOAT) {
-      source = (const float *)(const void *)(view.x + ((int64_t)pixel * g.ic + channel) * LANES);
-      stride = (int64_t)g.ic * LANES;
+      source = (const float *)(const void *)(view.x + ((int64_t)pixel * g->ic + channel) * LANES);
+      stride = (int64_t)g->ic * LANES;
     } else {
-      for (int p = 0; p < pixels; p++)
-        view_copy(kind, view, ((int64_t)(pixel + p) * g.ic + channel) * LANES, channel, count, DEPTH, 0,
-                  copy + p * stride, LANES);
+      view_copy_pixels(kind, view, ((int64_t)pixel * g->ic + channel) * LANES, (int64_t)g->ic * LANES, pixels, channel,
+                       count, copy, stride);
     }
-    out.last = channel + count == g.ic;
-    const Conv2dRun run = {0, (int64_t)channel / DEPTH * tile, view_depth(count)};
-    conv2d_units_sum(g, pixels, first, last, 1, &run, source, stride, packed, out);
+    out.last = channel + count == g->ic;
+    const Conv2dRun run = {0, (int64_t)channel / DEPTH * g->tile, view_depth(count)};
+    conv2d_units_sum(g, pixels, first, last, 1, &run, source, stride, packed, y + at, add ? add + at : NULL, kept,
+                     &out);
   }
 }
 
 // Outputs [t.first, t.last) of a point kernel. view, y and add (NULL: none) are of the task's image block.
-KERNEL void conv2d_points(Conv2dGeometry g, int kind, Conv2dTask t, View view, const float *restrict packed, Element *y,
-                          const Element *add) {
-  const int tile = (int)conv2d_tile(g.oc, &tuned), most = CONV_REGISTERS / tile;
-  const int channels = CONV_POINT_FLOATS / (most * LANES) < g.ic ? CONV_POINT_FLOATS / (most * LANES) : g.ic;
-  const int units = channels < g.ic ? CONV_POINT_FLOATS / (most * tile * LANES) : t.unit_last - t.unit_first;
-  float sums[CONV_POINT_FLOATS] __attribute__((aligned(64)));
+KERNEL void conv2d_points(const Conv2dGeometry *g, int kind, Conv2dTask t, View view, const float *restrict packed,
+                          Element *y, const Element *add) {
+  const int tile = g->tile, most = CONV_REGISTERS / tile;
+  const int channels = CONV_POINT_FLOATS / (most * LANES) < g->ic ? CONV_POINT_FLOATS / (most * LANES) : g->ic;
+  const int units = channels < g->ic ? CONV_POINT_FLOATS / (most * tile * LANES) : t.unit_last - t.unit_first;
+  float kept[CONV_POINT_FLOATS] __attribute__((aligned(64)));
   for (int pixel = t.first, pixels; pixel < t.last; pixel += pixels) {
     pixels = conv2d_tile_pixels(tile, t.last - pixel);
     for (int first = t.unit_first; first < t.unit_last; first += units) {
       const int last = t.unit_last - first < units ? t.unit_last : first + units;
       conv2d_points_sum(g, kind, view, pixel, pixels, channels, first, last, packed, y, add,
-                        channels < g.ic ? sums : NULL);
+                        channels < g->ic ? kept : NULL);
     }
   }
 }
@@ -293,64 +300,69 @@ typedef struct Conv2dPlane {
   int row, rows, column, columns, step, channel, channels;
 } Conv2dPlane;
 
-KERNEL int floor_divide(int a, int b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+// Strides are mostly 1, and divisions slow.
+KERNEL int stride_quotient(int a, int stride) {
+  return stride == 1 ? a : a >= 0 ? a / stride : -((stride - 1 - a) / stride);
+}
+KERNEL int stride_remainder(int a, int stride) { return stride == 1 ? 0 : a % stride; }
 
 // Rows or columns of input that outputs [first, last) meet: the first, and how many.
-KERNEL int conv2d_reach(Conv2dGeometry g, int first, int last, int *from) {
-  if (g.backward) {
-    *from = floor_divide(first + g.pad - (g.k - 1), g.stride);
-    return floor_divide(last - 1 + g.pad, g.stride) + 1 - *from;
+KERNEL int conv2d_reach(const Conv2dGeometry *g, int first, int last, int *from) {
+  if (g->backward) {
+    *from = stride_quotient(first + g->pad - (g->k - 1), g->stride);
+    return stride_quotient(last - 1 + g->pad, g->stride) + 1 - *from;
   }
-  *from = first * g.stride - g.pad;
-  return g.k == 1 ? last - first : (last - 1 - first) * g.stride + g.k;
+  *from = first * g->stride - g->pad;
+  return g->k == 1 ? last - first : (last - 1 - first) * g->stride + g->k;
 }
 
-KERNEL Conv2dPlane conv2d_plane(Conv2dGeometry g, int row, int rows, int column, int columns, int channels) {
-  Conv2dPlane p = {.step = g.k == 1 && !g.backward ? g.stride : 1, .channels = channels};
+KERNEL Conv2dPlane conv2d_plane(const Conv2dGeometry *g, int row, int rows, int column, int columns, int channels) {
+  Conv2dPlane p = {.step = g->k == 1 && !g->backward ? g->stride : 1, .channels = channels};
   p.rows = conv2d_reach(g, row, row + rows, &p.row);
   p.columns = conv2d_reach(g, column, column + columns, &p.column);
   return p;
 }
 
-KERNEL void conv2d_plane_fill(Conv2dGeometry g, int kind, View view, Conv2dPlane p, float *restrict plane) {
+KERNEL void conv2d_plane_fill(const Conv2dGeometry *g, int kind, View view, Conv2dPlane p, float *restrict plane) {
   for (int i = 0; i < p.rows; i++) {
     const int row = p.row + i * p.step;
-    if (row < 0 || row >= g.h) continue;  // no run reads it
+    if (row < 0 || row >= g->h) continue;  // no run reads it
     for (int j = 0; j < p.columns; j++) {
       const int column = p.column + j * p.step;
       float *to = plane + ((int64_t)i * p.columns + j) * view_depth(p.channels) * LANES;
-      if (column < 0 || column >= g.w)
+      if (column < 0 || column >= g->w)
         memset(to, 0, (size_t)view_depth(p.channels) * LANES * sizeof(float));
       else
-        view_copy(kind, view, (((int64_t)row * g.w + column) * g.ic + p.channel) * LANES, p.channel, p.channels, DEPTH,
-                  (int64_t)TUNED_conv_ahead_pixels * p.channels * LANES, to, LANES);
+        view_copy(kind, view, (((int64_t)row * g->w + column) * g->ic + p.channel) * LANES, p.channel, p.channels,
+                  DEPTH, (int64_t)TUNED_conv_ahead_pixels * p.channels * LANES, to, LANES);
     }
   }
 }
 
 // The runs that outputs of row `row` and columns column, column + stride (backward), .. meet, from `column` of the
 // plane on; how many.
-KERNEL int conv2d_runs(Conv2dGeometry g, Conv2dPlane p, int row, int column, Conv2dRun *runs) {
-  const int inputs = g.ic / g.groups, tile = (int)conv2d_tile(g.oc / g.groups, &tuned);
-  const int depth = view_depth(p.channels), all = view_depth(inputs);
-  const int step = g.backward ? g.stride : 1, first_x = g.backward ? (column + g.pad) % g.stride : 0;
-  const int last_x = first_x < g.k ? first_x + (g.k - 1 - first_x) / step * step : -1;
+KERNEL int conv2d_runs(const Conv2dGeometry *g, Conv2dPlane p, int row, int column, Conv2dRun *runs) {
+  const int tile = g->tile, depth = view_depth(p.channels), all = view_depth(g->inputs);
+  const int step = g->backward ? g->stride : 1;
+  const int first_x = g->backward ? stride_remainder(column + g->pad, g->stride) : 0;
+  const int last_x = first_x < g->k ? first_x + stride_quotient(g->k - 1 - first_x, step) * step : -1;
+  const int x = g->backward ? stride_quotient(column + g->pad - last_x, g->stride) : column * g->stride - g->pad;
+  const int columns = stride_quotient(last_x - first_x, step) + 1;
+  const int tx = g->backward ? conv2d_backward_position(g->k, g->stride, last_x) : 0;
   int count = 0;
-  for (int ky = g.backward ? (row + g.pad) % g.stride : 0; ky < g.k && last_x >= 0; ky += step) {
-    const int y = g.backward ? (row + g.pad - ky) / g.stride : row * g.stride - g.pad + ky;
-    if (g.backward ? row + g.pad < ky || y >= g.h : y < 0 || y >= g.h) continue;
-    const int columns = (last_x - first_x) / step + 1;
-    const int x = g.backward ? floor_divide(column + g.pad - last_x, g.stride) : column * g.stride - g.pad;
-    const int64_t at = ((int64_t)((y - p.row) / p.step) * p.columns + (x - p.column) / p.step) * depth * LANES;
-    const int ty = g.backward ? conv2d_backward_position(g.k, g.stride, ky) : ky;
-    const int tx = g.backward ? conv2d_backward_position(g.k, g.stride, last_x) : 0;
-    if (p.channels == inputs) {
-      runs[count++] = (Conv2dRun){at, ((int64_t)ty * g.k + tx) * all * tile, columns * all};
+  for (int ky = g->backward ? stride_remainder(row + g->pad, g->stride) : 0; ky < g->k && last_x >= 0; ky += step) {
+    const int y = g->backward ? stride_quotient(row + g->pad - ky, g->stride) : row * g->stride - g->pad + ky;
+    if (y < 0 || y >= g->h) continue;
+    const int64_t pixel = stride_quotient(y - p.row, p.step) * p.columns + stride_quotient(x - p.column, p.step);
+    const int64_t at = pixel * depth * LANES;
+    const int ty = g->backward ? conv2d_backward_position(g->k, g->stride, ky) : ky;
+    if (p.channels == g->inputs) {
+      runs[count++] = (Conv2dRun){at, ((int64_t)ty * g->k + tx) * all * tile, columns * all};
       continue;
     }
     for (int i = 0; i < columns; i++)
       runs[count++] = (Conv2dRun){at + (int64_t)i * depth * LANES,
-                                  (((int64_t)ty * g.k + tx + i) * all + p.channel % inputs / DEPTH) * tile, depth};
+                                  (((int64_t)ty * g->k + tx + i) * all + p.channel % g->inputs / DEPTH) * tile, depth};
   }
   return count;
 }
@@ -361,30 +373,27 @@ typedef struct Conv2dRegion {
   int width, row, rows, column, columns, group, first, last;
 } Conv2dRegion;
 
-// The outputs of a region from a plane. out: those of the image block, and the region's sums.
-KERNEL void conv2d_plane_sum(Conv2dGeometry g, Conv2dPlane p, Conv2dRegion r, const float *plane, const float *packed,
-                             Conv2dOutput out) {
-  const int outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs, &tuned);
-  const int spacing = g.backward ? g.stride : 1, apart = g.backward ? 1 : g.stride / p.step;
+// The outputs of a region from a plane. y and add (NULL: nothing) are the image block's, kept is the region's.
+KERNEL void conv2d_plane_sum(const Conv2dGeometry *g, Conv2dPlane p, Conv2dRegion r, int last_portion,
+                             const float *plane, const float *packed, Element *y, const Element *add, float *kept) {
+  const int spacing = g->backward ? g->stride : 1, apart = g->backward ? 1 : g->stride / p.step;
   const int64_t stride = (int64_t)apart * view_depth(p.channels) * LANES;
-  const int64_t sums_stride = (int64_t)(r.last - r.first) * tile * LANES;
+  const int64_t kept_stride = (int64_t)(r.last - r.first) * g->tile * LANES;
+  const int first_output = r.group * g->outputs + (r.first - r.group * g->tiles) * g->tile;
+  const Conv2dOutput out = {(int64_t)spacing * g->oc * LANES, spacing * kept_stride, p.channel == r.group * g->inputs,
+                            last_portion};
   for (int i = 0; i < r.rows; i++)
     for (int phase = 0; phase < spacing && phase < r.columns; phase++) {
       Conv2dRun runs[CONV_RUNS];
       const int count = conv2d_runs(g, p, r.row + i, r.column + phase, runs);
-      const int all = (r.columns - phase + spacing - 1) / spacing;
+      const int all = stride_quotient(r.columns - phase + spacing - 1, spacing);
       for (int at = 0, pixels; at < all; at += pixels) {
-        pixels = conv2d_tile_pixels(tile, all - at);
+        pixels = conv2d_tile_pixels(g->tile, all - at);
         const int column = phase + at * spacing;
         const int64_t pixel = (int64_t)(r.row + i) * r.width + r.column + column;
-        const int64_t to = (pixel * g.oc + (int64_t)r.group * outputs) * LANES;
-        Conv2dOutput here = out;
-        here.y += to;
-        if (here.add) here.add += to;
-        here.pixel_stride = (int64_t)spacing * g.oc * LANES;
-        if (here.sums) here.sums += (i * r.columns + column) * sums_stride;
-        here.sums_stride = spacing * sums_stride;
-        conv2d_units_sum(g, pixels, r.first, r.last, count, runs, plane + at * stride, stride, packed, here);
+        const int64_t to = (pixel * g->oc + first_output) * LANES;
+        conv2d_units_sum(g, pixels, r.first, r.last, count, runs, plane + at * stride, stride, packed, y + to,
+                         add ? add + to : NULL, kept ? kept + (i * r.columns + column) * kept_stride : NULL, &out);
       }
     }
 }
@@ -394,56 +403,52 @@ typedef struct Conv2dPortion {
   int rows, columns, channels;
 } Conv2dPortion;
 
-KERNEL Conv2dPortion conv2d_portion(Conv2dGeometry g, int rows, int columns) {
-  const int tile = (int)conv2d_tile(g.oc / g.groups, &tuned);
-  Conv2dPortion s = {rows, columns, g.ic / g.groups};
+KERNEL Conv2dPortion conv2d_portion(const Conv2dGeometry *g, int rows, int columns) {
+  Conv2dPortion s = {rows, columns, g->inputs};
   for (;;) {
     const Conv2dPlane p = conv2d_plane(g, 0, s.rows, 0, s.columns, s.channels);
-    const int in_portions = s.channels < g.ic / g.groups, runs = in_portions ? g.k * g.k : g.k;
+    const int in_portions = s.channels < g->inputs, runs = in_portions ? g->k * g->k : g->k;
     const int fits = (int64_t)p.rows * p.columns * view_depth(p.channels) <= TUNED_conv_plane_floats / LANES;
-    const int sums_fit = !in_portions || s.rows * s.columns * tile <= TUNED_conv_plane_floats / LANES;
-    if ((fits && sums_fit && runs <= CONV_RUNS) || (s.rows == 1 && s.columns <= 8 * g.stride && s.channels <= DEPTH))
+    const int kept_fit = !in_portions || s.rows * s.columns * g->tile <= TUNED_conv_plane_floats / LANES;
+    if ((fits && kept_fit && runs <= CONV_RUNS) || (s.rows == 1 && s.columns <= 8 * g->stride && s.channels <= DEPTH))
       return s;
     if (s.channels > 16 && !(fits && runs <= CONV_RUNS))
       s.channels = view_depth((s.channels + 1) / 2) * DEPTH;
     else if (s.rows > 1)
       s.rows = (s.rows + 1) / 2;
-    else if (s.columns > 8 * g.stride)
-      s.columns = (s.columns / g.stride + 1) / 2 * g.stride;
+    else if (s.columns > 8 * g->stride)
+      s.columns = (s.columns / g->stride + 1) / 2 * g->stride;
     else
       s.channels = view_depth((s.channels + 1) / 2) * DEPTH;
   }
 }
 
 // One region, `channels` input channels at once.
-KERNEL void conv2d_region(Conv2dGeometry g, int kind, Conv2dRegion r, int channels, View view, const float *packed,
-                          Element *y, const Element *add, float *sums) {
-  const int inputs = g.ic / g.groups;
-  Conv2dOutput out = {.y = y, .add = add, .sums = sums, .first = 1};
+KERNEL void conv2d_region(const Conv2dGeometry *g, int kind, Conv2dRegion r, int channels, View view,
+                          const float *packed, Element *y, const Element *add, float *kept) {
   float plane[TUNED_conv_plane_floats] __attribute__((aligned(64)));
-  for (int channel = 0; channel < inputs; channel += channels, out.first = 0) {
-    const int count = inputs - channel < channels ? inputs - channel : channels;
+  for (int channel = 0; channel < g->inputs; channel += channels) {
+    const int count = g->inputs - channel < channels ? g->inputs - channel : channels;
     Conv2dPlane p = conv2d_plane(g, r.row, r.rows, r.column, r.columns, count);
-    p.channel = r.group * inputs + channel;
-    out.last = channel + count == inputs;
+    p.channel = r.group * g->inputs + channel;
     conv2d_plane_fill(g, kind, view, p, plane);
-    conv2d_plane_sum(g, p, r, plane, packed, out);
+    conv2d_plane_sum(g, p, r, channel + count == g->inputs, plane, packed, y, add, kept);
   }
 }
 
 // Units [first, last) of one group, of the task's rows: where input channels come in portions, of few enough units for
 // their sums to be kept.
-KERNEL void conv2d_group(Conv2dGeometry g, int kind, Conv2dTask t, int width, int group, int first, int last, View view,
-                         const float *packed, Element *y, const Element *add) {
-  if (conv2d_is_winograd(g.h, g.w, g.ic, g.oc, g.k, g.stride, g.pad, g.groups, &tuned)) {
-    const WinogradPart part = {g.h, g.w, t.first, t.last, g.ic / g.groups, g.oc / g.groups, g.oc, group, first, last};
+KERNEL void conv2d_group(const Conv2dGeometry *g, int kind, Conv2dTask t, int width, int group, int first, int last,
+                         View view, const float *packed, Element *y, const Element *add) {
+  if (conv2d_is_winograd(g->h, g->w, g->ic, g->oc, g->k, g->stride, g->pad, g->groups, &tuned)) {
+    const WinogradPart part = {g->h, g->w, t.first, t.last, g->inputs, g->outputs, g->oc, group, first, last};
     conv2d_winograd(part, kind, view, packed, y, add);
     return;
   }
   const Conv2dPortion s = conv2d_portion(g, t.last - t.first, width);
-  const int tile = (int)conv2d_tile(g.oc / g.groups, &tuned), in_portions = s.channels < g.ic / g.groups;
-  const int units = in_portions ? TUNED_conv_plane_floats / LANES / (s.rows * s.columns * tile) : last - first;
-  float sums[TUNED_conv_plane_floats] __attribute__((aligned(64)));
+  const int in_portions = s.channels < g->inputs;
+  const int units = in_portions ? TUNED_conv_plane_floats / LANES / (s.rows * s.columns * g->tile) : last - first;
+  float kept[TUNED_conv_plane_floats] __attribute__((aligned(64)));
   for (int row = t.first; row < t.last; row += s.rows)
     for (int column = 0; column < width; column += s.columns)
       for (int unit = first; unit < last; unit += units) {
@@ -455,19 +460,19 @@ KERNEL void conv2d_group(Conv2dGeometry g, int kind, Conv2dTask t, int width, in
                                 group,
                                 unit,
                                 last - unit < units ? last : unit + units};
-        conv2d_region(g, kind, r, s.channels, view, packed, y, add, in_portions ? sums : NULL);
+        conv2d_region(g, kind, r, s.channels, view, packed, y, add, in_portions ? kept : NULL);
       }
 }
 
 // All of a task: `width` columns a row. statistics: NULL, or where the task's part of them goes.
-KERNEL void conv2d_run(Conv2dGeometry g, int kind, Conv2dTask t, int width, View view, const float *restrict packed,
-                       Element *y, const Element *add, int live, double *statistics) {
-  const int outputs = g.oc / g.groups, tile = (int)conv2d_tile(outputs, &tuned), tiles = (outputs + tile - 1) / tile;
-  if (conv2d_is_point(g.k, g.stride, g.pad, g.groups)) {
+KERNEL void conv2d_run(const Conv2dGeometry *g, int kind, Conv2dTask t, int width, View view,
+                       const float *restrict packed, Element *y, const Element *add, int live, double *statistics) {
+  const int outputs = g->outputs, tile = g->tile, tiles = g->tiles;
+  if (conv2d_is_point(g->k, g->stride, g->pad, g->groups)) {
     conv2d_points(g, kind, t, view, packed, y, add);
-    const int last = t.unit_last * tile < g.oc ? t.unit_last * tile : g.oc;
+    const int last = t.unit_last * tile < g->oc ? t.unit_last * tile : g->oc;
     if (statistics)
-      statistics_part(t.last - t.first, g.oc, t.unit_first * tile, last, live, y + (int64_t)t.first * g.oc * LANES,
+      statistics_part(t.last - t.first, g->oc, t.unit_first * tile, last, live, y + (int64_t)t.first * g->oc * LANES,
                       statistics);
     return;
   }
@@ -477,13 +482,13 @@ KERNEL void conv2d_run(Conv2dGeometry g, int kind, Conv2dTask t, int width, View
     conv2d_group(g, kind, t, width, group, first, last, view, packed, y, add);
     const int end = (last - group * tiles) * tile < outputs ? (last - group * tiles) * tile : outputs;
     if (statistics)
-      statistics_part((t.last - t.first) * width, g.oc, group * outputs + (first - group * tiles) * tile,
-                      group * outputs + end, live, y + (int64_t)t.first * width * g.oc * LANES, statistics);
+      statistics_part((t.last - t.first) * width, g->oc, group * outputs + (first - group * tiles) * tile,
+                      group * outputs + end, live, y + (int64_t)t.first * width * g->oc * LANES, statistics);
   }
 }
 
 // Literal views, so that each is a loop of its own.
-static void conv2d_run_view(Conv2dGeometry g, int kind, Conv2dTask t, int width, View view,
+static void conv2d_run_view(const Conv2dGeometry *g, int kind, Conv2dTask t, int width, View view,
                             const float *restrict packed, Element *y, const Element *add, int live,
                             double *statistics) {
   if (kind == VIEW_PLAIN) conv2d_run(g, VIEW_PLAIN, t, width, view, packed, y, add, live, statistics);
@@ -502,8 +507,9 @@ void conv2d_forward(int n, int h, int w, int c, int o, int k, int stride, int pa
   const int parts = (int)conv2d_pixel_parts(ho, wo, o, k, stride, pad, groups, &tuned);
   double *part = (double *)(void *)statistics;
   if (part) part += ((int64_t)t.block * parts + t.part) * o * 3;
-  conv2d_run_view((Conv2dGeometry){h, w, c, o, groups, k, stride, pad, 0}, view, t, wo, v, packed,
-                  y + (int64_t)t.block * ho * wo * o * LANES, NULL, lanes_live(n, t.block), part);
+  const Conv2dGeometry g = conv2d_geometry(h, w, c, o, k, stride, pad, groups, 0);
+  conv2d_run_view(&g, view, t, wo, v, packed, y + (int64_t)t.block * ho * wo * o * LANES, NULL, lanes_live(n, t.block),
+                  part);
 }
 
 void conv2d_backward_input(int n, int h, int w, int c, int o, int k, int stride, int pad, int groups, int view,
@@ -513,6 +519,6 @@ void conv2d_backward_input(int n, int h, int w, int c, int o, int k, int stride,
   const Conv2dTask t = conv2d_task(n, h, w, c, k, stride, pad, groups, task);
   const int64_t source = (int64_t)t.block * ho * wo * o * LANES, target = (int64_t)t.block * h * w * c * LANES;
   const View v = {dy + source, view == VIEW_GRADIENT ? raw + source : NULL, NULL, factors, o};
-  conv2d_run_view((Conv2dGeometry){ho, wo, o, c, groups, k, stride, pad, 1}, view, t, w, v, packed, dx + target,
-                  add ? add + target : NULL, LANES, NULL);
+  const Conv2dGeometry g = conv2d_geometry(ho, wo, o, c, k, stride, pad, groups, 1);
+  conv2d_run_view(&g, view, t, w, v, packed, dx + target, add ? add + target : NULL, LANES, NULL);
 }

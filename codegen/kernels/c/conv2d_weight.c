@@ -28,12 +28,12 @@ KERNEL View weight_view(int kind, View v, int64_t block, int64_t elements) {
 
 // ---- 1 x 1 ----
 
-// dw[i][vector * LANES ..] += sum over depth of gradient[.. i ..] * inputs[..][vector]: `tile` outputs x `vectors`
-// vectors of inputs. gradients: [pixel][output][lane, or pair of lanes], `pixel_stride` of them from one pixel to the
-// next; inputs [pixel][lane, or pair of lanes][vectors * LANES]. Of the last vector `left` inputs exist, of the tile
-// `live` outputs.
+// dw[i][vector * LANES ..] = sum over depth of gradient[.. i ..] * inputs[..][vector], and, with `more`, what dw has:
+// `tile` outputs x `vectors` vectors of inputs. gradients: [pixel][output][lane, or pair of lanes], `pixel_stride` of
+// them from one pixel to the next; inputs [pixel][lane, or pair of lanes][vectors * LANES]. Of the last vector `left`
+// inputs exist, of the tile `live` outputs.
 KERNEL void weight_product(int vectors, int pixels, const float *gradients, int64_t pixel_stride, const float *inputs,
-                           int live, int left, float *dw, int64_t dw_stride) {
+                           int live, int left, int more, float *dw, int64_t dw_stride) {
   Lanes sums[WEIGHT_TILE * WEIGHT_VECTORS];
   UNROLL
   for (int i = 0; i < WEIGHT_TILE * vectors; i++) LANES_CLEAR(sums[i]);
@@ -59,18 +59,22 @@ KERNEL void weight_product(int vectors, int pixels, const float *gradients, int6
     UNROLL
     for (int j = 0; j < vectors; j++) {
       float *target = dw + i * dw_stride + j * LANES;
-      if (j + 1 == vectors && left < LANES)
-        lanes_store_part(target, lanes_load_part(target, left) + sums[i * vectors + j], left);
-      else
-        lanes_store_unaligned(target, lanes_load_unaligned(target) + sums[i * vectors + j]);
+      Lanes sum = sums[i * vectors + j];
+      if (j + 1 == vectors && left < LANES) {
+        if (more) sum += lanes_load_part(target, left);
+        lanes_store_part(target, sum, left);
+      } else {
+        if (more) sum += lanes_load_unaligned(target);
+        lanes_store_unaligned(target, sum);
+      }
     }
   }
 }
 
 #define WEIGHT_PRODUCT(vectors)                                                                                       \
   static void weight_product_##vectors(int pixels, const float *gradients, int64_t pixel_stride, const float *inputs, \
-                                       int live, int left, float *dw, int64_t dw_stride) {                            \
-    weight_product(vectors, pixels, gradients, pixel_stride, inputs, live, left, dw, dw_stride);                      \
+                                       int live, int left, int more, float *dw, int64_t dw_stride) {                  \
+    weight_product(vectors, pixels, gradients, pixel_stride, inputs, live, left, more, dw, dw_stride);                \
   }
 WEIGHT_PRODUCT(3)
 WEIGHT_PRODUCT(2)
@@ -142,9 +146,9 @@ KERNEL void weight_copy_gradients(int kind, WeightViews v, int n, int ho, int wo
   }
 }
 
-// Adds the products of all panels and tiles to dw.
-KERNEL void weight_products(int pixels, int inputs, int outputs, const float *gradients, const float *panels, float *dw,
-                            int64_t dw_stride) {
+// The products of all panels and tiles: `more`: added to what dw has.
+KERNEL void weight_products(int pixels, int inputs, int outputs, const float *gradients, const float *panels, int more,
+                            float *dw, int64_t dw_stride) {
   const int64_t pixel_stride = (int64_t)((outputs + WEIGHT_TILE - 1) / WEIGHT_TILE * WEIGHT_TILE) * (LANES / DEPTH);
   for (int input = 0, vectors; input < inputs; input += vectors * LANES) {
     vectors = weight_panel_vectors((inputs - input + LANES - 1) / LANES);
@@ -153,9 +157,9 @@ KERNEL void weight_products(int pixels, int inputs, int outputs, const float *gr
       const int live = outputs - output < WEIGHT_TILE ? outputs - output : WEIGHT_TILE;
       const float *from = gradients + (int64_t)output * (LANES / DEPTH);
       float *target = dw + output * dw_stride + input;
-      if (vectors == 3) weight_product_3(pixels, from, pixel_stride, panels, live, left, target, dw_stride);
-      if (vectors == 2) weight_product_2(pixels, from, pixel_stride, panels, live, left, target, dw_stride);
-      if (vectors == 1) weight_product_1(pixels, from, pixel_stride, panels, live, left, target, dw_stride);
+      if (vectors == 3) weight_product_3(pixels, from, pixel_stride, panels, live, left, more, target, dw_stride);
+      if (vectors == 2) weight_product_2(pixels, from, pixel_stride, panels, live, left, more, target, dw_stride);
+      if (vectors == 1) weight_product_1(pixels, from, pixel_stride, panels, live, left, more, target, dw_stride);
     }
     panels += (int64_t)pixels * (LANES / DEPTH) * vectors * LANES;
   }
@@ -175,8 +179,6 @@ KERNEL void conv2d_weight_points(int n, int h, int w, int c, int o, int stride, 
   const int inputs = input_last - input_first, outputs = output_last - output_first;
   float *target = s.splits > 1 ? workspace + (int64_t)split * o * c : dw;
   target += (int64_t)output_first * c + input_first;
-  for (int i = 0; i < outputs; i++) memset(target + (int64_t)i * c, 0, (size_t)inputs * sizeof(float));
-
   float panels[TUNED_weight_depth * TUNED_weight_width + TUNED_weight_depth * LANES] __attribute__((aligned(64)));
   float gradients[TUNED_weight_depth * (TUNED_weight_width + WEIGHT_TILE)] __attribute__((aligned(64)));
   const int64_t chunks = (s.pixels + s.depth - 1) / s.depth;
@@ -194,7 +196,7 @@ KERNEL void conv2d_weight_points(int n, int h, int w, int c, int o, int stride, 
       weight_copy_gradients(VIEW_PLAIN, v, n, ho, wo, pixel, pixels, output_first, outputs, gradients);
     else
       weight_copy_gradients(VIEW_GRADIENT, v, n, ho, wo, pixel, pixels, output_first, outputs, gradients);
-    weight_products(pixels, inputs, outputs, gradients, panels, target, c);
+    weight_products(pixels, inputs, outputs, gradients, panels, pixel > first, target, c);
   }
 }
 
@@ -314,21 +316,51 @@ KERNEL WeightWalk weight_walk(WeightChunks s, WeightChunk t, int k, int stride) 
   return walk;
 }
 
-// The plane of (channel, tap) pair `pair`.
-KERNEL const float *weight_plane_of(WeightChunks s, int k, int pair, const float *planes) {
-  const int channel = pair / (k * k), ky = pair / k % k, kx = pair % k;
-  return planes + ((int64_t)channel * s.blocks * s.plane_height * s.plane_width + ky * s.plane_width + kx) * LANES;
+// Walks (channel, tap) pairs: where the plane of one begins, until the last, which is then given again.
+typedef struct WeightPairs {
+  const float *plane;
+  int left, k, kx, ky;
+  int64_t row, channel;  // floats from where a tap's row ends to the next one, and from where the taps end to the next
+} WeightPairs;
+
+KERNEL WeightPairs weight_pairs(WeightChunks s, int k, int pairs, const float *planes) {
+  const int64_t row = (s.plane_width - (k - 1)) * LANES;
+  return (WeightPairs){planes,
+                       pairs,
+                       k,
+                       0,
+                       0,
+                       row,
+                       (s.blocks * s.plane_height * s.plane_width - ((k - 1) * s.plane_width + k - 1)) * LANES};
+}
+
+KERNEL const float *weight_next_plane(WeightPairs *at) {
+  const float *plane = at->plane;
+  if (--at->left <= 0) return plane;
+  if (++at->kx < at->k) {
+    at->plane += LANES;
+    return plane;
+  }
+  at->kx = 0;
+  if (++at->ky < at->k) {
+    at->plane += at->row;
+    return plane;
+  }
+  at->ky = 0;
+  at->plane += at->channel;
+  return plane;
 }
 
 // Adds a tile of outputs (`live` of them exist) x all `pairs` (channel, tap) pairs of a chunk to dw.
 KERNEL void weight_tiles(WeightChunks s, WeightWalk walk, int k, int pairs, int live, int64_t dw_stride,
                          const float *panel, const float *planes, float *dw) {
+  WeightPairs next = weight_pairs(s, k, pairs, planes);
   for (int pair = 0; pair < pairs; pair += 3) {
-    const int last = pairs - 1, wide = pairs - pair < 3 ? pairs - pair : 3;
+    const float *plane0 = weight_next_plane(&next), *plane1 = weight_next_plane(&next),
+                *plane2 = weight_next_plane(&next);
+    const int wide = pairs - pair < 3 ? pairs - pair : 3;
     float folded[WEIGHT_TILE * 4] __attribute__((aligned(64)));
-    weight_sum(&walk, panel, weight_plane_of(s, k, pair, planes),
-               weight_plane_of(s, k, pair + 1 < pairs ? pair + 1 : last, planes),
-               weight_plane_of(s, k, pair + 2 < pairs ? pair + 2 : last, planes), folded);
+    weight_sum(&walk, panel, plane0, plane1, plane2, folded);
     for (int i = 0; i < live; i++)
       for (int j = 0; j < wide; j++) dw[i * dw_stride + pair + j] += folded[i * 4 + j];
   }

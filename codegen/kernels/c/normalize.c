@@ -174,6 +174,8 @@ KERNEL void view_sums(int scaled, View v, int64_t at, int channel, int count, co
   for (int i = 0; i < count; i++) {
     const int64_t here = at + (int64_t)i * LANES, lane = (int64_t)(channel + i) * LANES;
     const float *factors = v.factors + channel + i;
+    __builtin_prefetch(dy + here + v.c * LANES, 1);  // of the next pixel: the run is too short for hardware to
+    __builtin_prefetch(v.x + here + v.c * LANES);
     Lanes d = element_load(dy + here);
     if (scaled) d = d * lanes_load(scale + lane) + lanes_load(pooled + lane) * share;
     const Lanes apart = element_load(v.x + here) - factors[0];

@@ -156,7 +156,7 @@ static inline WeightPoints weight_points(int64_t n, int64_t pixels, int64_t c, i
   for (int64_t o_parts = size_ceil(o, t->weight_width); o_parts <= size_ceil(o, t->weight_width) + 3; o_parts++)
     for (int64_t c_parts = size_ceil(c, t->weight_width); c_parts <= size_ceil(c, t->weight_width) + 3; c_parts++) {
       if (o_parts > o || c_parts > vectors) continue;
-      int64_t splits = size_min(chunks, size_ceil(t->conv_tasks, o_parts * c_parts));
+      int64_t splits = size_min(chunks, size_ceil(t->weight_tasks, o_parts * c_parts));
       int64_t floats = best.pixels * t->lanes * (c * o_parts + o * c_parts) + (splits > 1 ? 2 * splits * o * c : 0);
       if (floats >= fewest) continue;
       fewest = floats;
@@ -208,7 +208,7 @@ static inline WeightChunks weight_chunks(int64_t n, int64_t h, int64_t w, int64_
   int64_t most_outputs = size_max(1, most_vectors / (tile * r.blocks * r.rows * r.columns)) * tile;
   r.output_parts = size_ceil(outputs, size_min(outputs, most_outputs));
   r.units = groups * r.input_parts * r.output_parts;
-  r.splits = size_min(r.chunks, size_ceil(t->conv_tasks, r.units));
+  r.splits = size_min(r.chunks, size_ceil(t->weight_tasks, r.units));
   return r;
 }
 

@@ -60,4 +60,23 @@ KERNEL void view_copy(int kind, View v, int64_t at, int channel, int count, int 
   }
 }
 
+// The same of `pixels` pixels, `pixel_stride` elements apart, to vectors that follow each other, `apart` floats from
+// one pixel's to the next; three pixels share the loads of factors. Nothing is asked for ahead.
+KERNEL void view_copy_pixels(int kind, View v, int64_t at, int64_t pixel_stride, int pixels, int channel, int count,
+                             float *restrict to, int64_t apart) {
+  if (pixels != 3) {
+    for (int p = 0; p < pixels; p++)
+      view_copy(kind, v, at + p * pixel_stride, channel, count, DEPTH, 0, to + p * apart, LANES);
+    return;
+  }
+  for (int i = 0; i < count; i += DEPTH, to += LANES) {
+    Lanes x[3];
+    UNROLL
+    for (int p = 0; p < 3; p++)
+      x[p] = view_load_depth(kind, v, at + (int64_t)i * LANES + p * pixel_stride, channel + i, channel + count);
+    UNROLL
+    for (int p = 0; p < 3; p++) lanes_store(to + p * apart, x[p]);
+  }
+}
+
 #endif
