@@ -107,6 +107,9 @@ KERNEL void conv2d_sum(int tile, int pixels, int runs, const Conv2dRun *run, con
   Lanes sums[CONV_REGISTERS];
   UNROLL
   for (int i = 0; i < tile * pixels; i++) LANES_CLEAR(sums[i]);
+  if (out->last) UNROLL
+  for (int i = 0; i < tile * pixels; i++)  // what is written is asked for while sums are made
+    __builtin_prefetch(y + i / tile * out->pixel_stride + (int64_t)(i % tile) * LANES, 1);
   for (; runs > 0; runs--, run++) {
     const float *weights = packed + run->weights, *from = x + run->x;
     for (int left = run->count; left > 0; left--, from += LANES, weights += tile) {
@@ -334,7 +337,7 @@ KERNEL void conv2d_plane_fill(const Conv2dGeometry *g, int kind, View view, Conv
         memset(to, 0, (size_t)view_depth(p.channels) * LANES * sizeof(float));
       else
         view_copy(kind, view, (((int64_t)row * g->w + column) * g->ic + p.channel) * LANES, p.channel, p.channels,
-                  DEPTH, (int64_t)TUNED_conv_ahead_pixels * p.channels * LANES, to, LANES);
+                  DEPTH, (int64_t)TUNED_conv_ahead_pixels * p.step * p.channels * LANES, to, LANES);
     }
   }
 }

@@ -57,17 +57,35 @@ void linear_lanes_backward_input(int n, int c, int o, const float *restrict dy, 
 
 void linear_lanes_backward_weight(int n, int c, int o, const float *restrict x, const float *restrict dy,
                                   float *restrict dw, int task) {
-  const int first = task * 8, last = first + 8 < o ? first + 8 : o, blocks = (int)image_blocks(n, &tuned);
-  for (int output = first; output < last; output++)
-    for (int input = 0; input < c; input++) {
-      Lanes sum = lanes_splat(0.0f);
-      for (int block = 0; block < blocks; block++) {
-        Lanes d = lanes_load(dy + ((int64_t)block * o + output) * LANES);
-        if (block == blocks - 1 && n % LANES) d *= lanes_mask(n % LANES);
-        sum += d * lanes_load(x + ((int64_t)block * c + input) * LANES);
+  const int first = task * 8, outputs = o - first < 8 ? o - first : 8, blocks = (int)image_blocks(n, &tuned);
+  for (int input = 0; input < c; input += LANES) {
+    const int inputs = c - input < LANES ? c - input : LANES;
+    Lanes sums[8];
+    UNROLL
+    for (int i = 0; i < 8; i++) sums[i] = lanes_splat(0.0f);
+    for (int block = 0; block < blocks; block++) {
+      const float *from = x + ((int64_t)block * c + input) * LANES;
+      const float *gradient = dy + ((int64_t)block * o + first) * LANES;
+      Lanes turned[LANES];  // by image, of LANES inputs
+      UNROLL
+      for (int i = 0; i < LANES; i++) turned[i] = lanes_load(from + (i < inputs ? i : 0) * LANES);
+      lanes_transpose(turned);
+      const int live = lanes_live(n, block);
+      UNROLL
+      for (int lane = 0; lane < LANES; lane++) {
+        if (lane >= live) continue;
+        UNROLL
+        for (int i = 0; i < 8; i++) sums[i] += turned[lane] * gradient[(i < outputs ? i : 0) * LANES + lane];
       }
-      dw[(int64_t)output * c + input] = lanes_sum(sum);
     }
+    for (int i = 0; i < outputs; i++) {
+      float *target = dw + (int64_t)(first + i) * c + input;
+      if (inputs < LANES)
+        lanes_store_part(target, sums[i], inputs);
+      else
+        lanes_store_unaligned(target, sums[i]);
+    }
+  }
 }
 
 void sum_rows_lanes(int n, int c, const float *restrict x, float *restrict y, int task) {
