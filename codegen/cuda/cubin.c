@@ -1,0 +1,118 @@
+// See cubin.h. Every offset is checked against the file's size before it is followed.
+#include "codegen/cuda/cubin.h"
+
+#include <elf.h>
+#include <string.h>
+
+enum { INFO_FRAME = 0x11, INFO_REGISTERS = 0x2f, INFO_WITH_SIZE = 4, INSTRUCTION_BYTES = 16, KIND_BITS = 0x1ff };
+
+typedef struct Image {
+  const unsigned char *bytes;
+  size_t size;
+  Elf64_Ehdr header;
+  Elf64_Shdr names;
+} Image;
+
+static bool inside(const Image *image, uint64_t offset, uint64_t bytes) {
+  return offset <= image->size && bytes <= image->size - offset;
+}
+
+static bool section_get(const Image *image, size_t index, Elf64_Shdr *section) {
+  uint64_t at = image->header.e_shoff + (uint64_t)index * sizeof *section;
+  if (index >= image->header.e_shnum || image->header.e_shoff > image->size || !inside(image, at, sizeof *section))
+    return false;
+  memcpy(section, image->bytes + at, sizeof *section);
+  return section->sh_type == SHT_NOBITS || inside(image, section->sh_offset, section->sh_size);
+}
+
+// A string of a section of them; NULL: outside of it, or without an end.
+static const char *string_get(const Image *image, const Elf64_Shdr *strings, uint64_t at) {
+  if (at >= strings->sh_size) return NULL;
+  const char *text = (const char *)image->bytes + strings->sh_offset + at;
+  return memchr(text, 0, strings->sh_size - at) ? text : NULL;
+}
+
+static bool image_open(Image *image, const void *bytes, size_t size) {
+  *image = (Image){.bytes = bytes, .size = size};
+  if (size < sizeof image->header) return false;
+  memcpy(&image->header, bytes, sizeof image->header);
+  return memcmp(image->header.e_ident, ELFMAG, SELFMAG) == 0 && image->header.e_ident[EI_CLASS] == ELFCLASS64 &&
+         image->header.e_machine == EM_CUDA && section_get(image, image->header.e_shstrndx, &image->names);
+}
+
+static CubinKernel *kernel_find(Cubin *cubin, const char *name) {
+  for (size_t i = 0; i < cubin->count; i++) {
+    if (strcmp(cubin->items[i].name, name) == 0) return &cubin->items[i];
+  }
+  return NULL;
+}
+
+static void code_count(const Image *image, const Elf64_Shdr *section, CubinKernel *kernel) {
+  for (uint64_t at = 0; at + INSTRUCTION_BYTES <= section->sh_size; at += INSTRUCTION_BYTES) {
+    uint64_t low;
+    memcpy(&low, image->bytes + section->sh_offset + at, sizeof low);
+    kernel->instructions++;
+    switch (low & KIND_BITS) {
+#define CUBIN_COUNT(name, code) \
+  case code: kernel->name++; break;
+      CUBIN_INSTRUCTIONS(CUBIN_COUNT)
+#undef CUBIN_COUNT
+      default: break;
+    }
+  }
+}
+
+// The name of symbol `index`; NULL where there is none.
+static const char *symbol_name(const Image *image, uint32_t index) {
+  Elf64_Shdr section, strings;
+  for (size_t i = 0; section_get(image, i, &section); i++) {
+    if (section.sh_type != SHT_SYMTAB) continue;
+    Elf64_Sym symbol;
+    if ((uint64_t)index >= section.sh_size / sizeof symbol || !section_get(image, section.sh_link, &strings))
+      return NULL;
+    memcpy(&symbol, image->bytes + section.sh_offset + (uint64_t)index * sizeof symbol, sizeof symbol);
+    return string_get(image, &strings, symbol.st_name);
+  }
+  return NULL;
+}
+
+// .nv.info: records of a format, an attribute, two bytes, and, in one of the formats, as many bytes as those two say.
+// Functions that kernels call have some as well.
+static void info_read(const Image *image, const Elf64_Shdr *section, Cubin *cubin) {
+  const unsigned char *info = image->bytes + section->sh_offset;
+  for (uint64_t at = 0; at + 4 <= section->sh_size;) {
+    uint64_t size = info[at] == INFO_WITH_SIZE ? (uint64_t)(info[at + 2] | info[at + 3] << 8) : 0;
+    bool wanted = info[at + 1] == INFO_FRAME || info[at + 1] == INFO_REGISTERS;
+    if (wanted && size >= 8 && at + 4 + size <= section->sh_size) {
+      uint32_t symbol, value;
+      memcpy(&symbol, info + at + 4, sizeof symbol);
+      memcpy(&value, info + at + 8, sizeof value);
+      const char *name = symbol_name(image, symbol);
+      CubinKernel *kernel = name ? kernel_find(cubin, name) : NULL;
+      if (kernel && info[at + 1] == INFO_FRAME) kernel->stack_bytes = value;
+      if (kernel && info[at + 1] == INFO_REGISTERS) kernel->registers = value;
+    }
+    at += 4 + size;
+  }
+}
+
+bool cubin_read(Arena *arena, const void *bytes, size_t size_bytes, Cubin *cubin) {
+  static const char code[] = ".text.";
+  const size_t length = sizeof code - 1;
+  Image image;
+  Elf64_Shdr section;
+  *cubin = (Cubin){0};
+  if (!image_open(&image, bytes, size_bytes)) return false;
+  for (size_t i = 0; i < image.header.e_shnum; i++) {
+    const char *name = section_get(&image, i, &section) ? string_get(&image, &image.names, section.sh_name) : NULL;
+    if (!name) return false;
+    if (strncmp(name, code, length) != 0 || section.sh_type != SHT_PROGBITS) continue;
+    CubinKernel kernel = {.name = arena_string(arena, name + length, strlen(name) - length)};
+    code_count(&image, &section, &kernel);
+    arena_push(arena, cubin, CubinKernel, kernel);
+  }
+  for (size_t i = 0; section_get(&image, i, &section); i++) {
+    if (strcmp(string_get(&image, &image.names, section.sh_name), ".nv.info") == 0) info_read(&image, &section, cubin);
+  }
+  return true;
+}

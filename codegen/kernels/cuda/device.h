@@ -1,0 +1,93 @@
+// What kernels use of a GPU besides plain C: one function for each instruction, so that the same kernel text is machine
+// code by NVRTC, without any header of the toolkit, and a program on a simulated GPU in tests (SIMULATED_DEVICE;
+// tests/cuda/simulator), which knows the same names.
+//
+// Shared memory is dynamic, and its addresses are 32 bits wide (shared_address). A function of a warp or a block is
+// called by all its threads: data may be predicated, never the call. Elements are fp16, or bf16 with ELEMENT_BF16.
+// Fragments of matrices lie in registers as the PTX ISA lays them out (warp-level matrix instructions).
+#ifndef SEER_KERNELS_DEVICE_H
+#define SEER_KERNELS_DEVICE_H
+
+#ifdef SIMULATED_DEVICE
+#include "simulated_device.h"
+#else
+
+typedef unsigned short Element;  // its bits
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#define DEVICE __device__ __forceinline__
+// A kernel of `threads` threads a block, of which `blocks` fit a multiprocessor at least; parameters in parentheses.
+#define DEVICE_KERNEL(name, threads, blocks, parameters) \
+  extern "C" __global__ void __launch_bounds__(threads, blocks) name parameters
+#define SHARED_MEMORY(name) extern __shared__ __align__(1024) unsigned char name[]
+
+DEVICE u32 shared_address(const void *p) { return (u32)__cvta_generic_to_shared(p); }
+
+// ---- elements ----
+
+#ifdef ELEMENT_BF16
+#define ELEMENT_TYPE "bf16"
+DEVICE float element_to_float(Element e) { return __uint_as_float((u32)e << 16); }
+#else
+#define ELEMENT_TYPE "f16"
+DEVICE float element_to_float(Element e) {
+  float f;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(e));
+  return f;
+}
+#endif
+
+// Both rounded to nearest, ties to even; the first in the lower half.
+DEVICE u32 elements_pack(float first, float second) {
+  u32 pair;
+  asm("cvt.rn." ELEMENT_TYPE "x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return pair;
+}
+DEVICE float elements_first(u32 pair) { return element_to_float((Element)(pair & 0xFFFF)); }
+DEVICE float elements_second(u32 pair) { return element_to_float((Element)(pair >> 16)); }
+
+// ---- warps and blocks ----
+
+DEVICE void block_wait() { __syncthreads(); }
+DEVICE float warp_exchange(float value, int mask) { return __shfl_xor_sync(~0u, value, mask); }
+
+// ---- copies from global to shared memory that run on: 16 bytes, of which `bytes` are read and the rest are zeros ----
+
+DEVICE void copy_start(u32 shared, const void *global, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes) : "memory");
+}
+// Those a thread has started since are a group.
+DEVICE void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// Until at most `groups` of the thread's groups, the newest, are on their way.
+template <int groups>
+DEVICE void copy_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory");
+}
+
+// ---- products of a warp ----
+
+// Four 8 x 8 matrices of elements: lane i gives the address of row i % 8 of matrix i / 8.
+DEVICE void matrices_load(u32 (&m)[4], u32 row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
+               : "r"(row)
+               : "memory");
+}
+// And each of them transposed.
+DEVICE void matrices_load_transposed(u32 (&m)[4], u32 row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
+               : "r"(row)
+               : "memory");
+}
+// c [16][8] += a [16][16] * b [16][8], in single precision.
+DEVICE void matrix_multiply_add(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." ELEMENT_TYPE "." ELEMENT_TYPE
+               ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+#endif
+#endif

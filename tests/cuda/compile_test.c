@@ -1,0 +1,132 @@
+// Kernels for GPUs as NVRTC compiles them: products on the tensor cores, no registers spilled, no more of them than a
+// thread may have; and that the gate sees what it must refuse, and reads no damaged file.
+//
+// usage: compile_test KERNEL.cu DEVICE.h NAME ARCHITECTURE OPTION...   one kernel; prints a line
+//        compile_test KERNEL.cu DEVICE.h faults OPTION...              the gate's own test, with the same kernel
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codegen/cuda/cubin.h"
+#include "codegen/cuda/nvrtc.h"
+
+enum { REGISTERS_MOST = 255 };
+
+static const char *file_read(Arena *arena, const char *path) {
+  FILE *file = fopen(path, "rb");
+  if (!file || fseek(file, 0, SEEK_END) != 0) {
+    fprintf(stderr, "%s cannot be read\n", path);
+    exit(1);
+  }
+  size_t size = (size_t)ftell(file);
+  rewind(file);
+  char *text = arena_alloc(arena, size + 1);
+  if (fread(text, 1, size, file) != size) exit(1);
+  fclose(file);
+  return text;
+}
+
+typedef struct Compiled {
+  NvrtcCode code;
+  CubinKernel kernel;
+} Compiled;
+
+static Compiled compile(const Nvrtc *nvrtc, Arena *arena, const char *source, const char *header,
+                        const char *architecture, const char *const *options, int option_count) {
+  NvrtcHeader headers[] = {{"device.h", header}};
+  NvrtcKernel kernel = {"kernel.cu", source, headers, 1, architecture, options, option_count};
+  Compiled compiled = {0};
+  Cubin cubin;
+  if (!nvrtc_compile(nvrtc, arena, &kernel, &compiled.code)) {
+    fprintf(stderr, "%s", compiled.code.log);
+    exit(1);
+  }
+  if (!cubin_read(arena, compiled.code.cubin, compiled.code.cubin_bytes, &cubin) || cubin.count != 1) {
+    fprintf(stderr, "the code compiled is not a file of one kernel\n");
+    exit(1);
+  }
+  compiled.kernel = cubin.items[0];
+  return compiled;
+}
+
+static bool is_good(const CubinKernel *kernel) {
+  return kernel->warp_products + kernel->warpgroup_products > 0 && kernel->local_loads + kernel->local_stores == 0 &&
+         kernel->stack_bytes == 0 && kernel->registers > 0 && kernel->registers <= REGISTERS_MOST;
+}
+
+static int faults_test(const Nvrtc *nvrtc, Arena *arena, const char *source, const char *header,
+                       const char *const *options, int count) {
+  Compiled good = compile(nvrtc, arena, source, header, "sm_80", options, count);
+  int failed = 0;
+  if (!is_good(&good.kernel)) failed++, fprintf(stderr, "the kernel itself does not pass\n");
+  static const char indexed[] =
+      "extern \"C\" __global__ void indexed(float *x, int n) { float a[64]; for (int i = 0; i < 64; i++) a[i] = x[i]; "
+      "for (int i = 0; i < n; i++) a[(i * 7 + n) % 64] += a[i % 64]; x[0] = a[n % 64]; }";
+  Compiled local = compile(nvrtc, arena, indexed, header, "sm_80", NULL, 0);
+  if (local.kernel.stack_bytes < 256 || local.kernel.local_loads == 0 || local.kernel.local_stores == 0)
+    failed++, fprintf(stderr, "an array in local memory is not seen\n");
+  static const char plain[] = "extern \"C\" __global__ void plain(float *x) { *x *= 2; }";
+  Compiled without = compile(nvrtc, arena, plain, header, "sm_90a", NULL, 0);
+  if (is_good(&without.kernel)) failed++, fprintf(stderr, "a kernel without products passes\n");
+  NvrtcCode code;
+  NvrtcKernel wrong = {"wrong.cu", "extern \"C\" __global__ void f() { g(); }", NULL, 0, "sm_80", NULL, 0};
+  if (nvrtc_compile(nvrtc, arena, &wrong, &code) || !strstr(code.log, "wrong.cu"))
+    failed++, fprintf(stderr, "an error of a kernel is not told: '%s'\n", code.log);
+  wrong.source = plain, wrong.architecture = "sm_1";
+  if (nvrtc_compile(nvrtc, arena, &wrong, &code)) failed++, fprintf(stderr, "there is an architecture sm_1\n");
+  const char *why = NULL;
+  if (nvrtc_open(arena, "/nowhere/libnvrtc.so", &why) || !why || !strstr(why, "SEER_NVRTC"))
+    failed++, fprintf(stderr, "a library that is not there opens\n");
+  if (nvrtc_open(arena, "libm.so.6", &why) || !strstr(why, "too old"))
+    failed++, fprintf(stderr, "a library of something else opens\n");
+
+  // Cut short anywhere, and with any byte changed, a file is refused or read, never followed outside.
+  Cubin cubin;
+  size_t size = good.code.cubin_bytes;
+  for (size_t cut = 0; cut < size; cut += 37) {
+    char *part = malloc(cut ? cut : 1);  // of that size, so that a sanitizer sees what is read beyond
+    memcpy(part, good.code.cubin, cut);
+    (void)cubin_read(arena, part, cut, &cubin);
+    free(part);
+  }
+  char *changed = malloc(size);
+  unsigned random = 1;
+  for (int i = 0; i < 2000; i++) {
+    memcpy(changed, good.code.cubin, size);
+    for (int k = 0; k < 8; k++) {
+      random = random * 1664525u + 1013904223u;
+      changed[(random >> 8) % (i % 2 ? 64 : size)] = (char)random;
+    }
+    (void)cubin_read(arena, changed, size, &cubin);
+  }
+  free(changed);
+  if (cubin_read(arena, "not ELF", 7, &cubin)) failed++, fprintf(stderr, "a text is a file of kernels\n");
+  return failed ? 1 : 0;
+}
+
+int main(int argc, char **argv) {
+  if (argc < 5) return 2;
+  Arena *arena = arena_make("test");
+  const char *why = NULL;
+  Nvrtc *nvrtc = nvrtc_open(arena, NULL, &why);
+  if (!nvrtc) {
+    fprintf(stderr, "%s\n", why);
+    return 3;
+  }
+  const char *source = file_read(arena, argv[1]), *header = file_read(arena, argv[2]);
+  int status;
+  if (strcmp(argv[3], "faults") == 0) {
+    status = faults_test(nvrtc, arena, source, header, (const char *const *)argv + 4, argc - 4);
+  } else {
+    Compiled compiled = compile(nvrtc, arena, source, header, argv[4], (const char *const *)argv + 5, argc - 5);
+    const CubinKernel *k = &compiled.kernel;
+    printf(
+        "%s %s %s: %u registers, %u bytes of stack, %u instructions, %u products, %u matrix loads, %u copies, %u "
+        "local\n",
+        argv[3], argv[4], k->name, k->registers, k->stack_bytes, k->instructions,
+        k->warp_products + k->warpgroup_products, k->matrix_loads, k->copies, k->local_loads + k->local_stores);
+    status = is_good(k) ? 0 : 1;
+  }
+  arena_release(arena);
+  return status;
+}

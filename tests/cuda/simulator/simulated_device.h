@@ -1,0 +1,101 @@
+// A simulated GPU as kernels see it: what codegen/kernels/cuda/device.h names, for kernels compiled as C++ with
+// -DSIMULATED_DEVICE. Each thread of a block is a fiber; what runs on by itself on a GPU (copies to shared memory)
+// happens here as late as the rules allow, and until then its destination is poison, so that whatever does not wait
+// reads NaNs. Functions of a warp or a block demand that all its threads call the same one.
+#ifndef SEER_SIMULATED_DEVICE_H
+#define SEER_SIMULATED_DEVICE_H
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+typedef uint16_t Element;
+typedef uint32_t u32;
+typedef uint64_t u64;
+
+namespace simulated {
+
+struct Index {
+  unsigned x, y, z;
+};
+
+// Of the running thread and its block.
+Index thread_index();
+Index block_index();
+
+unsigned char *shared_memory();
+u32 address_of(const void *shared);
+
+void barrier();
+float exchange(float value, int mask);
+void copy_start(u32 shared, const void *global, int bytes);
+void copy_commit();
+void copy_wait(int groups);
+void matrices_load(u32 *matrices, u32 row, bool transposed);
+void matrix_multiply_add(float *c, const u32 *a, u32 b0, u32 b1, bool bf16);
+
+float from_f16(uint16_t bits);
+uint16_t to_f16(float value);
+float from_bf16(uint16_t bits);
+uint16_t to_bf16(float value);
+
+// Calls a kernel with parameters as cuLaunchKernel passes them: the address of each.
+template <class... Parameters, std::size_t... at>
+void call(void (*kernel)(Parameters...), void **arguments, std::index_sequence<at...>) {
+  kernel(*static_cast<std::remove_reference_t<Parameters> *>(arguments[at])...);
+}
+template <class... Parameters>
+void call(void (*kernel)(Parameters...), void **arguments) {
+  call(kernel, arguments, std::index_sequence_for<Parameters...>{});
+}
+
+}  // namespace simulated
+
+#define threadIdx (simulated::thread_index())
+#define blockIdx (simulated::block_index())
+#define DEVICE static inline
+// What launches call is NAME_simulated.
+#define DEVICE_KERNEL(name, threads, blocks, parameters)                             \
+  static_assert((threads) % 32 == 0 && (threads) <= 1024, "threads of whole warps"); \
+  static void name parameters;                                                       \
+  extern "C" void name##_simulated(void **arguments);                                \
+  void name##_simulated(void **arguments) { simulated::call(name, arguments); }      \
+  static void name parameters
+#define SHARED_MEMORY(name) unsigned char *const name = simulated::shared_memory()
+
+DEVICE u32 shared_address(const void *p) { return simulated::address_of(p); }
+
+#ifdef ELEMENT_BF16
+enum { ELEMENT_IS_BF16 = 1 };
+DEVICE float element_to_float(Element e) { return simulated::from_bf16(e); }
+DEVICE u32 elements_pack(float first, float second) {
+  return simulated::to_bf16(first) | (u32)simulated::to_bf16(second) << 16;
+}
+#else
+enum { ELEMENT_IS_BF16 = 0 };
+DEVICE float element_to_float(Element e) { return simulated::from_f16(e); }
+DEVICE u32 elements_pack(float first, float second) {
+  return simulated::to_f16(first) | (u32)simulated::to_f16(second) << 16;
+}
+#endif
+DEVICE float elements_first(u32 pair) { return element_to_float((Element)(pair & 0xFFFF)); }
+DEVICE float elements_second(u32 pair) { return element_to_float((Element)(pair >> 16)); }
+
+DEVICE void block_wait() { simulated::barrier(); }
+DEVICE float warp_exchange(float value, int mask) { return simulated::exchange(value, mask); }
+
+DEVICE void copy_start(u32 shared, const void *global, int bytes) { simulated::copy_start(shared, global, bytes); }
+DEVICE void copy_commit() { simulated::copy_commit(); }
+template <int groups>
+DEVICE void copy_wait() {
+  simulated::copy_wait(groups);
+}
+
+DEVICE void matrices_load(u32 (&m)[4], u32 row) { simulated::matrices_load(m, row, false); }
+DEVICE void matrices_load_transposed(u32 (&m)[4], u32 row) { simulated::matrices_load(m, row, true); }
+DEVICE void matrix_multiply_add(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  simulated::matrix_multiply_add(c, a, b0, b1, ELEMENT_IS_BF16);
+}
+
+#endif
