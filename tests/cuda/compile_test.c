@@ -1,8 +1,8 @@
 // Kernels for GPUs as NVRTC compiles them: products on the tensor cores, no registers spilled, no more of them than a
 // thread may have; and that the gate sees what it must refuse, and reads no damaged file.
 //
-// usage: compile_test KERNEL.cu DEVICE.h NAME ARCHITECTURE OPTION...   one kernel; prints a line
-//        compile_test KERNEL.cu DEVICE.h faults OPTION...              the gate's own test, with the same kernel
+// usage: compile_test FOLDER KERNEL NAME ARCHITECTURE OPTION...   one kernel of the folder; prints a line
+//        compile_test FOLDER KERNEL faults OPTION...              the gate's own test, with the same kernel
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "codegen/cuda/cubin.h"
 #include "codegen/cuda/nvrtc.h"
 
-enum { REGISTERS_MOST = 255 };
+enum { REGISTERS_MOST = 255, HEADERS = 2 };
 
 static const char *file_read(Arena *arena, const char *path) {
   FILE *file = fopen(path, "rb");
@@ -31,10 +31,9 @@ typedef struct Compiled {
   CubinKernel kernel;
 } Compiled;
 
-static Compiled compile(const Nvrtc *nvrtc, Arena *arena, const char *source, const char *header,
+static Compiled compile(const Nvrtc *nvrtc, Arena *arena, const char *source, const NvrtcHeader *headers,
                         const char *architecture, const char *const *options, int option_count) {
-  NvrtcHeader headers[] = {{"device.h", header}};
-  NvrtcKernel kernel = {"kernel.cu", source, headers, 1, architecture, options, option_count};
+  NvrtcKernel kernel = {"kernel.cu", source, headers, HEADERS, architecture, options, option_count};
   Compiled compiled = {0};
   Cubin cubin;
   if (!nvrtc_compile(nvrtc, arena, &kernel, &compiled.code)) {
@@ -54,19 +53,19 @@ static bool is_good(const CubinKernel *kernel) {
          kernel->stack_bytes == 0 && kernel->registers > 0 && kernel->registers <= REGISTERS_MOST;
 }
 
-static int faults_test(const Nvrtc *nvrtc, Arena *arena, const char *source, const char *header,
+static int faults_test(const Nvrtc *nvrtc, Arena *arena, const char *source, const NvrtcHeader *headers,
                        const char *const *options, int count) {
-  Compiled good = compile(nvrtc, arena, source, header, "sm_80", options, count);
+  Compiled good = compile(nvrtc, arena, source, headers, "sm_80", options, count);
   int failed = 0;
   if (!is_good(&good.kernel)) failed++, fprintf(stderr, "the kernel itself does not pass\n");
   static const char indexed[] =
       "extern \"C\" __global__ void indexed(float *x, int n) { float a[64]; for (int i = 0; i < 64; i++) a[i] = x[i]; "
       "for (int i = 0; i < n; i++) a[(i * 7 + n) % 64] += a[i % 64]; x[0] = a[n % 64]; }";
-  Compiled local = compile(nvrtc, arena, indexed, header, "sm_80", NULL, 0);
+  Compiled local = compile(nvrtc, arena, indexed, headers, "sm_80", NULL, 0);
   if (local.kernel.stack_bytes < 256 || local.kernel.local_loads == 0 || local.kernel.local_stores == 0)
     failed++, fprintf(stderr, "an array in local memory is not seen\n");
   static const char plain[] = "extern \"C\" __global__ void plain(float *x) { *x *= 2; }";
-  Compiled without = compile(nvrtc, arena, plain, header, "sm_90a", NULL, 0);
+  Compiled without = compile(nvrtc, arena, plain, headers, "sm_90a", NULL, 0);
   if (is_good(&without.kernel)) failed++, fprintf(stderr, "a kernel without products passes\n");
   NvrtcCode code;
   NvrtcKernel wrong = {"wrong.cu", "extern \"C\" __global__ void f() { g(); }", NULL, 0, "sm_80", NULL, 0};
@@ -113,12 +112,15 @@ int main(int argc, char **argv) {
     fprintf(stderr, "%s\n", why);
     return 3;
   }
-  const char *source = file_read(arena, argv[1]), *header = file_read(arena, argv[2]);
+  const char *folder = argv[1], *source = file_read(arena, arena_printf(arena, "%s/%s.cu", folder, argv[2]));
+  NvrtcHeader headers[HEADERS] = {{"device.h", NULL}, {"conv2d_tile.h", NULL}};
+  for (int i = 0; i < HEADERS; i++)
+    headers[i].text = file_read(arena, arena_printf(arena, "%s/%s", folder, headers[i].name));
   int status;
   if (strcmp(argv[3], "faults") == 0) {
-    status = faults_test(nvrtc, arena, source, header, (const char *const *)argv + 4, argc - 4);
+    status = faults_test(nvrtc, arena, source, headers, (const char *const *)argv + 4, argc - 4);
   } else {
-    Compiled compiled = compile(nvrtc, arena, source, header, argv[4], (const char *const *)argv + 5, argc - 5);
+    Compiled compiled = compile(nvrtc, arena, source, headers, argv[4], (const char *const *)argv + 5, argc - 5);
     const CubinKernel *k = &compiled.kernel;
     printf(
         "%s %s %s: %u registers, %u bytes of stack, %u instructions, %u products, %u matrix loads, %u copies, %u "

@@ -12,92 +12,140 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-TILES = "TILE_PIXELS=64 TILE_OUTPUTS=64 TILE_DEPTH=32 STAGES=3 WARPS_PIXELS=2 WARPS_OUTPUTS=2"
+CONVOLUTION = "IMAGES=2 HEIGHT=9 WIDTH=7 GROUPS=2 INPUTS=40 INPUT_PITCH=40 OUTPUTS=86 OUTPUT_PITCH=88 KERNEL=3 PAD=1 "
+TILES = "TILE_PIXELS=64 TILE_CHANNELS=64 TILE_DEPTH=32 STAGES=3 WARPS_PIXELS=2 WARPS_CHANNELS=2 "
+WEIGHT_TILES = "TILE_OUTPUTS=64 TILE_INPUTS=64 TILE_DEPTH=16 STAGES=3 WARPS_OUTPUTS=2 WARPS_INPUTS=2 SPLITS=2 "
 SHAPES = {
-    "conv2d_forward": "IMAGES=2 HEIGHT=9 WIDTH=7 GROUPS=2 INPUTS=40 INPUT_PITCH=40 OUTPUTS=86 OUTPUT_PITCH=88 KERNEL=3 "
-                      "STRIDE=1 PAD=1 " + TILES,
+    "conv2d_forward": CONVOLUTION + TILES + "STRIDE=1",
+    "conv2d_backward_input": CONVOLUTION + TILES + "STRIDE=2 ADD=1",
+    "conv2d_backward_weight": CONVOLUTION + WEIGHT_TILES + "STRIDE=1",
 }
-# By kernel: what is wrong, the text as it is, the text with the fault.
+# By the kernel that shows it: what is wrong, the file, the text as it is, the text with the fault.
 FAULTS = {
     "conv2d_forward": [
-        ("nobody waits for the step's copies", "copy_wait<STAGES - 2>();\n", "\n"),
-        ("waits for one group too few", "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"),
-        ("threads do not wait for the copies of others",
+        ("nobody waits for the step's copies", "conv2d_tile.h", "copy_wait<STAGES - 2>();\n", "\n"),
+        ("waits for one group too few", "conv2d_tile.h", "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"),
+        ("threads do not wait for the copies of others", "conv2d_tile.h",
          "block_wait();  // the step's copies have come, and nobody reads the stage that is filled next\n", "\n"),
-        ("fills the stage that is read", "if (step + STAGES - 1 < STEPS) step_copy(step + STAGES - 1,",
-         "if (step + STAGES < STEPS) step_copy(step + STAGES,"),
-        ("the first copies are no groups of their own",
-         "if (step < STEPS) step_copy(step, pixels, x, weights, tiles);\n    copy_commit();",
-         "if (step < STEPS) step_copy(step, pixels, x, weights, tiles);"),
-        ("rows above the image are read", "row >= 0 && row < HEIGHT", "row < HEIGHT"),
-        ("columns beyond the image are read", "column < WIDTH && channel", "channel"),
-        ("half of a copy", "there ? from : x,\n               there ? 16 : 0",
-         "there ? from : x,\n               there ? 8 : 0"),
-        ("inputs are loaded from the wrong column", "depth + lane / 16 * 8) * 2);\n#pragma",
+        ("fills the stage that is read", "conv2d_tile.h", "if (step + STAGES - 1 < steps) step_copy(step + STAGES - 1,",
+         "if (step + STAGES < steps) step_copy(step + STAGES,"),
+        ("the first copies are no groups of their own", "conv2d_tile.h",
+         "from, weights, tile);\n    copy_commit();\n  }\n#pragma unroll 1", "from, weights, tile);\n  }\n#pragma unroll 1"),
+        ("rows above the image are read", "conv2d_tile.h", "row >= 0 && row < FROM_HEIGHT", "row < FROM_HEIGHT"),
+        ("columns beyond the image are read", "conv2d_tile.h", "column < FROM_WIDTH && depth", "depth"),
+        ("half of a copy", "conv2d_tile.h", "there ? source : from,\n               there ? 16 : 0",
+         "there ? source : from,\n               there ? 8 : 0"),
+        ("inputs are loaded from the wrong column", "conv2d_tile.h", "depth + lane / 16 * 8) * 2);\n#pragma",
          "depth + lane / 8 % 2 * 8) * 2);\n#pragma"),
-        ("weights are loaded from the wrong row", "lane % 8 + lane / 16 * 8) * ROW", "lane % 16) * ROW"),
-        ("products of the wrong halves", "sums[i][j + 1], a[i], b[2], b[3]", "sums[i][j + 1], a[i], b[1], b[3]"),
-        ("rows of a tile are not aligned", "ROW = TILE_DEPTH + CHUNK,", "ROW = TILE_DEPTH + CHUNK / 2,"),
-        ("stages of weights lie in those of inputs",
-         "(STAGES * TILE_PIXELS + step % STAGES * TILE_OUTPUTS) * ROW * 2;\n#pragma unroll\n  for (int i = 0; i < P",
-         "(TILE_PIXELS + step % STAGES * TILE_OUTPUTS) * ROW * 2;\n#pragma unroll\n  for (int i = 0; i < P"),
-        ("the taps of weights are those of the next output", "* KERNEL * KERNEL + tap) * INPUT_PITCH + channel;",
-         "* KERNEL * KERNEL + tap + 1) * INPUT_PITCH + channel;"),
-        ("pixels that do not exist are counted", "      if (at >= PIXELS) continue;\n",
+        ("weights are loaded from the wrong row", "conv2d_tile.h", "lane % 8 + lane / 16 * 8) * ROW", "lane % 16) * ROW"),
+        ("products of the wrong halves", "conv2d_tile.h", "sums[i][j + 1], a[i], b[2], b[3]",
+         "sums[i][j + 1], a[i], b[1], b[3]"),
+        ("rows of a tile are not aligned", "conv2d_tile.h", "ROW = TILE_DEPTH + CHUNK,", "ROW = TILE_DEPTH + CHUNK / 2,"),
+        ("stages of weights lie in those of pixels", "conv2d_tile.h",
+         "const u32 weight_stage = tile + STAGES * STAGE_PIXELS + step % STAGES * STAGE_WEIGHTS;\n#pragma unroll\n"
+         "  for (int i = 0; i < P", "const u32 weight_stage = tile + STAGE_PIXELS + step % STAGES * STAGE_WEIGHTS;\n"
+         "#pragma unroll\n  for (int i = 0; i < P"),
+        ("the taps of weights are those of the next channel", "conv2d_tile.h", "KERNEL * KERNEL + tap) * FROM_PITCH",
+         "KERNEL * KERNEL + tap + 1) * FROM_PITCH"),
+        ("weights of outputs that do not exist are read", "conv2d_tile.h", "channel + at < TO_CHANNELS", "channel + at < 90"),
+        ("pixels that do not exist are counted", "conv2d_forward.cu", "      if (at >= PIXELS) continue;\n",
          "      if (at >= PIXELS + 1) continue;\n"),
-        ("outputs of the next group are written", "if (output < OUTPUT_PITCH) *(u32 *)", "*(u32 *)"),
-        ("sums are read before all are written",
-         "shared[part * TILE_OUTPUTS + column + j * 8 + k] = sum;\n    }\n  block_wait();",
-         "shared[part * TILE_OUTPUTS + column + j * 8 + k] = sum;\n    }\n"),
-        ("sums are written before all have read",
-         "sums[j][k] += shared[i * TILE_OUTPUTS + column + j * 8 + k];\n    }\n  block_wait();",
-         "sums[j][k] += shared[i * TILE_OUTPUTS + column + j * 8 + k];\n    }\n"),
-        ("a fold leaves lanes out", "mask = 4; mask < 32", "mask = 8; mask < 32"),
-        ("part of a warp exchanges", "mask *= 2) sum += warp_exchange",
+        ("outputs of the next group are written", "conv2d_forward.cu", "if (channel + j * 8 < OUTPUT_PITCH)\n", "\n"),
+        ("sums are read before all are written", "conv2d_forward.cu",
+         "shared[part * TILE_CHANNELS + column + j * 8 + k] = sum;\n    }\n  block_wait();",
+         "shared[part * TILE_CHANNELS + column + j * 8 + k] = sum;\n    }\n"),
+        ("sums are written before all have read", "conv2d_forward.cu",
+         "sums[j][k] += shared[i * TILE_CHANNELS + column + j * 8 + k];\n    }\n  block_wait();",
+         "sums[j][k] += shared[i * TILE_CHANNELS + column + j * 8 + k];\n    }\n"),
+        ("a fold leaves lanes out", "conv2d_forward.cu", "mask = 4; mask < 32", "mask = 8; mask < 32"),
+        ("part of a warp exchanges", "conv2d_forward.cu", "mask *= 2) sum += warp_exchange",
          "mask *= 2) if (lane < 28) sum += warp_exchange"),
-        ("sums lie beyond shared memory", "(memory + SUM_OFFSET)", "(memory + SUM_OFFSET + 512)"),
-        ("the last tile's mean is that of a whole one", "1.0f / LAST_PIXELS", "1.0f / TILE_PIXELS"),
-        ("statistics of half of the columns", "if (warp % WARPS_PIXELS == 0 && lane < 4)",
-         "if (warp == 0 && lane < 4)"),
+        ("sums lie beyond shared memory", "conv2d_forward.cu", "(memory + TILE_BYTES)", "(memory + TILE_BYTES + 512)"),
+        ("the last tile's mean is that of a whole one", "conv2d_forward.cu", "1.0f / LAST_PIXELS", "1.0f / TILE_PIXELS"),
+        ("statistics of half of the columns", "conv2d_forward.cu",
+         "if (threadIdx.x / 32 % WARPS_PIXELS == 0 && threadIdx.x % 32 < 4)", "if (threadIdx.x < 4)"),
+    ],
+    "conv2d_backward_input": [
+        ("taps move with the image", "conv2d_backward_input.cu", "STRIDE,\n                     -1};",
+         "STRIDE,\n                     1};"),
+        ("a phase takes the taps of another", "conv2d_backward_input.cu", "first_row = (phase_row + PAD) % STRIDE",
+         "first_row = phase_row % STRIDE"),
+        ("a phase takes a tap too many", "conv2d_backward_input.cu", "{(KERNEL - first_row + STRIDE - 1) / STRIDE",
+         "{(KERNEL + STRIDE - 1) / STRIDE"),
+        ("a phase has the pixels of another", "conv2d_backward_input.cu", "column + at % columns * STRIDE;",
+         "at % columns * STRIDE;"),
+        ("phases of one group are those of the next", "conv2d_backward_input.cu", "group = blockIdx.z / PHASES",
+         "group = blockIdx.z % GROUPS"),
+        ("pixels that do not exist are written", "conv2d_backward_input.cu", "if (image >= IMAGES) return -1;\n", "\n"),
+        ("what is added is that of another channel", "conv2d_backward_input.cu", "(add + at);", "(add + (at ^ 2));"),
+        ("channels of the next group are written", "conv2d_backward_input.cu",
+         "if (channel >= INPUT_PITCH) continue;\n", "\n"),
+    ],
+    "conv2d_backward_weight": [
+        ("outputs are not turned", "conv2d_backward_weight.cu", "matrices_load_transposed(\n          a[i]", "matrices_load(\n          a[i]"),
+        ("inputs are not turned", "conv2d_backward_weight.cu", "matrices_load_transposed(b", "matrices_load(b"),
+        ("nobody waits for the step's copies", "conv2d_backward_weight.cu", "copy_wait<STAGES - 2>();\n", "\n"),
+        ("threads do not wait for the copies of others", "conv2d_backward_weight.cu",
+         "block_wait();  // the step's copies have come, and nobody reads the stage that is filled next\n", "\n"),
+        ("fills the stage that is read", "conv2d_backward_weight.cu", "next = step + STAGES - 1;", "next = step + STAGES;"),
+        ("pixels of the next image are read", "conv2d_backward_weight.cu", "row >= 0 && row < HEIGHT", "row < HEIGHT + 1"),
+        ("pixels beyond the last are read", "conv2d_backward_weight.cu",
+         "const bool there = pixel < PIXELS && output + place < OUTPUT_PITCH;",
+         "const bool there = output + place < OUTPUT_PITCH;"),
+        ("a split begins where the one before began", "conv2d_backward_weight.cu", "step_copy(next, (first + next)",
+         "step_copy(next, (first / 2 + next)"),
+        ("a split ends too early", "conv2d_backward_weight.cu", "(split + 1) / SPLITS) - first;",
+         "(split + 1) / SPLITS) - first - 1;"),
+        ("rows and columns of a tap are exchanged", "conv2d_backward_weight.cu", "down = tap / KERNEL, across = tap % KERNEL",
+         "down = tap % KERNEL, across = tap / KERNEL"),
+        ("splits are written over each other", "conv2d_backward_weight.cu", "((u64)split * OUTPUTS_ALL", "((u64)0"),
+        ("stages share memory", "conv2d_backward_weight.cu",
+         "const u32 output_stage = tile + step % STAGES * STAGE_OUTPUTS;\n  const u32 input_stage = tile + STAGES * "
+         "STAGE_OUTPUTS + step % STAGES * STAGE_INPUTS;\n#pragma unroll\n  for (int at",
+         "const u32 output_stage = tile + step % 2 * STAGE_OUTPUTS;\n  const u32 input_stage = tile + STAGES * "
+         "STAGE_OUTPUTS + step % STAGES * STAGE_INPUTS;\n#pragma unroll\n  for (int at"),
     ],
 }
 
 
-def outcome(folder, compile, simulator, name, text):
-    """The exit status of the kernel's test with this text, None if it does not compile; and the last line it said."""
-    (folder / f"codegen/kernels/cuda/{name}.cu").write_text(text)
+def outcome(folder, compile, simulator, kernel, texts):
+    """The exit status of the kernel's test with these texts, None if it does not compile; and what it said."""
+    for file, text in texts.items():
+        (folder / "codegen/kernels/cuda" / file).write_text(text)
     program = folder / "test"
-    shape = [f"-D{macro}" for macro in SHAPES[name].split()]
-    built = subprocess.run([*compile, *shape, HERE / f"{name}_test.cpp", simulator, "-o", program], capture_output=True,
-                           text=True)
+    shape = [f"-D{macro}" for macro in SHAPES[kernel].split()]
+    built = subprocess.run([*compile, *shape, HERE / f"{kernel}_test.cpp", simulator, "-o", program],
+                           capture_output=True, text=True)
     if built.returncode:
         return None, built.stderr
     ran = subprocess.run([program], capture_output=True, text=True, timeout=120)
-    return ran.returncode, ((ran.stdout + ran.stderr).strip().splitlines() or ["says nothing"])[-1]
+    said = (ran.stdout + ran.stderr).splitlines()
+    return ran.returncode, next((line for line in said if line.endswith("WRONG")), said[-1] if said else "says nothing")
 
 
 def main():
     compiler, simulator, kernels, *flags = sys.argv[1:]
-    texts = {name: (pathlib.Path(kernels) / f"{name}.cu").read_text() for name in SHAPES}
     failed = found = 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         (folder / "codegen/kernels/cuda").mkdir(parents=True)
         # The folder comes first, so that its kernel is the one included; what is optimised less compiles faster.
         compile = [compiler, f"-I{folder}", *(flag for flag in flags if flag != "-O2"), "-O1", "-w"]
-        for name, text in texts.items():
-            status, said = outcome(folder, compile, simulator, name, text)
+        for kernel, faults in FAULTS.items():
+            texts = {file: (pathlib.Path(kernels) / file).read_text() for file in (f"{kernel}.cu", "conv2d_tile.h")}
+            status, said = outcome(folder, compile, simulator, kernel, texts)
             if status != 0:
-                sys.exit(f"{name}: fails as it is: {said}")
-            for what, right, wrong in FAULTS[name]:
-                if text.count(right) != 1:
-                    print(f"{name}: {what}: the text is there {text.count(right)} times")
+                sys.exit(f"{kernel}: fails as it is: {said}")
+            for what, file, right, wrong in faults:
+                if texts[file].count(right) != 1:
+                    print(f"{kernel}: {what}: the text is there {texts[file].count(right)} times")
                     failed += 1
                     continue
-                status, said = outcome(folder, compile, simulator, name, text.replace(right, wrong))
+                status, said = outcome(folder, compile, simulator, kernel,
+                                       {**texts, file: texts[file].replace(right, wrong)})
                 found += bool(status)
                 failed += not status
-                print(f"{name}: {what}: {said if status else 'NOT COMPILED' if status is None else 'NOT FOUND'}")
+                print(f"{kernel}: {what}: {said if status else 'NOT COMPILED' if status is None else 'NOT FOUND'}")
     print(f"{found} of {sum(map(len, FAULTS.values()))} faults found")
     sys.exit(1 if failed else 0)
 
