@@ -1,5 +1,5 @@
-// What tests of kernels on the simulated GPU share: its memory, random images with their pads, runs under every schedule
-// whose results must be the same bits, and errors in the L2 norm.
+// What tests of kernels on the simulated GPU share: its memory, random images with their pads, runs under every
+// schedule whose results must be the same bits, and errors in the L2 norm.
 //
 // Included after the kernel, whose macros it reads.
 #ifndef SEER_TESTS_CUDA_KERNEL_TEST_H
@@ -7,7 +7,6 @@
 
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
 #include "tests/cuda/simulator/simulator.h"
@@ -27,12 +26,17 @@ struct Buffer {
   size_t bytes() const { return count * sizeof(T); }
 };
 
-// Of rows of `pitch` elements, of which `exist` are drawn from -1 to 1 and the rest are zero.
+// From -1 to 1, in thousandths; the same sequence in every run.
+inline float draw() {
+  static u32 state = 1;
+  state = state * 1664525u + 1013904223u;
+  return (float)((int)(state >> 8) % 2001 - 1000) / 1000;
+}
+
+// Of rows of `pitch` elements, of which `exist` are drawn and the rest are zero.
 inline void fill(Buffer<Element> &buffer, int exist, int pitch) {
   for (size_t i = 0; i < buffer.count; i++)
-    buffer.items[i] = (int)(i % (size_t)pitch) < exist
-                          ? (Element)(elements_pack((float)(std::rand() % 2001 - 1000) / 1000, 0) & 0xFFFF)
-                          : (Element)0;
+    buffer.items[i] = (int)(i % (size_t)pitch) < exist ? (Element)(elements_pack(draw(), 0) & 0xFFFF) : (Element)0;
 }
 
 struct Error {

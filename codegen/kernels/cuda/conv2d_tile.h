@@ -1,10 +1,10 @@
-// A tile of a convolution on the tensor cores of sm_80 and later: rows are pixels of the tensor that is made ("to"), the
-// depth is taps and channels of the tensor that is gathered from ("from"). Threads copy both operands of a step ahead,
-// to stages in turn; warps multiply what has come.
+// A tile of a convolution on the tensor cores of sm_80 and later: rows are pixels of the tensor that is made ("to"),
+// the depth is taps and channels of the tensor that is gathered from ("from"). Threads copy both operands of a step
+// ahead, to stages in turn; warps multiply what has come.
 //
 // Whoever includes this has defined, as constants:
 //   FROM_HEIGHT FROM_WIDTH FROM_PITCH  the tensor [n][height][width][GROUPS * FROM_PITCH]
-//   TO_CHANNELS TO_PITCH               of a group of the tensor that is made: those that exist, those there are in memory
+//   TO_CHANNELS TO_PITCH               of a group of the tensor that is made: those that exist, those it has in memory
 //   GROUPS KERNEL                      weights lie as [GROUPS * TO_PITCH][KERNEL * KERNEL][FROM_PITCH]
 //   TILE_PIXELS TILE_CHANNELS          of a block; TILE_DEPTH channels of a tap are copied at once, STAGES - 1 ahead
 //   WARPS_PIXELS WARPS_CHANNELS        by which the tile is divided
