@@ -71,6 +71,7 @@ inline int verdict(const char *what, double error, double tolerance, bool pads_z
   return good ? 0 : 1;
 }
 
+#ifdef KERNEL
 // Calls visit(index of x, index of dy, tap) for every product of an output pixel of one group, in pixels of one image.
 template <class Visit>
 void for_each_tap(Visit visit) {
@@ -81,5 +82,7 @@ void for_each_tap(Visit visit) {
         if (y >= 0 && y < HEIGHT && x >= 0 && x < WIDTH) visit(y * WIDTH + x, row * COLUMNS + column, tap);
       }
 }
+
+#endif
 
 #endif

@@ -19,6 +19,8 @@ SHAPES = {
     "conv2d_forward": CONVOLUTION + TILES + "STRIDE=1",
     "conv2d_backward_input": CONVOLUTION + TILES + "STRIDE=2 ADD=1",
     "conv2d_backward_weight": CONVOLUTION + WEIGHT_TILES + "STRIDE=1",
+    "batch_norm": "CHANNELS=104 EXIST=104 PIXELS=294 IMAGE_PIXELS=98 TILE_PIXELS=64 PART_PIXELS=100 PARTS=3 "
+                  "FORWARD_RELU=1 ADD=1 SCALE=1 BACKWARD_RELU=1",
 }
 # By the kernel that shows it: what is wrong, the file, the text as it is, the text with the fault.
 FAULTS = {
@@ -116,6 +118,32 @@ FAULTS = {
          "const u32 output_stage = tile + step % 2 * STAGE_OUTPUTS;\n  const u32 input_stage = tile + "
          "STAGES * STAGE_OUTPUTS + step % STAGES * STAGE_INPUTS;\n#pragma unroll\n  for (int at"),
     ],
+    "batch_norm": [
+        ("the last tile counts as a whole one", "batch_norm_fold.cu",
+         "PIXELS - (TILES - 1) * TILE_PIXELS;", "TILE_PIXELS;"),
+        ("segments are joined before they are written", "batch_norm_fold.cu", "  block_wait();\n", "\n"),
+        ("means that differ add nothing to the variance", "batch_norm_fold.cu", "+ apart * apart *", "+ 0 * apart *"),
+        ("a segment is left out", "batch_norm_fold.cu", "for (int i = 1; i < SEGMENTS; i++)",
+         "for (int i = 2; i < SEGMENTS; i++)"),
+        ("epsilon is forgotten", "batch_norm_fold.cu", "square_root(spread + epsilon)", "square_root(spread + 1e-3)"),
+        ("elements beyond the last are read", "batch_norm_apply.cu", "if (at >= (u64)PIXELS * CHUNKS) return;\n", "\n"),
+        ("every image is scaled like the first", "batch_norm_apply.cu", "at / CHUNKS / IMAGE_PIXELS * CHANNELS + c",
+         "at / CHUNKS / PIXELS * CHANNELS + c"),
+        ("halves of a pair are exchanged", "batch_norm_apply.cu", "elements_pack(value[0], value[1])",
+         "elements_pack(value[1], value[0])"),
+        ("rows are added before they are written", "batch_norm_backward_sums.cu",
+         "  block_wait();\n  // Rows in order", "  // Rows in order"),
+        ("rows are added while others still add", "batch_norm_backward_sums.cu", "    block_wait();\n  }\n", "  }\n"),
+        ("a part has pixels of the next", "batch_norm_backward_sums.cu", "pixel < end; pixel += ROWS",
+         "pixel < end + 1; pixel += ROWS"),
+        ("the product is not of deviations", "batch_norm_backward_sums.cu", "(value - mean[c])", "value"),
+        ("everything is let through", "batch_norm_backward_sums.cu",
+         "factor[c] + shift[c] > 0", "factor[c] + shift[c] > -9"),
+        ("a part is left out", "batch_norm_backward_fold.cu", "part = 0; part < PARTS", "part = 1; part < PARTS"),
+        ("the mean of the gradient stays", "batch_norm_backward_fold.cu", "(-line * sum / PIXELS - slope", "(-slope"),
+        ("slopes of the next channel", "batch_norm_backward_apply.cu",
+         "lines[CHANNELS + c]", "lines[CHANNELS + c + 1]"),
+    ],
 }
 
 
@@ -142,8 +170,9 @@ def main():
         (folder / "codegen/kernels/cuda").mkdir(parents=True)
         # The folder comes first, so that its kernel is the one included; what is optimised less compiles faster.
         compile = [compiler, f"-I{folder}", *(flag for flag in flags if flag != "-O2"), "-O1", "-w"]
+        texts = {file.name: file.read_text() for file in pathlib.Path(kernels).glob("*.cu")}
+        texts["conv2d_tile.h"] = (pathlib.Path(kernels) / "conv2d_tile.h").read_text()
         for kernel, faults in FAULTS.items():
-            texts = {file: (pathlib.Path(kernels) / file).read_text() for file in (f"{kernel}.cu", "conv2d_tile.h")}
             status, said = outcome(folder, compile, simulator, kernel, texts)
             if status != 0:
                 sys.exit(f"{kernel}: fails as it is: {said}")

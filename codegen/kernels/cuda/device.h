@@ -47,6 +47,13 @@ DEVICE u32 elements_pack(float first, float second) {
 DEVICE float elements_first(u32 pair) { return element_to_float((Element)(pair & 0xFFFF)); }
 DEVICE float elements_second(u32 pair) { return element_to_float((Element)(pair >> 16)); }
 
+#define ALIGNED(bytes) __align__(bytes)
+DEVICE double square_root(double value) {
+  double root;
+  asm("sqrt.rn.f64 %0, %1;" : "=d"(root) : "d"(value));
+  return root;
+}
+
 // ---- warps and blocks ----
 
 DEVICE void block_wait() { __syncthreads(); }
@@ -90,4 +97,15 @@ DEVICE void matrix_multiply_add(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1
 }
 
 #endif
+
+// Eight elements that lie together, loaded and stored at once: at a multiple of 16 bytes.
+struct ALIGNED(16) Chunk {
+  u32 pairs[4];
+};
+DEVICE Chunk chunk_load(const Element *p) { return *(const Chunk *)p; }
+DEVICE void chunk_store(Element *p, Chunk chunk) { *(Chunk *)p = chunk; }
+DEVICE float chunk_get(const Chunk &chunk, int i) {
+  return i % 2 ? elements_second(chunk.pairs[i / 2]) : elements_first(chunk.pairs[i / 2]);
+}
+
 #endif

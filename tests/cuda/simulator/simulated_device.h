@@ -5,6 +5,7 @@
 #ifndef SEER_SIMULATED_DEVICE_H
 #define SEER_SIMULATED_DEVICE_H
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -55,6 +56,7 @@ void call(void (*kernel)(Parameters...), void **arguments) {
 #define threadIdx (simulated::thread_index())
 #define blockIdx (simulated::block_index())
 #define DEVICE static inline
+#define ALIGNED(bytes) alignas(bytes)
 // What launches call is NAME_simulated.
 #define DEVICE_KERNEL(name, threads, blocks, parameters)                             \
   static_assert((threads) % 32 == 0 && (threads) <= 1024, "threads of whole warps"); \
@@ -64,6 +66,7 @@ void call(void (*kernel)(Parameters...), void **arguments) {
   static void name parameters
 #define SHARED_MEMORY(name) unsigned char *const name = simulated::shared_memory()
 
+DEVICE double square_root(double value) { return std::sqrt(value); }
 DEVICE u32 shared_address(const void *p) { return simulated::address_of(p); }
 
 #ifdef ELEMENT_BF16
