@@ -135,9 +135,9 @@ def trained(exact):
         exact.model(name)
 
 
-def planned(exact, share=0):
-    """Every shipped network as a run of this machine, and those that were published so on a cluster."""
-    for network in sorted((exact.library / "models").glob("*.seer")):
+def planned(exact, share=0, every=3):
+    """Every third shipped network as a run of this machine, or all, and those that were published so on a cluster."""
+    for network in sorted((exact.library / "models").glob("*.seer"))[::every]:
         for recipe, rest in (("swav", "train { batch = 8 }\n"), ("seer_10b", SHARDED)):
             if recipe == "seer_10b" and (share == 0 or network.stem not in LARGE):  # a minute each
                 continue
@@ -150,7 +150,8 @@ def planned(exact, share=0):
 
 
 def between(exact):
-    planned(exact, BETWEEN)
+    planned(exact, every=1)
+    planned(exact, BETWEEN, every=1)
 
 
 def make_large_pictures(folder, side):
