@@ -17,7 +17,7 @@
 #include "tests/plan/oracle.h"
 
 static bool quick = true;
-static int share = 1;  // of the chains of a long run, one in so many
+static int thinned = 1;  // of the chains of a long run, one in so many
 #define UNLIMITED CHAIN_MAX_BYTES
 
 // A family of instances, and how many of them.
@@ -103,7 +103,7 @@ static void composed_fronts_equal_exhaustion(void **state) {
   } sizes[] = {{1, 3, true, false},  {2, 3, true, true},  {3, 2, true, true}, {3, 3, true, false}, {4, 2, false, true},
                {4, 3, false, false}, {4, 1, true, false}, {4, 1, true, true}, {4, 1, false, true}};
   int64_t schedules = 0, instances = 0;
-  for (int i = 0; i < (quick ? 36 : 900 / share); i++) {
+  for (int i = 0; i < (quick ? 36 : 900 / thinned); i++) {
     Arena *arena = arena_make("test");
     int size = i % (int)(sizeof sizes / sizeof *sizes);
     ChainRecipe recipe = {.seed = 77000 + (uint64_t)i,
@@ -346,7 +346,7 @@ static void the_solver_finds_the_class_optimum(void **state) {
   for (const Cell *cell = cells; cell < cells + CELL_COUNT; cell++) {
     Tally sum = {0};
     if (only_cell && strcmp(only_cell, cell->name) != 0) continue;
-    for (int i = 0; i < (quick ? cell->quick_count : (cell->long_count + share - 1) / share); i++) {
+    for (int i = 0; i < (quick ? cell->quick_count : (cell->long_count + thinned - 1) / thinned); i++) {
       if (only_cell && i != only_index) continue;
       current_cell = cell;
       current_index = i;
@@ -360,14 +360,14 @@ static void the_solver_finds_the_class_optimum(void **state) {
   print_tally("together", &total);
   current_cell = NULL;
   assert_int_equal(total.agreements, total.budgets);
-  assert_true(quick || only_cell || total.instances >= 10000 / share);
+  assert_true(quick || only_cell || total.instances >= 10000 / thinned);
 }
 
 // The bound for all schedules at small chains whose gathers matter, many more of them than the solver is asked about.
 static void no_schedule_is_below_the_bound(void **state) {
   (void)state;
   Tally sum = {0};
-  for (int i = 0; i < (quick ? 100 : 3000 / share); i++) {
+  for (int i = 0; i < (quick ? 100 : 3000 / thinned); i++) {
     ChainRecipe recipe = {.seed = 900000 + (uint64_t)i,
                           .family = i % 3 ? CHAINS_RANDOM : CHAINS_REGNET,
                           .block_count = 2 + i % 3,
@@ -432,8 +432,8 @@ static void cost_never_rises_with_the_budget(void **state) {
 
 int main(int argc, char **argv) {
   quick = argc == 2 && strcmp(argv[1], "quick") == 0;
-  share = argc == 2 && strcmp(argv[1], "full") == 0 ? 3 : 1;
-  if (!quick && share == 1 && ((argc != 2 && argc != 4) || strcmp(argv[1], "long") != 0)) {
+  thinned = argc == 2 && strcmp(argv[1], "full") == 0 ? 3 : 1;
+  if (!quick && thinned == 1 && ((argc != 2 && argc != 4) || strcmp(argv[1], "long") != 0)) {
     fprintf(stderr, "usage: oracle_test quick|full|long [CELL INDEX]\n");
     return 2;
   }
