@@ -33,6 +33,41 @@ KERNEL int conv2d_backward_position(int k, int stride, int at) {
   return position + (k - 1 - at % stride) / stride - at / stride;
 }
 
+// Weights of one tap -> [input][output of the tile], of which `live` exist and the others are zero. Strides as below.
+KERNEL void conv2d_pack_tap(int inputs, int tile, int live, int64_t output_stride, int64_t input_stride,
+                            const float *restrict source, float *restrict target) {
+  for (int input = 0; input < inputs; input += DEPTH, source += DEPTH * input_stride)
+    for (int i = 0; i < tile; i++) {
+      const float *from = source + i * output_stride;
+      const int next = DEPTH > 1 && input + 1 < inputs;
+      *target++ = i < live ? float_pair(from[0], next ? from[input_stride] : 0.0f) : 0.0f;
+    }
+}
+
+// The same of a kernel of one tap forward, whose inputs follow each other: LANES of them are turned at once. Tiles are
+// half a vector: each is stored as a whole one, of which the next overwrites the rest.
+KERNEL void conv2d_pack_turned(int inputs, int live, int64_t output_stride, const float *restrict source,
+                               float *restrict target) {
+  for (int input = 0; input < inputs; input += LANES) {
+    const int count = inputs - input < LANES ? inputs - input : LANES;
+    Lanes rows[LANES];
+    UNROLL
+    for (int i = 0; i < LANES; i++) {
+      const float *from = source + i * output_stride + input;
+      rows[i] = i >= live       ? lanes_splat(0.0f)
+                : count < LANES ? lanes_load_part(from, count)
+                                : lanes_load_unaligned(from);
+    }
+    lanes_transpose(rows);
+    for (int i = 0; i < count; i++, target += LANES / 2) {
+      if (input + i + 1 < inputs)
+        lanes_store_unaligned(target, rows[i]);
+      else
+        memcpy(target, &rows[i], LANES / 2 * sizeof(float));
+    }
+  }
+}
+
 // Packs the weights of units [first, last): unit = (group, tile of outputs), inside it [tap][vector of inputs][output
 // of the tile], outputs beyond the group zero. Strides are those of w for an output, an input, a tap. stride 0: taps as
 // they are, else in the order of conv2d_backward_position.
@@ -42,18 +77,21 @@ KERNEL void conv2d_pack_units(int inputs, int outputs, int k, int stride, int64_
   const int tile = (int)conv2d_tile(outputs, &tuned), tiles = (outputs + tile - 1) / tile;
   for (int unit = first; unit < last; unit++) {
     const int group = unit / tiles, output = unit % tiles * tile;
+    const int live = outputs - output < tile ? outputs - output : tile;
     const float *source = w + group * group_stride + output * output_stride;
     for (int ky = 0; ky < k; ky++)
       for (int kx = 0; kx < k; kx++) {
         const int row = stride ? conv2d_backward_position(k, stride, ky) : ky;
         const int column = stride ? conv2d_backward_position(k, stride, kx) : kx;
+        const float *from = source + ky * k + kx;
         float *target = packed + (((int64_t)unit * k + row) * k + column) * view_depth(inputs) * tile;
-        for (int input = 0; input < inputs; input += DEPTH)
-          for (int i = 0; i < tile; i++) {
-            const float *from = source + i * output_stride + input * input_stride + ky * k + kx;
-            const int next = DEPTH > 1 && input + 1 < inputs;
-            *target++ = output + i < outputs ? float_pair(from[0], next ? from[input_stride] : 0.0f) : 0.0f;
-          }
+        if (DEPTH == 1 && input_stride == 1 && tile == LANES / 2)
+          conv2d_pack_turned(inputs, live, output_stride, from, target);
+        else if (DEPTH == 1 && output_stride == 1 && live == LANES / 2)
+          for (int i = 0; i < inputs; i++)
+            memcpy(target + i * (LANES / 2), from + i * input_stride, LANES / 2 * sizeof(float));
+        else
+          conv2d_pack_tap(inputs, tile, live, output_stride, input_stride, from, target);
       }
   }
 }
