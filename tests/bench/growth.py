@@ -6,10 +6,9 @@ usage: growth.py --seerc SEERC --folder DIR [--out FILE.json] [--svg FILE.svg] [
 Method. Batch: regnety_200mf on 64 px, supervised, SGD, f32, one thread: instructions that the step and its update
 execute a picture, counted by valgrind's callgrind, for batches of 16 to 256; flat is 1 (goal: within 5 %). Family:
 every shipped network up to 4 GF on 64 px, a batch of 16, two threads: the median step's seconds, each network once a
-round, the median over rounds, against multiply-adds of the trunk a picture, in a table and a picture with the line
-through the origin that fits best; linear is a line.
+round, the median over rounds, against multiply-adds of the trunk a picture, in a table and a picture with the line of
+least squares: linear is near it.
 """
-import math
 import pathlib
 import statistics
 import subprocess
@@ -68,37 +67,50 @@ def family(options):
             seconds[model].append(json.loads(told.stdout)["step_seconds_median"])
     rows = [{"model": model, "macs": common.plan_of(trainers[model], 1)["model"]["macs_by_size"]["64"],
              "step_seconds": statistics.median(seconds[model]), "rounds": seconds[model]} for model in FAMILY]
-    slope = sum(r["macs"] * r["step_seconds"] for r in rows) / sum(r["macs"] ** 2 for r in rows)
+    base, slope = line_of(rows)
     for r in rows:
-        r["of_line"] = r["step_seconds"] / (slope * r["macs"])
+        r["of_line"] = r["step_seconds"] / (base + slope * r["macs"])
         print(f"{r['model']}: {r['macs'] / 1e6:.1f} MMAC, {r['step_seconds'] * 1e3:.1f} ms, "
               f"{r['of_line']:.2f} of the line")
+    print(f"the line: {base * 1e3:.1f} ms and {slope * 1e9:.3f} ms for each MMAC")
     return rows
 
 
+def line_of(rows):
+    """Of least squares: seconds of no multiply-adds, and of each."""
+    x, y = statistics.mean(r["macs"] for r in rows), statistics.mean(r["step_seconds"] for r in rows)
+    slope = sum((r["macs"] - x) * (r["step_seconds"] - y) for r in rows) / sum((r["macs"] - x) ** 2 for r in rows)
+    return y - slope * x, slope
+
+
 def picture(rows):
-    """Step time against multiply-adds, both logarithmic: a line through the origin rises by one decade in one."""
-    xs, ys = [math.log10(r["macs"]) for r in rows], [math.log10(r["step_seconds"]) for r in rows]
-    left, right = min(xs) - 0.1, max(xs) + 0.1
-    low, high = min(ys) - 0.1, max(ys) + 0.1
-    at_x = lambda x: EDGE + (x - left) / (right - left) * (WIDTH - 2 * EDGE)
-    at_y = lambda y: HEIGHT - EDGE - (y - low) / (high - low) * (HEIGHT - 2 * EDGE)
-    shift = statistics.median(y - x for x, y in zip(xs, ys))
-    from_x, to_x = max(left, low - shift), min(right, high - shift)
+    base, slope = line_of(rows)
+    right, high = 1.1 * max(r["macs"] for r in rows), 1.1 * max(r["step_seconds"] for r in rows)
+    at_x = lambda macs: EDGE + macs / right * (WIDTH - 2 * EDGE)
+    at_y = lambda seconds: HEIGHT - EDGE - seconds / high * (HEIGHT - 2 * EDGE)
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
              'font-size="12">', f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-             f'<line x1="{at_x(from_x):.1f}" y1="{at_y(from_x + shift):.1f}" x2="{at_x(to_x):.1f}" '
-             f'y2="{at_y(to_x + shift):.1f}" stroke="#999"/>',
-             f'<text x="{WIDTH / 2}" y="{HEIGHT - 16}" text-anchor="middle">multiply-adds of a picture</text>',
+             f'<path d="M{EDGE} {EDGE}V{HEIGHT - EDGE}H{WIDTH - EDGE}" fill="none" stroke="#333"/>',
+             f'<line x1="{at_x(0):.1f}" y1="{at_y(base):.1f}" x2="{at_x(right):.1f}" '
+             f'y2="{at_y(base + slope * right):.1f}" stroke="#999"/>',
+             f'<text x="{WIDTH / 2}" y="{HEIGHT - 12}" text-anchor="middle">million multiply-adds of a picture</text>',
              f'<text x="16" y="{HEIGHT / 2}" text-anchor="middle" transform="rotate(-90 16 {HEIGHT / 2})">'
-             'seconds of a step of 16 pictures</text>',
-             f'<text x="{EDGE}" y="24">Line: time in proportion to work, through the median network</text>']
-    for r, x, y in zip(rows, xs, ys):
+             'milliseconds of a step of 16 pictures</text>',
+             f'<text x="{EDGE + 12}" y="{EDGE - 12}">Line of least squares: {base * 1e3:.0f} ms and '
+             f'{slope * 1e9:.2f} ms for each million</text>']
+    for i in range(1, 5):
+        macs, seconds = right * i / 4, high * i / 4
+        parts.append(f'<text x="{at_x(macs):.1f}" y="{HEIGHT - EDGE + 18}" text-anchor="middle">{macs / 1e6:.0f}'
+                     '</text>'
+                     f'<text x="{EDGE - 6}" y="{at_y(seconds) + 4:.1f}" text-anchor="end">{seconds * 1e3:.0f}</text>')
+    for r in rows:
+        x, y = at_x(r["macs"]), at_y(r["step_seconds"])
         colour = "#1f77b4" if r["model"].startswith("regnetx") else "#d62728"
         name = r["model"].removeprefix("regnet").replace("_", " ", 1)
-        parts.append(f'<circle cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="4" fill="{colour}"><title>{r["model"]}: '
+        side = ("end", -7) if r["model"].startswith("regnetx") else ("start", 7)
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{r["model"]}: '
                      f'{r["macs"] / 1e6:.1f} MMAC, {r["step_seconds"] * 1e3:.1f} ms</title></circle>'
-                     f'<text x="{at_x(x) + 6:.1f}" y="{at_y(y) + 12:.1f}" font-size="10">{name}</text>')
+                     f'<text x="{x + side[1]:.1f}" y="{y + 4:.1f}" font-size="10" text-anchor="{side[0]}">{name}</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 
