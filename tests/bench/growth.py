@@ -107,10 +107,10 @@ def picture(rows):
         x, y = at_x(r["macs"]), at_y(r["step_seconds"])
         colour = "#1f77b4" if r["model"].startswith("regnetx") else "#d62728"
         name = r["model"].removeprefix("regnet").replace("_", " ", 1)
-        side = ("end", -7) if r["model"].startswith("regnetx") else ("start", 7)
+        anchor, apart = ("end", -7) if r["model"].startswith("regnetx") else ("start", 7)
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{r["model"]}: '
                      f'{r["macs"] / 1e6:.1f} MMAC, {r["step_seconds"] * 1e3:.1f} ms</title></circle>'
-                     f'<text x="{x + side[1]:.1f}" y="{y + 4:.1f}" font-size="10" text-anchor="{side[0]}">{name}</text>')
+                     f'<text x="{x + apart:.1f}" y="{y + 4:.1f}" font-size="10" text-anchor="{anchor}">{name}</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 
