@@ -29,8 +29,7 @@ struct Nvrtc {
 #undef NVRTC_FIELD
 };
 
-static void library_close(void *library) { dlclose(library); }
-
+// Never closed: what the library has allocated lives as long as the process.
 static void *library_find(const char *path) {
   static const char *const places[] = {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so",
                                        "/usr/local/cuda/lib64/libnvrtc.so"};
@@ -53,7 +52,6 @@ Nvrtc *nvrtc_open(Arena *arena, const char *path, const char **why) {
                      dlerror());
     return NULL;
   }
-  arena_at_release(arena, library_close, library);
   Nvrtc *nvrtc = arena_new(arena, Nvrtc);
   nvrtc->library = library;
   const char *missing = NULL;

@@ -172,11 +172,11 @@ KERNEL void conv2d_sum(int tile, int pixels, int runs, const Conv2dRun *run, con
     UNROLL
     for (int p = 0; p < pixels; p++) {
       const int64_t at = p * out->pixel_stride + (int64_t)i * LANES;
-      float *const partial = kept + p * out->sums_stride + (int64_t)i * LANES;
+      const int64_t place = p * out->sums_stride + (int64_t)i * LANES;
       Lanes sum = sums[i * pixels + p];
-      if (!out->first) sum += lanes_load(partial);
+      if (!out->first) sum += lanes_load(kept + place);
       if (!out->last) {
-        lanes_store(partial, sum);
+        lanes_store(kept + place, sum);
         continue;
       }
       if (add) sum += element_load(add + at);
