@@ -138,7 +138,7 @@ typedef struct Conv2dOutput {
 
 // y[p][i] = sum over runs of x[p][..] * packed[..][i], and add[p][i] (NULL: nothing), for `tile` outputs, of which
 // `live` exist, and `pixels` pixels, pixel_stride floats from one to the next. Where input channels come in portions,
-// all but the last leave their sums in `sums`, and all but the first go on from there.
+// all but the last leave their sums in `kept`, and all but the first go on from there.
 KERNEL void conv2d_sum(int tile, int pixels, int runs, const Conv2dRun *run, const float *x, int64_t pixel_stride,
                        const float *packed, int live, Element *y, const Element *add, float *kept,
                        const Conv2dOutput *out) {

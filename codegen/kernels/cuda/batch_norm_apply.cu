@@ -1,6 +1,7 @@
 // BatchNorm's output from the line of each channel (batch_norm_fold.cu), what is added to it, and ReLU.
 //
-// Constants: CHANNELS (all of a pixel, a multiple of 8), PIXELS (of all images), IMAGE_PIXELS (of one), FORWARD_RELU (0 or 1), and
+// Constants: CHANNELS (all of a pixel, a multiple of 8), PIXELS (of all images), IMAGE_PIXELS (of one), FORWARD_RELU
+// (0 or 1), and
 //   ADD    0: nothing; 1: add as it lies, a block's input; 2: add normalised by a line of its own, a projection
 //   SCALE  1: the result is multiplied by scale [n][CHANNELS], of squeeze-and-excitation
 //

@@ -2,9 +2,11 @@
 // of that times what BatchNorm read, less its mean.
 //
 // Constants: CHANNELS, PIXELS (of all images), PART_PIXELS (of each part but the last), and
-//   BACKWARD_RELU  1: the gradient counts where x * factor + shift is positive; 2: where y, what ReLU made, is; 0: everywhere
+//   BACKWARD_RELU  1: the gradient counts where x * factor + shift is positive; 2: where y, what ReLU made, is;
+//                  0: everywhere
 //
-// dy, x, y [PIXELS][CHANNELS] -> parts [parts][CHANNELS] = {sum dz, sum dz * (x - mean)}; with BACKWARD_RELU, masked like dy: dz.
+// dy, x, y [PIXELS][CHANNELS] -> parts [parts][CHANNELS] = {sum dz, sum dz * (x - mean)}; with BACKWARD_RELU, masked
+// like dy: dz.
 // Grid: channels by 64 (a block has 8 chunks of 8 channels, by 32 rows of pixels), parts. Shared memory: SHARED_BYTES.
 #include "device.h"
 

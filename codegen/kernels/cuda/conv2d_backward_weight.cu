@@ -12,8 +12,6 @@
 // Grid: tiles of outputs * tiles of inputs * taps (the last changes slowest), groups, splits. Shared memory: TILE_BYTES.
 #include "device.h"
 
-#define DIVIDE_UP(a, b) (((a) + (b)-1) / (b))
-
 enum {
   ROWS = (HEIGHT + 2 * PAD - KERNEL) / STRIDE + 1,
   COLUMNS = (WIDTH + 2 * PAD - KERNEL) / STRIDE + 1,
@@ -24,7 +22,6 @@ enum {
   OUTPUT_TILES = DIVIDE_UP(OUTPUT_PITCH, TILE_OUTPUTS),
   INPUT_TILES = DIVIDE_UP(INPUT_PITCH, TILE_INPUTS),
   THREADS = 32 * WARPS_OUTPUTS * WARPS_INPUTS,
-  CHUNK = 8,
   OUTPUT_ROW = TILE_OUTPUTS + CHUNK,  // elements from row to row: no two of eight rows share banks
   INPUT_ROW = TILE_INPUTS + CHUNK,
   MMA_OUTPUTS = TILE_OUTPUTS / WARPS_OUTPUTS / 16,  // products of a warp

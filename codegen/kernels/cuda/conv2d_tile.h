@@ -13,13 +13,10 @@
 
 #include "device.h"
 
-#define DIVIDE_UP(a, b) (((a) + (b)-1) / (b))
-
 enum {
   FROM_ALL = GROUPS * FROM_PITCH,  // channels of a pixel
   TO_ALL = GROUPS * TO_PITCH,
   THREADS = 32 * WARPS_PIXELS * WARPS_CHANNELS,
-  CHUNK = 8,                                      // elements of one copy
   CHUNKS = TILE_DEPTH / CHUNK,                    // of a row of a tile
   ROW = TILE_DEPTH + CHUNK,                       // elements from row to row: no two of eight rows share banks
   PARTS = DIVIDE_UP(FROM_PITCH, TILE_DEPTH),      // of a tap's channels

@@ -8,6 +8,9 @@
 #ifndef SEER_KERNELS_DEVICE_H
 #define SEER_KERNELS_DEVICE_H
 
+#define DIVIDE_UP(a, b) (((a) + (b)-1) / (b))
+enum { CHUNK = 8 };  // elements of one copy, or of one load: 16 bytes
+
 #ifdef SIMULATED_DEVICE
 #include "simulated_device.h"
 #else

@@ -95,7 +95,6 @@ struct Block {
 };
 
 Block block;
-Counts done;
 
 [[noreturn]] __attribute__((format(printf, 1, 2))) void fault(const char *format, ...) {
   std::fprintf(stderr, "simulated device: block (%u, %u, %u)", block.index.x, block.index.y, block.index.z);
@@ -115,7 +114,6 @@ Thread &running() { return block.threads[(size_t)block.current]; }
 
 void leave(bool for_ever) {
   Thread &thread = running();
-  done.switches++;
 #ifdef FIBERS_TELL_ASAN
   __sanitizer_start_switch_fiber(for_ever ? nullptr : &thread.asan_stack, block.scheduler_stack,
                                  block.scheduler_stack_bytes);
@@ -341,7 +339,6 @@ unsigned char *shared_memory() { return block.shared; }
 u32 address_of(const void *shared) { return (u32)((const unsigned char *)shared - block.shared) + SHARED_BASE; }
 
 void barrier() {
-  done.barriers++;
   if (++block.waiting < (int)block.threads.size()) {
     wait_in(State::at_barrier);
     return;
@@ -366,7 +363,6 @@ void copy_start(u32 shared, const void *global, int bytes) {
   if (bytes && (uintptr_t)global % 16) fault("a copy from a global address that is not a multiple of 16");
   unsigned char *to = shared_at(shared, 16, 16);
   std::memset(to, POISON, 16);
-  done.copies++;
   running().started.push_back(Copy{to, (const unsigned char *)global, bytes});
 }
 
@@ -388,7 +384,6 @@ void copy_wait(int groups) {
 }
 
 void matrices_load(u32 *matrices, u32 row, bool transposed) {
-  done.matrices++;
   together(transposed ? Call::matrices_transposed : Call::matrices, &row, 1, matrices, 4,
            [transposed](Warp &warp) { load(warp, transposed); });
 }
@@ -399,7 +394,6 @@ void matrix_multiply_add(float *c, const u32 *a, u32 b0, u32 b1, bool bf16) {
   in[4] = b0;
   in[5] = b1;
   std::memcpy(in + 6, c, 16);
-  done.products++;
   u32 out[4];
   together(bf16 ? Call::multiply_bf16 : Call::multiply_f16, in, 10, out, 4,
            [bf16](Warp &warp) { multiply(warp, bf16); });
@@ -453,7 +447,5 @@ void launch(const Launch &what, Schedule schedule, uint64_t seed) {
       }
   memory_release(block.shared, what.shared_bytes);
 }
-
-const Counts &counts() { return done; }
 
 }  // namespace simulated

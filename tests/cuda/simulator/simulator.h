@@ -32,12 +32,6 @@ void launch(const Launch &launch, Schedule schedule, uint64_t seed);
 void *memory_make(size_t bytes);
 void memory_release(void *memory, size_t bytes);
 
-// What launches have done since the process began.
-struct Counts {
-  uint64_t products, matrices, copies, barriers, switches;
-};
-const Counts &counts();
-
 }  // namespace simulated
 
 #endif
