@@ -1,5 +1,5 @@
-// The sums of all parts (batch_norm_backward_sums.cu): the gradients of gamma and beta, and the line that makes of dz and
-// x the gradient of what BatchNorm read.
+// The sums of all parts (batch_norm_backward_sums.cu): the gradients of gamma and beta, and the line that makes of dz
+// and x the gradient of what BatchNorm read.
 //
 // Constants: CHANNELS, PIXELS, PARTS.
 //

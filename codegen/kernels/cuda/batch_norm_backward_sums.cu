@@ -1,5 +1,5 @@
-// The two sums that the backward of BatchNorm needs, part by part: of the gradient where ReLU let its input through, and
-// of that times what BatchNorm read, less its mean.
+// The two sums that the backward of BatchNorm needs, part by part: of the gradient where ReLU let its input through,
+// and of that times what BatchNorm read, less its mean.
 //
 // Constants: CHANNELS, PIXELS (of all images), PART_PIXELS (of each part but the last), and
 //   BACKWARD_RELU  1: the gradient counts where x * factor + shift is positive; 2: where y, what ReLU made, is;

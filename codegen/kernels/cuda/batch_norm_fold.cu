@@ -2,10 +2,10 @@
 //
 // Constants: CHANNELS (all of a pixel, pads too), PIXELS, TILE_PIXELS (of each tile but the last, which has the rest).
 //
-// statistics [tiles][CHANNELS] = {sum, sum of squared deviations from the tile's mean}, as conv2d_forward.cu leaves them;
-// gamma, beta [CHANNELS], zero in pads -> mean, variance (biased), factor, shift [CHANNELS]: normalised is
-// x * factor + shift. In double precision, tiles in order, by segments of them: no digit depends on anything but the shape.
-// Grid: channels by 32. Shared memory: SHARED_BYTES.
+// statistics [tiles][CHANNELS] = {sum, sum of squared deviations from the tile's mean}, as conv2d_forward.cu leaves
+// them; gamma, beta [CHANNELS], zero in pads -> mean, variance (biased), factor, shift [CHANNELS]: normalised is
+// x * factor + shift. In double precision, tiles in order, by segments of them: no digit depends on anything but the
+// shape. Grid: channels by 32. Shared memory: SHARED_BYTES.
 #include "device.h"
 
 enum {

@@ -1,12 +1,12 @@
 // The gradient of a convolution's input: every input pixel gathers the output gradients that it took part in.
 //
-// Constants as for conv2d_forward.cu. With a stride, input pixels whose rows, and columns, leave the same remainder meet
-// the same taps: they are a phase, and a tile has pixels of one phase alone, so that no tap is multiplied in vain.
+// Constants as for conv2d_forward.cu. With a stride, input pixels whose rows, and columns, leave the same remainder
+// meet the same taps: they are a phase, and a tile has pixels of one phase alone, so that no tap is multiplied in vain.
 //
-// dy [n][p][q][GROUPS * OUTPUT_PITCH], weights turned: [GROUPS * INPUT_PITCH][KERNEL * KERNEL][OUTPUT_PITCH], and, where
-// the constant ADD is 1, add [n][h][w][GROUPS * INPUT_PITCH] -> dx like add, rounded once: the gradient and `add`.
-// Grid: tiles of a phase's pixels, tiles of a group's inputs, groups * STRIDE * STRIDE (phases within a group). Shared
-// memory: TILE_BYTES.
+// dy [n][p][q][GROUPS * OUTPUT_PITCH], weights turned: [GROUPS * INPUT_PITCH][KERNEL * KERNEL][OUTPUT_PITCH], and,
+// where the constant ADD is 1, add [n][h][w][GROUPS * INPUT_PITCH] -> dx like add, rounded once: the gradient and
+// `add`. Grid: tiles of a phase's pixels, tiles of a group's inputs, groups * STRIDE * STRIDE (phases within a group).
+// Shared memory: TILE_BYTES.
 enum {
   ROWS = (HEIGHT + 2 * PAD - KERNEL) / STRIDE + 1,
   COLUMNS = (WIDTH + 2 * PAD - KERNEL) / STRIDE + 1,

@@ -1,6 +1,6 @@
-// The gradient of a convolution's weights: for every tap a product of matrices, outputs x inputs, whose depth is pixels.
-// Both operands lie with pixels as rows, so both are turned while they are loaded from shared memory. Pixels are split
-// among blocks; what each of them sums is added up in order by whoever reads `parts`.
+// The gradient of a convolution's weights: for every tap a product of matrices, outputs x inputs, whose depth is
+// pixels. Both operands lie with pixels as rows, so both are turned while they are loaded from shared memory. Pixels
+// are split among blocks; what each of them sums is added up in order by whoever reads `parts`.
 //
 // Constants as for conv2d_forward.cu, and
 //   TILE_OUTPUTS TILE_INPUTS     of a block; TILE_DEPTH pixels are copied at once, STAGES - 1 times ahead
@@ -9,7 +9,8 @@
 //
 // x [n][h][w][GROUPS * INPUT_PITCH], dy [n][p][q][GROUPS * OUTPUT_PITCH]
 // -> parts [SPLITS][GROUPS * OUTPUT_PITCH][KERNEL * KERNEL][INPUT_PITCH], in single precision.
-// Grid: tiles of outputs * tiles of inputs * taps (the last changes slowest), groups, splits. Shared memory: TILE_BYTES.
+// Grid: tiles of outputs * tiles of inputs * taps (the last changes slowest), groups, splits. Shared memory:
+// TILE_BYTES.
 #include "device.h"
 
 enum {
