@@ -373,9 +373,9 @@ PlanAnswer plan_problem_fit(PlanProblem *problem, const PlanPolicy *policy, uint
   bool optimal = policy->placement == PLACEMENT_OPTIMAL;
   if (optimal && arena_bytes < plan_problem_minimum(problem)) return (PlanAnswer){0};
   PlanAnswer answer = solve_and_place(problem, policy, arena_bytes);
-  if (optimal) answer = with_room(problem, &answer, arena_bytes);
   if (gap_of(&answer) && (close_gaps || answer.plan->arena_bytes > arena_bytes))
     plan_place_thoroughly(answer.plan, problem->arena);
+  if (optimal) answer = with_room(problem, &answer, arena_bytes);
   if (!optimal || answer.plan->arena_bytes <= arena_bytes) return answer;
   PlanAnswer smallest = *smallest_step(problem);
   smallest.solution.class_bound_ns = answer.solution.class_bound_ns;

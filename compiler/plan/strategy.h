@@ -73,9 +73,9 @@ typedef struct PlanAnswer {
 PlanAnswer plan_problem_solve(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes);
 // Adds steps, lifetimes and addresses.
 void plan_problem_place(PlanProblem *problem, PlanAnswer *answer);
-// Solves and places within so many bytes. Where placing leaves a gap that does not fit, checkpoints are chosen again
-// that leave room for it wherever they can; at the last, the smallest step of all is taken. `close_gaps`: those that
-// fit are searched for longer, too.
+// Solves and places within so many bytes. A gap that placing leaves and that does not fit is searched for longer; where
+// it stays, checkpoints are chosen again that leave room for it wherever they can; at the last, the smallest step of
+// all is taken. `close_gaps`: gaps that fit are searched for longer, too.
 PlanAnswer plan_problem_fit(PlanProblem *problem, const PlanPolicy *policy, uint64_t arena_bytes, bool close_gaps);
 
 #endif

@@ -108,9 +108,8 @@ def check_streams(name, found):
 
 
 def check_budgets(name, path, found):
-    """Ten budgets: the time never rises with memory, the plan never outgrows its budget, and is the best of its class:
-    where the search gave up, to a thousandth, and it gave up at one of ten at most."""
-    proven = 0
+    """Ten budgets: the time never rises with memory, the plan never outgrows its budget, and is proven the best of
+    its class."""
     least, most = found["memory"]["minimum_budget_bytes"], found["memory"]["peak_bytes"]
     last = None
     for i in range(10):
@@ -119,11 +118,8 @@ def check_budgets(name, path, found):
         check_sums(f"{name} at {budget}", at)
         cost = at["checkpoint"]["cost_seconds"]
         expect(f"{name}: more memory is slower at {budget}", last is None or cost <= last)
-        expect(f"{name}: far from its class's bound at {budget}",
-               cost <= 1.001 * at["checkpoint"]["class_bound_seconds"])
-        proven += at["checkpoint"]["optimal_in_class"]
+        expect(f"{name}: not proven at {budget}", at["checkpoint"]["optimal_in_class"])
         last = cost
-    expect(f"{name}: proven at {proven} of ten budgets", proven >= 9)
 
 
 def check_slices(path):
