@@ -11,7 +11,7 @@
 
 enum { THREADS = 256, CHUNKS = CHANNELS / 8 };
 
-DEVICE_KERNEL(batch_norm_apply, THREADS, 1,
+DEVICE_KERNEL(batch_norm_apply, THREADS, 1, 0,
               (const Element *__restrict__ x, const float *__restrict__ factor, const float *__restrict__ shift,
                const Element *__restrict__ add, const float *__restrict__ add_factor,
                const float *__restrict__ add_shift, const float *__restrict__ scale, Element *__restrict__ y)) {

@@ -6,7 +6,7 @@
 
 enum { THREADS = 256, CHUNKS = CHANNELS / 8 };
 
-DEVICE_KERNEL(batch_norm_backward_apply, THREADS, 1,
+DEVICE_KERNEL(batch_norm_backward_apply, THREADS, 1, 0,
               (const Element *__restrict__ dz, const Element *__restrict__ x, const float *__restrict__ lines,
                Element *__restrict__ dx)) {
   const u64 at = (u64)blockIdx.x * THREADS + threadIdx.x;

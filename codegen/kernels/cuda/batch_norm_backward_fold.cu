@@ -10,7 +10,7 @@
 
 enum { THREADS = 64 };
 
-DEVICE_KERNEL(batch_norm_backward_fold, THREADS, 1,
+DEVICE_KERNEL(batch_norm_backward_fold, THREADS, 1, 0,
               (const float *__restrict__ parts, const float *__restrict__ gamma, const float *__restrict__ mean,
                const float *__restrict__ variance, float epsilon, float *__restrict__ dgamma, float *__restrict__ dbeta,
                float *__restrict__ lines)) {

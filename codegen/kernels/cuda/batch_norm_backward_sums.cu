@@ -12,7 +12,7 @@
 
 enum { CHUNKS = 8, ROWS = 32, THREADS = CHUNKS * ROWS, SHARED_BYTES = ROWS * CHUNKS * 8 * 2 * 4 };
 
-DEVICE_KERNEL(batch_norm_backward_sums, THREADS, 1,
+DEVICE_KERNEL(batch_norm_backward_sums, THREADS, 1, SHARED_BYTES,
               (const Element *__restrict__ dy, const Element *__restrict__ x, const Element *__restrict__ y,
                const float *__restrict__ mean, const float *__restrict__ factor, const float *__restrict__ shift,
                Element *__restrict__ masked, float *__restrict__ parts)) {

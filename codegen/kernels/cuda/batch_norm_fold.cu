@@ -29,7 +29,7 @@ DEVICE Moments moments_join(Moments a, Moments b) {
                  a.squares + b.squares + apart * apart * (a.count * b.count / count)};
 }
 
-DEVICE_KERNEL(batch_norm_fold, THREADS, 1,
+DEVICE_KERNEL(batch_norm_fold, THREADS, 1, SHARED_BYTES,
               (const float *__restrict__ statistics, const float *__restrict__ gamma, const float *__restrict__ beta,
                float epsilon, float *__restrict__ mean, float *__restrict__ variance, float *__restrict__ factor,
                float *__restrict__ shift)) {

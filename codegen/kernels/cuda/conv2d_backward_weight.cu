@@ -88,7 +88,7 @@ DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_OUTPUTS][MMA_INP
   }
 }
 
-DEVICE_KERNEL(conv2d_backward_weight, THREADS, 1,
+DEVICE_KERNEL(conv2d_backward_weight, THREADS, 1, TILE_BYTES,
               (const Element *__restrict__ x, const Element *__restrict__ dy, float *__restrict__ parts)) {
   SHARED_MEMORY(memory);
   const u32 tile = shared_address(memory);

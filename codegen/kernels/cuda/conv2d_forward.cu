@@ -80,7 +80,7 @@ DEVICE void tile_store(float (&sums)[MMA_PIXELS][MMA_CHANNELS][4], int pixel, in
   }
 }
 
-DEVICE_KERNEL(conv2d_forward, THREADS, 1,
+DEVICE_KERNEL(conv2d_forward, THREADS, 1, SHARED_BYTES,
               (const Element *__restrict__ x, const Element *__restrict__ weights, Element *__restrict__ y,
                float *__restrict__ statistics)) {
   SHARED_MEMORY(memory);

@@ -1,4 +1,4 @@
-// A simulated GPU as kernels see it: what codegen/kernels/cuda/device.h names, for kernels compiled as C++ with
+// A simulated GPU as kernels see it: what device.h names, for kernels compiled as C++ with
 // -DSIMULATED_DEVICE. Each thread of a block is a fiber; what runs on by itself on a GPU (copies to shared memory)
 // happens here as late as the rules allow, and until then its destination is poison, so that whatever does not wait
 // reads NaNs. Functions of a warp or a block demand that all its threads call the same one.
@@ -36,6 +36,7 @@ void copy_wait(int groups);
 void matrices_load(u32 *matrices, u32 row, bool transposed);
 void matrix_multiply_add(float *c, const u32 *a, u32 b0, u32 b1, bool bf16);
 
+// Elements of both types, rounded to nearest, ties to even.
 float from_f16(uint16_t bits);
 uint16_t to_f16(float value);
 float from_bf16(uint16_t bits);
@@ -57,12 +58,14 @@ void call(void (*kernel)(Parameters...), void **arguments) {
 #define blockIdx (simulated::block_index())
 #define DEVICE static inline
 #define ALIGNED(bytes) alignas(bytes)
-// What launches call is NAME_simulated.
-#define DEVICE_KERNEL(name, threads, blocks, parameters)                             \
-  static_assert((threads) % 32 == 0 && (threads) <= 1024, "threads of whole warps"); \
-  static void name parameters;                                                       \
-  extern "C" void name##_simulated(void **arguments);                                \
-  void name##_simulated(void **arguments) { simulated::call(name, arguments); }      \
+// What launches call is NAME_simulated; its threads and bytes of shared memory are in NAME_shape.
+#define DEVICE_KERNEL(name, threads, blocks, shared_bytes, parameters)                \
+  static_assert((threads) % 32 == 0 && (threads) <= 1024, "threads of whole warps");  \
+  static void name parameters;                                                        \
+  extern "C" unsigned name##_shape[2];                                                \
+  unsigned name##_shape[2] = {(unsigned)(threads), (unsigned)(shared_bytes)};         \
+  extern "C" void name##_simulated(void **arguments);                                 \
+  void name##_simulated(void **arguments) { simulated::call(name, arguments); }       \
   static void name parameters
 #define SHARED_MEMORY(name) unsigned char *const name = simulated::shared_memory()
 
