@@ -1,7 +1,7 @@
 // Writes a trainer's folder: the printed step, the carried kernels and runtime, and a Makefile.
 #include "codegen/emit.h"
 
-#include "codegen/tuning.h"
+#include "codegen/c/tuning.h"
 
 #include <errno.h>
 #include <stdio.h>

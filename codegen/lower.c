@@ -1,110 +1,12 @@
-// Lowers a graph for target c: decides which values lie in lanes, then asks each op for its launches.
+// What the targets' lowerings share: operands, launches, the runs of each op.
 #include "codegen/lower.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "compiler/base/bug.h"
 #include "runtime/program.h"
 
-typedef struct KernelRow {
-  const char *name, *constants, *pointers;
-  bool collective;
-} KernelRow;
-
-static const KernelRow kernel_rows[KERNEL_KIND_COUNT] = {
-#define KERNEL(name, constants, pointers) {#name, constants, pointers, false},
-#define COLLECTIVE(name, constants, pointers) {#name, constants, pointers, true},
-#include "codegen/kernels.def"
-#undef KERNEL
-};
-
-// Copies the next item of a list separated by `separator` into `item`; false at the end.
-static bool next_item(const char **list, char separator, char *item, size_t size) {
-  while (**list == ' ') (*list)++;
-  if (!**list) return false;
-  size_t length = 0;
-  for (; **list && **list != separator; (*list)++) {
-    if (length + 1 >= size) BUG("an item of kernels.def is longer than %zu bytes", size);
-    item[length++] = **list;
-  }
-  while (length && item[length - 1] == ' ') length--;
-  item[length] = '\0';
-  if (**list) (*list)++;
-  return true;
-}
-
-static const char *keep(const char *text, size_t length) {
-  char *copy = calloc(1, length + 1);
-  if (!copy) BUG("out of memory");
-  memcpy(copy, text, length);
-  return copy;
-}
-
-static void split_row(const KernelRow *row, KernelInfo *info) {
-  char item[80];
-  info->name = row->name;
-  info->collective = row->collective;
-  for (const char *list = row->constants; next_item(&list, ' ', item, sizeof item);) {
-    bool is_real = item[0] == '#';
-    info->constant_is_real[info->constant_count] = is_real;
-    info->constants[info->constant_count++] = keep(item + is_real, strlen(item + is_real));
-  }
-  for (const char *list = row->pointers; next_item(&list, ',', item, sizeof item);) {
-    char *name = strrchr(item, ' ');
-    if (!name) BUG("kernel '%s': pointer '%s' has no type", row->name, item);
-    info->pointer_types[info->pointer_count] = keep(item, (size_t)(name - item));
-    info->pointers[info->pointer_count++] = keep(name + 1, strlen(name + 1));
-  }
-}
-
-// The table is split once and kept for the life of the process.
-const KernelInfo *kernel_info(KernelKind kernel) {
-  static KernelInfo infos[KERNEL_KIND_COUNT];
-  if (!infos[kernel].name) split_row(&kernel_rows[kernel], &infos[kernel]);
-  return &infos[kernel];
-}
-
-static bool result_in_lanes(const Op *op, int index, const bool *in_lanes) {
-  bool first = op->operand_count && in_lanes[op->operands[0]];
-  switch (op->kind) {
-    case OP_normalize_images:
-    case OP_conv2d:
-    case OP_conv2d_backward_input:
-    case OP_scale_channels:
-    case OP_scale_channels_backward:
-    case OP_pool_average:
-    case OP_pool_average_backward:
-    case OP_scale_gradient: return true;
-    case OP_conv2d_statistics: return index == 0;
-    case OP_slice_rows: return op->size_group >= 0;
-    case OP_conv2d_backward_weight:
-    case OP_linear_backward_weight:
-    case OP_sum_rows:
-    case OP_concat_rows:
-    case OP_normalization_factors:
-    case OP_batch_norm_sums: return false;
-    case OP_batch_norm_relu_sums: return index == 3;
-    case OP_batch_norm:
-    case OP_batch_norm_backward: return first && index == 0;
-    case OP_batch_norm_relu_backward: return first && (index == 0 || index == 3);
-    default: return first;
-  }
-}
-
-static const bool *choose_layouts(Arena *arena, const Graph *graph) {
-  bool *in_lanes = arena_array(arena, bool, graph->values.count + 1);
-  for (OpId id = 0; id < graph->ops.count; id++) {
-    const Op *op = graph_op(graph, id);
-    for (int i = 0; i < op->result_count; i++) in_lanes[op->results[i]] = result_in_lanes(op, i, in_lanes);
-  }
-  return in_lanes;
-}
-
-bool is_in_lanes(const Lower *lower, ValueId value) { return lower->in_lanes[value]; }
-
-static Extent extent_of_shape(const Shape *shape) {
+Extent extent_of_shape(const Shape *shape) {
   if (shape->rank == 4) return (Extent){shape->size[0], shape->size[1], shape->size[2], shape->size[3]};
   if (shape->rank == 2) return (Extent){shape->size[0], 1, 1, shape->size[1]};
   return (Extent){1, 1, 1, shape->size[0]};
@@ -116,15 +18,7 @@ Extent extent_of(const Lower *lower, ValueId value) {
   return extent_of_shape(&v->shape);
 }
 
-static int64_t floats_in_memory(const Value *value, bool in_lanes, const KernelTuning *tuning) {
-  if (!in_lanes) return shape_elements(value->shape);
-  Extent e = extent_of_shape(&value->shape);
-  return lane_tensor_floats(e.n, e.h, e.w, e.c, tuning);
-}
-
-int64_t count_of(const Lower *lower, ValueId value) {
-  return floats_in_memory(graph_value(lower->graph, value), lower->in_lanes[value], lower->tuning);
-}
+int64_t count_of(const Lower *lower, ValueId value) { return lower->target->count(lower, value); }
 
 int64_t own_count(const Lower *lower, ValueId value) {
   return plan_shards_any(lower->shards) ? (int64_t)lower->shards->part[value] : count_of(lower, value);
@@ -179,26 +73,32 @@ KernelOperand average_over_ranks(Lower *lower, KernelOperand mine, int64_t count
   return average;
 }
 
-void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant *constants, int constant_count,
-            const KernelOperand *operands, int operand_count) {
+static ProgramLaunch *add_launch(Lower *lower, KernelKind kernel, const KernelConstant *constants, int constant_count,
+                                 const KernelOperand *operands, int operand_count) {
   const KernelInfo *info = kernel_info(kernel);
   if (constant_count != info->constant_count || operand_count != info->pointer_count) {
     BUG("'%s' takes %d constants and %d pointers, was given %d and %d", info->name, info->constant_count,
         info->pointer_count, constant_count, operand_count);
   }
-  if (tasks == 0) return;
-  ProgramLaunch added = {.kernel = kernel, .tasks = tasks, .op = lower->id, .checked = VALUE_NONE};
+  ProgramLaunch added = {.kernel = kernel, .op = lower->id, .checked = VALUE_NONE};
   memcpy(added.constants, constants, (size_t)constant_count * sizeof *constants);
   memcpy(added.operands, operands, (size_t)operand_count * sizeof *operands);
   arena_push(lower->arena, &lower->lowering->launches, ProgramLaunch, added);
+  return &lower->lowering->launches.items[lower->lowering->launches.count - 1];
 }
 
-typedef void LowerOp(Lower *lower);
-static LowerOp *const lower_op[OP_KIND_COUNT] = {
-#define OP(name, ...) lower_##name,
-#include "compiler/graph/ops.def"
-#undef OP
-};
+void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant *constants, int constant_count,
+            const KernelOperand *operands, int operand_count) {
+  if (tasks == 0) return;
+  add_launch(lower, kernel, constants, constant_count, operands, operand_count)->tasks = tasks;
+}
+
+void launch_grid(Lower *lower, KernelKind kernel, LaunchGrid grid, const KernelConstant *constants, int constant_count,
+                 const KernelOperand *operands, int operand_count) {
+  ProgramLaunch *added = add_launch(lower, kernel, constants, constant_count, operands, operand_count);
+  added->grid = grid;
+  added->tasks = grid.x * grid.y * grid.z;
+}
 
 // Lowers one run of an op and notes its launches and scratch.
 static void lower_run(Lower *lower, RunVariant variant, LowerOp *lower_it) {
@@ -223,40 +123,33 @@ static void same_run(Lower *lower, RunVariant variant) {
 static bool again_differs(OpKind kind) { return kind == OP_conv2d_statistics || kind == OP_batch_norm; }
 
 static void lower_runs(Lower *lower) {
-  lower_run(lower, RUN_FIRST, lower_op[lower->op->kind]);
+  lower_run(lower, RUN_FIRST, lower->target->ops[lower->op->kind]);
   if (again_differs(lower->op->kind)) {
-    lower_run(lower, RUN_AGAIN, lower_op[lower->op->kind]);
+    lower_run(lower, RUN_AGAIN, lower->target->ops[lower->op->kind]);
   } else {
     same_run(lower, RUN_AGAIN);
   }
-  if (lower->lowering->mask_bytes[lower->op->results[0]]) lower_run(lower, RUN_MASK, lower_mask);
+  if (lower->lowering->mask_bytes[lower->op->results[0]]) lower_run(lower, RUN_MASK, lower->target->mask);
   int sign = run_sign_operand(lower->graph, lower->op);
   if (sign >= 0 && lower->lowering->mask_bytes[lower->op->operands[sign]])
-    lower_run(lower, RUN_MASKED, lower_op[lower->op->kind]);
+    lower_run(lower, RUN_MASKED, lower->target->ops[lower->op->kind]);
   if (plan_shards_any(lower->shards) && run_needs_norms(lower->op->kind))
-    lower_run(lower, RUN_NORMS, lower_op[lower->op->kind]);
+    lower_run(lower, RUN_NORMS, lower->target->ops[lower->op->kind]);
 }
 
-// Results of ReLUs have masks where images are the lanes: a whole number of bytes a pixel and channel.
-static bool has_mask(const Graph *graph, const bool *in_lanes, ValueId v) {
-  OpId producer = graph_value(graph, v)->producer;
-  if (producer == OP_NONE || !in_lanes[v]) return false;
-  const Op *op = graph_op(graph, producer);
-  return op->kind == OP_relu || (op->kind == OP_batch_normalize && op->attributes.relu);
-}
-
-// Elements of a value in memory; what ranks share out is never in lanes.
+// Elements of a value in memory; what ranks share out is as it is, whatever the target.
 static uint64_t elements_kept(const Lower *lower, ValueId value) {
   if (lower->shards->part[value]) return plan_shards_kept(lower->shards, lower->graph, value);
-  return (uint64_t)floats_in_memory(graph_value(lower->graph, value), lower->in_lanes[value], lower->tuning);
+  return (uint64_t)count_of(lower, value);
 }
 
-Lowering *lower_for_c(Arena *arena, const Graph *graph, const KernelTuning *tuning, int norm_ranks, SeerFormat reduce,
-                      const PlanShards *shards) {
+Lowering *lower_graph(Lower *lower, SeerFormat reduce) {
+  Arena *arena = lower->arena;
+  const Graph *graph = lower->graph;
   Lowering *lowering = arena_new(arena, Lowering);
   *lowering = (Lowering){.graph = graph,
-                         .tuning = tuning,
-                         .ranks = shards->count,
+                         .tuning = lower->tuning,
+                         .ranks = lower->shards->count,
                          .reduce = reduce,
                          .value_bytes = arena_array(arena, uint64_t, graph->values.count + 1),
                          .mask_bytes = arena_array(arena, uint64_t, graph->values.count + 1)};
@@ -264,23 +157,17 @@ Lowering *lower_for_c(Arena *arena, const Graph *graph, const KernelTuning *tuni
     lowering->runs[variant] = arena_array(arena, LaunchRange, graph->ops.count + 1);
     lowering->workspace_bytes[variant] = arena_array(arena, uint64_t, graph->ops.count + 1);
   }
-  Lower lower = {.arena = arena,
-                 .graph = graph,
-                 .lowering = lowering,
-                 .in_lanes = choose_layouts(arena, graph),
-                 .tuning = tuning,
-                 .ranks = shards->count,
-                 .norm_ranks = norm_ranks,
-                 .shards = shards};
+  lower->lowering = lowering;
+  lower->ranks = lower->shards->count;
   for (ValueId v = 0; v < graph->values.count; v++) {
-    uint64_t count = elements_kept(&lower, v);
+    uint64_t count = elements_kept(lower, v);
     lowering->value_bytes[v] = count * (uint64_t)data_type_bytes(graph_value(graph, v)->type);
-    if (has_mask(graph, lower.in_lanes, v)) lowering->mask_bytes[v] = count / 8;
+    if (lower->target->has_mask && lower->target->has_mask(lower, v)) lowering->mask_bytes[v] = count / 8;
   }
   for (OpId id = 0; id < graph->ops.count; id++) {
-    lower.id = id;
-    lower.op = graph_op(graph, id);
-    lower_runs(&lower);
+    lower->id = id;
+    lower->op = graph_op(graph, id);
+    lower_runs(lower);
   }
   return lowering;
 }

@@ -1,34 +1,46 @@
-// Inside of the lowering for target c: how the files lower_*.c add launches. Not for other rooms.
+// Inside of the lowerings: how c/ and cuda/ turn each op of a graph into launches. Not for other rooms.
 #ifndef SEER_CODEGEN_LOWER_H
 #define SEER_CODEGEN_LOWER_H
 
-#include "codegen/kernels/c/sizes.h"
 #include "codegen/program.h"
 
-typedef struct Lower {
+typedef struct Lower Lower;
+typedef void LowerOp(Lower *lower);
+
+// What a target makes of a graph.
+typedef struct LowerTarget {
+  LowerOp *const *ops;  // by OpKind; one that the target never sees, removed by a pass, is a BUG there
+  int64_t (*count)(const Lower *lower, ValueId value);  // of elements in memory
+  bool (*has_mask)(const Lower *lower, ValueId value);  // NULL: none has
+  LowerOp *mask;                                        // makes that of the op's result
+} LowerTarget;
+
+struct Lower {
   Arena *arena;
   const Graph *graph;
+  const LowerTarget *target;
   Lowering *lowering;
-  const bool *in_lanes;  // by ValueId: stored with images as vector lanes
+  const bool *in_lanes;                  // of target c, by ValueId: stored with images as vector lanes
+  const struct ChannelLayout *channels;  // of target cuda, by ValueId: of images
   OpId id;
   const Op *op;
   RunVariant variant;
   uint64_t workspace_bytes;  // of this op so far
-  const KernelTuning *tuning;
+  const KernelTuning *tuning;  // of target c
   int64_t ranks;       // that train together: sums over the batch go over all of them
   int64_t norm_ranks;  // but BatchNorm's
   const PlanShards *shards;
-} Lower;
+};
 
 // A tensor [n,h,w,c] or [n,c] (h = w = 1) as kernels take it.
 typedef struct Extent {
   int64_t n, h, w, c;
 } Extent;
 
+Extent extent_of_shape(const Shape *shape);
 Extent extent_of(const Lower *lower, ValueId value);
-int64_t count_of(const Lower *lower, ValueId value);   // of floats in memory, dead lanes included
+int64_t count_of(const Lower *lower, ValueId value);   // of elements in memory, dead lanes and pads included
 int64_t own_count(const Lower *lower, ValueId value);  // of floats that an update works on: this rank's part, or all
-bool is_in_lanes(const Lower *lower, ValueId value);
 
 // Reserves scratch of the op and returns it as an operand. Zero floats give NULL.
 KernelOperand workspace(Lower *lower, int64_t floats);
@@ -63,16 +75,11 @@ void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant
 #define OPERANDS(...) \
   { __VA_ARGS__ }
 
-// From partial sums of `parts` parts to results 1 and 2, mean and variance over all ranks.
-void lower_statistics(Lower *lower, int64_t parts, int64_t c, KernelOperand partial);
+// The same for target cuda.
+void launch_grid(Lower *lower, KernelKind kernel, LaunchGrid grid, const KernelConstant *constants, int constant_count,
+                 const KernelOperand *operands, int operand_count);
 
-// The mask of the op's result, for any op with a mask.
-void lower_mask(Lower *lower);
-
-// One function per op of ops.def, in lower_conv.c, lower_dense.c, lower_norm.c, lower_pointwise.c, lower_loss.c,
-// lower_update.c. An op that target c never sees (removed by a pass) is a BUG there.
-#define OP(name, ...) void lower_##name(Lower *lower);
-#include "compiler/graph/ops.def"
-#undef OP
+// Lowers every run of every op. Of `lower`, arena, graph, target, shards, norm_ranks and what is the target's are set.
+Lowering *lower_graph(Lower *lower, SeerFormat reduce);
 
 #endif

@@ -66,12 +66,7 @@ void print_model_header(const Trainer *trainer, Writer *out) {
 
 // Launches with the same kernel and constants share one instance.
 static bool same_instance(const ProgramLaunch *a, const ProgramLaunch *b) {
-  if (a->kernel != b->kernel) return false;
-  for (int i = 0; i < kernel_info(a->kernel)->constant_count; i++) {
-    if (a->constants[i].integer != b->constants[i].integer || a->constants[i].number != b->constants[i].number)
-      return false;
-  }
-  return true;
+  return a->kernel == b->kernel && kernel_constants_same(a->kernel, a->constants, b->constants);
 }
 
 // Number of the launch's instance among those of its kernel in this segment, from 1; *is_first tells whether the
@@ -108,7 +103,7 @@ static void print_instance(const Program *program, const ProgramLaunch *launch, 
   writer_printf(out, "  const struct %s_pointers *at = arguments;\n  (void)worker;\n  %s(", info->name, info->name);
   for (int i = 0; i < info->constant_count; i++) {
     writer_printf(out, "/*%s*/ ", info->constants[i]);
-    if (info->constant_is_real[i]) {
+    if (info->constant_kinds[i] == CONSTANT_REAL) {
       print_real(out, launch->constants[i].number);
     } else {
       writer_printf(out, "%lld", (long long)launch->constants[i].integer);

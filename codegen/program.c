@@ -180,11 +180,9 @@ static void number_buffers(Program *program, ProgramSegment *segment) {
 static bool same_launch(const Program *program, const ProgramSegment *sa, const ProgramLaunch *a,
                         const ProgramSegment *sb, const ProgramLaunch *b) {
   if (a->kernel != b->kernel || a->tasks != b->tasks) return false;
+  if (a->grid.x != b->grid.x || a->grid.y != b->grid.y || a->grid.z != b->grid.z) return false;
   const KernelInfo *info = kernel_info(a->kernel);
-  for (int i = 0; i < info->constant_count; i++) {
-    if (a->constants[i].integer != b->constants[i].integer || a->constants[i].number != b->constants[i].number)
-      return false;
-  }
+  if (!kernel_constants_same(a->kernel, a->constants, b->constants)) return false;
   for (int i = 0; i < info->pointer_count; i++) {
     const KernelOperand *x = &a->operands[i], *y = &b->operands[i];
     if (x->kind != y->kind || x->space != y->space || x->relative != y->relative || x->buffer != y->buffer ||
@@ -375,7 +373,7 @@ void program_print(const Program *program, Writer *out) {
         writer_printf(out, "    %zu %s tasks=%lld", i, info->name, (long long)launch->tasks);
         for (int c = 0; c < info->constant_count; c++) {
           writer_printf(out, " %s=", info->constants[c]);
-          if (info->constant_is_real[c]) {
+          if (info->constant_kinds[c] == CONSTANT_REAL) {
             writer_json_number(out, launch->constants[c].number);
           } else {
             writer_printf(out, "%lld", (long long)launch->constants[c].integer);

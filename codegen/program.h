@@ -6,36 +6,10 @@
 #ifndef SEER_CODEGEN_PROGRAM_H
 #define SEER_CODEGEN_PROGRAM_H
 
+#include "codegen/kernel_info.h"
 #include "codegen/kernels/c/tuning.h"
 #include "compiler/plan/plan.h"
 #include "runtime/program.h"
-
-typedef enum KernelKind {
-#define KERNEL(name, ...) KERNEL_##name,
-#include "codegen/kernels.def"
-#undef KERNEL
-  KERNEL_KIND_COUNT
-} KernelKind;
-
-enum { MAX_KERNEL_CONSTANTS = 16, MAX_KERNEL_POINTERS = 12 };
-
-// One row of kernels.def, its lists split.
-typedef struct KernelInfo {
-  const char *name;
-  bool collective;  // of the runtime: all ranks take part
-  int constant_count, pointer_count;
-  const char *constants[MAX_KERNEL_CONSTANTS];  // names; a leading '#' in kernels.def marks a real number
-  bool constant_is_real[MAX_KERNEL_CONSTANTS];
-  const char *pointer_types[MAX_KERNEL_POINTERS];  // "const float", "float", "const uint8_t", ...
-  const char *pointers[MAX_KERNEL_POINTERS];       // names
-} KernelInfo;
-
-const KernelInfo *kernel_info(KernelKind kernel);
-
-typedef struct KernelConstant {
-  int64_t integer;
-  double number;  // for the constants marked real
-} KernelConstant;
 
 // What a pointer argument stands for before the plan has given addresses.
 typedef enum OperandKind {
@@ -66,11 +40,17 @@ typedef struct KernelOperand {
   int buffer;          // index in the segment's buffers, set by program_make
 } KernelOperand;
 
+// Blocks of a GPU's launch.
+typedef struct LaunchGrid {
+  int64_t x, y, z;
+} LaunchGrid;
+
 typedef struct ProgramLaunch {
   KernelKind kernel;
   KernelConstant constants[MAX_KERNEL_CONSTANTS];
   KernelOperand operands[MAX_KERNEL_POINTERS];
-  int64_t tasks;
+  int64_t tasks;    // of a GPU's: blocks of the grid
+  LaunchGrid grid;  // of a GPU's
   OpId op;          // OP_NONE: a unit's way between ranks
   bool reduces;     // averages a gradient that came in parts
   uint32_t step;    // of the plan, set by program_make
@@ -137,10 +117,10 @@ typedef struct LaunchRange {
   size_t begin, end;
 } LaunchRange;
 
-// The lowering of a graph for target c: launches by op and variant, before addresses.
+// The lowering of a graph for a target: launches by op and variant, before addresses.
 typedef struct Lowering {
   const Graph *graph;
-  const KernelTuning *tuning;
+  const KernelTuning *tuning;  // of target c
   int ranks;
   SeerFormat reduce;  // of gradients on their way between ranks
   LaunchList launches;
@@ -148,11 +128,6 @@ typedef struct Lowering {
   uint64_t *value_bytes, *mask_bytes;            // by ValueId, in the target's layout; mask 0: has none
   uint64_t *workspace_bytes[RUN_VARIANT_COUNT];  // by OpId
 } Lowering;
-
-// The ranks of `shards` train together: Sinkhorn and the gradients go over all of them, BatchNorm over `norm_ranks` of
-// them. Gradients travel in `reduce`.
-Lowering *lower_for_c(Arena *arena, const Graph *graph, const KernelTuning *tuning, int norm_ranks, SeerFormat reduce,
-                      const PlanShards *shards);
 
 // `unit_names` by block of the plan's chain; NULL where nothing is shared out.
 Program *program_make(Arena *arena, const Graph *graph, const Lowering *lowering, const Plan *plan,

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "codegen/tuning.h"
+#include "codegen/c/tuning.h"
+#include "codegen/lowerings.h"
 #include "compiler/base/bug.h"
 #include "compiler/driver/driver.h"
 #include "compiler/driver/tuning_file.h"

@@ -15,7 +15,7 @@
 #ifndef SEER_DRIVER_TUNING_FILE_H
 #define SEER_DRIVER_TUNING_FILE_H
 
-#include "codegen/tuning.h"
+#include "codegen/c/tuning.h"
 #include "compiler/base/diag.h"
 
 typedef struct TuningRatio {

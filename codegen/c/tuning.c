@@ -1,5 +1,5 @@
 // The table of the kernels' parameters, its defaults, and the header that gives a trainer's kernels their values.
-#include "codegen/tuning.h"
+#include "codegen/c/tuning.h"
 
 #include <inttypes.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // Lowers batch normalisation, on lane tensors and on row-major matrices.
-#include "codegen/lower.h"
+#include "codegen/c/lower_c.h"
 
 #define EXTENT(x) (x).n, (x).h, (x).w, (x).c
 #define EXTENT_CONSTANTS(x) INT((x).n), INT((x).h), INT((x).w), INT((x).c)
@@ -16,7 +16,7 @@ static void normalize(Lower *lower, Extent x, KernelOperand mean, KernelOperand 
   }
 }
 
-void lower_batch_normalize(Lower *lower) {
+void c_lower_batch_normalize(Lower *lower) {
   normalize(lower, extent_of(lower, lower->op->operands[0]), operand(lower, 3), operand(lower, 4), operand(lower, 5));
 }
 
@@ -35,7 +35,7 @@ void lower_statistics(Lower *lower, int64_t parts, int64_t c, KernelOperand stat
          (statistics, result(lower, 1), result(lower, 2)));
 }
 
-void lower_batch_norm(Lower *lower) {
+void c_lower_batch_norm(Lower *lower) {
   Extent x = extent_of(lower, lower->op->operands[0]);
   if (lower->variant == RUN_AGAIN) {
     normalize(lower, x, result(lower, 1), result(lower, 2), no_operand());
@@ -116,10 +116,10 @@ static void backward(Lower *lower, bool fused) {
          (fused ? masked : dy, no_operand(), x, gamma, mean, variance, dgamma, dbeta, dx));
 }
 
-void lower_batch_norm_backward(Lower *lower) { backward(lower, false); }
-void lower_batch_norm_relu_backward(Lower *lower) { backward(lower, true); }
+void c_lower_batch_norm_backward(Lower *lower) { backward(lower, false); }
+void c_lower_batch_norm_relu_backward(Lower *lower) { backward(lower, true); }
 
-void lower_normalization_factors(Lower *lower) {
+void c_lower_normalization_factors(Lower *lower) {
   int64_t c = extent_of(lower, lower->op->operands[0]).c;
   LAUNCH(lower, normalization_factors, column_tasks(c), (INT(c), REAL(lower->op->attributes.epsilon)),
          (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), result(lower, 0)));
@@ -134,7 +134,7 @@ static void end_of_sums(Lower *lower, Extent e, KernelOperand partial) {
          (gamma, mean, variance, whole.dgamma, whole.dbeta, result(lower, 2)));
 }
 
-void lower_batch_norm_sums(Lower *lower) {
+void c_lower_batch_norm_sums(Lower *lower) {
   Extent e = extent_of(lower, lower->op->operands[1]);
   KernelOperand partial = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->tuning));
   LAUNCH(lower, batch_norm_backward_sums, sum_tasks(EXTENT(e), lower->tuning), (EXTENT_CONSTANTS(e)),
@@ -142,7 +142,7 @@ void lower_batch_norm_sums(Lower *lower) {
   end_of_sums(lower, e, partial);
 }
 
-void lower_batch_norm_relu_sums(Lower *lower) {
+void c_lower_batch_norm_relu_sums(Lower *lower) {
   Extent e = extent_of(lower, lower->op->operands[1]);
   KernelOperand partial = workspace(lower, batch_norm_backward_workspace_floats(EXTENT(e), lower->tuning));
   KernelOperand dy = operand(lower, 0), x = operand(lower, 1), mean = operand(lower, 3), dz = result(lower, 3);

@@ -1,6 +1,6 @@
 // Lowers convolutions: weights are packed each step, statistics come out of the forward as partial sums, views of what
 // they read become arguments.
-#include "codegen/lower.h"
+#include "codegen/c/lower_c.h"
 #include "compiler/base/bug.h"
 
 // Arguments of a convolution kernel and the same as integers for sizes.h.
@@ -58,11 +58,11 @@ static void lower_forward(Lower *lower, bool with_statistics) {
   lower_statistics(lower, parts, v.o, statistics);
 }
 
-void lower_conv2d(Lower *lower) { lower_forward(lower, false); }
+void c_lower_conv2d(Lower *lower) { lower_forward(lower, false); }
 // Once more, it is a plain convolution: the statistics of the first run stand.
-void lower_conv2d_statistics(Lower *lower) { lower_forward(lower, lower->variant != RUN_AGAIN); }
+void c_lower_conv2d_statistics(Lower *lower) { lower_forward(lower, lower->variant != RUN_AGAIN); }
 
-void lower_conv2d_backward_input(Lower *lower) {
+void c_lower_conv2d_backward_input(Lower *lower) {
   Convolution v = convolution(lower, lower->op->results[0], lower->op->operands[1]);
   Sight dy = gradient_sight(lower, 2);
   KernelOperand add =
@@ -75,7 +75,7 @@ void lower_conv2d_backward_input(Lower *lower) {
          (SHAPE_CONSTANTS(v), INT(dy.view)), (operand(lower, 0), dy.other, dy.factors, packed, add, result(lower, 0)));
 }
 
-void lower_conv2d_backward_weight(Lower *lower) {
+void c_lower_conv2d_backward_weight(Lower *lower) {
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[2]);
   int views = lower->op->operand_count - 3 - (lower->op->attributes.gradient ? 2 : 0);
   Sight x = normalized_sight(lower, 3, views), dy = gradient_sight(lower, 3 + views);

@@ -1,7 +1,7 @@
 // Lowers state and optimizer ops. Their results may lie on the operands that they update.
-#include "codegen/lower.h"
+#include "codegen/c/lower_c.h"
 
-void lower_running_update(Lower *lower) {
+void c_lower_running_update(Lower *lower) {
   int64_t count = count_of(lower, lower->op->results[0]);
   const OpAttributes *a = &lower->op->attributes;
   KernelOperand batch = operand(lower, 1);
@@ -11,7 +11,7 @@ void lower_running_update(Lower *lower) {
          (operand(lower, 0), batch, result(lower, 0)));
 }
 
-void lower_accumulate(Lower *lower) {
+void c_lower_accumulate(Lower *lower) {
   int64_t count = own_count(lower, lower->op->results[0]);
   LAUNCH(lower, accumulate, pointwise_tasks(count, lower->tuning), (INT(count), REAL(lower->op->attributes.scale)),
          (operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)));
@@ -23,7 +23,7 @@ static KernelOperand gradient(Lower *lower, int index, int64_t count) {
   return average_over_ranks(lower, operand(lower, index), count, lower->lowering->reduce);
 }
 
-void lower_sgd_update(Lower *lower) {
+void c_lower_sgd_update(Lower *lower) {
   int64_t count = own_count(lower, lower->op->results[0]);
   const OpAttributes *a = &lower->op->attributes;
   KernelOperand mean = gradient(lower, 1, count);
@@ -60,7 +60,7 @@ static void larc_update(Lower *lower, KernelOperand mean, int64_t count, Norms n
           result(lower, 0), result(lower, 1)));
 }
 
-void lower_larc_update(Lower *lower) {
+void c_lower_larc_update(Lower *lower) {
   int64_t count = own_count(lower, lower->op->results[0]);
   if (lower->variant == RUN_NORMS) {
     KernelOperand sums = workspace(lower, larc_workspace_floats(count, count, lower->tuning));
@@ -74,7 +74,7 @@ void lower_larc_update(Lower *lower) {
   larc_update(lower, mean, count, plan_shards_any(lower->shards) ? shared : norms_of_whole(lower, mean, count));
 }
 
-void lower_normalize_rows(Lower *lower) {
+void c_lower_normalize_rows(Lower *lower) {
   Extent w = extent_of(lower, lower->op->operands[0]);
   int64_t rows = own_count(lower, lower->op->operands[0]) / w.c;
   LAUNCH(lower, normalize_rows, row_tasks(rows, w.c, lower->tuning), (INT(rows), INT(w.c)),
@@ -82,7 +82,7 @@ void lower_normalize_rows(Lower *lower) {
 }
 
 // The kernel must not write onto the queue it reads, so the new queue is made in scratch and copied.
-void lower_queue_push(Lower *lower) {
+void c_lower_queue_push(Lower *lower) {
   Extent queue = extent_of(lower, lower->op->operands[0]), rows = extent_of(lower, lower->op->operands[1]);
   int64_t count = queue.n * queue.c;
   KernelOperand scratch = workspace(lower, count);

@@ -1,6 +1,6 @@
 // The kernels' parameters as a table, for who reads, checks, tries and prints them; see kernels/c/tuning.def.
-#ifndef SEER_CODEGEN_TUNING_H
-#define SEER_CODEGEN_TUNING_H
+#ifndef SEER_CODEGEN_C_TUNING_H
+#define SEER_CODEGEN_C_TUNING_H
 
 #include "codegen/kernels/c/tuning.h"
 #include "compiler/base/writer.h"

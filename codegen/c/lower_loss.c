@@ -1,7 +1,7 @@
 // Lowers Sinkhorn, swapped prediction and cross-entropy.
-#include "codegen/lower.h"
+#include "codegen/c/lower_c.h"
 
-void lower_sinkhorn(Lower *lower) {
+void c_lower_sinkhorn(Lower *lower) {
   Extent scores = extent_of(lower, lower->op->operands[0]);
   const OpAttributes *a = &lower->op->attributes;
   bool queued = lower->op->operand_count > 1;
@@ -25,7 +25,7 @@ void lower_sinkhorn(Lower *lower) {
          (operand(lower, 0), potentials, result(lower, 0)));
 }
 
-void lower_swapped_prediction(Lower *lower) {
+void c_lower_swapped_prediction(Lower *lower) {
   Extent scores = extent_of(lower, lower->op->operands[0]);
   const OpAttributes *a = &lower->op->attributes;
   KernelOperand rows = workspace(lower, loss_workspace_floats(scores.n));
@@ -35,7 +35,7 @@ void lower_swapped_prediction(Lower *lower) {
   LAUNCH(lower, loss_fold, 1, (INT(scores.n)), (rows, result(lower, 0)));
 }
 
-void lower_swapped_prediction_backward(Lower *lower) {
+void c_lower_swapped_prediction_backward(Lower *lower) {
   Extent scores = extent_of(lower, lower->op->operands[0]);
   const OpAttributes *a = &lower->op->attributes;
   LAUNCH(lower, swapped_prediction_backward, loss_rows_tasks(scores.n),
@@ -43,7 +43,7 @@ void lower_swapped_prediction_backward(Lower *lower) {
          (operand(lower, 0), operand(lower, 1), result(lower, 0)));
 }
 
-void lower_softmax_cross_entropy(Lower *lower) {
+void c_lower_softmax_cross_entropy(Lower *lower) {
   Extent logits = extent_of(lower, lower->op->operands[0]);
   KernelOperand rows = workspace(lower, loss_workspace_floats(logits.n));
   int64_t labels = count_of(lower, lower->op->operands[1]);
@@ -53,7 +53,7 @@ void lower_softmax_cross_entropy(Lower *lower) {
   LAUNCH(lower, loss_fold, 1, (INT(logits.n)), (rows, result(lower, 0)));
 }
 
-void lower_softmax_cross_entropy_backward(Lower *lower) {
+void c_lower_softmax_cross_entropy_backward(Lower *lower) {
   Extent logits = extent_of(lower, lower->op->operands[0]);
   int64_t labels = count_of(lower, lower->op->operands[1]);
   LAUNCH(lower, softmax_cross_entropy_backward, loss_rows_tasks(logits.n),

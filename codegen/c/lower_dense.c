@@ -1,5 +1,5 @@
 // Lowers dense layers, sums over rows, row normalisation, and moves of rows between lanes and row-major matrices.
-#include "codegen/lower.h"
+#include "codegen/c/lower_c.h"
 #include "compiler/base/bug.h"
 
 // linear: x [n,c], w [o][c] (or [o][c][1][1]).
@@ -12,7 +12,7 @@ static Linear linear(const Lower *lower, int64_t n, ValueId w) {
   return (Linear){n, shape->size[1], shape->size[0]};
 }
 
-void lower_linear(Lower *lower) {
+void c_lower_linear(Lower *lower) {
   Linear v = linear(lower, extent_of(lower, lower->op->operands[0]).n, lower->op->operands[1]);
   bool lanes = is_in_lanes(lower, lower->op->operands[0]);
   launch(lower, lanes ? KERNEL_linear_lanes : KERNEL_linear_rows,
@@ -21,7 +21,7 @@ void lower_linear(Lower *lower) {
          (KernelOperand[]){operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)}, 4);
 }
 
-void lower_linear_backward_input(Lower *lower) {
+void c_lower_linear_backward_input(Lower *lower) {
   Linear v = linear(lower, extent_of(lower, lower->op->operands[0]).n, lower->op->operands[1]);
   bool lanes = is_in_lanes(lower, lower->op->operands[0]);
   launch(lower, lanes ? KERNEL_linear_lanes_backward_input : KERNEL_linear_rows_backward_input,
@@ -30,7 +30,7 @@ void lower_linear_backward_input(Lower *lower) {
          (KernelOperand[]){operand(lower, 0), operand(lower, 1), result(lower, 0)}, 3);
 }
 
-void lower_linear_backward_weight(Lower *lower) {
+void c_lower_linear_backward_weight(Lower *lower) {
   Linear v = linear(lower, extent_of(lower, lower->op->operands[0]).n, lower->op->results[0]);
   bool lanes = is_in_lanes(lower, lower->op->operands[0]);
   launch(lower, lanes ? KERNEL_linear_lanes_backward_weight : KERNEL_linear_rows_backward_weight,
@@ -39,7 +39,7 @@ void lower_linear_backward_weight(Lower *lower) {
          (KernelOperand[]){operand(lower, 0), operand(lower, 1), result(lower, 0)}, 3);
 }
 
-void lower_sum_rows(Lower *lower) {
+void c_lower_sum_rows(Lower *lower) {
   Extent x = extent_of(lower, lower->op->operands[0]);
   bool lanes = is_in_lanes(lower, lower->op->operands[0]);
   launch(lower, lanes ? KERNEL_sum_rows_lanes : KERNEL_sum_rows_rows,
@@ -47,27 +47,27 @@ void lower_sum_rows(Lower *lower) {
          (KernelOperand[]){operand(lower, 0), result(lower, 0)}, 2);
 }
 
-void lower_count_assignments(Lower *lower) {
+void c_lower_count_assignments(Lower *lower) {
   Extent codes = extent_of(lower, lower->op->operands[0]);
   LAUNCH(lower, count_assignments, column_tasks(codes.c), (INT(codes.n), INT(codes.c)),
          (operand(lower, 0), result(lower, 0)));
 }
 
-void lower_l2_normalize(Lower *lower) {
+void c_lower_l2_normalize(Lower *lower) {
   Extent x = extent_of(lower, lower->op->operands[0]);
   LAUNCH(lower, l2_normalize, row_tasks(x.n, x.c, lower->tuning),
          (INT(x.n), INT(x.c), REAL(lower->op->attributes.epsilon)),
          (operand(lower, 0), result(lower, 0), result(lower, 1)));
 }
 
-void lower_l2_normalize_backward(Lower *lower) {
+void c_lower_l2_normalize_backward(Lower *lower) {
   Extent y = extent_of(lower, lower->op->operands[1]);
   LAUNCH(lower, l2_normalize_backward, row_tasks(y.n, y.c, lower->tuning),
          (INT(y.n), INT(y.c), REAL(lower->op->attributes.epsilon)),
          (operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)));
 }
 
-void lower_concat_rows(Lower *lower) {
+void c_lower_concat_rows(Lower *lower) {
   int64_t first_row = 0;
   for (int i = 0; i < lower->op->operand_count; i++) {
     Extent x = extent_of(lower, lower->op->operands[i]);
@@ -78,7 +78,7 @@ void lower_concat_rows(Lower *lower) {
   }
 }
 
-void lower_slice_rows(Lower *lower) {
+void c_lower_slice_rows(Lower *lower) {
   int64_t begin = lower->op->attributes.begin, end = lower->op->attributes.end,
           d = extent_of(lower, lower->op->operands[0]).c;
   if (is_in_lanes(lower, lower->op->operands[0])) BUG("'%s' slices a matrix that lies in lanes", lower->op->name);
@@ -89,7 +89,7 @@ void lower_slice_rows(Lower *lower) {
          2);
 }
 
-void lower_pad_rows(Lower *lower) {
+void c_lower_pad_rows(Lower *lower) {
   Extent dx = extent_of(lower, lower->op->results[0]);
   int64_t begin = lower->op->attributes.begin, end = lower->op->attributes.end;
   KernelKind kernel = is_in_lanes(lower, lower->op->operands[0]) ? KERNEL_pad_rows_lanes : KERNEL_pad_rows_rows;
