@@ -16,11 +16,10 @@ CONVOLUTION = "IMAGES=2 HEIGHT=9 WIDTH=7 GROUPS=2 INPUTS=40 INPUT_PITCH=40 OUTPU
 TILES = "TILE_PIXELS=64 TILE_CHANNELS=64 TILE_DEPTH=32 STAGES=3 WARPS_PIXELS=2 WARPS_CHANNELS=2 "
 WEIGHT_TILES = "TILE_OUTPUTS=64 TILE_INPUTS=64 TILE_DEPTH=16 STAGES=3 WARPS_OUTPUTS=2 WARPS_INPUTS=2 SPLITS=2 "
 SHAPES = {
-    "conv2d_forward": CONVOLUTION + TILES + "STRIDE=1",
+    "conv2d_forward": CONVOLUTION + TILES + "STRIDE=1 STATISTICS=1",
     "conv2d_backward_input": CONVOLUTION + TILES + "STRIDE=2 ADD=1",
     "conv2d_backward_weight": CONVOLUTION + WEIGHT_TILES + "STRIDE=1",
-    "batch_norm": "CHANNELS=104 EXIST=104 PIXELS=294 IMAGE_PIXELS=98 TILE_PIXELS=64 PART_PIXELS=100 PARTS=3 "
-                  "FORWARD_RELU=1 ADD=1 SCALE=1 BACKWARD_RELU=1",
+    "batch_norm": "CHANNELS=72 GROUP_CHANNELS=21 GROUP_PITCH=24 PIXELS=294 TILE_PIXELS=64 PART_PIXELS=100 RELU=1 ADD=1",
 }
 # By the kernel that shows it: what is wrong, the file, the text as it is, the text with the fault.
 FAULTS = {
@@ -120,29 +119,34 @@ FAULTS = {
     ],
     "batch_norm": [
         ("the last tile counts as a whole one", "batch_norm_fold.cu",
-         "PIXELS - (TILES - 1) * TILE_PIXELS;", "TILE_PIXELS;"),
+         "pixels - (tiles - 1) * tile_pixels;", "tile_pixels;"),
         ("segments are joined before they are written", "batch_norm_fold.cu", "  block_wait();\n", "\n"),
         ("means that differ add nothing to the variance", "batch_norm_fold.cu", "+ apart * apart *", "+ 0 * apart *"),
         ("a segment is left out", "batch_norm_fold.cu", "for (int i = 1; i < SEGMENTS; i++)",
          "for (int i = 2; i < SEGMENTS; i++)"),
-        ("epsilon is forgotten", "batch_norm_fold.cu", "square_root(spread + epsilon)", "square_root(spread + 1e-3)"),
-        ("elements beyond the last are read", "batch_norm_apply.cu", "if (at >= (u64)PIXELS * CHUNKS) return;\n", "\n"),
-        ("every image is scaled like the first", "batch_norm_apply.cu", "at / CHUNKS / IMAGE_PIXELS * CHANNELS + c",
-         "at / CHUNKS / PIXELS * CHANNELS + c"),
+        ("epsilon is forgotten", "batch_norm_fold.cu", "+ epsilon)", "+ 1e-3)"),
+        ("the line of a pad is not written", "batch_norm_fold.cu", "  if (channel >= channels_all) return;\n",
+         "  if (channel >= channels_all || !channel_exists(channel, group_channels, group_pitch)) return;\n"),
+        ("channels are numbered as they lie", "channels.h", "channel / pitch * channels + channel % pitch", "channel"),
+        ("elements beyond the last are read", "batch_norm_apply.cu", "if (at >= chunks) return;\n", "\n"),
         ("halves of a pair are exchanged", "batch_norm_apply.cu", "elements_pack(value[0], value[1])",
          "elements_pack(value[1], value[0])"),
-        ("rows are added before they are written", "batch_norm_backward_sums.cu",
+        ("a channel's line is its neighbour's", "batch_norm_apply.cu", "line[CHANNELS + c];", "line[CHANNELS + (c ^ 1)];"),
+        ("ReLU comes before what is added", "batch_norm_apply.cu", "if (ADD) value[k] += chunk_get(other, i);",
+         "if (ADD) value[k] = (value[k] > 0 ? value[k] : 0) + chunk_get(other, i);"),
+        ("rows are added up while others write", "batch_norm_backward_sums.cu", "    block_wait();\n  }", "  }"),
+        ("rows are added up before they are there", "batch_norm_backward_sums.cu",
          "  block_wait();\n  // Rows in order", "  // Rows in order"),
-        ("rows are added while others still add", "batch_norm_backward_sums.cu", "    block_wait();\n  }\n", "  }\n"),
-        ("a part has pixels of the next", "batch_norm_backward_sums.cu", "pixel < end; pixel += ROWS",
-         "pixel < end + 1; pixel += ROWS"),
-        ("the product is not of deviations", "batch_norm_backward_sums.cu", "(value - mean[c])", "value"),
-        ("everything is let through", "batch_norm_backward_sums.cu",
-         "factor[c] + shift[c] > 0", "factor[c] + shift[c] > -9"),
-        ("a part is left out", "batch_norm_backward_fold.cu", "part = 0; part < PARTS", "part = 1; part < PARTS"),
-        ("the mean of the gradient stays", "batch_norm_backward_fold.cu", "(-line * sum / PIXELS - slope", "(-slope"),
-        ("slopes of the next channel", "batch_norm_backward_apply.cu",
-         "lines[CHANNELS + c]", "lines[CHANNELS + c + 1]"),
+        ("half of the rows are lost", "batch_norm_backward_sums.cu", "int half = ROWS / 2;", "int half = ROWS / 4;"),
+        ("the last part goes on behind the pixels", "batch_norm_backward_sums.cu",
+         "begin + part_pixels < pixels ? begin + part_pixels : pixels;", "begin + part_pixels;"),
+        ("what ReLU stopped counts", "batch_norm_backward_sums.cu", "chunk_get(out, i) > 0", "chunk_get(out, i) >= 0"),
+        ("the mean is not taken off", "batch_norm_backward_sums.cu", "chunk_get(in, i) - means[i]", "chunk_get(in, i)"),
+        ("a part is left out", "batch_norm_backward_fold.cu", "for (int part = 0;", "for (int part = 1;"),
+        ("the gradient is that of a constant variance", "batch_norm_backward_fold.cu",
+         "slope = -line * inverse * dgamma[number] / pixels;", "slope = 0;"),
+        ("the shift forgets the mean", "batch_norm_backward_fold.cu", "- slope * mean[number]", ""),
+        ("the shift is not added", "batch_norm_backward_apply.cu", " + lines[2 * CHANNELS + c];", ";"),
     ],
 }
 
@@ -171,7 +175,8 @@ def main():
         # The folder comes first, so that its kernel is the one included; what is optimised less compiles faster.
         compile = [compiler, f"-I{folder}", *(flag for flag in flags if flag != "-O2"), "-O1", "-w"]
         texts = {file.name: file.read_text() for file in pathlib.Path(kernels).glob("*.cu")}
-        texts["conv2d_tile.h"] = (pathlib.Path(kernels) / "conv2d_tile.h").read_text()
+        for header in ("conv2d_tile.h", "channels.h"):
+            texts[header] = (pathlib.Path(kernels) / header).read_text()
         for kernel, faults in FAULTS.items():
             status, said = outcome(folder, compile, simulator, kernel, texts)
             if status != 0:

@@ -1,18 +1,18 @@
 // The gradient of what BatchNorm read: dx = dz * a + x * b + c, by channel (batch_norm_backward_fold.cu), rounded once.
 //
-// Constants: CHANNELS (a multiple of 8), PIXELS. dz, x [PIXELS][CHANNELS], lines [3][CHANNELS] -> dx like x.
+// Constants: CHANNELS (a multiple of 8). dz, x [pixels][CHANNELS], lines [3][CHANNELS] -> dx like x.
 // Grid: chunks of 8 elements by THREADS. No shared memory.
 #include "device.h"
 
-enum { THREADS = 256, CHUNKS = CHANNELS / 8 };
+enum { THREADS = 256, CHUNKS = CHANNELS / CHUNK };
 
 DEVICE_KERNEL(batch_norm_backward_apply, THREADS, 1, 0,
-              (const Element *__restrict__ dz, const Element *__restrict__ x, const float *__restrict__ lines,
-               Element *__restrict__ dx)) {
+              (const Element *dz, const Element *__restrict__ x, const float *__restrict__ lines, Element *dx,
+               u64 chunks)) {
   const u64 at = (u64)blockIdx.x * THREADS + threadIdx.x;
-  if (at >= (u64)PIXELS * CHUNKS) return;
-  const int channel = (int)(at % CHUNKS) * 8;
-  const Chunk gradient = chunk_load(dz + at * 8), in = chunk_load(x + at * 8);
+  if (at >= chunks) return;
+  const int channel = (int)(at % CHUNKS) * CHUNK;
+  const Chunk gradient = chunk_load(dz + at * CHUNK), in = chunk_load(x + at * CHUNK);
   Chunk out;
 #pragma unroll
   for (int pair = 0; pair < 4; pair++) {
@@ -24,5 +24,5 @@ DEVICE_KERNEL(batch_norm_backward_apply, THREADS, 1, 0,
     }
     out.pairs[pair] = elements_pack(value[0], value[1]);
   }
-  chunk_store(dx + at * 8, out);
+  chunk_store(dx + at * CHUNK, out);
 }

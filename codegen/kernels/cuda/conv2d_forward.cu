@@ -5,6 +5,7 @@
 //   GROUPS INPUTS OUTPUTS      channels of a group that exist
 //   INPUT_PITCH OUTPUT_PITCH   and those it has in memory: multiples of 8, the others zero
 //   KERNEL STRIDE PAD
+//   STATISTICS                 0: `statistics` is not touched
 //
 // x [n][h][w][GROUPS * INPUT_PITCH], weights [GROUPS * OUTPUT_PITCH][KERNEL * KERNEL][INPUT_PITCH]
 // -> y [n][p][q][GROUPS * OUTPUT_PITCH], rounded; statistics [tiles of pixels][GROUPS * OUTPUT_PITCH] = {sum, sum of
@@ -96,6 +97,7 @@ DEVICE_KERNEL(conv2d_forward, THREADS, 1, SHARED_BYTES,
   const int pixel = first_pixel + thread_pixel(), column = thread_channel();
   float totals[MMA_CHANNELS][2], squares[MMA_CHANNELS][2];
   tile_store(sums, pixel, group, first_channel + column, y, totals);
+  if (!STATISTICS) return;
   float *const shared = (float *)(memory + TILE_BYTES);
   columns_sum(totals, shared, column);
   const float share = first_pixel + TILE_PIXELS <= PIXELS ? 1.0f / TILE_PIXELS : 1.0f / LAST_PIXELS;

@@ -22,8 +22,8 @@ typedef unsigned long long u64;
 #define DEVICE __device__ __forceinline__
 // A kernel of `threads` threads and `shared_bytes` of shared memory a block, of which `blocks` fit a multiprocessor at
 // least; parameters in parentheses. Who launches it reads the first two from NAME_shape.
-#define DEVICE_KERNEL(name, threads, blocks, shared_bytes, parameters)          \
-  extern "C" __device__ unsigned name##_shape[2];                               \
+#define DEVICE_KERNEL(name, threads, blocks, shared_bytes, parameters)         \
+  extern "C" __device__ unsigned name##_shape[2];                              \
   __device__ unsigned name##_shape[2] = {(threads), (unsigned)(shared_bytes)}; \
   extern "C" __global__ void __launch_bounds__(threads, blocks) name parameters
 #define SHARED_MEMORY(name) extern __shared__ __align__(1024) unsigned char name[]

@@ -59,13 +59,13 @@ void call(void (*kernel)(Parameters...), void **arguments) {
 #define DEVICE static inline
 #define ALIGNED(bytes) alignas(bytes)
 // What launches call is NAME_simulated; its threads and bytes of shared memory are in NAME_shape.
-#define DEVICE_KERNEL(name, threads, blocks, shared_bytes, parameters)                \
-  static_assert((threads) % 32 == 0 && (threads) <= 1024, "threads of whole warps");  \
-  static void name parameters;                                                        \
-  extern "C" unsigned name##_shape[2];                                                \
-  unsigned name##_shape[2] = {(unsigned)(threads), (unsigned)(shared_bytes)};         \
-  extern "C" void name##_simulated(void **arguments);                                 \
-  void name##_simulated(void **arguments) { simulated::call(name, arguments); }       \
+#define DEVICE_KERNEL(name, threads, blocks, shared_bytes, parameters)               \
+  static_assert((threads) % 32 == 0 && (threads) <= 1024, "threads of whole warps"); \
+  static void name parameters;                                                       \
+  extern "C" unsigned name##_shape[2];                                               \
+  unsigned name##_shape[2] = {(unsigned)(threads), (unsigned)(shared_bytes)};        \
+  extern "C" void name##_simulated(void **arguments);                                \
+  void name##_simulated(void **arguments) { simulated::call(name, arguments); }      \
   static void name parameters
 #define SHARED_MEMORY(name) unsigned char *const name = simulated::shared_memory()
 

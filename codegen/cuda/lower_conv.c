@@ -1,0 +1,130 @@
+// Lowers convolutions to the tensor cores: weights are rounded and padded each time, statistics come out of the forward
+// by tiles of pixels, weight gradients in splits of the pixels.
+#include "codegen/cuda/lower_cuda.h"
+#include "compiler/base/bug.h"
+
+enum { BLOCKS_WANTED = 528 };  // four for each multiprocessor of the largest GPUs
+
+typedef struct Convolution {
+  Images x, y;
+  int64_t k, stride, pad, groups;
+} Convolution;
+
+static Convolution convolution(const Lower *lower, ValueId x, ValueId w, ValueId y) {
+  const OpAttributes *a = &lower->op->attributes;
+  return (Convolution){.x = images_of(lower, x),
+                       .y = images_of(lower, y),
+                       .k = graph_value(lower->graph, w)->shape.size[2],
+                       .stride = a->stride,
+                       .pad = a->padding,
+                       .groups = a->groups};
+}
+
+static int64_t inputs_of(Convolution v) { return v.x.channels.all / v.groups; }
+static int64_t outputs_of(Convolution v) { return v.y.channels.all / v.groups; }
+
+// Of a group of a grouped convolution those that exist; one group takes the pads for channels whose weights are zero.
+static int64_t existing(ChannelLayout channels, int64_t groups) {
+  return groups > 1 && channels.group_pitch * groups == channels.all ? channels.group_channels : channels.all / groups;
+}
+
+#define SHAPE(v)                                                                                                     \
+  INT((v).x.n), INT((v).x.h), INT((v).x.w), INT((v).groups), INT(existing((v).x.channels, (v).groups)),              \
+      INT(inputs_of(v)), INT(existing((v).y.channels, (v).groups)), INT(outputs_of(v)), INT((v).k), INT((v).stride), \
+      INT((v).pad)
+#define PACKED(v)                                                                                   \
+  INT((v).groups), INT((v).k *(v).k), INT((v).y.channels.all), INT((v).y.channels.group_channels),  \
+      INT((v).y.channels.group_pitch), INT((v).x.channels.all), INT((v).x.channels.group_channels), \
+      INT((v).x.channels.group_pitch)
+#define TILE(t) \
+  INT((t).pixels), INT((t).channels), INT((t).depth), INT((t).stages), INT((t).warps_pixels), INT((t).warps_channels)
+
+typedef struct Tile {
+  int64_t pixels, channels, depth, stages, warps_pixels, warps_channels;
+} Tile;
+
+// By how much of the products would be for nothing, and how often what is copied is used.
+static Tile choose_tile(int64_t channels, int64_t from_pitch) {
+  static const Tile tiles[] = {{128, 128, 32, 4, 2, 4},
+                               {128, 96, 32, 4, 4, 2},
+                               {128, 64, 32, 4, 4, 2},
+                               {128, 32, 32, 3, 4, 1},
+                               {128, 16, 32, 3, 4, 1}};
+  enum { TILES = sizeof tiles / sizeof *tiles, COPIED = 24 };
+  int best = 0;
+  double least = 0;
+  for (int i = 0; i < TILES; i++) {
+    double multiplied = (double)(divide_up(channels, tiles[i].channels) * tiles[i].channels);
+    double cost = multiplied * (1 + (double)COPIED / (double)tiles[i].channels);
+    if (i && cost >= least) continue;
+    best = i;
+    least = cost;
+  }
+  Tile tile = tiles[best];
+  if (from_pitch <= 16) tile.depth = 16;
+  return tile;
+}
+
+// Rounded and padded weights of 16 bits, as scratch.
+static KernelOperand pack(Lower *lower, Convolution v, bool turned) {
+  int64_t elements = v.y.channels.all * v.k * v.k * inputs_of(v);
+  KernelOperand packed = workspace(lower, divide_up(elements, 2));
+  LaunchGrid grid = blocks_of(elements / 2, 256);
+  if (turned)
+    CUDA_LAUNCH(lower, conv2d_pack_backward, grid, (PACKED(v)), (operand(lower, 1), packed));
+  else
+    CUDA_LAUNCH(lower, conv2d_pack, grid, (PACKED(v)), (operand(lower, 1), packed));
+  return packed;
+}
+
+static void lower_forward(Lower *lower, bool with_statistics) {
+  if (lower->op->operand_count > 2) BUG("'%s' reads through a view", lower->op->name);
+  Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[1], lower->op->results[0]);
+  Tile tile = choose_tile(outputs_of(v), inputs_of(v));
+  int64_t tiles = divide_up(pixels_of(v.y), tile.pixels);
+  KernelOperand packed = pack(lower, v, false);
+  KernelOperand statistics = with_statistics ? workspace(lower, tiles * v.y.channels.all * 2) : no_operand();
+  CUDA_LAUNCH(lower, conv2d_forward, ((LaunchGrid){tiles, divide_up(outputs_of(v), tile.channels), v.groups}),
+              (SHAPE(v), TILE(tile), INT(with_statistics)), (operand(lower, 0), packed, result(lower, 0), statistics));
+  if (with_statistics) cuda_fold_statistics(lower, v.y, tile.pixels, statistics);
+}
+
+void cuda_lower_conv2d(Lower *lower) { lower_forward(lower, false); }
+// Once more, it is a plain convolution: the statistics of the first run stand.
+void cuda_lower_conv2d_statistics(Lower *lower) { lower_forward(lower, lower->variant != RUN_AGAIN); }
+
+void cuda_lower_conv2d_backward_input(Lower *lower) {
+  const OpAttributes *a = &lower->op->attributes;
+  if (a->gradient) BUG("'%s' reads through a view", lower->op->name);
+  Convolution v = convolution(lower, lower->op->results[0], lower->op->operands[1], lower->op->operands[0]);
+  Tile tile = choose_tile(inputs_of(v), outputs_of(v));
+  KernelOperand packed = pack(lower, v, true);
+  int64_t phase = v.x.n * divide_up(v.x.h, v.stride) * divide_up(v.x.w, v.stride);
+  LaunchGrid grid = {divide_up(phase, tile.pixels), divide_up(inputs_of(v), tile.channels),
+                     v.groups * v.stride * v.stride};
+  CUDA_LAUNCH(lower, conv2d_backward_input, grid, (SHAPE(v), TILE(tile), INT(a->adds)),
+              (operand(lower, 0), packed, a->adds ? operand(lower, 2) : no_operand(), result(lower, 0)));
+}
+
+static int64_t choose_width(int64_t channels) {
+  return channels > 64 ? 128 : channels > 32 ? 64 : channels > 16 ? 32 : 16;
+}
+
+void cuda_lower_conv2d_backward_weight(Lower *lower) {
+  enum { DEPTH = 32, STAGES = 3, STEPS_LEAST = 8 };
+  if (lower->op->operand_count > 3) BUG("'%s' reads through a view", lower->op->name);
+  Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[2], lower->op->operands[1]);
+  int64_t outputs = choose_width(outputs_of(v)), inputs = choose_width(inputs_of(v));
+  int64_t warps_outputs = outputs > 16 ? 2 : 1, warps_inputs = inputs > 64 ? 4 : inputs > 16 ? 2 : 1;
+  int64_t x = divide_up(outputs_of(v), outputs) * divide_up(inputs_of(v), inputs) * v.k * v.k;
+  int64_t steps = divide_up(pixels_of(v.y), DEPTH), most = steps / STEPS_LEAST > 1 ? steps / STEPS_LEAST : 1;
+  int64_t splits = divide_up(BLOCKS_WANTED, x * v.groups);
+  if (splits > most) splits = most;
+  KernelOperand parts = workspace(lower, splits * v.y.channels.all * v.k * v.k * inputs_of(v));
+  CUDA_LAUNCH(lower, conv2d_backward_weight, ((LaunchGrid){x, v.groups, splits}),
+              (SHAPE(v), INT(outputs), INT(inputs), INT(DEPTH), INT(STAGES), INT(warps_outputs), INT(warps_inputs),
+               INT(splits)),
+              (operand(lower, 0), operand(lower, 1), parts));
+  int64_t weights = shape_elements(graph_value(lower->graph, lower->op->results[0])->shape);
+  CUDA_LAUNCH(lower, conv2d_fold_weight, blocks_of(weights, 256), (INT(splits), PACKED(v)), (parts, result(lower, 0)));
+}

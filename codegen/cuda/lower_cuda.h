@@ -1,0 +1,42 @@
+// Inside of the lowering for target cuda. Not for other rooms.
+#ifndef SEER_CODEGEN_CUDA_LOWER_CUDA_H
+#define SEER_CODEGEN_CUDA_LOWER_CUDA_H
+
+#include "codegen/cuda/channels.h"
+#include "codegen/lower.h"
+
+static inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Grids of one dimension, and of two.
+static inline LaunchGrid blocks_of(int64_t count, int64_t block) { return (LaunchGrid){divide_up(count, block), 1, 1}; }
+static inline LaunchGrid blocks(int64_t x, int64_t y) { return (LaunchGrid){x, y, 1}; }
+
+#define CUDA_LAUNCH(lower, kernel, grid, constants, operands)                                \
+  launch_grid(lower, KERNEL_cuda_##kernel, grid, (KernelConstant[])CONSTANTS constants,      \
+              (int)(sizeof((KernelConstant[])CONSTANTS constants) / sizeof(KernelConstant)), \
+              (KernelOperand[])OPERANDS operands,                                            \
+              (int)(sizeof((KernelOperand[])OPERANDS operands) / sizeof(KernelOperand)))
+
+// Of a launch that works on `channels`: the constants channels_all, group_channels, group_pitch.
+#define CHANNEL_CONSTANTS(channels) INT((channels).all), INT((channels).group_channels), INT((channels).group_pitch)
+
+// A tensor of images as kernels take it.
+typedef struct Images {
+  int64_t n, h, w;
+  ChannelLayout channels;
+} Images;
+
+bool is_of_images(const Lower *lower, ValueId value);
+Images images_of(const Lower *lower, ValueId value);
+static inline int64_t pixels_of(Images images) { return images.n * images.h * images.w; }
+static inline int64_t chunks_of(Images images) { return pixels_of(images) * images.channels.all / 8; }
+
+// From statistics of tiles of pixels to results 1 and 2 of the op, mean and variance.
+void cuda_fold_statistics(Lower *lower, Images images, int64_t tile_pixels, KernelOperand statistics);
+
+// One function per op of ops.def, in lower_conv.c, lower_norm.c, lower_rows.c, lower_loss.c, lower_update.c.
+#define OP(name, ...) LowerOp cuda_lower_##name;
+#include "compiler/graph/ops.def"
+#undef OP
+
+#endif

@@ -1,0 +1,118 @@
+// Lowers batch normalisation, of images and of rows.
+#include "codegen/cuda/lower_cuda.h"
+#include "compiler/base/bug.h"
+
+enum { CHANNELS_OF_BLOCK = 64, PIXELS_LEAST = 256, BLOCKS_WANTED = 1056 };
+
+static void check_ranks(const Lower *lower) {
+  if (lower->norm_ranks > 1) BUG("'%s' goes over several ranks, which target cuda cannot yet", lower->op->name);
+}
+
+void cuda_fold_statistics(Lower *lower, Images images, int64_t tile_pixels, KernelOperand statistics) {
+  check_ranks(lower);
+  CUDA_LAUNCH(lower, batch_norm_fold, blocks_of(images.channels.all, 32),
+              (INT(pixels_of(images)), INT(tile_pixels), CHANNEL_CONSTANTS(images.channels)),
+              (statistics, result(lower, 1), result(lower, 2)));
+}
+
+// x, gamma, beta of the op.
+static void normalize(Lower *lower, KernelOperand mean, KernelOperand variance, KernelOperand residual) {
+  const OpAttributes *a = &lower->op->attributes;
+  if (!is_of_images(lower, lower->op->operands[0])) {
+    Extent x = extent_of(lower, lower->op->operands[0]);
+    CUDA_LAUNCH(lower, batch_norm_rows_apply, blocks_of(x.n * x.c, 256),
+                (INT(x.n), INT(x.c), INT(a->relu), REAL(a->epsilon)),
+                (operand(lower, 0), operand(lower, 1), operand(lower, 2), mean, variance, residual, result(lower, 0)));
+    return;
+  }
+  Images x = images_of(lower, lower->op->operands[0]);
+  KernelOperand line = workspace(lower, 2 * x.channels.all);
+  CUDA_LAUNCH(lower, batch_norm_line, blocks_of(x.channels.all, CHANNELS_OF_BLOCK),
+              (CHANNEL_CONSTANTS(x.channels), REAL(a->epsilon)),
+              (operand(lower, 1), operand(lower, 2), mean, variance, line));
+  bool adds = residual.kind != OPERAND_NONE;
+  CUDA_LAUNCH(lower, batch_norm_apply, blocks_of(chunks_of(x), 256),
+              (INT(x.channels.all), INT(adds), INT(a->relu), INT(chunks_of(x))),
+              (operand(lower, 0), line, residual, result(lower, 0)));
+}
+
+void cuda_lower_batch_normalize(Lower *lower) {
+  normalize(lower, operand(lower, 3), operand(lower, 4), operand(lower, 5));
+}
+
+void cuda_lower_batch_norm(Lower *lower) {
+  if (lower->variant != RUN_AGAIN) {
+    check_ranks(lower);
+    if (is_of_images(lower, lower->op->operands[0])) BUG("'%s' normalises images on its own", lower->op->name);
+    Extent x = extent_of(lower, lower->op->operands[0]);
+    CUDA_LAUNCH(lower, batch_norm_rows_statistics, blocks_of(x.c, CHANNELS_OF_BLOCK), (INT(x.n), INT(x.c)),
+                (operand(lower, 0), result(lower, 1), result(lower, 2)));
+  }
+  normalize(lower, result(lower, 1), result(lower, 2), no_operand());
+}
+
+// Operands of batch_norm_backward: dy, x, gamma, mean, variance; the fused form has y after dy and a fourth result.
+typedef struct Backward {
+  KernelOperand dy, y, x, gamma, mean, variance, dx, dgamma, dbeta, masked;
+  ValueId x_value;
+} Backward;
+
+static void backward_rows(Lower *lower, const Backward *b) {
+  Extent x = extent_of(lower, b->x_value);
+  double epsilon = lower->op->attributes.epsilon;
+  CUDA_LAUNCH(lower, batch_norm_rows_backward_sums, blocks_of(x.c, CHANNELS_OF_BLOCK),
+              (INT(x.n), INT(x.c), REAL(epsilon)),
+              (b->dy, b->y, b->x, b->mean, b->variance, b->dgamma, b->dbeta, b->masked));
+  CUDA_LAUNCH(lower, batch_norm_rows_backward_apply, blocks_of(x.n * x.c, 256), (INT(x.n), INT(x.c), REAL(epsilon)),
+              (b->dy, b->y, b->x, b->gamma, b->mean, b->variance, b->dgamma, b->dbeta, b->dx));
+}
+
+static void backward_images(Lower *lower, const Backward *b, bool relu) {
+  Images x = images_of(lower, b->x_value);
+  double epsilon = lower->op->attributes.epsilon;
+  int64_t columns = divide_up(x.channels.all, CHANNELS_OF_BLOCK), pixels = pixels_of(x);
+  int64_t wanted = divide_up(BLOCKS_WANTED, columns), most = divide_up(pixels, PIXELS_LEAST);
+  int64_t part_pixels = divide_up(pixels, wanted < most ? wanted : most), parts = divide_up(pixels, part_pixels);
+  KernelOperand sums = workspace(lower, parts * x.channels.all * 2), lines = workspace(lower, 3 * x.channels.all);
+  CUDA_LAUNCH(lower, batch_norm_backward_sums, blocks(columns, parts),
+              (CHANNEL_CONSTANTS(x.channels), INT(relu), INT(pixels), INT(part_pixels)),
+              (b->dy, b->x, b->y, b->mean, b->masked, sums));
+  CUDA_LAUNCH(lower, batch_norm_backward_fold, blocks_of(x.channels.all, CHANNELS_OF_BLOCK),
+              (INT(parts), CHANNEL_CONSTANTS(x.channels), REAL(epsilon)), (sums, b->variance, b->dgamma, b->dbeta));
+  CUDA_LAUNCH(lower, batch_norm_backward_line, blocks_of(x.channels.all, CHANNELS_OF_BLOCK),
+              (INT(pixels), CHANNEL_CONSTANTS(x.channels), REAL(epsilon)),
+              (b->gamma, b->mean, b->variance, b->dgamma, b->dbeta, lines));
+  CUDA_LAUNCH(lower, batch_norm_backward_apply, blocks_of(chunks_of(x), 256), (INT(x.channels.all), INT(chunks_of(x))),
+              (relu ? b->masked : b->dy, b->x, lines, b->dx));
+}
+
+static void backward(Lower *lower, bool fused) {
+  check_ranks(lower);
+  int x = fused ? 2 : 1;
+  Backward b = {.dy = operand(lower, 0),
+                .y = fused ? operand(lower, 1) : no_operand(),
+                .x = operand(lower, x),
+                .gamma = operand(lower, x + 1),
+                .mean = operand(lower, x + 2),
+                .variance = operand(lower, x + 3),
+                .dx = result(lower, 0),
+                .dgamma = result(lower, 1),
+                .dbeta = result(lower, 2),
+                .masked = fused ? result(lower, 3) : no_operand(),
+                .x_value = lower->op->operands[x]};
+  if (is_of_images(lower, b.x_value))
+    backward_images(lower, &b, fused);
+  else
+    backward_rows(lower, &b);
+}
+
+void cuda_lower_batch_norm_backward(Lower *lower) { backward(lower, false); }
+void cuda_lower_batch_norm_relu_backward(Lower *lower) { backward(lower, true); }
+
+static void refuse_view(const Lower *lower) {
+  BUG("'%s' makes a view, which target cuda does not read", lower->op->name);
+}
+void cuda_lower_normalization_factors(Lower *lower) { refuse_view(lower); }
+void cuda_lower_batch_norm_sums(Lower *lower) { refuse_view(lower); }
+void cuda_lower_batch_norm_relu_sums(Lower *lower) { refuse_view(lower); }
+void cuda_lower_scale_gradient(Lower *lower) { refuse_view(lower); }

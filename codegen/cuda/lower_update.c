@@ -1,0 +1,64 @@
+// Lowers state and optimizer ops. Their results may lie on the operands that they update.
+#include "codegen/cuda/lower_cuda.h"
+#include "compiler/base/bug.h"
+
+enum { LARC_ELEMENTS = 65536 };  // whose squares a block of larc_norms adds up
+
+static LaunchGrid by_element(int64_t count) { return blocks_of(count, 256); }
+
+static void check_ranks(const Lower *lower) {
+  if (lower->ranks > 1) BUG("'%s' goes over several ranks, which target cuda cannot yet", lower->op->name);
+}
+
+void cuda_lower_running_update(Lower *lower) {
+  int64_t count = count_of(lower, lower->op->results[0]);
+  const OpAttributes *a = &lower->op->attributes;
+  CUDA_LAUNCH(lower, running_update, by_element(count), (INT(count), REAL(a->momentum), REAL(a->scale)),
+              (operand(lower, 0), operand(lower, 1), result(lower, 0)));
+}
+
+void cuda_lower_accumulate(Lower *lower) {
+  int64_t count = own_count(lower, lower->op->results[0]);
+  CUDA_LAUNCH(lower, accumulate, by_element(count), (INT(count), REAL(lower->op->attributes.scale)),
+              (operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)));
+}
+
+void cuda_lower_sgd_update(Lower *lower) {
+  int64_t count = own_count(lower, lower->op->results[0]);
+  const OpAttributes *a = &lower->op->attributes;
+  check_ranks(lower);
+  CUDA_LAUNCH(lower, sgd_update, by_element(count),
+              (INT(count), INT(a->nesterov), REAL(a->momentum), REAL(a->weight_decay)),
+              (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), operand(lower, 4),
+               no_operand(), result(lower, 0), result(lower, 1)));
+}
+
+void cuda_lower_larc_update(Lower *lower) {
+  int64_t count = own_count(lower, lower->op->results[0]), parts = divide_up(count, LARC_ELEMENTS);
+  const OpAttributes *a = &lower->op->attributes;
+  check_ranks(lower);
+  KernelOperand sums = workspace(lower, 4 * parts);  // pairs of doubles
+  CUDA_LAUNCH(lower, larc_norms, blocks(parts, 1), (INT(count)),
+              (operand(lower, 0), operand(lower, 1), no_operand(), sums));
+  CUDA_LAUNCH(lower, larc_update, by_element(count),
+              (INT(count), INT(parts), INT(a->clip), INT(a->nesterov), REAL(a->momentum), REAL(a->weight_decay),
+               REAL(a->trust), REAL(a->epsilon)),
+              (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), operand(lower, 4),
+               no_operand(), sums, result(lower, 0), result(lower, 1)));
+}
+
+void cuda_lower_normalize_rows(Lower *lower) {
+  Extent w = extent_of(lower, lower->op->operands[0]);
+  int64_t rows = own_count(lower, lower->op->operands[0]) / w.c;
+  CUDA_LAUNCH(lower, normalize_rows, blocks(rows, 1), (INT(rows), INT(w.c)), (operand(lower, 0), result(lower, 0)));
+}
+
+// The kernel must not write onto the queue it reads, so the new queue is made in scratch and copied.
+void cuda_lower_queue_push(Lower *lower) {
+  Extent queue = extent_of(lower, lower->op->operands[0]), rows = extent_of(lower, lower->op->operands[1]);
+  int64_t count = queue.n * queue.c;
+  KernelOperand scratch = workspace(lower, count);
+  CUDA_LAUNCH(lower, queue_push, by_element(count), (INT(queue.n), INT(rows.n), INT(queue.c)),
+              (operand(lower, 0), operand(lower, 1), scratch));
+  CUDA_LAUNCH(lower, copy_floats, by_element(count), (INT(count)), (scratch, result(lower, 0)));
+}
