@@ -321,30 +321,30 @@ SeerStatus seer_device_host_alloc(SeerDevice *device, uint64_t size_bytes, const
 
 void seer_device_host_free(SeerDevice *device, void *memory) { RELEASE(device, memory, mem_free_host); }
 
-SeerStatus seer_device_upload(SeerDevice *device, SeerStream *stream, SeerAddress to, const void *from,
+SeerStatus seer_device_upload(SeerDevice *device, SeerDeviceStream *stream, SeerAddress to, const void *from,
                               uint64_t size_bytes) {
   CALL(device, memcpy_to_device, "cuMemcpyHtoDAsync_v2", to, from, size_bytes, stream);
 }
 
-SeerStatus seer_device_download(SeerDevice *device, SeerStream *stream, void *to, SeerAddress from,
+SeerStatus seer_device_download(SeerDevice *device, SeerDeviceStream *stream, void *to, SeerAddress from,
                                 uint64_t size_bytes) {
   CALL(device, memcpy_to_host, "cuMemcpyDtoHAsync_v2", to, from, size_bytes, stream);
 }
 
-SeerStatus seer_device_copy(SeerDevice *device, SeerStream *stream, SeerAddress to, SeerAddress from,
+SeerStatus seer_device_copy(SeerDevice *device, SeerDeviceStream *stream, SeerAddress to, SeerAddress from,
                             uint64_t size_bytes) {
   CALL(device, memcpy_on_device, "cuMemcpyDtoDAsync_v2", to, from, size_bytes, stream);
 }
 
-SeerStatus seer_device_fill(SeerDevice *device, SeerStream *stream, SeerAddress to, unsigned char byte,
+SeerStatus seer_device_fill(SeerDevice *device, SeerDeviceStream *stream, SeerAddress to, unsigned char byte,
                             uint64_t size_bytes) {
   CALL(device, memset_bytes, "cuMemsetD8Async", to, byte, size_bytes, stream);
 }
 
 // ---- launches ----
 
-SeerStatus seer_device_launch(SeerDevice *device, SeerStream *stream, int kernel, unsigned x, unsigned y, unsigned z,
-                              void **arguments) {
+SeerStatus seer_device_launch(SeerDevice *device, SeerDeviceStream *stream, int kernel, unsigned x, unsigned y,
+                              unsigned z, void **arguments) {
   SeerStatus status = enter(device);
   if (status) return status;
   const SeerKernel *shape = &device->kernels->kernels[kernel];
@@ -356,43 +356,45 @@ SeerStatus seer_device_launch(SeerDevice *device, SeerStream *stream, int kernel
   return failed(device, result, what);
 }
 
-SeerStatus seer_device_call(SeerDevice *device, SeerStream *stream, void (*function)(void *data), void *data) {
+SeerStatus seer_device_call(SeerDevice *device, SeerDeviceStream *stream, void (*function)(void *data), void *data) {
   CALL(device, launch_host_func, "cuLaunchHostFunc", stream, function, data);
 }
 
 // ---- streams and events ----
 
-SeerStatus seer_device_stream_make(SeerDevice *device, SeerStream **stream) {
+SeerStatus seer_device_stream_make(SeerDevice *device, SeerDeviceStream **stream) {
   *stream = NULL;
   CALL(device, stream_create, "cuStreamCreate", stream, STREAM_APART);
 }
 
-void seer_device_stream_release(SeerDevice *device, SeerStream *stream) { RELEASE(device, stream, stream_destroy); }
+void seer_device_stream_release(SeerDevice *device, SeerDeviceStream *stream) {
+  RELEASE(device, stream, stream_destroy);
+}
 
-SeerStatus seer_device_stream_wait(SeerDevice *device, SeerStream *stream) {
+SeerStatus seer_device_stream_wait(SeerDevice *device, SeerDeviceStream *stream) {
   CALL(device, stream_synchronize, "cuStreamSynchronize", stream);
 }
 
-SeerStatus seer_device_stream_follow(SeerDevice *device, SeerStream *stream, SeerEvent *event) {
+SeerStatus seer_device_stream_follow(SeerDevice *device, SeerDeviceStream *stream, SeerDeviceEvent *event) {
   CALL(device, stream_wait_event, "cuStreamWaitEvent", stream, event, 0);
 }
 
-SeerStatus seer_device_event_make(SeerDevice *device, bool timed, SeerEvent **event) {
+SeerStatus seer_device_event_make(SeerDevice *device, bool timed, SeerDeviceEvent **event) {
   *event = NULL;
   CALL(device, event_create, "cuEventCreate", event, timed ? 0 : EVENT_UNTIMED);
 }
 
-void seer_device_event_release(SeerDevice *device, SeerEvent *event) { RELEASE(device, event, event_destroy); }
+void seer_device_event_release(SeerDevice *device, SeerDeviceEvent *event) { RELEASE(device, event, event_destroy); }
 
-SeerStatus seer_device_event_record(SeerDevice *device, SeerEvent *event, SeerStream *stream) {
+SeerStatus seer_device_event_record(SeerDevice *device, SeerDeviceEvent *event, SeerDeviceStream *stream) {
   CALL(device, event_record, "cuEventRecord", event, stream);
 }
 
-SeerStatus seer_device_event_wait(SeerDevice *device, SeerEvent *event) {
+SeerStatus seer_device_event_wait(SeerDevice *device, SeerDeviceEvent *event) {
   CALL(device, event_synchronize, "cuEventSynchronize", event);
 }
 
-SeerStatus seer_device_event_seconds(SeerDevice *device, SeerEvent *from, SeerEvent *to, double *seconds) {
+SeerStatus seer_device_event_seconds(SeerDevice *device, SeerDeviceEvent *from, SeerDeviceEvent *to, double *seconds) {
   float milliseconds = 0;
   *seconds = 0;
   SeerStatus status = enter(device);
@@ -404,11 +406,11 @@ SeerStatus seer_device_event_seconds(SeerDevice *device, SeerEvent *from, SeerEv
 
 // ---- graphs ----
 
-SeerStatus seer_device_capture_begin(SeerDevice *device, SeerStream *stream) {
+SeerStatus seer_device_capture_begin(SeerDevice *device, SeerDeviceStream *stream) {
   CALL(device, stream_begin_capture, "cuStreamBeginCapture_v2", stream, CAPTURE_OF_THREAD);
 }
 
-SeerStatus seer_device_capture_end(SeerDevice *device, SeerStream *stream, SeerGraph **graph) {
+SeerStatus seer_device_capture_end(SeerDevice *device, SeerDeviceStream *stream, SeerDeviceGraph **graph) {
   *graph = NULL;
   SeerDriverGraph *captured = NULL;
   SeerStatus status = enter(device);
@@ -421,8 +423,10 @@ SeerStatus seer_device_capture_end(SeerDevice *device, SeerStream *stream, SeerG
   return status;
 }
 
-SeerStatus seer_device_graph_launch(SeerDevice *device, SeerGraph *graph, SeerStream *stream) {
+SeerStatus seer_device_graph_launch(SeerDevice *device, SeerDeviceGraph *graph, SeerDeviceStream *stream) {
   CALL(device, graph_launch, "cuGraphLaunch", graph, stream);
 }
 
-void seer_device_graph_release(SeerDevice *device, SeerGraph *graph) { RELEASE(device, graph, graph_exec_destroy); }
+void seer_device_graph_release(SeerDevice *device, SeerDeviceGraph *graph) {
+  RELEASE(device, graph, graph_exec_destroy);
+}

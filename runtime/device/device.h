@@ -77,53 +77,53 @@ void seer_device_host_free(SeerDevice *device, void *memory);
 
 // Copies. Memory of the machine that is not seer_device_host_alloc's works, too, but the call then takes as long as the
 // copy. Otherwise `from` must stay as it is, and `to` tells nothing, until the stream has been waited for.
-SeerStatus seer_device_upload(SeerDevice *device, SeerStream *stream, SeerAddress to, const void *from,
+SeerStatus seer_device_upload(SeerDevice *device, SeerDeviceStream *stream, SeerAddress to, const void *from,
                               uint64_t size_bytes);
-SeerStatus seer_device_download(SeerDevice *device, SeerStream *stream, void *to, SeerAddress from,
+SeerStatus seer_device_download(SeerDevice *device, SeerDeviceStream *stream, void *to, SeerAddress from,
                                 uint64_t size_bytes);
-SeerStatus seer_device_copy(SeerDevice *device, SeerStream *stream, SeerAddress to, SeerAddress from,
+SeerStatus seer_device_copy(SeerDevice *device, SeerDeviceStream *stream, SeerAddress to, SeerAddress from,
                             uint64_t size_bytes);
-SeerStatus seer_device_fill(SeerDevice *device, SeerStream *stream, SeerAddress to, unsigned char byte,
+SeerStatus seer_device_fill(SeerDevice *device, SeerDeviceStream *stream, SeerAddress to, unsigned char byte,
                             uint64_t size_bytes);
 
 // ---- launches ----
 
 // Launches kernel number `kernel` of those the device was opened with in x * y * z blocks. `arguments` holds the
 // address of each parameter; their values are read before the call returns.
-SeerStatus seer_device_launch(SeerDevice *device, SeerStream *stream, int kernel, unsigned x, unsigned y, unsigned z,
-                              void **arguments);
+SeerStatus seer_device_launch(SeerDevice *device, SeerDeviceStream *stream, int kernel, unsigned x, unsigned y,
+                              unsigned z, void **arguments);
 // Calls `function` on a thread of the driver's when the stream comes to it; the stream goes on when it returns. It must
 // call nothing of this header.
-SeerStatus seer_device_call(SeerDevice *device, SeerStream *stream, void (*function)(void *data), void *data);
+SeerStatus seer_device_call(SeerDevice *device, SeerDeviceStream *stream, void (*function)(void *data), void *data);
 
 // ---- streams and events ----
 
-SeerStatus seer_device_stream_make(SeerDevice *device, SeerStream **stream);
+SeerStatus seer_device_stream_make(SeerDevice *device, SeerDeviceStream **stream);
 // Lets its work run to the end. NULL is nothing.
-void seer_device_stream_release(SeerDevice *device, SeerStream *stream);
+void seer_device_stream_release(SeerDevice *device, SeerDeviceStream *stream);
 // Until all work of the stream is done; tells what went wrong in it.
-SeerStatus seer_device_stream_wait(SeerDevice *device, SeerStream *stream);
+SeerStatus seer_device_stream_wait(SeerDevice *device, SeerDeviceStream *stream);
 // What comes to `stream` from here on begins after what `event` recorded last.
-SeerStatus seer_device_stream_follow(SeerDevice *device, SeerStream *stream, SeerEvent *event);
+SeerStatus seer_device_stream_follow(SeerDevice *device, SeerDeviceStream *stream, SeerDeviceEvent *event);
 
 // `timed`: for seer_device_event_seconds; others cost less.
-SeerStatus seer_device_event_make(SeerDevice *device, bool timed, SeerEvent **event);
-void seer_device_event_release(SeerDevice *device, SeerEvent *event);
-SeerStatus seer_device_event_record(SeerDevice *device, SeerEvent *event, SeerStream *stream);
-SeerStatus seer_device_event_wait(SeerDevice *device, SeerEvent *event);
+SeerStatus seer_device_event_make(SeerDevice *device, bool timed, SeerDeviceEvent **event);
+void seer_device_event_release(SeerDevice *device, SeerDeviceEvent *event);
+SeerStatus seer_device_event_record(SeerDevice *device, SeerDeviceEvent *event, SeerDeviceStream *stream);
+SeerStatus seer_device_event_wait(SeerDevice *device, SeerDeviceEvent *event);
 // Between two timed events that have been waited for; a resolution of about half a microsecond.
-SeerStatus seer_device_event_seconds(SeerDevice *device, SeerEvent *from, SeerEvent *to, double *seconds);
+SeerStatus seer_device_event_seconds(SeerDevice *device, SeerDeviceEvent *from, SeerDeviceEvent *to, double *seconds);
 
 // ---- graphs: what was sent to a stream, to be launched again and again for the price of one launch ----
 
 // From here on the calls of this thread that name `stream`, or a stream that follows an event recorded in it, are kept
 // and not run. Such a stream must be followed by `stream` again before the end. Neither waits nor memory are to be asked
 // for meanwhile.
-SeerStatus seer_device_capture_begin(SeerDevice *device, SeerStream *stream);
+SeerStatus seer_device_capture_begin(SeerDevice *device, SeerDeviceStream *stream);
 // Ends it, also after an error. `*graph` is NULL unless it succeeds.
-SeerStatus seer_device_capture_end(SeerDevice *device, SeerStream *stream, SeerGraph **graph);
+SeerStatus seer_device_capture_end(SeerDevice *device, SeerDeviceStream *stream, SeerDeviceGraph **graph);
 // Arguments are those of the capture; launches of one graph run one after another.
-SeerStatus seer_device_graph_launch(SeerDevice *device, SeerGraph *graph, SeerStream *stream);
-void seer_device_graph_release(SeerDevice *device, SeerGraph *graph);
+SeerStatus seer_device_graph_launch(SeerDevice *device, SeerDeviceGraph *graph, SeerDeviceStream *stream);
+void seer_device_graph_release(SeerDevice *device, SeerDeviceGraph *graph);
 
 #endif

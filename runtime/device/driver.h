@@ -13,9 +13,9 @@
 #include "runtime/status.h"
 
 typedef uint64_t SeerAddress;  // of memory of a GPU
-typedef struct SeerStream SeerStream;
-typedef struct SeerEvent SeerEvent;
-typedef struct SeerGraph SeerGraph;  // one that can be launched
+typedef struct SeerDeviceStream SeerDeviceStream;
+typedef struct SeerDeviceEvent SeerDeviceEvent;
+typedef struct SeerDeviceGraph SeerDeviceGraph;  // one that can be launched
 typedef struct SeerDriverContext SeerDriverContext;
 typedef struct SeerDriverModule SeerDriverModule;
 typedef struct SeerDriverFunction SeerDriverFunction;
