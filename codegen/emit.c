@@ -78,8 +78,14 @@ static const char *emit_functions(const Trainer *trainer, const Program *program
   return NULL;
 }
 
-static const char *emit_carried(const Folder *folder) {
+bool trainer_carries(const Trainer *trainer, const EmbeddedFile *file) {
+  static const char device[] = "runtime/device/";
+  return trainer->cuda || strncmp(file->path, device, strlen(device)) != 0;
+}
+
+static const char *emit_carried(const Trainer *trainer, const Folder *folder) {
   for (int i = 0; i < embedded_file_count; i++) {
+    if (!trainer_carries(trainer, &embedded_files[i])) continue;
     Writer out = {0};
     writer_text(&out, embedded_files[i].text);
     const char *error = save(folder, &out, embedded_files[i].path);
@@ -118,7 +124,7 @@ static const char *emit_printed(const Trainer *trainer, const Folder *folder) {
 const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *path) {
   const Folder folder = {arena, path, trainer->keep_same};
   const char *error = make_folder(arena, path);
-  if (!error) error = emit_carried(&folder);
+  if (!error) error = emit_carried(trainer, &folder);
   for (int i = 0; i < trainer->world_count && !error; i++) error = emit_world(trainer, &trainer->worlds[i], &folder);
   return error ? error : emit_printed(trainer, &folder);
 }

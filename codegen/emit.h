@@ -26,6 +26,7 @@ typedef struct Trainer {
   const SourceMap *sources;
   SeerProgram settings;
   KernelTuning tuning;
+  bool cuda;       // carries what runs on GPUs
   bool sanitize;   // the Makefile builds under ASan and UBSan
   bool keep_same;  // files that are there already are left alone, so that make compiles what has changed
 } Trainer;
@@ -65,6 +66,8 @@ typedef struct EmbeddedFile {
 } EmbeddedFile;
 extern const EmbeddedFile embedded_files[];
 extern const int embedded_file_count;
+// Whether a trainer has use for it.
+bool trainer_carries(const Trainer *trainer, const EmbeddedFile *file);
 // The template of the plan's page, NULL at the end: its parts in order.
 extern const char *const embedded_page[];
 

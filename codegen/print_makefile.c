@@ -10,8 +10,9 @@ static void list_blocks(const Program *program, Writer *out) {
   }
 }
 
-static void list_carried(const char *folder, Writer *out) {
+static void list_carried(const Trainer *trainer, const char *folder, Writer *out) {
   for (int i = 0; i < embedded_file_count; i++) {
+    if (!trainer_carries(trainer, &embedded_files[i])) continue;
     const char *path = embedded_files[i].path, *suffix = strrchr(path, '.');
     if (strncmp(path, folder, strlen(folder)) == 0 && suffix && strcmp(suffix, ".c") == 0)
       writer_printf(out, " \\\n  %s", path);
@@ -31,9 +32,9 @@ static void list_sources(const Trainer *trainer, Writer *out) {
     writer_printf(out, " %sstep.c %sprogram.c", prefix, prefix);
   }
   writer_text(out, " plan_page.c");
-  list_carried("runtime/", out);
+  list_carried(trainer, "runtime/", out);
   writer_text(out, "\nkernels :=");
-  list_carried("kernels/", out);
+  list_carried(trainer, "kernels/", out);
   writer_text(out, "\n");
 }
 
