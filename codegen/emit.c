@@ -2,6 +2,7 @@
 #include "codegen/emit.h"
 
 #include "codegen/c/tuning.h"
+#include "codegen/cuda/modules.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -78,9 +79,11 @@ static const char *emit_functions(const Trainer *trainer, const Program *program
   return NULL;
 }
 
+static bool begins(const char *path, const char *folder) { return strncmp(path, folder, strlen(folder)) == 0; }
+
 bool trainer_carries(const Trainer *trainer, const EmbeddedFile *file) {
-  static const char device[] = "runtime/device/";
-  return trainer->cuda || strncmp(file->path, device, strlen(device)) != 0;
+  if (begins(file->path, "runtime/device/") || begins(file->path, "kernels/cuda/")) return trainer->modules != NULL;
+  return !trainer->modules || !begins(file->path, "kernels/");
 }
 
 static const char *emit_carried(const Trainer *trainer, const Folder *folder) {
@@ -106,19 +109,43 @@ static const char *emit_world(const Trainer *trainer, const TrainerWorld *world,
   return error ? error : emit_functions(trainer, world->features, folder);
 }
 
+static const char *emit_modules(const Trainer *trainer, const Folder *folder) {
+  const CudaModules *modules = trainer->modules;
+  Writer numbers = {0}, bytes = {0};
+  print_cuda_numbers(modules, &numbers);
+  print_cuda_bytes(modules, &bytes);
+  const char *error = save(folder, &numbers, "modules.h"), *next;
+  next = save(folder, &bytes, "code.S");
+  error = error ? error : next;
+  for (size_t i = 0; i < modules->count && !error; i++) {
+    Writer out = {0};
+    print_cuda_module(trainer, &modules->items[i], &out);
+    error = save(folder, &out, arena_printf(folder->arena, "modules/%s.cu", modules->items[i].name));
+  }
+  return error;
+}
+
 static const char *emit_printed(const Trainer *trainer, const Folder *folder) {
   Writer header = {0}, page = {0}, makefile = {0}, tuned = {0};
   print_model_header(trainer, &header);
   print_plan_page(trainer, &page);
   print_makefile(trainer, &makefile);
-  print_tuned(&trainer->tuning, &tuned);
+  if (!trainer->modules) print_tuned(&trainer->tuning, &tuned);
   const char *error = save(folder, &header, "model.h"), *next;
   next = save(folder, &page, "plan_page.c");
   error = error ? error : next;
   next = save(folder, &makefile, "Makefile");
   error = error ? error : next;
-  next = save(folder, &tuned, "kernels/tuned.h");
+  error = error ? error : next;
+  next = trainer->modules ? emit_modules(trainer, folder) : save(folder, &tuned, "kernels/tuned.h");
   return error ? error : next;
+}
+
+const char *trainer_emit_modules(const Trainer *trainer, Arena *arena, const char *path) {
+  const Folder folder = {arena, path, trainer->keep_same};
+  Writer table = {0};
+  print_cuda_table(trainer->modules, &table);
+  return save(&folder, &table, "modules.c");
 }
 
 const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *path) {

@@ -26,7 +26,7 @@ typedef struct Trainer {
   const SourceMap *sources;
   SeerProgram settings;
   KernelTuning tuning;
-  bool cuda;       // carries what runs on GPUs
+  const struct CudaModules *modules;  // of target cuda; NULL: target c
   bool sanitize;   // the Makefile builds under ASan and UBSan
   bool keep_same;  // files that are there already are left alone, so that make compiles what has changed
 } Trainer;
@@ -38,6 +38,8 @@ void program_add_prefix(Program *program, const char *prefix);
 // with their tuning, runtime/ and a Makefile into `folder`, which is made if need be. Returns NULL, or what went wrong
 // ("cannot write 'x/step.c': No space left on device").
 const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *folder);
+// Of a trainer for GPUs, once its modules are compiled: modules.c.
+const char *trainer_emit_modules(const Trainer *trainer, Arena *arena, const char *folder);
 
 // What is printed for a world's training: NULL where an earlier one's serves it, too.
 const Program *trainer_own_train(const Trainer *trainer, const TrainerWorld *world);
@@ -49,6 +51,12 @@ void print_function(const Trainer *trainer, const Program *program, const Progra
 void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *arena, Writer *out);
 void print_plan_page(const Trainer *trainer, Writer *out);
 void print_makefile(const Trainer *trainer, Writer *out);
+
+// Of the function of a segment: a launch's operand as an expression, and the line that begins an op's launches.
+void print_operand(const Trainer *trainer, const Program *program, const ProgramSegment *segment,
+                   const KernelOperand *operand, Writer *out);
+// A double literal that reads back as the same number.
+void print_real(Writer *out, double number);
 
 // "a b" with everything but plain printable ASCII escaped: nothing of a spec can end the literal.
 void print_c_string(Writer *out, const char *text);

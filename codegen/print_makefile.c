@@ -31,11 +31,11 @@ static void list_sources(const Trainer *trainer, Writer *out) {
     const char *prefix = trainer->worlds[i].prefix;
     writer_printf(out, " %sstep.c %sprogram.c", prefix, prefix);
   }
-  writer_text(out, " plan_page.c");
+  writer_text(out, trainer->modules ? " plan_page.c modules.c" : " plan_page.c");
   list_carried(trainer, "runtime/", out);
   writer_text(out, "\nkernels :=");
   list_carried(trainer, "kernels/", out);
-  writer_text(out, "\n");
+  writer_printf(out, "\n# Of GPUs.\ncode :=%s\n", trainer->modules ? " objects/code.o" : "");
 }
 
 void print_makefile(const Trainer *trainer, Writer *out) {
@@ -75,7 +75,7 @@ void print_makefile(const Trainer *trainer, Writer *out) {
   writer_text(
       out,
       "# The longest first.\n"
-      "objects := $(kernels:%.c=objects/%.o) $(blocks:%.c=objects/%.o) $(plain:%.c=objects/%.o)\n"
+      "objects := $(kernels:%.c=objects/%.o) $(blocks:%.c=objects/%.o) $(plain:%.c=objects/%.o) $(code)\n"
       "found = $(shell $(CC) -print-file-name=lib$(1).a)\n"
       "static_or_shared = $(if $(findstring /,$(call found,$(1))),$(call found,$(1)),-l$(1))\n"
       "libraries := $(foreach l,jpeg png16 webp jansson xxhash z,$(call static_or_shared,$(l))) -lm -lpthread -ldl\n\n"
@@ -93,6 +93,9 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "\t$(CC) $(common) $(data_flags) -c -o $@ $<\n\n"
       "# What loops over many numbers or bytes.\n"
       "$(patsubst %,objects/runtime/%.o,crc32c init knn pairwise random report sample): plain_flags := $(OPTIMIZE)\n\n"
+      "objects/code.o: code.S\n"
+      "\t@mkdir -p $(@D)\n"
+      "\t$(CC) -c -o $@ $<\n\n"
       "objects/%.o: %.c model.h\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) $(common) $(plain_flags) -c -o $@ $<\n\n"

@@ -421,7 +421,8 @@ void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *are
       out,
       "// What '%s' is: its tensors, settings and plan, as the runtime reads them. Written by seerc; edits are lost.\n",
       settings.name);
-  writer_text(out, "#include \"runtime/program.h\"\n\n#include \"model.h\"\n#include \"runtime/plan_page.h\"\n\n");
+  writer_printf(out, "#include \"runtime/program.h\"\n\n#include \"model.h\"\n#include \"runtime/plan_page.h\"\n%s\n",
+                trainer->modules ? "#include \"runtime/device/gpu.h\"\n" : "");
   int tensor_count = print_tensors(world, arena, out), unit_count = print_units(world->train, out);
   int launch_count = print_launches(trainer, world, arena, out);
   if (declared) print_lists(&settings, out);
@@ -436,6 +437,7 @@ void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *are
   writer_printf(out, "  .state_bytes = %" PRIu64 "u, .arena_bytes = %" PRIu64 "u, .slice_bytes = %" PRIu64 "u,\n",
                 world->state_bytes, world->arena_bytes, world->slice_bytes);
   print_training(world, out);
-  writer_printf(out, "  .launch_count = %d, .launches = launches,\n};\n", launch_count);
+  writer_printf(out, "  .launch_count = %d, .launches = launches,\n%s};\n", launch_count,
+                trainer->modules ? "  .accelerator = &seer_gpu,\n" : "");
   if (declared) print_list_of_worlds(trainer, out);
 }

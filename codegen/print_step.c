@@ -2,6 +2,7 @@
 // plan's order with each block's addresses.
 #include <string.h>
 
+#include "codegen/cuda/modules.h"
 #include "codegen/emit.h"
 #include "compiler/base/bug.h"
 
@@ -89,8 +90,7 @@ static int instance_number(const Program *program, const ProgramSegment *segment
   BUG("launch %zu is not in its segment", index);
 }
 
-// A double literal that reads back as the same number.
-static void print_real(Writer *out, double number) {
+void print_real(Writer *out, double number) {
   size_t begin = out->size;
   writer_json_number(out, number);
   if (!strpbrk(out->text + begin, ".en")) writer_text(out, ".0");
@@ -128,15 +128,20 @@ static bool kernel_seen(const Program *program, const ProgramSegment *segment, s
   return false;
 }
 
-static void print_operand(const Program *program, const ProgramSegment *segment, const KernelOperand *operand,
-                          Writer *out) {
+void print_operand(const Trainer *trainer, const Program *program, const ProgramSegment *segment,
+                   const KernelOperand *operand, Writer *out) {
   switch (operand->space) {
     case SPACE_NONE: writer_text(out, "NULL"); return;
     case SPACE_IMAGES: writer_printf(out, "context->images[%llu]", (unsigned long long)operand->offset); return;
     case SPACE_LABELS: writer_text(out, "context->labels"); return;
-    case SPACE_SCALARS:
-      writer_printf(out, "&context->scalars.%s", graph_value(program->graph, operand->value)->name);
+    case SPACE_SCALARS: {
+      const char *name = graph_value(program->graph, operand->value)->name;
+      if (trainer->modules)
+        writer_printf(out, "context->device_scalars + offsetof(SeerScalars, %s)", name);
+      else
+        writer_printf(out, "&context->scalars.%s", name);
       return;
+    }
     case SPACE_STATE:
     case SPACE_ARENA: break;
   }
@@ -149,20 +154,21 @@ static void print_operand(const Program *program, const ProgramSegment *segment,
 
 static bool is_collective(const ProgramLaunch *launch) { return kernel_info(launch->kernel)->collective; }
 
-static void print_collective(const Program *program, const ProgramSegment *segment, const ProgramLaunch *launch,
-                             Writer *out) {
+static void print_collective(const Trainer *trainer, const Program *program, const ProgramSegment *segment,
+                             const ProgramLaunch *launch, Writer *out) {
   const KernelInfo *info = kernel_info(launch->kernel);
   writer_printf(out, "  seer_%s(context", info->name);
   for (int i = 0; i < info->constant_count; i++)
     writer_printf(out, ", /*%s*/ %lld", info->constants[i], (long long)launch->constants[i].integer);
   for (int i = 0; i < info->pointer_count; i++) {
     writer_text(out, ",\n    ");
-    print_operand(program, segment, &launch->operands[i], out);
+    print_operand(trainer, program, segment, &launch->operands[i], out);
   }
   writer_text(out, ");\n");
 }
 
-static void print_launch(const Program *program, const ProgramSegment *segment, size_t index, Writer *out) {
+static void print_launch(const Trainer *trainer, const Program *program, const ProgramSegment *segment, size_t index,
+                         Writer *out) {
   const ProgramLaunch *launch = &program->launches.items[index];
   const KernelInfo *info = kernel_info(launch->kernel);
   bool is_first;
@@ -171,16 +177,13 @@ static void print_launch(const Program *program, const ProgramSegment *segment, 
                 index - segment->launch_begin, info->name, number, info->name);
   for (int i = 0; i < info->pointer_count; i++) {
     writer_printf(out, "%s.%s = ", i ? ",\n      " : "", info->pointers[i]);
-    print_operand(program, segment, &launch->operands[i], out);
+    print_operand(trainer, program, segment, &launch->operands[i], out);
   }
   writer_printf(out, "},\n    %lld);\n", (long long)launch->tasks);
 }
 
-void print_function(const Trainer *trainer, const Program *program, const ProgramSegment *segment, Writer *out) {
-  Arena *scratch = arena_make("printing one function");
-  writer_printf(out, "// %s (%s). Written by seerc; edits are lost.\n", segment->function_name,
-                span_label(scratch, trainer->sources, segment->span));
-  writer_text(out, "#include \"kernels/kernels.h\"\n#include \"model.h\"\n\n");
+// The functions that a segment of target c calls: kernels at literal shapes.
+static void print_instances(const Program *program, const ProgramSegment *segment, Writer *out) {
   for (size_t i = segment->launch_begin; i < segment->launch_end; i++) {
     const ProgramLaunch *launch = &program->launches.items[i];
     if (is_collective(launch)) continue;
@@ -189,6 +192,16 @@ void print_function(const Trainer *trainer, const Program *program, const Progra
     int number = instance_number(program, segment, i, &is_first);
     if (is_first) print_instance(program, launch, number, out);
   }
+}
+
+void print_function(const Trainer *trainer, const Program *program, const ProgramSegment *segment, Writer *out) {
+  Arena *scratch = arena_make("printing one function");
+  writer_printf(out, "// %s (%s). Written by seerc; edits are lost.\n", segment->function_name,
+                span_label(scratch, trainer->sources, segment->span));
+  writer_printf(out, "#include \"%s\"\n#include \"model.h\"\n%s\n",
+                trainer->modules ? "modules.h" : "kernels/kernels.h",
+                trainer->modules ? "#include \"runtime/device/launch.h\"\n" : "");
+  if (!trainer->modules) print_instances(program, segment, out);
   writer_printf(out, "void %s(SeerContext *context, int launch, const struct %s *at) {\n", segment->function_name,
                 segment->function_name);
   writer_text(out, "  (void)at;\n");
@@ -203,9 +216,11 @@ void print_function(const Trainer *trainer, const Program *program, const Progra
       last = launch->op;
     }
     if (is_collective(launch))
-      print_collective(program, segment, launch, out);
+      print_collective(trainer, program, segment, launch, out);
+    else if (trainer->modules)
+      print_cuda_launch(trainer, program, segment, i, out);
     else
-      print_launch(program, segment, i, out);
+      print_launch(trainer, program, segment, i, out);
   }
   writer_text(out, "}\n");
   arena_release(scratch);

@@ -350,7 +350,7 @@ const char *program_verify(const Program *program, Arena *arena) {
   return NULL;
 }
 
-static void print_operand(const KernelOperand *operand, const char *name, Writer *out) {
+static void print_argument(const KernelOperand *operand, const char *name, Writer *out) {
   static const char *const spaces[] = {"none", "state", "arena", "images", "labels", "scalars"};
   if (operand->space == SPACE_STATE || operand->space == SPACE_ARENA || operand->space == SPACE_IMAGES) {
     writer_printf(out, " %s=%s+%llu", name, spaces[operand->space], (unsigned long long)operand->offset);
@@ -379,7 +379,7 @@ void program_print(const Program *program, Writer *out) {
             writer_printf(out, "%lld", (long long)launch->constants[c].integer);
           }
         }
-        for (int p = 0; p < info->pointer_count; p++) print_operand(&launch->operands[p], info->pointers[p], out);
+        for (int p = 0; p < info->pointer_count; p++) print_argument(&launch->operands[p], info->pointers[p], out);
         writer_text(out, "\n");
       }
     }

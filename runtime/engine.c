@@ -18,6 +18,7 @@ SeerStatus seer_engine_check_cpu(const SeerProgram *program) {
 
 static SeerStatus memory_check(const SeerProgram *program, bool training) {
   uint64_t needed = training ? seer_program_bytes(program) : program->state_bytes + program->arena_bytes;
+  if (program->accelerator) needed -= program->arena_bytes;
   uint64_t available = seer_memory_available();
   if (needed <= available) return SEER_OK;
   return seer_fail(SEER_MACHINE,
@@ -32,7 +33,10 @@ SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool traini
   engine->context.first_not_finite = -1;
   SeerStatus status = memory_check(program, training);
   if (!status) status = seer_memory_map(program->state_bytes, "parameters and optimizer state", &engine->context.state);
-  if (!status) status = seer_memory_map(program->arena_bytes, "activations and gradients", &engine->context.arena);
+  if (!status && program->accelerator)
+    status = program->accelerator->open(program, &engine->accelerator);
+  else if (!status)
+    status = seer_memory_map(program->arena_bytes, "activations and gradients", &engine->context.arena);
   if (!status && training) status = seer_memory_map(program->ring_bytes, "pictures decoded ahead", &engine->ring);
   if (!status && training && program->snapshot_bytes)
     status = seer_memory_map(program->snapshot_bytes, "the copy of the state that snapshots are written from",
@@ -43,7 +47,30 @@ SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool traini
   return status;
 }
 
+SeerStatus seer_engine_run(SeerEngine *engine, SeerContext *context, SeerEntry *entry) {
+  if (engine->accelerator) return engine->program->accelerator->run(engine->accelerator, context, entry);
+  // The update is one for all slices.
+  seer_slices_run(entry == engine->program->train ? engine->slices : NULL, context, entry);
+  return (SeerStatus)context->network;
+}
+
+SeerStatus seer_engine_read(const SeerEngine *engine, int slice, uint64_t offset, uint64_t size_bytes, void *to) {
+  offset += (uint64_t)slice * engine->program->slice_bytes;
+  if (engine->accelerator) return engine->program->accelerator->read(engine->accelerator, offset, size_bytes, to);
+  memcpy(to, engine->context.arena + offset, size_bytes);
+  return SEER_OK;
+}
+
+SeerStatus seer_engine_state_fetch(const SeerEngine *engine) {
+  return engine->accelerator ? engine->program->accelerator->state_fetch(engine->accelerator) : SEER_OK;
+}
+
+void seer_engine_state_changed(const SeerEngine *engine) {
+  if (engine->accelerator) engine->program->accelerator->state_changed(engine->accelerator);
+}
+
 void seer_engine_release(SeerEngine *engine) {
+  if (engine->accelerator) engine->program->accelerator->close(engine->accelerator);
   seer_slices_release(engine->slices);
   seer_pool_release(engine->context.pool);
   seer_memory_unmap(engine->context.state, engine->program->state_bytes);

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "runtime/accelerator.h"
 #include "runtime/program.h"
 #include "runtime/slices.h"
 #include "runtime/status.h"
@@ -14,6 +15,7 @@ typedef struct SeerEngine {
   SeerContext context;
   unsigned char *ring, *staging;
   SeerSlices *slices;  // NULL: the rank is one
+  SeerAccelerator *accelerator;  // NULL: the processor
 } SeerEngine;
 
 // Called before anything that was compiled for the processor's level runs: pictures are decoded with it, too.
@@ -23,6 +25,16 @@ SeerStatus seer_engine_check_cpu(const SeerProgram *program);
 // snapshots.
 SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool training, SeerEngine *engine);
 void seer_engine_release(SeerEngine *engine);
+
+// Runs an entry of the program, all slices of it, on the engine's context or one like it. SEER_OK, or what failed:
+// collectives tell it in context->network, too.
+SeerStatus seer_engine_run(SeerEngine *engine, SeerContext *context, SeerEntry *entry);
+// What an entry has left at an offset of a slice's arena.
+SeerStatus seer_engine_read(const SeerEngine *engine, int slice, uint64_t offset, uint64_t size_bytes, void *to);
+// Before context.state is read, and after it was written: an accelerator has a copy of its own.
+SeerStatus seer_engine_state_fetch(const SeerEngine *engine);
+void seer_engine_state_changed(const SeerEngine *engine);
+
 // What the plan gave the run, in bytes: state, arena, ring and staging.
 uint64_t seer_program_bytes(const SeerProgram *program);
 

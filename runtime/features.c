@@ -88,7 +88,7 @@ static SeerStatus extraction_make(const SeerFeatureRequest *request, SeerFeature
                           (long long)total);
 }
 
-static void network_run(Extraction *extraction) {
+static SeerStatus network_run(Extraction *extraction) {
   SeerEngine *engine = extraction->request->engine;
   SeerContext context = engine->context;
   const SeerProgram *program = engine->program;
@@ -98,18 +98,20 @@ static void network_run(Extraction *extraction) {
   context.labels = NULL;
   for (int s = 0; s < set->state_count; s++) {
     context.state = extraction->request->states[s];
-    program->features(&context);
+    SeerStatus status = seer_engine_run(engine, &context, program->features);
     int64_t to = set->count;
-    for (int i = 0; i < program->evaluate_batch; i++) {
+    for (int i = 0; i < program->evaluate_batch && !status; i++) {
       if (!extraction->decoded[i]) continue;
-      memcpy(set->features[s] + (size_t)to++ * (size_t)set->width,
-             context.arena + program->features_offset + (size_t)i * row_bytes, row_bytes);
+      status = seer_engine_read(engine, 0, program->features_offset + (size_t)i * row_bytes, row_bytes,
+                                set->features[s] + (size_t)to++ * (size_t)set->width);
     }
+    if (status) return status;
   }
+  return SEER_OK;
 }
 
 // Decodes the next batch and runs the networks over it. The last batch is filled up with black pictures.
-static void batch_run(Extraction *extraction) {
+static SeerStatus batch_run(Extraction *extraction) {
   const SeerFeatureRequest *request = extraction->request;
   const SeerProgram *program = request->engine->program;
   SeerFeatureSet *set = extraction->set;
@@ -125,7 +127,8 @@ static void batch_run(Extraction *extraction) {
   }
   DecodeArguments decode = {request, extraction->pictures, extraction->views, extraction->pixels, extraction->decoded};
   seer_pool_run(request->engine->context.pool, picture_decode, &decode, used);
-  network_run(extraction);
+  SeerStatus status = network_run(extraction);
+  if (status) return status;
   for (int i = 0; i < used; i++) {
     if (!extraction->decoded[i]) {
       set->skipped++;
@@ -138,6 +141,7 @@ static void batch_run(Extraction *extraction) {
     set->labels[set->count++] = seer_source_label(request->source, extraction->pictures[i]);
   }
   extraction->next += used;
+  return SEER_OK;
 }
 
 SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet *set) {
@@ -145,7 +149,7 @@ SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet 
   SeerStatus status = extraction_make(request, set, &extraction);
   bool terminal = !request->quiet && isatty(STDERR_FILENO) == 1;
   while (!status && extraction.next < extraction.total) {
-    batch_run(&extraction);
+    status = batch_run(&extraction);
     if (terminal)
       fprintf(stderr, "\rfeatures %lld/%lld\033[K", (long long)extraction.next, (long long)extraction.total);
   }

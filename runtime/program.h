@@ -181,6 +181,8 @@ typedef struct SeerProgram {
 
   int launch_count;
   const SeerLaunch *launches;
+
+  const struct SeerAcceleratorType *accelerator;  // that the step runs on; NULL: the processor
 } SeerProgram;
 
 // The first is the declared one; one is of one rank, and evaluates. See runtime/worlds.h.
@@ -207,6 +209,9 @@ typedef struct SeerContext {
   struct SeerSlice *slice;                // that runs; NULL: all of the rank
   bool leaves_state;                      // to the rank's first slice: launches whose output lies there are not run
   int network;                            // SeerStatus of the first collective that failed: later ones do nothing
+  // On an accelerator, state, arena, images and labels are its own addresses while an entry runs, and scalars are there:
+  struct SeerAccelerator *accelerator;    // NULL: the processor
+  const unsigned char *device_scalars;    // a SeerScalars
   bool check_finite;                      // look at each launch's output, and stop looking at the first bad one
   int first_not_finite;                   // index of a launch, or -1
   struct SeerProfile *profile;            // takes the time of each launch; NULL: nobody asks

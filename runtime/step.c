@@ -8,6 +8,7 @@
 
 #include "runtime/comm/comm.h"
 #include "runtime/finite.h"
+#include "runtime/gradient.h"
 #include "runtime/init.h"
 #include "runtime/pairwise.h"
 #include "runtime/schedule.h"
@@ -22,29 +23,12 @@ static void scalars_set(SeerEngine *engine, int64_t step, double rate) {
   scalars->queue_active = full && step >= program->queue_start_steps ? 1 : 0;
 }
 
-// What lies at an offset of a slice's arena.
-static const float *floats_at(const SeerEngine *engine, int slice, uint64_t offset) {
-  uint64_t begin = (uint64_t)slice * engine->program->slice_bytes;
-  return (const float *)(const void *)(engine->context.arena + begin + offset);
-}
-
-// Where a slice has a parameter's gradient between `train` and `update`.
+// Where a slice has a parameter's gradient between `train` and `update`; on the processor.
 static const float *gradient_find(const SeerEngine *engine, int slice, const SeerTensor *parameter) {
-  const SeerProgram *program = engine->program;
-  if (program->accumulate <= 1) return floats_at(engine, slice, parameter->gradient_offset);
-  size_t length = strlen(parameter->name);
-  for (int i = 0; i < program->tensor_count; i++) {
-    const SeerTensor *tensor = &program->tensors[i];
-    if (tensor->kind == SEER_ACCUMULATOR && strncmp(tensor->name, parameter->name, length) == 0 &&
-        strcmp(tensor->name + length, ".accumulator") == 0) {
-      return (const float *)(const void *)(engine->context.state + tensor->offset);
-    }
-  }
-  return NULL;
-}
-
-static uint64_t gradient_count(const SeerTensor *parameter) {
-  return parameter->gradient_part ? parameter->gradient_part : seer_tensor_count(parameter);
+  SeerGradientPlace place = seer_gradient_place(engine->program, parameter);
+  if (place.in_state) return (const float *)(const void *)(engine->context.state + place.offset);
+  uint64_t begin = (uint64_t)slice * engine->program->slice_bytes;
+  return (const float *)(const void *)(engine->context.arena + begin + place.offset);
 }
 
 // Finite, and so in what gradients travel in.
@@ -57,15 +41,24 @@ static bool is_sendable(const SeerProgram *program, const float *gradient, uint6
   return true;
 }
 
-static const SeerTensor *gradient_find_not_finite(const SeerEngine *engine) {
+static SeerStatus gradient_find_not_finite(const SeerEngine *engine, const SeerTensor **found) {
+  *found = NULL;
+  if (engine->accelerator) {
+    int number;
+    SeerStatus status = engine->program->accelerator->find_not_finite(engine->accelerator, &number);
+    if (!status && number >= 0) *found = &engine->program->tensors[number];
+    return status;
+  }
   for (int i = 0; i < engine->program->tensor_count; i++) {
     const SeerTensor *tensor = &engine->program->tensors[i];
     for (int s = 0; s < seer_rank_slices(engine->program) && tensor->kind == SEER_PARAMETER; s++) {
       const float *gradient = gradient_find(engine, s, tensor);
-      if (gradient && !is_sendable(engine->program, gradient, gradient_count(tensor))) return tensor;
+      if (is_sendable(engine->program, gradient, seer_gradient_count(tensor))) continue;
+      *found = tensor;
+      return SEER_OK;
     }
   }
-  return NULL;
+  return SEER_OK;
 }
 
 // Runs the micro-step once more, looking at every launch.
@@ -74,8 +67,9 @@ static SeerStatus not_finite(SeerEngine *engine, int64_t step, const char *what,
   SeerContext *context = &engine->context;
   context->check_finite = true;
   context->first_not_finite = -1;
-  seer_slices_run(engine->slices, context, engine->program->train);
+  SeerStatus status = seer_engine_run(engine, context, engine->program->train);
   context->check_finite = false;
+  if (status) return status;
   char label[256] = "the loss itself";
   const char *location = "";
   if (context->first_not_finite >= 0) {
@@ -134,11 +128,36 @@ static SeerStatus verdicts_gather(Step *step, Verdict *mine) {
 }
 
 // Over this rank's slices, in one order whatever their share.
-static double slices_sum(const SeerEngine *engine, uint64_t offset) {
+static SeerStatus slices_sum(const SeerEngine *engine, uint64_t offset, double *sum) {
   double numbers[SEER_MAX_SLICES];
   int slices = seer_rank_slices(engine->program);
-  for (int s = 0; s < slices; s++) numbers[s] = (double)*floats_at(engine, s, offset);
-  return seer_pairwise_sum(numbers, 1, slices);
+  SeerStatus status = SEER_OK;
+  for (int s = 0; s < slices && !status; s++) {
+    float number = 0;
+    status = seer_engine_read(engine, s, offset, sizeof number, &number);
+    numbers[s] = (double)number;
+  }
+  *sum = status ? 0 : seer_pairwise_sum(numbers, 1, slices);
+  return status;
+}
+
+// Adds the codes' row sums of all slices.
+static SeerStatus usage_add(const SeerEngine *engine, double *usage) {
+  const SeerProgram *program = engine->program;
+  size_t count = (size_t)program->prototypes;
+  int slices = seer_rank_slices(program);
+  float *rows = malloc((size_t)slices * count * sizeof *rows);
+  if (!rows) return seer_fail(SEER_MACHINE, "out of memory");
+  SeerStatus status = SEER_OK;
+  for (int s = 0; s < slices && !status; s++)
+    status = seer_engine_read(engine, s, program->usage_offset, count * sizeof *rows, rows + (size_t)s * count);
+  for (size_t i = 0; i < count && !status; i++) {
+    double numbers[SEER_MAX_SLICES];
+    for (int s = 0; s < slices; s++) numbers[s] = (double)rows[(size_t)s * count + i];
+    usage[i] += seer_pairwise_sum(numbers, 1, slices);
+  }
+  free(rows);
+  return status;
 }
 
 // All ranks learn what one finds: what is not finite on one is so on all. After the last micro-step gradients are
@@ -146,10 +165,13 @@ static double slices_sum(const SeerEngine *engine, uint64_t offset) {
 static SeerStatus micro_step_judge(Step *step, bool last) {
   SeerEngine *engine = step->engine;
   const SeerProgram *program = engine->program;
-  double loss = slices_sum(engine, program->loss_offset);
-  const SeerTensor *bad = last && isfinite(loss) ? gradient_find_not_finite(engine) : NULL;
+  double loss = 0;
+  const SeerTensor *bad = NULL;
+  SeerStatus status = slices_sum(engine, program->loss_offset, &loss);
+  if (!status && last && isfinite(loss)) status = gradient_find_not_finite(engine, &bad);
+  if (status) return status;
   Verdict verdict = {.loss = loss, .bad_gradient = bad != NULL};
-  SeerStatus status = verdicts_gather(step, &verdict);
+  status = verdicts_gather(step, &verdict);
   if (status) return status;
   verdict.loss /= seer_comm_size(engine->context.comm) * seer_rank_slices(program);
   bool loss_is_bad = !isfinite(verdict.loss);
@@ -175,11 +197,9 @@ static SeerStatus micro_step(Step *step, SeerStepAsk *ask, bool last) {
   step->result->wait_seconds += batch.wait_seconds;
   memcpy(context->images, batch.images, sizeof context->images);
   context->labels = batch.labels;
-  seer_slices_run(step->engine->slices, context, program->train);
-  if (context->network) return (SeerStatus)context->network;
-  status = micro_step_judge(step, last);
-  for (int i = 0; step->usage && i < program->prototypes && !status; i++)
-    step->usage[i] += slices_sum(step->engine, program->usage_offset + (uint64_t)i * sizeof(float));
+  status = seer_engine_run(step->engine, context, program->train);
+  if (!status) status = micro_step_judge(step, last);
+  if (!status && step->usage) status = usage_add(step->engine, step->usage);
   return status;
 }
 
@@ -223,8 +243,7 @@ SeerStatus seer_step_run(SeerEngine *engine, SeerNextBatch *next, void *source, 
     result->stop = ask.stop;
     if (ask.stop) return SEER_OK;
   }
-  program->update(&engine->context);
-  return (SeerStatus)engine->context.network;
+  return seer_engine_run(engine, &engine->context, program->update);
 }
 
 double seer_entropy_share(const double *weights, int count) {

@@ -167,6 +167,7 @@ static SeerStatus weights_start(Training *training) {
   SeerStatus status =
       seer_weights_load(training->program, training->options->weights, training->rank,
                         training->engine.context.state, &weights);
+  seer_engine_state_changed(&training->engine);
   if (status) return status;
   seer_progress_note(&training->progress, "weights: %d tensors from '%s'%s", weights.loaded, training->options->weights,
                      weights.missing ? "; those it lacks start at random:" : "");
@@ -280,6 +281,7 @@ static SeerStatus state_save(Training *training) {
   seer_comm_work(training->comm, "writing a snapshot", true);
   if (!status) status = seer_spikes_sync(&training->spikes);
   status = seer_comm_agree(training->comm, status);
+  if (!status) status = seer_engine_state_fetch(&training->engine);
   if (!status) status = seer_saver_begin(training->saver, training->engine.context.state, &snapshot);
   if (!status && training->rank == 0) status = usage_save(training);
   status = seer_comm_agree(training->comm, status);
@@ -410,6 +412,7 @@ static SeerStatus rewind_run(Training *training, int64_t step, double loss) {
   if (!status)
     status = seer_spikes_rewind(spikes, training->program, step, loss, training->engine.context.state,
                                 &training->step);
+  seer_engine_state_changed(&training->engine);
   if (status) return status;
   seer_saver_rewind(training->saver, training->step);
   training->logged = SEER_OK;

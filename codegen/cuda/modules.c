@@ -1,0 +1,197 @@
+// Finds the modules of a trainer's launches and prints them.
+#include "codegen/cuda/modules.h"
+
+#include <string.h>
+
+#include "compiler/base/bug.h"
+
+static bool same_macros(const KernelInfo *info, const KernelConstant *a, const KernelConstant *b) {
+  for (int i = 0; i < info->constant_count; i++) {
+    if (info->constant_kinds[i] == CONSTANT_MACRO && a[i].integer != b[i].integer) return false;
+  }
+  return true;
+}
+
+static bool has_macros(const KernelInfo *info) {
+  for (int i = 0; i < info->constant_count; i++) {
+    if (info->constant_kinds[i] == CONSTANT_MACRO) return true;
+  }
+  return false;
+}
+
+static int find_module(const CudaModules *modules, KernelKind kernel, const KernelConstant *constants) {
+  const KernelInfo *info = kernel_info(kernel);
+  for (size_t i = 0; i < modules->count; i++) {
+    const CudaModule *module = &modules->items[i];
+    if (strcmp(module->file, info->file) == 0 && (!has_macros(info) || same_macros(info, module->constants, constants)))
+      return (int)i;
+  }
+  return -1;
+}
+
+static int find_kernel(const CudaModules *modules, KernelKind kernel, int module) {
+  for (size_t i = 0; i < modules->kernels.count; i++) {
+    if (modules->kernels.items[i].kernel == kernel && modules->kernels.items[i].module == module) return (int)i;
+  }
+  return -1;
+}
+
+int cuda_modules_kernel(const CudaModules *modules, const ProgramLaunch *launch) {
+  int module = find_module(modules, launch->kernel, launch->constants);
+  int kernel = module < 0 ? -1 : find_kernel(modules, launch->kernel, module);
+  if (kernel < 0) BUG("kernel '%s' is in no module", kernel_info(launch->kernel)->name);
+  return kernel;
+}
+
+static const char *module_name(Arena *arena, const CudaModules *modules, const KernelInfo *info) {
+  if (!has_macros(info)) return info->file;
+  int number = 1;
+  for (size_t i = 0; i < modules->count; i++) number += strcmp(modules->items[i].file, info->file) == 0;
+  return arena_printf(arena, "%s_%d", info->file, number);
+}
+
+static void add_kernel(Arena *arena, CudaModules *modules, KernelKind kernel, const KernelConstant *constants,
+                       const char *use) {
+  const KernelInfo *info = kernel_info(kernel);
+  int module = find_module(modules, kernel, constants);
+  if (module < 0) {
+    module = (int)modules->count;
+    CudaModule added = {module_name(arena, modules, info), info->file, kernel, constants, use};
+    arena_push(arena, modules, CudaModule, added);
+  }
+  if (find_kernel(modules, kernel, module) >= 0) return;
+  const char *name = has_macros(info) ? modules->items[module].name : info->name;
+  arena_push(arena, &modules->kernels, CudaKernel, ((CudaKernel){kernel, module, name, 0, 0}));
+}
+
+static void add_program(Arena *arena, CudaModules *modules, const Trainer *trainer, const Program *program) {
+  for (size_t i = 0; program && i < program->launches.count; i++) {
+    const ProgramLaunch *launch = &program->launches.items[i];
+    if (!kernel_info(launch->kernel)->file) continue;
+    const Op *op = graph_op(program->graph, launch->op);
+    const char *use = arena_printf(arena, "%s: %s (%s)", op->name, op_kind_name(op->kind),
+                                   span_label(arena, trainer->sources, op->span));
+    add_kernel(arena, modules, launch->kernel, launch->constants, use);
+  }
+}
+
+CudaModules *cuda_modules_make(Arena *arena, const Trainer *trainer, DataType image_type) {
+  CudaModules *modules = arena_new(arena, CudaModules);
+  *modules = (CudaModules){.bf16 = image_type == DATA_BF16};
+  for (int i = 0; i < trainer->world_count; i++) {
+    add_program(arena, modules, trainer, trainer_own_train(trainer, &trainer->worlds[i]));
+    add_program(arena, modules, trainer, trainer->worlds[i].features);
+  }
+  static const KernelConstant none[MAX_KERNEL_CONSTANTS];
+  add_kernel(arena, modules, KERNEL_cuda_not_finite, none, "the look for NaN and infinity");
+  return modules;
+}
+
+// ---- printed ----
+
+void print_cuda_module(const Trainer *trainer, const CudaModule *module, Writer *out) {
+  const KernelInfo *info = kernel_info(module->kernel);
+  bool specialised = has_macros(info);
+  writer_printf(out, "// %s%s. Written by seerc; edits are lost.\n", module->name,
+                specialised ? arena_printf(trainer->worlds[0].state->graph->arena, ", for %s", module->use) : "");
+  if (trainer->modules->bf16) writer_text(out, "#define ELEMENT_BF16\n");
+  for (int i = 0; i < info->constant_count && specialised; i++) {
+    if (info->constant_kinds[i] == CONSTANT_MACRO)
+      writer_printf(out, "#define %s %lld\n", info->constants[i], (long long)module->constants[i].integer);
+  }
+  writer_printf(out, "#include \"kernels/cuda/%s.cu\"\n", module->file);
+}
+
+void print_cuda_numbers(const CudaModules *modules, Writer *out) {
+  writer_text(out,
+              "// The numbers of kernels, as modules.c lists them. Written by seerc; edits are lost.\n"
+              "#ifndef SEER_MODULES_H\n#define SEER_MODULES_H\n\nenum {\n");
+  for (size_t i = 0; i < modules->kernels.count; i++)
+    writer_printf(out, "  kernel_%s,\n", modules->kernels.items[i].name);
+  writer_text(out, "};\n\n#endif\n");
+}
+
+void print_cuda_table(const CudaModules *modules, Writer *out) {
+  writer_text(
+      out,
+      "// The kernels of this trainer, and the architectures they were compiled for. Written by seerc; edits are "
+      "lost.\n#include \"modules.h\"\n#include \"runtime/device/gpu.h\"\n\n");
+  for (int a = 0; a < modules->architecture_count; a++) {
+    const char *name = modules->architectures[a];
+    for (size_t i = 0; i < modules->count; i++)
+      writer_printf(out, "extern const unsigned char code_%s_%s[];\n", name, modules->items[i].name);
+    writer_printf(out, "static const SeerModule code_%s[] = {\n", name);
+    for (size_t i = 0; i < modules->count; i++)
+      writer_printf(out, "  {code_%s_%s, %zu},\n", name, modules->items[i].name, modules->code_bytes[a][i]);
+    writer_text(out, "};\n\n");
+  }
+  writer_text(out,
+              "// Name, function, module, and of a block: threads, bytes of shared memory.\n"
+              "static const SeerKernel kernels[] = {\n");
+  for (size_t i = 0; i < modules->kernels.count; i++) {
+    const CudaKernel *kernel = &modules->kernels.items[i];
+    writer_printf(out, "  {\"%s\", \"%s\", %d, %d, %d},\n", kernel->name, kernel_info(kernel->kernel)->name,
+                  kernel->module, kernel->threads, kernel->shared_bytes);
+  }
+  writer_text(out, "};\n\nstatic const SeerArchitecture architectures[] = {\n");
+  for (int a = 0; a < modules->architecture_count; a++)
+    writer_printf(out, "  {\"%s\", code_%s},\n", modules->architectures[a], modules->architectures[a]);
+  writer_printf(out,
+                "};\n\nconst SeerKernels seer_gpu_kernels = {\n  .architecture_count = %d, .module_count = %zu, "
+                ".kernel_count = %zu,\n  .architectures = architectures, .kernels = kernels,\n};\n"
+                "const int seer_gpu_not_finite = kernel_not_finite;\n",
+                modules->architecture_count, modules->count, modules->kernels.count);
+}
+
+void print_cuda_bytes(const CudaModules *modules, Writer *out) {
+  Arena *scratch = arena_make("printing modules");
+  writer_text(out, "// The code of the modules. Written by seerc; edits are lost.\n  .section .rodata\n");
+  for (int a = 0; a < modules->architecture_count; a++) {
+    const char *name = modules->architectures[a];
+    for (size_t i = 0; i < modules->count; i++) {
+      const CudaModule *module = &modules->items[i];
+      writer_printf(out, "  .balign 64\n  .globl code_%s_%s\ncode_%s_%s:\n  .incbin \"%s\"\n  .byte 0\n", name,
+                    module->name, name, module->name, cuda_code_path(scratch, module, name));
+    }
+  }
+  writer_text(out, "  .section .note.GNU-stack,\"\",@progbits\n");
+  arena_release(scratch);
+}
+
+static void print_argument(const KernelInfo *info, const ProgramLaunch *launch, int constant, Writer *out) {
+  KernelConstant value = launch->constants[constant];
+  switch (info->constant_kinds[constant]) {
+    case CONSTANT_MACRO: return;
+    case CONSTANT_INTEGER:
+      writer_printf(out, ",\n     /*%s*/ &(int){%lld}", info->constants[constant], (long long)value.integer);
+      return;
+    case CONSTANT_COUNT:
+      writer_printf(out, ",\n     /*%s*/ &(uint64_t){%lld}", info->constants[constant], (long long)value.integer);
+      return;
+    case CONSTANT_REAL: break;
+  }
+  writer_printf(out, ",\n     /*%s*/ &(float){(float)", info->constants[constant]);
+  print_real(out, value.number);
+  writer_text(out, "}");
+}
+
+void print_cuda_launch(const Trainer *trainer, const Program *program, const ProgramSegment *segment, size_t index,
+                       Writer *out) {
+  const ProgramLaunch *launch = &program->launches.items[index];
+  const KernelInfo *info = kernel_info(launch->kernel);
+  const CudaKernel *kernel = &trainer->modules->kernels.items[cuda_modules_kernel(trainer->modules, launch)];
+  writer_printf(out, "  seer_launch_kernel(context, launch + %zu, kernel_%s, %lld, %lld, %lld,\n    (void *[]){",
+                index - segment->launch_begin, kernel->name, (long long)launch->grid.x, (long long)launch->grid.y,
+                (long long)launch->grid.z);
+  for (int i = 0; i < info->pointer_count; i++) {
+    writer_printf(out, "%s/*%s*/ &(const void *){", i ? ",\n     " : "", info->pointers[i]);
+    print_operand(trainer, program, segment, &launch->operands[i], out);
+    writer_text(out, "}");
+  }
+  for (int i = 0; i < info->constant_count; i++) print_argument(info, launch, i, out);
+  writer_text(out, "});\n");
+}
+
+const char *cuda_code_path(Arena *arena, const CudaModule *module, const char *architecture) {
+  return arena_printf(arena, "modules/%s/%s", architecture, module->name);
+}

@@ -1,0 +1,31 @@
+// What the runtime asks of a machine beside the processor that runs the step: a GPU. A trainer for GPUs names its own
+// (SeerProgram.accelerator); all others run the step on the processor.
+//
+// The state lives in this machine's memory, where snapshots are written from, and is copied to and fro when one side
+// wants what the other has made; the arena is the accelerator's alone.
+#ifndef SEER_RUNTIME_ACCELERATOR_H
+#define SEER_RUNTIME_ACCELERATOR_H
+
+#include "runtime/program.h"
+#include "runtime/status.h"
+
+typedef struct SeerAccelerator SeerAccelerator;
+
+typedef struct SeerAcceleratorType {
+  // Opens it and gets the memory that the plan gives the program.
+  SeerStatus (*open)(const SeerProgram *program, SeerAccelerator **accelerator);
+  void (*close)(SeerAccelerator *accelerator);
+  // Runs an entry on the context's pictures, labels, scalars and state, and waits for it. The state is brought along
+  // where it was changed here or another one was there.
+  SeerStatus (*run)(SeerAccelerator *accelerator, SeerContext *context, SeerEntry *entry);
+  // Until this machine's memory has what the last run made of the state.
+  SeerStatus (*state_fetch)(SeerAccelerator *accelerator);
+  // The state was changed here; what the accelerator has is void.
+  void (*state_changed)(SeerAccelerator *accelerator);
+  SeerStatus (*read)(SeerAccelerator *accelerator, uint64_t arena_offset, uint64_t size_bytes, void *to);
+  // After `train`: the first parameter, a number of SeerProgram.tensors, whose gradient is not finite, or -1.
+  SeerStatus (*find_not_finite)(SeerAccelerator *accelerator, int *tensor);
+  const char *(*name)(const SeerAccelerator *accelerator);
+} SeerAcceleratorType;
+
+#endif

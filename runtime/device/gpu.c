@@ -1,0 +1,308 @@
+// A GPU as the runtime's accelerator. The memory is the plan's: the state, the arena, and one block with the step's
+// pictures, labels, scalars and flags.
+//
+// An entry is captured the first time it runs and launched as one graph from then on; where each launch is to be timed
+// or looked at, it is sent launch by launch.
+#include "runtime/device/gpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/device/launch.h"
+#include "runtime/finite.h"
+#include "runtime/gradient.h"
+#include "runtime/profile.h"
+
+enum { ENTRIES = 3, ALIGNMENT = 256, CHECK_THREADS = 256 };
+
+typedef struct CapturedEntry {
+  SeerEntry *entry;
+  SeerDeviceGraph *graph;
+} CapturedEntry;
+
+struct SeerAccelerator {
+  const SeerProgram *program;
+  SeerDevice *device;
+  SeerDeviceStream *stream;
+  SeerDeviceEvent *began, *ended;  // of a launch that is timed
+  SeerAddress state, arena, inputs;
+  uint64_t images_at[SEER_MAX_SIZE_GROUPS], labels_at, scalars_at, found_at, input_bytes;
+  CapturedEntry captured[ENTRIES];
+  unsigned char *resident;  // the state in this machine's memory that the GPU has; NULL: none
+  bool is_newer;            // the GPU's, since the last run
+};
+
+static uint64_t align(uint64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
+
+static uint64_t image_bytes(uint64_t pictures, uint64_t side) { return align(pictures * side * side * 3); }
+
+static uint64_t group_pictures(const SeerProgram *program, int group) {
+  return (uint64_t)program->views.size_groups[group].crops * (uint64_t)seer_rank_batch(program);
+}
+
+// Training and evaluation take turns with the pictures' room.
+static void inputs_place(SeerAccelerator *gpu) {
+  const SeerProgram *program = gpu->program;
+  uint64_t at = 0;
+  for (int i = 0; i < program->views.size_group_count && program->train; i++) {
+    gpu->images_at[i] = at;
+    at += image_bytes(group_pictures(program, i), (uint64_t)program->views.size_groups[i].size);
+  }
+  uint64_t evaluated = image_bytes((uint64_t)program->evaluate_batch, (uint64_t)program->evaluate_size);
+  if (program->features && evaluated > at) at = evaluated;
+  gpu->labels_at = at;
+  gpu->scalars_at = at += align((uint64_t)seer_rank_batch(program) * sizeof(int32_t));
+  gpu->found_at = at += align(sizeof(SeerScalars));
+  gpu->input_bytes = at + align((uint64_t)program->tensor_count * sizeof(int32_t));
+}
+
+static void gpu_close(SeerAccelerator *gpu) {
+  if (!gpu) return;
+  for (int i = 0; i < ENTRIES && gpu->device; i++) seer_device_graph_release(gpu->device, gpu->captured[i].graph);
+  if (gpu->device) {
+    seer_device_event_release(gpu->device, gpu->began);
+    seer_device_event_release(gpu->device, gpu->ended);
+    seer_device_stream_release(gpu->device, gpu->stream);
+    seer_device_free(gpu->device, gpu->inputs);
+    seer_device_free(gpu->device, gpu->arena);
+    seer_device_free(gpu->device, gpu->state);
+  }
+  seer_device_close(gpu->device);
+  free(gpu);
+}
+
+static SeerStatus memory_check(const SeerAccelerator *gpu) {
+  uint64_t needed = gpu->program->state_bytes + gpu->program->arena_bytes + gpu->input_bytes, free_bytes = 0;
+  SeerStatus status = seer_device_free_bytes(gpu->device, &free_bytes);
+  if (status || needed <= free_bytes) return status;
+  const SeerDeviceFacts *facts = seer_device_facts(gpu->device);
+  return seer_fail(SEER_MACHINE,
+                   "GPU %d '%s' has %.1f MiB free and the plan needs %.1f MiB: %.1f of state, %.1f of arena, %.1f of "
+                   "pictures\nnote: stop other programs on it, or build with a smaller checkpoint.budget, a smaller "
+                   "train.batch or a larger train.accumulate",
+                   facts->ordinal, facts->name, (double)free_bytes / 1048576, (double)needed / 1048576,
+                   (double)gpu->program->state_bytes / 1048576, (double)gpu->program->arena_bytes / 1048576,
+                   (double)gpu->input_bytes / 1048576);
+}
+
+static SeerStatus gpu_open(const SeerProgram *program, SeerAccelerator **accelerator) {
+  SeerAccelerator *gpu = calloc(1, sizeof *gpu);
+  *accelerator = NULL;
+  if (!gpu) return seer_fail(SEER_MACHINE, "out of memory");
+  gpu->program = program;
+  inputs_place(gpu);
+  SeerStatus status = seer_device_open(&seer_gpu_kernels, 0, &gpu->device);
+  if (!status) status = memory_check(gpu);
+  if (!status) status = seer_device_stream_make(gpu->device, &gpu->stream);
+  if (!status) status = seer_device_event_make(gpu->device, true, &gpu->began);
+  if (!status) status = seer_device_event_make(gpu->device, true, &gpu->ended);
+  if (!status)
+    status = seer_device_alloc(gpu->device, program->state_bytes, "parameters and optimizer state", &gpu->state);
+  if (!status) status = seer_device_alloc(gpu->device, program->arena_bytes, "activations and gradients", &gpu->arena);
+  if (!status)
+    status = seer_device_alloc(gpu->device, gpu->input_bytes, "a micro-step's pictures, labels and flags", &gpu->inputs);
+  if (status) {
+    gpu_close(gpu);
+    return status;
+  }
+  *accelerator = gpu;
+  return SEER_OK;
+}
+
+// ---- state ----
+
+static SeerStatus gpu_state_fetch(SeerAccelerator *gpu) {
+  if (!gpu->resident || !gpu->is_newer) return SEER_OK;
+  SeerStatus status =
+      seer_device_download(gpu->device, gpu->stream, gpu->resident, gpu->state, gpu->program->state_bytes);
+  if (!status) status = seer_device_stream_wait(gpu->device, gpu->stream);
+  gpu->is_newer = status != SEER_OK;
+  return status;
+}
+
+static void gpu_state_changed(SeerAccelerator *gpu) {
+  gpu->resident = NULL;
+  gpu->is_newer = false;
+}
+
+static SeerStatus state_bring(SeerAccelerator *gpu, unsigned char *state) {
+  if (gpu->resident == state) return SEER_OK;
+  SeerStatus status = gpu_state_fetch(gpu);
+  if (!status) status = seer_device_upload(gpu->device, gpu->stream, gpu->state, state, gpu->program->state_bytes);
+  gpu->resident = status ? NULL : state;
+  return status;
+}
+
+// ---- launches ----
+
+// Downloads what a launch has made and looks at it; for the step that failed alone.
+static SeerStatus output_check(SeerContext *context, int launch) {
+  SeerAccelerator *gpu = context->accelerator;
+  const SeerLaunch *record = &context->program->launches[launch];
+  size_t bytes = (size_t)record->count * (record->is_bf16 ? 2 : 4);
+  if (!bytes || context->first_not_finite >= 0) return SEER_OK;
+  void *output = malloc(bytes);
+  if (!output) return seer_fail(SEER_MACHINE, "out of memory");
+  SeerAddress from = (record->in_state ? gpu->state : gpu->arena) + record->offset;
+  SeerStatus status = seer_device_download(gpu->device, gpu->stream, output, from, bytes);
+  if (!status) status = seer_device_stream_wait(gpu->device, gpu->stream);
+  bool finite =
+      status || (record->is_bf16 ? seer_bf16_finite(output, record->count) : seer_floats_finite(output, record->count));
+  if (!finite) context->first_not_finite = launch;
+  free(output);
+  return status;
+}
+
+static SeerStatus launch_time(SeerContext *context, int launch) {
+  SeerAccelerator *gpu = context->accelerator;
+  double seconds = 0;
+  SeerStatus status = seer_device_event_record(gpu->device, gpu->ended, gpu->stream);
+  if (!status) status = seer_device_event_wait(gpu->device, gpu->ended);
+  if (!status) status = seer_device_event_seconds(gpu->device, gpu->began, gpu->ended, &seconds);
+  if (!status) seer_profile_add(context->profile, launch, seconds);
+  return status;
+}
+
+void seer_launch_kernel(SeerContext *context, int launch, int kernel, unsigned x, unsigned y, unsigned z,
+                        void **arguments) {
+  SeerAccelerator *gpu = context->accelerator;
+  if (context->network) return;
+  SeerStatus status = context->profile ? seer_device_event_record(gpu->device, gpu->began, gpu->stream) : SEER_OK;
+  if (!status) status = seer_device_launch(gpu->device, gpu->stream, kernel, x, y, z, arguments);
+  if (!status && context->profile) status = launch_time(context, launch);
+  if (!status && context->check_finite) status = output_check(context, launch);
+  context->network = (int)status;
+}
+
+// ---- entries ----
+
+// The update that follows has no other word on the gradients than these flags.
+static SeerStatus gradients_check(SeerAccelerator *gpu) {
+  const SeerProgram *program = gpu->program;
+  SeerAddress found = gpu->inputs + gpu->found_at;
+  uint64_t bytes = (uint64_t)program->tensor_count * sizeof(int32_t);
+  SeerStatus status = seer_device_fill(gpu->device, gpu->stream, found, 0, bytes);
+  for (int i = 0; i < program->tensor_count && !status; i++, found += sizeof(int32_t)) {
+    const SeerTensor *tensor = &program->tensors[i];
+    if (tensor->kind != SEER_PARAMETER) continue;
+    SeerGradientPlace place = seer_gradient_place(program, tensor);
+    SeerAddress gradient = (place.in_state ? gpu->state : gpu->arena) + place.offset;
+    uint64_t count = seer_gradient_count(tensor);
+    status = seer_device_launch(gpu->device, gpu->stream, seer_gpu_not_finite,
+                                (unsigned)((count + CHECK_THREADS - 1) / CHECK_THREADS), 1, 1,
+                                (void *[]){&gradient, &found, &count});
+  }
+  return status;
+}
+
+static SeerStatus entry_send(SeerAccelerator *gpu, SeerContext *context, SeerEntry *entry) {
+  entry(context);
+  SeerStatus status = (SeerStatus)context->network;
+  return status || entry != gpu->program->train ? status : gradients_check(gpu);
+}
+
+// The graph of an entry; NULL where there is no room for one more, which then is sent launch by launch.
+static SeerStatus entry_capture(SeerAccelerator *gpu, SeerContext *context, SeerEntry *entry, SeerDeviceGraph **graph) {
+  *graph = NULL;
+  CapturedEntry *free_one = NULL;
+  for (int i = ENTRIES - 1; i >= 0; i--) {
+    if (gpu->captured[i].entry == entry) {
+      *graph = gpu->captured[i].graph;
+      return SEER_OK;
+    }
+    if (!gpu->captured[i].entry) free_one = &gpu->captured[i];
+  }
+  if (!free_one) return SEER_OK;
+  SeerStatus status = seer_device_capture_begin(gpu->device, gpu->stream);
+  if (status) return status;
+  status = entry_send(gpu, context, entry);
+  SeerStatus ended = seer_device_capture_end(gpu->device, gpu->stream, graph);
+  if (!status) status = ended;
+  if (status) {
+    seer_device_graph_release(gpu->device, *graph);
+    *graph = NULL;
+    return status;
+  }
+  *free_one = (CapturedEntry){entry, *graph};
+  return SEER_OK;
+}
+
+// Brings the pictures, labels and scalars of a run, and sets the context's addresses to the GPU's.
+static SeerStatus inputs_bring(SeerAccelerator *gpu, SeerContext *context, SeerEntry *entry) {
+  const SeerProgram *program = gpu->program;
+  SeerStatus status = SEER_OK;
+  bool evaluates = entry == program->features;
+  int groups = evaluates ? 1 : program->views.size_group_count;
+  for (int i = 0; i < groups && !status && (evaluates || entry == program->train); i++) {
+    uint64_t side = (uint64_t)(evaluates ? program->evaluate_size : program->views.size_groups[i].size);
+    uint64_t pictures = evaluates ? (uint64_t)program->evaluate_batch : group_pictures(program, i);
+    SeerAddress to = gpu->inputs + (evaluates ? 0 : gpu->images_at[i]);
+    status = seer_device_upload(gpu->device, gpu->stream, to, context->images[i], pictures * side * side * 3);
+    context->images[i] = (const uint8_t *)(uintptr_t)to;
+  }
+  if (!status && context->labels) {
+    SeerAddress to = gpu->inputs + gpu->labels_at;
+    uint64_t bytes = (uint64_t)seer_rank_batch(program) * sizeof(int32_t);
+    if (entry == program->train) status = seer_device_upload(gpu->device, gpu->stream, to, context->labels, bytes);
+    context->labels = (const int32_t *)(uintptr_t)to;
+  }
+  SeerAddress scalars = gpu->inputs + gpu->scalars_at;
+  if (!status)
+    status = seer_device_upload(gpu->device, gpu->stream, scalars, &context->scalars, sizeof context->scalars);
+  context->device_scalars = (const unsigned char *)(uintptr_t)scalars;
+  context->state = (unsigned char *)(uintptr_t)gpu->state;
+  context->arena = (unsigned char *)(uintptr_t)gpu->arena;
+  context->accelerator = gpu;
+  return status;
+}
+
+static SeerStatus gpu_run(SeerAccelerator *gpu, SeerContext *context, SeerEntry *entry) {
+  SeerContext on_gpu = *context;
+  SeerStatus status = (SeerStatus)context->network;
+  if (!status) status = state_bring(gpu, context->state);
+  if (!status) status = inputs_bring(gpu, &on_gpu, entry);
+  bool by_launch = context->profile || context->check_finite;
+  SeerDeviceGraph *graph = NULL;
+  if (!status && !by_launch) status = entry_capture(gpu, &on_gpu, entry, &graph);
+  if (!status) {
+    gpu->is_newer = gpu->is_newer || entry != gpu->program->features;
+    status = graph ? seer_device_graph_launch(gpu->device, graph, gpu->stream) : entry_send(gpu, &on_gpu, entry);
+  }
+  if (!status) status = seer_device_stream_wait(gpu->device, gpu->stream);
+  context->first_not_finite = on_gpu.first_not_finite;
+  context->network = (int)status;
+  return status;
+}
+
+static SeerStatus gpu_read(SeerAccelerator *gpu, uint64_t arena_offset, uint64_t size_bytes, void *to) {
+  SeerStatus status = seer_device_download(gpu->device, gpu->stream, to, gpu->arena + arena_offset, size_bytes);
+  return status ? status : seer_device_stream_wait(gpu->device, gpu->stream);
+}
+
+static SeerStatus gpu_find_not_finite(SeerAccelerator *gpu, int *tensor) {
+  int count = gpu->program->tensor_count;
+  int32_t *found = malloc((size_t)count * sizeof *found);
+  *tensor = -1;
+  if (!found) return seer_fail(SEER_MACHINE, "out of memory");
+  SeerStatus status = seer_device_download(gpu->device, gpu->stream, found, gpu->inputs + gpu->found_at,
+                                           (uint64_t)count * sizeof *found);
+  if (!status) status = seer_device_stream_wait(gpu->device, gpu->stream);
+  for (int i = count - 1; i >= 0 && !status; i--) {
+    if (found[i]) *tensor = i;
+  }
+  free(found);
+  return status;
+}
+
+static const char *gpu_name(const SeerAccelerator *gpu) { return seer_device_facts(gpu->device)->name; }
+
+const SeerAcceleratorType seer_gpu = {
+    .open = gpu_open,
+    .close = gpu_close,
+    .run = gpu_run,
+    .state_fetch = gpu_state_fetch,
+    .state_changed = gpu_state_changed,
+    .read = gpu_read,
+    .find_not_finite = gpu_find_not_finite,
+    .name = gpu_name,
+};

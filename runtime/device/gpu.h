@@ -1,0 +1,14 @@
+// The accelerator of trainers for GPUs: runs entries as graphs on one stream.
+#ifndef SEER_RUNTIME_DEVICE_GPU_H
+#define SEER_RUNTIME_DEVICE_GPU_H
+
+#include "runtime/accelerator.h"
+#include "runtime/device/device.h"
+
+extern const SeerAcceleratorType seer_gpu;
+
+// Of the trainer, in modules.c: its kernels, and among them the one that looks for NaN and infinity.
+extern const SeerKernels seer_gpu_kernels;
+extern const int seer_gpu_not_finite;
+
+#endif
