@@ -26,7 +26,7 @@ typedef struct Trainer {
   const SourceMap *sources;
   SeerProgram settings;
   KernelTuning tuning;
-  const struct CudaModules *modules;  // of target cuda; NULL: target c
+  struct CudaModules *modules;  // of target cuda; NULL: target c
   bool sanitize;   // the Makefile builds under ASan and UBSan
   bool keep_same;  // files that are there already are left alone, so that make compiles what has changed
 } Trainer;

@@ -37,7 +37,7 @@ static bool image_open(Image *image, const void *bytes, size_t size) {
   if (size < sizeof image->header) return false;
   memcpy(&image->header, bytes, sizeof image->header);
   return memcmp(image->header.e_ident, ELFMAG, SELFMAG) == 0 && image->header.e_ident[EI_CLASS] == ELFCLASS64 &&
-         image->header.e_machine == EM_CUDA && section_get(image, image->header.e_shstrndx, &image->names);
+         section_get(image, image->header.e_shstrndx, &image->names);
 }
 
 static CubinKernel *kernel_find(Cubin *cubin, const char *name) {
@@ -102,7 +102,7 @@ bool cubin_read(Arena *arena, const void *bytes, size_t size_bytes, Cubin *cubin
   Image image;
   Elf64_Shdr section;
   *cubin = (Cubin){0};
-  if (!image_open(&image, bytes, size_bytes)) return false;
+  if (!image_open(&image, bytes, size_bytes) || image.header.e_machine != EM_CUDA) return false;
   for (size_t i = 0; i < image.header.e_shnum; i++) {
     const char *name = section_get(&image, i, &section) ? string_get(&image, &image.names, section.sh_name) : NULL;
     if (!name) return false;
@@ -115,4 +115,34 @@ bool cubin_read(Arena *arena, const void *bytes, size_t size_bytes, Cubin *cubin
     if (strcmp(string_get(&image, &image.names, section.sh_name), ".nv.info") == 0) info_read(&image, &section, cubin);
   }
   return true;
+}
+
+// The words at a symbol of a section's data.
+static bool words_get(const Image *image, const Elf64_Sym *symbol, uint32_t *words, int count) {
+  Elf64_Shdr section;
+  uint64_t bytes = (uint64_t)count * sizeof *words;
+  if (!section_get(image, symbol->st_shndx, &section) || section.sh_type == SHT_NOBITS ||
+      symbol->st_value < section.sh_addr || section.sh_size < bytes ||
+      symbol->st_value - section.sh_addr > section.sh_size - bytes)
+    return false;
+  memcpy(words, image->bytes + section.sh_offset + (symbol->st_value - section.sh_addr), bytes);
+  return true;
+}
+
+bool cubin_words(const void *bytes, size_t size_bytes, const char *name, uint32_t *words, int count) {
+  Image image;
+  Elf64_Shdr section, strings;
+  if (!image_open(&image, bytes, size_bytes)) return false;
+  for (size_t i = 0; section_get(&image, i, &section); i++) {
+    bool lists = section.sh_type == SHT_SYMTAB || section.sh_type == SHT_DYNSYM;
+    if (!lists || !section_get(&image, section.sh_link, &strings)) continue;
+    for (uint64_t s = 0; s < section.sh_size / sizeof(Elf64_Sym); s++) {
+      Elf64_Sym symbol;
+      memcpy(&symbol, image.bytes + section.sh_offset + s * sizeof symbol, sizeof symbol);
+      const char *found = string_get(&image, &strings, symbol.st_name);
+      if (found && strcmp(found, name) == 0 && symbol.st_shndx != SHN_UNDEF)
+        return words_get(&image, &symbol, words, count);
+    }
+  }
+  return false;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "codegen/c/tuning.h"
+#include "codegen/cuda/modules.h"
 #include "codegen/lowerings.h"
 #include "compiler/base/bug.h"
 #include "compiler/driver/driver.h"
@@ -55,14 +56,38 @@ static bool is_for_c(const Spec *spec) {
          (spec_is(spec, KEY_train_precision, "bf16") && strcmp(spec_text(spec, KEY_cluster_machine), "this") == 0);
 }
 
-static GraphTarget target_of(const Spec *spec) {
-  bool narrow = is_for_c(spec) && spec_is(spec, KEY_train_precision, "bf16");
-  return (GraphTarget){.normalize_on_read = is_for_c(spec), .images = narrow ? DATA_BF16 : DATA_F32};
+// What a compilation is for. None: it can be planned alone.
+typedef enum BuildTarget { TARGET_NONE, TARGET_C, TARGET_CUDA } BuildTarget;
+
+static BuildTarget target_of(const CompileOptions *options, const Spec *spec) {
+  if (options->architectures) return TARGET_CUDA;
+  return is_for_c(spec) ? TARGET_C : TARGET_NONE;
 }
 
-static bool check_limits(DiagList *diags, const Spec *spec) {
+static GraphTarget graph_target(BuildTarget target, const Spec *spec) {
+  bool narrow = target != TARGET_NONE && spec_is(spec, KEY_train_precision, "bf16");
+  return (GraphTarget){.normalize_on_read = target == TARGET_C, .images = narrow ? DATA_BF16 : DATA_F32};
+}
+
+static void cuda_lacks(DiagList *diags, const Spec *spec, SpecKey key, const char *what) {
+  diag_error(diags, spec_span(spec, key), "limitation", "target cuda cannot yet %s", what);
+}
+
+static void check_cuda_limits(DiagList *diags, const Spec *spec) {
+  if (!spec_is(spec, KEY_train_precision, "bf16")) {
+    cuda_lacks(diags, spec, KEY_train_precision,
+               arena_printf(diags->arena, "train in '%s'", spec_text(spec, KEY_train_precision)));
+    diag_note(diags, (SourceSpan){0}, "use 'precision = bf16'");
+  }
+  if (rank_count_from_spec(spec) > 1) cuda_lacks(diags, spec, KEY_cluster_nodes, "train on several ranks");
+  if (spec_flag(spec, KEY_train_reproducible))
+    cuda_lacks(diags, spec, KEY_train_reproducible, "train in slices that do not depend on the number of ranks");
+}
+
+static bool check_limits(DiagList *diags, BuildTarget target, const Spec *spec) {
   size_t before = diags->error_count;
-  if (!is_for_c(spec)) {
+  if (target == TARGET_CUDA) check_cuda_limits(diags, spec);
+  if (target == TARGET_NONE) {
     diag_error(diags, spec_span(spec, KEY_train_precision), "limitation", "seerc cannot yet train in '%s' on '%s'",
                spec_text(spec, KEY_train_precision), spec_text(spec, KEY_cluster_machine));
     diag_note(diags, (SourceSpan){0},
@@ -231,11 +256,11 @@ static bool count_classes(DiagList *diags, const Spec *spec, const SeerProgram *
   return true;
 }
 
-// Target c gathers parameters and makes gradients in f32 where they lie, and narrows them there.
-static PlanPrecision precision_from_spec(const Spec *spec) {
+// Targets gather parameters and make gradients in f32 where they lie, and narrows them there.
+static PlanPrecision precision_from_spec(BuildTarget target, const Spec *spec) {
   int reduce_bytes = seer_format_bytes(reduce_format_from_spec(spec));
-  return (PlanPrecision){.compute_bytes = is_for_c(spec) ? 4 : 2,
-                         .gradient_bytes = is_for_c(spec) ? 4 : reduce_bytes,
+  return (PlanPrecision){.compute_bytes = target != TARGET_NONE ? 4 : 2,
+                         .gradient_bytes = target != TARGET_NONE ? 4 : reduce_bytes,
                          .reduce_bytes = reduce_bytes};
 }
 
@@ -258,6 +283,7 @@ typedef struct Planning {
   Arena *arena;
   const Spec *spec;
   const World *world;
+  BuildTarget target;
   SeerProgram settings;
   const Graph *train, *features;
   const PlanShards *train_shards, *features_shards;
@@ -269,22 +295,32 @@ typedef struct Planning {
   PlanReport *report;
 } Planning;
 
+static void lower_graphs(Planning *planning, const KernelTuning *tuning) {
+  Arena *arena = planning->arena;
+  int norm_ranks = (int)norm_ranks_from_spec(planning->world->step);
+  SeerFormat reduce = reduce_format_from_spec(planning->spec);
+  const Graph *train = planning->train, *features = planning->features;
+  if (planning->target == TARGET_CUDA) {
+    planning->train_lowering = lower_for_cuda(arena, train, norm_ranks, reduce, planning->train_shards);
+    planning->features_lowering = lower_for_cuda(arena, features, 1, SEER_FP32, planning->features_shards);
+  } else {
+    planning->train_lowering = lower_for_c(arena, train, tuning, norm_ranks, reduce, planning->train_shards);
+    planning->features_lowering = lower_for_c(arena, features, tuning, 1, SEER_FP32, planning->features_shards);
+  }
+}
+
 static void make_costs(Planning *planning, const KernelTuning *tuning) {
   Arena *arena = planning->arena;
   const Spec *spec = planning->spec;
-  PlanPrecision precision = precision_from_spec(spec);
+  PlanPrecision precision = precision_from_spec(planning->target, spec);
   planning->train_costs = arena_new(arena, PlanCosts);
   planning->features_costs = arena_new(arena, PlanCosts);
   int ranks = (int)rank_count_from_spec(planning->world->step);
   planning->train_shards = plan_shards_make(arena, planning->train, shards_from_spec(spec), ranks,
-                                            shard_group_from_spec(spec), !is_for_c(spec));
+                                            shard_group_from_spec(spec), planning->target == TARGET_NONE);
   planning->features_shards = plan_shards_make(arena, planning->features, SHARD_NONE, 1, 1, false);
-  if (is_for_c(spec)) {
-    int norm_ranks = (int)norm_ranks_from_spec(planning->world->step);
-    planning->train_lowering =
-        lower_for_c(arena, planning->train, tuning, norm_ranks, reduce_format_from_spec(spec), planning->train_shards);
-    planning->features_lowering =
-        lower_for_c(arena, planning->features, tuning, 1, SEER_FP32, planning->features_shards);
+  if (planning->target != TARGET_NONE) {
+    lower_graphs(planning, tuning);
     *planning->train_costs = costs_of_lowering(planning->train_lowering);
     *planning->features_costs = costs_of_lowering(planning->features_lowering);
   } else {
@@ -305,7 +341,7 @@ static void make_plans(Planning *planning, PlanReport *report) {
   PlanTask task = {.graph = planning->train,
                    .costs = planning->train_costs,
                    .machine = &planning->machine,
-                   .precision = precision_from_spec(spec),
+                   .precision = precision_from_spec(planning->target, spec),
                    .shards = planning->train_shards,
                    .offload = planning->policy.offload};
   report->alternatives = plan_alternatives_make(arena, &task, spec_is(spec, KEY_shard_unit, "block"));
@@ -388,7 +424,8 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
                        Planning *planning) {
   Arena *arena = compilation->arena;
   const Spec *spec = world->spec;
-  *planning = (Planning){.arena = arena, .spec = spec, .world = world, .report = report};
+  BuildTarget target = target_of(compilation->options, spec);
+  *planning = (Planning){.arena = arena, .spec = spec, .world = world, .target = target, .report = report};
   planning->machine = compilation->machine;
   machine_set_ranks(spec, &planning->machine);
   planning->settings = settings_from_spec(arena, spec);
@@ -397,11 +434,12 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   if (!model_options_from_spec(arena, spec, compilation->classes, MODEL_TRAIN, compilation->diags, &model))
     return false;
   planning->train =
-      training_graph(arena, world->step, compilation->classes, target_of(spec), compilation->diags, watch);
+      training_graph(arena, world->step, compilation->classes, graph_target(target, spec), compilation->diags, watch);
   planning->features =
-      planning->train ? features_graph(arena, spec, target_of(spec), compilation->diags, (PassWatch){0}) : NULL;
+      planning->train ? features_graph(arena, spec, graph_target(target, spec), compilation->diags, (PassWatch){0}) : NULL;
   if (!planning->features) return false;
   planning->policy = policy_from_spec(arena, spec, &planning->machine);
+  if (target == TARGET_CUDA) planning->policy.offload = false;  // it cannot yet
   bug_set_stage("lower");
   make_costs(planning, &compilation->tuning);
   planning->settings.snapshot_bytes = snapshot_bytes_from_spec(arena, spec, planning->train, planning->train_shards);
@@ -414,7 +452,7 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
                          .budget_bytes = budget_of(spec, &planning->machine),
                          .ring_bytes = planning->train_lowering ? settings->ring_bytes : 0,
                          .snapshot_bytes = planning->train_lowering ? settings->snapshot_bytes : 0};
-  if (is_for_c(spec)) {
+  if (target == TARGET_C) {
     report->tuning = compilation->options->tuning_name;
     report->tuning_changes = tuning_changes(&compilation->tuning);
     report->vector_pictures = (int)compilation->tuning.lanes;
@@ -506,6 +544,11 @@ static void finish_trainer(const Compilation *compilation, const Planning *plann
                                 .settings = settings,
                                 .tuning = compilation->tuning,
                                 .sanitize = compilation->options->sanitize};
+  if (plannings[0].target != TARGET_CUDA) return;
+  CudaModules *modules = cuda_modules_make(arena, &compiled->trainer, plannings[0].train->image_type);
+  modules->architectures = compilation->options->architectures;
+  modules->architecture_count = compilation->options->architecture_count;
+  compiled->trainer.modules = modules;
 }
 
 static bool compile_worlds(const Compilation *compilation, const Worlds *worlds, Compiled *compiled) {
@@ -535,12 +578,14 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
                   const CompileOptions *options, Compiled *compiled) {
   *compiled = (Compiled){.spec = spec};
   Compilation compilation = {.arena = arena, .sources = sources, .diags = diags, .options = options};
-  Worlds worlds = worlds_from_spec(arena, spec, options->plan_only && !is_for_c(spec));
-  if (!options->plan_only && !check_limits(diags, worlds_largest(&worlds)->spec)) return false;
+  BuildTarget target = target_of(options, spec);
+  Worlds worlds = worlds_from_spec(arena, spec, options->plan_only && target == TARGET_NONE);
+  bool checked = !options->plan_only || target == TARGET_CUDA;
+  if (checked && !check_limits(diags, target, worlds_largest(&worlds)->spec)) return false;
   if (!machine_from_spec(arena, sources, diags, spec, library, &compilation.machine)) return false;
   compilation.cpu = cpu_of_options(options);
   // Only what computes in bf16 needs a processor that does.
-  bool narrow = target_of(spec).images == DATA_BF16, chosen = strcmp(options->cpu, "native") != 0;
+  bool narrow = target == TARGET_C && graph_target(target, spec).images == DATA_BF16, chosen = strcmp(options->cpu, "native") != 0;
   if (!narrow && !chosen && strcmp(compilation.cpu, "x86-64-v4+bf16") == 0) compilation.cpu = "x86-64-v4";
   compilation.tuning = options->tuning ? *options->tuning : tuning_default(lanes_of_cpu(compilation.cpu));
   compilation.tuning.images_bf16 = narrow;
@@ -558,6 +603,38 @@ int cpu_check(const Invocation *invocation) {
                      "unknown processor '%s': native, x86-64, x86-64-v3, x86-64-v4 and x86-64-v4+bf16 are known", cpu);
 }
 
+// An architecture is sm_ and a number, with or without a letter; or the tests' simulated GPU.
+static bool architecture_is_known(const char *name) {
+  size_t digits = strncmp(name, "sm_", 3) == 0 ? strspn(name + 3, "0123456789") : 0;
+  const char *rest = name + 3 + digits;
+  return (digits >= 2 && (!*rest || strcmp(rest, "a") == 0)) || strcmp(name, "simulated") == 0;
+}
+
+// Splits "cuda:sm_90a,sm_80", and adds PTX for what comes after the oldest.
+static int target_choose(const Invocation *invocation, CompileOptions *options) {
+  const char *target = option_text(invocation, "target");
+  Arena *arena = invocation->arena;
+  if (!target || strcmp(target, "c") == 0) return EXIT_DONE;
+  if (strncmp(target, "cuda:", 5) != 0 || !target[5])
+    return usage_error(invocation, "unknown target '%s': c and cuda:ARCHITECTURE,... are known", target);
+  const char **names = arena_array(arena, const char *, strlen(target) + 1);
+  int count = 0, oldest = 0;
+  for (const char *at = target + 5; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+    names[count] = arena_string(arena, at, strcspn(at, ","));
+    if (!architecture_is_known(names[count]))
+      return usage_error(invocation, "unknown architecture '%s': sm_80, sm_90a and the like are known", names[count]);
+    int number = atoi(names[count] + 3);
+    if (strcmp(names[count], "simulated") != 0 && (!oldest || number < oldest)) oldest = number;
+    if (strcmp(names[count], "simulated") != 0 && number < 80)
+      return usage_error(invocation, "architecture '%s' has no tensor cores for bf16: sm_80 is the oldest", names[count]);
+    count++;
+  }
+  if (oldest) names[count++] = arena_printf(arena, "compute_%d", oldest);
+  options->architectures = names;
+  options->architecture_count = count;
+  return EXIT_DONE;
+}
+
 int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {
   if (cpu_check(invocation) != EXIT_DONE) return EXIT_USAGE;
   const char *cpu = option_text(invocation, "cpu");
@@ -569,6 +646,7 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
                                      option_is_set(invocation, "svg"),
                             .hook = hook,
                             .hook_data = hook_data};
+  if (target_choose(invocation, &options) != EXIT_DONE) return EXIT_USAGE;
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
   *diags = loaded.diags;
   if (loaded.spec && spec_require_model(loaded.spec, loaded.diags) && tuning_choose(invocation, &loaded, &options))

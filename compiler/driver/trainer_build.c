@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "compiler/driver/modules_build.h"
 #include "compiler/driver/run_make.h"
 
 static int fail(int code, const char *check, const char *message, const char *note) {
@@ -30,7 +31,7 @@ static int count_sources(const Trainer *trainer) {
              count_functions(trainer->worlds[i].features);
   for (int i = 0; i < embedded_file_count; i++) {
     size_t length = strlen(embedded_files[i].path);
-    files += length > 2 && strcmp(embedded_files[i].path + length - 2, ".c") == 0;
+    files += trainer_carries(trainer, &embedded_files[i]) && length > 2 && strcmp(embedded_files[i].path + length - 2, ".c") == 0;
   }
   return files;
 }
@@ -38,6 +39,8 @@ static int count_sources(const Trainer *trainer) {
 int trainer_build(Invocation *invocation, const Trainer *trainer, const char *folder, const char *output) {
   const char *error = trainer_emit(trainer, invocation->arena, folder);
   if (error) return fail(EXIT_MACHINE, "output", error, NULL);
+  int code = trainer->modules ? modules_build(invocation, trainer, folder) : EXIT_DONE;
+  if (code != EXIT_DONE) return code;
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
   MakeRun run = {.folder = folder,
                  .output = output,

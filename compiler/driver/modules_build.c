@@ -1,0 +1,319 @@
+// Modules are compiled by as many processes as there are cores, which take the next one in turn; see modules_build.h.
+//
+// What was compiled is kept in the user's cache ($XDG_CACHE_HOME/seer/kernels), by a hash of all that goes into it.
+#include "compiler/driver/modules_build.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "codegen/cuda/cubin.h"
+#include "codegen/cuda/nvrtc.h"
+
+static const char simulated[] = "simulated";
+
+typedef struct ModulesBuild {
+  Arena *arena;
+  const Trainer *trainer;
+  CudaModules *modules;
+  const char *folder;
+  Nvrtc *nvrtc;  // NULL: only the simulated GPU is asked for
+  NvrtcHeader *headers;
+  int header_count;
+  _Atomic int *next;  // task, of all processes
+  int tasks;          // module by module, its architectures one behind the other
+} ModulesBuild;
+
+static int fail(int code, const char *check, const char *message, const char *note) {
+  fprintf(stderr, "seerc: error: %s [%s]\n", message, check);
+  if (note) fprintf(stderr, "seerc: note: %s\n", note);
+  return code;
+}
+
+static const char *architecture_of(const ModulesBuild *build, int task) {
+  return build->modules->architectures[task % build->modules->architecture_count];
+}
+static CudaModule *module_of(const ModulesBuild *build, int task) {
+  return &build->modules->items[task / build->modules->architecture_count];
+}
+static const char *code_path(const ModulesBuild *build, int task) {
+  return arena_printf(build->arena, "%s/%s", build->folder,
+                      cuda_code_path(build->arena, module_of(build, task), architecture_of(build, task)));
+}
+
+// NULL: it cannot be read.
+static char *file_read(Arena *arena, const char *path, size_t *size_bytes) {
+  FILE *file = fopen(path, "rb");
+  if (!file) return NULL;
+  char *bytes = NULL;
+  long size = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
+  rewind(file);
+  if (size >= 0) bytes = arena_alloc(arena, (size_t)size + 1);
+  if (bytes && fread(bytes, 1, (size_t)size, file) != (size_t)size) bytes = NULL;
+  fclose(file);
+  if (bytes) bytes[size] = '\0';
+  *size_bytes = size >= 0 ? (size_t)size : 0;
+  return bytes;
+}
+
+static bool file_write(const char *path, const void *bytes, size_t size_bytes) {
+  FILE *file = fopen(path, "wb");
+  bool good = file && fwrite(bytes, 1, size_bytes, file) == size_bytes;
+  return file && fclose(file) == 0 && good;
+}
+
+// ---- the cache ----
+
+static uint64_t hash_add(uint64_t hash, const char *text) {
+  for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 0x100000001B3u;
+  return (hash ^ 0xFF) * 0x100000001B3u;
+}
+
+// Where a module's code is kept; NULL: nowhere.
+static const char *cache_path(const ModulesBuild *build, int task, const char *source) {
+  Arena *arena = build->arena;
+  const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+  if (!cache || cache[0] != '/') cache = home && home[0] == '/' ? arena_printf(arena, "%s/.cache", home) : NULL;
+  if (!cache) return NULL;
+  int major = 0, minor = 0;
+  if (build->nvrtc) nvrtc_version(build->nvrtc, &major, &minor);
+  uint64_t hashes[2] = {0xCBF29CE484222325u, 0x9AE16A3B2F90404Fu};
+  for (int i = 0; i < 2; i++) {
+    hashes[i] = hash_add(hashes[i], arena_printf(arena, "%d.%d %s", major, minor, architecture_of(build, task)));
+    hashes[i] = hash_add(hashes[i], source);
+    for (int h = 0; h < build->header_count; h++) hashes[i] = hash_add(hashes[i], build->headers[h].text);
+  }
+  mkdir(cache, 0777);
+  mkdir(arena_printf(arena, "%s/seer", cache), 0777);
+  mkdir(arena_printf(arena, "%s/seer/kernels", cache), 0777);
+  return arena_printf(arena, "%s/seer/kernels/%016llx%016llx", cache, (unsigned long long)hashes[0],
+                      (unsigned long long)hashes[1]);
+}
+
+// Complete or not there at all, whoever else writes it.
+static void cache_put(Arena *arena, const char *path, const void *bytes, size_t size_bytes) {
+  const char *other = path ? arena_printf(arena, "%s.%ld", path, (long)getpid()) : NULL;
+  if (other && (!file_write(other, bytes, size_bytes) || rename(other, path) != 0)) unlink(other);
+}
+
+// ---- one module ----
+
+// The text of a module with its own file as NVRTC and the cache see it.
+static const char *module_text(const ModulesBuild *build, const CudaModule *module) {
+  Writer out = {0};
+  print_cuda_module(build->trainer, module, &out);
+  const char *text = arena_string(build->arena, out.text, out.size);
+  writer_release(&out);
+  return text;
+}
+
+// What stopped a module: beside where its code would be.
+static bool complain(const ModulesBuild *build, int task, const char *text) {
+  file_write(arena_printf(build->arena, "%s.log", code_path(build, task)), text, strlen(text));
+  return false;
+}
+
+static const char *first_fault(Arena *arena, const Cubin *cubin) {
+  for (size_t i = 0; i < cubin->count; i++) {
+    const CubinKernel *kernel = &cubin->items[i];
+    if (kernel->local_loads + kernel->local_stores + kernel->stack_bytes > 0)
+      return arena_printf(arena, "kernel '%s' keeps %u bytes of a thread in memory: it has too few registers",
+                          kernel->name, kernel->stack_bytes);
+    bool products = kernel->warp_products + kernel->warpgroup_products > 0;
+    if (strncmp(kernel->name, "conv2d_forward", 14) == 0 && !products)
+      return arena_printf(arena, "kernel '%s' does not multiply on the tensor cores", kernel->name);
+  }
+  return cubin->count ? NULL : "there is no kernel in it";
+}
+
+static bool compile_by_nvrtc(const ModulesBuild *build, int task, const char *source) {
+  Arena *arena = build->arena;
+  bool ptx = strncmp(architecture_of(build, task), "compute_", 8) == 0;
+  const char *cached = cache_path(build, task, source);
+  size_t size = 0;
+  const char *code = cached ? file_read(arena, cached, &size) : NULL;
+  if (!code) {
+    NvrtcKernel kernel = {arena_printf(arena, "%s.cu", module_of(build, task)->name),
+                          source,
+                          build->headers,
+                          build->header_count,
+                          architecture_of(build, task),
+                          NULL,
+                          0};
+    NvrtcCode compiled;
+    if (!nvrtc_compile(build->nvrtc, arena, &kernel, &compiled)) return complain(build, task, compiled.log);
+    code = ptx ? compiled.ptx : compiled.cubin;
+    size = ptx ? strlen(compiled.ptx) + 1 : compiled.cubin_bytes;
+    Cubin cubin;
+    if (!ptx && !cubin_read(arena, code, size, &cubin))
+      return complain(build, task, "what was compiled cannot be read");
+    const char *fault = ptx ? NULL : first_fault(arena, &cubin);
+    if (fault) return complain(build, task, fault);
+    cache_put(arena, cached, code, size);
+  }
+  if (file_write(code_path(build, task), code, size)) return true;
+  return complain(build, task, arena_printf(arena, "it cannot be written: %s", strerror(errno)));
+}
+
+// As C++; the functions of the simulated GPU are found when the driver's twin opens the module.
+static bool compile_by_cxx(const ModulesBuild *build, int task) {
+  Arena *arena = build->arena;
+  const char *cxx = getenv("CXX"), *path = code_path(build, task);
+  char *const arguments[] = {"sh",
+                             "-c",
+                             arena_printf(arena,
+                                          "cd \"$0\" && %s -x c++ -std=c++17 -O1 -fPIC -shared -w -DSIMULATED_DEVICE "
+                                          "-I. -Ikernels/cuda modules/%s.cu -o \"$1\" 2>\"$1.log\" && rm -f \"$1.log\"",
+                                          cxx && *cxx ? cxx : "c++", module_of(build, task)->name),
+                             (char *)(uintptr_t)build->folder,
+                             (char *)(uintptr_t)path,
+                             NULL};
+  pid_t child = fork();
+  if (child == 0) {
+    execv("/bin/sh", arguments);
+    _exit(127);
+  }
+  int status = 1;
+  if (child > 0) waitpid(child, &status, 0);
+  return status == 0;
+}
+
+static void work(const ModulesBuild *build) {
+  for (int task; (task = atomic_fetch_add(build->next, 1)) < build->tasks;) {
+    bool good = strcmp(architecture_of(build, task), simulated) == 0
+                    ? compile_by_cxx(build, task)
+                    : compile_by_nvrtc(build, task, module_text(build, module_of(build, task)));
+    if (!good) _exit(1);
+  }
+}
+
+// ---- all of them ----
+
+static bool wants_nvrtc(const CudaModules *modules) {
+  for (int a = 0; a < modules->architecture_count; a++) {
+    if (strcmp(modules->architectures[a], simulated) != 0) return true;
+  }
+  return false;
+}
+
+// By the names that modules and kernels include them by.
+static void find_headers(ModulesBuild *build) {
+  static const char folder[] = "kernels/cuda/";
+  build->headers = arena_array(build->arena, NvrtcHeader, embedded_file_count);
+  for (int i = 0; i < embedded_file_count; i++) {
+    const EmbeddedFile *file = &embedded_files[i];
+    if (strncmp(file->path, folder, sizeof folder - 1) != 0) continue;
+    bool header = strcmp(file->path + strlen(file->path) - 2, ".h") == 0;
+    build->headers[build->header_count++] =
+        (NvrtcHeader){header ? file->path + sizeof folder - 1 : file->path, file->text};
+  }
+}
+
+static bool workers_run(const ModulesBuild *build) {
+  enum { WORKERS_MOST = 256 };
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  pid_t workers[WORKERS_MOST];
+  int count = 0, wanted = cores < 1 ? 1 : cores > WORKERS_MOST ? WORKERS_MOST : (int)cores;
+  bool good = true, terminal = isatty(STDERR_FILENO);
+  fflush(NULL);
+  for (; count < wanted && count < build->tasks; count++) {
+    workers[count] = fork();
+    if (workers[count] == 0) {
+      work(build);
+      _exit(0);
+    }
+    if (workers[count] < 0) break;
+  }
+  if (count == 0) work(build);
+  for (int i = 0; i < count; i++) {
+    int status;
+    while (waitpid(workers[i], &status, WNOHANG) == 0) {
+      int done = atomic_load(build->next) - count;
+      if (terminal)
+        fprintf(stderr, "\rkernels %d/%d ", done < 0 ? 0 : done > build->tasks ? build->tasks : done, build->tasks);
+      usleep(50000);
+    }
+    if (status != 0) {
+      good = false;
+      atomic_store(build->next, build->tasks);  // the others stop, too
+    }
+  }
+  if (terminal) fprintf(stderr, "\r%*s\r", 40, "");
+  return good;
+}
+
+static int tell_fault(const ModulesBuild *build) {
+  for (int task = 0; task < build->tasks; task++) {
+    size_t size;
+    const char *log = file_read(build->arena, arena_printf(build->arena, "%s.log", code_path(build, task)), &size);
+    if (!log || !size) continue;
+    return fail(EXIT_BUG, "compiler",
+                arena_printf(build->arena, "module '%s' was not compiled for %s: %s", module_of(build, task)->name,
+                             architecture_of(build, task), log),
+                "this is a fault of seer or of the compiler; please report it with the spec");
+  }
+  return fail(EXIT_MACHINE, "compiler", "a compiler of GPU kernels did not run to its end",
+              "for the simulated GPU a C++ compiler is needed, c++ or $CXX");
+}
+
+// What the table of kernels tells of each: the launch's shape, the same for all architectures, and the code's size.
+static bool read_code(const ModulesBuild *build) {
+  CudaModules *modules = build->modules;
+  Arena *arena = build->arena;
+  modules->code_bytes = arena_array(arena, size_t *, modules->architecture_count);
+  for (int a = 0; a < modules->architecture_count; a++) {
+    modules->code_bytes[a] = arena_array(arena, size_t, modules->count);
+    for (size_t m = 0; m < modules->count; m++) {
+      int task = (int)m * modules->architecture_count + a;
+      const char *code = file_read(arena, code_path(build, task), &modules->code_bytes[a][m]);
+      if (!code) return false;
+      if (strncmp(modules->architectures[a], "compute_", 8) == 0) continue;
+      for (size_t k = 0; k < modules->kernels.count; k++) {
+        CudaKernel *kernel = &modules->kernels.items[k];
+        uint32_t shape[2];
+        if (kernel->module != (int)m) continue;
+        const char *symbol = arena_printf(arena, "%s_shape", kernel_info(kernel->kernel)->name);
+        if (!cubin_words(code, modules->code_bytes[a][m], symbol, shape, 2)) return false;
+        kernel->threads = (int)shape[0];
+        kernel->shared_bytes = (int)shape[1];
+      }
+    }
+  }
+  return true;
+}
+
+int modules_build(Invocation *invocation, const Trainer *trainer, const char *folder) {
+  CudaModules *modules = trainer->modules;
+  Arena *arena = invocation->arena;
+  ModulesBuild build = {.arena = arena,
+                        .trainer = trainer,
+                        .modules = modules,
+                        .folder = folder,
+                        .tasks = (int)modules->count * modules->architecture_count};
+  const char *why = NULL;
+  if (wants_nvrtc(modules) && !(build.nvrtc = nvrtc_open(arena, NULL, &why)))
+    return fail(EXIT_MACHINE, "nvrtc", why, NULL);
+  if (folder[0] != '/') {
+    char here[PATH_MAX];
+    if (!getcwd(here, sizeof here)) return fail(EXIT_MACHINE, "output", "the working folder is gone", NULL);
+    build.folder = arena_printf(arena, "%s/%s", here, folder);
+  }
+  for (int a = 0; a < modules->architecture_count; a++)
+    mkdir(arena_printf(arena, "%s/modules/%s", build.folder, modules->architectures[a]), 0777);
+  find_headers(&build);
+  build.next = mmap(NULL, sizeof *build.next, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (build.next == MAP_FAILED) return fail(EXIT_MACHINE, "output", "out of memory", NULL);
+  bool good = workers_run(&build);
+  munmap((void *)build.next, sizeof *build.next);
+  if (!good) return tell_fault(&build);
+  if (!read_code(&build)) return fail(EXIT_BUG, "compiler", "compiled kernels cannot be read", NULL);
+  const char *error = trainer_emit_modules(trainer, arena, folder);
+  return error ? fail(EXIT_MACHINE, "output", error, NULL) : EXIT_DONE;
+}
