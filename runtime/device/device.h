@@ -117,8 +117,8 @@ SeerStatus seer_device_event_seconds(SeerDevice *device, SeerDeviceEvent *from, 
 // ---- graphs: what was sent to a stream, to be launched again and again for the price of one launch ----
 
 // From here on the calls of this thread that name `stream`, or a stream that follows an event recorded in it, are kept
-// and not run. Such a stream must be followed by `stream` again before the end. Neither waits nor memory are to be asked
-// for meanwhile.
+// and not run. `stream` must follow every such stream again before the end. Nothing may be waited for, allocated or
+// released meanwhile.
 SeerStatus seer_device_capture_begin(SeerDevice *device, SeerDeviceStream *stream);
 // Ends it, also after an error. `*graph` is NULL unless it succeeds.
 SeerStatus seer_device_capture_end(SeerDevice *device, SeerDeviceStream *stream, SeerDeviceGraph **graph);

@@ -116,7 +116,8 @@ class Emit:
         assert "return 9" in result.stdout + result.stderr
 
     def needs_little_more_than_libc(self):
-        trainer, _, _ = self.build("alone")
+        trainer, sources, _ = self.build("alone")
+        assert not (sources / "runtime/device").exists(), "a trainer for CPUs carries what runs on GPUs"
         needed = re.findall(r"^\s*(\S+?)\.so", run("ldd", trainer).stdout, re.M)
         allowed = {"linux-vdso", "libc", "libm", "libpthread", "ld-linux-x86-64"}
         assert {pathlib.PurePath(name).name for name in needed} <= allowed, needed

@@ -5,6 +5,7 @@
 #ifndef SEER_SIMULATED_DEVICE_H
 #define SEER_SIMULATED_DEVICE_H
 
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -52,20 +53,29 @@ void call(void (*kernel)(Parameters...), void **arguments) {
   call(kernel, arguments, std::index_sequence_for<Parameters...>{});
 }
 
+// How many bytes each parameter of a kernel has; 0 behind the last.
+template <class... Parameters>
+constexpr std::array<unsigned, sizeof...(Parameters) + 1> parameter_bytes(void (*)(Parameters...)) {
+  return {(unsigned)sizeof(std::remove_reference_t<Parameters>)..., 0u};
+}
+
 }  // namespace simulated
 
 #define threadIdx (simulated::thread_index())
 #define blockIdx (simulated::block_index())
 #define DEVICE static inline
 #define ALIGNED(bytes) alignas(bytes)
-// What launches call is NAME_simulated; its threads and bytes of shared memory are in NAME_shape.
-#define DEVICE_KERNEL(name, threads, blocks, shared_bytes, parameters)               \
-  static_assert((threads) % 32 == 0 && (threads) <= 1024, "threads of whole warps"); \
-  static void name parameters;                                                       \
-  extern "C" unsigned name##_shape[2];                                               \
-  unsigned name##_shape[2] = {(unsigned)(threads), (unsigned)(shared_bytes)};        \
-  extern "C" void name##_simulated(void **arguments);                                \
-  void name##_simulated(void **arguments) { simulated::call(name, arguments); }      \
+// What launches call is NAME_simulated; its threads and bytes of shared memory are in NAME_shape, the sizes of its
+// parameters in NAME_parameters.
+#define DEVICE_KERNEL(name, threads, blocks, shared_bytes, parameters)                                   \
+  static_assert((threads) % 32 == 0 && (threads) <= 1024, "threads of whole warps");                     \
+  static void name parameters;                                                                           \
+  extern "C" unsigned name##_shape[2];                                                                   \
+  unsigned name##_shape[2] = {(unsigned)(threads), (unsigned)(shared_bytes)};                            \
+  extern "C" const decltype(simulated::parameter_bytes(name)) name##_parameters;                         \
+  const decltype(simulated::parameter_bytes(name)) name##_parameters = simulated::parameter_bytes(name); \
+  extern "C" void name##_simulated(void **arguments);                                                    \
+  void name##_simulated(void **arguments) { simulated::call(name, arguments); }                          \
   static void name parameters
 #define SHARED_MEMORY(name) unsigned char *const name = simulated::shared_memory()
 

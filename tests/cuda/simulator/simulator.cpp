@@ -97,7 +97,9 @@ struct Block {
 Block block;
 
 [[noreturn]] __attribute__((format(printf, 1, 2))) void fault(const char *format, ...) {
-  std::fprintf(stderr, "simulated device: block (%u, %u, %u)", block.index.x, block.index.y, block.index.z);
+  std::fputs("simulated device: ", stderr);
+  if (block.launch && block.launch->name) std::fprintf(stderr, "kernel '%s', ", block.launch->name);
+  std::fprintf(stderr, "block (%u, %u, %u)", block.index.x, block.index.y, block.index.z);
   if (block.current >= 0) std::fprintf(stderr, ", thread %d", block.current);
   std::fputs(": ", stderr);
   va_list arguments;

@@ -23,6 +23,7 @@ struct Launch {
   void **arguments;                  // the address of each parameter
   Index grid, block;
   size_t shared_bytes;
+  const char *name = nullptr;  // for faults
 };
 
 void launch(const Launch &launch, Schedule schedule, uint64_t seed);

@@ -1,0 +1,498 @@
+// The simulated GPU as a CUDA driver: a library that a trainer opens in place of libcuda.so.1 (SEER_LIBCUDA), with the
+// functions of runtime/device/functions.def. Modules are shared objects of kernels compiled with -DSIMULATED_DEVICE.
+// Nothing runs before something waits for it (work.h). What a GPU does not forgive ends the process as faults of the
+// simulator do; what a driver refuses is refused with the driver's result.
+//
+//   SEER_SIMULATED_BYTES     the GPU's memory; 4 GiB
+//   SEER_SIMULATED_NAME      "Simulated GPU"; and its SEER_SIMULATED_CAPABILITY, "9.0"
+//   SEER_SIMULATED_SEED      of the order of work; 0
+//   SEER_SIMULATED_SCHEDULE  of a block's threads: first_first, last_first, random
+//   SEER_SIMULATED_STRICT    set: what is released twice, or never, is a fault
+//   SEER_SIMULATED_FAIL      "FUNCTION:N:RESULT,...": the N-th call of a function gives this result, and if that is
+//                            one after which a GPU is lost, so does every call from there on
+#include <dlfcn.h>
+#include <elf.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "driver_state.h"
+
+namespace simulated {
+
+State &state = *new State();
+thread_local bool is_host_function;
+
+[[noreturn]] void fault(const char *function, const char *format, ...) {
+  std::fprintf(stderr, "simulated driver: %s: ", function);
+  va_list arguments;
+  va_start(arguments, format);
+  std::vfprintf(stderr, format, arguments);
+  va_end(arguments);
+  std::fputc('\n', stderr);
+  std::_Exit(70);
+}
+
+static thread_local bool has_context;
+
+static bool is_lost_after(int result) {
+  return result == DEVICE_UNAVAILABLE || result == ECC_UNCORRECTABLE || (result >= 700 && result < 720);
+}
+
+// The result that SEER_SIMULATED_FAIL has for this call; else 0.
+static int injected(const char *function) {
+  const int call = ++state.calls[function];
+  const char *wanted = std::getenv("SEER_SIMULATED_FAIL");
+  for (; wanted && *wanted; wanted += std::strcspn(wanted, ","), wanted += *wanted == ',') {
+    const size_t length = std::strcspn(wanted, ":,");
+    int number = 0, result = 0;
+    if (std::sscanf(wanted + length, ":%d:%d", &number, &result) != 2)
+      fault("SEER_SIMULATED_FAIL", "'%s' is not FUNCTION:N:RESULT", wanted);
+    if (number == call && std::strlen(function) == length && std::strncmp(wanted, function, length) == 0) return result;
+  }
+  return 0;
+}
+
+int enter(const char *function, bool of_context) {
+  if (is_host_function) return NOT_PERMITTED;
+  if (!state.is_initialized) return NOT_INITIALIZED;
+  if (of_context && state.lost) return state.lost;
+  if (of_context && !has_context) return INVALID_CONTEXT;
+  const int result = injected(function);
+  if (is_lost_after(result)) state.lost = result;
+  return result;
+}
+
+}  // namespace simulated
+
+using namespace simulated;
+
+namespace {
+
+// ---- memory ----
+
+bool is_inside(const std::map<uintptr_t, size_t> &allocations, uintptr_t at, size_t bytes) {
+  auto next = allocations.upper_bound(at);
+  if (next == allocations.begin()) return false;
+  const auto &[start, size] = *--next;
+  return at - start <= size && bytes <= size - (at - start);
+}
+
+void demand_inside(const char *function, uintptr_t at, size_t bytes) {
+  if (!is_inside(state.allocations, at, bytes))
+    fault(function, "%zu bytes at %p are not inside of one allocation", bytes, (void *)at);
+}
+
+// Whether memory of the host is page-locked; what begins so and ends beyond it is a fault.
+bool is_pinned(const char *function, const void *memory, size_t bytes) {
+  if (!is_inside(state.host_allocations, (uintptr_t)memory, 0)) return false;
+  if (is_inside(state.host_allocations, (uintptr_t)memory, bytes)) return true;
+  if (is_inside(state.host_allocations, (uintptr_t)memory, 1))
+    fault(function, "%zu bytes at %p reach beyond page-locked memory", bytes, memory);
+  return false;
+}
+
+// ---- modules ----
+
+size_t image_bytes(const unsigned char *image) {
+  Elf64_Ehdr header;
+  std::memcpy(&header, image, sizeof header);
+  size_t end = header.e_shoff + (size_t)header.e_shnum * header.e_shentsize;
+  for (size_t i = 0; i < header.e_shnum; i++) {
+    Elf64_Shdr section;
+    std::memcpy(&section, image + header.e_shoff + i * header.e_shentsize, sizeof section);
+    if (section.sh_type != SHT_NOBITS) end = std::max(end, (size_t)(section.sh_offset + section.sh_size));
+  }
+  return end;
+}
+
+bool is_image(const unsigned char *image) {
+  if (std::memcmp(image, ELFMAG, SELFMAG) != 0 || image[EI_CLASS] != ELFCLASS64) return false;
+  Elf64_Ehdr header;
+  std::memcpy(&header, image, sizeof header);
+  return header.e_machine == EM_X86_64 && header.e_type == ET_DYN;
+}
+
+void *image_open(const unsigned char *image) {
+  const size_t bytes = image_bytes(image);
+  // Stays open: dlopen takes a file of the same name for the same library.
+  const int file = memfd_create("module", MFD_CLOEXEC);
+  if (file < 0) return nullptr;
+  for (size_t at = 0; at < bytes;) {
+    const ssize_t written = write(file, image + at, bytes - at);
+    if (written <= 0) return nullptr;
+    at += (size_t)written;
+  }
+  return dlopen(("/proc/self/fd/" + std::to_string(file)).c_str(), RTLD_NOW | RTLD_LOCAL);
+}
+
+// ---- launches ----
+
+struct alignas(ARGUMENT_UNIT) Cell {
+  unsigned char bytes[ARGUMENT_UNIT];
+};
+
+// Values of a launch's parameters.
+struct Arguments {
+  std::vector<Cell> cells;
+  std::vector<void *> addresses;
+  Arguments(const unsigned *sizes, void **from) {
+    size_t count = 0, parameters = 0;
+    for (; sizes[parameters]; parameters++) count += (sizes[parameters] + ARGUMENT_UNIT - 1) / ARGUMENT_UNIT;
+    cells.resize(count);
+    Cell *next = cells.data();
+    for (size_t i = 0; i < parameters; i++) {
+      std::memcpy(next->bytes, from[i], sizes[i]);
+      addresses.push_back(next->bytes);
+      next += (sizes[i] + ARGUMENT_UNIT - 1) / ARGUMENT_UNIT;
+    }
+  }
+};
+
+bool is_launchable(const SeerDriverFunction &function, Index grid, Index block, unsigned shared_bytes) {
+  const uint64_t threads = (uint64_t)block.x * block.y * block.z;
+  return grid.x && grid.y && grid.z && grid.x <= 0x7FFFFFFF && grid.y <= 65535 && grid.z <= 65535 && threads &&
+         block.x <= 1024 && block.y <= 1024 && block.z <= 64 && threads <= function.shape[0] &&
+         shared_bytes <= (unsigned)function.shared_bytes_most;
+}
+
+// ---- the end ----
+
+__attribute__((destructor)) void leaks_report() {
+  std::unique_lock<std::mutex> held(lock);
+  if (!state.is_strict || state.lost) return;
+  const struct {
+    const char *what;
+    size_t count;
+  } left[] = {
+      {"allocations", state.allocations.size()},  {"allocations of page-locked memory", state.host_allocations.size()},
+      {"streams", state.streams.size()},          {"events", state.events.size()},
+      {"captured graphs", state.captured.size()}, {"graphs", state.graphs.size()},
+      {"modules", state.modules.size()},          {"contexts", (size_t)state.context.holders}};
+  bool any = false;
+  for (const auto &kind : left) {
+    if (kind.count) std::fprintf(stderr, "simulated driver: never released: %zu %s\n", kind.count, kind.what);
+    any = any || kind.count;
+  }
+  if (any) std::_Exit(70);
+}
+
+}  // namespace
+
+extern "C" {
+
+int cuGetErrorName(int result, const char **name) {
+#define RESULT(name_, number, text) \
+  if (result == number) return *name = number ? "CUDA_ERROR_" #name_ : "CUDA_SUCCESS", SUCCESS;
+  RESULTS(RESULT)
+#undef RESULT
+  *name = nullptr;
+  return INVALID_VALUE;
+}
+
+int cuGetErrorString(int result, const char **told) {
+#define RESULT(name, number, text) \
+  if (result == number) return *told = text, SUCCESS;
+  RESULTS(RESULT)
+#undef RESULT
+  *told = nullptr;
+  return INVALID_VALUE;
+}
+
+int cuInit(unsigned flags) {
+  std::unique_lock<std::mutex> held(lock);
+  if (flags) return INVALID_VALUE;
+  if (const int result = injected(__func__)) return result;
+  const char *bytes = std::getenv("SEER_SIMULATED_BYTES"), *schedule = std::getenv("SEER_SIMULATED_SCHEDULE");
+  state.all_bytes = bytes ? std::strtoull(bytes, nullptr, 10) : (size_t)4 << 30;
+  state.is_strict = std::getenv("SEER_SIMULATED_STRICT") != nullptr;
+  const std::string name = schedule ? schedule : "first_first";
+  if (name != "first_first" && name != "last_first" && name != "random")
+    fault("SEER_SIMULATED_SCHEDULE", "'%s' is not first_first, last_first, random", name.c_str());
+  state.schedule = name == "first_first"  ? Schedule::first_first
+                   : name == "last_first" ? Schedule::last_first
+                                          : Schedule::random;
+  state.is_initialized = true;
+  return SUCCESS;
+}
+
+int cuDriverGetVersion(int *version) {
+  *version = 13000;
+  return SUCCESS;
+}
+
+int cuDeviceGetCount(int *count) {
+  ENTER(false);
+  *count = 1;
+  return SUCCESS;
+}
+
+int cuDeviceGet(int *device, int ordinal) {
+  ENTER(false);
+  if (ordinal != 0) return INVALID_DEVICE;
+  *device = 0;
+  return SUCCESS;
+}
+
+int cuDeviceGetName(char *name, int bytes, int device) {
+  ENTER(false);
+  if (device != 0) return INVALID_DEVICE;
+  const char *wanted = std::getenv("SEER_SIMULATED_NAME");
+  std::snprintf(name, (size_t)bytes, "%s", wanted ? wanted : "Simulated GPU");
+  return SUCCESS;
+}
+
+// Those of an H200.
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+  static const std::map<int, int> values = {{1, 1024},       {2, 1024},   {3, 1024},        {4, 64},
+                                            {5, 0x7FFFFFFF}, {6, 65535},  {7, 65535},       {8, 48 * 1024},
+                                            {10, 32},        {12, 65536}, {13, 1980000},    {16, 132},
+                                            {38, 50 << 20},  {39, 2048},  {81, 228 * 1024}, {97, SHARED_BYTES_MOST}};
+  ENTER(false);
+  if (device != 0) return INVALID_DEVICE;
+  if (attribute == CAPABILITY_MAJOR || attribute == CAPABILITY_MINOR) {
+    const char *wanted = std::getenv("SEER_SIMULATED_CAPABILITY");
+    int major = 9, minor = 0;
+    if (wanted && std::sscanf(wanted, "%d.%d", &major, &minor) != 2)
+      fault("SEER_SIMULATED_CAPABILITY", "'%s' is not MAJOR.MINOR", wanted);
+    *value = attribute == CAPABILITY_MAJOR ? major : minor;
+    return SUCCESS;
+  }
+  const auto found = values.find(attribute);
+  if (found == values.end()) return INVALID_VALUE;
+  *value = found->second;
+  return SUCCESS;
+}
+
+int cuDeviceTotalMem_v2(size_t *bytes, int device) {
+  ENTER(false);
+  if (device != 0) return INVALID_DEVICE;
+  *bytes = state.all_bytes;
+  return SUCCESS;
+}
+
+int cuDeviceGetUuid_v2(SeerDriverUuid *uuid, int device) {
+  ENTER(false);
+  if (device != 0) return INVALID_DEVICE;
+  for (int i = 0; i < 16; i++) uuid->bytes[i] = (unsigned char)i;
+  return SUCCESS;
+}
+
+int cuDevicePrimaryCtxRetain(SeerDriverContext **context, int device) {
+  ENTER(false);
+  if (device != 0) return INVALID_DEVICE;
+  state.context.holders++;
+  *context = &state.context;
+  return SUCCESS;
+}
+
+int cuDevicePrimaryCtxRelease_v2(int device) {
+  ENTER(false);
+  if (device != 0) return INVALID_DEVICE;
+  if (state.context.holders == 0) return INVALID_CONTEXT;
+  if (--state.context.holders == 0) work_drain(held);
+  return SUCCESS;
+}
+
+int cuCtxSetCurrent(SeerDriverContext *context) {
+  ENTER(false);
+  if (context && (context != &state.context || state.context.holders == 0)) return INVALID_CONTEXT;
+  has_context = context != nullptr;
+  return SUCCESS;
+}
+
+int cuMemGetInfo_v2(size_t *free_bytes, size_t *all_bytes) {
+  ENTER(true);
+  *free_bytes = state.all_bytes - state.used_bytes;
+  *all_bytes = state.all_bytes;
+  return SUCCESS;
+}
+
+// At multiples of 256, so that up to 255 bytes behind a size that is none can be touched by kernels; copies are exact.
+static size_t allocated_bytes(size_t bytes) {
+  return (bytes + ALLOCATION_UNIT - 1) / ALLOCATION_UNIT * ALLOCATION_UNIT;
+}
+
+int cuMemAlloc_v2(SeerAddress *address, size_t bytes) {
+  ENTER(true);
+  OUTSIDE_OF_CAPTURES();
+  if (bytes == 0) return INVALID_VALUE;
+  const size_t left = state.all_bytes - state.used_bytes;
+  if (bytes > left || allocated_bytes(bytes) > left) return OUT_OF_MEMORY;
+  *address = (uintptr_t)memory_make(allocated_bytes(bytes));
+  state.allocations[*address] = bytes;
+  state.used_bytes += allocated_bytes(bytes);
+  return SUCCESS;
+}
+
+int cuMemFree_v2(SeerAddress address) {
+  ENTER(true);
+  OUTSIDE_OF_CAPTURES();
+  work_drain(held);
+  const auto found = state.allocations.find(address);
+  if (found == state.allocations.end()) {
+    if (state.is_strict) fault(__func__, "releases %p, which is not allocated", (void *)address);
+    return INVALID_VALUE;
+  }
+  memory_release((void *)address, allocated_bytes(found->second));
+  state.used_bytes -= allocated_bytes(found->second);
+  state.allocations.erase(found);
+  return SUCCESS;
+}
+
+int cuMemHostAlloc(void **memory, size_t bytes, unsigned) {
+  ENTER(true);
+  OUTSIDE_OF_CAPTURES();
+  if (bytes == 0) return INVALID_VALUE;
+  *memory = memory_make(allocated_bytes(bytes));
+  state.host_allocations[(uintptr_t)*memory] = bytes;
+  return SUCCESS;
+}
+
+int cuMemFreeHost(void *memory) {
+  ENTER(true);
+  OUTSIDE_OF_CAPTURES();
+  work_drain(held);
+  const auto found = state.host_allocations.find((uintptr_t)memory);
+  if (found == state.host_allocations.end()) {
+    if (state.is_strict) fault(__func__, "releases %p, which is not allocated", memory);
+    return INVALID_VALUE;
+  }
+  memory_release(memory, allocated_bytes(found->second));
+  state.host_allocations.erase(found);
+  return SUCCESS;
+}
+
+int cuMemcpyHtoDAsync_v2(SeerAddress to, const void *from, size_t bytes, SeerDeviceStream *stream) {
+  ENTER(true);
+  DEMAND_STREAM(stream);
+  demand_inside(__func__, to, bytes);
+  const char *const name = __func__;
+  if (stream->capture || is_pinned(name, from, bytes))
+    return enqueue(stream, [=] {
+      demand_inside(name, to, bytes);
+      std::memcpy((void *)to, from, bytes);
+    });
+  const auto staged = std::make_shared<std::vector<char>>((const char *)from, (const char *)from + bytes);
+  return enqueue(stream, [=] { std::memcpy((void *)to, staged->data(), bytes); });
+}
+
+int cuMemcpyDtoHAsync_v2(void *to, SeerAddress from, size_t bytes, SeerDeviceStream *stream) {
+  ENTER(true);
+  DEMAND_STREAM(stream);
+  demand_inside(__func__, from, bytes);
+  const char *const name = __func__;
+  const int result = enqueue(stream, [=] {
+    demand_inside(name, from, bytes);
+    std::memcpy(to, (const void *)from, bytes);
+  });
+  if (!result && !stream->capture && !is_pinned(name, to, bytes)) work_wait(held, stream->last);
+  return result;
+}
+
+int cuMemcpyDtoDAsync_v2(SeerAddress to, SeerAddress from, size_t bytes, SeerDeviceStream *stream) {
+  ENTER(true);
+  DEMAND_STREAM(stream);
+  demand_inside(__func__, to, bytes);
+  demand_inside(__func__, from, bytes);
+  if (to < from + bytes && from < to + bytes) fault(__func__, "from and to overlap");
+  const char *const name = __func__;
+  return enqueue(stream, [=] {
+    demand_inside(name, to, bytes);
+    demand_inside(name, from, bytes);
+    std::memcpy((void *)to, (const void *)from, bytes);
+  });
+}
+
+int cuMemsetD8Async(SeerAddress to, unsigned char value, size_t bytes, SeerDeviceStream *stream) {
+  ENTER(true);
+  DEMAND_STREAM(stream);
+  demand_inside(__func__, to, bytes);
+  const char *const name = __func__;
+  return enqueue(stream, [=] {
+    demand_inside(name, to, bytes);
+    std::memset((void *)to, value, bytes);
+  });
+}
+
+int cuModuleLoadData(SeerDriverModule **module, const void *image) {
+  ENTER(true);
+  OUTSIDE_OF_CAPTURES();
+  if (!is_image((const unsigned char *)image)) return NO_BINARY_FOR_GPU;
+  void *library = image_open((const unsigned char *)image);
+  if (!library) {
+    const char *reason = dlerror();
+    std::fprintf(stderr, "simulated driver: %s: %s\n", __func__, reason ? reason : "no memory for the image");
+    return INVALID_IMAGE;
+  }
+  *module = keep(state.modules, new SeerDriverModule{library, {}});
+  return SUCCESS;
+}
+
+int cuModuleUnload(SeerDriverModule *module) {
+  ENTER(true);
+  OUTSIDE_OF_CAPTURES();
+  DEMAND(modules, module);
+  work_drain(held);
+  for (const auto &function : module->functions) state.functions.erase(function.get());
+  dlclose(module->library);
+  return release(state.modules, module, __func__);
+}
+
+int cuModuleGetFunction(SeerDriverFunction **function, SeerDriverModule *module, const char *name) {
+  ENTER(true);
+  DEMAND(modules, module);
+  const std::string prefix = name;
+  void *kernel = dlsym(module->library, (prefix + "_simulated").c_str());
+  void *parameters = dlsym(module->library, (prefix + "_parameters").c_str());
+  void *shape = dlsym(module->library, (prefix + "_shape").c_str());
+  if (!kernel || !parameters || !shape) return NOT_FOUND;
+  module->functions.emplace_back(new SeerDriverFunction{prefix, (void (*)(void **))kernel, (const unsigned *)parameters,
+                                                        (const unsigned *)shape, SHARED_BYTES_UNASKED});
+  *function = keep(state.functions, module->functions.back().get());
+  return SUCCESS;
+}
+
+int cuFuncSetAttribute(SeerDriverFunction *function, int attribute, int value) {
+  ENTER(true);
+  DEMAND(functions, function);
+  if (attribute != FUNCTION_SHARED_BYTES) return SUCCESS;
+  if (value < 0 || value > SHARED_BYTES_MOST) return INVALID_VALUE;
+  function->shared_bytes_most = std::max(value, (int)SHARED_BYTES_UNASKED);
+  return SUCCESS;
+}
+
+int cuLaunchKernel(SeerDriverFunction *function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                   unsigned block_y, unsigned block_z, unsigned shared_bytes, SeerDeviceStream *stream,
+                   void **arguments, void **extra) {
+  ENTER(true);
+  DEMAND(functions, function);
+  DEMAND_STREAM(stream);
+  const Index grid = {grid_x, grid_y, grid_z}, block = {block_x, block_y, block_z};
+  if (extra || !is_launchable(*function, grid, block, shared_bytes)) return INVALID_VALUE;
+  const auto values = std::make_shared<Arguments>(function->parameters, arguments);
+  return enqueue(stream, [=] {
+    const Launch what = {function->kernel, values->addresses.data(), grid, block, shared_bytes, function->name.c_str()};
+    launch(what, state.schedule, work_draw());
+  });
+}
+
+int cuLaunchHostFunc(SeerDeviceStream *stream, void (*function)(void *data), void *data) {
+  ENTER(true);
+  DEMAND_STREAM(stream);
+  return enqueue(
+      stream,
+      [=] {
+        is_host_function = true;
+        function(data);
+        is_host_function = false;
+      },
+      true);
+}
+
+}  // extern "C"

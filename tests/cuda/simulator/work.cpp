@@ -1,0 +1,151 @@
+// See work.h. What is drawn for each wait is a policy: whether only work that the wait needs may run, all of it, or
+// either at each step; and whether all lanes are alike or one goes before another for as long as it can.
+#include "work.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+
+namespace simulated {
+
+std::mutex lock;
+
+namespace {
+
+std::vector<OperationRef> pending;  // that nobody else need keep
+std::vector<Operation *> ready;
+std::condition_variable host_returned;
+int in_host;
+uint64_t waits;
+size_t unfinished;
+
+struct Policy {
+  unsigned needed;  // 0: what the wait needs alone; 1: everything; 2: drawn at each step
+  bool ranked;
+  uint64_t ranks;
+};
+
+uint64_t mix(uint64_t value) {
+  value = (value ^ (value >> 33)) * 0xFF51AFD7ED558CCDu;
+  value = (value ^ (value >> 33)) * 0xC4CEB9FE1A85EC53u;
+  return value ^ (value >> 33);
+}
+
+void want(Operation *operation, uint64_t wait) {
+  std::vector<Operation *> open{operation};
+  while (!open.empty()) {
+    Operation *next = open.back();
+    open.pop_back();
+    if (next->done || next->wanted == wait) continue;
+    next->wanted = wait;
+    for (const OperationRef &earlier : next->after) open.push_back(earlier.get());
+  }
+}
+
+size_t choose(const Policy &policy, uint64_t wait) {
+  const bool needed = policy.needed == 0 || (policy.needed == 2 && work_draw() % 2);
+  std::vector<size_t> among;
+  for (size_t i = 0; i < ready.size(); i++)
+    if (!needed || ready[i]->wanted == wait) among.push_back(i);
+  if (among.empty())
+    for (size_t i = 0; i < ready.size(); i++) among.push_back(i);
+  if (!policy.ranked) return among[work_draw() % among.size()];
+  return *std::max_element(among.begin(), among.end(), [&](size_t a, size_t b) {
+    return mix(policy.ranks + ready[a]->lane) < mix(policy.ranks + ready[b]->lane);
+  });
+}
+
+void run(std::unique_lock<std::mutex> &held, Operation *operation) {
+  operation->started = true;
+  if (operation->of_host) {
+    in_host++;
+    held.unlock();
+    operation->run();
+    held.lock();
+    in_host--;
+  } else if (operation->run) {
+    operation->run();
+  }
+  operation->done = true;
+  unfinished--;
+  operation->run = nullptr;
+  operation->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  for (Operation *later : operation->before)
+    if (--later->waits_for == 0) ready.push_back(later);
+  operation->before.clear();
+  operation->after.clear();
+  if (operation->of_host) host_returned.notify_all();
+}
+
+void step(std::unique_lock<std::mutex> &held, const Policy &policy, uint64_t wait) {
+  if (ready.empty()) {
+    if (!in_host) {
+      std::fputs("simulated driver: work waits for itself\n", stderr);
+      std::_Exit(70);
+    }
+    host_returned.wait(held);
+    return;
+  }
+  const size_t at = choose(policy, wait);
+  Operation *operation = ready[at];
+  ready.erase(ready.begin() + (std::ptrdiff_t)at);
+  run(held, operation);
+}
+
+void forget_done() {
+  pending.erase(std::remove_if(pending.begin(), pending.end(), [](const OperationRef &one) { return one->done; }),
+                pending.end());
+}
+
+Policy policy_draw() { return Policy{(unsigned)(work_draw() % 3), work_draw() % 2 == 0, work_draw()}; }
+
+}  // namespace
+
+uint64_t work_draw() {
+  static uint64_t state = [] {
+    const char *seed = std::getenv("SEER_SIMULATED_SEED");
+    return mix(seed ? std::strtoull(seed, nullptr, 10) + 1 : 1) | 1;
+  }();
+  state ^= state << 13;
+  state ^= state >> 7;
+  state ^= state << 17;
+  return state >> 16;
+}
+
+OperationRef work_add(std::function<void()> run, bool of_host, unsigned lane, const std::vector<OperationRef> &after) {
+  OperationRef operation = std::make_shared<Operation>();
+  operation->run = std::move(run);
+  operation->of_host = of_host;
+  operation->lane = lane;
+  for (const OperationRef &earlier : after) {
+    if (!earlier || earlier->done) continue;
+    operation->after.push_back(earlier);
+    earlier->before.push_back(operation.get());
+    operation->waits_for++;
+  }
+  pending.push_back(operation);
+  unfinished++;
+  if (operation->waits_for == 0) ready.push_back(operation.get());
+  return operation;
+}
+
+void work_wait(std::unique_lock<std::mutex> &held, const OperationRef &operation) {
+  if (!operation || operation->done) return;
+  const OperationRef target = operation;
+  const uint64_t wait = ++waits;
+  const Policy policy = policy_draw();
+  want(target.get(), wait);
+  while (!target->done) step(held, policy, wait);
+  forget_done();
+}
+
+void work_drain(std::unique_lock<std::mutex> &held) {
+  const Policy policy = policy_draw();
+  const uint64_t wait = ++waits;
+  while (unfinished) step(held, policy, wait);
+  forget_done();
+}
+
+}  // namespace simulated
