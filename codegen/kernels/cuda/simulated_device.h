@@ -57,6 +57,7 @@ void call(void (*kernel)(Parameters...), void **arguments) {
 #define threadIdx (simulated::thread_index())
 #define blockIdx (simulated::block_index())
 #define DEVICE static inline
+#define DEVICE_MEMBER inline
 #define ALIGNED(bytes) alignas(bytes)
 // What launches call is NAME_simulated; its threads and bytes of shared memory are in NAME_shape.
 #define DEVICE_KERNEL(name, threads, blocks, shared_bytes, parameters)                \
