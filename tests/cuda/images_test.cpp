@@ -37,7 +37,7 @@ static int compare_images(const char *what, const Shape &s, const Buffer<Element
 }
 
 static int channels_test(const Shape &s) {
-  const simulated::Index chunks = grid_of(s.count() / CHUNK, THREADS);
+  const simulated::Index chunks = {(unsigned)DIVIDE_UP(s.pixels * s.all() / CHUNK, THREADS), (unsigned)s.images, 1};
   const simulated::Index pool = {(unsigned)DIVIDE_UP(s.all(), 64), (unsigned)s.images, 1};
   Buffer<Element> x(s.count()), y(s.count()), dy(s.count());
   Buffer<float> means(s.vectors()), scales(s.vectors()), sums(s.vectors());

@@ -5,8 +5,9 @@
 
 #include "device.h"
 
-DEVICE bool channel_exists(int channel, int group_channels, int group_pitch) {
-  return channel % group_pitch < group_channels;
+// How many exist of what is left of a channel's group, from the channel on: none where it is negative.
+DEVICE int channels_exist(int channel, int group_channels, int group_pitch) {
+  return group_channels - channel % group_pitch;
 }
 DEVICE int channel_number(int channel, int group_channels, int group_pitch) {
   return channel / group_pitch * group_channels + channel % group_pitch;

@@ -5,11 +5,12 @@
 // Grid: elements (grid.h), no shared memory:
 //   normalize_images(images u8 [pixels][3], y [pixels][8], pixels, scale0, scale1, scale2, shift0, shift1, shift2)
 //     y = v * scale + shift, channels 3 .. 7 zero; one pixel a thread
-//   pool_average_backward(dy [n][c], dx, images, pixels, channels_all, group_channels, group_pitch)   dx = dy / pixels
-//   scale_channels(x, s [n][c], y, the same)                                                          y = x * s
-//     one chunk a thread: count = images * pixels * channels_all / CHUNK; y may be x
 //   add_images(a, b, y, chunks), relu_images(x, y, chunks), relu_backward_images(dy, y, dx, chunks)
 //     one chunk a thread; a result may lie on an operand
+// Grid: DIVIDE_UP(pixels * channels_all / CHUNK, THREADS), images, no shared memory, one chunk a thread; pixels are
+// those of one image:
+//   pool_average_backward(dy [n][c], dx, images, pixels, channels_all, group_channels, group_pitch)   dx = dy / pixels
+//   scale_channels(x, s [n][c], y, the same)   y = x * s; y may be x
 // Grid: DIVIDE_UP(channels_all, 64), images, shared memory POOL_BYTES: a block has 8 chunks of channels of one image,
 // by 32 rows of pixels:
 //   pool_average(x, y [n][c], images, pixels, channels_all, group_channels, group_pitch)   the mean over an image
@@ -24,15 +25,14 @@ enum { CHUNKS = 8, POOL_ROWS = THREADS / CHUNKS, POOL_BYTES = POOL_ROWS * CHUNKS
 struct Channels {
   int all, group_channels, group_pitch;
 };
-DEVICE u64 channels_exist(Channels c) { return (u64)(c.all / c.group_pitch) * c.group_channels; }
+DEVICE u64 vector_width(Channels c) { return (u64)(c.all / c.group_pitch) * c.group_channels; }
 
-// A chunk's values in a vector by channel; zero where a channel does not exist.
+// A chunk's values in a vector by channel; zero where a channel does not exist. A chunk lies in one group.
 DEVICE void vector_load(const float *vector, Channels c, int channel, float (&values)[CHUNK]) {
+  const int count = channels_exist(channel, c.group_channels, c.group_pitch);
+  const float *const from = vector + channel_number(channel, c.group_channels, c.group_pitch);
 #pragma unroll
-  for (int i = 0; i < CHUNK; i++) {
-    const bool exists = channel_exists(channel + i, c.group_channels, c.group_pitch);
-    values[i] = exists ? vector[channel_number(channel + i, c.group_channels, c.group_pitch)] : 0;
-  }
+  for (int i = 0; i < CHUNK; i++) values[i] = i < count ? from[i] : 0;
 }
 
 DEVICE Chunk chunk_make(const float (&values)[CHUNK]) {
@@ -49,14 +49,8 @@ DEVICE_KERNEL(normalize_images, THREADS, 1, 0,
   const u64 at = grid_element();
   if (at >= pixels) return;
   const unsigned char *pixel = images + at * 3;
-  const float values[CHUNK] = {(float)pixel[0] * scale0 + shift0,
-                               (float)pixel[1] * scale1 + shift1,
-                               (float)pixel[2] * scale2 + shift2,
-                               0,
-                               0,
-                               0,
-                               0,
-                               0};
+  const float red = (float)pixel[0] * scale0 + shift0, green = (float)pixel[1] * scale1 + shift1;
+  const float values[CHUNK] = {red, green, (float)pixel[2] * scale2 + shift2, 0, 0, 0, 0, 0};
   chunk_store(y + at * CHUNK, chunk_make(values));
 }
 
@@ -79,10 +73,11 @@ DEVICE void pool_rows(float (&sums)[CHUNK], float *shared) {
 }
 
 DEVICE void vector_store(float *vector, Channels c, int channel, const float (&values)[CHUNK], float factor) {
+  const int count = channels_exist(channel, c.group_channels, c.group_pitch);
+  float *const to = vector + channel_number(channel, c.group_channels, c.group_pitch);
 #pragma unroll
   for (int i = 0; i < CHUNK; i++)
-    if (channel_exists(channel + i, c.group_channels, c.group_pitch))
-      vector[channel_number(channel + i, c.group_channels, c.group_pitch)] = values[i] * factor;
+    if (i < count) to[i] = values[i] * factor;
 }
 
 DEVICE_KERNEL(pool_average, THREADS, 1, POOL_BYTES,
@@ -103,17 +98,18 @@ DEVICE_KERNEL(pool_average, THREADS, 1, POOL_BYTES,
     for (int i = 0; i < CHUNK; i++) sums[i] += chunk_get(in, i);
   }
   pool_rows(sums, (float *)memory);
-  if (there && row == 0) vector_store(y + image * channels_exist(channels), channels, channel, sums, 1 / (float)pixels);
+  if (there && row == 0) vector_store(y + image * vector_width(channels), channels, channel, sums, 1 / (float)pixels);
 }
 
 DEVICE_KERNEL(pool_average_backward, THREADS, 1, 0,
               (const float *__restrict__ dy, Element *__restrict__ dx, int images, int pixels, int channels_all,
                int group_channels, int group_pitch)) {
   const Channels channels = {channels_all, group_channels, group_pitch};
-  const u64 at = grid_element(), chunks = channels_all / CHUNK, image = at / chunks / pixels;
-  if (image >= (u64)images) return;
+  const int chunks = channels_all / CHUNK, image = blockIdx.y, place = (int)grid_element();
+  if (place >= pixels * chunks || image >= images) return;
+  const u64 at = (u64)image * pixels * chunks + place;
   float values[CHUNK];
-  vector_load(dy + image * channels_exist(channels), channels, (int)(at % chunks) * CHUNK, values);
+  vector_load(dy + image * vector_width(channels), channels, place % chunks * CHUNK, values);
 #pragma unroll
   for (int i = 0; i < CHUNK; i++) values[i] *= 1 / (float)pixels;
   chunk_store(dx + at * CHUNK, chunk_make(values));
@@ -123,11 +119,12 @@ DEVICE_KERNEL(scale_channels, THREADS, 1, 0,
               (const Element *x, const float *s, Element *y, int images, int pixels, int channels_all,
                int group_channels, int group_pitch)) {
   const Channels channels = {channels_all, group_channels, group_pitch};
-  const u64 at = grid_element(), chunks = channels_all / CHUNK, image = at / chunks / pixels;
-  if (image >= (u64)images) return;
+  const int chunks = channels_all / CHUNK, image = blockIdx.y, place = (int)grid_element();
+  if (place >= pixels * chunks || image >= images) return;
+  const u64 at = (u64)image * pixels * chunks + place;
   const Chunk in = chunk_load(x + at * CHUNK);
   float values[CHUNK];
-  vector_load(s + image * channels_exist(channels), channels, (int)(at % chunks) * CHUNK, values);
+  vector_load(s + image * vector_width(channels), channels, place % chunks * CHUNK, values);
 #pragma unroll
   for (int i = 0; i < CHUNK; i++) values[i] *= chunk_get(in, i);
   chunk_store(y + at * CHUNK, chunk_make(values));
@@ -141,7 +138,7 @@ DEVICE_KERNEL(scale_channels_backward, THREADS, 1, POOL_BYTES,
   const int image = blockIdx.y, row = threadIdx.x / CHUNKS;
   const int channel = (int)(blockIdx.x * CHUNKS + threadIdx.x % CHUNKS) * CHUNK;
   const bool there = channel < channels_all && image < images;
-  const u64 vectors = image * channels_exist(channels);
+  const u64 vectors = image * vector_width(channels);
   float sums[CHUNK], factors[CHUNK];
 #pragma unroll
   for (int i = 0; i < CHUNK; i++) sums[i] = factors[i] = 0;
