@@ -1,5 +1,5 @@
-// Kernels of batch_norm_rows.cu in the order of a step against double precision: with a mean far from zero, ReLU and what
-// is added or neither, one row, columns that fill no block. Exit status 0 when all of it holds.
+// Kernels of batch_norm_rows.cu in the order of a step against double precision: with a mean far from zero, ReLU and
+// what is added or neither, one row, columns that fill no block. Exit status 0 when all of it holds.
 #include "codegen/kernels/cuda/batch_norm_rows.cu"
 
 #include <vector>

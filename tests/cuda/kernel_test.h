@@ -70,8 +70,8 @@ bool run(void (*kernel)(void **), void **arguments, simulated::Index grid, unsig
   return run(kernel, arguments, grid, threads, shared_bytes, result, 0, result.count);
 }
 
-// RUN(kernel, grid, result, parameters of the kernel...): the same, with what the kernel tells of itself; RUN_PART: with
-// the part's first item and how many it has.
+// RUN(kernel, grid, result, parameters of the kernel...): the same, with what the kernel tells of itself; RUN_PART:
+// with the part's first item and how many it has.
 #define RUN(name, grid, result, ...) RUN_PART(name, grid, result, 0, (result).count, __VA_ARGS__)
 #define RUN_PART(name, grid, result, first, part, ...) \
   run_typed(name, name##_simulated, name##_shape, grid, result, first, part, __VA_ARGS__)

@@ -25,6 +25,12 @@ static Numbers row_of(const Buffer<float> &x, int row, int k, double factor) {
   return numbers;
 }
 
+static Numbers log_sums(const Buffer<float> &x, int k, double factor) {
+  Numbers sums;
+  for (int row = 0; row < (int)x.count / k; row++) sums.push_back(log_sum(row_of(x, row, k, factor)));
+  return sums;
+}
+
 // ---- Sinkhorn ----
 
 enum Queue { none, waits, joins };
@@ -155,10 +161,11 @@ static int swapped_test(int b, int k, int crops, int assign_crops, bool scaled) 
   fill_floats(scores, 0, 1);
   fill_floats(codes, 0.5f, 0.5f);
   loss_scale.items[0] = 1024;
+  const Numbers totals = log_sums(scores, k, factor);
   Numbers wanted;
   for (int row = 0; row < crops * b; row++) {
     const Numbers x = row_of(scores, row, k, factor);
-    const double total = log_sum(x);
+    const double total = totals[(size_t)row];
     double sum = 0;
     for (int set = 0; set < assign_crops; set++)
       for (int i = 0; i < k && set != row / b; i++)
@@ -175,8 +182,7 @@ static int swapped_test(int b, int k, int crops, int assign_crops, bool scaled) 
              assign_crops, temperature);
   return failed | compare("gradient of swapped prediction", gradient, EXPONENTIAL, same, [&](size_t at) {
            const int row = (int)(at / columns);
-           const Numbers x = row_of(scores, row, k, factor);
-           const double p = std::exp(x[at % columns] - log_sum(x));
+           const double p = std::exp((double)scores.items[at] * factor - totals[at / columns]);
            double value = 0;
            for (int set = 0; set < assign_crops; set++) {
              if (set == row / b) continue;
@@ -197,6 +203,7 @@ static int cross_entropy_test(int n, int label_count, int k, float smoothing, fl
   for (int i = 0; i < label_count; i++) labels.items[i] = i == 1 ? -1 : i == 2 ? k : i * 7 % k;  // two are none
   loss_scale.items[0] = 0.5f;
   const double even = (double)smoothing / k;
+  const Numbers totals = log_sums(logits, k, 1);
   // The share of a label in the wanted distribution of a row.
   const auto share = [&](int row, int i) {
     return even + (labels.items[row % label_count] == i ? 1 - (double)smoothing : 0);
@@ -207,7 +214,7 @@ static int cross_entropy_test(int n, int label_count, int k, float smoothing, fl
   int failed = compare("cross-entropy", rows, SINGLE, same, [&](size_t row) {
     const Numbers x = row_of(logits, (int)row, k, 1);
     double sum = 0;
-    for (int i = 0; i < k; i++) sum += share((int)row, i) * (log_sum(x) - x[(size_t)i]);
+    for (int i = 0; i < k; i++) sum += share((int)row, i) * (totals[row] - x[(size_t)i]);
     return sum / n;
   });
   failed |= loss_check(rows);
@@ -216,9 +223,8 @@ static int cross_entropy_test(int n, int label_count, int k, float smoothing, fl
              label_count, k, smoothing);
   return failed | compare("gradient of cross-entropy", gradient, EXPONENTIAL, same, [&](size_t at) {
            const int row = (int)(at / columns), label = labels.items[row % label_count];
-           const Numbers x = row_of(logits, row, k, 1);
            const double mass = label >= 0 && label < k ? 1 : (double)smoothing;
-           const double p = std::exp(x[at % columns] - log_sum(x));
+           const double p = std::exp((double)logits.items[at] - totals[at / columns]);
            return (p * mass - share(row, (int)(at % columns))) / n * (scaled ? 0.5 : 1);
          });
 }

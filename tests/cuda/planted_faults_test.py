@@ -21,6 +21,8 @@ SHAPES = {
     "conv2d_backward_weight": CONVOLUTION + WEIGHT_TILES + "STRIDE=1",
     "batch_norm": "CHANNELS=104 EXIST=104 PIXELS=294 IMAGE_PIXELS=98 TILE_PIXELS=64 PART_PIXELS=100 PARTS=3 "
                   "FORWARD_RELU=1 ADD=1 SCALE=1 BACKWARD_RELU=1",
+    # These are given their shapes by their tests.
+    **dict.fromkeys(("pointwise", "rows", "batch_norm_rows", "matrix", "losses", "update", "images", "pack"), ""),
 }
 # By the kernel that shows it: what is wrong, the file, the text as it is, the text with the fault.
 FAULTS = {
@@ -144,6 +146,105 @@ FAULTS = {
         ("slopes of the next channel", "batch_norm_backward_apply.cu",
          "lines[CHANNELS + c]", "lines[CHANNELS + c + 1]"),
     ],
+    "pointwise": [
+        ("elements beyond the last are read", "pointwise.cu", "if (at < count) y[at] = a[at] + b[at];",
+         "y[at] = a[at] + b[at];"),
+        ("blocks have the same elements", "grid.h", "(u64)blockIdx.x * THREADS + threadIdx.x", "threadIdx.x"),
+        ("the gradient passes where the output is zero", "pointwise.cu", "y[at] > 0 ? dy[at]", "y[at] >= 0 ? dy[at]"),
+    ],
+    "rows": [
+        ("a tree's halves are added while others still add", "grid.h",
+         "shared[threadIdx.x + half]);\n    block_wait();", "shared[threadIdx.x + half]);"),
+        ("a tree begins before all have come", "grid.h", "shared[threadIdx.x] = value;\n  block_wait();",
+         "shared[threadIdx.x] = value;"),
+        ("a row is cut at the block's threads", "rows.cu",
+         "i < d; i += THREADS) sum +=", "i < d && i < THREADS; i += THREADS) sum +="),
+        ("rows of zeros are divided by nothing", "rows.cu", "norm > 1e-12 ? norm : 1e-12", "norm"),
+        ("the row after the last is not zero", "rows.cu", "row < (u64)end;", "row <= (u64)end;"),
+        ("the queue is not moved", "rows.cu", "queue[at - pushed]", "queue[at]"),
+        ("what is too short has the gradient of the others", "rows.cu", "along = small ? 0 :", "along = false ? 0 :"),
+    ],
+    "batch_norm_rows": [
+        ("columns of the next block are counted", "batch_norm_rows.cu",
+         "const int column = grid_column(), rows = column < c ? n : 0;\n  double sum = 0, squares = 0;",
+         "const int column = grid_column(), rows = n;\n  double sum = 0, squares = 0;"),
+        ("rows of a block are counted twice", "grid.h", "return (int)(threadIdx.x / COLUMN_WIDTH);",
+         "return (int)(threadIdx.x / COLUMN_WIDTH / 2 * 2);"),
+        ("squares are not of deviations", "batch_norm_rows.cu",
+         "(double)x[(u64)row * c + column] - centre;", "(double)x[(u64)row * c + column];"),
+        ("what does not count is masked as it was", "batch_norm_rows.cu", "masked[at] = d;", "masked[at] = dy[at];"),
+        ("what is added comes after ReLU", "batch_norm_rows.cu",
+         "y[at] = relu && !(value > 0) ? 0 : value;",
+         "const float with = residual ? residual[at] : 0;\n  y[at] = relu && !(value - with > 0) ? with : value;"),
+    ],
+    "matrix": [
+        ("a stage is multiplied before it is whole", "matrix.cu",
+         "block_wait();  // the stage is whole, and nobody reads the other one, which is filled next\n", "\n"),
+        ("both stages are one", "matrix.cu", "shared + step % 2 * STAGE", "shared"),
+        ("depth beyond the last is multiplied", "matrix.cu",
+         "line < factor.lines && depth < factor.depth ?", "line < factor.lines ?"),
+        ("lines beyond the last are read", "matrix.cu", "line < factor.lines && depth", "depth"),
+        ("results beyond the last column are written", "matrix.cu", "at_row < a.lines && at < b.lines",
+         "at_row < a.lines"),
+        ("factors overlap", "matrix.cu", "PITCH = TILE + 4,", "PITCH = TILE - 4,"),
+        ("the bias is that of the row", "matrix.cu", "bias[at]", "bias[at_row]"),
+    ],
+    "losses": [
+        ("the largest is not taken off", "losses.cu", "top = row_largest(top, shared);", "top = 0;"),
+        ("samples that wait join", "losses.cu", "queue && queue_active && *queue_active != 0", "queue"),
+        ("columns keep the largest of their own rows", "losses.cu", "  top = column_largest(top, memory);\n", "\n"),
+        ("the last largest counts", "losses.cu", "b.at < a.at", "b.at > a.at"),
+        ("hard codes are without potentials", "losses.cu", "Place best = {exponent(x, offset,",
+         "Place best = {exponent(x, nullptr,"),
+        ("a crop predicts itself", "losses.cu", "    if (set == row / b) continue;\n", "\n"),
+        ("a gradient is not scaled", "losses.cu", "(1 / (double)n) * (loss_scale ? *loss_scale : 1)",
+         "(1 / (double)n)"),
+        ("labels are those of their rows", "losses.cu",
+         "labels[row % label_count];\n  const float mass", "labels[row / 2 % label_count];\n  const float mass"),
+        ("sums are read before all have read the largest", "grid.h",
+         "  block_wait();  // nobody reads what the tree before has left\n", "\n"),
+    ],
+    "update": [
+        ("what is inactive moves", "update.cu", "if (active && *active == 0) {", "if (false) {"),
+        ("gradients stay scaled in the norms", "update.cu", "const float scaled = gradient[at] * factor;",
+         "const float scaled = gradient[at];"),
+        ("parts overlap", "update.cu", "first + LARC_ELEMENTS < count ? first + LARC_ELEMENTS : count", "count"),
+        ("elements beyond the last are updated", "update.cu",
+         "first + LARC_UPDATE_ELEMENTS < count ? first + LARC_UPDATE_ELEMENTS : count;",
+         "first + LARC_UPDATE_ELEMENTS;"),
+        ("parts beyond a block's threads are left out", "update.cu", "part < parts; part += THREADS",
+         "part < parts && part < THREADS; part += THREADS"),
+        ("infinities are finite", "update.cu", "x[at] - x[at] == 0", "x[at] == x[at]"),
+        ("clipped where it may not be", "update.cu", "if (clip && !(ratio < 1))", "if (!(ratio < 1))"),
+        ("nesterov's step is the plain one", "update.cu", "step.nesterov ? g + v * step.momentum : v", "v"),
+    ],
+    "images": [
+        ("rows of pixels are added before they are stored", "images.cu",
+         "own[i] = sums[i];\n  block_wait();\n", "own[i] = sums[i];\n"),
+        ("rows are added while others still add", "images.cu",
+         "own[half * CHUNKS * CHUNK + i];\n    block_wait();", "own[half * CHUNKS * CHUNK + i];"),
+        ("pads have the channels of the next group", "channels.h", "group_channels - channel % group_pitch",
+         "group_pitch - channel % group_pitch"),
+        ("vectors have pads", "channels.h", "channel / group_pitch * group_channels + channel % group_pitch",
+         "channel"),
+        ("every image is pooled like the first", "images.cu", "chunk_load(x + ((u64)image * pixels + pixel)",
+         "chunk_load(x + ((u64)0 + pixel)"),
+        ("channels beyond the last are read", "images.cu", "place >= pixels * chunks || image >= images) return;\n  "
+         "const u64 at = (u64)image * pixels * chunks + place;\n  const Chunk in",
+         "image >= images) return;\n  const u64 at = (u64)image * pixels * chunks + place;\n  const Chunk in"),
+        ("red and blue are exchanged", "images.cu", "(float)pixel[0]", "(float)pixel[2]"),
+    ],
+    "pack": [
+        ("pads have weights of the next output", "pack.cu",
+         "output < w.outputs && input < w.inputs;", "output < w.outputs;"),
+        ("outputs of the next group are packed", "pack.cu",
+         "output < w.outputs && input < w.inputs;", "input < w.inputs;"),
+        ("the backward has rows and columns of the forward", "pack.cu",
+         "weight_get(weights, group, output + 2 * pair + 1, input, tap)",
+         "weight_get(weights, group, output + 2 * pair, input + 1, tap)"),
+        ("splits begin where the first does", "pack.cu", "parts[split * split_elements + from]", "parts[from]"),
+        ("taps are stored as they are read", "pack.cu", "dw[((u64)row * inputs + input) * taps + tap]", "dw[at]"),
+    ],
 }
 
 
@@ -171,7 +272,8 @@ def main():
         # The folder comes first, so that its kernel is the one included; what is optimised less compiles faster.
         compile = [compiler, f"-I{folder}", *(flag for flag in flags if flag != "-O2"), "-O1", "-w"]
         texts = {file.name: file.read_text() for file in pathlib.Path(kernels).glob("*.cu")}
-        texts["conv2d_tile.h"] = (pathlib.Path(kernels) / "conv2d_tile.h").read_text()
+        for header in ("conv2d_tile.h", "grid.h", "channels.h"):
+            texts[header] = (pathlib.Path(kernels) / header).read_text()
         for kernel, faults in FAULTS.items():
             status, said = outcome(folder, compile, simulator, kernel, texts)
             if status != 0:

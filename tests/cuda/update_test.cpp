@@ -106,11 +106,11 @@ static int sgd_test(size_t count, const Choice &choice) {
   return step_check("sgd", s, choice, (double)DECAY, 1, same, same_velocity);
 }
 
-static int larc_test(size_t count, const Choice &choice, bool zeros, bool folded) {
+static int larc_test(size_t count, const Choice &choice, float spread, bool folded) {
   const int parts = (int)DIVIDE_UP(count, LARC_ELEMENTS);
   Case s(count);
   s.choose(choice);
-  for (size_t i = 0; i < count && zeros; i++) s.gradient.items[i] = 0;
+  for (size_t i = 0; i < count; i++) s.gradient.items[i] *= spread;
   const float *const active = choice.active < 0 ? nullptr : s.active.items;
   const float *const unscale = choice.unscale ? s.unscale.items : nullptr;
   Buffer<double> sums((size_t)parts * 2), whole(2);
@@ -136,8 +136,8 @@ static int larc_test(size_t count, const Choice &choice, bool zeros, bool folded
   const bool same_velocity = step(s.next_velocity), same_parameter = step(s.next_parameter);
   double ratio = (double)TRUST * p / (g + (double)DECAY * p + (double)EPSILON);
   if (choice.clip) ratio = std::fmin(ratio / (double)choice.rate, 1);
-  return failed |
-         step_check("larc", s, choice, zeros ? 0 : (double)DECAY, zeros ? 1 : ratio, same_parameter, same_velocity);
+  return failed | step_check("larc", s, choice, spread > 0 ? (double)DECAY : 0, spread > 0 ? ratio : 1, same_parameter,
+                             same_velocity);
 }
 
 // Parts that are more than the threads of a block.
@@ -153,9 +153,12 @@ int main() {
   int failed = state_test(1) | state_test(700) | finite_test(300) | fold_test(1000);
   for (const Choice &choice : {Choice{-1, false, false, false, 0.1f}, Choice{1, true, true, true, 0.3f},
                                Choice{0, true, false, true, 0.3f}, Choice{-1, false, true, true, 1e-4f}})
-    failed |= sgd_test(1, choice) | sgd_test(515, choice) | larc_test(4097, choice, false, false);
-  failed |= larc_test(1, {-1, false, false, true, 0.1f}, false, true);
-  failed |= larc_test(5, {-1, true, false, true, 0.1f}, true, false);
-  failed |= larc_test(LARC_ELEMENTS + 901, {1, true, false, false, 0.1f}, false, false);
-  return failed | larc_test(LARC_ELEMENTS + 901, {1, true, false, true, 0.1f}, false, true);
+    failed |= sgd_test(1, choice) | sgd_test(515, choice) | larc_test(4097, choice, 1, false);
+  failed |= larc_test(1, {-1, false, false, true, 0.1f}, 1, true);
+  failed |= larc_test(5, {-1, true, false, true, 0.1f}, 0, false);
+  // Gradients so small that the ratio is more than 1.
+  failed |= larc_test(300, {-1, false, false, false, 0.1f}, 1e-3f, false);
+  failed |= larc_test(300, {-1, false, false, true, 0.1f}, 1e-3f, false);
+  failed |= larc_test(LARC_ELEMENTS + 901, {1, true, false, false, 0.1f}, 1, false);
+  return failed | larc_test(LARC_ELEMENTS + 901, {1, true, false, true, 0.1f}, 1, true);
 }
