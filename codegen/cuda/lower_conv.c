@@ -69,7 +69,7 @@ static Tile choose_tile(int64_t channels, int64_t from_pitch) {
 static KernelOperand pack(Lower *lower, Convolution v, bool turned) {
   int64_t elements = v.y.channels.all * v.k * v.k * inputs_of(v);
   KernelOperand packed = workspace(lower, divide_up(elements, 2));
-  LaunchGrid grid = blocks_of(elements / 2, 256);
+  LaunchGrid grid = blocks_of(elements / 8, 256);
   if (turned)
     CUDA_LAUNCH(lower, conv2d_pack_backward, grid, (PACKED(v)), (operand(lower, 1), packed));
   else

@@ -9,6 +9,7 @@ static inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; 
 
 // Grids of one dimension, and of two.
 static inline LaunchGrid blocks_of(int64_t count, int64_t block) { return (LaunchGrid){divide_up(count, block), 1, 1}; }
+static inline LaunchGrid by_column(int64_t columns) { return blocks_of(columns, 32); }  // of rows: kernels/cuda/grid.h
 static inline LaunchGrid blocks(int64_t x, int64_t y) { return (LaunchGrid){x, y, 1}; }
 
 #define CUDA_LAUNCH(lower, kernel, grid, constants, operands)                                \

@@ -1,4 +1,4 @@
-// Lowers Sinkhorn, swapped prediction and cross-entropy: a block takes a row, or 64 columns.
+// Lowers Sinkhorn, swapped prediction and cross-entropy: a block takes a row, or some columns.
 #include "codegen/cuda/lower_cuda.h"
 #include "compiler/base/bug.h"
 
@@ -10,7 +10,7 @@ void cuda_lower_sinkhorn(Lower *lower) {
   if (lower->ranks > 1) BUG("'%s' goes over several ranks, which target cuda cannot yet", lower->op->name);
   KernelOperand potentials = workspace(lower, k + b + q);
   for (int i = 0; i < a->iterations; i++) {
-    CUDA_LAUNCH(lower, sinkhorn_prototypes, blocks_of(k, 64), (INT(b), INT(q), INT(k), INT(i == 0), REAL(a->epsilon)),
+    CUDA_LAUNCH(lower, sinkhorn_prototypes, by_column(k), (INT(b), INT(q), INT(k), INT(i == 0), REAL(a->epsilon)),
                 (operand(lower, 0), operand(lower, 1), operand(lower, 2), potentials));
     if (i + 1 == a->iterations) break;
     CUDA_LAUNCH(lower, sinkhorn_samples, blocks(b + q, 1), (INT(b), INT(q), INT(k), REAL(a->epsilon)),

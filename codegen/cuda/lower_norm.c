@@ -45,7 +45,7 @@ void cuda_lower_batch_norm(Lower *lower) {
     check_ranks(lower);
     if (is_of_images(lower, lower->op->operands[0])) BUG("'%s' normalises images on its own", lower->op->name);
     Extent x = extent_of(lower, lower->op->operands[0]);
-    CUDA_LAUNCH(lower, batch_norm_rows_statistics, blocks_of(x.c, CHANNELS_OF_BLOCK), (INT(x.n), INT(x.c)),
+    CUDA_LAUNCH(lower, batch_norm_rows_statistics, by_column(x.c), (INT(x.n), INT(x.c)),
                 (operand(lower, 0), result(lower, 1), result(lower, 2)));
   }
   normalize(lower, result(lower, 1), result(lower, 2), no_operand());
@@ -60,8 +60,7 @@ typedef struct Backward {
 static void backward_rows(Lower *lower, const Backward *b) {
   Extent x = extent_of(lower, b->x_value);
   double epsilon = lower->op->attributes.epsilon;
-  CUDA_LAUNCH(lower, batch_norm_rows_backward_sums, blocks_of(x.c, CHANNELS_OF_BLOCK),
-              (INT(x.n), INT(x.c), REAL(epsilon)),
+  CUDA_LAUNCH(lower, batch_norm_rows_backward_sums, by_column(x.c), (INT(x.n), INT(x.c), REAL(epsilon)),
               (b->dy, b->y, b->x, b->mean, b->variance, b->dgamma, b->dbeta, b->masked));
   CUDA_LAUNCH(lower, batch_norm_rows_backward_apply, blocks_of(x.n * x.c, 256), (INT(x.n), INT(x.c), REAL(epsilon)),
               (b->dy, b->y, b->x, b->gamma, b->mean, b->variance, b->dgamma, b->dbeta, b->dx));

@@ -16,7 +16,9 @@ void cuda_lower_normalize_images(Lower *lower) {
               (operand(lower, 0), result(lower, 0)));
 }
 
-// A block takes 64 channels of an image.
+// A block takes 256 chunks of an image,
+static LaunchGrid by_image(Images x) { return blocks(divide_up(chunks_of(x) / x.n, 256), x.n); }
+// or 64 channels of one.
 static LaunchGrid by_channels(Images x) { return blocks(divide_up(x.channels.all, 64), x.n); }
 
 void cuda_lower_pool_average(Lower *lower) {
@@ -28,14 +30,13 @@ void cuda_lower_pool_average(Lower *lower) {
 
 void cuda_lower_pool_average_backward(Lower *lower) {
   Images y = images_of(lower, lower->op->results[0]);
-  CUDA_LAUNCH(lower, pool_average_backward, blocks_of(chunks_of(y), 256),
-              (INT(y.n), INT(y.h * y.w), CHANNEL_CONSTANTS(y.channels)), (operand(lower, 0), result(lower, 0)));
+  CUDA_LAUNCH(lower, pool_average_backward, by_image(y), (INT(y.n), INT(y.h * y.w), CHANNEL_CONSTANTS(y.channels)),
+              (operand(lower, 0), result(lower, 0)));
 }
 
 void cuda_lower_scale_channels(Lower *lower) {
   Images x = images_of(lower, lower->op->operands[0]);
-  CUDA_LAUNCH(lower, scale_channels, blocks_of(chunks_of(x), 256),
-              (INT(x.n), INT(x.h * x.w), CHANNEL_CONSTANTS(x.channels)),
+  CUDA_LAUNCH(lower, scale_channels, by_image(x), (INT(x.n), INT(x.h * x.w), CHANNEL_CONSTANTS(x.channels)),
               (operand(lower, 0), operand(lower, 1), result(lower, 0)));
 }
 
@@ -111,7 +112,7 @@ void cuda_lower_linear_backward_weight(Lower *lower) {
 
 static void lower_columns(Lower *lower) {
   Extent x = extent_of(lower, lower->op->operands[0]);
-  CUDA_LAUNCH(lower, sum_rows, blocks_of(x.c, 64), (INT(x.n), INT(x.c)), (operand(lower, 0), result(lower, 0)));
+  CUDA_LAUNCH(lower, sum_rows, by_column(x.c), (INT(x.n), INT(x.c)), (operand(lower, 0), result(lower, 0)));
 }
 
 void cuda_lower_sum_rows(Lower *lower) { lower_columns(lower); }

@@ -2,7 +2,8 @@
 #include "codegen/cuda/lower_cuda.h"
 #include "compiler/base/bug.h"
 
-enum { LARC_ELEMENTS = 65536 };  // whose squares a block of larc_norms adds up
+// As kernels/cuda/update.cu has them; and how many parts every block of larc_update adds up on its own.
+enum { LARC_ELEMENTS = 65536, LARC_UPDATE_ELEMENTS = 4096, PARTS_MOST = 64 };
 
 static LaunchGrid by_element(int64_t count) { return blocks_of(count, 256); }
 
@@ -40,7 +41,13 @@ void cuda_lower_larc_update(Lower *lower) {
   KernelOperand sums = workspace(lower, 4 * parts);  // pairs of doubles
   CUDA_LAUNCH(lower, larc_norms, blocks(parts, 1), (INT(count)),
               (operand(lower, 0), operand(lower, 1), no_operand(), sums));
-  CUDA_LAUNCH(lower, larc_update, by_element(count),
+  if (parts > PARTS_MOST) {
+    KernelOperand folded = workspace(lower, 4);
+    CUDA_LAUNCH(lower, larc_fold, blocks(1, 1), (INT(parts)), (sums, folded));
+    sums = folded;
+    parts = 1;
+  }
+  CUDA_LAUNCH(lower, larc_update, blocks_of(count, LARC_UPDATE_ELEMENTS),
               (INT(count), INT(parts), INT(a->clip), INT(a->nesterov), REAL(a->momentum), REAL(a->weight_decay),
                REAL(a->trust), REAL(a->epsilon)),
               (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), operand(lower, 4),

@@ -1,8 +1,8 @@
 // Kernels for GPUs as NVRTC compiles them: products on the tensor cores, no registers spilled, no more of them than a
 // thread may have; and that the gate sees what it must refuse, and reads no damaged file.
 //
-// usage: compile_test FOLDER KERNEL NAME ARCHITECTURE OPTION...   one kernel of the folder; prints a line
-//        compile_test FOLDER KERNEL faults OPTION...              the gate's own test, with the same kernel
+// usage: compile_test FOLDER FILE NAME ARCHITECTURE OPTION...   the kernels of a file of the folder; a line for each
+//        compile_test FOLDER FILE faults OPTION...              the gate's own test, with a file of one kernel
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "codegen/cuda/cubin.h"
 #include "codegen/cuda/nvrtc.h"
 
-enum { REGISTERS_MOST = 255, HEADERS = 3 };
+enum { REGISTERS_MOST = 255, HEADERS = 4 };
 
 static const char *file_read(Arena *arena, const char *path) {
   FILE *file = fopen(path, "rb");
@@ -28,47 +28,65 @@ static const char *file_read(Arena *arena, const char *path) {
 
 typedef struct Compiled {
   NvrtcCode code;
-  CubinKernel kernel;
+  Cubin cubin;
 } Compiled;
 
 static Compiled compile(const Nvrtc *nvrtc, Arena *arena, const char *source, const NvrtcHeader *headers,
                         const char *architecture, const char *const *options, int option_count) {
   NvrtcKernel kernel = {"kernel.cu", source, headers, HEADERS, architecture, options, option_count};
   Compiled compiled = {0};
-  Cubin cubin;
   if (!nvrtc_compile(nvrtc, arena, &kernel, &compiled.code)) {
     fprintf(stderr, "%s", compiled.code.log);
     exit(1);
   }
-  if (!cubin_read(arena, compiled.code.cubin, compiled.code.cubin_bytes, &cubin) || cubin.count != 1) {
-    fprintf(stderr, "the code compiled is not a file of one kernel\n");
+  if (!cubin_read(arena, compiled.code.cubin, compiled.code.cubin_bytes, &compiled.cubin) || !compiled.cubin.count) {
+    fprintf(stderr, "the code compiled is not a file of kernels\n");
     exit(1);
   }
-  compiled.kernel = cubin.items[0];
   return compiled;
 }
 
-// Convolutions must multiply on the tensor cores.
+// Convolutions must multiply on the tensor cores; what packs their weights and folds their splits has no products.
 static bool is_good(const CubinKernel *kernel) {
-  bool multiplies = strncmp(kernel->name, "conv2d", 6) != 0 || kernel->warp_products + kernel->warpgroup_products > 0;
+  bool convolution = strncmp(kernel->name, "conv2d_", 7) == 0 && strncmp(kernel->name, "conv2d_pack", 11) != 0 &&
+                     strcmp(kernel->name, "conv2d_fold_weight") != 0;
+  bool multiplies = !convolution || kernel->warp_products + kernel->warpgroup_products > 0;
   return multiplies && kernel->local_loads + kernel->local_stores == 0 && kernel->stack_bytes == 0 &&
          kernel->registers > 0 && kernel->registers <= REGISTERS_MOST;
+}
+
+static int kernels_check(const Cubin *cubin, const char *name, const char *architecture) {
+  int failed = 0;
+  for (size_t i = 0; i < cubin->count; i++) {
+    const CubinKernel *k = &cubin->items[i];
+    const bool good = is_good(k);
+    printf(
+        "%s %s %s: %u registers, %u bytes of stack, %u instructions, %u products, %u matrix loads, %u copies, %u "
+        "local%s\n",
+        name, architecture, k->name, k->registers, k->stack_bytes, k->instructions,
+        k->warp_products + k->warpgroup_products, k->matrix_loads, k->copies, k->local_loads + k->local_stores,
+        good ? "" : ": REFUSED");
+    failed |= !good;
+  }
+  return failed;
 }
 
 static int faults_test(const Nvrtc *nvrtc, Arena *arena, const char *source, const NvrtcHeader *headers,
                        const char *const *options, int count) {
   Compiled good = compile(nvrtc, arena, source, headers, "sm_80", options, count);
   int failed = 0;
-  if (!is_good(&good.kernel)) failed++, fprintf(stderr, "the kernel itself does not pass\n");
+  if (good.cubin.count != 1 || !is_good(&good.cubin.items[0]))
+    failed++, fprintf(stderr, "the kernel itself does not pass\n");
   static const char indexed[] =
       "extern \"C\" __global__ void indexed(float *x, int n) { float a[64]; for (int i = 0; i < 64; i++) a[i] = x[i]; "
       "for (int i = 0; i < n; i++) a[(i * 7 + n) % 64] += a[i % 64]; x[0] = a[n % 64]; }";
   Compiled local = compile(nvrtc, arena, indexed, headers, "sm_80", NULL, 0);
-  if (local.kernel.stack_bytes < 256 || local.kernel.local_loads == 0 || local.kernel.local_stores == 0)
+  const CubinKernel *array = &local.cubin.items[0];
+  if (array->stack_bytes < 256 || array->local_loads == 0 || array->local_stores == 0)
     failed++, fprintf(stderr, "an array in local memory is not seen\n");
   static const char plain[] = "extern \"C\" __global__ void conv2d_plain(float *x) { *x *= 2; }";
   Compiled without = compile(nvrtc, arena, plain, headers, "sm_90a", NULL, 0);
-  if (is_good(&without.kernel)) failed++, fprintf(stderr, "a convolution without products passes\n");
+  if (is_good(&without.cubin.items[0])) failed++, fprintf(stderr, "a convolution without products passes\n");
   NvrtcCode code;
   NvrtcKernel wrong = {"wrong.cu", "extern \"C\" __global__ void f() { g(); }", NULL, 0, "sm_80", NULL, 0};
   if (nvrtc_compile(nvrtc, arena, &wrong, &code) || !strstr(code.log, "wrong.cu"))
@@ -115,7 +133,7 @@ int main(int argc, char **argv) {
     return 3;
   }
   const char *folder = argv[1], *source = file_read(arena, arena_printf(arena, "%s/%s.cu", folder, argv[2]));
-  NvrtcHeader headers[HEADERS] = {{"device.h", NULL}, {"conv2d_tile.h", NULL}, {"channels.h", NULL}};
+  NvrtcHeader headers[HEADERS] = {{"device.h", NULL}, {"conv2d_tile.h", NULL}, {"grid.h", NULL}, {"channels.h", NULL}};
   for (int i = 0; i < HEADERS; i++)
     headers[i].text = file_read(arena, arena_printf(arena, "%s/%s", folder, headers[i].name));
   int status;
@@ -123,13 +141,7 @@ int main(int argc, char **argv) {
     status = faults_test(nvrtc, arena, source, headers, (const char *const *)argv + 4, argc - 4);
   } else {
     Compiled compiled = compile(nvrtc, arena, source, headers, argv[4], (const char *const *)argv + 5, argc - 5);
-    const CubinKernel *k = &compiled.kernel;
-    printf(
-        "%s %s %s: %u registers, %u bytes of stack, %u instructions, %u products, %u matrix loads, %u copies, %u "
-        "local\n",
-        argv[3], argv[4], k->name, k->registers, k->stack_bytes, k->instructions,
-        k->warp_products + k->warpgroup_products, k->matrix_loads, k->copies, k->local_loads + k->local_stores);
-    status = is_good(k) ? 0 : 1;
+    status = kernels_check(&compiled.cubin, argv[3], argv[4]);
   }
   arena_release(arena);
   return status;

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <type_traits>
 
 #include "tests/cuda/simulator/simulator.h"
 
@@ -48,19 +49,63 @@ struct Error {
   double relative() const { return std::sqrt(apart / (all > 0 ? all : 1)); }
 };
 
-// Runs a kernel under every schedule, on a result full of poison each time. False: they differ.
+// Runs a kernel under every schedule, on a result full of poison each time, or of which a part is: `part` items from
+// `first` on. False: they differ.
+template <class T>
+bool run(void (*kernel)(void **), void **arguments, simulated::Index grid, unsigned threads, size_t shared_bytes,
+         Buffer<T> &result, size_t first, size_t part) {
+  Buffer<T> before(result.count);
+  bool same = true;
+  for (int schedule = 0; schedule < 3; schedule++) {
+    std::memset((void *)(result.items + first), 0xFF, part * sizeof(T));
+    simulated::launch({kernel, arguments, grid, {threads, 1, 1}, shared_bytes}, (simulated::Schedule)schedule, 7);
+    if (schedule == 0) std::memcpy((void *)before.items, result.items, result.bytes());
+    same = same && std::memcmp(before.items, result.items, result.bytes()) == 0;
+  }
+  return same;
+}
 template <class T>
 bool run(void (*kernel)(void **), void **arguments, simulated::Index grid, unsigned threads, size_t shared_bytes,
          Buffer<T> &result) {
-  Buffer<T> first(result.count);
+  return run(kernel, arguments, grid, threads, shared_bytes, result, 0, result.count);
+}
+
+// RUN(kernel, grid, result, parameters of the kernel...): the same, with what the kernel tells of itself; RUN_PART:
+// with the part's first item and how many it has.
+#define RUN(name, grid, result, ...) RUN_PART(name, grid, result, 0, (result).count, __VA_ARGS__)
+#define RUN_PART(name, grid, result, first, part, ...) \
+  run_typed(name, name##_simulated, name##_shape, grid, result, first, part, __VA_ARGS__)
+template <class T, class... Parameters>
+bool run_typed(void (*)(Parameters...), void (*kernel)(void **), const unsigned *shape, simulated::Index grid,
+               Buffer<T> &result, size_t first, size_t part, std::common_type_t<Parameters>... parameters) {
+  void *arguments[] = {(void *)&parameters...};
+  return run(kernel, arguments, grid, shape[0], shape[1], result, first, part);
+}
+
+// IN_PLACE(kernel, grid, both, wanted, parameters...): `both` is an operand and the result, which must be the bits of
+// `wanted` under every schedule; it is the operand again afterwards.
+#define IN_PLACE(name, grid, both, wanted, ...) \
+  run_in_place(name, name##_simulated, name##_shape, grid, both, wanted, __VA_ARGS__)
+template <class T, class... Parameters>
+bool run_in_place(void (*)(Parameters...), void (*kernel)(void **), const unsigned *shape, simulated::Index grid,
+                  Buffer<T> &both, const Buffer<T> &wanted, std::common_type_t<Parameters>... parameters) {
+  Buffer<T> operand(both.count);
+  std::memcpy((void *)operand.items, both.items, both.bytes());
+  void *arguments[] = {(void *)&parameters...};
   bool same = true;
   for (int schedule = 0; schedule < 3; schedule++) {
-    std::memset((void *)result.items, 0xFF, result.bytes());
-    simulated::launch({kernel, arguments, grid, {threads, 1, 1}, shared_bytes}, (simulated::Schedule)schedule, 7);
-    if (schedule == 0) std::memcpy((void *)first.items, result.items, result.bytes());
-    same = same && std::memcmp(first.items, result.items, result.bytes()) == 0;
+    simulated::launch({kernel, arguments, grid, {shape[0], 1, 1}, shape[1]}, (simulated::Schedule)schedule, 7);
+    same = same && std::memcmp(both.items, wanted.items, wanted.bytes()) == 0;
+    std::memcpy((void *)both.items, operand.items, both.bytes());
   }
   return same;
+}
+
+// A grid of one dimension: of `count` pieces, `each` to a block.
+inline simulated::Index grid_of(size_t count, size_t each) { return {(unsigned)DIVIDE_UP(count, each), 1, 1}; }
+
+inline void fill_floats(Buffer<float> &buffer, float centre, float spread) {
+  for (size_t i = 0; i < buffer.count; i++) buffer.items[i] = centre + spread * draw();
 }
 
 // Prints what was found; the exit status.
@@ -69,6 +114,14 @@ inline int verdict(const char *what, double error, double tolerance, bool pads_z
   std::printf("%s: error %.2e of %.1e, pads %s, schedules %s%s\n", what, error, tolerance,
               pads_zero ? "zero" : "NOT ZERO", same ? "agree" : "DIFFER", good ? "" : ": WRONG");
   return good ? 0 : 1;
+}
+
+// Of floats or doubles: got[i] against wanted(i).
+template <class T, class Wanted>
+int compare(const char *what, const Buffer<T> &got, double tolerance, bool same, Wanted wanted) {
+  Error error;
+  for (size_t i = 0; i < got.count; i++) error.add((double)got.items[i], wanted(i));
+  return verdict(what, error.relative(), tolerance, true, same);
 }
 
 #ifdef KERNEL

@@ -20,6 +20,8 @@ SHAPES = {
     "conv2d_backward_input": CONVOLUTION + TILES + "STRIDE=2 ADD=1",
     "conv2d_backward_weight": CONVOLUTION + WEIGHT_TILES + "STRIDE=1",
     "batch_norm": "CHANNELS=72 GROUP_CHANNELS=21 GROUP_PITCH=24 PIXELS=294 TILE_PIXELS=64 PART_PIXELS=100 RELU=1 ADD=1",
+    # These are given their shapes by their tests.
+    **dict.fromkeys(("pointwise", "rows", "batch_norm_rows", "matrix", "losses", "update", "images", "pack"), ""),
 }
 # By the kernel that shows it: what is wrong, the file, the text as it is, the text with the fault.
 FAULTS = {
@@ -126,8 +128,9 @@ FAULTS = {
          "for (int i = 2; i < SEGMENTS; i++)"),
         ("epsilon is forgotten", "batch_norm_fold.cu", "+ epsilon)", "+ 1e-3)"),
         ("the line of a pad is not written", "batch_norm_fold.cu", "  if (channel >= channels_all) return;\n",
-         "  if (channel >= channels_all || !channel_exists(channel, group_channels, group_pitch)) return;\n"),
-        ("channels are numbered as they lie", "channels.h", "channel / pitch * channels + channel % pitch", "channel"),
+         "  if (channel >= channels_all || channels_exist(channel, group_channels, group_pitch) <= 0) return;\n"),
+        ("channels are numbered as they lie", "channels.h",
+         "channel / group_pitch * group_channels + channel % group_pitch", "channel"),
         ("elements beyond the last are read", "batch_norm_apply.cu", "if (at >= chunks) return;\n", "\n"),
         ("halves of a pair are exchanged", "batch_norm_apply.cu", "elements_pack(value[0], value[1])",
          "elements_pack(value[1], value[0])"),
@@ -147,6 +150,107 @@ FAULTS = {
          "slope = -line * inverse * dgamma[number] / pixels;", "slope = 0;"),
         ("the shift forgets the mean", "batch_norm_backward_fold.cu", "- slope * mean[number]", ""),
         ("the shift is not added", "batch_norm_backward_apply.cu", " + lines[2 * CHANNELS + c];", ";"),
+    ],
+    "pointwise": [
+        ("elements beyond the last are read", "pointwise.cu", "if (at < count) y[at] = a[at] + b[at];",
+         "y[at] = a[at] + b[at];"),
+        ("blocks have the same elements", "grid.h", "(u64)blockIdx.x * THREADS + threadIdx.x", "threadIdx.x"),
+        ("the gradient passes where the output is zero", "pointwise.cu", "y[at] > 0 ? dy[at]", "y[at] >= 0 ? dy[at]"),
+    ],
+    "rows": [
+        ("a tree's halves are added while others still add", "grid.h",
+         "shared[threadIdx.x + half]);\n    block_wait();", "shared[threadIdx.x + half]);"),
+        ("a tree begins before all have come", "grid.h", "shared[threadIdx.x] = value;\n  block_wait();",
+         "shared[threadIdx.x] = value;"),
+        ("a row is cut at the block's threads", "rows.cu",
+         "i < d; i += THREADS) sum +=", "i < d && i < THREADS; i += THREADS) sum +="),
+        ("rows of zeros are divided by nothing", "rows.cu", "norm > 1e-12 ? norm : 1e-12", "norm"),
+        ("the row after the last is not zero", "rows.cu", "row < (u64)end;", "row <= (u64)end;"),
+        ("the queue is not moved", "rows.cu", "queue[at - pushed]", "queue[at]"),
+        ("what is too short has the gradient of the others", "rows.cu", "along = small ? 0 :", "along = false ? 0 :"),
+    ],
+    "batch_norm_rows": [
+        ("columns of the next block are counted", "batch_norm_rows.cu",
+         "const int column = grid_column(), rows = column < c ? n : 0;\n  double sum = 0, squares = 0;",
+         "const int column = grid_column(), rows = n;\n  double sum = 0, squares = 0;"),
+        ("rows of a block are counted twice", "grid.h", "return (int)(threadIdx.x / COLUMN_WIDTH);",
+         "return (int)(threadIdx.x / COLUMN_WIDTH / 2 * 2);"),
+        ("squares are not of deviations", "batch_norm_rows.cu",
+         "(double)x[(u64)row * c + column] - centre;", "(double)x[(u64)row * c + column];"),
+        ("what does not count is masked as it was", "batch_norm_rows.cu", "masked[at] = d;", "masked[at] = dy[at];"),
+        ("what is added comes after ReLU", "batch_norm_rows.cu",
+         "y[at] = relu && !(value > 0) ? 0 : value;",
+         "const float with = residual ? residual[at] : 0;\n  y[at] = relu && !(value - with > 0) ? with : value;"),
+    ],
+    "matrix": [
+        ("a stage is multiplied before it is whole", "matrix.cu",
+         "block_wait();  // the stage is whole, and nobody reads the other one, which is filled next\n", "\n"),
+        ("both stages are one", "matrix.cu", "shared + step % 2 * STAGE", "shared"),
+        ("depth beyond the last is multiplied", "matrix.cu",
+         "line < factor.lines && depth < factor.depth ?", "line < factor.lines ?"),
+        ("lines beyond the last are read", "matrix.cu", "line < factor.lines && depth", "depth"),
+        ("results beyond the last column are written", "matrix.cu", "at_row < a.lines && at < b.lines",
+         "at_row < a.lines"),
+        ("factors overlap", "matrix.cu", "PITCH = TILE + 4,", "PITCH = TILE - 4,"),
+        ("the bias is that of the row", "matrix.cu", "bias[at]", "bias[at_row]"),
+    ],
+    "losses": [
+        ("the largest is not taken off", "losses.cu", "top = row_largest(top, shared);", "top = 0;"),
+        ("samples that wait join", "losses.cu", "queue && queue_active && *queue_active != 0", "queue"),
+        ("columns keep the largest of their own rows", "losses.cu", "  top = column_largest(top, memory);\n", "\n"),
+        ("the last largest counts", "losses.cu", "b.at < a.at", "b.at > a.at"),
+        ("hard codes are without potentials", "losses.cu", "Place best = {exponent(x, offset,",
+         "Place best = {exponent(x, nullptr,"),
+        ("a crop predicts itself", "losses.cu", "    if (set == row / b) continue;\n", "\n"),
+        ("a gradient is not scaled", "losses.cu", "(1 / (double)n) * (loss_scale ? *loss_scale : 1)",
+         "(1 / (double)n)"),
+        ("labels are those of their rows", "losses.cu",
+         "labels[row % label_count];\n  const float mass", "labels[row / 2 % label_count];\n  const float mass"),
+        ("sums are read before all have read the largest", "grid.h",
+         "  block_wait();  // nobody reads what the tree before has left\n", "\n"),
+    ],
+    "update": [
+        ("what is inactive moves", "update.cu", "if (active && *active == 0) {", "if (false) {"),
+        ("gradients stay scaled in the norms", "update.cu", "const float scaled = gradient[at] * factor;",
+         "const float scaled = gradient[at];"),
+        ("parts overlap", "update.cu", "first + LARC_ELEMENTS < count ? first + LARC_ELEMENTS : count", "count"),
+        ("elements beyond the last are updated", "update.cu",
+         "first + LARC_UPDATE_ELEMENTS < count ? first + LARC_UPDATE_ELEMENTS : count;",
+         "first + LARC_UPDATE_ELEMENTS;"),
+        ("parts beyond a block's threads are left out", "update.cu", "part < parts; part += THREADS",
+         "part < parts && part < THREADS; part += THREADS"),
+        ("infinities are finite", "update.cu", "x[at] - x[at] == 0", "x[at] == x[at]"),
+        ("clipped where it may not be", "update.cu", "if (clip && !(ratio < 1))", "if (!(ratio < 1))"),
+        ("nesterov's step is the plain one", "update.cu", "step.nesterov ? g + v * step.momentum : v", "v"),
+    ],
+    "images": [
+        ("rows of pixels are added before they are stored", "images.cu",
+         "own[i] = sums[i];\n  block_wait();\n", "own[i] = sums[i];\n"),
+        ("rows are added while others still add", "images.cu",
+         "own[half * CHUNKS * CHUNK + i];\n    block_wait();", "own[half * CHUNKS * CHUNK + i];"),
+        ("pads have the channels of the next group", "channels.h", "group_channels - channel % group_pitch",
+         "group_pitch - channel % group_pitch"),
+        ("vectors have pads", "channels.h", "channel / group_pitch * group_channels + channel % group_pitch",
+         "channel"),
+        ("every image is pooled like the first", "images.cu", "chunk_load(x + ((u64)image * pixels + pixel)",
+         "chunk_load(x + ((u64)0 + pixel)"),
+        ("channels beyond the last are read", "images.cu", "place >= pixels * chunks || image >= images) return;\n  "
+         "const u64 at = (u64)image * pixels * chunks + place;\n  const Chunk in",
+         "image >= images) return;\n  const u64 at = (u64)image * pixels * chunks + place;\n  const Chunk in"),
+        ("red and blue are exchanged", "images.cu", "(float)pixel[0]", "(float)pixel[2]"),
+    ],
+    "pack": [
+        ("pads of inputs have weights", "pack.cu", "channels_exist(input, s.input_channels, s.input_pitch) <= 0",
+         "false"),
+        ("pads of outputs have weights", "pack.cu", "channels_exist(output, s.output_channels, s.output_pitch) <= 0 ||",
+         "false ||"),
+        ("every group reads the first one's inputs", "pack.cu", "first = output / (outputs_all / groups) * width;",
+         "first = 0;"),
+        ("the backward has rows and columns of the forward", "pack.cu",
+         "weight_get(w, s, first + output + 2 * pair + 1, input, tap)",
+         "weight_get(w, s, first + output + 2 * pair, input + 1, tap)"),
+        ("splits begin where the first does", "pack.cu", "parts[split * split_elements + from]", "parts[from]"),
+        ("taps are stored as they are read", "pack.cu", "dw[((u64)row * columns + column) * taps + tap]", "dw[at]"),
     ],
 }
 
@@ -175,7 +279,7 @@ def main():
         # The folder comes first, so that its kernel is the one included; what is optimised less compiles faster.
         compile = [compiler, f"-I{folder}", *(flag for flag in flags if flag != "-O2"), "-O1", "-w"]
         texts = {file.name: file.read_text() for file in pathlib.Path(kernels).glob("*.cu")}
-        for header in ("conv2d_tile.h", "channels.h"):
+        for header in ("conv2d_tile.h", "grid.h", "channels.h"):
             texts[header] = (pathlib.Path(kernels) / header).read_text()
         for kernel, faults in FAULTS.items():
             status, said = outcome(folder, compile, simulator, kernel, texts)

@@ -11,7 +11,7 @@ DEVICE_KERNEL(batch_norm_backward_fold, THREADS, 1, 0,
                float *__restrict__ dbeta, int parts, int channels_all, int group_channels, int group_pitch,
                float epsilon)) {
   const int channel = blockIdx.x * THREADS + threadIdx.x;
-  if (channel >= channels_all || !channel_exists(channel, group_channels, group_pitch)) return;
+  if (channel >= channels_all || channels_exist(channel, group_channels, group_pitch) <= 0) return;
   const int number = channel_number(channel, group_channels, group_pitch);
   double sum = 0, product = 0;
 #pragma unroll 1
@@ -32,7 +32,7 @@ DEVICE_KERNEL(batch_norm_backward_line, THREADS, 1, 0,
   const int channel = blockIdx.x * THREADS + threadIdx.x;
   if (channel >= channels_all) return;
   double line = 0, slope = 0, shift = 0;
-  if (channel_exists(channel, group_channels, group_pitch)) {
+  if (channels_exist(channel, group_channels, group_pitch) > 0) {
     const int number = channel_number(channel, group_channels, group_pitch);
     const double inverse = 1 / square_root((double)variance[number] + epsilon);
     line = gamma[number] * inverse;

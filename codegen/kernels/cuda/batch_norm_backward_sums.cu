@@ -21,7 +21,7 @@ DEVICE_KERNEL(batch_norm_backward_sums, THREADS, 1, SHARED_BYTES,
   float sums[CHUNK], products[CHUNK], means[CHUNK];
 #pragma unroll
   for (int i = 0; i < CHUNK; i++) {
-    const bool exists = channel + i < CHANNELS && channel_exists(channel + i, GROUP_CHANNELS, GROUP_PITCH);
+    const bool exists = channel + i < CHANNELS && channels_exist(channel + i, GROUP_CHANNELS, GROUP_PITCH) > 0;
     means[i] = exists ? mean[channel_number(channel + i, GROUP_CHANNELS, GROUP_PITCH)] : 0;
     sums[i] = products[i] = 0;
   }

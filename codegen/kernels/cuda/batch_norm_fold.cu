@@ -33,7 +33,7 @@ DEVICE_KERNEL(batch_norm_fold, THREADS, 1, SHARED_BYTES,
   Moments *const shared = (Moments *)memory;
   const int channel = blockIdx.x * WIDTH_THREADS + threadIdx.x % WIDTH_THREADS, segment = threadIdx.x / WIDTH_THREADS;
   const int tiles = DIVIDE_UP(pixels, tile_pixels);
-  const bool exists = channel < channels_all && channel_exists(channel, group_channels, group_pitch);
+  const bool exists = channel < channels_all && channels_exist(channel, group_channels, group_pitch) > 0;
   Moments all = {0, 0, 0};
   if (exists) {
 #pragma unroll 1
@@ -63,7 +63,7 @@ DEVICE_KERNEL(batch_norm_line, LINE_THREADS, 1, 0,
   const int channel = blockIdx.x * LINE_THREADS + threadIdx.x;
   if (channel >= channels_all) return;
   double factor = 0, shift = 0;
-  if (channel_exists(channel, group_channels, group_pitch)) {
+  if (channels_exist(channel, group_channels, group_pitch) > 0) {
     const int number = channel_number(channel, group_channels, group_pitch);
     factor = gamma[number] / square_root((double)variance[number] + epsilon);
     shift = beta[number] - mean[number] * factor;

@@ -1,11 +1,16 @@
-// Channels in memory: of each group's `pitch` the first `channels` exist, the rest are zero pads. What is by channel
-// alone (gamma, mean, a row of features) has those that exist, group after group.
+// Which channels of a pixel exist, and what their numbers are in vectors by channel, which have no pads: of each group
+// of `group_pitch` channels in memory, a multiple of CHUNK, the first `group_channels` exist.
 #ifndef SEER_KERNELS_CHANNELS_H
 #define SEER_KERNELS_CHANNELS_H
 
 #include "device.h"
 
-DEVICE bool channel_exists(int channel, int channels, int pitch) { return channel % pitch < channels; }
-DEVICE int channel_number(int channel, int channels, int pitch) { return channel / pitch * channels + channel % pitch; }
+// How many exist of what is left of a channel's group, from the channel on: none where it is negative.
+DEVICE int channels_exist(int channel, int group_channels, int group_pitch) {
+  return group_channels - channel % group_pitch;
+}
+DEVICE int channel_number(int channel, int group_channels, int group_pitch) {
+  return channel / group_pitch * group_channels + channel % group_pitch;
+}
 
 #endif

@@ -20,6 +20,7 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 
 #define DEVICE __device__ __forceinline__
+#define DEVICE_MEMBER DEVICE  // of a struct
 // A kernel of `threads` threads and `shared_bytes` of shared memory a block, of which `blocks` fit a multiprocessor at
 // least; parameters in parentheses. Who launches it reads the first two from NAME_shape.
 #define DEVICE_KERNEL(name, threads, blocks, shared_bytes, parameters)         \

@@ -64,6 +64,7 @@ constexpr std::array<unsigned, sizeof...(Parameters) + 1> parameter_bytes(void (
 #define threadIdx (simulated::thread_index())
 #define blockIdx (simulated::block_index())
 #define DEVICE static inline
+#define DEVICE_MEMBER inline
 #define ALIGNED(bytes) alignas(bytes)
 // What launches call is NAME_simulated; its threads and bytes of shared memory are in NAME_shape, the sizes of its
 // parameters in NAME_parameters.
