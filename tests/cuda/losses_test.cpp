@@ -230,8 +230,8 @@ static int cross_entropy_test(int n, int label_count, int k, float smoothing, fl
 }
 
 int main() {
-  int failed = sinkhorn_test(5, 3, 301, joins) | sinkhorn_test(40, 7, 33, waits) | sinkhorn_test(1, 1, 1, none);
-  failed |= sinkhorn_test(23, 30, 40, joins) | ranks_test(1, 5) | ranks_test(3, 300);
+  int failed = sinkhorn_test(5, 3, 301, joins) | sinkhorn_test(19, 7, 33, waits) | sinkhorn_test(1, 1, 1, none);
+  failed |= sinkhorn_test(9, 10, 40, joins) | ranks_test(1, 5) | ranks_test(3, 300);
   failed |= swapped_test(3, 301, 3, 2, true) | swapped_test(1, 7, 2, 2, false);
   failed |= cross_entropy_test(6, 3, 301, 0.1f, 4, true) | cross_entropy_test(3, 3, 10, 0, 4, false);
   return failed | cross_entropy_test(2, 1, 5, 0.1f, 200, false) | cross_entropy_test(1, 1, 1, 0, 1, false);
