@@ -108,5 +108,6 @@ bool nvrtc_compile(const Nvrtc *nvrtc, Arena *arena, const NvrtcKernel *kernel, 
     code->ptx = fetch(arena, program, nvrtc->GetPTXSize, nvrtc->GetPTX, NULL);
   }
   nvrtc->DestroyProgram(&program);
-  return result == 0 && code->cubin;
+  bool virtual = strncmp(kernel->architecture, "compute_", 8) == 0;
+  return result == 0 && (virtual ? code->ptx != NULL : code->cubin != NULL);
 }

@@ -19,7 +19,7 @@ typedef struct NvrtcKernel {
   const char *name, *source;  // the name is the file's in messages
   const NvrtcHeader *headers;
   int header_count;
-  const char *architecture;    // "sm_90a"
+  const char *architecture;    // "sm_90a"; of "compute_80" there is no code, only PTX
   const char *const *options;  // more of the compiler: "-DTILE=64"
   int option_count;
 } NvrtcKernel;

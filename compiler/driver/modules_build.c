@@ -148,7 +148,8 @@ static bool compile_by_nvrtc(const ModulesBuild *build, int task, const char *so
                           NULL,
                           0};
     NvrtcCode compiled;
-    if (!nvrtc_compile(build->nvrtc, arena, &kernel, &compiled)) return complain(build, task, compiled.log);
+    if (!nvrtc_compile(build->nvrtc, arena, &kernel, &compiled))
+      return complain(build, task, *compiled.log ? compiled.log : "NVRTC does not say why");
     code = ptx ? compiled.ptx : compiled.cubin;
     size = ptx ? strlen(compiled.ptx) + 1 : compiled.cubin_bytes;
     Cubin cubin;
