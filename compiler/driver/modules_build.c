@@ -133,34 +133,64 @@ static const char *first_fault(Arena *arena, const Cubin *cubin) {
   return cubin->count ? NULL : "there is no kernel in it";
 }
 
-static bool compile_by_nvrtc(const ModulesBuild *build, int task, const char *source) {
-  Arena *arena = build->arena;
-  bool ptx = strncmp(architecture_of(build, task), "compute_", 8) == 0;
+// PTX is what the code of a GPU without a letter was made from: compute_80 comes with sm_80. -1: it has to be made.
+static int source_of_ptx(const ModulesBuild *build, int task) {
+  const CudaModules *modules = build->modules;
+  const char *name = architecture_of(build, task);
+  for (int a = 0; strncmp(name, "compute_", 8) == 0 && a < modules->architecture_count; a++) {
+    if (strncmp(modules->architectures[a], "sm_", 3) == 0 && strcmp(modules->architectures[a] + 3, name + 8) == 0)
+      return task / modules->architecture_count * modules->architecture_count + a;
+  }
+  return -1;
+}
+
+static bool code_put(const ModulesBuild *build, int task, const void *code, size_t size) {
+  if (file_write(code_path(build, task), code, size)) return true;
+  return complain(build, task, arena_printf(build->arena, "it cannot be written: %s", strerror(errno)));
+}
+
+// Also from the cache.
+static bool code_find(const ModulesBuild *build, int task, const char *source) {
   const char *cached = cache_path(build, task, source);
   size_t size = 0;
-  const char *code = cached ? file_read(arena, cached, &size) : NULL;
-  if (!code) {
-    NvrtcKernel kernel = {arena_printf(arena, "%s.cu", module_of(build, task)->name),
-                          source,
-                          build->headers,
-                          build->header_count,
-                          architecture_of(build, task),
-                          NULL,
-                          0};
-    NvrtcCode compiled;
-    if (!nvrtc_compile(build->nvrtc, arena, &kernel, &compiled))
-      return complain(build, task, *compiled.log ? compiled.log : "NVRTC does not say why");
-    code = ptx ? compiled.ptx : compiled.cubin;
-    size = ptx ? strlen(compiled.ptx) + 1 : compiled.cubin_bytes;
-    Cubin cubin;
-    if (!ptx && !cubin_read(arena, code, size, &cubin))
-      return complain(build, task, "what was compiled cannot be read");
-    const char *fault = ptx ? NULL : first_fault(arena, &cubin);
-    if (fault) return complain(build, task, fault);
-    cache_put(arena, cached, code, size);
+  const char *code = cached ? file_read(build->arena, cached, &size) : NULL;
+  return code && code_put(build, task, code, size);
+}
+
+static bool ptx_put(const ModulesBuild *build, int task, const char *source, const char *ptx) {
+  size_t size = strlen(ptx) + 1;  // the driver reads up to the zero
+  cache_put(build->arena, cache_path(build, task, source), ptx, size);
+  return code_put(build, task, ptx, size);
+}
+
+// A module for one architecture; of a GPU whose PTX is wanted, that too.
+static bool compile_by_nvrtc(const ModulesBuild *build, int task, const char *source) {
+  Arena *arena = build->arena;
+  const CudaModules *modules = build->modules;
+  int ptx_task = -1, first = task / modules->architecture_count * modules->architecture_count;
+  for (int a = 0; a < modules->architecture_count; a++) {
+    if (source_of_ptx(build, first + a) == task) ptx_task = first + a;
   }
-  if (file_write(code_path(build, task), code, size)) return true;
-  return complain(build, task, arena_printf(arena, "it cannot be written: %s", strerror(errno)));
+  if (code_find(build, task, source) && (ptx_task < 0 || code_find(build, ptx_task, source))) return true;
+  NvrtcKernel kernel = {arena_printf(arena, "%s.cu", module_of(build, task)->name),
+                        source,
+                        build->headers,
+                        build->header_count,
+                        architecture_of(build, task),
+                        NULL,
+                        0};
+  NvrtcCode compiled;
+  if (!nvrtc_compile(build->nvrtc, arena, &kernel, &compiled))
+    return complain(build, task, *compiled.log ? compiled.log : "NVRTC does not say why");
+  if (strncmp(architecture_of(build, task), "compute_", 8) == 0) return ptx_put(build, task, source, compiled.ptx);
+  Cubin cubin;
+  if (!cubin_read(arena, compiled.cubin, compiled.cubin_bytes, &cubin))
+    return complain(build, task, "what was compiled cannot be read");
+  const char *fault = first_fault(arena, &cubin);
+  if (fault) return complain(build, task, fault);
+  cache_put(arena, cache_path(build, task, source), compiled.cubin, compiled.cubin_bytes);
+  if (!code_put(build, task, compiled.cubin, compiled.cubin_bytes)) return false;
+  return ptx_task < 0 || ptx_put(build, ptx_task, source, compiled.ptx);
 }
 
 // As C++; the functions of the simulated GPU are found when the driver's twin opens the module.
@@ -188,6 +218,7 @@ static bool compile_by_cxx(const ModulesBuild *build, int task) {
 
 static void work(const ModulesBuild *build) {
   for (int task; (task = atomic_fetch_add(build->next, 1)) < build->tasks;) {
+    if (source_of_ptx(build, task) >= 0) continue;
     bool good = strcmp(architecture_of(build, task), simulated) == 0
                     ? compile_by_cxx(build, task)
                     : compile_by_nvrtc(build, task, module_text(build, module_of(build, task)));

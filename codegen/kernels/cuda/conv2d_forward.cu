@@ -25,7 +25,10 @@ enum {
   COLUMNS = (WIDTH + 2 * PAD - KERNEL) / STRIDE + 1,
   PIXELS = IMAGES * ROWS * COLUMNS,
   LAST_PIXELS = PIXELS - (PIXELS - 1) / TILE_PIXELS * TILE_PIXELS,  // of the last tile
-  SHARED_BYTES = TILE_BYTES + WARPS_PIXELS * TILE_CHANNELS * 4
+  PART_ROWS = WARPS_PIXELS * 8,                                     // of column sums: those of the threads of a column
+  PART_ROW = TILE_CHANNELS + 8,  // floats from row to row: no two of a warp's share banks
+  PART_BYTES = PART_ROWS * PART_ROW * 4,
+  SHARED_BYTES = STATISTICS && PART_BYTES > TILE_BYTES ? PART_BYTES : TILE_BYTES
 };
 
 DEVICE Pixel pixel_find(const Element *x, int pixel) {
@@ -35,28 +38,27 @@ DEVICE Pixel pixel_find(const Element *x, int pixel) {
 }
 
 // The sums over all pixels of the tile of the columns that a thread holds parts of, the same for all threads that hold
-// some. shared: [WARPS_PIXELS][TILE_CHANNELS], free; `column` of the tile.
+// some, row by row. shared: [PART_ROWS][PART_ROW], which the tile's operands may have lain in; `column` of the tile.
 DEVICE void columns_sum(float (&sums)[MMA_CHANNELS][2], float *shared, int column) {
-  const int lane = threadIdx.x % 32, part = threadIdx.x / 32 % WARPS_PIXELS;
+  const int row = threadIdx.x / 32 % WARPS_PIXELS * 8 + threadIdx.x % 32 / 4;
+  block_wait();  // nobody reads what lay there
 #pragma unroll
   for (int j = 0; j < MMA_CHANNELS; j++)
 #pragma unroll
-    for (int k = 0; k < 2; k++) {
-      float sum = sums[j][k];
-#pragma unroll
-      for (int mask = 4; mask < 32; mask *= 2) sum += warp_exchange(sum, mask);
-      if (lane < 4) shared[part * TILE_CHANNELS + column + j * 8 + k] = sum;
-    }
+    for (int k = 0; k < 2; k++) shared[row * PART_ROW + column + j * 8 + k] = sums[j][k];
+  block_wait();
+#pragma unroll 1
+  for (int at = threadIdx.x; at < TILE_CHANNELS; at += THREADS) {
+    float sum = shared[at];
+#pragma unroll 1
+    for (int i = 1; i < PART_ROWS; i++) sum += shared[i * PART_ROW + at];
+    shared[at] = sum;
+  }
   block_wait();
 #pragma unroll
   for (int j = 0; j < MMA_CHANNELS; j++)
 #pragma unroll
-    for (int k = 0; k < 2; k++) {
-      sums[j][k] = 0;
-#pragma unroll
-      for (int i = 0; i < WARPS_PIXELS; i++) sums[j][k] += shared[i * TILE_CHANNELS + column + j * 8 + k];
-    }
-  block_wait();
+    for (int k = 0; k < 2; k++) sums[j][k] = shared[column + j * 8 + k];
 }
 
 // Rounds the sums, stores them, and adds up what is stored, by column.
@@ -98,7 +100,7 @@ DEVICE_KERNEL(conv2d_forward, THREADS, 1, SHARED_BYTES,
   float totals[MMA_CHANNELS][2], squares[MMA_CHANNELS][2];
   tile_store(sums, pixel, group, first_channel + column, y, totals);
   if (!STATISTICS) return;
-  float *const shared = (float *)(memory + TILE_BYTES);
+  float *const shared = (float *)memory;
   columns_sum(totals, shared, column);
   const float share = first_pixel + TILE_PIXELS <= PIXELS ? 1.0f / TILE_PIXELS : 1.0f / LAST_PIXELS;
 #pragma unroll

@@ -64,7 +64,6 @@ DEVICE double square_root(double value) {
 // ---- warps and blocks ----
 
 DEVICE void block_wait() { __syncthreads(); }
-DEVICE float warp_exchange(float value, int mask) { return __shfl_xor_sync(~0u, value, mask); }
 
 // ---- copies from global to shared memory that run on: 16 bytes, of which `bytes` are read and the rest are zeros ----
 

@@ -30,7 +30,6 @@ unsigned char *shared_memory();
 u32 address_of(const void *shared);
 
 void barrier();
-float exchange(float value, int mask);
 void copy_start(u32 shared, const void *global, int bytes);
 void copy_commit();
 void copy_wait(int groups);
@@ -100,7 +99,6 @@ DEVICE float elements_first(u32 pair) { return element_to_float((Element)(pair &
 DEVICE float elements_second(u32 pair) { return element_to_float((Element)(pair >> 16)); }
 
 DEVICE void block_wait() { simulated::barrier(); }
-DEVICE float warp_exchange(float value, int mask) { return simulated::exchange(value, mask); }
 
 DEVICE void copy_start(u32 shared, const void *global, int bytes) { simulated::copy_start(shared, global, bytes); }
 DEVICE void copy_commit() { simulated::copy_commit(); }

@@ -56,7 +56,7 @@ enum { POISON = 0xFF };             // of bytes: a NaN in fp16, bf16 and float
 enum { SHARED_BASE = 0x00000400 };  // where shared memory begins: address 0 is never right
 
 enum class State { ready, at_barrier, in_warp, done };
-enum class Call { none, exchange, matrices, matrices_transposed, multiply_f16, multiply_bf16 };
+enum class Call { none, matrices, matrices_transposed, multiply_f16, multiply_bf16 };
 
 struct Copy {
   unsigned char *to;
@@ -348,16 +348,6 @@ void barrier() {
   block.waiting = 0;
   for (Thread &thread : block.threads)
     if (thread.state == State::at_barrier) thread.state = State::ready;
-}
-
-float exchange(float value, int mask) {
-  u32 in[2] = {0, (u32)mask}, out;
-  std::memcpy(in, &value, sizeof value);
-  together(Call::exchange, in, 2, &out, 1, [](Warp &warp) {
-    for (u32 lane = 0; lane < WARP; lane++) warp.out[lane][0] = warp.in[(lane ^ warp.in[lane][1]) % WARP][0];
-  });
-  std::memcpy(&value, &out, sizeof value);
-  return value;
 }
 
 void copy_start(u32 shared, const void *global, int bytes) {
