@@ -183,7 +183,10 @@ static SeerStatus timing_bench(SeerEngine *engine, SeerSynthetic *pictures, cons
   int wanted = options->steps > 0 ? (int)(options->steps < TIMED_MAX ? options->steps : TIMED_MAX) : 0;
   SeerBench bench = {.program = engine->program, .threads = seer_pool_threads(engine->context.pool)};
   Timing timing = {.engine = engine, .pictures = pictures};
-  seer_cpu_name(bench.machine, sizeof bench.machine);
+  if (engine->accelerator)
+    snprintf(bench.machine, sizeof bench.machine, "%s", engine->program->accelerator->name(engine->accelerator));
+  else
+    seer_cpu_name(bench.machine, sizeof bench.machine);
   seer_state_init(engine->program, seed, 0, engine->context.pool, engine->context.state);
   status = warm_up(&timing, options->no_ops ? 1 : WARMUP_MAX, &bench.warmup_steps);
   if (!status && options->no_ops) {
@@ -193,7 +196,8 @@ static SeerStatus timing_bench(SeerEngine *engine, SeerSynthetic *pictures, cons
     if (!status) status = steps_profile(&timing, &bench);
   }
   bench.resident_bytes = seer_memory_resident_peak();
-  if (!status && !options->no_ops) status = seer_peak_measure(engine->context.pool, &bench.peak);
+  if (!status && !options->no_ops && !engine->accelerator)
+    status = seer_peak_measure(engine->context.pool, &bench.peak);
   if (!status) status = result_write(&bench, options, old);
   seer_bench_release(&bench);
   json_decref(old);
@@ -206,6 +210,9 @@ SeerStatus seer_command_bench(const SeerProgram *program, const SeerOptions *opt
                      options->against ? "against"
                      : options->svg   ? "svg"
                                       : "poison");
+  if (program->accelerator && (options->svg || options->poison))
+    return seer_fail(SEER_USAGE, "'--%s' is for trainers whose step runs on the processor",
+                     options->svg ? "svg" : "poison");
   int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
   uint64_t seed = options->seed >= 0 ? (uint64_t)options->seed : program->seed;
   SeerEngine engine;

@@ -17,6 +17,10 @@ void seer_bench_step_print(const SeerBench *bench, FILE *out) {
 }
 
 static void peak_print(const SeerBench *bench, FILE *out) {
+  if (!(bench->peak.flops_per_second > 0)) {  // of a GPU it is not measured
+    fprintf(out, "%.1f GFLOP/s on %s\n", seer_bench_flops_per_second(bench) / 1e9, bench->machine);
+    return;
+  }
   fprintf(out,
           "%.1f GFLOP/s, %.1f %% of the measured fp32 peak of %.1f GFLOP/s (%d threads, vectors of %d); memory gives "
           "%.1f GB/s\n",

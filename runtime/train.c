@@ -372,6 +372,8 @@ static SeerStatus step_failed(Training *training, SeerStatus status) {
   snprintf(error, sizeof error, "%s", seer_error());
   seer_error_clear();
   bool saved = state_save_and_wait(training) == SEER_OK;
+  // Where the state is lost, with a GPU, what was being written is the last there is.
+  if (!saved && seer_comm_size(training->comm) == 1) seer_saver_finish(training->saver);
   seer_error_clear();
   if (!*error) return status;
   if (saved)

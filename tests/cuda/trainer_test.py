@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Whole trainers on the simulated GPU, as a user builds and starts them.
+
+usage: trainer_test.py SEERC LIBSIMULATED_CUDA
+
+A small RegNetY with groups that need pads, trained by SwAV with a queue and accumulation, in bf16: against the same
+network on the processor in bf16 and in fp32, with work in several drawn orders; stopped and resumed; features; what goes
+wrong.
+"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "trainer"))
+import common  # noqa: E402
+
+SEERC, DRIVER = sys.argv[1:]
+SPEC = """use "recipes/swav"
+model { family = regnety depths = [1, 1] widths = [16, 24] group_widths = [8, 12] stem_width = 16 }
+data { pictures = "pictures" }
+views { crops = [crop(count = 3, size = 32px)] }
+swav { prototypes = 20 freeze_prototypes = 0 queue = 16 queue_start = 0 }
+train { batch = 8 accumulate = 2 steps = 4 precision = PRECISION }
+save { every = 2 }
+evaluate { batch = 8 size = 32 resize = 36 }
+"""
+# Of all tensors that a step makes: how much further from fp32 the GPU's may be than the processor's in bf16, at the
+# median and at most. Both round what they store to 8 bits, but the GPU stores what BatchNorm makes, too: twice as often.
+MEDIAN, MOST = 1.7, 2.0
+failures = []
+
+
+def expect(what, holds):
+    print(("ok      " if holds else "FAILED  ") + what, flush=True)
+    if not holds:
+        failures.append(what)
+
+
+def build(folder, name, precision, *words):
+    spec = folder / f"{name}.seer"
+    spec.write_text(SPEC.replace("PRECISION", precision))
+    done = subprocess.run([SEERC, "build", spec, "-o", folder / name, *words], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{name}: {done.stderr}")
+    return folder / name
+
+
+def train(trainer, out, *words, expected=0, **environment):
+    environment.setdefault("SEER_LIBCUDA", DRIVER)
+    return common.run(trainer, "train", "--out", out, "--no-report", *words, cwd=trainer.parent, env=environment,
+                      expect=expected, timeout=600)
+
+
+def resume(trainer, out):
+    common.run(trainer, "--resume", out, "--no-report", cwd=trainer.parent, env={"SEER_LIBCUDA": DRIVER}, timeout=600)
+
+
+def losses(out):
+    return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def state(out, step):
+    return common.safetensors_read(out / f"snapshots/step-{step}/model.safetensors")[0]
+
+
+def apart(got, wanted):
+    """L2-relative, by tensor, of those that a step makes."""
+    return {name: float(numpy.linalg.norm(got[name] - wanted[name]) / (numpy.linalg.norm(wanted[name]) + 1e-30))
+            for name in wanted if wanted[name].dtype == numpy.float32 and numpy.any(wanted[name])
+            and name.endswith((".velocity", "running_mean", "running_var", "queue.0", "queue.1"))}
+
+
+def check_step(folder, gpu, narrow, wide):
+    outs = [folder / f"first-{trainer.name}" for trainer in (gpu, narrow, wide)]
+    for trainer, out in zip((gpu, narrow, wide), outs):
+        train(trainer, out, "--steps", 1)
+    on_gpu, on_cpu = (apart(state(out, 1), state(outs[2], 1)) for out in outs[:2])
+    ratio = numpy.median(list(on_gpu.values())) / numpy.median(list(on_cpu.values()))
+    worst = max(on_gpu.values()) / max(on_cpu.values())
+    expect(f"{len(on_gpu)} tensors: {ratio:.2f} times as far from fp32 as bf16 on the processor, at most {worst:.2f}",
+           ratio <= MEDIAN and worst <= MOST)
+    loss = [losses(out)[0] for out in outs]
+    expect(f"losses {loss}", abs(loss[0] - loss[2]) <= 0.02 * loss[2])
+
+
+def check_orders(folder, gpu):
+    """Whatever runs late and in whatever order: the same bits."""
+    found = []
+    for seed, schedule in ((1, "first_first"), (2, "random"), (3, "last_first")):
+        out = folder / f"order-{seed}"
+        train(gpu, out, SEER_SIMULATED_SEED=str(seed), SEER_SIMULATED_SCHEDULE=schedule, SEER_SIMULATED_STRICT="1")
+        found.append((losses(out), {name: tensor.tobytes() for name, tensor in state(out, 4).items()}))
+    expect("drawn orders change no bit", all(other == found[0] for other in found[1:]))
+    return found[0]
+
+
+def check_resume(folder, gpu, whole):
+    out = folder / "resumed"
+    train(gpu, out, "--stop-after", 2, expected=75)
+    resume(gpu, out)
+    again = {name: tensor.tobytes() for name, tensor in state(out, 4).items()}
+    expect("a run that was stopped ends as one that was not", (losses(out), again) == whole)
+
+
+def check_features(folder, gpu, wide):
+    files = [folder / f"{trainer.name}.safetensors" for trainer in (gpu, wide)]
+    for trainer, file in zip((gpu, wide), files):
+        common.run(trainer, "features", "--weights", folder / "order-1", "--data", folder / "pictures", "--out", file,
+                   env={"SEER_LIBCUDA": DRIVER}, timeout=600)
+    got, wanted = (common.safetensors_read(file)[0]["features"] for file in files)
+    error = float(numpy.linalg.norm(got - wanted) / numpy.linalg.norm(wanted))
+    expect(f"features of {len(wanted)} pictures are {error:.4f} from those in fp32", error < 0.03)
+
+
+def check_losses_of_gpu(folder, gpu, whole):
+    """The GPU disappears in the third step: told by name, and what was saved goes on elsewhere."""
+    out = folder / "lost"
+    done = train(gpu, out, expected=None, SEER_SIMULATED_FAIL="cuGraphLaunch:9:719")
+    expect(f"a lost GPU is told: exit {done.returncode}: {done.stderr.strip().splitlines()[-2:]}",
+           done.returncode == 3 and "Simulated GPU" in done.stderr and "719" in done.stderr)
+    expect("the snapshot before it is whole", (out / "snapshots/step-2").is_dir())
+    resume(gpu, out)
+    again = {name: tensor.tobytes() for name, tensor in state(out, 4).items()}
+    expect("and goes on to the same end", again == whole[1])
+
+
+def check_bad_starts(folder, gpu):
+    for what, environment, words in (
+            ("no driver", {"SEER_LIBCUDA": "/nowhere/libcuda.so"}, ("NVIDIA", "/nowhere/libcuda.so")),
+            ("too little memory", {"SEER_SIMULATED_BYTES": "1000000"}, ("GPU 0 'Simulated GPU'", "free", "needs")),
+            ("no such architecture", {"SEER_SIMULATED_NAME": "Another GPU"}, ("Another GPU", "simulated", "--target"))):
+        out = folder / what.replace(" ", "-")
+        done = train(gpu, out, expected=None, **environment)
+        expect(f"{what}: exit {done.returncode}: {done.stderr.strip().splitlines()[:1]}",
+               done.returncode == 3 and all(word in done.stderr for word in words) and not (out / "snapshots").exists())
+    spec = folder / "gpu.seer"
+    for target, precision, code, word in (("cuda:sm_80", "bf16", 3, "SEER_NVRTC"), ("cuda:sm_75", "bf16", 2, "sm_80"),
+                                          ("cuda:", "bf16", 2, "unknown target"), ("cuda:x", "bf16", 2, "unknown"),
+                                          ("cuda:simulated", "fp32", 1, "precision")):
+        done = subprocess.run([SEERC, "build", spec, f"--target={target}", "-D", f"train.precision={precision}", "-o",
+                               folder / "never"], capture_output=True, text=True, cwd=folder,
+                              env={**os.environ, "SEER_NVRTC": "/nowhere/libnvrtc.so"})
+        expect(f"--target={target} in {precision}: exit {done.returncode}: {done.stderr.strip().splitlines()[:1]}",
+               done.returncode == code and word in done.stderr and not (folder / "never").exists())
+
+
+def main():
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        common.pictures_make(str(folder / "pictures"))
+        gpu = build(folder, "gpu", "bf16", "--target=cuda:simulated")
+        narrow, wide = build(folder, "narrow", "bf16"), build(folder, "wide", "fp32")
+        check_step(folder, gpu, narrow, wide)
+        whole = check_orders(folder, gpu)
+        check_resume(folder, gpu, whole)
+        check_features(folder, gpu, wide)
+        check_losses_of_gpu(folder, gpu, whole)
+        check_bad_starts(folder, gpu)
+    print(f"{'failed' if failures else 'passed'}: {len(failures)} failures")
+    return bool(failures)
+
+
+sys.exit(main())
