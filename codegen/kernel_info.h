@@ -18,7 +18,12 @@ typedef enum KernelKind {
 enum { MAX_KERNEL_CONSTANTS = 24, MAX_KERNEL_POINTERS = 12 };
 
 // How a constant is given to a kernel: as an argument, but macros, of which a GPU's kernel has a copy for each set.
-typedef enum ConstantKind { CONSTANT_INTEGER, CONSTANT_COUNT /* 64 bits */, CONSTANT_REAL, CONSTANT_MACRO } ConstantKind;
+typedef enum ConstantKind {
+  CONSTANT_INTEGER,
+  CONSTANT_COUNT,  // of 64 bits
+  CONSTANT_REAL,
+  CONSTANT_MACRO
+} ConstantKind;
 
 // One row of kernels.def, its lists split.
 typedef struct KernelInfo {

@@ -209,7 +209,7 @@ typedef struct SeerContext {
   struct SeerSlice *slice;                // that runs; NULL: all of the rank
   bool leaves_state;                      // to the rank's first slice: launches whose output lies there are not run
   int network;                            // SeerStatus of the first collective that failed: later ones do nothing
-  // On an accelerator, state, arena, images and labels are its own addresses while an entry runs, and scalars are there:
+  // On an accelerator, state, arena, images and labels are its addresses while an entry runs, and scalars are there:
   struct SeerAccelerator *accelerator;    // NULL: the processor
   const unsigned char *device_scalars;    // a SeerScalars
   bool check_finite;                      // look at each launch's output, and stop looking at the first bad one

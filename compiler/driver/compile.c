@@ -435,8 +435,8 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
     return false;
   planning->train =
       training_graph(arena, world->step, compilation->classes, graph_target(target, spec), compilation->diags, watch);
-  planning->features =
-      planning->train ? features_graph(arena, spec, graph_target(target, spec), compilation->diags, (PassWatch){0}) : NULL;
+  if (planning->train)
+    planning->features = features_graph(arena, spec, graph_target(target, spec), compilation->diags, (PassWatch){0});
   if (!planning->features) return false;
   planning->policy = policy_from_spec(arena, spec, &planning->machine);
   if (target == TARGET_CUDA) planning->policy.offload = false;  // it cannot yet
@@ -585,7 +585,8 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   if (!machine_from_spec(arena, sources, diags, spec, library, &compilation.machine)) return false;
   compilation.cpu = cpu_of_options(options);
   // Only what computes in bf16 needs a processor that does.
-  bool narrow = target == TARGET_C && graph_target(target, spec).images == DATA_BF16, chosen = strcmp(options->cpu, "native") != 0;
+  bool narrow = target == TARGET_C && graph_target(target, spec).images == DATA_BF16;
+  bool chosen = strcmp(options->cpu, "native") != 0;
   if (!narrow && !chosen && strcmp(compilation.cpu, "x86-64-v4+bf16") == 0) compilation.cpu = "x86-64-v4";
   compilation.tuning = options->tuning ? *options->tuning : tuning_default(lanes_of_cpu(compilation.cpu));
   compilation.tuning.images_bf16 = narrow;
@@ -618,18 +619,20 @@ static int target_choose(const Invocation *invocation, CompileOptions *options) 
   if (strncmp(target, "cuda:", 5) != 0 || !target[5])
     return usage_error(invocation, "unknown target '%s': c and cuda:ARCHITECTURE,... are known", target);
   const char **names = arena_array(arena, const char *, strlen(target) + 1);
-  int count = 0, oldest = 0;
+  int count = 0;
+  long oldest = 0;
   for (const char *at = target + 5; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
     names[count] = arena_string(arena, at, strcspn(at, ","));
     if (!architecture_is_known(names[count]))
       return usage_error(invocation, "unknown architecture '%s': sm_80, sm_90a and the like are known", names[count]);
-    int number = atoi(names[count] + 3);
-    if (strcmp(names[count], "simulated") != 0 && (!oldest || number < oldest)) oldest = number;
-    if (strcmp(names[count], "simulated") != 0 && number < 80)
-      return usage_error(invocation, "architecture '%s' has no tensor cores for bf16: sm_80 is the oldest", names[count]);
-    count++;
+    if (strcmp(names[count++], "simulated") == 0) continue;
+    long number = strtol(names[count - 1] + 3, NULL, 10);
+    if (number < 80)
+      return usage_error(invocation, "architecture '%s' has no tensor cores for bf16: sm_80 is the oldest",
+                         names[count - 1]);
+    if (!oldest || number < oldest) oldest = number;
   }
-  if (oldest) names[count++] = arena_printf(arena, "compute_%d", oldest);
+  if (oldest) names[count++] = arena_printf(arena, "compute_%ld", oldest);
   options->architectures = names;
   options->architecture_count = count;
   return EXIT_DONE;

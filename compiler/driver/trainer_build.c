@@ -31,7 +31,8 @@ static int count_sources(const Trainer *trainer) {
              count_functions(trainer->worlds[i].features);
   for (int i = 0; i < embedded_file_count; i++) {
     size_t length = strlen(embedded_files[i].path);
-    files += trainer_carries(trainer, &embedded_files[i]) && length > 2 && strcmp(embedded_files[i].path + length - 2, ".c") == 0;
+    bool is_source = length > 2 && strcmp(embedded_files[i].path + length - 2, ".c") == 0;
+    files += is_source && trainer_carries(trainer, &embedded_files[i]);
   }
   return files;
 }

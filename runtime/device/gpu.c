@@ -100,7 +100,7 @@ static SeerStatus gpu_open(const SeerProgram *program, SeerAccelerator **acceler
     status = seer_device_alloc(gpu->device, program->state_bytes, "parameters and optimizer state", &gpu->state);
   if (!status) status = seer_device_alloc(gpu->device, program->arena_bytes, "activations and gradients", &gpu->arena);
   if (!status)
-    status = seer_device_alloc(gpu->device, gpu->input_bytes, "a micro-step's pictures, labels and flags", &gpu->inputs);
+    status = seer_device_alloc(gpu->device, gpu->input_bytes, "a micro-step's pictures and labels", &gpu->inputs);
   if (status) {
     gpu_close(gpu);
     return status;

@@ -4,8 +4,8 @@
 usage: trainer_test.py SEERC LIBSIMULATED_CUDA
 
 A small RegNetY with groups that need pads, trained by SwAV with a queue and accumulation, in bf16: against the same
-network on the processor in bf16 and in fp32, with work in several drawn orders; stopped and resumed; features; what goes
-wrong.
+network on the processor in bf16 and in fp32, with work in several drawn orders; stopped and resumed; features; what
+goes wrong.
 """
 import json
 import os
@@ -30,7 +30,7 @@ save { every = 2 }
 evaluate { batch = 8 size = 32 resize = 36 }
 """
 # Of all tensors that a step makes: how much further from fp32 the GPU's may be than the processor's in bf16, at the
-# median and at most. Both round what they store to 8 bits, but the GPU stores what BatchNorm makes, too: twice as often.
+# median and at most. Both round what they store to 8 bits, but the GPU stores what BatchNorm makes, too.
 MEDIAN, MOST = 1.7, 2.0
 failures = []
 
@@ -44,7 +44,8 @@ def expect(what, holds):
 def build(folder, name, precision, *words):
     spec = folder / f"{name}.seer"
     spec.write_text(SPEC.replace("PRECISION", precision))
-    done = subprocess.run([SEERC, "build", spec, "-o", folder / name, *words], cwd=folder, capture_output=True, text=True)
+    command = [SEERC, "build", spec, "-o", folder / name, *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{name}: {done.stderr}")
     return folder / name

@@ -2,10 +2,10 @@
 ten budgets between the smallest that is feasible and none at all; below the smallest the compiler says so, at it the
 trainer runs. What lies outside the plan's memory stays below the bound that the plan states.
 
-usage: exact_test.py --seerc SEERC --library SPECS --cache DIR CASE   CASE: trained | trained_others | planned | between |
-resident. trained: trainers of every second small model, run with a poisoned arena; trained_others: of the rest. planned:
-every fifth shipped spec, its plans alone, in all the memory there is and in the least; between: all, and in a budget
-between the two.
+usage: exact_test.py --seerc SEERC --library SPECS --cache DIR CASE   CASE: trained | trained_others | planned |
+between | resident. trained: trainers of every second small model, run with a poisoned arena; trained_others: of the
+rest. planned: every fifth shipped spec, its plans alone, in all the memory there is and in the least; between: all, and
+in a budget between the two.
 resident: a trainer that decodes the largest pictures it may.
 """
 import argparse
@@ -198,7 +198,7 @@ def resident(exact):
 
 
 def main():
-    cases = {"trained": trained, "trained_others": trained_others, "planned": planned, "between": between, "resident": resident}
+    cases = {case.__name__: case for case in (trained, trained_others, planned, between, resident)}
     parser = argparse.ArgumentParser()
     parser.add_argument("--seerc", type=pathlib.Path, required=True)
     parser.add_argument("--library", type=pathlib.Path, required=True)

@@ -3,8 +3,8 @@ queues), are those of the plan that computes nothing twice, for any plan and any
 at random from the planner's class, and besides them the rules it knows and the best at tight budgets.
 
 usage: neutral_test.py --seerc SEERC --cache DIR CASE      CASE: few | plain | many | sane | released
-few: of one model. plain: many plans of three models, compiled quickly; many: of all models. sane: a few under AddressSanitizer and
-UndefinedBehaviorSanitizer. released: a few as `seerc build` compiles them, each whole, at its own level of
+few: of one model. plain: many plans of three models, compiled quickly; many: of all. sane: a few under AddressSanitizer
+and UndefinedBehaviorSanitizer. released: a few as `seerc build` compiles them, each whole, at its own level of
 optimisation.
 """
 import argparse
