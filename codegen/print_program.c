@@ -437,7 +437,9 @@ void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *are
   writer_printf(out, "  .state_bytes = %" PRIu64 "u, .arena_bytes = %" PRIu64 "u, .slice_bytes = %" PRIu64 "u,\n",
                 world->state_bytes, world->arena_bytes, world->slice_bytes);
   print_training(world, out);
-  writer_printf(out, "  .launch_count = %d, .launches = launches,\n%s};\n", launch_count,
-                trainer->modules ? "  .accelerator = &seer_gpu,\n" : "");
+  writer_printf(out, "  .launch_count = %d, .launches = launches,\n", launch_count);
+  if (trainer->modules)
+    writer_printf(out, "  .accelerator = &seer_gpu, .input_bytes = %" PRIu64 "u,\n", world->input_bytes);
+  writer_text(out, "};\n");
   if (declared) print_list_of_worlds(trainer, out);
 }

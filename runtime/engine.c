@@ -4,7 +4,9 @@
 #include <string.h>
 
 uint64_t seer_program_bytes(const SeerProgram *program) {
-  return program->state_bytes + program->arena_bytes + program->ring_bytes + program->snapshot_bytes;
+  uint64_t step_bytes = program->state_bytes + program->arena_bytes;
+  return program->accelerator ? step_bytes + program->input_bytes
+                              : step_bytes + program->ring_bytes + program->snapshot_bytes;
 }
 
 SeerStatus seer_engine_check_cpu(const SeerProgram *program) {
@@ -17,8 +19,8 @@ SeerStatus seer_engine_check_cpu(const SeerProgram *program) {
 }
 
 static SeerStatus memory_check(const SeerProgram *program, bool training) {
-  uint64_t needed = training ? seer_program_bytes(program) : program->state_bytes + program->arena_bytes;
-  if (program->accelerator) needed -= program->arena_bytes;
+  uint64_t needed = program->state_bytes + (program->accelerator ? 0 : program->arena_bytes);
+  if (training) needed += program->ring_bytes + program->snapshot_bytes;
   uint64_t available = seer_memory_available();
   if (needed <= available) return SEER_OK;
   return seer_fail(SEER_MACHINE,

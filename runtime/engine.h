@@ -35,7 +35,7 @@ SeerStatus seer_engine_read(const SeerEngine *engine, int slice, uint64_t offset
 SeerStatus seer_engine_state_fetch(const SeerEngine *engine);
 void seer_engine_state_changed(const SeerEngine *engine);
 
-// What the plan gave the run, in bytes: state, arena, ring and staging.
+// What the plan gave the run, in bytes: state, arena, ring and staging; of a GPU's memory: state, arena and inputs.
 uint64_t seer_program_bytes(const SeerProgram *program);
 
 // Zeroed, aligned to SEER_ALIGNMENT, with huge pages where the system grants them. `what` is for the error.

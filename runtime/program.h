@@ -183,6 +183,7 @@ typedef struct SeerProgram {
   const SeerLaunch *launches;
 
   const struct SeerAcceleratorType *accelerator;  // that the step runs on; NULL: the processor
+  uint64_t input_bytes;  // of its memory, behind state and arena: runtime/device/inputs.h
 } SeerProgram;
 
 // The first is the declared one; one is of one rank, and evaluates. See runtime/worlds.h.

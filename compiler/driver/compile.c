@@ -16,6 +16,7 @@
 #include "compiler/driver/worlds.h"
 #include "compiler/passes/pipeline.h"
 #include "runtime/data/decode.h"
+#include "runtime/device/inputs.h"
 
 bool cpu_is_known(const char *cpu) {
   return strcmp(cpu, "x86-64") == 0 || strcmp(cpu, "x86-64-v3") == 0 || strcmp(cpu, "x86-64-v4") == 0 ||
@@ -419,6 +420,17 @@ static bool check_world(const Compilation *compilation, const Planning *planning
   return false;
 }
 
+// What a GPU's memory has besides state and arena, in the place of pictures loaded ahead.
+static uint64_t gpu_input_bytes(const Planning *planning) {
+  int tensors = 0;
+  for (ValueId v = 0; v < planning->train->values.count; v++) {
+    ValueKind kind = graph_value(planning->train, v)->kind;
+    tensors += kind == VALUE_PARAMETER || kind == VALUE_STATE;
+  }
+  bool trains = planning->world->use != WORLD_EVALUATES, evaluates = planning->world->ranks == 1;
+  return seer_inputs_place(&planning->settings, trains, evaluates, tensors).size_bytes;
+}
+
 // From a world's spec to its report. `watch` is for the declared world, the one that commands speak of.
 static bool plan_world(const Compilation *compilation, const World *world, PassWatch watch, PlanReport *report,
                        Planning *planning) {
@@ -450,9 +462,10 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
                          .micro_steps = settings->accumulate,
                          .slices = seer_rank_slices(settings),
                          .budget_bytes = budget_of(spec, &planning->machine),
-                         .ring_bytes = planning->train_lowering ? settings->ring_bytes : 0,
-                         .snapshot_bytes = planning->train_lowering ? settings->snapshot_bytes : 0};
+                         .ring_bytes = target == TARGET_CUDA ? gpu_input_bytes(planning) : 0};
   if (target == TARGET_C) {
+    report->ring_bytes = settings->ring_bytes;
+    report->snapshot_bytes = settings->snapshot_bytes;
     report->tuning = compilation->options->tuning_name;
     report->tuning_changes = tuning_changes(&compilation->tuning);
     report->vector_pictures = (int)compilation->tuning.lanes;
@@ -490,8 +503,9 @@ static TrainerWorld trainer_world(const Planning *planning, bool declared, Progr
                         .state_bytes = report->state_bytes,
                         .arena_bytes = report_arena_bytes(report),
                         .slice_bytes = report->train ? report->train->arena_bytes : 0,
-                        .ring_bytes = report->ring_bytes,
-                        .snapshot_bytes = report->snapshot_bytes};
+                        .ring_bytes = planning->settings.ring_bytes,
+                        .snapshot_bytes = planning->settings.snapshot_bytes,
+                        .input_bytes = planning->target == TARGET_CUDA ? report->ring_bytes : 0};
   if (!declared) world.prefix = arena_printf(arena, "ranks%d_", report->machine.ranks);
   if (world.ranks == 1)
     world.features = program_of(arena, planning->features, planning->features_lowering, report->features, NULL);

@@ -1,5 +1,5 @@
-// A GPU as the runtime's accelerator. The memory is the plan's: the state, the arena, and one block with the step's
-// pictures, labels, scalars and flags.
+// A GPU as the runtime's accelerator. It takes memory once, as much as the plan says: for the state, the arena behind
+// it, and the inputs of a micro-step.
 //
 // An entry is captured the first time it runs and launched as one graph from then on; where each launch is to be timed
 // or looked at, it is sent launch by launch.
@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/device/inputs.h"
 #include "runtime/device/launch.h"
 #include "runtime/finite.h"
 #include "runtime/gradient.h"
 #include "runtime/profile.h"
 
-enum { ENTRIES = 3, ALIGNMENT = 256, CHECK_THREADS = 256 };
+enum { ENTRIES = 3, CHECK_THREADS = 256 };
 
 typedef struct CapturedEntry {
   SeerEntry *entry;
@@ -24,37 +25,13 @@ struct SeerAccelerator {
   const SeerProgram *program;
   SeerDevice *device;
   SeerDeviceStream *stream;
-  SeerDeviceEvent *began, *ended;  // of a launch that is timed
-  SeerAddress state, arena, inputs;
-  uint64_t images_at[SEER_MAX_SIZE_GROUPS], labels_at, scalars_at, found_at, input_bytes;
+  SeerDeviceEvent *began, *ended;    // of a launch that is timed
+  SeerAddress state, arena, inputs;  // of one block, which begins with the state
+  SeerInputs places;
   CapturedEntry captured[ENTRIES];
   unsigned char *resident;  // the state in this machine's memory that the GPU has; NULL: none
   bool is_newer;            // the GPU's, since the last run
 };
-
-static uint64_t align(uint64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
-
-static uint64_t image_bytes(uint64_t pictures, uint64_t side) { return align(pictures * side * side * 3); }
-
-static uint64_t group_pictures(const SeerProgram *program, int group) {
-  return (uint64_t)program->views.size_groups[group].crops * (uint64_t)seer_rank_batch(program);
-}
-
-// Training and evaluation take turns with the pictures' room.
-static void inputs_place(SeerAccelerator *gpu) {
-  const SeerProgram *program = gpu->program;
-  uint64_t at = 0;
-  for (int i = 0; i < program->views.size_group_count && program->train; i++) {
-    gpu->images_at[i] = at;
-    at += image_bytes(group_pictures(program, i), (uint64_t)program->views.size_groups[i].size);
-  }
-  uint64_t evaluated = image_bytes((uint64_t)program->evaluate_batch, (uint64_t)program->evaluate_size);
-  if (program->features && evaluated > at) at = evaluated;
-  gpu->labels_at = at;
-  gpu->scalars_at = at += align((uint64_t)seer_rank_batch(program) * sizeof(int32_t));
-  gpu->found_at = at += align(sizeof(SeerScalars));
-  gpu->input_bytes = at + align((uint64_t)program->tensor_count * sizeof(int32_t));
-}
 
 static void gpu_close(SeerAccelerator *gpu) {
   if (!gpu) return;
@@ -63,8 +40,6 @@ static void gpu_close(SeerAccelerator *gpu) {
     seer_device_event_release(gpu->device, gpu->began);
     seer_device_event_release(gpu->device, gpu->ended);
     seer_device_stream_release(gpu->device, gpu->stream);
-    seer_device_free(gpu->device, gpu->inputs);
-    seer_device_free(gpu->device, gpu->arena);
     seer_device_free(gpu->device, gpu->state);
   }
   seer_device_close(gpu->device);
@@ -72,7 +47,8 @@ static void gpu_close(SeerAccelerator *gpu) {
 }
 
 static SeerStatus memory_check(const SeerAccelerator *gpu) {
-  uint64_t needed = gpu->program->state_bytes + gpu->program->arena_bytes + gpu->input_bytes, free_bytes = 0;
+  const SeerProgram *program = gpu->program;
+  uint64_t needed = program->state_bytes + program->arena_bytes + program->input_bytes, free_bytes = 0;
   SeerStatus status = seer_device_free_bytes(gpu->device, &free_bytes);
   if (status || needed <= free_bytes) return status;
   const SeerDeviceFacts *facts = seer_device_facts(gpu->device);
@@ -81,26 +57,32 @@ static SeerStatus memory_check(const SeerAccelerator *gpu) {
                    "pictures\nnote: stop other programs on it, or build with a smaller checkpoint.budget, a smaller "
                    "train.batch or a larger train.accumulate",
                    facts->ordinal, facts->name, (double)free_bytes / 1048576, (double)needed / 1048576,
-                   (double)gpu->program->state_bytes / 1048576, (double)gpu->program->arena_bytes / 1048576,
-                   (double)gpu->input_bytes / 1048576);
+                   (double)program->state_bytes / 1048576, (double)program->arena_bytes / 1048576,
+                   (double)program->input_bytes / 1048576);
 }
 
 static SeerStatus gpu_open(const SeerProgram *program, SeerAccelerator **accelerator) {
-  SeerAccelerator *gpu = calloc(1, sizeof *gpu);
   *accelerator = NULL;
+  SeerInputs places =
+      seer_inputs_place(program, program->train != NULL, program->features != NULL, program->tensor_count);
+  if (places.size_bytes != program->input_bytes)
+    return seer_fail(SEER_BUG, "the plan gives a micro-step's pictures and labels %llu bytes, and they take %llu",
+                     (unsigned long long)program->input_bytes, (unsigned long long)places.size_bytes);
+  SeerAccelerator *gpu = calloc(1, sizeof *gpu);
   if (!gpu) return seer_fail(SEER_MACHINE, "out of memory");
   gpu->program = program;
-  inputs_place(gpu);
+  gpu->places = places;
   SeerStatus status = seer_device_open(&seer_gpu_kernels, 0, &gpu->device);
   if (!status) status = memory_check(gpu);
   if (!status) status = seer_device_stream_make(gpu->device, &gpu->stream);
   if (!status) status = seer_device_event_make(gpu->device, true, &gpu->began);
   if (!status) status = seer_device_event_make(gpu->device, true, &gpu->ended);
+  uint64_t inputs = program->state_bytes + program->arena_bytes;
   if (!status)
-    status = seer_device_alloc(gpu->device, program->state_bytes, "parameters and optimizer state", &gpu->state);
-  if (!status) status = seer_device_alloc(gpu->device, program->arena_bytes, "activations and gradients", &gpu->arena);
-  if (!status)
-    status = seer_device_alloc(gpu->device, gpu->input_bytes, "a micro-step's pictures and labels", &gpu->inputs);
+    status =
+        seer_device_alloc(gpu->device, inputs + program->input_bytes, "state, activations and pictures", &gpu->state);
+  gpu->arena = gpu->state + program->state_bytes;
+  gpu->inputs = gpu->state + inputs;
   if (status) {
     gpu_close(gpu);
     return status;
@@ -179,7 +161,7 @@ void seer_launch_kernel(SeerContext *context, int launch, int kernel, unsigned x
 // The update that follows has no other word on the gradients than these flags.
 static SeerStatus gradients_check(SeerAccelerator *gpu) {
   const SeerProgram *program = gpu->program;
-  SeerAddress found = gpu->inputs + gpu->found_at;
+  SeerAddress found = gpu->inputs + gpu->places.found;
   uint64_t bytes = (uint64_t)program->tensor_count * sizeof(int32_t);
   SeerStatus status = seer_device_fill(gpu->device, gpu->stream, found, 0, bytes);
   for (int i = 0; i < program->tensor_count && !status; i++, found += sizeof(int32_t)) {
@@ -235,18 +217,18 @@ static SeerStatus inputs_bring(SeerAccelerator *gpu, SeerContext *context, SeerE
   int groups = evaluates ? 1 : program->views.size_group_count;
   for (int i = 0; i < groups && !status && (evaluates || entry == program->train); i++) {
     uint64_t side = (uint64_t)(evaluates ? program->evaluate_size : program->views.size_groups[i].size);
-    uint64_t pictures = evaluates ? (uint64_t)program->evaluate_batch : group_pictures(program, i);
-    SeerAddress to = gpu->inputs + (evaluates ? 0 : gpu->images_at[i]);
+    uint64_t pictures = evaluates ? (uint64_t)program->evaluate_batch : seer_group_pictures(program, i);
+    SeerAddress to = gpu->inputs + (evaluates ? 0 : gpu->places.images[i]);
     status = seer_device_upload(gpu->device, gpu->stream, to, context->images[i], pictures * side * side * 3);
     context->images[i] = (const uint8_t *)(uintptr_t)to;
   }
   if (!status && context->labels) {
-    SeerAddress to = gpu->inputs + gpu->labels_at;
+    SeerAddress to = gpu->inputs + gpu->places.labels;
     uint64_t bytes = (uint64_t)seer_rank_batch(program) * sizeof(int32_t);
     if (entry == program->train) status = seer_device_upload(gpu->device, gpu->stream, to, context->labels, bytes);
     context->labels = (const int32_t *)(uintptr_t)to;
   }
-  SeerAddress scalars = gpu->inputs + gpu->scalars_at;
+  SeerAddress scalars = gpu->inputs + gpu->places.scalars;
   if (!status)
     status = seer_device_upload(gpu->device, gpu->stream, scalars, &context->scalars, sizeof context->scalars);
   context->device_scalars = (const unsigned char *)(uintptr_t)scalars;
@@ -284,7 +266,7 @@ static SeerStatus gpu_find_not_finite(SeerAccelerator *gpu, int *tensor) {
   int32_t *found = malloc((size_t)count * sizeof *found);
   *tensor = -1;
   if (!found) return seer_fail(SEER_MACHINE, "out of memory");
-  SeerStatus status = seer_device_download(gpu->device, gpu->stream, found, gpu->inputs + gpu->found_at,
+  SeerStatus status = seer_device_download(gpu->device, gpu->stream, found, gpu->inputs + gpu->places.found,
                                            (uint64_t)count * sizeof *found);
   if (!status) status = seer_device_stream_wait(gpu->device, gpu->stream);
   for (int i = count - 1; i >= 0 && !status; i--) {

@@ -130,9 +130,23 @@ def check_losses_of_gpu(folder, gpu, whole):
     expect("and goes on to the same end", again == whole[1])
 
 
+def check_memory(folder, gpu):
+    """What the plan says is what the GPU must have, to the byte."""
+    plan = json.loads(common.run(gpu, "plan", "--json").stdout)["memory"]
+    metrics = json.loads((folder / "order-1/metrics.jsonl").read_text().splitlines()[0])
+    expect(f"the step takes {metrics['peak_bytes']} bytes, the plan {plan['peak_bytes']}",
+           metrics["peak_bytes"] == plan["peak_bytes"])
+    whole = (plan["peak_bytes"] + 255) // 256 * 256  # as drivers count
+    for bytes_there, code in ((whole, 0), (plan["peak_bytes"] - 1, 3)):
+        done = train(gpu, folder / f"memory-{bytes_there}", "--steps", 1, expected=None,
+                     SEER_SIMULATED_BYTES=str(bytes_there))
+        expect(f"a GPU of {bytes_there} bytes: exit {done.returncode}: {done.stderr.strip().splitlines()[-1:]}",
+               done.returncode == code)
+
+
 def check_bad_starts(folder, gpu):
     for what, environment, words in (
-            ("no driver", {"SEER_LIBCUDA": "/nowhere/libcuda.so"}, ("NVIDIA", "/nowhere/libcuda.so")),
+            ("no driver", {"SEER_LIBCUDA": "/nowhere/libcuda.so"}, ("SEER_LIBCUDA", "/nowhere/libcuda.so")),
             ("too little memory", {"SEER_SIMULATED_BYTES": "1000000"}, ("GPU 0 'Simulated GPU'", "free", "needs")),
             ("no such architecture", {"SEER_SIMULATED_NAME": "Another GPU"}, ("Another GPU", "simulated", "--target"))):
         out = folder / what.replace(" ", "-")
@@ -161,6 +175,7 @@ def main():
         check_resume(folder, gpu, whole)
         check_features(folder, gpu, wide)
         check_losses_of_gpu(folder, gpu, whole)
+        check_memory(folder, gpu)
         check_bad_starts(folder, gpu)
     print(f"{'failed' if failures else 'passed'}: {len(failures)} failures")
     return bool(failures)
