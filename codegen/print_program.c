@@ -196,14 +196,17 @@ static int print_units(const Program *train, Writer *out) {
 static void print_checked(const Program *program, const ProgramLaunch *launch, Writer *out) {
   if (launch->checked == VALUE_NONE) return;
   const Value *value = graph_value(program->graph, launch->checked);
-  bool narrow = value->type == DATA_BF16;
+  bool narrow = value->type == DATA_BF16 || value->type == DATA_F16;
   uint64_t count = value->type == DATA_F32 || narrow ? (uint64_t)shape_elements(value->shape) : 0;
   ProgramSpace space;
   uint64_t offset = program_offset(program, launch, launch->checked, &space);
   if (program->plan->units && program->plan->units->shards->kept[launch->checked] && space == SPACE_STATE)
     count = program->plan->units->shards->part[launch->checked];
   writer_printf(out, "   .in_state = %s, .offset = %" PRIu64 ", .count = %" PRIu64 "%s,\n",
-                space == SPACE_STATE ? "true" : "false", offset, count, narrow ? ", .is_bf16 = true" : "");
+                space == SPACE_STATE ? "true" : "false", offset, count, 
+                value->type == DATA_BF16  ? ", .is_bf16 = true"
+                : value->type == DATA_F16 ? ", .is_f16 = true"
+                                          : "");
 }
 
 static void print_launch_field(Writer *out, const char *name, const char *text) {
@@ -364,6 +367,7 @@ static void print_settings(const SeerProgram *s, Writer *out) {
                 s->tensorboard ? "true" : "false");
   print_spike_rule(&s->spike_rule, out);
   print_number_field(out, "patience_seconds", s->patience_seconds);
+  if (s->scales_loss) writer_text(out, "  .scales_loss = true,\n");
   writer_printf(out, "  .pictures = pictures, .decode_threads = %d, .max_pixels = %" PRId64 ",\n", s->decode_threads,
                 s->max_pixels);
   print_number_field(out, "max_undecodable", s->max_undecodable);

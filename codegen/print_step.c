@@ -135,7 +135,9 @@ void print_operand(const Trainer *trainer, const Program *program, const Program
     case SPACE_IMAGES: writer_printf(out, "context->images[%llu]", (unsigned long long)operand->offset); return;
     case SPACE_LABELS: writer_text(out, "context->labels"); return;
     case SPACE_SCALARS: {
-      const char *name = graph_value(program->graph, operand->value)->name;
+      const char *name = operand->kind == OPERAND_LOSS_SCALE ? "loss_scale"
+                         : operand->kind == OPERAND_UNSCALE  ? "unscale"
+                                                             : graph_value(program->graph, operand->value)->name;
       if (trainer->modules)
         writer_printf(out, "context->device_scalars + offsetof(SeerScalars, %s)", name);
       else

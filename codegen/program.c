@@ -72,6 +72,8 @@ void program_resolve_operand(const Program *program, const ProgramLaunch *launch
     case OPERAND_WORKSPACE:
       operand->offset = plan->items[plan->steps[launch->step].workspace].offset + operand->relative;
       break;
+    case OPERAND_LOSS_SCALE:
+    case OPERAND_UNSCALE: operand->space = SPACE_SCALARS; break;
     case OPERAND_UNIT: BUG("a unit's operand was to be left alone");
   }
 }
@@ -172,7 +174,9 @@ static void number_buffers(Program *program, ProgramSegment *segment) {
     ProgramLaunch *launch = &program->launches.items[i];
     for (int p = 0; p < kernel_info(launch->kernel)->pointer_count; p++) {
       KernelOperand *operand = &launch->operands[p];
-      operand->buffer = operand->kind == OPERAND_NONE ? -1 : buffer_of(program, segment, launch, operand);
+      bool has_buffer = operand->kind != OPERAND_NONE && operand->kind != OPERAND_LOSS_SCALE &&
+                        operand->kind != OPERAND_UNSCALE;
+      operand->buffer = has_buffer ? buffer_of(program, segment, launch, operand) : -1;
     }
   }
 }
@@ -331,6 +335,12 @@ static const char *verify_operand(const Program *program, const ProgramLaunch *l
   return NULL;
 }
 
+// CUDA C++ Programming Guide, technical specifications by compute capability.
+static bool grid_fits(LaunchGrid grid) {
+  enum { GRID_MOST = 65535 };  // of y and z
+  return grid.y <= GRID_MOST && grid.z <= GRID_MOST;
+}
+
 const char *program_verify(const Program *program, Arena *arena) {
   for (size_t i = 0; i < program->launches.count; i++) {
     const ProgramLaunch *launch = &program->launches.items[i];
@@ -338,6 +348,7 @@ const char *program_verify(const Program *program, Arena *arena) {
     if (launch->tasks < 1 || launch->tasks > INT32_MAX) {
       return arena_printf(arena, "launch %zu: %s has %lld tasks", i, info->name, (long long)launch->tasks);
     }
+    if (!grid_fits(launch->grid)) return arena_printf(arena, "launch %zu: %s has a grid no GPU takes", i, info->name);
     for (int p = 0; p < info->pointer_count; p++) {
       const char *error = verify_operand(program, launch, p, arena);
       if (error) return error;

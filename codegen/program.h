@@ -18,7 +18,9 @@ typedef enum OperandKind {
   OPERAND_MASK,
   OPERAND_UNIT,  // the value where it lies in its unit's buffer, all parts of it
   OPERAND_NORMS,
-  OPERAND_WORKSPACE
+  OPERAND_WORKSPACE,
+  OPERAND_LOSS_SCALE,  // scalars that belong to no value of the graph
+  OPERAND_UNSCALE
 } OperandKind;
 
 typedef enum ProgramSpace {

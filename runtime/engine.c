@@ -33,6 +33,7 @@ SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool traini
   *engine = (SeerEngine){.program = program};
   engine->context.program = program;
   engine->context.first_not_finite = -1;
+  engine->loss_scale = seer_loss_scale_start(program->scales_loss);
   SeerStatus status = memory_check(program, training);
   if (!status) status = seer_memory_map(program->state_bytes, "parameters and optimizer state", &engine->context.state);
   if (!status && program->accelerator)

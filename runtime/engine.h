@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "runtime/accelerator.h"
+#include "runtime/loss_scale.h"
 #include "runtime/program.h"
 #include "runtime/slices.h"
 #include "runtime/status.h"
@@ -16,6 +17,7 @@ typedef struct SeerEngine {
   unsigned char *ring, *staging;
   SeerSlices *slices;  // NULL: the rank is one
   SeerAccelerator *accelerator;  // NULL: the processor
+  SeerLossScale loss_scale;      // of the next step
 } SeerEngine;
 
 // Called before anything that was compiled for the processor's level runs: pictures are decoded with it, too.

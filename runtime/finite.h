@@ -6,11 +6,16 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline bool seer_bf16_finite(const uint16_t *values, uint64_t count) {
-  const uint16_t exponent = 0x7f80u;
+static inline bool seer_narrow_finite(const uint16_t *values, uint64_t count, uint16_t exponent) {
   uint16_t bad = 0;
   for (uint64_t i = 0; i < count; i++) bad |= (uint16_t)((values[i] & exponent) == exponent);
   return !bad;
+}
+static inline bool seer_bf16_finite(const uint16_t *values, uint64_t count) {
+  return seer_narrow_finite(values, count, 0x7f80u);
+}
+static inline bool seer_f16_finite(const uint16_t *values, uint64_t count) {
+  return seer_narrow_finite(values, count, 0x7c00u);
 }
 
 static inline bool seer_floats_finite(const float *values, uint64_t count) {

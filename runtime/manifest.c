@@ -53,6 +53,10 @@ SeerStatus seer_manifest_write(const SeerProgram *program, const SeerSnapshot *s
                 program->name, "seer", program->seer_version, "model_hash", model, "step", (json_int_t)snapshot->step,
                 "steps", (json_int_t)snapshot->steps, "position", (json_int_t)snapshot->position, "seed", seed, "ranks",
                 snapshot->ranks, "files", files_pack(files, snapshot->ranks));
+  if (manifest && snapshot->loss_scale.scale > 0)
+    json_object_set_new(manifest, "loss_scale",
+                        json_pack("{s:f, s:I}", "scale", snapshot->loss_scale.scale, "steps",
+                                  (json_int_t)snapshot->loss_scale.steps));
   char *text = manifest ? json_dumps(manifest, JSON_INDENT(2)) : NULL;
   json_decref(manifest);
   if (!text) return seer_fail(SEER_MACHINE, "no memory to write a manifest");
@@ -90,22 +94,25 @@ static SeerStatus files_unpack(const json_t *files, const char *path, SeerManife
 
 static SeerStatus manifest_unpack(json_t *root, const char *path, SeerManifest *manifest) {
   int format = 0, ranks = 1;
-  json_int_t step = 0, steps = 0, position = 0;
+  json_int_t step = 0, steps = 0, position = 0, scale_steps = 0;
+  double scale = 0;
   const char *program = NULL, *model = NULL, *seed = NULL;
   json_t *files = NULL;
-  if (json_unpack(root, "{s:i, s:s, s:s, s:I, s:I, s:I, s:s, s?:i, s:o}", "format", &format, "program", &program,
+  if (json_unpack(root, "{s:i, s:s, s:s, s:I, s:I, s:I, s:s, s?:i, s:o, s?:{s:f, s:I}}", "format", &format, "program", &program,
                   "model_hash", &model, "step", &step, "steps", &steps, "position", &position, "seed", &seed, "ranks",
-                  &ranks, "files", &files) != 0) {
+                  &ranks, "files", &files, "loss_scale", "scale", &scale, "steps", &scale_steps) != 0) {
     return seer_fail(SEER_INPUT, "'%s' is damaged: it lacks entries of a manifest", path);
   }
   if (format < 1 || format > MANIFEST_FORMAT) {
     return seer_fail(SEER_INPUT, "'%s' has format %d, this trainer reads format %d", path, format, MANIFEST_FORMAT);
   }
-  if (step < 0 || position < 0 || ranks < 1 || ranks > RANKS_MAX) {
+  bool scale_is_sound = scale == 0 || (scale >= 1 && scale <= SEER_LOSS_SCALE_MOST && scale_steps >= 0);
+  if (step < 0 || position < 0 || ranks < 1 || ranks > RANKS_MAX || !scale_is_sound) {
     return seer_fail(SEER_INPUT, "'%s' is damaged: its entries make no sense", path);
   }
   manifest->snapshot = (SeerSnapshot){
-      .step = step, .steps = steps, .position = position, .seed = strtoull(seed, NULL, 10), .ranks = ranks};
+      .step = step, .steps = steps, .position = position, .seed = strtoull(seed, NULL, 10), .ranks = ranks,
+      .loss_scale = {scale, scale_steps}};
   snprintf(manifest->program, sizeof manifest->program, "%s", program);
   manifest->model_hash = strtoull(model, NULL, 16);
   return files_unpack(files, path, manifest);

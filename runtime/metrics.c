@@ -40,7 +40,7 @@ SeerStatus seer_metrics_open(SeerMetrics *metrics, const char *run, int64_t step
 }
 
 SeerStatus seer_metrics_write(SeerMetrics *metrics, const SeerStepRecord *record) {
-  char line[1024], entropy[48] = "", ranks[80] = "", sent[48] = "", spike[80] = "";
+  char line[1024], entropy[48] = "", ranks[80] = "", sent[48] = "", spike[80] = "", scale[80] = "";
   if (record->prototype_entropy >= 0)
     snprintf(entropy, sizeof entropy, ", \"prototype_entropy\": %.6g", record->prototype_entropy);
   if (record->slowest_rank >= 0)
@@ -51,14 +51,17 @@ SeerStatus seer_metrics_write(SeerMetrics *metrics, const SeerStepRecord *record
   if (record->rewound_from)
     snprintf(spike, sizeof spike, ", \"rewound_from\": %lld, \"skipped_pictures\": %lld",
              (long long)record->rewound_from, (long long)record->skipped);
+  if (record->loss_scale > 0)
+    snprintf(scale, sizeof scale, ", \"loss_scale\": %.9g, \"passed_over\": %s", record->loss_scale,
+             record->passed_over ? "true" : "false");
   int length = snprintf(line, sizeof line,
                         "{\"step\": %lld, \"loss\": %.9g, \"learning_rate\": %.9g, \"images_per_second\": %.6g, "
                         "\"peak_bytes\": %llu, \"resident_bytes\": %llu, \"epoch\": %.6g, \"seconds\": %.6g, "
-                        "\"loader_wait\": %.4g%s, \"quarantined\": %lld%s%s%s}\n",
+                        "\"loader_wait\": %.4g%s, \"quarantined\": %lld%s%s%s%s}\n",
                         (long long)record->step, record->loss, record->learning_rate, record->images_per_second,
                         (unsigned long long)record->peak_bytes, (unsigned long long)record->resident_bytes,
                         record->epoch, record->seconds, record->loader_wait, entropy, (long long)record->quarantined,
-                        ranks, sent, spike);
+                        ranks, sent, spike, scale);
   SeerStatus status = seer_fd_write(metrics->fd, metrics->path.text, line, (uint64_t)length);
   const SeerScalar scalars[] = {
       {"train/loss", record->loss},

@@ -20,6 +20,8 @@ typedef struct SeerStepRecord {
   uint64_t sent_bytes;      // of units, by this rank in this step; 0: nothing is shared out
   int64_t rewound_from;     // the step whose loss spiked, after which the run went on here; 0: none
   int64_t skipped;          // pictures passed over then
+  double loss_scale;        // of the next step; 0: the loss is not scaled
+  bool passed_over;         // the scale was too large, and nothing was updated
 } SeerStepRecord;
 
 typedef struct SeerMetrics {

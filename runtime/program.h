@@ -90,7 +90,7 @@ typedef struct SeerLaunch {
   const char *pass;       // "forward", "reforward", "backward", "update"; "": none
   const char *location;   // "rg.seer:12"
   bool in_state;          // the output lies in the state arena
-  bool is_bf16;           // else f32
+  bool is_bf16, is_f16;   // else f32
   uint64_t offset;        // of its first element
   uint64_t count;         // of elements; 0: nothing to check
   const char *block;      // "block2-1"
@@ -144,6 +144,7 @@ typedef struct SeerProgram {
   int64_t freeze_prototypes_steps, queue_start_steps, queue_rows;
   int prototypes, classes;      // of the task at hand; the other is 0
   SeerSpikeRule spike_rule;
+  bool scales_loss;             // trains in fp16: runtime/loss_scale.h
   double patience_seconds;      // of a rank that waits for others; 0: runtime/comm/watch.h's
   int64_t save_every, save_keep, log_every;
   bool tensorboard;
@@ -195,6 +196,7 @@ typedef struct SeerScalars {
   float learning_rate;
   float prototypes_active, queue_active;  // 0 or 1
   float accumulate_restart;               // 1 in the first micro-step of a step, else 0
+  float loss_scale, unscale;              // the gradient of the loss is that much larger; 1 over it
 } SeerScalars;
 
 typedef struct SeerContext {

@@ -9,6 +9,7 @@
 
 #include "runtime/comm/comm.h"
 #include "runtime/files.h"
+#include "runtime/loss_scale.h"
 #include "runtime/program.h"
 
 typedef struct SeerSnapshot {
@@ -17,6 +18,7 @@ typedef struct SeerSnapshot {
   int64_t position;  // pictures seen by all ranks
   uint64_t seed;
   int ranks;  // that wrote it
+  SeerLossScale loss_scale;  // of the next step
 } SeerSnapshot;
 
 // What one rank wrote.

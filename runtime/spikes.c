@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "runtime/snapshot.h"
 
 enum { SPIKES_FORMAT = 1, SPIKES_BYTES_MAX = 1 << 22 };
 
@@ -222,39 +221,38 @@ static int rewinds_in_vain(const SeerSpikes *spikes, int64_t to) {
 
 // Rank 0: loads the newest sound snapshot that is old enough, else the oldest there is.
 static SeerStatus snapshot_choose(const SeerSpikes *spikes, const SeerProgram *program, int64_t step,
-                                  unsigned char *state, int64_t *to) {
+                                  unsigned char *state, SeerSnapshot *to) {
   SeerSnapshotList list;
   SeerStatus status = seer_snapshot_list(spikes->folder.text, &list);
   int at = list.count - 1;
   while (at > 0 && list.steps[at] > step - spikes->rule->rewind) at--;
   // Snapshots above `at` are too young, and only looked at when none below is sound.
-  *to = -1;
-  for (int i = 0; i < list.count && !status && *to < 0; i++) {
+  bool found = false;
+  for (int i = 0; i < list.count && !status && !found; i++) {
     int64_t candidate = list.steps[i <= at ? at - i : i];
     SeerPath folder;
-    SeerSnapshot snapshot;
     bool damaged = false;
     if (candidate >= step) continue;
     status = seer_snapshot_folder(spikes->folder.text, candidate, &folder);
-    if (!status) status = seer_snapshot_load(program, folder.text, 0, state, &snapshot, &damaged);
-    if (!status) *to = candidate;
+    if (!status) status = seer_snapshot_load(program, folder.text, 0, state, to, &damaged);
+    found = !status;
     if (!status || !damaged) continue;
     fprintf(stderr, "warning: %s\n", seer_error());
     seer_error_clear();
     status = SEER_OK;
   }
   seer_snapshot_list_release(&list);
-  if (status || *to >= 0) return status;
+  if (status || found) return status;
   return seer_fail(SEER_INPUT, "the loss spikes in step %lld, and there is no snapshot to go back to", (long long)step);
 }
 
-static SeerStatus chosen_load(const SeerSpikes *spikes, const SeerProgram *program, int64_t to, unsigned char *state) {
+static SeerStatus chosen_load(const SeerSpikes *spikes, const SeerProgram *program, int64_t step, unsigned char *state,
+                              SeerSnapshot *to) {
   SeerPath folder;
-  SeerSnapshot snapshot;
   bool damaged = false;
-  SeerStatus status = seer_snapshot_folder(spikes->folder.text, to, &folder);
+  SeerStatus status = seer_snapshot_folder(spikes->folder.text, step, &folder);
   int rank = seer_comm_rank(spikes->comm);
-  return status ? status : seer_snapshot_load(program, folder.text, rank, state, &snapshot, &damaged);
+  return status ? status : seer_snapshot_load(program, folder.text, rank, state, to, &damaged);
 }
 
 static SeerStatus given_up(const SeerSpikes *spikes, int64_t step) {
@@ -266,27 +264,28 @@ static SeerStatus given_up(const SeerSpikes *spikes, int64_t step) {
 }
 
 SeerStatus seer_spikes_rewind(SeerSpikes *spikes, const SeerProgram *program, int64_t step, double loss,
-                              unsigned char *state, int64_t *to) {
+                              unsigned char *state, SeerSnapshot *to) {
   int rank = seer_comm_rank(spikes->comm), ranks = seer_comm_size(spikes->comm);
   int64_t chosen = -1, *all = calloc((size_t)ranks, sizeof *all);
   SeerStatus status = all ? SEER_OK : seer_fail(SEER_MACHINE, "out of memory");
-  if (!status && rank == 0) status = snapshot_choose(spikes, program, step, state, &chosen);
+  if (!status && rank == 0) status = snapshot_choose(spikes, program, step, state, to);
+  if (!status && rank == 0) chosen = to->step;
   status = seer_comm_agree(spikes->comm, status);
   if (!status) status = seer_comm_all_gather(spikes->comm, &chosen, sizeof chosen, all);
-  if (!status) *to = all[0];
+  if (!status) chosen = all[0];
   free(all);
   if (status) return status;
-  if (rewinds_in_vain(spikes, *to) >= spikes->rule->limit) {
+  if (rewinds_in_vain(spikes, chosen) >= spikes->rule->limit) {
     status = given_up(spikes, step);
     if (rank > 0) seer_error_clear();
     return status;
   }
-  if (rank > 0) status = chosen_load(spikes, program, *to, state);
-  if (!status) status = spike_add(spikes, (SeerSpike){step, *to, spikes->rule->skip * program->batch, loss});
+  if (rank > 0) status = chosen_load(spikes, program, chosen, state, to);
+  if (!status) status = spike_add(spikes, (SeerSpike){step, chosen, spikes->rule->skip * program->batch, loss});
   // Before rank 0 removes snapshots, all have read theirs.
   status = seer_comm_agree(spikes->comm, status);
   if (!status && rank == 0) status = list_save(spikes, false);
   if (!status && rank == 0) status = settle(spikes);
   status = seer_comm_agree(spikes->comm, status);
-  return status ? status : seer_spikes_start(spikes, *to);
+  return status ? status : seer_spikes_start(spikes, chosen);
 }

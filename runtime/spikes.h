@@ -11,6 +11,7 @@
 #include "runtime/comm/comm.h"
 #include "runtime/files.h"
 #include "runtime/program.h"
+#include "runtime/snapshot.h"
 
 // One spike: from step `to` on, the pictures of `skip` steps are passed over.
 typedef struct SeerSpike {
@@ -46,9 +47,9 @@ SeerStatus seer_spikes_look(SeerSpikes *spikes, int64_t step, double loss, bool 
 double seer_spikes_median(const SeerSpikes *spikes);
 // What is written about the steps done is on the disk: before a snapshot of them.
 SeerStatus seer_spikes_sync(SeerSpikes *spikes);
-// Goes back: notes the spike, loads the snapshot, removes younger ones. *to: the step it is of. Gives up with an error
+// Goes back: notes the spike, loads the snapshot `to`, removes younger ones. Gives up with an error
 // after `limit` rewinds that brought the run no further. Collective.
 SeerStatus seer_spikes_rewind(SeerSpikes *spikes, const SeerProgram *program, int64_t step, double loss,
-                              unsigned char *state, int64_t *to);
+                              unsigned char *state, SeerSnapshot *to);
 
 #endif

@@ -21,6 +21,8 @@ static void scalars_set(SeerEngine *engine, int64_t step, double rate) {
   // The queue joins once every row of it was written, however early it is asked for.
   bool full = program->queue_rows > 0 && step * (int64_t)program->batch >= program->queue_rows;
   scalars->queue_active = full && step >= program->queue_start_steps ? 1 : 0;
+  scalars->loss_scale = program->scales_loss ? (float)engine->loss_scale.scale : 1;
+  scalars->unscale = 1 / scalars->loss_scale;
 }
 
 // Where a slice has a parameter's gradient between `train` and `update`; on the processor.
@@ -179,6 +181,11 @@ static SeerStatus micro_step_judge(Step *step, bool last) {
     step->result->loss += verdict.loss / program->accumulate;
     return SEER_OK;
   }
+  if (!loss_is_bad && seer_loss_scale_lower(&engine->loss_scale)) {
+    step->result->loss += verdict.loss / program->accumulate;
+    step->result->passed_over = true;
+    return SEER_OK;
+  }
   step->result->not_finite = true;
   if (loss_is_bad) return not_finite(engine, step->number, "the loss", isfinite(loss) == 0);
   // The one that found it says where.
@@ -243,6 +250,8 @@ SeerStatus seer_step_run(SeerEngine *engine, SeerNextBatch *next, void *source, 
     result->stop = ask.stop;
     if (ask.stop) return SEER_OK;
   }
+  if (result->passed_over) return SEER_OK;
+  seer_loss_scale_keep(&engine->loss_scale);
   return seer_engine_run(engine, &engine->context, program->update);
 }
 

@@ -10,6 +10,7 @@ typedef struct SeerStepResult {
   double wait_seconds;  // for pictures
   double learning_rate;
   bool not_finite;      // why it failed
+  bool passed_over;     // gradients were too large for fp16: nothing was updated, the loss is scaled less from now on
   int stop;             // the largest request of all ranks to stop; then nothing was done
   int slowest_rank;     // the one that waited least for others, -1: one rank
   double rank_seconds;  // that another one waited longer

@@ -177,6 +177,12 @@ static SeerStatus weights_start(Training *training) {
   return SEER_OK;
 }
 
+// A run of another precision left none.
+static void loss_scale_restore(Training *training, const SeerSnapshot *snapshot) {
+  if (training->program->scales_loss && snapshot->loss_scale.scale > 0)
+    training->engine.loss_scale = snapshot->loss_scale;
+}
+
 static void resume(Training *training, const SeerSnapshot *snapshot) {
   char world[64] = "";
   if (snapshot->ranks != training->program->ranks)
@@ -189,6 +195,7 @@ static void resume(Training *training, const SeerSnapshot *snapshot) {
   }
   training->step = snapshot->step;
   training->run.seed = snapshot->seed;
+  loss_scale_restore(training, snapshot);
   seer_progress_note(&training->progress, "resuming '%s' at step %lld%s", training->run.folder.text,
                      (long long)snapshot->step, world);
 }
@@ -275,7 +282,7 @@ static SeerStatus usage_save(const Training *training) {
 // Returns when the state may change again; what is written then is for the saver to finish.
 static SeerStatus state_save(Training *training) {
   SeerSnapshot snapshot = {training->step, training->steps, position_of(training), training->run.seed,
-                           training->program->ranks};
+                           training->program->ranks, training->engine.loss_scale};
   SeerStatus status = training->logged;
   training->logged = SEER_OK;
   seer_comm_work(training->comm, "writing a snapshot", true);
@@ -311,6 +318,8 @@ static SeerStepRecord record_make(const Training *training, const SeerStepResult
       .step = training->step,
       .loss = result->loss,
       .learning_rate = result->learning_rate,
+      .loss_scale = training->engine.loss_scale.scale,
+      .passed_over = result->passed_over,
       .images_per_second = seconds > 0 ? program->batch / seconds : 0,
       .seconds = seconds,
       .epoch = (double)position_of(training) / (double)epoch_pictures,
@@ -404,6 +413,7 @@ static SeerStatus metrics_begin(Training *training) {
 static SeerStatus rewind_run(Training *training, int64_t step, double loss) {
   char why[512] = "not finite";
   SeerSpikes *spikes = &training->spikes;
+  SeerSnapshot to;
   if (isfinite(loss))
     snprintf(why, sizeof why, "%.4g, above %g times the median %.4g", loss, spikes->rule->factor,
              seer_spikes_median(spikes));
@@ -412,10 +422,11 @@ static SeerStatus rewind_run(Training *training, int64_t step, double loss) {
   seer_comm_work(training->comm, "going back to a snapshot", true);
   SeerStatus status = seer_saver_finish(training->saver);
   if (!status)
-    status = seer_spikes_rewind(spikes, training->program, step, loss, training->engine.context.state,
-                                &training->step);
+    status = seer_spikes_rewind(spikes, training->program, step, loss, training->engine.context.state, &to);
   seer_engine_state_changed(&training->engine);
   if (status) return status;
+  training->step = to.step;
+  loss_scale_restore(training, &to);
   seer_saver_rewind(training->saver, training->step);
   training->logged = SEER_OK;
   for (int i = 0; training->usage_recent && i < training->program->prototypes; i++) training->usage_recent[i] = 0;

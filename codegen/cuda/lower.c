@@ -18,6 +18,12 @@ static int64_t count(const Lower *lower, ValueId value) {
   return shape->size[0] * shape->size[1] * shape->size[2] * lower->channels[value].all;
 }
 
+static KernelOperand scalar(const Lower *lower, OperandKind kind) {
+  return (KernelOperand){.kind = lower->graph->image_type == DATA_F16 ? kind : OPERAND_NONE, .value = VALUE_NONE};
+}
+KernelOperand loss_scale_operand(const Lower *lower) { return scalar(lower, OPERAND_LOSS_SCALE); }
+KernelOperand unscale_operand(const Lower *lower) { return scalar(lower, OPERAND_UNSCALE); }
+
 static LowerOp *const ops[OP_KIND_COUNT] = {
 #define OP(name, ...) cuda_lower_##name,
 #include "compiler/graph/ops.def"

@@ -39,7 +39,7 @@ void cuda_lower_swapped_prediction_backward(Lower *lower) {
   const OpAttributes *a = &lower->op->attributes;
   CUDA_LAUNCH(lower, swapped_prediction_backward, blocks(scores.n, 1),
               (INT(scores.n / a->crops), INT(scores.c), INT(a->crops), INT(a->assign_crops), REAL(a->temperature)),
-              (operand(lower, 0), operand(lower, 1), no_operand(), result(lower, 0)));
+              (operand(lower, 0), operand(lower, 1), loss_scale_operand(lower), result(lower, 0)));
 }
 
 void cuda_lower_softmax_cross_entropy(Lower *lower) {
@@ -57,5 +57,5 @@ void cuda_lower_softmax_cross_entropy_backward(Lower *lower) {
   int64_t labels = count_of(lower, lower->op->operands[1]);
   CUDA_LAUNCH(lower, softmax_cross_entropy_backward, blocks(logits.n, 1),
               (INT(logits.n), INT(labels), INT(logits.c), REAL(lower->op->attributes.label_smoothing)),
-              (operand(lower, 0), operand(lower, 1), no_operand(), result(lower, 0)));
+              (operand(lower, 0), operand(lower, 1), loss_scale_operand(lower), result(lower, 0)));
 }

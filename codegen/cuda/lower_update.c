@@ -31,7 +31,7 @@ void cuda_lower_sgd_update(Lower *lower) {
   CUDA_LAUNCH(lower, sgd_update, by_element(count),
               (INT(count), INT(a->nesterov), REAL(a->momentum), REAL(a->weight_decay)),
               (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), operand(lower, 4),
-               no_operand(), result(lower, 0), result(lower, 1)));
+               unscale_operand(lower), result(lower, 0), result(lower, 1)));
 }
 
 void cuda_lower_larc_update(Lower *lower) {
@@ -40,7 +40,7 @@ void cuda_lower_larc_update(Lower *lower) {
   check_ranks(lower);
   KernelOperand sums = workspace(lower, 4 * parts);  // pairs of doubles
   CUDA_LAUNCH(lower, larc_norms, blocks(parts, 1), (INT(count)),
-              (operand(lower, 0), operand(lower, 1), no_operand(), sums));
+              (operand(lower, 0), operand(lower, 1), unscale_operand(lower), sums));
   if (parts > PARTS_MOST) {
     KernelOperand folded = workspace(lower, 4);
     CUDA_LAUNCH(lower, larc_fold, blocks(1, 1), (INT(parts)), (sums, folded));
@@ -51,7 +51,7 @@ void cuda_lower_larc_update(Lower *lower) {
               (INT(count), INT(parts), INT(a->clip), INT(a->nesterov), REAL(a->momentum), REAL(a->weight_decay),
                REAL(a->trust), REAL(a->epsilon)),
               (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), operand(lower, 4),
-               no_operand(), sums, result(lower, 0), result(lower, 1)));
+               unscale_operand(lower), sums, result(lower, 0), result(lower, 1)));
 }
 
 void cuda_lower_normalize_rows(Lower *lower) {

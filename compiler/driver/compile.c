@@ -66,8 +66,10 @@ static BuildTarget target_of(const CompileOptions *options, const Spec *spec) {
 }
 
 static GraphTarget graph_target(BuildTarget target, const Spec *spec) {
-  bool narrow = target != TARGET_NONE && spec_is(spec, KEY_train_precision, "bf16");
-  return (GraphTarget){.normalize_on_read = target == TARGET_C, .images = narrow ? DATA_BF16 : DATA_F32};
+  GraphTarget wanted = {.normalize_on_read = target == TARGET_C, .images = DATA_F32};
+  if (target != TARGET_NONE && spec_is(spec, KEY_train_precision, "bf16")) wanted.images = DATA_BF16;
+  if (target == TARGET_CUDA && spec_is(spec, KEY_train_precision, "fp16")) wanted.images = DATA_F16;
+  return wanted;
 }
 
 static void cuda_lacks(DiagList *diags, const Spec *spec, SpecKey key, const char *what) {
@@ -75,10 +77,9 @@ static void cuda_lacks(DiagList *diags, const Spec *spec, SpecKey key, const cha
 }
 
 static void check_cuda_limits(DiagList *diags, const Spec *spec) {
-  if (!spec_is(spec, KEY_train_precision, "bf16")) {
-    cuda_lacks(diags, spec, KEY_train_precision,
-               arena_printf(diags->arena, "train in '%s'", spec_text(spec, KEY_train_precision)));
-    diag_note(diags, (SourceSpan){0}, "use 'precision = bf16'");
+  if (spec_is(spec, KEY_train_precision, "fp32")) {
+    cuda_lacks(diags, spec, KEY_train_precision, "train in 'fp32'");
+    diag_note(diags, (SourceSpan){0}, "use 'precision = bf16' or 'fp16'");
   }
   if (rank_count_from_spec(spec) > 1) cuda_lacks(diags, spec, KEY_cluster_nodes, "train on several ranks");
   if (spec_flag(spec, KEY_train_reproducible))
@@ -552,6 +553,7 @@ static void finish_trainer(const Compilation *compilation, const Planning *plann
   settings.spec_text = spec_text_of(arena, plannings[0].spec);
   settings.plan_page = embedded_page;
   settings.feature_width = (int)model->widths[model->stage_count - 1];
+  settings.scales_loss = plannings[0].train->image_type == DATA_F16;
   compiled->trainer = (Trainer){.worlds = worlds,
                                 .world_count = count,
                                 .sources = compilation->sources,

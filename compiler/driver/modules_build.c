@@ -120,6 +120,15 @@ static bool complain(const ModulesBuild *build, int task, const char *text) {
   return false;
 }
 
+// Those of images; weights are packed and folded by kernels that multiply nothing.
+static bool must_multiply(const char *kernel) {
+  static const char *const names[] = {"conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (strcmp(kernel, names[i]) == 0) return true;
+  }
+  return false;
+}
+
 static const char *first_fault(Arena *arena, const Cubin *cubin) {
   for (size_t i = 0; i < cubin->count; i++) {
     const CubinKernel *kernel = &cubin->items[i];
@@ -127,7 +136,7 @@ static const char *first_fault(Arena *arena, const Cubin *cubin) {
       return arena_printf(arena, "kernel '%s' keeps %u bytes of a thread in memory: it has too few registers",
                           kernel->name, kernel->stack_bytes);
     bool products = kernel->warp_products + kernel->warpgroup_products > 0;
-    if (strncmp(kernel->name, "conv2d_forward", 14) == 0 && !products)
+    if (must_multiply(kernel->name) && !products)
       return arena_printf(arena, "kernel '%s' does not multiply on the tensor cores", kernel->name);
   }
   return cubin->count ? NULL : "there is no kernel in it";

@@ -201,4 +201,4 @@ bool shape_equal(Shape a, Shape b) {
   return true;
 }
 
-int64_t data_type_bytes(DataType type) { return type == DATA_U8 ? 1 : type == DATA_BF16 ? 2 : 4; }
+int64_t data_type_bytes(DataType type) { return type == DATA_U8 ? 1 : type == DATA_BF16 || type == DATA_F16 ? 2 : 4; }

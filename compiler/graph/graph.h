@@ -21,7 +21,7 @@ typedef uint32_t OpId;
 
 enum { MAX_RANK = 4, MAX_OPERANDS = 8, MAX_RESULTS = 4 };
 
-typedef enum DataType { DATA_F32, DATA_U8, DATA_I32, DATA_BF16 } DataType;
+typedef enum DataType { DATA_F32, DATA_U8, DATA_I32, DATA_BF16, DATA_F16 } DataType;
 
 typedef struct Shape {
   int rank;
@@ -104,7 +104,7 @@ typedef struct Graph {
   GraphValues values;
   GraphOps ops;
   GraphOutputs outputs;        // "loss", "features", "codes", ... what the runtime reads after a step
-  DataType image_type;         // DATA_F32 or DATA_BF16: of images [N, H, W, C], as results and as gradients
+  DataType image_type;         // DATA_F32, DATA_BF16 or DATA_F16: of images [N, H, W, C], as results and as gradients
   const char **block_names;    // by Op.block
   int block_count;
 } Graph;

@@ -43,7 +43,8 @@ DataType op_result_type(const Graph *graph, const Op *op, Shape shape) {
 
 static bool operand_fits(const Graph *graph, OpKind kind, int operand, const Value *value) {
   if (value->type == operand_type(kind, operand)) return true;
-  return value->type == DATA_BF16 && graph->image_type == DATA_BF16 && value->shape.rank == 4 &&
+  bool narrow = value->type == DATA_BF16 || value->type == DATA_F16;
+  return narrow && graph->image_type == value->type && value->shape.rank == 4 &&
          operand_type(kind, operand) == DATA_F32;
 }
 

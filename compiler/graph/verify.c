@@ -44,7 +44,7 @@ static const char *verify_value(Verifier *v, ValueId id) {
   const Value *value = &v->graph->values.items[id];
   const char *label = value_label(v, id);
   if ((unsigned)value->kind > VALUE_RESULT) return arena_printf(v->arena, "value '%s' is of no known kind", label);
-  if ((unsigned)value->type > DATA_BF16) return arena_printf(v->arena, "value '%s' is of no known type", label);
+  if ((unsigned)value->type > DATA_F16) return arena_printf(v->arena, "value '%s' is of no known type", label);
   if ((unsigned)value->init > INIT_UNIFORM)
     return arena_printf(v->arena, "value '%s' has no known initialisation", label);
   if (!shape_valid(value->shape)) return arena_printf(v->arena, "value '%s' has a broken shape", label);
@@ -143,7 +143,7 @@ static const char *verify_outputs(Verifier *v) {
 
 const char *graph_verify(const Graph *graph, Arena *arena) {
   Verifier v = {graph, arena};
-  if (graph->image_type != DATA_F32 && graph->image_type != DATA_BF16) return "images are neither f32 nor bf16";
+  if (graph->image_type == DATA_U8 || graph->image_type == DATA_I32) return "images are neither f32, bf16 nor f16";
   for (int i = 0; i < graph->block_count; i++) {
     if (!graph->block_names || !graph->block_names[i]) return arena_printf(arena, "block %d has no name", i);
   }

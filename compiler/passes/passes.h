@@ -18,7 +18,7 @@ typedef struct OptimizerOptions {
 // What a target's kernels want of a graph.
 typedef struct GraphTarget {
   bool normalize_on_read;  // convolutions normalise what they read
-  DataType images;         // in memory: DATA_F32 or DATA_BF16
+  DataType images;         // in memory: DATA_F32, DATA_BF16 or DATA_F16
 } GraphTarget;
 
 // What any pass may ask for.

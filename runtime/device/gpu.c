@@ -121,15 +121,16 @@ static SeerStatus state_bring(SeerAccelerator *gpu, unsigned char *state) {
 static SeerStatus output_check(SeerContext *context, int launch) {
   SeerAccelerator *gpu = context->accelerator;
   const SeerLaunch *record = &context->program->launches[launch];
-  size_t bytes = (size_t)record->count * (record->is_bf16 ? 2 : 4);
+  size_t bytes = (size_t)record->count * (record->is_bf16 || record->is_f16 ? 2 : 4);
   if (!bytes || context->first_not_finite >= 0) return SEER_OK;
   void *output = malloc(bytes);
   if (!output) return seer_fail(SEER_MACHINE, "out of memory");
   SeerAddress from = (record->in_state ? gpu->state : gpu->arena) + record->offset;
   SeerStatus status = seer_device_download(gpu->device, gpu->stream, output, from, bytes);
   if (!status) status = seer_device_stream_wait(gpu->device, gpu->stream);
-  bool finite =
-      status || (record->is_bf16 ? seer_bf16_finite(output, record->count) : seer_floats_finite(output, record->count));
+  bool finite = status || (record->is_bf16  ? seer_bf16_finite(output, record->count)
+                           : record->is_f16 ? seer_f16_finite(output, record->count)
+                                            : seer_floats_finite(output, record->count));
   if (!finite) context->first_not_finite = launch;
   free(output);
   return status;

@@ -1,7 +1,7 @@
 // BatchNorm's kernels in the order of a step, one shape and one set of choices (the macros of the compiler command),
 // against double precision: the fold of statistics, the output, the backward's sums and their fold, the gradient of the
 // input. Exit status 0 when each is right to its rounding, pads are zero and no schedule changes a bit.
-#include "channels.h"
+#include "codegen/kernels/cuda/channels.h"
 
 namespace fold {
 #include "codegen/kernels/cuda/batch_norm_fold.cu"
@@ -38,6 +38,12 @@ static double value(const Buffer<Element> &b, size_t at) { return (double)elemen
 
 static void fill_channels(Buffer<float> &buffer, float centre, float spread) {
   for (size_t i = 0; i < buffer.count; i++) buffer.items[i] = centre + spread * draw();
+}
+
+static bool pads_are_zero(const Buffer<float> &lines) {
+  for (size_t at = 0; at < lines.count; at++)
+    if (at % GROUP_PITCH >= GROUP_CHANNELS && lines.items[at] != 0) return false;
+  return true;
 }
 
 static bool pads_are_zero(const Buffer<Element> &images) {
@@ -103,7 +109,7 @@ int main() {
     error.add((double)line.items[place(n)], wanted[n].factor);
     error.add((double)line.items[CHANNELS + place(n)], wanted[n].shift);
   }
-  failed |= verdict("statistics of channels", error.relative(), SINGLE, true, same);
+  failed |= verdict("statistics of channels", error.relative(), SINGLE, pads_are_zero(line), same);
 
   void *apply_arguments[] = {&x.items, &line.items, &add.items, &y.items, &chunks};
   same = run(apply::batch_norm_apply_simulated, apply_arguments, {APPLY_BLOCKS, 1, 1}, apply::THREADS, 0, y);
@@ -155,7 +161,7 @@ int main() {
                    (double)gamma.items[n] * inverse * (d[p] - sum / PIXELS - normal * product * inverse / PIXELS));
     }
   }
-  failed |= verdict("gradients of gamma and beta", error.relative(), SINGLE, true, same);
+  failed |= verdict("gradients of gamma and beta", error.relative(), SINGLE, pads_are_zero(lines), same);
   failed |= verdict("gradient of the input", gradient.relative(), ROUNDING, pads_are_zero(dx), same_dx);
   return failed;
 }

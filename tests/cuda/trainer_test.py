@@ -32,6 +32,7 @@ evaluate { batch = 8 size = 32 resize = 36 }
 # Of all tensors that a step makes: how much further from fp32 the GPU's may be than the processor's in bf16, at the
 # median and at most. Both round what they store to 8 bits, but the GPU stores what BatchNorm makes, too.
 MEDIAN, MOST = 1.7, 2.0
+HALF_MEDIAN, HALF_MOST = 0.03, 0.1
 failures = []
 
 
@@ -87,6 +88,32 @@ def check_step(folder, gpu, narrow, wide):
            ratio <= MEDIAN and worst <= MOST)
     loss = [losses(out)[0] for out in outs]
     expect(f"losses {loss}", abs(loss[0] - loss[2]) <= 0.02 * loss[2])
+
+
+def check_half(folder, half, wide):
+    """fp16 rounds to 11 bits: much closer to fp32. Its loss is scaled, and a scale that is too large passes a step over
+    and is halved; where it stands is part of a snapshot."""
+    outs = [folder / f"half-{trainer.name}" for trainer in (half, wide)]
+    for trainer, out in zip((half, wide), outs):
+        train(trainer, out, "--steps", 1)
+    apart_by = list(apart(state(outs[0], 1), state(outs[1], 1)).values())
+    lines = [json.loads(line) for line in (outs[0] / "metrics.jsonl").read_text().splitlines()]
+    expect(f"fp16: {numpy.median(apart_by):.4f} from fp32 at the median, at most {max(apart_by):.4f}; {lines}",
+           numpy.median(apart_by) <= HALF_MEDIAN and max(apart_by) <= HALF_MOST and lines[0]["loss_scale"] == 65536)
+    out = folder / "overflow"
+    train(half, out, "--stop-after", 1, expected=75)
+    manifest = out / "snapshots/step-1/manifest.json"
+    found = json.loads(manifest.read_text())
+    expect(f"a snapshot has the scale: {found.get('loss_scale')}", found["loss_scale"] == {"scale": 65536.0, "steps": 1})
+    found["loss_scale"] = {"scale": 2.0 ** 24, "steps": 7}
+    manifest.write_text(json.dumps(found))
+    before = state(out, 1)
+    common.run(half, "--resume", out, "--no-report", "--stop-after", 1, cwd=folder, env={"SEER_LIBCUDA": DRIVER},
+               expect=75, timeout=600)
+    line = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
+    after = state(out, 2)
+    kept = all((before[name] == after[name]).all() for name in before if name.endswith(".velocity"))
+    expect(f"a scale too large: {line}", line["passed_over"] and line["loss_scale"] == 2.0 ** 23 and kept)
 
 
 def check_orders(folder, gpu):
@@ -171,6 +198,7 @@ def main():
         gpu = build(folder, "gpu", "bf16", "--target=cuda:simulated")
         narrow, wide = build(folder, "narrow", "bf16"), build(folder, "wide", "fp32")
         check_step(folder, gpu, narrow, wide)
+        check_half(folder, build(folder, "half", "fp16", "--target=cuda:simulated"), wide)
         whole = check_orders(folder, gpu)
         check_resume(folder, gpu, whole)
         check_features(folder, gpu, wide)

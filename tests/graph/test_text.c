@@ -70,7 +70,7 @@ static void test_syntax_errors(void **state) {
   expect_error("graph \"g\n", "a string without its end");
   expect_error("graph \"\\q\"\n", "an escape that is not known");
   expect_error("graph \"g\" images f64\n", "a word that is not known");
-  expect_error("graph \"g\" images u8\n", "images are neither f32 nor bf16");
+  expect_error("graph \"g\" images u8\n", "images are neither f32, bf16 nor f16");
   expect_error("graph \"g\"\nsomething\n", "line 2: '%' expected");
   expect_error("graph \"g\"\ninput %0 \"x\" f64 [1]\n", "a word that is not known");
   expect_error("graph \"g\"\ninput %0 \"x\" f32 [0]\n", "a number in range expected");

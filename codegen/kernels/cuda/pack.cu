@@ -27,7 +27,7 @@ struct Weights {
 
 DEVICE int group_inputs(Weights s) { return s.inputs_all / s.input_pitch * s.input_channels / s.groups; }
 
-// Of channels in memory.
+// Of channels in memory; inputs may be counted from the first of any group.
 DEVICE float weight_get(const float *w, Weights s, int output, int input, int tap) {
   if (channels_exist(output, s.output_channels, s.output_pitch) <= 0 ||
       channels_exist(input, s.input_channels, s.input_pitch) <= 0)
@@ -43,13 +43,13 @@ DEVICE_KERNEL(conv2d_pack, THREADS, 1, 0,
   const Weights s = {SHAPE};
   const u32 at = (u32)grid_element();
   const int width = inputs_all / groups, tap = at % taps, input = at / taps % (width / CHUNK) * CHUNK;
-  const int output = at / taps / (width / CHUNK), first = output / (outputs_all / groups) * width;
+  const int output = at / taps / (width / CHUNK);
   if (output >= outputs_all) return;
   Chunk out;
 #pragma unroll
   for (int pair = 0; pair < CHUNK / 2; pair++)
-    out.pairs[pair] = elements_pack(weight_get(w, s, output, first + input + 2 * pair, tap),
-                                    weight_get(w, s, output, first + input + 2 * pair + 1, tap));
+    out.pairs[pair] = elements_pack(weight_get(w, s, output, input + 2 * pair, tap),
+                                    weight_get(w, s, output, input + 2 * pair + 1, tap));
   chunk_store(packed + ((u64)output * taps + tap) * width + input, out);
 }
 
