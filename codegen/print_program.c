@@ -203,7 +203,7 @@ static void print_checked(const Program *program, const ProgramLaunch *launch, W
   if (program->plan->units && program->plan->units->shards->kept[launch->checked] && space == SPACE_STATE)
     count = program->plan->units->shards->part[launch->checked];
   writer_printf(out, "   .in_state = %s, .offset = %" PRIu64 ", .count = %" PRIu64 "%s,\n",
-                space == SPACE_STATE ? "true" : "false", offset, count, 
+                space == SPACE_STATE ? "true" : "false", offset, count,
                 value->type == DATA_BF16  ? ", .is_bf16 = true"
                 : value->type == DATA_F16 ? ", .is_f16 = true"
                                           : "");

@@ -98,7 +98,8 @@ static SeerStatus manifest_unpack(json_t *root, const char *path, SeerManifest *
   double scale = 0;
   const char *program = NULL, *model = NULL, *seed = NULL;
   json_t *files = NULL;
-  if (json_unpack(root, "{s:i, s:s, s:s, s:I, s:I, s:I, s:s, s?:i, s:o, s?:{s:f, s:I}}", "format", &format, "program", &program,
+  if (json_unpack(root, "{s:i, s:s, s:s, s:I, s:I, s:I, s:s, s?:i, s:o, s?:{s:f, s:I}}", "format", &format, "program",
+                  &program,
                   "model_hash", &model, "step", &step, "steps", &steps, "position", &position, "seed", &seed, "ranks",
                   &ranks, "files", &files, "loss_scale", "scale", &scale, "steps", &scale_steps) != 0) {
     return seer_fail(SEER_INPUT, "'%s' is damaged: it lacks entries of a manifest", path);

@@ -104,7 +104,8 @@ def check_half(folder, half, wide):
     train(half, out, "--stop-after", 1, expected=75)
     manifest = out / "snapshots/step-1/manifest.json"
     found = json.loads(manifest.read_text())
-    expect(f"a snapshot has the scale: {found.get('loss_scale')}", found["loss_scale"] == {"scale": 65536.0, "steps": 1})
+    expect(f"a snapshot has the scale: {found.get('loss_scale')}",
+           found["loss_scale"] == {"scale": 65536.0, "steps": 1})
     found["loss_scale"] = {"scale": 2.0 ** 24, "steps": 7}
     manifest.write_text(json.dumps(found))
     before = state(out, 1)
