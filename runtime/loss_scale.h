@@ -1,6 +1,6 @@
-// Dynamic loss scaling: in fp16 gradients that are too small would be lost, so the loss, and with it all of them, is made
-// larger by a power of two until one is too large. A step where that happens is passed over, and the scale is halved; after
-// SEER_LOSS_SCALE_PATIENCE steps without one it is doubled. (Micikevicius et al. 2018, section 3.2)
+// Dynamic loss scaling: in fp16 gradients that are too small would be lost, so the loss, and with it all of them, is
+// made larger by a power of two until one is too large. A step where that happens is passed over, and the scale is
+// halved; after SEER_LOSS_SCALE_PATIENCE steps without one it is doubled. (Micikevicius et al. 2018, section 3.2)
 #ifndef SEER_RUNTIME_LOSS_SCALE_H
 #define SEER_RUNTIME_LOSS_SCALE_H
 
