@@ -53,7 +53,7 @@ void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *are
 void print_plan_page(const Trainer *trainer, Writer *out);
 void print_makefile(const Trainer *trainer, Writer *out);
 
-// Of the function of a segment: a launch's operand as an expression, and the line that begins an op's launches.
+// A launch's operand as an expression in the function of its segment.
 void print_operand(const Trainer *trainer, const Program *program, const ProgramSegment *segment,
                    const KernelOperand *operand, Writer *out);
 // A double literal that reads back as the same number.
@@ -66,6 +66,8 @@ void print_c_string(Writer *out, const char *text);
 // is near enough.
 void print_pieces(Writer *out, const char *prefix, const char *name, SeerPieces pieces);
 
+// Of the state: parameters, velocities, statistics and the rest.
+int tensor_count(const Graph *graph);
 // Hash of all tensors' names, shapes and kinds.
 uint64_t model_hash(const Graph *train, int ranks);
 

@@ -4,6 +4,7 @@
 
 #include "codegen/emit.h"
 #include "compiler/base/bug.h"
+#include "compiler/base/hash.h"
 
 static void print_c_bytes(Writer *out, const char *text, size_t size) {
   writer_text(out, "\"");
@@ -70,6 +71,12 @@ static const char *tensor_kind(const Value *value) {
 
 static bool is_tensor(const Value *value) { return value->kind == VALUE_PARAMETER || value->kind == VALUE_STATE; }
 
+int tensor_count(const Graph *graph) {
+  int count = 0;
+  for (ValueId v = 0; v < graph->values.count; v++) count += is_tensor(graph_value(graph, v));
+  return count;
+}
+
 // A queue is the work of all ranks; a graph has one rank's rows of it.
 static Shape whole_shape(const Value *value, int ranks) {
   Shape shape = value->shape;
@@ -77,14 +84,9 @@ static Shape whole_shape(const Value *value, int ranks) {
   return shape;
 }
 
-static uint64_t hash_text(uint64_t hash, const char *text) {
-  for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-  return hash;
-}
-
 // FNV-1a over one line per tensor of a snapshot: accumulators, which come and go with train.accumulate, are not in it.
 uint64_t model_hash(const Graph *train, int ranks) {
-  uint64_t hash = 14695981039346656037u;
+  uint64_t hash = HASH_START;
   Arena *scratch = arena_make("hashing the model");
   for (ValueId v = 0; v < train->values.count; v++) {
     const Value *value = graph_value(train, v);

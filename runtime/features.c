@@ -57,7 +57,7 @@ typedef struct Extraction {
   int64_t total, next, reported;
   int64_t *pictures;
   uint8_t *views;
-  float *pixels;
+  float *pixels, *rows;  // rows: the features of a batch
   bool *decoded;
 } Extraction;
 
@@ -77,8 +77,9 @@ static SeerStatus extraction_make(const SeerFeatureRequest *request, SeerFeature
   set->pictures = calloc(n, sizeof *set->pictures);
   set->labels = calloc(n, sizeof *set->labels);
   set->pixels = request->pixels ? calloc(n * SEER_PIXEL_WIDTH, sizeof(float)) : NULL;
-  bool made = extraction->pictures && extraction->views && extraction->decoded && set->pictures && set->labels &&
-              (!request->pixels || (extraction->pixels && set->pixels));
+  extraction->rows = calloc(batch * (size_t)set->width, sizeof(float));
+  bool made = extraction->rows && extraction->pictures && extraction->views && extraction->decoded && set->pictures &&
+              set->labels && (!request->pixels || (extraction->pixels && set->pixels));
   for (int i = 0; i < request->state_count; i++) {
     set->features[i] = calloc(n * (size_t)set->width, sizeof(float));
     made = made && set->features[i];
@@ -99,13 +100,16 @@ static SeerStatus network_run(Extraction *extraction) {
   for (int s = 0; s < set->state_count; s++) {
     context.state = extraction->request->states[s];
     SeerStatus status = seer_engine_run(engine, &context, program->features);
-    int64_t to = set->count;
-    for (int i = 0; i < program->evaluate_batch && !status; i++) {
-      if (!extraction->decoded[i]) continue;
-      status = seer_engine_read(engine, 0, program->features_offset + (size_t)i * row_bytes, row_bytes,
-                                set->features[s] + (size_t)to++ * (size_t)set->width);
-    }
+    if (!status)
+      status = seer_engine_read(engine, 0, program->features_offset, (size_t)program->evaluate_batch * row_bytes,
+                                extraction->rows);
     if (status) return status;
+    int64_t to = set->count;
+    for (int i = 0; i < program->evaluate_batch; i++) {
+      if (!extraction->decoded[i]) continue;
+      memcpy(set->features[s] + (size_t)to++ * (size_t)set->width, extraction->rows + (size_t)i * (size_t)set->width,
+             row_bytes);
+    }
   }
   return SEER_OK;
 }
@@ -160,6 +164,7 @@ SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet 
   free(extraction.views);
   free(extraction.decoded);
   free(extraction.pixels);
+  free(extraction.rows);
   if (status) seer_features_release(set);
   return status;
 }

@@ -18,6 +18,10 @@ static int64_t count(const Lower *lower, ValueId value) {
   return shape->size[0] * shape->size[1] * shape->size[2] * lower->channels[value].all;
 }
 
+void refuse_ranks(const Lower *lower, int64_t ranks) {
+  if (ranks > 1) BUG("'%s' goes over several ranks, which target cuda cannot yet", lower->op->name);
+}
+
 static KernelOperand scalar(const Lower *lower, OperandKind kind) {
   return (KernelOperand){.kind = lower->graph->image_type == DATA_F16 ? kind : OPERAND_NONE, .value = VALUE_NONE};
 }

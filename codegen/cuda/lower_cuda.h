@@ -32,6 +32,9 @@ Images images_of(const Lower *lower, ValueId value);
 static inline int64_t pixels_of(Images images) { return images.n * images.h * images.w; }
 static inline int64_t chunks_of(Images images) { return pixels_of(images) * images.channels.all / 8; }
 
+// What goes over several ranks is a BUG here: it was to be refused before.
+void refuse_ranks(const Lower *lower, int64_t ranks);
+
 // What the gradient of the loss, and of parameters, is multiplied by: fp16 has too few exponents without. NULL in bf16.
 KernelOperand loss_scale_operand(const Lower *lower);
 KernelOperand unscale_operand(const Lower *lower);

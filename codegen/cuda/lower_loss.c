@@ -1,13 +1,12 @@
 // Lowers Sinkhorn, swapped prediction and cross-entropy: a block takes a row, or some columns.
 #include "codegen/cuda/lower_cuda.h"
-#include "compiler/base/bug.h"
 
 void cuda_lower_sinkhorn(Lower *lower) {
   Extent scores = extent_of(lower, lower->op->operands[0]);
   const OpAttributes *a = &lower->op->attributes;
   int64_t b = scores.n, k = scores.c;
   int64_t q = lower->op->operand_count > 1 ? extent_of(lower, lower->op->operands[1]).n : 0;
-  if (lower->ranks > 1) BUG("'%s' goes over several ranks, which target cuda cannot yet", lower->op->name);
+  refuse_ranks(lower, lower->ranks);
   KernelOperand potentials = workspace(lower, k + b + q);
   for (int i = 0; i < a->iterations; i++) {
     CUDA_LAUNCH(lower, sinkhorn_prototypes, by_column(k), (INT(b), INT(q), INT(k), INT(i == 0), REAL(a->epsilon)),

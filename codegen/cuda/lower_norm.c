@@ -4,12 +4,8 @@
 
 enum { CHANNELS_OF_BLOCK = 64, PIXELS_LEAST = 256, BLOCKS_WANTED = 1056 };
 
-static void check_ranks(const Lower *lower) {
-  if (lower->norm_ranks > 1) BUG("'%s' goes over several ranks, which target cuda cannot yet", lower->op->name);
-}
-
 void cuda_fold_statistics(Lower *lower, Images images, int64_t tile_pixels, KernelOperand statistics) {
-  check_ranks(lower);
+  refuse_ranks(lower, lower->norm_ranks);
   CUDA_LAUNCH(lower, batch_norm_fold, blocks_of(images.channels.all, 32),
               (INT(pixels_of(images)), INT(tile_pixels), CHANNEL_CONSTANTS(images.channels)),
               (statistics, result(lower, 1), result(lower, 2)));
@@ -42,7 +38,7 @@ void cuda_lower_batch_normalize(Lower *lower) {
 
 void cuda_lower_batch_norm(Lower *lower) {
   if (lower->variant != RUN_AGAIN) {
-    check_ranks(lower);
+    refuse_ranks(lower, lower->norm_ranks);
     if (is_of_images(lower, lower->op->operands[0])) BUG("'%s' normalises images on its own", lower->op->name);
     Extent x = extent_of(lower, lower->op->operands[0]);
     CUDA_LAUNCH(lower, batch_norm_rows_statistics, by_column(x.c), (INT(x.n), INT(x.c)),
@@ -86,7 +82,7 @@ static void backward_images(Lower *lower, const Backward *b, bool relu) {
 }
 
 static void backward(Lower *lower, bool fused) {
-  check_ranks(lower);
+  refuse_ranks(lower, lower->norm_ranks);
   int x = fused ? 2 : 1;
   Backward b = {.dy = operand(lower, 0),
                 .y = fused ? operand(lower, 1) : no_operand(),

@@ -1,15 +1,10 @@
 // Lowers state and optimizer ops. Their results may lie on the operands that they update.
 #include "codegen/cuda/lower_cuda.h"
-#include "compiler/base/bug.h"
 
 // As kernels/cuda/update.cu has them; and how many parts every block of larc_update adds up on its own.
 enum { LARC_ELEMENTS = 65536, LARC_UPDATE_ELEMENTS = 4096, PARTS_MOST = 64 };
 
 static LaunchGrid by_element(int64_t count) { return blocks_of(count, 256); }
-
-static void check_ranks(const Lower *lower) {
-  if (lower->ranks > 1) BUG("'%s' goes over several ranks, which target cuda cannot yet", lower->op->name);
-}
 
 void cuda_lower_running_update(Lower *lower) {
   int64_t count = count_of(lower, lower->op->results[0]);
@@ -27,7 +22,7 @@ void cuda_lower_accumulate(Lower *lower) {
 void cuda_lower_sgd_update(Lower *lower) {
   int64_t count = own_count(lower, lower->op->results[0]);
   const OpAttributes *a = &lower->op->attributes;
-  check_ranks(lower);
+  refuse_ranks(lower, lower->ranks);
   CUDA_LAUNCH(lower, sgd_update, by_element(count),
               (INT(count), INT(a->nesterov), REAL(a->momentum), REAL(a->weight_decay)),
               (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), operand(lower, 4),
@@ -37,7 +32,7 @@ void cuda_lower_sgd_update(Lower *lower) {
 void cuda_lower_larc_update(Lower *lower) {
   int64_t count = own_count(lower, lower->op->results[0]), parts = divide_up(count, LARC_ELEMENTS);
   const OpAttributes *a = &lower->op->attributes;
-  check_ranks(lower);
+  refuse_ranks(lower, lower->ranks);
   KernelOperand sums = workspace(lower, 4 * parts);  // pairs of doubles
   CUDA_LAUNCH(lower, larc_norms, blocks(parts, 1), (INT(count)),
               (operand(lower, 0), operand(lower, 1), unscale_operand(lower), sums));

@@ -92,8 +92,8 @@ CudaModules *cuda_modules_make(Arena *arena, const Trainer *trainer, DataType im
 void print_cuda_module(const Trainer *trainer, const CudaModule *module, Writer *out) {
   const KernelInfo *info = kernel_info(module->kernel);
   bool specialised = has_macros(info);
-  writer_printf(out, "// %s%s. Written by seerc; edits are lost.\n", module->name,
-                specialised ? arena_printf(trainer->worlds[0].state->graph->arena, ", for %s", module->use) : "");
+  writer_printf(out, "// %s%s%s. Written by seerc; edits are lost.\n", module->name, specialised ? ", for " : "",
+                specialised ? module->use : "");
   if (trainer->modules->bf16) writer_text(out, "#define ELEMENT_BF16\n");
   for (int i = 0; i < info->constant_count && specialised; i++) {
     if (info->constant_kinds[i] == CONSTANT_MACRO)

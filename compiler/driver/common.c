@@ -21,6 +21,12 @@ int driver_report(const Invocation *invocation, DiagList *diags) {
   return diags->error_count ? EXIT_INPUT : EXIT_DONE;
 }
 
+int driver_fail(int code, const char *check, const char *message, const char *note) {
+  fprintf(stderr, "seerc: error: %s [%s]\n", message, check);
+  if (note) fprintf(stderr, "seerc: note: %s\n", note);
+  return code;
+}
+
 int driver_write_stream(const Writer *out) {
   bool written = !out->size || fwrite(out->text, 1, out->size, stdout) == out->size;
   if (written && fflush(stdout) == 0) return EXIT_DONE;

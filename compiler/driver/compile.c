@@ -423,13 +423,8 @@ static bool check_world(const Compilation *compilation, const Planning *planning
 
 // What a GPU's memory has besides state and arena, in the place of pictures loaded ahead.
 static uint64_t gpu_input_bytes(const Planning *planning) {
-  int tensors = 0;
-  for (ValueId v = 0; v < planning->train->values.count; v++) {
-    ValueKind kind = graph_value(planning->train, v)->kind;
-    tensors += kind == VALUE_PARAMETER || kind == VALUE_STATE;
-  }
   bool trains = planning->world->use != WORLD_EVALUATES, evaluates = planning->world->ranks == 1;
-  return seer_inputs_place(&planning->settings, trains, evaluates, tensors).size_bytes;
+  return seer_inputs_place(&planning->settings, trains, evaluates, tensor_count(planning->train)).size_bytes;
 }
 
 // From a world's spec to its report. `watch` is for the declared world, the one that commands speak of.

@@ -80,6 +80,8 @@ typedef struct LoadedSpec {
 LoadedSpec driver_load(Invocation *invocation, const char *path);
 // Prints messages to standard error; EXIT_INPUT when there is an error among them, else EXIT_DONE.
 int driver_report(const Invocation *invocation, DiagList *diags);
+// Prints what went wrong outside of any spec, and a note unless it is NULL. Returns `code`.
+int driver_fail(int code, const char *check, const char *message, const char *note);
 // Writes to -o, or to standard output. EXIT_DONE, or EXIT_MACHINE after saying why.
 int driver_write(const Invocation *invocation, const Writer *out);
 int driver_write_stream(const Writer *out);

@@ -16,8 +16,11 @@
 
 #include "codegen/cuda/cubin.h"
 #include "codegen/cuda/nvrtc.h"
+#include "compiler/base/hash.h"
 
 static const char simulated[] = "simulated";
+
+enum { HASHES = 2 };
 
 typedef struct ModulesBuild {
   Arena *arena;
@@ -27,15 +30,11 @@ typedef struct ModulesBuild {
   Nvrtc *nvrtc;  // NULL: only the simulated GPU is asked for
   NvrtcHeader *headers;
   int header_count;
-  _Atomic int *next;  // task, of all processes
-  int tasks;          // module by module, its architectures one behind the other
+  const char *cache;        // folder; NULL: there is none
+  uint64_t hashes[HASHES];  // of what all modules have in common
+  _Atomic int *next;        // task, of all processes
+  int tasks;                // module by module, its architectures one behind the other
 } ModulesBuild;
-
-static int fail(int code, const char *check, const char *message, const char *note) {
-  fprintf(stderr, "seerc: error: %s [%s]\n", message, check);
-  if (note) fprintf(stderr, "seerc: note: %s\n", note);
-  return code;
-}
 
 static const char *architecture_of(const ModulesBuild *build, int task) {
   return build->modules->architectures[task % build->modules->architecture_count];
@@ -71,29 +70,33 @@ static bool file_write(const char *path, const void *bytes, size_t size_bytes) {
 
 // ---- the cache ----
 
-static uint64_t hash_add(uint64_t hash, const char *text) {
-  for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 0x100000001B3u;
-  return (hash ^ 0xFF) * 0x100000001B3u;
+// What all modules have in common, hashed; and the folder.
+static void cache_open(ModulesBuild *build) {
+  Arena *arena = build->arena;
+  const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+  if (!cache || cache[0] != '/') cache = home && home[0] == '/' ? arena_printf(arena, "%s/.cache", home) : NULL;
+  if (!cache) return;
+  mkdir(cache, 0777);
+  mkdir(arena_printf(arena, "%s/seer", cache), 0777);
+  build->cache = arena_printf(arena, "%s/seer/kernels", cache);
+  mkdir(build->cache, 0777);
+  int major = 0, minor = 0;
+  if (build->nvrtc) nvrtc_version(build->nvrtc, &major, &minor);
+  for (int i = 0; i < HASHES; i++) {
+    // From two beginnings, so that 128 bits would have to agree.
+    build->hashes[i] = hash_text(HASH_START + (uint64_t)i, arena_printf(arena, "%d.%d\n", major, minor));
+    for (int h = 0; h < build->header_count; h++)
+      build->hashes[i] = hash_text(build->hashes[i], build->headers[h].text);
+  }
 }
 
 // Where a module's code is kept; NULL: nowhere.
 static const char *cache_path(const ModulesBuild *build, int task, const char *source) {
-  Arena *arena = build->arena;
-  const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-  if (!cache || cache[0] != '/') cache = home && home[0] == '/' ? arena_printf(arena, "%s/.cache", home) : NULL;
-  if (!cache) return NULL;
-  int major = 0, minor = 0;
-  if (build->nvrtc) nvrtc_version(build->nvrtc, &major, &minor);
-  uint64_t hashes[2] = {0xCBF29CE484222325u, 0x9AE16A3B2F90404Fu};
-  for (int i = 0; i < 2; i++) {
-    hashes[i] = hash_add(hashes[i], arena_printf(arena, "%d.%d %s", major, minor, architecture_of(build, task)));
-    hashes[i] = hash_add(hashes[i], source);
-    for (int h = 0; h < build->header_count; h++) hashes[i] = hash_add(hashes[i], build->headers[h].text);
-  }
-  mkdir(cache, 0777);
-  mkdir(arena_printf(arena, "%s/seer", cache), 0777);
-  mkdir(arena_printf(arena, "%s/seer/kernels", cache), 0777);
-  return arena_printf(arena, "%s/seer/kernels/%016llx%016llx", cache, (unsigned long long)hashes[0],
+  uint64_t hashes[HASHES];
+  if (!build->cache) return NULL;
+  for (int i = 0; i < HASHES; i++)
+    hashes[i] = hash_text(hash_text(hash_text(build->hashes[i], architecture_of(build, task)), "\n"), source);
+  return arena_printf(build->arena, "%s/%016llx%016llx", build->cache, (unsigned long long)hashes[0],
                       (unsigned long long)hashes[1]);
 }
 
@@ -295,13 +298,13 @@ static int tell_fault(const ModulesBuild *build) {
     size_t size;
     const char *log = file_read(build->arena, arena_printf(build->arena, "%s.log", code_path(build, task)), &size);
     if (!log || !size) continue;
-    return fail(EXIT_BUG, "compiler",
-                arena_printf(build->arena, "module '%s' was not compiled for %s: %s", module_of(build, task)->name,
-                             architecture_of(build, task), log),
-                "this is a fault of seer or of the compiler; please report it with the spec");
+    return driver_fail(EXIT_BUG, "compiler",
+                       arena_printf(build->arena, "module '%s' was not compiled for %s: %s",
+                                    module_of(build, task)->name, architecture_of(build, task), log),
+                       "this is a fault of seer or of the compiler; please report it with the spec");
   }
-  return fail(EXIT_MACHINE, "compiler", "a compiler of GPU kernels did not run to its end",
-              "for the simulated GPU a C++ compiler is needed, c++ or $CXX");
+  return driver_fail(EXIT_MACHINE, "compiler", "a compiler of GPU kernels did not run to its end",
+                     "for the simulated GPU a C++ compiler is needed, c++ or $CXX");
 }
 
 // What the table of kernels tells of each: the launch's shape, the same for all architectures, and the code's size.
@@ -340,21 +343,22 @@ int modules_build(Invocation *invocation, const Trainer *trainer, const char *fo
                         .tasks = (int)modules->count * modules->architecture_count};
   const char *why = NULL;
   if (wants_nvrtc(modules) && !(build.nvrtc = nvrtc_open(arena, NULL, &why)))
-    return fail(EXIT_MACHINE, "nvrtc", why, NULL);
+    return driver_fail(EXIT_MACHINE, "nvrtc", why, NULL);
   if (folder[0] != '/') {
     char here[PATH_MAX];
-    if (!getcwd(here, sizeof here)) return fail(EXIT_MACHINE, "output", "the working folder is gone", NULL);
+    if (!getcwd(here, sizeof here)) return driver_fail(EXIT_MACHINE, "output", "the working folder is gone", NULL);
     build.folder = arena_printf(arena, "%s/%s", here, folder);
   }
   for (int a = 0; a < modules->architecture_count; a++)
     mkdir(arena_printf(arena, "%s/modules/%s", build.folder, modules->architectures[a]), 0777);
   find_headers(&build);
+  cache_open(&build);
   build.next = mmap(NULL, sizeof *build.next, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (build.next == MAP_FAILED) return fail(EXIT_MACHINE, "output", "out of memory", NULL);
+  if (build.next == MAP_FAILED) return driver_fail(EXIT_MACHINE, "output", "out of memory", NULL);
   bool good = workers_run(&build);
   munmap((void *)build.next, sizeof *build.next);
   if (!good) return tell_fault(&build);
-  if (!read_code(&build)) return fail(EXIT_BUG, "compiler", "compiled kernels cannot be read", NULL);
+  if (!read_code(&build)) return driver_fail(EXIT_BUG, "compiler", "compiled kernels cannot be read", NULL);
   const char *error = trainer_emit_modules(trainer, arena, folder);
-  return error ? fail(EXIT_MACHINE, "output", error, NULL) : EXIT_DONE;
+  return error ? driver_fail(EXIT_MACHINE, "output", error, NULL) : EXIT_DONE;
 }

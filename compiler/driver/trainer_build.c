@@ -10,12 +10,6 @@
 #include "compiler/driver/modules_build.h"
 #include "compiler/driver/run_make.h"
 
-static int fail(int code, const char *check, const char *message, const char *note) {
-  fprintf(stderr, "seerc: error: %s [%s]\n", message, check);
-  if (note) fprintf(stderr, "seerc: note: %s\n", note);
-  return code;
-}
-
 static int count_functions(const Program *program) {
   int functions = 0;
   for (size_t i = 0; program && i < program->segments.count; i++)
@@ -39,7 +33,7 @@ static int count_sources(const Trainer *trainer) {
 
 int trainer_build(Invocation *invocation, const Trainer *trainer, const char *folder, const char *output) {
   const char *error = trainer_emit(trainer, invocation->arena, folder);
-  if (error) return fail(EXIT_MACHINE, "output", error, NULL);
+  if (error) return driver_fail(EXIT_MACHINE, "output", error, NULL);
   int code = trainer->modules ? modules_build(invocation, trainer, folder) : EXIT_DONE;
   if (code != EXIT_DONE) return code;
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -53,9 +47,9 @@ int trainer_build(Invocation *invocation, const Trainer *trainer, const char *fo
   if (!error) return EXIT_DONE;
   if (fault == MAKE_INTERRUPTED) return EXIT_MACHINE;
   if (fault == MAKE_FAILED)
-    return fail(EXIT_BUG, "compiler", error,
+    return driver_fail(EXIT_BUG, "compiler", error,
                 "this is a fault of seer or of the C compiler; please report it with the spec");
-  return fail(EXIT_MACHINE, "compiler", error,
+  return driver_fail(EXIT_MACHINE, "compiler", error,
               "a trainer needs make, a C compiler and the image libraries; on Debian: apt-get install make gcc "
               "libjpeg62-turbo-dev "
               "libpng-dev libwebp-dev libjansson-dev libxxhash-dev zlib1g-dev");
@@ -66,6 +60,6 @@ const char *trainer_folder_make(Invocation *invocation, int *code) {
   char *folder = arena_printf(invocation->arena, "%s/seerc-XXXXXX", base && *base ? base : "/tmp");
   if (mkdtemp(folder)) return folder;
   const char *message = arena_printf(invocation->arena, "cannot make a folder '%s': %s", folder, strerror(errno));
-  *code = fail(EXIT_MACHINE, "output", message, "set TMPDIR to a folder that can be written");
+  *code = driver_fail(EXIT_MACHINE, "output", message, "set TMPDIR to a folder that can be written");
   return NULL;
 }

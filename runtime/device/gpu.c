@@ -14,7 +14,7 @@
 #include "runtime/gradient.h"
 #include "runtime/profile.h"
 
-enum { ENTRIES = 3, CHECK_THREADS = 256 };
+enum { ENTRIES = 3 };
 
 typedef struct CapturedEntry {
   SeerEntry *entry;
@@ -163,6 +163,7 @@ void seer_launch_kernel(SeerContext *context, int launch, int kernel, unsigned x
 static SeerStatus gradients_check(SeerAccelerator *gpu) {
   const SeerProgram *program = gpu->program;
   SeerAddress found = gpu->inputs + gpu->places.found;
+  uint64_t threads = (uint64_t)seer_gpu_kernels.kernels[seer_gpu_not_finite].threads;
   uint64_t bytes = (uint64_t)program->tensor_count * sizeof(int32_t);
   SeerStatus status = seer_device_fill(gpu->device, gpu->stream, found, 0, bytes);
   for (int i = 0; i < program->tensor_count && !status; i++, found += sizeof(int32_t)) {
@@ -171,9 +172,9 @@ static SeerStatus gradients_check(SeerAccelerator *gpu) {
     SeerGradientPlace place = seer_gradient_place(program, tensor);
     SeerAddress gradient = (place.in_state ? gpu->state : gpu->arena) + place.offset;
     uint64_t count = seer_gradient_count(tensor);
-    status = seer_device_launch(gpu->device, gpu->stream, seer_gpu_not_finite,
-                                (unsigned)((count + CHECK_THREADS - 1) / CHECK_THREADS), 1, 1,
-                                (void *[]){&gradient, &found, &count});
+    status =
+        seer_device_launch(gpu->device, gpu->stream, seer_gpu_not_finite, (unsigned)((count + threads - 1) / threads),
+                           1, 1, (void *[]){&gradient, &found, &count});
   }
   return status;
 }

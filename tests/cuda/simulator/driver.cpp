@@ -32,10 +32,7 @@ thread_local bool is_host_function;
   std::fprintf(stderr, "simulated driver: %s: ", function);
   va_list arguments;
   va_start(arguments, format);
-  std::vfprintf(stderr, format, arguments);
-  va_end(arguments);
-  std::fputc('\n', stderr);
-  std::_Exit(70);
+  fault_end(format, arguments);
 }
 
 static thread_local bool has_context;

@@ -49,6 +49,13 @@ simulated_switch:
 )");
 
 namespace simulated {
+
+void fault_end(const char *format, va_list arguments) {
+  std::vfprintf(stderr, format, arguments);
+  std::fputc('\n', stderr);
+  std::_Exit(70);
+}
+
 namespace {
 
 enum { WARP = 32, STACK_BYTES = 256 * 1024, WORDS_IN = 12, WORDS_OUT = 4 };
@@ -104,10 +111,7 @@ Block block;
   std::fputs(": ", stderr);
   va_list arguments;
   va_start(arguments, format);
-  std::vfprintf(stderr, format, arguments);
-  va_end(arguments);
-  std::fputc('\n', stderr);
-  std::_Exit(70);
+  fault_end(format, arguments);
 }
 
 Thread &running() { return block.threads[(size_t)block.current]; }

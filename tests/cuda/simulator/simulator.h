@@ -5,6 +5,7 @@
 #ifndef SEER_SIMULATOR_H
 #define SEER_SIMULATOR_H
 
+#include <cstdarg>
 #include <cstddef>
 #include <cstdint>
 
@@ -25,6 +26,9 @@ struct Launch {
   size_t shared_bytes;
   const char *name = nullptr;  // for faults
 };
+
+// Ends the process with what was begun on standard error.
+[[noreturn]] void fault_end(const char *format, va_list arguments);
 
 void launch(const Launch &launch, Schedule schedule, uint64_t seed);
 
