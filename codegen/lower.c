@@ -32,6 +32,8 @@ KernelOperand norms_operand(const Lower *lower, bool all) {
                          .relative = slot * 2 * sizeof(double) + (all ? plan_norms_bytes(lower->graph) : 0)};
 }
 
+int64_t norms_stride(const Lower *lower) { return (int64_t)(plan_norms_bytes(lower->graph) / sizeof(double)); }
+
 KernelOperand no_operand(void) { return (KernelOperand){.kind = OPERAND_NONE, .value = VALUE_NONE}; }
 
 KernelOperand value_operand(ValueId value) { return (KernelOperand){.kind = OPERAND_VALUE, .value = value}; }
@@ -71,6 +73,11 @@ KernelOperand average_over_ranks(Lower *lower, KernelOperand mine, int64_t count
   KernelOperand average = workspace(lower, count);
   LAUNCH(lower, average_ranks, 1, (INT(count), INT(format)), (mine, scratch, average));
   return average;
+}
+
+KernelOperand reduced_gradient(Lower *lower, int index, int64_t count) {
+  if (lower->ranks == 1 || plan_shards_any(lower->shards)) return operand(lower, index);
+  return average_over_ranks(lower, operand(lower, index), count, lower->lowering->reduce);
 }
 
 static ProgramLaunch *add_launch(Lower *lower, KernelKind kernel, const KernelConstant *constants, int constant_count,
@@ -149,6 +156,8 @@ Lowering *lower_graph(Lower *lower, SeerFormat reduce) {
   Lowering *lowering = arena_new(arena, Lowering);
   *lowering = (Lowering){.graph = graph,
                          .tuning = lower->tuning,
+                         .average_parts = lower->target->average_parts,
+                         .narrow_parts = lower->target->narrow_parts,
                          .ranks = lower->shards->count,
                          .reduce = reduce,
                          .value_bytes = arena_array(arena, uint64_t, graph->values.count + 1),

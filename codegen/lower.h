@@ -13,6 +13,7 @@ typedef struct LowerTarget {
   int64_t (*count)(const Lower *lower, ValueId value);  // of elements in memory
   bool (*has_mask)(const Lower *lower, ValueId value);  // NULL: none has
   LowerOp *mask;                                        // makes that of the op's result
+  PartsLaunch *average_parts, *narrow_parts;
 } LowerTarget;
 
 struct Lower {
@@ -51,11 +52,14 @@ KernelOperand mask_operand(ValueId value);
 KernelOperand no_operand(void);
 // The op's pair in the norms of parts: this rank's, or, `all`, rank 0's, behind which the others follow.
 KernelOperand norms_operand(const Lower *lower, bool all);
+int64_t norms_stride(const Lower *lower);  // doubles from one rank's to the next's
 KernelOperand behind(KernelOperand operand, int64_t floats);  // so many floats on
 // Every rank's `floats` of `mine`, of those that BatchNorm goes over, in their order: scratch [norm_ranks][floats].
 KernelOperand gather_norms(Lower *lower, KernelOperand mine, int64_t floats);
 // The mean of all ranks, which send theirs in `format`: scratch [count].
 KernelOperand average_over_ranks(Lower *lower, KernelOperand mine, int64_t count, SeerFormat format);
+// The op's operand, a gradient, averaged over all ranks. That of a part has been reduced by the schedule.
+KernelOperand reduced_gradient(Lower *lower, int index, int64_t count);
 
 // Appends a launch; `constants` and `operands` in the order of kernels.def. Zero tasks append nothing.
 void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant *constants, int constant_count,

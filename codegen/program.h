@@ -119,10 +119,23 @@ typedef struct LaunchRange {
   size_t begin, end;
 } LaunchRange;
 
+// A gradient of `count` floats in `parts` of `part`, all in the first operand of the launch, on their way between ranks
+// in `format`.
+typedef struct GradientParts {
+  int parts;
+  int64_t part, count;
+  SeerFormat format;
+  bool in_place;  // the mean goes where the first part is
+} GradientParts;
+
+// The launch that averages or narrows them: kernel, constants, tasks and grid.
+typedef ProgramLaunch PartsLaunch(const GradientParts *parts, const KernelTuning *tuning);
+
 // The lowering of a graph for a target: launches by op and variant, before addresses.
 typedef struct Lowering {
   const Graph *graph;
   const KernelTuning *tuning;  // of target c
+  PartsLaunch *average_parts, *narrow_parts;
   int ranks;
   SeerFormat reduce;  // of gradients on their way between ranks
   LaunchList launches;

@@ -2,7 +2,6 @@
 // its step, and finished when the operation beside it is over: from then on the plan counts on it.
 #include "codegen/program_launches.h"
 
-#include "codegen/kernels/c/sizes.h"
 #include "compiler/base/bug.h"
 #include "compiler/plan/machine.h"
 
@@ -33,7 +32,8 @@ static void add_resolved(Launcher *launcher, ProgramLaunch launch) {
 
 // Before a run computes, weights are packed, and ranks bring gradients together, which is no launch to the runtime.
 static bool prepares(KernelKind kernel) {
-  return kernel_info(kernel)->collective || kernel == KERNEL_conv2d_pack || kernel == KERNEL_conv2d_pack_backward;
+  return kernel_info(kernel)->collective || kernel == KERNEL_conv2d_pack || kernel == KERNEL_conv2d_pack_backward ||
+         kernel == KERNEL_cuda_conv2d_pack || kernel == KERNEL_cuda_conv2d_pack_backward;
 }
 
 static void add_run(Launcher *launcher, uint32_t step, OpId op, RunVariant variant, bool reduces) {
@@ -84,23 +84,34 @@ static KernelOperand in_unit(const Plan *plan, uint32_t step, ValueId gradient) 
   return all;
 }
 
+static GradientParts parts_of(const Launcher *launcher, ValueId gradient) {
+  const Plan *plan = launcher->plan;
+  const PlanShards *shards = plan->units->shards;
+  return (GradientParts){.parts = shards->count,
+                         .part = (int64_t)shards->part[gradient],
+                         .count = shape_elements(graph_value(plan->graph, gradient)->shape),
+                         .format = launcher->lowering->reduce,
+                         .in_place = shards->in_unit[gradient]};
+}
+
+static void add_reducing(Launcher *launcher, uint32_t step, ValueId gradient, ProgramLaunch launch) {
+  launch.op = graph_value(launcher->plan->graph, gradient)->producer;
+  launch.reduces = true;
+  launch.step = step;
+  launch.checked = VALUE_NONE;
+  add_launch(launcher, launch);
+}
+
 static void narrow_unit(Launcher *launcher, uint32_t step, int block) {
   const Plan *plan = launcher->plan;
   const PlanUnit *unit = &plan->units->items[block];
   for (size_t i = 0; i < unit->tensors.count; i++) {
     ValueId gradient = unit->tensors.items[i].gradient;
     if (gradient == VALUE_NONE) continue;
-    const Value *value = graph_value(plan->graph, gradient);
-    add_launch(launcher, (ProgramLaunch){.kernel = KERNEL_narrow_parts,
-                                         .constants = {{.integer = shape_elements(value->shape)},
-                                                       {.integer = (int64_t)plan->units->shards->part[gradient]},
-                                                       {.integer = launcher->lowering->reduce}},
-                                         .operands = {in_unit(plan, step, gradient)},
-                                         .tasks = plan->units->shards->count,
-                                         .op = value->producer,
-                                         .reduces = true,
-                                         .step = step,
-                                         .checked = VALUE_NONE});
+    GradientParts parts = parts_of(launcher, gradient);
+    ProgramLaunch launch = launcher->lowering->narrow_parts(&parts, launcher->lowering->tuning);
+    launch.operands[0] = in_unit(plan, step, gradient);
+    add_reducing(launcher, step, gradient, launch);
   }
 }
 
@@ -122,28 +133,17 @@ static void start(Launcher *launcher, uint32_t step) {
 // Averages one gradient of a unit: into its own place, or, when it accumulates, onto the unit's first part.
 static void average(Launcher *launcher, uint32_t step, ValueId gradient) {
   const Plan *plan = launcher->plan;
-  const PlanShards *shards = plan->units->shards;
-  int64_t part = (int64_t)shards->part[gradient];
-  bool in_place = shards->in_unit[gradient];
-  KernelOperand all = in_unit(plan, step, gradient), mean = all;
-  if (!in_place)
-    mean = (KernelOperand){
-        .kind = OPERAND_UNIT, .value = gradient, .space = SPACE_ARENA, .offset = plan->value_offsets[gradient]};
-  ProgramLaunch launch = {.kernel = KERNEL_average_parts,
-                          .constants = {{.integer = shards->count}, {.integer = part}},
-                          .operands = {all, mean},
-                          .tasks = pointwise_tasks(part, launcher->lowering->tuning),
-                          .op = graph_value(plan->graph, gradient)->producer,
-                          .reduces = true,
-                          .step = step,
-                          .checked = VALUE_NONE};
-  if (launcher->lowering->reduce != SEER_FP32) {
-    launch.kernel = KERNEL_average_narrow_parts;
-    launch.constants[2].integer = launcher->lowering->reduce;
-    launch.constants[3].integer = in_place;
-    if (in_place) launch.tasks = 1;
-  }
-  add_launch(launcher, launch);
+  GradientParts parts = parts_of(launcher, gradient);
+  ProgramLaunch launch = launcher->lowering->average_parts(&parts, launcher->lowering->tuning);
+  launch.operands[0] = in_unit(plan, step, gradient);
+  if (kernel_info(launch.kernel)->pointer_count > 1)
+    launch.operands[1] = parts.in_place
+                             ? launch.operands[0]
+                             : (KernelOperand){.kind = OPERAND_UNIT,
+                                               .value = gradient,
+                                               .space = SPACE_ARENA,
+                                               .offset = plan->value_offsets[gradient]};
+  add_reducing(launcher, step, gradient, launch);
 }
 
 // The op that adds a gradient to its accumulator, or OP_NONE.

@@ -12,8 +12,9 @@
 typedef struct SeerAccelerator SeerAccelerator;
 
 typedef struct SeerAcceleratorType {
-  // Opens it and gets the memory that the plan gives the program.
-  SeerStatus (*open)(const SeerProgram *program, SeerAccelerator **accelerator);
+  // Opens it and gets the memory that the plan gives the program. `comm` as SeerContext's: of several ranks on a host each
+  // takes one, in their order. Collective.
+  SeerStatus (*open)(const SeerProgram *program, struct SeerComm *comm, SeerAccelerator **accelerator);
   void (*close)(SeerAccelerator *accelerator);
   // Runs an entry on the context's pictures, labels, scalars and state, and waits for it. The state is brought along
   // where it was changed here or another one was there.
@@ -26,6 +27,15 @@ typedef struct SeerAcceleratorType {
   // After `train`: the first parameter, a number of SeerProgram.tensors, whose gradient is not finite, or -1.
   SeerStatus (*find_not_finite)(SeerAccelerator *accelerator, int *tensor);
   const char *(*name)(const SeerAccelerator *accelerator);
+  // What the collectives of runtime/program.h do, called while an entry runs; addresses are the accelerator's. `group`:
+  // of the ranks that BatchNorm goes over.
+  SeerStatus (*gather)(SeerContext *context, bool group, int64_t floats, const float *mine, float *all);
+  SeerStatus (*average)(SeerContext *context, int64_t count, SeerFormat format, const float *mine, float *scratch,
+                        float *average);
+  SeerStatus (*unit_start)(SeerContext *context, SeerWay way, int unit, float *whole);
+  SeerStatus (*unit_finish)(SeerContext *context, SeerWay way, int unit);
+  // Where units lie in this machine's memory on their way, laid out as the state: for seer_traffic_make.
+  unsigned char *(*unit_memory)(SeerAccelerator *accelerator);
 } SeerAcceleratorType;
 
 #endif

@@ -217,7 +217,7 @@ SeerStatus seer_command_bench(const SeerProgram *program, const SeerOptions *opt
   uint64_t seed = options->seed >= 0 ? (uint64_t)options->seed : program->seed;
   SeerEngine engine;
   SeerSynthetic pictures = {.images = NULL};
-  SeerStatus status = seer_engine_make(program, threads, false, &engine);
+  SeerStatus status = seer_engine_make(program, NULL, threads, false, &engine);
   if (!status) status = seer_synthetic_make(program, seed, &pictures);
   if (!status)
     status = options->poison ? poison_bench(&engine, &pictures, options, seed)

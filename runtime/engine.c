@@ -29,15 +29,17 @@ static SeerStatus memory_check(const SeerProgram *program, bool training) {
                    (double)needed / 1048576, (double)available / 1048576);
 }
 
-SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool training, SeerEngine *engine) {
+SeerStatus seer_engine_make(const SeerProgram *program, struct SeerComm *comm, int threads, bool training,
+                            SeerEngine *engine) {
   *engine = (SeerEngine){.program = program};
   engine->context.program = program;
+  engine->context.comm = comm;
   engine->context.first_not_finite = -1;
   engine->loss_scale = seer_loss_scale_start(program->scales_loss);
   SeerStatus status = memory_check(program, training);
   if (!status) status = seer_memory_map(program->state_bytes, "parameters and optimizer state", &engine->context.state);
   if (!status && program->accelerator)
-    status = program->accelerator->open(program, &engine->accelerator);
+    status = program->accelerator->open(program, comm, &engine->accelerator);
   else if (!status)
     status = seer_memory_map(program->arena_bytes, "activations and gradients", &engine->context.arena);
   if (!status && training) status = seer_memory_map(program->ring_bytes, "pictures decoded ahead", &engine->ring);
@@ -70,6 +72,10 @@ SeerStatus seer_engine_state_fetch(const SeerEngine *engine) {
 
 void seer_engine_state_changed(const SeerEngine *engine) {
   if (engine->accelerator) engine->program->accelerator->state_changed(engine->accelerator);
+}
+
+unsigned char *seer_engine_unit_memory(const SeerEngine *engine) {
+  return engine->accelerator ? engine->program->accelerator->unit_memory(engine->accelerator) : engine->context.state;
 }
 
 void seer_engine_release(SeerEngine *engine) {

@@ -24,8 +24,9 @@ typedef struct SeerEngine {
 SeerStatus seer_engine_check_cpu(const SeerProgram *program);
 
 // Starts threads, maps state and arena (zeroed), and what only `training` needs: the loader's ring and the staging of
-// snapshots.
-SeerStatus seer_engine_make(const SeerProgram *program, int threads, bool training, SeerEngine *engine);
+// snapshots. `comm`: of the program's ranks, collective; NULL of one.
+SeerStatus seer_engine_make(const SeerProgram *program, struct SeerComm *comm, int threads, bool training,
+                            SeerEngine *engine);
 void seer_engine_release(SeerEngine *engine);
 
 // Runs an entry of the program, all slices of it, on the engine's context or one like it. SEER_OK, or what failed:
@@ -36,6 +37,8 @@ SeerStatus seer_engine_read(const SeerEngine *engine, int slice, uint64_t offset
 // Before context.state is read, and after it was written: an accelerator has a copy of its own.
 SeerStatus seer_engine_state_fetch(const SeerEngine *engine);
 void seer_engine_state_changed(const SeerEngine *engine);
+// For seer_traffic_make: the state, or, of an accelerator, what stands for it while parts of it travel.
+unsigned char *seer_engine_unit_memory(const SeerEngine *engine);
 
 // What the plan gave the run, in bytes: state, arena, ring and staging; of a GPU's memory: state, arena and inputs.
 uint64_t seer_program_bytes(const SeerProgram *program);

@@ -175,7 +175,7 @@ SeerStatus seer_command_knn(const SeerProgram *program, const SeerOptions *optio
         seer_fail(SEER_INPUT, "the pictures have no labels\nnote: sort them into folders by class, or give --labels");
   }
   if (!status && options->train_data) status = seer_source_open(bank, options->train_labels, &bank_source);
-  if (!status) status = seer_engine_make(program, threads, false, &engine);
+  if (!status) status = seer_engine_make(program, NULL, threads, false, &engine);
   uint64_t seed = seed_decide(program, options);
   if (!status) seer_state_init(program, seed, 0, engine.context.pool, engine.context.state);
   if (!status) status = seer_weights_load(program, options->weights, 0, engine.context.state, &weights);

@@ -231,7 +231,7 @@ SeerStatus seer_command_features(const SeerProgram *program, const SeerOptions *
   SeerWeights weights;
   int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
   SeerStatus status = seer_source_open(options->data.count ? options->data.items : program->pictures, labels, &source);
-  if (!status) status = seer_engine_make(program, threads, false, &engine);
+  if (!status) status = seer_engine_make(program, NULL, threads, false, &engine);
   if (!status)
     seer_state_init(program, options->seed >= 0 ? (uint64_t)options->seed : program->seed, 0,
                     engine.context.pool, engine.context.state);

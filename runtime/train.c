@@ -486,10 +486,9 @@ static SeerStatus training_prepare(Training *training) {
   SeerStatus status = seer_comm_agree(training->comm, source_open(training));
   if (!status) status = source_agree(training);
   if (!status) status = steps_decide(training);
-  if (!status) status = seer_comm_agree(training->comm, seer_engine_make(program, threads, true, &training->engine));
-  training->engine.context.comm = training->comm;
+  if (!status) status = seer_comm_agree(training->comm, seer_engine_make(program, training->comm, threads, true, &training->engine));
   if (!status)
-    status = seer_comm_agree(training->comm, seer_traffic_make(training->comm, program, training->engine.context.state,
+    status = seer_comm_agree(training->comm, seer_traffic_make(training->comm, program, seer_engine_unit_memory(&training->engine),
                                                                &training->traffic));
   if (!status && program->norm_ranks > 1 && program->norm_ranks < program->ranks)
     status = seer_comm_agree(training->comm, seer_comm_group_make(training->comm, program->norm_ranks));
@@ -555,7 +554,7 @@ static SeerStatus engine_for_evaluation(Training *training) {
   training->loader = NULL;
   seer_engine_release(&training->engine);
   SeerStatus status = seer_snapshot_folder(training->run.folder.text, training->step, &folder);
-  if (!status) status = seer_engine_make(program, threads, false, &training->engine);
+  if (!status) status = seer_engine_make(program, NULL, threads, false, &training->engine);
   return status ? status : seer_weights_load(program, folder.text, 0, training->engine.context.state, &weights);
 }
 

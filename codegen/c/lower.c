@@ -63,7 +63,7 @@ static LowerOp *const ops[OP_KIND_COUNT] = {
 
 Lowering *lower_for_c(Arena *arena, const Graph *graph, const KernelTuning *tuning, int norm_ranks, SeerFormat reduce,
                       const PlanShards *shards) {
-  static const LowerTarget target = {ops, count, has_mask, c_lower_mask};
+  static const LowerTarget target = {ops, count, has_mask, c_lower_mask, c_average_parts, c_narrow_parts};
   Lower lower = {.arena = arena,
                  .graph = graph,
                  .target = &target,

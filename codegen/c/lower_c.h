@@ -13,6 +13,8 @@ void lower_statistics(Lower *lower, int64_t parts, int64_t c, KernelOperand part
 // The mask of the op's result, for any op with a mask.
 LowerOp c_lower_mask;
 
+PartsLaunch c_average_parts, c_narrow_parts;
+
 // One function per op of ops.def, in lower_conv.c, lower_dense.c, lower_norm.c, lower_pointwise.c, lower_loss.c,
 // lower_update.c.
 #define OP(name, ...) LowerOp c_lower_##name;

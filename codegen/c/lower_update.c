@@ -17,16 +17,10 @@ void c_lower_accumulate(Lower *lower) {
          (operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)));
 }
 
-// The gradient, its mean over all ranks. That of a part has been reduced by the schedule.
-static KernelOperand gradient(Lower *lower, int index, int64_t count) {
-  if (lower->ranks == 1 || plan_shards_any(lower->shards)) return operand(lower, index);
-  return average_over_ranks(lower, operand(lower, index), count, lower->lowering->reduce);
-}
-
 void c_lower_sgd_update(Lower *lower) {
   int64_t count = own_count(lower, lower->op->results[0]);
   const OpAttributes *a = &lower->op->attributes;
-  KernelOperand mean = gradient(lower, 1, count);
+  KernelOperand mean = reduced_gradient(lower, 1, count);
   LAUNCH(lower, sgd_update, pointwise_tasks(count, lower->tuning),
          (INT(count), REAL(a->momentum), REAL(a->weight_decay), INT(a->nesterov)),
          (operand(lower, 0), mean, operand(lower, 2), operand(lower, 3), operand(lower, 4), result(lower, 0),
@@ -69,8 +63,8 @@ void c_lower_larc_update(Lower *lower) {
     LAUNCH(lower, larc_fold, 1, (INT(count)), (sums, norms_operand(lower, false)));
     return;
   }
-  KernelOperand mean = gradient(lower, 1, count);
-  Norms shared = {lower->ranks, (int64_t)(plan_norms_bytes(lower->graph) / sizeof(double)), norms_operand(lower, true)};
+  KernelOperand mean = reduced_gradient(lower, 1, count);
+  Norms shared = {lower->ranks, norms_stride(lower), norms_operand(lower, true)};
   larc_update(lower, mean, count, plan_shards_any(lower->shards) ? shared : norms_of_whole(lower, mean, count));
 }
 
@@ -89,4 +83,23 @@ void c_lower_queue_push(Lower *lower) {
   LAUNCH(lower, queue_push, row_tasks(queue.n, queue.c, lower->tuning), (INT(queue.n), INT(rows.n), INT(queue.c)),
          (operand(lower, 0), operand(lower, 1), scratch));
   LAUNCH(lower, scale, pointwise_tasks(count, lower->tuning), (INT(count), REAL(1)), (scratch, result(lower, 0)));
+}
+
+ProgramLaunch c_average_parts(const GradientParts *p, const KernelTuning *tuning) {
+  ProgramLaunch launch = {.kernel = KERNEL_average_parts,
+                          .constants = {INT(p->parts), INT(p->part)},
+                          .tasks = pointwise_tasks(p->part, tuning)};
+  if (p->format == SEER_FP32) return launch;
+  launch.kernel = KERNEL_average_narrow_parts;
+  launch.constants[2].integer = p->format;
+  launch.constants[3].integer = p->in_place;
+  if (p->in_place) launch.tasks = 1;
+  return launch;
+}
+
+ProgramLaunch c_narrow_parts(const GradientParts *p, const KernelTuning *tuning) {
+  (void)tuning;
+  return (ProgramLaunch){.kernel = KERNEL_narrow_parts,
+                         .constants = {INT(p->count), INT(p->part), INT(p->format)},
+                         .tasks = p->parts};
 }

@@ -18,10 +18,6 @@ static int64_t count(const Lower *lower, ValueId value) {
   return shape->size[0] * shape->size[1] * shape->size[2] * lower->channels[value].all;
 }
 
-void refuse_ranks(const Lower *lower, int64_t ranks) {
-  if (ranks > 1) BUG("'%s' goes over several ranks, which target cuda cannot yet", lower->op->name);
-}
-
 static KernelOperand scalar(const Lower *lower, OperandKind kind) {
   return (KernelOperand){.kind = lower->graph->image_type == DATA_F16 ? kind : OPERAND_NONE, .value = VALUE_NONE};
 }
@@ -36,7 +32,8 @@ static LowerOp *const ops[OP_KIND_COUNT] = {
 
 Lowering *lower_for_cuda(Arena *arena, const Graph *graph, int norm_ranks, SeerFormat reduce,
                          const PlanShards *shards) {
-  static const LowerTarget target = {.ops = ops, .count = count};
+  static const LowerTarget target = {
+      .ops = ops, .count = count, .average_parts = cuda_average_parts, .narrow_parts = cuda_narrow_parts};
   Lower lower = {.arena = arena,
                  .graph = graph,
                  .target = &target,

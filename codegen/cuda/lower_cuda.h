@@ -32,15 +32,14 @@ Images images_of(const Lower *lower, ValueId value);
 static inline int64_t pixels_of(Images images) { return images.n * images.h * images.w; }
 static inline int64_t chunks_of(Images images) { return pixels_of(images) * images.channels.all / 8; }
 
-// What goes over several ranks is a BUG here: it was to be refused before.
-void refuse_ranks(const Lower *lower, int64_t ranks);
-
 // What the gradient of the loss, and of parameters, is multiplied by: fp16 has too few exponents without. NULL in bf16.
 KernelOperand loss_scale_operand(const Lower *lower);
 KernelOperand unscale_operand(const Lower *lower);
 
 // From statistics of tiles of pixels to results 1 and 2 of the op, mean and variance.
 void cuda_fold_statistics(Lower *lower, Images images, int64_t tile_pixels, KernelOperand statistics);
+
+PartsLaunch cuda_average_parts, cuda_narrow_parts;
 
 // One function per op of ops.def, in lower_conv.c, lower_norm.c, lower_rows.c, lower_loss.c, lower_update.c.
 #define OP(name, ...) LowerOp cuda_lower_##name;

@@ -6,11 +6,15 @@ void cuda_lower_sinkhorn(Lower *lower) {
   const OpAttributes *a = &lower->op->attributes;
   int64_t b = scores.n, k = scores.c;
   int64_t q = lower->op->operand_count > 1 ? extent_of(lower, lower->op->operands[1]).n : 0;
-  refuse_ranks(lower, lower->ranks);
   KernelOperand potentials = workspace(lower, k + b + q);
+  KernelOperand all = workspace(lower, lower->ranks > 1 ? lower->ranks * k : 0);
   for (int i = 0; i < a->iterations; i++) {
     CUDA_LAUNCH(lower, sinkhorn_prototypes, by_column(k), (INT(b), INT(q), INT(k), INT(i == 0), REAL(a->epsilon)),
                 (operand(lower, 0), operand(lower, 1), operand(lower, 2), potentials));
+    if (lower->ranks > 1) {
+      LAUNCH(lower, gather_ranks, 1, (INT(k)), (potentials, all));
+      CUDA_LAUNCH(lower, sinkhorn_fold_ranks, blocks_of(k, 256), (INT(lower->ranks), INT(k)), (all, potentials));
+    }
     if (i + 1 == a->iterations) break;
     CUDA_LAUNCH(lower, sinkhorn_samples, blocks(b + q, 1), (INT(b), INT(q), INT(k), REAL(a->epsilon)),
                 (operand(lower, 0), operand(lower, 1), operand(lower, 2), potentials));

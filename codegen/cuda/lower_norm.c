@@ -4,11 +4,41 @@
 
 enum { CHANNELS_OF_BLOCK = 64, PIXELS_LEAST = 256, BLOCKS_WANTED = 1056 };
 
+// Two vectors by channel, which become one for all ranks that BatchNorm goes over.
+typedef struct Pair {
+  KernelOperand first, second;
+} Pair;
+
+static int64_t span_of(int64_t channels) { return divide_up(channels, 16) * 16; }
+
+// Where a rank's own go, and, when they are there, from those of all ranks to `whole`.
+static Pair ranks_begin(Lower *lower, int64_t channels, Pair whole) {
+  if (lower->norm_ranks == 1) return whole;
+  KernelOperand mine = workspace(lower, 2 * span_of(channels));
+  return (Pair){mine, behind(mine, span_of(channels))};
+}
+
+static void ranks_end(Lower *lower, KernelKind fold, int64_t channels, Pair own, Pair whole) {
+  if (lower->norm_ranks == 1) return;
+  KernelOperand all = gather_norms(lower, own.first, 2 * span_of(channels));
+  launch_grid(lower, fold, blocks_of(channels, 256),
+              (KernelConstant[]){INT(lower->norm_ranks), INT(channels), INT(span_of(channels))}, 3,
+              (KernelOperand[]){all, whole.first, whole.second}, 3);
+}
+
+static Pair statistics_of(const Lower *lower) { return (Pair){result(lower, 1), result(lower, 2)}; }
+
+static int64_t existing_channels(const Lower *lower, ValueId by_channel) {
+  return shape_elements(graph_value(lower->graph, by_channel)->shape);
+}
+
 void cuda_fold_statistics(Lower *lower, Images images, int64_t tile_pixels, KernelOperand statistics) {
-  refuse_ranks(lower, lower->norm_ranks);
+  int64_t channels = existing_channels(lower, lower->op->results[1]);
+  Pair own = ranks_begin(lower, channels, statistics_of(lower));
   CUDA_LAUNCH(lower, batch_norm_fold, blocks_of(images.channels.all, 32),
               (INT(pixels_of(images)), INT(tile_pixels), CHANNEL_CONSTANTS(images.channels)),
-              (statistics, result(lower, 1), result(lower, 2)));
+              (statistics, own.first, own.second));
+  ranks_end(lower, KERNEL_cuda_statistics_fold_ranks, channels, own, statistics_of(lower));
 }
 
 // x, gamma, beta of the op.
@@ -38,11 +68,12 @@ void cuda_lower_batch_normalize(Lower *lower) {
 
 void cuda_lower_batch_norm(Lower *lower) {
   if (lower->variant != RUN_AGAIN) {
-    refuse_ranks(lower, lower->norm_ranks);
     if (is_of_images(lower, lower->op->operands[0])) BUG("'%s' normalises images on its own", lower->op->name);
     Extent x = extent_of(lower, lower->op->operands[0]);
+    Pair own = ranks_begin(lower, x.c, statistics_of(lower));
     CUDA_LAUNCH(lower, batch_norm_rows_statistics, by_column(x.c), (INT(x.n), INT(x.c)),
-                (operand(lower, 0), result(lower, 1), result(lower, 2)));
+                (operand(lower, 0), own.first, own.second));
+    ranks_end(lower, KERNEL_cuda_statistics_fold_ranks, x.c, own, statistics_of(lower));
   }
   normalize(lower, result(lower, 1), result(lower, 2), no_operand());
 }
@@ -51,13 +82,18 @@ void cuda_lower_batch_norm(Lower *lower) {
 typedef struct Backward {
   KernelOperand dy, y, x, gamma, mean, variance, dx, dgamma, dbeta, masked;
   ValueId x_value;
+  int64_t channels;  // that exist
 } Backward;
+
+static Pair gradients_of(const Backward *b) { return (Pair){b->dgamma, b->dbeta}; }
 
 static void backward_rows(Lower *lower, const Backward *b) {
   Extent x = extent_of(lower, b->x_value);
   double epsilon = lower->op->attributes.epsilon;
+  Pair own = ranks_begin(lower, x.c, gradients_of(b));
   CUDA_LAUNCH(lower, batch_norm_rows_backward_sums, by_column(x.c), (INT(x.n), INT(x.c), REAL(epsilon)),
-              (b->dy, b->y, b->x, b->mean, b->variance, b->dgamma, b->dbeta, b->masked));
+              (b->dy, b->y, b->x, b->mean, b->variance, own.first, own.second, b->masked));
+  ranks_end(lower, KERNEL_cuda_sums_fold_ranks, x.c, own, gradients_of(b));
   CUDA_LAUNCH(lower, batch_norm_rows_backward_apply, blocks_of(x.n * x.c, 256), (INT(x.n), INT(x.c), REAL(epsilon)),
               (b->dy, b->y, b->x, b->gamma, b->mean, b->variance, b->dgamma, b->dbeta, b->dx));
 }
@@ -72,8 +108,10 @@ static void backward_images(Lower *lower, const Backward *b, bool relu) {
   CUDA_LAUNCH(lower, batch_norm_backward_sums, blocks(columns, parts),
               (CHANNEL_CONSTANTS(x.channels), INT(relu), INT(pixels), INT(part_pixels)),
               (b->dy, b->x, b->y, b->mean, b->masked, sums));
+  Pair own = ranks_begin(lower, b->channels, gradients_of(b));
   CUDA_LAUNCH(lower, batch_norm_backward_fold, blocks_of(x.channels.all, CHANNELS_OF_BLOCK),
-              (INT(parts), CHANNEL_CONSTANTS(x.channels), REAL(epsilon)), (sums, b->variance, b->dgamma, b->dbeta));
+              (INT(parts), CHANNEL_CONSTANTS(x.channels), REAL(epsilon)), (sums, b->variance, own.first, own.second));
+  ranks_end(lower, KERNEL_cuda_sums_fold_ranks, b->channels, own, gradients_of(b));
   CUDA_LAUNCH(lower, batch_norm_backward_line, blocks_of(x.channels.all, CHANNELS_OF_BLOCK),
               (INT(pixels), CHANNEL_CONSTANTS(x.channels), REAL(epsilon)),
               (b->gamma, b->mean, b->variance, b->dgamma, b->dbeta, lines));
@@ -82,7 +120,6 @@ static void backward_images(Lower *lower, const Backward *b, bool relu) {
 }
 
 static void backward(Lower *lower, bool fused) {
-  refuse_ranks(lower, lower->norm_ranks);
   int x = fused ? 2 : 1;
   Backward b = {.dy = operand(lower, 0),
                 .y = fused ? operand(lower, 1) : no_operand(),
@@ -94,7 +131,8 @@ static void backward(Lower *lower, bool fused) {
                 .dgamma = result(lower, 1),
                 .dbeta = result(lower, 2),
                 .masked = fused ? result(lower, 3) : no_operand(),
-                .x_value = lower->op->operands[x]};
+                .x_value = lower->op->operands[x],
+                .channels = existing_channels(lower, lower->op->results[1])};
   if (is_of_images(lower, b.x_value))
     backward_images(lower, &b, fused);
   else

@@ -9,8 +9,11 @@ static LaunchGrid by_element(int64_t count) { return blocks_of(count, 256); }
 void cuda_lower_running_update(Lower *lower) {
   int64_t count = count_of(lower, lower->op->results[0]);
   const OpAttributes *a = &lower->op->attributes;
+  KernelOperand batch = operand(lower, 1);
+  // One state for all: that of the mean of all groups.
+  if (lower->norm_ranks < lower->ranks) batch = average_over_ranks(lower, batch, count, SEER_FP32);
   CUDA_LAUNCH(lower, running_update, by_element(count), (INT(count), REAL(a->momentum), REAL(a->scale)),
-              (operand(lower, 0), operand(lower, 1), result(lower, 0)));
+              (operand(lower, 0), batch, result(lower, 0)));
 }
 
 void cuda_lower_accumulate(Lower *lower) {
@@ -22,31 +25,64 @@ void cuda_lower_accumulate(Lower *lower) {
 void cuda_lower_sgd_update(Lower *lower) {
   int64_t count = own_count(lower, lower->op->results[0]);
   const OpAttributes *a = &lower->op->attributes;
-  refuse_ranks(lower, lower->ranks);
+  KernelOperand gradient = reduced_gradient(lower, 1, count);
   CUDA_LAUNCH(lower, sgd_update, by_element(count),
               (INT(count), INT(a->nesterov), REAL(a->momentum), REAL(a->weight_decay)),
-              (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), operand(lower, 4),
+              (operand(lower, 0), gradient, operand(lower, 2), operand(lower, 3), operand(lower, 4),
                unscale_operand(lower), result(lower, 0), result(lower, 1)));
 }
 
-void cuda_lower_larc_update(Lower *lower) {
-  int64_t count = own_count(lower, lower->op->results[0]), parts = divide_up(count, LARC_ELEMENTS);
-  const OpAttributes *a = &lower->op->attributes;
-  refuse_ranks(lower, lower->ranks);
-  KernelOperand sums = workspace(lower, 4 * parts);  // pairs of doubles
-  CUDA_LAUNCH(lower, larc_norms, blocks(parts, 1), (INT(count)),
-              (operand(lower, 0), operand(lower, 1), unscale_operand(lower), sums));
-  if (parts > PARTS_MOST) {
-    KernelOperand folded = workspace(lower, 4);
-    CUDA_LAUNCH(lower, larc_fold, blocks(1, 1), (INT(parts)), (sums, folded));
-    sums = folded;
-    parts = 1;
+// Pairs of sums of squares, `stride` doubles apart.
+typedef struct Norms {
+  int64_t pairs, stride;
+  KernelOperand sums;
+} Norms;
+
+// Of `shares` equal shares of a parameter and its gradient, a pair each.
+static void norms_of_shares(Lower *lower, KernelOperand gradient, int64_t count, int64_t shares, int64_t share,
+                            KernelOperand to) {
+  int64_t parts = divide_up(share, LARC_ELEMENTS);
+  KernelOperand sums = workspace(lower, 4 * shares * parts);  // pairs of doubles
+  CUDA_LAUNCH(lower, larc_norms, blocks(shares * parts, 1), (INT(count), INT(share)),
+              (operand(lower, 0), gradient, unscale_operand(lower), sums));
+  CUDA_LAUNCH(lower, larc_fold, blocks(shares, 1), (INT(parts)), (sums, to));
+}
+
+static Norms norms_of_whole(Lower *lower, KernelOperand gradient, int64_t count) {
+  int64_t parts = divide_up(count, LARC_ELEMENTS);
+  if (lower->ranks == 1 && parts <= PARTS_MOST) {
+    KernelOperand sums = workspace(lower, 4 * parts);
+    CUDA_LAUNCH(lower, larc_norms, blocks(parts, 1), (INT(count), INT(count)),
+                (operand(lower, 0), gradient, unscale_operand(lower), sums));
+    return (Norms){parts, 2, sums};
   }
+  // By shares of ranks even where each has the whole, so that sharing out changes no bit.
+  int64_t share = lower->ranks > 1 ? (int64_t)lower->shards->part[lower->op->operands[0]] : count;
+  int64_t shares = divide_up(count, share);
+  KernelOperand folded = workspace(lower, 4 * shares);
+  norms_of_shares(lower, gradient, count, shares, share, folded);
+  return (Norms){shares, 2, folded};
+}
+
+static void larc_update(Lower *lower, KernelOperand gradient, int64_t count, Norms norms) {
+  const OpAttributes *a = &lower->op->attributes;
   CUDA_LAUNCH(lower, larc_update, blocks_of(count, LARC_UPDATE_ELEMENTS),
-              (INT(count), INT(parts), INT(a->clip), INT(a->nesterov), REAL(a->momentum), REAL(a->weight_decay),
-               REAL(a->trust), REAL(a->epsilon)),
-              (operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3), operand(lower, 4),
-               unscale_operand(lower), sums, result(lower, 0), result(lower, 1)));
+              (INT(count), INT(norms.pairs), INT(norms.stride), INT(a->clip), INT(a->nesterov), REAL(a->momentum),
+               REAL(a->weight_decay), REAL(a->trust), REAL(a->epsilon)),
+              (operand(lower, 0), gradient, operand(lower, 2), operand(lower, 3), operand(lower, 4),
+               unscale_operand(lower), norms.sums, result(lower, 0), result(lower, 1)));
+}
+
+void cuda_lower_larc_update(Lower *lower) {
+  int64_t count = own_count(lower, lower->op->results[0]);
+  if (lower->variant == RUN_NORMS) {
+    norms_of_shares(lower, operand(lower, 1), count, 1, count, norms_operand(lower, false));
+    return;
+  }
+  KernelOperand gradient = reduced_gradient(lower, 1, count);
+  Norms shared = {lower->ranks, norms_stride(lower), norms_operand(lower, true)};
+  larc_update(lower, gradient, count,
+              plan_shards_any(lower->shards) ? shared : norms_of_whole(lower, gradient, count));
 }
 
 void cuda_lower_normalize_rows(Lower *lower) {
@@ -63,4 +99,26 @@ void cuda_lower_queue_push(Lower *lower) {
   CUDA_LAUNCH(lower, queue_push, by_element(count), (INT(queue.n), INT(rows.n), INT(queue.c)),
               (operand(lower, 0), operand(lower, 1), scratch));
   CUDA_LAUNCH(lower, copy_floats, by_element(count), (INT(count)), (scratch, result(lower, 0)));
+}
+
+static ProgramLaunch with_grid(ProgramLaunch launch, LaunchGrid grid) {
+  launch.grid = grid;
+  launch.tasks = grid.x * grid.y * grid.z;
+  return launch;
+}
+
+ProgramLaunch cuda_average_parts(const GradientParts *p, const KernelTuning *tuning) {
+  (void)tuning;
+  ProgramLaunch launch = {.kernel = KERNEL_cuda_average_parts, .constants = {INT(p->parts), INT(p->part)}};
+  if (p->format == SEER_FP32) return with_grid(launch, by_element(p->part));
+  launch.kernel = p->in_place ? KERNEL_cuda_average_narrow_in_place : KERNEL_cuda_average_narrow_parts;
+  launch.constants[2].integer = p->format;
+  return with_grid(launch, p->in_place ? blocks(1, 1) : by_element(p->part));
+}
+
+ProgramLaunch cuda_narrow_parts(const GradientParts *p, const KernelTuning *tuning) {
+  (void)tuning;
+  ProgramLaunch launch = {.kernel = KERNEL_cuda_narrow_parts,
+                          .constants = {INT(p->count), INT(p->part), INT(p->format)}};
+  return with_grid(launch, blocks(p->parts, 1));
 }

@@ -81,7 +81,6 @@ static void check_cuda_limits(DiagList *diags, const Spec *spec) {
     cuda_lacks(diags, spec, KEY_train_precision, "train in 'fp32'");
     diag_note(diags, (SourceSpan){0}, "use 'precision = bf16' or 'fp16'");
   }
-  if (rank_count_from_spec(spec) > 1) cuda_lacks(diags, spec, KEY_cluster_nodes, "train on several ranks");
   if (spec_flag(spec, KEY_train_reproducible))
     cuda_lacks(diags, spec, KEY_train_reproducible, "train in slices that do not depend on the number of ranks");
 }

@@ -18,7 +18,7 @@ struct SeerComm {
   SeerMpi mpi;
   SeerWatch *watch;
   void *group;  // of ranks that normalise together; NULL: none was made
-  int rank, size, local_size;
+  int rank, size, local_rank, local_size;
   int *counts, *begins, *share_counts, *share_begins;  // [size] each in one block, scratch: bytes of pieces
   SeerPlace *places;                                   // [size]
   char library[MAX_VERSION_BYTES + 1];
@@ -54,7 +54,10 @@ static SeerStatus places_gather(SeerComm *comm) {
   if (!comm->places) return seer_fail(SEER_MACHINE, "out of memory");
   SeerPlace here = seer_place_here();
   SeerStatus status = gather(comm, "gather of hosts", &here, sizeof here, comm->places);
-  for (int i = 0; i < comm->size && !status; i++) comm->local_size += strcmp(comm->places[i].host, here.host) == 0;
+  for (int i = 0; i < comm->size && !status; i++) {
+    if (i == comm->rank) comm->local_rank = comm->local_size;
+    comm->local_size += strcmp(comm->places[i].host, here.host) == 0;
+  }
   return status;
 }
 
@@ -131,6 +134,7 @@ void seer_comm_close(SeerComm *comm) {
 int seer_comm_rank(const SeerComm *comm) { return comm ? comm->rank : 0; }
 int seer_comm_size(const SeerComm *comm) { return comm ? comm->size : 1; }
 int seer_comm_local_size(const SeerComm *comm) { return comm ? comm->local_size : 1; }
+int seer_comm_local_rank(const SeerComm *comm) { return comm ? comm->local_rank : 0; }
 const char *seer_comm_library(const SeerComm *comm) { return comm ? comm->library : "none"; }
 
 SeerStatus seer_comm_watch(SeerComm *comm, const char *folder) {

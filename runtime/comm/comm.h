@@ -25,8 +25,9 @@ void seer_comm_close(SeerComm *comm);
 // Of NULL: rank 0 of 1.
 int seer_comm_rank(const SeerComm *comm);
 int seer_comm_size(const SeerComm *comm);
-// Ranks on this host.
+// Ranks on this host, and this one's number among them.
 int seer_comm_local_size(const SeerComm *comm);
+int seer_comm_local_rank(const SeerComm *comm);
 // What MPI calls itself, its first line; "none" of NULL.
 const char *seer_comm_library(const SeerComm *comm);
 

@@ -8,13 +8,11 @@
 
 #include "runtime/comm/mpi.h"
 
-typedef enum Way { WAY_GATHER, WAY_REFRESH, WAY_REDUCE, WAY_COUNT } Way;
-
 // MPI holds on to the arrays until an exchange is over.
 typedef struct UnitTypes {
-  void *mine[WAY_COUNT];                                   // what this rank sends out of the state
-  void **parts[WAY_COUNT];                                 // [ranks]: each rank's parts where they land
-  unsigned char *sending[WAY_COUNT], *landing[WAY_COUNT];  // [ranks] handles, as MPI wants them
+  void *mine[SEER_WAY_COUNT];                                   // what this rank sends out of the state
+  void **parts[SEER_WAY_COUNT];                                 // [ranks]: each rank's parts where they land
+  unsigned char *sending[SEER_WAY_COUNT], *landing[SEER_WAY_COUNT];  // [ranks] handles, as MPI wants them
 } UnitTypes;
 
 typedef struct Flight {
@@ -29,30 +27,30 @@ struct SeerTraffic {
   unsigned char *state;
   int rank, ranks, group, groups;
   UnitTypes *types;            // by unit
-  Flight *flights[WAY_COUNT];  // by unit
+  Flight *flights[SEER_WAY_COUNT];  // by unit
   int active;
-  int *peers[WAY_COUNT], peer_count[WAY_COUNT];  // [ranks]: messages to each
+  int *peers[SEER_WAY_COUNT], peer_count[SEER_WAY_COUNT];  // [ranks]: messages to each
   int *zeros;                                    // [ranks]: offsets
   int *lengths;                                  // [parts of a rank in the largest unit]
   intptr_t *begins;
   uint64_t sent_bytes;
 };
 
-static const char *way_name(Way way) {
+static const char *way_name(SeerWay way) {
   static const char *const names[] = {"gather of parameters", "exchange of updated parameters",
                                       "exchange of gradients"};
   return names[way];
 }
 
 // Whether two ranks have anything to tell each other.
-static bool are_peers(const SeerTraffic *traffic, Way way, int rank) {
+static bool are_peers(const SeerTraffic *traffic, SeerWay way, int rank) {
   if (rank == traffic->rank) return false;
-  if (way == WAY_GATHER) return rank / traffic->group == traffic->rank / traffic->group;
-  return way == WAY_REDUCE || rank % traffic->group == traffic->rank % traffic->group;
+  if (way == SEER_WAY_GATHER) return rank / traffic->group == traffic->rank / traffic->group;
+  return way == SEER_WAY_REDUCE || rank % traffic->group == traffic->rank % traffic->group;
 }
 
-static uint64_t offset_of(const SeerUnitTensor *tensor, Way way) {
-  return way == WAY_GATHER ? tensor->gather_offset : way == WAY_REFRESH ? tensor->state_offset : tensor->reduce_offset;
+static uint64_t offset_of(const SeerUnitTensor *tensor, SeerWay way) {
+  return way == SEER_WAY_GATHER ? tensor->gather_offset : way == SEER_WAY_REFRESH ? tensor->state_offset : tensor->reduce_offset;
 }
 
 static SeerStatus type_make(SeerTraffic *traffic, int count, const char *unit, void **type) {
@@ -64,24 +62,24 @@ static SeerStatus type_make(SeerTraffic *traffic, int count, const char *unit, v
 }
 
 // Bytes from the beginning of a tensor's place to the `index`-th part that a rank sends or receives on a way.
-static uint64_t part_begin(const SeerTraffic *traffic, const SeerUnitTensor *tensor, Way way, int rank, int index) {
+static uint64_t part_begin(const SeerTraffic *traffic, const SeerUnitTensor *tensor, SeerWay way, int rank, int index) {
   uint64_t bytes = tensor->part * sizeof(float), group = (uint64_t)traffic->group;
   switch (way) {
-    case WAY_GATHER: return ((uint64_t)index * group + (uint64_t)rank % group) * bytes;
-    case WAY_REFRESH: return (uint64_t)rank / group * bytes;
-    case WAY_REDUCE:
-    case WAY_COUNT: break;
+    case SEER_WAY_GATHER: return ((uint64_t)index * group + (uint64_t)rank % group) * bytes;
+    case SEER_WAY_REFRESH: return (uint64_t)rank / group * bytes;
+    case SEER_WAY_REDUCE:
+    case SEER_WAY_COUNT: break;
   }
   return (uint64_t)rank * bytes;
 }
 
 // Bytes of a part as it travels.
-static uint64_t part_bytes(const SeerTraffic *traffic, const SeerUnitTensor *tensor, Way way) {
-  return tensor->part * (uint64_t)(way == WAY_REDUCE ? seer_format_bytes(traffic->program->reduce) : 4);
+static uint64_t part_bytes(const SeerTraffic *traffic, const SeerUnitTensor *tensor, SeerWay way) {
+  return tensor->part * (uint64_t)(way == SEER_WAY_REDUCE ? seer_format_bytes(traffic->program->reduce) : 4);
 }
 
-static SeerStatus parts_describe(SeerTraffic *traffic, const SeerUnit *unit, Way way, int rank, void **type) {
-  int count = 0, parts = way == WAY_GATHER ? traffic->groups : 1;
+static SeerStatus parts_describe(SeerTraffic *traffic, const SeerUnit *unit, SeerWay way, int rank, void **type) {
+  int count = 0, parts = way == SEER_WAY_GATHER ? traffic->groups : 1;
   for (int i = 0; i < unit->tensor_count; i++) {
     const SeerUnitTensor *tensor = &unit->tensors[i];
     if (offset_of(tensor, way) == UINT64_MAX) continue;
@@ -99,11 +97,11 @@ static SeerStatus parts_describe(SeerTraffic *traffic, const SeerUnit *unit, Way
 enum { STATE_BASE = 64 };
 
 // All parts that this rank keeps, or the one it has updated.
-static SeerStatus mine_describe(SeerTraffic *traffic, const SeerUnit *unit, Way way, void **type) {
+static SeerStatus mine_describe(SeerTraffic *traffic, const SeerUnit *unit, SeerWay way, void **type) {
   for (int i = 0; i < unit->tensor_count; i++) {
     const SeerUnitTensor *tensor = &unit->tensors[i];
-    uint64_t parts = way == WAY_GATHER ? (uint64_t)traffic->groups : 1;
-    uint64_t skipped = way == WAY_GATHER ? 0 : part_begin(traffic, tensor, way, traffic->rank, 0);
+    uint64_t parts = way == SEER_WAY_GATHER ? (uint64_t)traffic->groups : 1;
+    uint64_t skipped = way == SEER_WAY_GATHER ? 0 : part_begin(traffic, tensor, way, traffic->rank, 0);
     traffic->lengths[i] = (int)(tensor->part * parts * sizeof(float));
     traffic->begins[i] = (intptr_t)(tensor->state_offset + skipped) - STATE_BASE;
   }
@@ -116,7 +114,7 @@ static void handle_put(const SeerTraffic *traffic, unsigned char *handles, int i
 }
 
 // Who is no peer gets no message, but MPI wants a type for it.
-static SeerStatus way_describe(SeerTraffic *traffic, const SeerUnit *unit, Way way, UnitTypes *types) {
+static SeerStatus way_describe(SeerTraffic *traffic, const SeerUnit *unit, SeerWay way, UnitTypes *types) {
   size_t ranks = (size_t)traffic->ranks;
   types->parts[way] = calloc(ranks, sizeof(void *));
   types->sending[way] = calloc(ranks, sizeof(void *));
@@ -129,7 +127,7 @@ static SeerStatus way_describe(SeerTraffic *traffic, const SeerUnit *unit, Way w
     if (peers) status = parts_describe(traffic, unit, way, rank, &types->parts[way][rank]);
     void *landing = peers ? types->parts[way][rank] : types->mine[way];
     handle_put(traffic, types->landing[way], rank, landing);
-    handle_put(traffic, types->sending[way], rank, way == WAY_REDUCE ? landing : types->mine[way]);
+    handle_put(traffic, types->sending[way], rank, way == SEER_WAY_REDUCE ? landing : types->mine[way]);
   }
   return status;
 }
@@ -137,13 +135,13 @@ static SeerStatus way_describe(SeerTraffic *traffic, const SeerUnit *unit, Way w
 static SeerStatus unit_describe(SeerTraffic *traffic, int index) {
   const SeerUnit *unit = &traffic->program->units[index];
   SeerStatus status = SEER_OK;
-  for (int way = 0; way < WAY_COUNT && !status; way++) {
-    if (traffic->peer_count[way]) status = way_describe(traffic, unit, (Way)way, &traffic->types[index]);
+  for (int way = 0; way < SEER_WAY_COUNT && !status; way++) {
+    if (traffic->peer_count[way]) status = way_describe(traffic, unit, (SeerWay)way, &traffic->types[index]);
   }
   return status;
 }
 
-static void peers_find(SeerTraffic *traffic, Way way) {
+static void peers_find(SeerTraffic *traffic, SeerWay way) {
   for (int rank = 0; rank < traffic->ranks; rank++) {
     traffic->peers[way][rank] = are_peers(traffic, way, rank);
     traffic->peer_count[way] += traffic->peers[way][rank];
@@ -166,11 +164,11 @@ static SeerStatus scratch_make(SeerTraffic *traffic) {
   traffic->lengths = calloc(most, sizeof *traffic->lengths);
   traffic->begins = calloc(most, sizeof *traffic->begins);
   bool made = traffic->types && traffic->zeros && traffic->lengths && traffic->begins;
-  for (int way = 0; way < WAY_COUNT && made; way++) {
+  for (int way = 0; way < SEER_WAY_COUNT && made; way++) {
     traffic->flights[way] = calloc(units, sizeof(Flight));
     traffic->peers[way] = calloc(ranks, sizeof *traffic->peers[way]);
     made = traffic->flights[way] && traffic->peers[way];
-    if (made) peers_find(traffic, (Way)way);
+    if (made) peers_find(traffic, (SeerWay)way);
   }
   return made ? SEER_OK : seer_fail(SEER_MACHINE, "out of memory");
 }
@@ -202,7 +200,7 @@ void seer_traffic_release(SeerTraffic *traffic) {
   if (!traffic) return;
   for (int unit = 0; traffic->types && unit < traffic->program->unit_count; unit++) {
     UnitTypes *types = &traffic->types[unit];
-    for (int way = 0; way < WAY_COUNT; way++) {
+    for (int way = 0; way < SEER_WAY_COUNT; way++) {
       type_free(traffic, types->mine[way]);
       for (int rank = 0; types->parts[way] && rank < traffic->ranks; rank++)
         type_free(traffic, types->parts[way][rank]);
@@ -212,7 +210,7 @@ void seer_traffic_release(SeerTraffic *traffic) {
     }
   }
   free(traffic->types);
-  for (int way = 0; way < WAY_COUNT; way++) {
+  for (int way = 0; way < SEER_WAY_COUNT; way++) {
     free(traffic->flights[way]);
     free(traffic->peers[way]);
   }
@@ -222,7 +220,7 @@ void seer_traffic_release(SeerTraffic *traffic) {
   free(traffic);
 }
 
-static SeerStatus exchange(SeerTraffic *traffic, int unit, Way way, const void *mine, void *whole) {
+static SeerStatus exchange(SeerTraffic *traffic, int unit, SeerWay way, const void *mine, void *whole) {
   const UnitTypes *types = &traffic->types[unit];
   const int *peers = traffic->peers[way];
   Flight *flight = &traffic->flights[way][unit];
@@ -235,35 +233,35 @@ static SeerStatus exchange(SeerTraffic *traffic, int unit, Way way, const void *
   return SEER_OK;
 }
 
-static void count_sent(SeerTraffic *traffic, const SeerUnit *unit, Way way) {
-  uint64_t parts = way == WAY_GATHER ? (uint64_t)traffic->groups : 1;
+static void count_sent(SeerTraffic *traffic, const SeerUnit *unit, SeerWay way) {
+  uint64_t parts = way == SEER_WAY_GATHER ? (uint64_t)traffic->groups : 1;
   for (int i = 0; i < unit->tensor_count; i++) {
     if (offset_of(&unit->tensors[i], way) != UINT64_MAX)
       traffic->sent_bytes += parts * part_bytes(traffic, &unit->tensors[i], way) * (uint64_t)traffic->peer_count[way];
   }
 }
 
-SeerStatus seer_traffic_gather(SeerTraffic *traffic, int index, void *whole) {
+static SeerStatus gather(SeerTraffic *traffic, int index, void *whole) {
   const SeerUnit *unit = &traffic->program->units[index];
   for (int i = 0; i < unit->tensor_count; i++) {
     const SeerUnitTensor *tensor = &unit->tensors[i];
     size_t bytes = tensor->part * sizeof(float);
     unsigned char *all = (unsigned char *)whole + tensor->gather_offset;
     for (int part = 0; part < traffic->groups; part++)
-      memcpy(all + part_begin(traffic, tensor, WAY_GATHER, traffic->rank, part),
+      memcpy(all + part_begin(traffic, tensor, SEER_WAY_GATHER, traffic->rank, part),
              traffic->state + tensor->state_offset + (size_t)part * bytes, bytes);
   }
-  count_sent(traffic, unit, WAY_GATHER);
-  return exchange(traffic, index, WAY_GATHER, traffic->state + STATE_BASE, whole);
+  count_sent(traffic, unit, SEER_WAY_GATHER);
+  return exchange(traffic, index, SEER_WAY_GATHER, traffic->state + STATE_BASE, whole);
 }
 
-SeerStatus seer_traffic_refresh(SeerTraffic *traffic, int index) {
-  count_sent(traffic, &traffic->program->units[index], WAY_REFRESH);
-  return exchange(traffic, index, WAY_REFRESH, traffic->state + STATE_BASE, traffic->state);
+static SeerStatus refresh(SeerTraffic *traffic, int index) {
+  count_sent(traffic, &traffic->program->units[index], SEER_WAY_REFRESH);
+  return exchange(traffic, index, SEER_WAY_REFRESH, traffic->state + STATE_BASE, traffic->state);
 }
 
 // Every rank's part of this rank's gradients goes out, and this rank's part of every other's lands in its place.
-SeerStatus seer_traffic_reduce(SeerTraffic *traffic, int index, void *whole) {
+static SeerStatus reduce(SeerTraffic *traffic, int index, void *whole) {
   const SeerUnit *unit = &traffic->program->units[index];
   bool narrow = traffic->program->reduce != SEER_FP32;  // then zeros were put there when it was narrowed
   for (int i = 0; i < unit->tensor_count && !narrow; i++) {
@@ -272,11 +270,21 @@ SeerStatus seer_traffic_reduce(SeerTraffic *traffic, int index, void *whole) {
     float *values = (float *)(void *)((unsigned char *)whole + tensor->reduce_offset);
     memset(values + tensor->count, 0, (tensor->part * (uint64_t)traffic->ranks - tensor->count) * sizeof *values);
   }
-  count_sent(traffic, unit, WAY_REDUCE);
-  return exchange(traffic, index, WAY_REDUCE, traffic->mpi->in_place, whole);
+  count_sent(traffic, unit, SEER_WAY_REDUCE);
+  return exchange(traffic, index, SEER_WAY_REDUCE, traffic->mpi->in_place, whole);
 }
 
-static SeerStatus finish(SeerTraffic *traffic, int unit, Way way) {
+SeerStatus seer_traffic_start(SeerTraffic *traffic, SeerWay way, int unit, void *whole) {
+  switch (way) {
+    case SEER_WAY_GATHER: return gather(traffic, unit, whole);
+    case SEER_WAY_REFRESH: return refresh(traffic, unit);
+    case SEER_WAY_REDUCE: return reduce(traffic, unit, whole);
+    case SEER_WAY_COUNT: break;
+  }
+  return seer_fail(SEER_BUG, "parameters go no way %d", (int)way);
+}
+
+SeerStatus seer_traffic_finish(SeerTraffic *traffic, SeerWay way, int unit) {
   Flight *flight = &traffic->flights[way][unit];
   if (!flight->active) return SEER_OK;
   flight->active = false;
@@ -290,13 +298,9 @@ static SeerStatus finish(SeerTraffic *traffic, int unit, Way way) {
   return SEER_OK;
 }
 
-SeerStatus seer_traffic_finish_gather(SeerTraffic *traffic, int unit) { return finish(traffic, unit, WAY_GATHER); }
-SeerStatus seer_traffic_finish_refresh(SeerTraffic *traffic, int unit) { return finish(traffic, unit, WAY_REFRESH); }
-SeerStatus seer_traffic_finish_reduce(SeerTraffic *traffic, int unit) { return finish(traffic, unit, WAY_REDUCE); }
-
 void seer_traffic_progress(SeerTraffic *traffic) {
   if (!traffic || !traffic->active) return;
-  for (int way = 0; way < WAY_COUNT; way++) {
+  for (int way = 0; way < SEER_WAY_COUNT; way++) {
     for (int unit = 0; unit < traffic->program->unit_count; unit++) {
       Flight *flight = &traffic->flights[way][unit];
       int done = 0;

@@ -12,13 +12,9 @@ typedef struct SeerTraffic SeerTraffic;
 SeerStatus seer_traffic_make(SeerComm *comm, const SeerProgram *program, unsigned char *state, SeerTraffic **traffic);
 void seer_traffic_release(SeerTraffic *traffic);
 
-// What seer_gather_start and its like of runtime/program.h do. Collective.
-SeerStatus seer_traffic_gather(SeerTraffic *traffic, int unit, void *whole);
-SeerStatus seer_traffic_refresh(SeerTraffic *traffic, int unit);
-SeerStatus seer_traffic_reduce(SeerTraffic *traffic, int unit, void *whole);
-SeerStatus seer_traffic_finish_gather(SeerTraffic *traffic, int unit);
-SeerStatus seer_traffic_finish_refresh(SeerTraffic *traffic, int unit);
-SeerStatus seer_traffic_finish_reduce(SeerTraffic *traffic, int unit);
+// What seer_gather_start and its like of runtime/program.h do; `whole` of a refresh is nothing. Collective.
+SeerStatus seer_traffic_start(SeerTraffic *traffic, SeerWay way, int unit, void *whole);
+SeerStatus seer_traffic_finish(SeerTraffic *traffic, SeerWay way, int unit);
 
 // Lets what is under way move on: MPI moves data only while it is called.
 void seer_traffic_progress(SeerTraffic *traffic);

@@ -5,11 +5,15 @@
 // or looked at, it is sent launch by launch.
 #include "runtime/device/gpu.h"
 
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/comm/comm.h"
+#include "runtime/comm/traffic.h"
 #include "runtime/device/inputs.h"
 #include "runtime/device/launch.h"
+#include "runtime/device/staged.h"
 #include "runtime/finite.h"
 #include "runtime/gradient.h"
 #include "runtime/profile.h"
@@ -28,6 +32,7 @@ struct SeerAccelerator {
   SeerDeviceEvent *began, *ended;    // of a launch that is timed
   SeerAddress state, arena, inputs;  // of one block, which begins with the state
   SeerInputs places;
+  SeerStaged *staged;  // of several ranks
   CapturedEntry captured[ENTRIES];
   unsigned char *resident;  // the state in this machine's memory that the GPU has; NULL: none
   bool is_newer;            // the GPU's, since the last run
@@ -35,6 +40,7 @@ struct SeerAccelerator {
 
 static void gpu_close(SeerAccelerator *gpu) {
   if (!gpu) return;
+  seer_staged_release(gpu->staged);
   for (int i = 0; i < ENTRIES && gpu->device; i++) seer_device_graph_release(gpu->device, gpu->captured[i].graph);
   if (gpu->device) {
     seer_device_event_release(gpu->device, gpu->began);
@@ -61,7 +67,14 @@ static SeerStatus memory_check(const SeerAccelerator *gpu) {
                    (double)program->input_bytes / 1048576);
 }
 
-static SeerStatus gpu_open(const SeerProgram *program, SeerAccelerator **accelerator) {
+// Ranks of one host take its GPUs in turn; who sees one alone takes that.
+static SeerStatus device_choose(SeerAccelerator *gpu, const SeerComm *comm) {
+  int count = 0;
+  SeerStatus status = seer_device_count(&count);
+  return status ? status : seer_device_open(&seer_gpu_kernels, seer_comm_local_rank(comm) % count, &gpu->device);
+}
+
+static SeerStatus gpu_open(const SeerProgram *program, SeerComm *comm, SeerAccelerator **accelerator) {
   *accelerator = NULL;
   SeerInputs places =
       seer_inputs_place(program, program->train != NULL, program->features != NULL, program->tensor_count);
@@ -72,7 +85,7 @@ static SeerStatus gpu_open(const SeerProgram *program, SeerAccelerator **acceler
   if (!gpu) return seer_fail(SEER_MACHINE, "out of memory");
   gpu->program = program;
   gpu->places = places;
-  SeerStatus status = seer_device_open(&seer_gpu_kernels, 0, &gpu->device);
+  SeerStatus status = device_choose(gpu, comm);
   if (!status) status = memory_check(gpu);
   if (!status) status = seer_device_stream_make(gpu->device, &gpu->stream);
   if (!status) status = seer_device_event_make(gpu->device, true, &gpu->began);
@@ -83,6 +96,8 @@ static SeerStatus gpu_open(const SeerProgram *program, SeerAccelerator **acceler
         seer_device_alloc(gpu->device, inputs + program->input_bytes, "state, activations and pictures", &gpu->state);
   gpu->arena = gpu->state + program->state_bytes;
   gpu->inputs = gpu->state + inputs;
+  if (!status && program->ranks > 1)
+    status = seer_staged_make(program, gpu->device, gpu->stream, gpu->state, &gpu->staged);
   if (status) {
     gpu_close(gpu);
     return status;
@@ -154,17 +169,20 @@ void seer_launch_kernel(SeerContext *context, int launch, int kernel, unsigned x
   if (!status) status = seer_device_launch(gpu->device, gpu->stream, kernel, x, y, z, arguments);
   if (!status && context->profile) status = launch_time(context, launch);
   if (!status && context->check_finite) status = output_check(context, launch);
+  seer_traffic_progress(context->traffic);
   context->network = (int)status;
 }
 
 // ---- entries ----
 
-// The update that follows has no other word on the gradients than these flags.
+// The update that follows has no other word on the gradients than these flags. What cannot travel is as bad as what is
+// not finite.
 static SeerStatus gradients_check(SeerAccelerator *gpu) {
   const SeerProgram *program = gpu->program;
   SeerAddress found = gpu->inputs + gpu->places.found;
   uint64_t threads = (uint64_t)seer_gpu_kernels.kernels[seer_gpu_not_finite].threads;
   uint64_t bytes = (uint64_t)program->tensor_count * sizeof(int32_t);
+  float largest = program->ranks > 1 && program->reduce != SEER_FP32 ? seer_format_largest(program->reduce) : FLT_MAX;
   SeerStatus status = seer_device_fill(gpu->device, gpu->stream, found, 0, bytes);
   for (int i = 0; i < program->tensor_count && !status; i++, found += sizeof(int32_t)) {
     const SeerTensor *tensor = &program->tensors[i];
@@ -174,7 +192,7 @@ static SeerStatus gradients_check(SeerAccelerator *gpu) {
     uint64_t count = seer_gradient_count(tensor);
     status =
         seer_device_launch(gpu->device, gpu->stream, seer_gpu_not_finite, (unsigned)((count + threads - 1) / threads),
-                           1, 1, (void *[]){&gradient, &found, &count});
+                           1, 1, (void *[]){&gradient, &found, &count, &largest});
   }
   return status;
 }
@@ -245,7 +263,8 @@ static SeerStatus gpu_run(SeerAccelerator *gpu, SeerContext *context, SeerEntry 
   SeerStatus status = (SeerStatus)context->network;
   if (!status) status = state_bring(gpu, context->state);
   if (!status) status = inputs_bring(gpu, &on_gpu, entry);
-  bool by_launch = context->profile || context->check_finite;
+  bool by_launch = context->profile || context->check_finite || gpu->staged;
+  if (!status && gpu->staged) status = seer_staged_begin(gpu->staged);
   SeerDeviceGraph *graph = NULL;
   if (!status && !by_launch) status = entry_capture(gpu, &on_gpu, entry, &graph);
   if (!status) {
@@ -253,6 +272,7 @@ static SeerStatus gpu_run(SeerAccelerator *gpu, SeerContext *context, SeerEntry 
     status = graph ? seer_device_graph_launch(gpu->device, graph, gpu->stream) : entry_send(gpu, &on_gpu, entry);
   }
   if (!status) status = seer_device_stream_wait(gpu->device, gpu->stream);
+  if (!status && gpu->staged) status = seer_staged_end(gpu->staged);
   context->first_not_finite = on_gpu.first_not_finite;
   context->network = (int)status;
   return status;
@@ -280,6 +300,33 @@ static SeerStatus gpu_find_not_finite(SeerAccelerator *gpu, int *tensor) {
 
 static const char *gpu_name(const SeerAccelerator *gpu) { return seer_device_facts(gpu->device)->name; }
 
+// ---- collectives ----
+
+static SeerAddress address_of(const void *p) { return (SeerAddress)(uintptr_t)p; }
+
+static SeerStatus gpu_gather(SeerContext *context, bool group, int64_t floats, const float *mine, float *all) {
+  return seer_staged_gather(context->accelerator->staged, context, group, floats, address_of(mine), address_of(all));
+}
+
+static SeerStatus gpu_average(SeerContext *context, int64_t count, SeerFormat format, const float *mine, float *scratch,
+                              float *average) {
+  (void)scratch;
+  return seer_staged_average(context->accelerator->staged, context, count, format, address_of(mine),
+                             address_of(average));
+}
+
+static SeerStatus gpu_unit_start(SeerContext *context, SeerWay way, int unit, float *whole) {
+  return seer_staged_start(context->accelerator->staged, context, way, unit, address_of(whole));
+}
+
+static SeerStatus gpu_unit_finish(SeerContext *context, SeerWay way, int unit) {
+  return seer_staged_finish(context->accelerator->staged, context, way, unit);
+}
+
+static unsigned char *gpu_unit_memory(SeerAccelerator *gpu) {
+  return gpu->staged ? seer_staged_state(gpu->staged) : NULL;
+}
+
 const SeerAcceleratorType seer_gpu = {
     .open = gpu_open,
     .close = gpu_close,
@@ -289,4 +336,9 @@ const SeerAcceleratorType seer_gpu = {
     .read = gpu_read,
     .find_not_finite = gpu_find_not_finite,
     .name = gpu_name,
+    .gather = gpu_gather,
+    .average = gpu_average,
+    .unit_start = gpu_unit_start,
+    .unit_finish = gpu_unit_finish,
+    .unit_memory = gpu_unit_memory,
 };

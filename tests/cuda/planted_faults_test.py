@@ -22,7 +22,7 @@ SHAPES = {
     "conv2d_backward_weight": CONVOLUTION + WEIGHT_TILES + "STRIDE=1",
     "batch_norm": "CHANNELS=72 GROUP_CHANNELS=21 GROUP_PITCH=24 PIXELS=294 TILE_PIXELS=64 PART_PIXELS=100 RELU=1 ADD=1",
     # These are given their shapes by their tests.
-    **dict.fromkeys(("pointwise", "rows", "batch_norm_rows", "matrix", "losses", "update", "images", "pack"), ""),
+    **dict.fromkeys(("pointwise", "rows", "batch_norm_rows", "matrix", "losses", "update", "ranks", "images", "pack"), ""),
 }
 # By the kernel that shows it: what is wrong, the file, the text as it is, the text with the fault.
 FAULTS = {
@@ -217,15 +217,35 @@ FAULTS = {
         ("what is inactive moves", "update.cu", "if (active && *active == 0) {", "if (false) {"),
         ("gradients stay scaled in the norms", "update.cu", "const float scaled = gradient[at] * factor;",
          "const float scaled = gradient[at];"),
-        ("parts overlap", "update.cu", "first + LARC_ELEMENTS < count ? first + LARC_ELEMENTS : count", "count"),
+        ("parts overlap", "update.cu", "first + LARC_ELEMENTS < share_end ? first + LARC_ELEMENTS : share_end",
+         "share_end"),
+        ("parts have some of the next share", "update.cu", "begin + share < count ? begin + share : count", "count"),
+        ("every share is the first", "update.cu", "begin = blockIdx.x / parts * share", "begin = 0"),
+        ("all fold the first parts", "update.cu", "sums + (u64)blockIdx.x * parts * 2", "sums"),
         ("elements beyond the last are updated", "update.cu",
          "first + LARC_UPDATE_ELEMENTS < count ? first + LARC_UPDATE_ELEMENTS : count;",
          "first + LARC_UPDATE_ELEMENTS;"),
         ("parts beyond a block's threads are left out", "update.cu", "part < parts; part += THREADS",
          "part < parts && part < THREADS; part += THREADS"),
-        ("infinities are finite", "update.cu", "x[at] - x[at] == 0", "x[at] == x[at]"),
+        ("only what is not a number is found", "update.cu", "x[at] <= largest && x[at] >= -largest", "x[at] == x[at]"),
+        ("numbers far below zero are right", "update.cu", "x[at] <= largest && x[at] >= -largest", "x[at] <= largest"),
         ("clipped where it may not be", "update.cu", "if (clip && !(ratio < 1))", "if (!(ratio < 1))"),
         ("nesterov's step is the plain one", "update.cu", "step.nesterov ? g + v * step.momentum : v", "v"),
+    ],
+    "ranks": [
+        ("narrow before all have read", "ranks.cu", "numbers[i] = at < own ? narrow(from[at], format) : (Element)0;\n"
+         "    }\n    block_wait();", "numbers[i] = at < own ? narrow(from[at], format) : (Element)0;\n    }"),
+        ("averages before all have read", "ranks.cu", "format, at) : 0;\n    }\n    block_wait();",
+         "format, at) : 0;\n    }"),
+        ("averages in place go forward", "ranks.cu", "first = (left - 1) * BLOCK_NUMBERS",
+         "first = (DIVIDE_UP(part, BLOCK_NUMBERS) - left) * BLOCK_NUMBERS"),
+        ("what is behind the last number stays", "ranks.cu", "if (at < part) to[at]", "if (at < own) to[at]"),
+        ("both formats are one", "ranks.cu", "format == FORMAT_F16 ? f16_from_float(number) : bf16_from_float(number)",
+         "bf16_from_float(number)"),
+        ("the variance between ranks is left out", "ranks.cu",
+         "(double)own[span] + ((double)own[0] - centre) * ((double)own[0] - centre)", "(double)own[span]"),
+        ("the second sum is the first", "ranks.cu", "all[((u64)rank * 2 + 1) * span + channel]",
+         "all[((u64)rank * 2) * span + channel]"),
     ],
     "images": [
         ("rows of pixels are added before they are stored", "images.cu",

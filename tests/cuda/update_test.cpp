@@ -33,14 +33,20 @@ static int finite_test(size_t count) {
   Buffer<float> x(count);
   Buffer<int> found(1);
   fill_floats(x, 0, 1);
-  x.items[0] = std::numeric_limits<float>::max();
-  bool same = RUN(not_finite, grid, found, x.items, found.items, count);
+  const float most = std::numeric_limits<float>::max();
+  x.items[0] = most;
+  bool same = RUN(not_finite, grid, found, x.items, found.items, count, most);
   int failed = verdict("all finite", 0, 0, true, same && found.items[0] == -1);  // as run left it
   for (float wrong : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
                       std::numeric_limits<float>::quiet_NaN()}) {
     x.items[count - 1] = wrong;
-    same = RUN(not_finite, grid, found, x.items, found.items, count);
+    same = RUN(not_finite, grid, found, x.items, found.items, count, most);
     failed |= verdict("one not finite", 0, 0, true, same && found.items[0] == 1);
+  }
+  for (float far : {65536.0f, -65536.0f, 65504.0f}) {
+    x.items[0] = x.items[count - 1] = far;
+    same = RUN(not_finite, grid, found, x.items, found.items, count, 65504.0f);
+    failed |= verdict("one beyond the largest", 0, 0, true, same && found.items[0] == (far == 65504.0f ? -1 : 1));
   }
   return failed;
 }
@@ -115,7 +121,7 @@ static int larc_test(size_t count, const Choice &choice, float spread, bool fold
   const float *const unscale = choice.unscale ? s.unscale.items : nullptr;
   Buffer<double> sums((size_t)parts * 2), whole(2);
   bool same = RUN(larc_norms, grid_of(count, LARC_ELEMENTS), sums, s.parameter.items, s.gradient.items, unscale,
-                  sums.items, count);
+                  sums.items, count, count);
   double p = 0, g = 0;
   int failed = compare("sums of squares", sums, 1e-12, same, [&](size_t i) {
     double sum = 0;
@@ -130,8 +136,8 @@ static int larc_test(size_t count, const Choice &choice, float spread, bool fold
   const auto step = [&](Buffer<float> &result) {
     return RUN(larc_update, grid_of(count, LARC_UPDATE_ELEMENTS), result, s.parameter.items, s.gradient.items,
                s.velocity.items, s.rate.items, active, unscale, folded ? whole.items : sums.items,
-               s.next_parameter.items, s.next_velocity.items, count, folded ? 1 : parts, choice.clip, choice.nesterov,
-               MOMENTUM, DECAY, TRUST, EPSILON);
+               s.next_parameter.items, s.next_velocity.items, count, folded ? 1 : parts, 2, choice.clip,
+               choice.nesterov, MOMENTUM, DECAY, TRUST, EPSILON);
   };
   const bool same_velocity = step(s.next_velocity), same_parameter = step(s.next_parameter);
   double ratio = (double)TRUST * p / (g + (double)DECAY * p + (double)EPSILON);
@@ -149,12 +155,50 @@ static int fold_test(int parts) {
   return compare("sum of many parts", whole, 1e-12, same, [&](size_t i) { return wanted[i]; });
 }
 
+// Of shares of which the last has less: the same sums whether one has them all or each has its own; and the update from
+// pairs that are further apart.
+static int shares_test(size_t count, size_t share) {
+  const size_t shares = DIVIDE_UP(count, share), parts = DIVIDE_UP(share, LARC_ELEMENTS), stride = 6;
+  Case s(count);
+  s.choose({-1, false, false, false, 0.1f});
+  Buffer<double> sums(shares * parts * 2), whole(shares * 2), own(parts * 2), one(2), apart(shares * stride);
+  bool same = RUN(larc_norms, grid_of(shares * parts, 1), sums, s.parameter.items, s.gradient.items, nullptr,
+                  sums.items, count, share);
+  same = same && RUN(larc_fold, grid_of(shares, 1), whole, sums.items, whole.items, (int)parts);
+  int failed = compare("sums of shares", whole, 1e-12, same, [&](size_t i) {
+    double sum = 0;
+    for (size_t k = i / 2 * share; k < count && k < (i / 2 + 1) * share; k++)
+      sum += std::pow(at(i % 2 ? s.gradient : s.parameter, k), 2);
+    return sum;
+  });
+  for (size_t i = 0; i < shares; i++) {
+    const size_t rest = count - i * share, length = rest < share ? rest : share;
+    same = RUN(larc_norms, grid_of(parts, 1), own, s.parameter.items + i * share, s.gradient.items + i * share, nullptr,
+               own.items, length, share);
+    same = same && RUN(larc_fold, grid_of(1, 1), one, own.items, one.items, (int)parts);
+    failed |= verdict("a share alone", 0, 0, true, same && std::memcmp(one.items, whole.items + 2 * i, 16) == 0);
+    apart.items[stride * i] = one.items[0], apart.items[stride * i + 1] = one.items[1];
+  }
+  const auto step = [&](const Buffer<double> &norms, size_t stride) {
+    return RUN(larc_update, grid_of(count, LARC_UPDATE_ELEMENTS), s.next_parameter, s.parameter.items, s.gradient.items,
+               s.velocity.items, s.rate.items, nullptr, nullptr, norms.items, s.next_parameter.items,
+               s.next_velocity.items, count, (int)shares, (int)stride, 1, 0, MOMENTUM, DECAY, TRUST, EPSILON);
+  };
+  same = step(whole, 2);
+  Buffer<float> wanted(count);
+  std::memcpy((void *)wanted.items, s.next_parameter.items, wanted.bytes());
+  same = step(apart, stride) && same;
+  same = same && std::memcmp(wanted.items, s.next_parameter.items, wanted.bytes()) == 0;
+  return failed | verdict("larc of shares", 0, 0, true, same);
+}
+
 int main() {
   int failed = state_test(1) | state_test(700) | finite_test(300) | fold_test(1000);
   for (const Choice &choice : {Choice{-1, false, false, false, 0.1f}, Choice{1, true, true, true, 0.3f},
                                Choice{0, true, false, true, 0.3f}, Choice{-1, false, true, true, 1e-4f}})
     failed |= sgd_test(1, choice) | sgd_test(515, choice) | larc_test(4097, choice, 1, false);
   failed |= larc_test(1, {-1, false, false, true, 0.1f}, 1, true);
+  failed |= shares_test(1000, 400) | shares_test(2 * LARC_ELEMENTS + 75, LARC_ELEMENTS + 50);
   failed |= larc_test(5, {-1, true, false, true, 0.1f}, 0, false);
   // Gradients so small that the ratio is more than 1.
   failed |= larc_test(300, {-1, false, false, false, 0.1f}, 1e-3f, false);

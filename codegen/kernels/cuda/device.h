@@ -33,16 +33,30 @@ DEVICE u32 shared_address(const void *p) { return (u32)__cvta_generic_to_shared(
 
 // ---- elements ----
 
-#ifdef ELEMENT_BF16
-#define ELEMENT_TYPE "bf16"
-DEVICE float element_to_float(Element e) { return __uint_as_float((u32)e << 16); }
-#else
-#define ELEMENT_TYPE "f16"
-DEVICE float element_to_float(Element e) {
+DEVICE float float_from_bf16(Element e) { return __uint_as_float((u32)e << 16); }
+DEVICE float float_from_f16(Element e) {
   float f;
   asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(e));
   return f;
 }
+// Rounded to nearest, ties to even.
+DEVICE Element bf16_from_float(float f) {
+  Element e;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(e) : "f"(f));
+  return e;
+}
+DEVICE Element f16_from_float(float f) {
+  Element e;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(e) : "f"(f));
+  return e;
+}
+
+#ifdef ELEMENT_BF16
+#define ELEMENT_TYPE "bf16"
+DEVICE float element_to_float(Element e) { return float_from_bf16(e); }
+#else
+#define ELEMENT_TYPE "f16"
+DEVICE float element_to_float(Element e) { return float_from_f16(e); }
 #endif
 
 // Both rounded to nearest, ties to even; the first in the lower half.

@@ -82,6 +82,10 @@ constexpr std::array<unsigned, sizeof...(Parameters) + 1> parameter_bytes(void (
 DEVICE double square_root(double value) { return std::sqrt(value); }
 DEVICE u32 shared_address(const void *p) { return simulated::address_of(p); }
 
+DEVICE float float_from_bf16(Element e) { return simulated::from_bf16(e); }
+DEVICE float float_from_f16(Element e) { return simulated::from_f16(e); }
+DEVICE Element bf16_from_float(float f) { return simulated::to_bf16(f); }
+DEVICE Element f16_from_float(float f) { return simulated::to_f16(f); }
 #ifdef ELEMENT_BF16
 enum { ELEMENT_IS_BF16 = 1 };
 DEVICE float element_to_float(Element e) { return simulated::from_bf16(e); }

@@ -10,16 +10,17 @@
 //              count, nesterov, momentum, weight_decay)
 //     with g = gradient + weight_decay * parameter: velocity' = momentum * velocity + g, parameter' = parameter -
 //     rate * velocity' (nesterov: rate * (g + momentum * velocity'))
-//   not_finite(x, found [1], count)   found = 1 where a number is not finite, else as it was
-// Grid: DIVIDE_UP(count, LARC_ELEMENTS), which are the parts; shared memory ROW_BYTES:
-//   larc_norms(parameter, gradient, unscale?, sums [parts][2], count)   sums of squares of both, in double
-// Grid: one block, shared memory ROW_BYTES:
-//   larc_fold(sums [parts][2], folded [2], parts)   one part of all, which spares larc_update the sum of many
+//   not_finite(x, found [1], count, largest)   found = 1 where a number is not finite or beyond +-largest, else as it was
+// Grid: shares * DIVIDE_UP(share, LARC_ELEMENTS), which are the parts; shared memory ROW_BYTES:
+//   larc_norms(parameter, gradient, unscale?, sums [parts][2], count, share)   sums of squares of both, in double; the
+//     numbers come in shares of so many, and no part has some of two
+// Grid: as many blocks as results, shared memory ROW_BYTES:
+//   larc_fold(sums [blocks][parts][2], folded [blocks][2], parts)   of so many parts each
 // Grid: DIVIDE_UP(count, LARC_UPDATE_ELEMENTS), shared memory ROW_BYTES:
-//   larc_update(parameter, gradient, velocity, learning_rate, active?, unscale?, sums [parts][2], next_parameter,
-//               next_velocity, count, parts, clip, nesterov, momentum, weight_decay, trust, epsilon)
+//   larc_update(parameter, gradient, velocity, learning_rate, active?, unscale?, sums, next_parameter, next_velocity,
+//               count, parts, stride, clip, nesterov, momentum, weight_decay, trust, epsilon)
 //     as sgd_update, with g * ratio; ratio = trust * |p| / (|g| + weight_decay * |p| + epsilon), clip: min(ratio /
-//     rate, 1); where |p| or |g| is 0, neither ratio nor decay
+//     rate, 1); where |p| or |g| is 0, neither ratio nor decay; sums: pairs, `stride` doubles apart
 #include "grid.h"
 
 enum { LARC_ELEMENTS = 65536, LARC_UPDATE_ELEMENTS = 4096 };
@@ -76,10 +77,12 @@ DEVICE_KERNEL(sgd_update, THREADS, 1, 0,
 
 DEVICE_KERNEL(larc_norms, THREADS, 1, ROW_BYTES,
               (const float *__restrict__ parameter, const float *__restrict__ gradient,
-               const float *__restrict__ unscale, double *__restrict__ sums, u64 count)) {
+               const float *__restrict__ unscale, double *__restrict__ sums, u64 count, u64 share)) {
   SHARED_MEMORY(memory);
-  const u64 first = (u64)blockIdx.x * LARC_ELEMENTS;
-  const u64 end = first + LARC_ELEMENTS < count ? first + LARC_ELEMENTS : count;
+  const u64 parts = DIVIDE_UP(share, LARC_ELEMENTS), begin = blockIdx.x / parts * share;
+  const u64 share_end = begin + share < count ? begin + share : count;
+  const u64 first = begin + blockIdx.x % parts * LARC_ELEMENTS;
+  const u64 end = first + LARC_ELEMENTS < share_end ? first + LARC_ELEMENTS : share_end;
   const float factor = unscale ? *unscale : 1;
   double p = 0, g = 0;
 #pragma unroll 1
@@ -96,10 +99,11 @@ DEVICE_KERNEL(larc_norms, THREADS, 1, ROW_BYTES,
 }
 
 // The sums of all parts, to all threads of the block.
-DEVICE void parts_sum(const double *sums, int parts, double &p, double &g, void *shared) {
+DEVICE void parts_sum(const double *sums, int parts, int stride, double &p, double &g, void *shared) {
   p = g = 0;
 #pragma unroll 1
-  for (int part = threadIdx.x; part < parts; part += THREADS) p += sums[2 * part], g += sums[2 * part + 1];
+  for (int part = threadIdx.x; part < parts; part += THREADS)
+    p += sums[(u64)part * stride], g += sums[(u64)part * stride + 1];
   p = row_sum(p, shared);
   g = row_sum(g, shared);
 }
@@ -108,20 +112,20 @@ DEVICE_KERNEL(larc_fold, THREADS, 1, ROW_BYTES,
               (const double *__restrict__ sums, double *__restrict__ folded, int parts)) {
   SHARED_MEMORY(memory);
   double p, g;
-  parts_sum(sums, parts, p, g, memory);
+  parts_sum(sums + (u64)blockIdx.x * parts * 2, parts, 2, p, g, memory);
   if (threadIdx.x > 0) return;
-  folded[0] = p;
-  folded[1] = g;
+  folded[2 * (u64)blockIdx.x] = p;
+  folded[2 * (u64)blockIdx.x + 1] = g;
 }
 
 DEVICE_KERNEL(larc_update, THREADS, 1, ROW_BYTES,
               (const float *parameter, const float *gradient, const float *velocity, const float *learning_rate,
                const float *active, const float *unscale, const double *sums, float *next_parameter,
-               float *next_velocity, u64 count, int parts, int clip, int nesterov, float momentum, float weight_decay,
-               float trust, float epsilon)) {
+               float *next_velocity, u64 count, int parts, int stride, int clip, int nesterov, float momentum,
+               float weight_decay, float trust, float epsilon)) {
   SHARED_MEMORY(memory);
   double p, g;
-  parts_sum(sums, parts, p, g, memory);
+  parts_sum(sums, parts, stride, p, g, memory);
   p = square_root(p), g = square_root(g);
   Step step = {*learning_rate, momentum, 0, 1, nesterov != 0};
   if (p != 0 && g != 0) {
@@ -144,8 +148,9 @@ DEVICE_KERNEL(larc_update, THREADS, 1, ROW_BYTES,
   }
 }
 
-DEVICE_KERNEL(not_finite, THREADS, 1, 0, (const float *__restrict__ x, int *__restrict__ found, u64 count)) {
+DEVICE_KERNEL(not_finite, THREADS, 1, 0,
+              (const float *__restrict__ x, int *__restrict__ found, u64 count, float largest)) {
   const u64 at = grid_element();
   // All who find one store the same.
-  if (at < count && !(x[at] - x[at] == 0)) *found = 1;
+  if (at < count && !(x[at] <= largest && x[at] >= -largest)) *found = 1;
 }
