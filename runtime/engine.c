@@ -1,6 +1,8 @@
 // Threads and memory of a run; see engine.h. Sizes come from the program, none is decided here.
 #include "runtime/engine.h"
 
+#include "runtime/comm/comm.h"
+
 #include <string.h>
 
 uint64_t seer_program_bytes(const SeerProgram *program) {
@@ -53,7 +55,12 @@ SeerStatus seer_engine_make(const SeerProgram *program, struct SeerComm *comm, i
 }
 
 SeerStatus seer_engine_run(SeerEngine *engine, SeerContext *context, SeerEntry *entry) {
-  if (engine->accelerator) return engine->program->accelerator->run(engine->accelerator, context, entry);
+  if (engine->accelerator) {
+    SeerStatus status = engine->program->accelerator->run(engine->accelerator, context, entry);
+    // What fails there fails on one rank, in the midst of a step.
+    if (status) seer_comm_give_up(context->comm);
+    return status;
+  }
   // The update is one for all slices.
   seer_slices_run(entry == engine->program->train ? engine->slices : NULL, context, entry);
   return (SeerStatus)context->network;

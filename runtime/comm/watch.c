@@ -225,6 +225,8 @@ static void all_end(SeerWatch *watch, const char *text) {
   _exit(SEER_MACHINE);
 }
 
+void seer_watch_give_up(SeerWatch *watch, const char *text) { all_end(watch, text); }
+
 // Before there are records. Launchers start processes one by one, so a start may take its time.
 static void early_look(SeerWatch *watch, double waited) {
   double patience = watch->config.patience_seconds > START_SECONDS ? watch->config.patience_seconds : START_SECONDS;

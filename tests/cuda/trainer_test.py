@@ -16,10 +16,8 @@ import tempfile
 
 import numpy
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "trainer"))
-import common  # noqa: E402
+from trainers import DRIVER, SEERC, apart, build_spec, common, expect, failures, losses, state
 
-SEERC, DRIVER = sys.argv[1:]
 SPEC = """use "recipes/swav"
 model { family = regnety depths = [1, 1] widths = [16, 24] group_widths = [8, 12] stem_width = 16 }
 data { pictures = "pictures" }
@@ -33,23 +31,10 @@ evaluate { batch = 8 size = 32 resize = 36 }
 # median and at most. Both round what they store to 8 bits, but the GPU stores what BatchNorm makes, too.
 MEDIAN, MOST = 1.7, 2.0
 HALF_MEDIAN, HALF_MOST = 0.03, 0.1
-failures = []
-
-
-def expect(what, holds):
-    print(("ok      " if holds else "FAILED  ") + what, flush=True)
-    if not holds:
-        failures.append(what)
 
 
 def build(folder, name, precision, *words):
-    spec = folder / f"{name}.seer"
-    spec.write_text(SPEC.replace("PRECISION", precision))
-    command = [SEERC, "build", spec, "-o", folder / name, *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{name}: {done.stderr}")
-    return folder / name
+    return build_spec(folder, name, SPEC.replace("PRECISION", precision), *words)
 
 
 def train(trainer, out, *words, expected=0, **environment):
@@ -60,21 +45,6 @@ def train(trainer, out, *words, expected=0, **environment):
 
 def resume(trainer, out):
     common.run(trainer, "--resume", out, "--no-report", cwd=trainer.parent, env={"SEER_LIBCUDA": DRIVER}, timeout=600)
-
-
-def losses(out):
-    return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
-
-
-def state(out, step):
-    return common.safetensors_read(out / f"snapshots/step-{step}/model.safetensors")[0]
-
-
-def apart(got, wanted):
-    """L2-relative, by tensor, of those that a step makes."""
-    return {name: float(numpy.linalg.norm(got[name] - wanted[name]) / (numpy.linalg.norm(wanted[name]) + 1e-30))
-            for name in wanted if wanted[name].dtype == numpy.float32 and numpy.any(wanted[name])
-            and name.endswith((".velocity", "running_mean", "running_var", "queue.0", "queue.1"))}
 
 
 def check_step(folder, gpu, narrow, wide):
