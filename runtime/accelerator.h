@@ -12,8 +12,8 @@
 typedef struct SeerAccelerator SeerAccelerator;
 
 typedef struct SeerAcceleratorType {
-  // Opens it and gets the memory that the plan gives the program. `comm` as SeerContext's: of several ranks on a host each
-  // takes one, in their order. Collective.
+  // Opens it and gets the memory that the plan gives the program. `comm` as SeerContext's: of several ranks on a host
+  // each takes one, in their order. Collective.
   SeerStatus (*open)(const SeerProgram *program, struct SeerComm *comm, SeerAccelerator **accelerator);
   void (*close)(SeerAccelerator *accelerator);
   // Runs an entry on the context's pictures, labels, scalars and state, and waits for it. The state is brought along

@@ -486,10 +486,13 @@ static SeerStatus training_prepare(Training *training) {
   SeerStatus status = seer_comm_agree(training->comm, source_open(training));
   if (!status) status = source_agree(training);
   if (!status) status = steps_decide(training);
-  if (!status) status = seer_comm_agree(training->comm, seer_engine_make(program, training->comm, threads, true, &training->engine));
   if (!status)
-    status = seer_comm_agree(training->comm, seer_traffic_make(training->comm, program, seer_engine_unit_memory(&training->engine),
-                                                               &training->traffic));
+    status = seer_comm_agree(training->comm,
+                             seer_engine_make(program, training->comm, threads, true, &training->engine));
+  if (!status)
+    status = seer_comm_agree(training->comm,
+                             seer_traffic_make(training->comm, program, seer_engine_unit_memory(&training->engine),
+                                               &training->traffic));
   if (!status && program->norm_ranks > 1 && program->norm_ranks < program->ranks)
     status = seer_comm_agree(training->comm, seer_comm_group_make(training->comm, program->norm_ranks));
   training->engine.context.traffic = training->traffic;

@@ -154,8 +154,8 @@ void seer_comm_leave(SeerComm *comm) { seer_watch_leave(comm->watch); }
 void seer_comm_give_up(SeerComm *comm) {
   char text[4096];
   if (!comm) return;
-  snprintf(text, sizeof text, "rank %d: %s\nnote: all ranks end; go on from the last snapshot with --resume", comm->rank,
-           seer_error());
+  snprintf(text, sizeof text, "rank %d: %s\nnote: all ranks end; go on from the last snapshot with --resume",
+           comm->rank, seer_error());
   seer_watch_give_up(comm->watch, text);
 }
 

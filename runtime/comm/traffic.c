@@ -50,7 +50,9 @@ static bool are_peers(const SeerTraffic *traffic, SeerWay way, int rank) {
 }
 
 static uint64_t offset_of(const SeerUnitTensor *tensor, SeerWay way) {
-  return way == SEER_WAY_GATHER ? tensor->gather_offset : way == SEER_WAY_REFRESH ? tensor->state_offset : tensor->reduce_offset;
+  return way == SEER_WAY_GATHER    ? tensor->gather_offset
+         : way == SEER_WAY_REFRESH ? tensor->state_offset
+                                   : tensor->reduce_offset;
 }
 
 static SeerStatus type_make(SeerTraffic *traffic, int count, const char *unit, void **type) {

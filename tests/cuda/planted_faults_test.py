@@ -22,7 +22,8 @@ SHAPES = {
     "conv2d_backward_weight": CONVOLUTION + WEIGHT_TILES + "STRIDE=1",
     "batch_norm": "CHANNELS=72 GROUP_CHANNELS=21 GROUP_PITCH=24 PIXELS=294 TILE_PIXELS=64 PART_PIXELS=100 RELU=1 ADD=1",
     # These are given their shapes by their tests.
-    **dict.fromkeys(("pointwise", "rows", "batch_norm_rows", "matrix", "losses", "update", "ranks", "images", "pack"), ""),
+    **dict.fromkeys(("pointwise", "rows", "batch_norm_rows", "matrix", "losses", "update", "ranks", "images", "pack"),
+                    ""),
 }
 # By the kernel that shows it: what is wrong, the file, the text as it is, the text with the fault.
 FAULTS = {
