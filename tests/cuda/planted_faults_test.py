@@ -2,7 +2,7 @@
 """Faults planted in the text of kernels, one at a time: the simulated GPU must find every one.
 
 usage: planted_faults_test.py EVERY CXX SIMULATOR.a KERNELS FLAG...
-EVERY: 1, all faults; 3, of each kernel every third.
+EVERY: 1, all faults; 5, of each kernel every fifth.
 
 Each fault replaces a text that the kernel has once. What is compiled so must end with a fault that the simulator names,
 or with a result that is not right; the kernel as it is must pass with the same shape.
