@@ -105,15 +105,15 @@ DEVICE void step_copy(int step, int first_pixel, Inputs inputs, int group, int o
 
 static_assert(INPUT_SLAB == 64, "a warpgroup has one slab of inputs");
 
-// Starts sums += the products of a step.
+// Starts sums += the products of a step, or, of the first one, sums = those.
 DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
   const u32 inputs = input_stage(tile, step) + threadIdx.x / 128 * INPUT_SLAB_BYTES, outputs = output_stage(tile, step);
   warpgroup_fence();
 #pragma unroll
   for (int pixel = 0; pixel < DEPTH; pixel += 16)
-    warpgroup_multiply_add<true>(sums[0],
-                                 operand_describe<INPUT_SLAB>(inputs + pixel * INPUT_SLAB * 2, INPUT_SLAB_BYTES),
-                                 operand_describe<OUTPUT_SLAB>(outputs + pixel * OUTPUT_SLAB * 2, OUTPUT_SLAB_BYTES));
+    warpgroup_multiply_add<true>(
+        sums[0], operand_describe<INPUT_SLAB>(inputs + pixel * INPUT_SLAB * 2, INPUT_SLAB_BYTES),
+        operand_describe<OUTPUT_SLAB>(outputs + pixel * OUTPUT_SLAB * 2, OUTPUT_SLAB_BYTES), step + pixel > 0);
   warpgroup_commit();
 }
 
@@ -153,12 +153,14 @@ DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTP
 DEVICE void tile_multiply(int first_pixel, int steps, int group, int output, int input, const Element *x,
                           const Element *dy, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
   const Inputs inputs = inputs_find(input);
+#ifndef WARPGROUP_MULTIPLY
 #pragma unroll
   for (int i = 0; i < MMA_INPUTS; i++)
 #pragma unroll
     for (int j = 0; j < MMA_OUTPUTS; j++)
 #pragma unroll
       for (int k = 0; k < 4; k++) sums[i][j][k] = 0;
+#endif
 #pragma unroll
   for (int step = 0; step < AHEAD; step++) {
     if (step < steps) step_copy(step, first_pixel + step * DEPTH, inputs, group, output, x, dy, tile);

@@ -107,14 +107,14 @@ DEVICE int thread_channel() {
 
 #ifdef WARPGROUP_MULTIPLY
 
-// Starts sums += the products of a step.
+// Starts sums += the products of a step, or, of the first one, sums = those.
 DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
   const u32 pixels = pixel_stage(tile, step) + threadIdx.x / 128 * 64 * DEPTH * 2, weights = weight_stage(tile, step);
   warpgroup_fence();
 #pragma unroll
   for (int depth = 0; depth < DEPTH; depth += 16)
     warpgroup_multiply_add<false>(sums[0], operand_describe<DEPTH>(pixels + depth * 2, 0),
-                                  operand_describe<DEPTH>(weights + depth * 2, 0));
+                                  operand_describe<DEPTH>(weights + depth * 2, 0), step + depth > 0);
   warpgroup_commit();
 }
 
@@ -148,16 +148,22 @@ DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHAN
 
 #endif
 
-// The products of all steps: `pixels` are those that this thread copies.
-DEVICE void tile_multiply(Taps taps, const Pixel (&pixels)[PIXEL_COPIES], int group, int channel, const Element *from,
-                          const Element *weights, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
-  const int steps = DIVIDE_UP(taps.rows * taps.columns * FROM_PITCH, DEPTH);
+DEVICE void sums_clear(float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
 #pragma unroll
   for (int i = 0; i < MMA_PIXELS; i++)
 #pragma unroll
     for (int j = 0; j < MMA_CHANNELS; j++)
 #pragma unroll
       for (int k = 0; k < 4; k++) sums[i][j][k] = 0;
+}
+
+// The products of all steps: `pixels` are those that this thread copies.
+DEVICE void tile_multiply(Taps taps, const Pixel (&pixels)[PIXEL_COPIES], int group, int channel, const Element *from,
+                          const Element *weights, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
+  const int steps = DIVIDE_UP(taps.rows * taps.columns * FROM_PITCH, DEPTH);
+#ifndef WARPGROUP_MULTIPLY
+  sums_clear(sums);
+#endif
 #pragma unroll
   for (int step = 0; step < AHEAD; step++) {
     if (step < steps) step_copy(step, taps, pixels, group, channel, from, weights, tile);
@@ -183,6 +189,7 @@ DEVICE void tile_multiply(Taps taps, const Pixel (&pixels)[PIXEL_COPIES], int gr
   }
 #ifdef WARPGROUP_MULTIPLY
   warpgroup_wait<0>();
+  if (steps == 0) sums_clear(sums);
 #endif
   copy_wait<0>();
 }

@@ -121,9 +121,10 @@ DEVICE void warpgroup_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(groups) : "memory");
 }
 
-// warpgroup_multiply_add<turned>(c, a, b) starts c [64][columns] += a [64][16] * b [16][columns], in single precision:
-// warp w has rows 16 w .. 16 w + 15 of c, as matrix_multiply_add has them, eight columns after eight. a and b are
-// described by operand_describe (operands.h): rows of memory are those of a, and columns of b; `turned`: the depth's.
+// warpgroup_multiply_add<turned>(c, a, b, adds) starts c [64][columns] += a [64][16] * b [16][columns], in single
+// precision; where it does not add, c = that. Warp w has rows 16 w .. 16 w + 15 of c, as matrix_multiply_add has them,
+// eight columns after eight. a and b are described by operand_describe (operands.h): rows of memory are those of a, and
+// columns of b; `turned`: the depth's.
 #define SUMS_8(c, j) "+f"(c[j][0]), "+f"(c[j][1]), "+f"(c[j][2]), "+f"(c[j][3])
 #define SUMS_16(c, j) SUMS_8(c, j), SUMS_8(c, (j) + 1)
 #define SUMS_32(c, j) SUMS_16(c, j), SUMS_16(c, (j) + 2)
@@ -135,20 +136,20 @@ DEVICE void warpgroup_wait() {
 #define NAMES_64 NAMES_32 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define NAMES_96 NAMES_64 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
 #define NAMES_128 NAMES_96 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define WARPGROUP_PRODUCT(columns, a_name, b_name, turned_name)                                             \
-  template <bool turned>                                                                                    \
-  DEVICE void warpgroup_multiply_add(float(&c)[(columns) / 8][4], u64 a, u64 b) {                           \
-    asm volatile("{\n.reg .pred adds;\nsetp.eq.u32 adds, 0, 0;\nwgmma.mma_async.sync.aligned.m64n" #columns \
-                 "k16.f32." ELEMENT_TYPE "." ELEMENT_TYPE " {" NAMES_##columns                              \
-                 "}, " a_name ", " b_name ", adds, 1, 1, " turned_name ", " turned_name ";\n}"              \
-                 : SUMS_##columns(c, 0)                                                                     \
-                 : "l"(a), "l"(b), "n"(turned));                                                            \
+#define WARPGROUP_PRODUCT(columns, a_name, b_name, adds_name, turned_name)                                          \
+  template <bool turned>                                                                                            \
+  DEVICE void warpgroup_multiply_add(float(&c)[(columns) / 8][4], u64 a, u64 b, bool adds) {                        \
+    asm volatile("{\n.reg .pred adds;\nsetp.ne.b32 adds, " adds_name                                                \
+                 ", 0;\nwgmma.mma_async.sync.aligned.m64n" #columns "k16.f32." ELEMENT_TYPE "." ELEMENT_TYPE        \
+                 " {" NAMES_##columns "}, " a_name ", " b_name ", adds, 1, 1, " turned_name ", " turned_name ";\n}" \
+                 : SUMS_##columns(c, 0)                                                                             \
+                 : "l"(a), "l"(b), "r"((int)adds), "n"(turned));                                                    \
   }
-WARPGROUP_PRODUCT(16, "%8", "%9", "%10")
-WARPGROUP_PRODUCT(32, "%16", "%17", "%18")
-WARPGROUP_PRODUCT(64, "%32", "%33", "%34")
-WARPGROUP_PRODUCT(96, "%48", "%49", "%50")
-WARPGROUP_PRODUCT(128, "%64", "%65", "%66")
+WARPGROUP_PRODUCT(16, "%8", "%9", "%10", "%11")
+WARPGROUP_PRODUCT(32, "%16", "%17", "%18", "%19")
+WARPGROUP_PRODUCT(64, "%32", "%33", "%34", "%35")
+WARPGROUP_PRODUCT(96, "%48", "%49", "%50", "%51")
+WARPGROUP_PRODUCT(128, "%64", "%65", "%66", "%67")
 #endif
 
 #endif

@@ -39,7 +39,7 @@ void copies_publish();
 void warpgroup_fence();
 void warpgroup_commit();
 void warpgroup_wait(int groups);
-void warpgroup_multiply_add(float *c, int columns, u64 a, u64 b, bool turned, bool bf16);
+void warpgroup_multiply_add(float *c, int columns, u64 a, u64 b, bool adds, bool turned, bool bf16);
 
 // Elements of both types, rounded to nearest, ties to even.
 float from_f16(uint16_t bits);
@@ -127,9 +127,9 @@ DEVICE void warpgroup_wait() {
   simulated::warpgroup_wait(groups);
 }
 template <bool turned, int eights>
-DEVICE void warpgroup_multiply_add(float (&c)[eights][4], u64 a, u64 b) {
+DEVICE void warpgroup_multiply_add(float (&c)[eights][4], u64 a, u64 b, bool adds) {
   static_assert(eights == 2 || eights == 4 || eights == 8 || eights == 12 || eights == 16, "columns that device.h has");
-  simulated::warpgroup_multiply_add(c[0], 8 * eights, a, b, turned, ELEMENT_IS_BF16);
+  simulated::warpgroup_multiply_add(c[0], 8 * eights, a, b, adds, turned, ELEMENT_IS_BF16);
 }
 
 #endif

@@ -103,10 +103,11 @@ enum { PIECE_BYTES = 16, NEVER = -1 };
 struct Product {
   u64 a, b;
   int columns;
-  bool turned, bf16, done;
+  bool adds, turned, bf16, done;
   float *sums[WARP];
   bool operator==(const Product &other) const {
-    return a == other.a && b == other.b && columns == other.columns && turned == other.turned && bf16 == other.bf16;
+    return a == other.a && b == other.b && columns == other.columns && adds == other.adds && turned == other.turned &&
+           bf16 == other.bf16;
   }
 };
 
@@ -428,7 +429,7 @@ void product_run(Warp &warp, int quarter, Product &product) {
   Sums &sums = sums_get(warp, product);
   for (int i = 0; i < 16; i++) {
     for (int j = 0; j < product.columns; j++)
-      c[i][j] = sums.values[i % 8 * 4 + j % 8 / 2][(size_t)(j / 8 * 4 + i / 8 * 2 + j % 2)];
+      c[i][j] = product.adds ? sums.values[i % 8 * 4 + j % 8 / 2][(size_t)(j / 8 * 4 + i / 8 * 2 + j % 2)] : 0;
     for (int k = 0; k < 16; k++)
       for (int j = 0; j < product.columns; j++) c[i][j] += a[quarter * 16 + i][k] * b[k][j];
     for (int j = 0; j < product.columns; j++)
@@ -649,13 +650,19 @@ void warpgroup_wait(int groups) {
   });
 }
 
-void warpgroup_multiply_add(float *c, int columns, u64 a, u64 b, bool turned, bool bf16) {
-  enum { SAME = 5 };  // words: after them where the sums are
-  const u32 in[SAME + 2] = {
-      (u32)a, (u32)(a >> 32), (u32)b, (u32)(b >> 32), (u32)columns, (u32)(uintptr_t)c, (u32)((u64)(uintptr_t)c >> 32)};
+void warpgroup_multiply_add(float *c, int columns, u64 a, u64 b, bool adds, bool turned, bool bf16) {
+  enum { SAME = 6 };  // words: after them where the sums are
+  const u32 in[SAME + 2] = {(u32)a,
+                            (u32)(a >> 32),
+                            (u32)b,
+                            (u32)(b >> 32),
+                            (u32)columns,
+                            adds,
+                            (u32)(uintptr_t)c,
+                            (u32)((u64)(uintptr_t)c >> 32)};
   together(Call::warpgroup_product, in, SAME + 2, nullptr, 0, [=](Warp &warp) {
     words_agree(warp, SAME);
-    Product product = {a, b, columns, turned, bf16, false, {}};
+    Product product = {a, b, columns, adds, turned, bf16, false, {}};
     for (int lane = 0; lane < WARP; lane++)
       product.sums[lane] = (float *)(uintptr_t)(warp.in[lane][SAME] | (u64)warp.in[lane][SAME + 1] << 32);
     product_start(warp, product);
