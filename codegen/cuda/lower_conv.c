@@ -47,11 +47,9 @@ typedef struct Tile {
 
 // By how much of the products would be for nothing, and how often what is copied is used. `depth`: of all products.
 static Tile choose_tile(int64_t channels, int64_t depth) {
-  static const Tile tiles[] = {{128, 128, 32, 4, 2, 4},
-                               {128, 96, 32, 4, 4, 2},
-                               {128, 64, 32, 4, 4, 2},
-                               {128, 32, 32, 3, 4, 1},
-                               {128, 16, 32, 3, 4, 1}};
+  static const Tile tiles[] = {{128, 128, 32, 4, 2, 4}, {128, 120, 32, 4, 8, 1}, {128, 112, 32, 4, 4, 2},
+                               {128, 96, 32, 4, 4, 2},  {128, 88, 32, 4, 4, 1},  {128, 64, 32, 4, 4, 2},
+                               {128, 32, 32, 3, 4, 1},  {128, 16, 32, 3, 4, 1}};
   enum { TILES = sizeof tiles / sizeof *tiles, COPIED = 24 };
   int best = 0;
   double least = 0;

@@ -24,12 +24,15 @@ enum {
   TAPS_INPUTS = KERNEL * KERNEL * INPUT_PITCH,
   OUTPUT_TILES = DIVIDE_UP(OUTPUT_PITCH, TILE_OUTPUTS),
   INPUT_TILES = DIVIDE_UP(TAPS_INPUTS, TILE_INPUTS),
+  INPUT_SLAB = SLAB_COLUMNS(TILE_INPUTS),
+  OUTPUT_SLAB = SLAB_COLUMNS(TILE_OUTPUTS),
+  OUTPUT_COLUMNS = DIVIDE_UP(TILE_OUTPUTS, OUTPUT_SLAB) * OUTPUT_SLAB,  // of whole slabs
 #ifdef WARPGROUP_MULTIPLY
   INPUT_WARPS = TILE_INPUTS / 16,  // a warpgroup has 64 inputs and all outputs
   OUTPUT_WARPS = 1,
   DEPTH = 64,
-  AHEAD = TILE_OUTPUTS > 96 ? 1 : 2,  // steps: so that the stages of two blocks fit a multiprocessor
-  STAGE_COUNT = AHEAD + 2,            // and one that is multiplied, and one that was until now
+  AHEAD = STEPS_AHEAD(DEPTH * (TILE_INPUTS + OUTPUT_COLUMNS) * 2),
+  STAGE_COUNT = AHEAD + 2,
   BLOCKS = 2,
 #else
   INPUT_WARPS = WARPS_INPUTS,
@@ -41,8 +44,6 @@ enum {
 #endif
   THREADS = 32 * INPUT_WARPS * OUTPUT_WARPS,
   STEPS = DIVIDE_UP(PIXELS, DEPTH),
-  INPUT_SLAB = SLAB_COLUMNS(TILE_INPUTS),
-  OUTPUT_SLAB = SLAB_COLUMNS(TILE_OUTPUTS),
   INPUT_SLAB_BYTES = DEPTH * INPUT_SLAB * 2,
   OUTPUT_SLAB_BYTES = DEPTH * OUTPUT_SLAB * 2,
   INPUT_CHUNKS = TILE_INPUTS / CHUNK,  // of a pixel
@@ -52,11 +53,11 @@ enum {
   MMA_INPUTS = TILE_INPUTS / INPUT_WARPS / 16,  // products of a warp
   MMA_OUTPUTS = TILE_OUTPUTS / OUTPUT_WARPS / 8,
   STAGE_INPUTS = DEPTH * TILE_INPUTS * 2,  // bytes
-  STAGE_OUTPUTS = DEPTH * TILE_OUTPUTS * 2,
+  STAGE_OUTPUTS = DEPTH * OUTPUT_COLUMNS * 2,
   TILE_BYTES = STAGE_COUNT * (STAGE_INPUTS + STAGE_OUTPUTS)
 };
 
-static_assert(DEPTH % 16 == 0 && MMA_OUTPUTS % 2 == 0, "matrices of outputs are loaded four at a time");
+static_assert(DEPTH % 16 == 0, "products are 16 deep");
 static_assert(THREADS % INPUT_CHUNKS == 0, "a thread copies the same inputs of each of its pixels");
 static_assert(SPLITS <= STEPS, "no split is empty");
 
@@ -135,13 +136,14 @@ DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTP
                                                 INPUT_SLAB_BYTES));
 #pragma unroll
     for (int j = 0; j < MMA_OUTPUTS; j += 2) {
+      const bool two = j + 1 < MMA_OUTPUTS;  // of eight outputs; else the same ones twice
+      const int column = output + j * 8 + (two ? lane / 16 * 8 : 0);
       u32 b[4];
-      matrices_load_transposed(
-          b, outputs + slab_place<OUTPUT_SLAB>(pixel + lane % 16, output + j * 8 + lane / 16 * 8, OUTPUT_SLAB_BYTES));
+      matrices_load_transposed(b, outputs + slab_place<OUTPUT_SLAB>(pixel + lane % 16, column, OUTPUT_SLAB_BYTES));
 #pragma unroll
       for (int i = 0; i < MMA_INPUTS; i++) {
         matrix_multiply_add(sums[i][j], a[i], b[0], b[1]);
-        matrix_multiply_add(sums[i][j + 1], a[i], b[2], b[3]);
+        if (two) matrix_multiply_add(sums[i][j + 1], a[i], b[2], b[3]);
       }
     }
   }

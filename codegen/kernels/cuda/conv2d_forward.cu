@@ -28,7 +28,7 @@ enum {
   PART_ROWS = PIXEL_WARPS * 8,                                      // of column sums: those of a column's threads
   SUMS = PART_ROWS,                                                 // the row where they are added up
   SQUARES = PART_ROWS + 1,                                          // and that of the squares
-  PART_ROW = TILE_CHANNELS + 8,  // floats from row to row: no two of a warp's share banks
+  PART_ROW = DIVIDE_UP(TILE_CHANNELS, 32) * 32 + 8,                 // floats from row to row: four rows share no banks
   PART_BYTES = (PART_ROWS + 2) * PART_ROW * 4,
   SHARED_BYTES = STATISTICS && PART_BYTES > TILE_BYTES ? PART_BYTES : TILE_BYTES
 };

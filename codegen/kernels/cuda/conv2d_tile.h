@@ -25,8 +25,8 @@ enum {
   DEPTH = TAPS_DEPTH <= 16   ? 16
           : TAPS_DEPTH <= 32 ? 32
                              : 64,
-  AHEAD = TILE_CHANNELS > 96 ? 1 : 2,  // steps: so that the stages of two blocks fit a multiprocessor
-  STAGE_COUNT = AHEAD + 2,             // and one that is multiplied, and one that was until now
+  AHEAD = STEPS_AHEAD((TILE_PIXELS + TILE_CHANNELS) * DEPTH * 2),
+  STAGE_COUNT = AHEAD + 2,
   BLOCKS = 2,
 #else
   PIXEL_WARPS = WARPS_PIXELS,
@@ -48,7 +48,6 @@ enum {
 };
 
 static_assert(TILE_PIXELS * CHUNKS % THREADS == 0, "copies of pixels are divided evenly");
-static_assert(MMA_CHANNELS % 2 == 0, "matrices of weights are loaded four at a time");
 static_assert(FROM_PITCH % CHUNK == 0 && TO_PITCH % CHUNK == 0, "pitches are multiples of 8");
 
 // The taps that meet something, in order: of the kernel's rows and columns every `apart`-th from the first; each moves
@@ -134,13 +133,14 @@ DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHAN
       matrices_load(a[i], pixels + operand_place<DEPTH>(pixel + i * 16 + lane % 16, depth + lane / 16 * 8));
 #pragma unroll
     for (int j = 0; j < MMA_CHANNELS; j += 2) {
+      const bool two = j + 1 < MMA_CHANNELS;  // of eight channels; else the same ones twice
+      const int row = channel + j * 8 + lane % 8 + (two ? lane / 16 * 8 : 0);
       u32 b[4];
-      matrices_load(
-          b, weights + operand_place<DEPTH>(channel + j * 8 + lane % 8 + lane / 16 * 8, depth + lane / 8 % 2 * 8));
+      matrices_load(b, weights + operand_place<DEPTH>(row, depth + lane / 8 % 2 * 8));
 #pragma unroll
       for (int i = 0; i < MMA_PIXELS; i++) {
         matrix_multiply_add(sums[i][j], a[i], b[0], b[1]);
-        matrix_multiply_add(sums[i][j + 1], a[i], b[2], b[3]);
+        if (two) matrix_multiply_add(sums[i][j + 1], a[i], b[2], b[3]);
       }
     }
   }

@@ -129,13 +129,19 @@ DEVICE void warpgroup_wait() {
 #define SUMS_16(c, j) SUMS_8(c, j), SUMS_8(c, (j) + 1)
 #define SUMS_32(c, j) SUMS_16(c, j), SUMS_16(c, (j) + 2)
 #define SUMS_64(c, j) SUMS_32(c, j), SUMS_32(c, (j) + 4)
+#define SUMS_88(c, j) SUMS_64(c, j), SUMS_16(c, (j) + 8), SUMS_8(c, (j) + 10)
 #define SUMS_96(c, j) SUMS_64(c, j), SUMS_32(c, (j) + 8)
+#define SUMS_112(c, j) SUMS_96(c, j), SUMS_16(c, (j) + 12)
+#define SUMS_120(c, j) SUMS_112(c, j), SUMS_8(c, (j) + 14)
 #define SUMS_128(c, j) SUMS_64(c, j), SUMS_64(c, (j) + 8)
 #define NAMES_16 "%0, %1, %2, %3, %4, %5, %6, %7"
 #define NAMES_32 NAMES_16 ", %8, %9, %10, %11, %12, %13, %14, %15"
 #define NAMES_64 NAMES_32 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
-#define NAMES_96 NAMES_64 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
-#define NAMES_128 NAMES_96 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define NAMES_88 NAMES_64 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43"
+#define NAMES_96 NAMES_88 ", %44, %45, %46, %47"
+#define NAMES_112 NAMES_96 ", %48, %49, %50, %51, %52, %53, %54, %55"
+#define NAMES_120 NAMES_112 ", %56, %57, %58, %59"
+#define NAMES_128 NAMES_120 ", %60, %61, %62, %63"
 #define WARPGROUP_PRODUCT(columns, a_name, b_name, adds_name, turned_name)                                          \
   template <bool turned>                                                                                            \
   DEVICE void warpgroup_multiply_add(float(&c)[(columns) / 8][4], u64 a, u64 b, bool adds) {                        \
@@ -148,7 +154,10 @@ DEVICE void warpgroup_wait() {
 WARPGROUP_PRODUCT(16, "%8", "%9", "%10", "%11")
 WARPGROUP_PRODUCT(32, "%16", "%17", "%18", "%19")
 WARPGROUP_PRODUCT(64, "%32", "%33", "%34", "%35")
+WARPGROUP_PRODUCT(88, "%44", "%45", "%46", "%47")
 WARPGROUP_PRODUCT(96, "%48", "%49", "%50", "%51")
+WARPGROUP_PRODUCT(112, "%56", "%57", "%58", "%59")
+WARPGROUP_PRODUCT(120, "%60", "%61", "%62", "%63")
 WARPGROUP_PRODUCT(128, "%64", "%65", "%66", "%67")
 #endif
 

@@ -8,6 +8,10 @@
 
 #include "device.h"
 
+// Steps that are copied ahead of the one that warpgroups multiply; besides these two there is a stage whose products
+// may not have ended. Two blocks are to fit a multiprocessor of sm_90a: 113 KiB of shared memory for each.
+#define STEPS_AHEAD(stage_bytes) (4 * (stage_bytes) <= 113 * 1024 ? 2 : 1)
+
 // Bytes from the matrix's beginning to an element, the first of a chunk.
 template <int row_elements>
 DEVICE u32 operand_place(int row, int column) {
@@ -16,8 +20,9 @@ DEVICE u32 operand_place(int row, int column) {
   return place ^ (place >> 7 & (row_elements / CHUNK - 1)) << 4;
 }
 
-// Of a matrix that is wider: it lies in slabs of as many columns as this, one behind the other.
-#define SLAB_COLUMNS(columns) ((columns) % 64 == 0 ? 64 : (columns) % 32 == 0 ? 32 : 16)
+// Of a matrix that is wider: it lies in slabs of as many columns as this, one behind the other; the last may have some
+// that are not used.
+#define SLAB_COLUMNS(columns) ((columns) == 16 ? 16 : (columns) % 64 != 0 && (columns) % 32 == 0 ? 32 : 64)
 template <int row_elements>
 DEVICE u32 slab_place(int row, int column, int slab_bytes) {
   return column / row_elements * slab_bytes + operand_place<row_elements>(row, column % row_elements);
