@@ -42,5 +42,7 @@ bool cubin_read(Arena *arena, const void *bytes, size_t size_bytes, Cubin *cubin
 // The first `count` words of the data called `name`, in any file of this kind: kernels of this machine's simulated GPU
 // are some, too. False: there is none.
 bool cubin_words(const void *bytes, size_t size_bytes, const char *name, uint32_t *words, int count);
+// The same of PTX, whose text ends with a zero.
+bool ptx_words(const char *ptx, const char *name, uint32_t *words, int count);
 
 #endif

@@ -61,7 +61,7 @@ static void add_kernel(Arena *arena, CudaModules *modules, KernelKind kernel, co
   }
   if (find_kernel(modules, kernel, module) >= 0) return;
   const char *name = has_macros(info) ? modules->items[module].name : info->name;
-  arena_push(arena, &modules->kernels, CudaKernel, ((CudaKernel){kernel, module, name, 0, 0}));
+  arena_push(arena, &modules->kernels, CudaKernel, ((CudaKernel){kernel, module, name}));
 }
 
 static void add_program(Arena *arena, CudaModules *modules, const Trainer *trainer, const Program *program) {
@@ -123,19 +123,23 @@ void print_cuda_table(const CudaModules *modules, Writer *out) {
     writer_printf(out, "static const SeerModule code_%s[] = {\n", name);
     for (size_t i = 0; i < modules->count; i++)
       writer_printf(out, "  {code_%s_%s, %zu},\n", name, modules->items[i].name, modules->code_bytes[a][i]);
+    writer_printf(out, "};\n// Of a block: threads, bytes of shared memory.\nstatic const SeerBlock blocks_%s[] = {\n",
+                  name);
+    for (size_t i = 0; i < modules->kernels.count; i++)
+      writer_printf(out, "  {%d, %d},\n", modules->blocks[a][i].threads, modules->blocks[a][i].shared_bytes);
     writer_text(out, "};\n\n");
   }
   writer_text(out,
-              "// Name, function, module, and of a block: threads, bytes of shared memory.\n"
+              "// Name, function, module.\n"
               "static const SeerKernel kernels[] = {\n");
   for (size_t i = 0; i < modules->kernels.count; i++) {
     const CudaKernel *kernel = &modules->kernels.items[i];
-    writer_printf(out, "  {\"%s\", \"%s\", %d, %d, %d},\n", kernel->name, kernel_info(kernel->kernel)->name,
-                  kernel->module, kernel->threads, kernel->shared_bytes);
+    writer_printf(out, "  {\"%s\", \"%s\", %d},\n", kernel->name, kernel_info(kernel->kernel)->name, kernel->module);
   }
   writer_text(out, "};\n\nstatic const SeerArchitecture architectures[] = {\n");
   for (int a = 0; a < modules->architecture_count; a++)
-    writer_printf(out, "  {\"%s\", code_%s},\n", modules->architectures[a], modules->architectures[a]);
+    writer_printf(out, "  {\"%s\", code_%s, blocks_%s},\n", modules->architectures[a], modules->architectures[a],
+                  modules->architectures[a]);
   writer_printf(out,
                 "};\n\nconst SeerKernels seer_gpu_kernels = {\n  .architecture_count = %d, .module_count = %zu, "
                 ".kernel_count = %zu,\n  .architectures = architectures, .kernels = kernels,\n};\n"

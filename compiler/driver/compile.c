@@ -614,11 +614,16 @@ int cpu_check(const Invocation *invocation) {
                      "unknown processor '%s': native, x86-64, x86-64-v3, x86-64-v4 and x86-64-v4+bf16 are known", cpu);
 }
 
+// The tests' GPU: as sm_80, or as sm_90a.
+static bool architecture_is_simulated(const char *name) {
+  return strcmp(name, "simulated") == 0 || strcmp(name, "simulated_sm_90a") == 0;
+}
+
 // An architecture is sm_ and a number, with or without a letter; or the tests' simulated GPU.
 static bool architecture_is_known(const char *name) {
   size_t digits = strncmp(name, "sm_", 3) == 0 ? strspn(name + 3, "0123456789") : 0;
   const char *rest = name + 3 + digits;
-  return (digits >= 2 && (!*rest || strcmp(rest, "a") == 0)) || strcmp(name, "simulated") == 0;
+  return (digits >= 2 && (!*rest || strcmp(rest, "a") == 0)) || architecture_is_simulated(name);
 }
 
 // Splits "cuda:sm_90a,sm_80", and adds PTX for what comes after the oldest.
@@ -635,7 +640,7 @@ static int target_choose(const Invocation *invocation, CompileOptions *options) 
     names[count] = arena_string(arena, at, strcspn(at, ","));
     if (!architecture_is_known(names[count]))
       return usage_error(invocation, "unknown architecture '%s': sm_80, sm_90a and the like are known", names[count]);
-    if (strcmp(names[count++], "simulated") == 0) continue;
+    if (architecture_is_simulated(names[count++])) continue;
     long number = strtol(names[count - 1] + 3, NULL, 10);
     if (number < 80)
       return usage_error(invocation, "architecture '%s' has no tensor cores for bf16: sm_80 is the oldest",

@@ -180,7 +180,7 @@ void seer_launch_kernel(SeerContext *context, int launch, int kernel, unsigned x
 static SeerStatus gradients_check(SeerAccelerator *gpu) {
   const SeerProgram *program = gpu->program;
   SeerAddress found = gpu->inputs + gpu->places.found;
-  uint64_t threads = (uint64_t)seer_gpu_kernels.kernels[seer_gpu_not_finite].threads;
+  uint64_t threads = seer_device_block_threads(gpu->device, seer_gpu_not_finite);
   uint64_t bytes = (uint64_t)program->tensor_count * sizeof(int32_t);
   float largest = program->ranks > 1 && program->reduce != SEER_FP32 ? seer_format_largest(program->reduce) : FLT_MAX;
   SeerStatus status = seer_device_fill(gpu->device, gpu->stream, found, 0, bytes);
