@@ -10,6 +10,7 @@ goes wrong.
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -162,6 +163,20 @@ def check_bad_starts(folder, gpu):
                done.returncode == code and word in done.stderr and not (folder / "never").exists())
 
 
+def check_sources(folder):
+    """Sources need no NVRTC; those of another target are refused."""
+    for words, code, word in ((("--target=cuda:sm_90a", "--emit=cuda"), 0, ""),
+                              (("--target=cuda:sm_90a", "--emit=c"), 2, "not of target cuda"),
+                              (("--emit=cuda",), 2, "not of target c")):
+        out = folder / "sources"
+        done = subprocess.run([SEERC, "build", folder / "gpu.seer", *words, "-o", out], capture_output=True, text=True,
+                              cwd=folder, env={**os.environ, "SEER_NVRTC": "/nowhere/libnvrtc.so"})
+        written = sorted(path.name for path in (folder / "sources.sources").glob("modules/*.cu"))
+        expect(f"{' '.join(words)}: exit {done.returncode}, {len(written)} modules: {done.stderr.strip()}",
+               done.returncode == code and word in done.stderr and bool(written) == (code == 0) and not out.exists())
+        shutil.rmtree(folder / "sources.sources", ignore_errors=True)
+
+
 def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
@@ -176,6 +191,7 @@ def main():
         check_losses_of_gpu(folder, gpu, whole)
         check_memory(folder, gpu)
         check_bad_starts(folder, gpu)
+        check_sources(folder)
     print(f"{'failed' if failures else 'passed'}: {len(failures)} failures")
     return bool(failures)
 
