@@ -156,7 +156,7 @@ bool ptx_words(const char *ptx, const char *name, uint32_t *words, int count) {
     if (at - ptx < TYPE_MOST || at[-1] != ' ' || at[length] != '[') continue;
     const char *type = at - 1, *end = strchr(at, ';'), *value = strchr(at, '{');
     while (type > ptx && type[-1] != '.') type--;
-    int bits = atoi(type + 1);
+    int bits = (int)strtol(type + 1, NULL, 10);
     if (!end || !value || value > end || (bits != 8 && bits != 32)) continue;
     memset(words, 0, (size_t)count * sizeof *words);
     int values = count * 32 / bits;

@@ -45,8 +45,9 @@ typedef struct Tile {
   int64_t pixels, channels, depth, stages, warps_pixels, warps_channels;
 } Tile;
 
-// By how much of the products would be for nothing, and how often what is copied is used. `depth`: of all products.
-static Tile choose_tile(int64_t channels, int64_t depth) {
+// By how much of the products would be for nothing, and how often what is copied is used. `depth`: of all products;
+// tiles' channels are multiples of `multiple`.
+static Tile choose_tile(int64_t channels, int64_t depth, int64_t multiple) {
   static const Tile tiles[] = {{128, 128, 32, 4, 2, 4}, {128, 120, 32, 4, 8, 1}, {128, 112, 32, 4, 4, 2},
                                {128, 96, 32, 4, 4, 2},  {128, 88, 32, 4, 4, 1},  {128, 64, 32, 4, 4, 2},
                                {128, 32, 32, 3, 4, 1},  {128, 16, 32, 3, 4, 1}};
@@ -56,7 +57,7 @@ static Tile choose_tile(int64_t channels, int64_t depth) {
   for (int i = 0; i < TILES; i++) {
     double multiplied = (double)(divide_up(channels, tiles[i].channels) * tiles[i].channels);
     double cost = multiplied * (1 + (double)COPIED / (double)tiles[i].channels);
-    if (i && cost >= least) continue;
+    if (tiles[i].channels % multiple || (i && cost >= least)) continue;
     best = i;
     least = cost;
   }
@@ -80,7 +81,7 @@ static KernelOperand pack(Lower *lower, Convolution v, bool turned) {
 static void lower_forward(Lower *lower, bool with_statistics) {
   if (lower->op->operand_count > 2) BUG("'%s' reads through a view", lower->op->name);
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[1], lower->op->results[0]);
-  Tile tile = choose_tile(outputs_of(v), v.k * v.k * inputs_of(v));
+  Tile tile = choose_tile(outputs_of(v), v.k * v.k * inputs_of(v), 8);
   int64_t tiles = divide_up(pixels_of(v.y), tile.pixels);
   KernelOperand packed = pack(lower, v, false);
   KernelOperand statistics = with_statistics ? workspace(lower, tiles * v.y.channels.all * 2) : no_operand();
@@ -97,7 +98,7 @@ void cuda_lower_conv2d_backward_input(Lower *lower) {
   const OpAttributes *a = &lower->op->attributes;
   if (a->gradient) BUG("'%s' reads through a view", lower->op->name);
   Convolution v = convolution(lower, lower->op->results[0], lower->op->operands[1], lower->op->operands[0]);
-  Tile tile = choose_tile(inputs_of(v), v.k * v.k * outputs_of(v));
+  Tile tile = choose_tile(inputs_of(v), v.k * v.k * outputs_of(v), 8);
   KernelOperand packed = pack(lower, v, true);
   int64_t phase = v.x.n * divide_up(v.x.h, v.stride) * divide_up(v.x.w, v.stride);
   LaunchGrid grid = {divide_up(phase, tile.pixels), divide_up(inputs_of(v), tile.channels),
@@ -111,7 +112,7 @@ void cuda_lower_conv2d_backward_weight(Lower *lower) {
   if (lower->op->operand_count > 3) BUG("'%s' reads through a view", lower->op->name);
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[2], lower->op->operands[1]);
   int64_t inputs = v.k * v.k * inputs_of(v);
-  Tile tile = choose_tile(outputs_of(v), pixels_of(v.y));
+  Tile tile = choose_tile(outputs_of(v), pixels_of(v.y), 16);
   if (inputs <= tile.pixels / 2) tile.pixels /= 2, tile.warps_pixels /= 2;
   int64_t x = divide_up(outputs_of(v), tile.channels) * divide_up(inputs, tile.pixels);
   int64_t steps = divide_up(pixels_of(v.y), PIXELS), most = steps / STEPS_LEAST > 1 ? steps / STEPS_LEAST : 1;

@@ -23,8 +23,8 @@ typedef struct SeerBlock {
 } SeerBlock;
 
 // "sm_80": any GPU of compute capability 8.x; with another digit (sm_86) those from 8.6; with a letter (sm_90a) 9.0
-// alone. "compute_80": PTX, for any GPU from 8.0 that no other serves. "simulated": the tests' GPU, and "simulated_sm_90a",
-// of capability 9.0.
+// alone. "compute_80": PTX, for any GPU from 8.0 that no other serves. "simulated": the tests' GPU; "simulated_sm_90a":
+// where its capability is 9.0.
 typedef struct SeerArchitecture {
   const char *name;
   const SeerModule *modules;  // module_count of SeerKernels

@@ -96,8 +96,8 @@ static int faults_test(const Nvrtc *nvrtc, Arena *arena, const char *source, con
   static const char serial[] =
       "#include \"operands.h\"\nDEVICE_KERNEL(conv2d_serial, 128, 1, 8192, (float *y, int n)) {\n"
       "SHARED_MEMORY(m); float c[2][4] = {}; const u32 a = shared_address(m); warpgroup_fence();\n"
-      "for (int i = 0; i < n; i++) { warpgroup_multiply_add<false>(c, operand_describe<16>(a, 0), "
-      "operand_describe<16>(a, 0), i > 0); warpgroup_commit(); y[i] = c[0][0]; }\nwarpgroup_wait<0>(); }";
+      "for (int i = 0; i < n; i++) { warpgroup_multiply_add<false>(c, operand_describe<16>(a, ONE_SLAB), "
+      "operand_describe<16>(a, ONE_SLAB), i > 0); warpgroup_commit(); y[i] = c[0][0]; }\nwarpgroup_wait<0>(); }";
   Compiled waits = compile(nvrtc, arena, serial, headers, "sm_90a", NULL, 0);
   if (waits.cubin.items[0].warpgroup_products == 0 || !strstr(waits.code.log, "(C75"))
     failed++, fprintf(stderr, "products that wait for each other are not seen: %s\n", waits.code.log);

@@ -4,8 +4,8 @@
 usage: trainer_test.py SEERC LIBSIMULATED_CUDA
 
 A small RegNetY with groups that need pads, trained by SwAV with a queue and accumulation, in bf16: against the same
-network on the processor in bf16 and in fp32, with work in several drawn orders; stopped and resumed; features; what
-goes wrong.
+network on the processor in bf16 and in fp32, with the kernels of sm_90a (but where another is named) and with those of
+sm_80, with work in several drawn orders; stopped and resumed; features; what goes wrong.
 """
 import json
 import os
@@ -48,14 +48,15 @@ def resume(trainer, out):
     common.run(trainer, "--resume", out, "--no-report", cwd=trainer.parent, env={"SEER_LIBCUDA": DRIVER}, timeout=600)
 
 
-def check_step(folder, gpu, narrow, wide):
-    outs = [folder / f"first-{trainer.name}" for trainer in (gpu, narrow, wide)]
+def check_step(folder, gpu, narrow, wide, capability):
+    outs = [folder / f"first-{capability}-{trainer.name}" for trainer in (gpu, narrow, wide)]
     for trainer, out in zip((gpu, narrow, wide), outs):
-        train(trainer, out, "--steps", 1)
+        train(trainer, out, "--steps", 1, SEER_SIMULATED_CAPABILITY=capability)
     on_gpu, on_cpu = (apart(state(out, 1), state(outs[2], 1)) for out in outs[:2])
     ratio = numpy.median(list(on_gpu.values())) / numpy.median(list(on_cpu.values()))
     worst = max(on_gpu.values()) / max(on_cpu.values())
-    expect(f"{len(on_gpu)} tensors: {ratio:.2f} times as far from fp32 as bf16 on the processor, at most {worst:.2f}",
+    expect(f"{capability}: {len(on_gpu)} tensors: {ratio:.2f} times as far from fp32 as bf16 on the processor, at most "
+           f"{worst:.2f}",
            ratio <= MEDIAN and worst <= MOST)
     loss = [losses(out)[0] for out in outs]
     expect(f"losses {loss}", abs(loss[0] - loss[2]) <= 0.02 * loss[2])
@@ -181,9 +182,10 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         common.pictures_make(str(folder / "pictures"))
-        gpu = build(folder, "gpu", "bf16", "--target=cuda:simulated")
+        gpu = build(folder, "gpu", "bf16", "--target=cuda:simulated,simulated_sm_90a")
         narrow, wide = build(folder, "narrow", "bf16"), build(folder, "wide", "fp32")
-        check_step(folder, gpu, narrow, wide)
+        for capability in ("8.0", "9.0"):
+            check_step(folder, gpu, narrow, wide, capability)
         check_half(folder, build(folder, "half", "fp16", "--target=cuda:simulated"), wide)
         whole = check_orders(folder, gpu)
         check_resume(folder, gpu, whole)

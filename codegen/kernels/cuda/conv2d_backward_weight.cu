@@ -26,12 +26,11 @@ enum {
   INPUT_TILES = DIVIDE_UP(TAPS_INPUTS, TILE_INPUTS),
   INPUT_SLAB = SLAB_COLUMNS(TILE_INPUTS),
   OUTPUT_SLAB = SLAB_COLUMNS(TILE_OUTPUTS),
-  OUTPUT_COLUMNS = DIVIDE_UP(TILE_OUTPUTS, OUTPUT_SLAB) * OUTPUT_SLAB,  // of whole slabs
 #ifdef WARPGROUP_MULTIPLY
   INPUT_WARPS = TILE_INPUTS / 16,  // a warpgroup has 64 inputs and all outputs
   OUTPUT_WARPS = 1,
   DEPTH = 64,
-  AHEAD = STEPS_AHEAD(DEPTH * (TILE_INPUTS + OUTPUT_COLUMNS) * 2),
+  AHEAD = STEPS_AHEAD(DEPTH * (TILE_INPUTS + TILE_OUTPUTS) * 2),
   STAGE_COUNT = AHEAD + 2,
   BLOCKS = 2,
 #else
@@ -53,11 +52,11 @@ enum {
   MMA_INPUTS = TILE_INPUTS / INPUT_WARPS / 16,  // products of a warp
   MMA_OUTPUTS = TILE_OUTPUTS / OUTPUT_WARPS / 8,
   STAGE_INPUTS = DEPTH * TILE_INPUTS * 2,  // bytes
-  STAGE_OUTPUTS = DEPTH * OUTPUT_COLUMNS * 2,
+  STAGE_OUTPUTS = DEPTH * TILE_OUTPUTS * 2,
   TILE_BYTES = STAGE_COUNT * (STAGE_INPUTS + STAGE_OUTPUTS)
 };
 
-static_assert(DEPTH % 16 == 0, "products are 16 deep");
+static_assert(DEPTH % 16 == 0 && TILE_INPUTS % 16 == 0 && TILE_OUTPUTS % 16 == 0, "of whole products and slabs");
 static_assert(THREADS % INPUT_CHUNKS == 0, "a thread copies the same inputs of each of its pixels");
 static_assert(SPLITS <= STEPS, "no split is empty");
 

@@ -1,5 +1,5 @@
-// A tile of a convolution on the tensor cores: rows are pixels of the tensor that is made ("to"), the depth is the taps'
-// channels of the tensor that is gathered from ("from"), tap after tap without a gap. Threads copy both operands of a
+// A tile of a convolution on the tensor cores: rows are pixels of the tensor that is made ("to"), the depth is the
+// channels, tap after tap without a gap, of the tensor that is gathered from ("from"). Threads copy both operands of a
 // step ahead, to stages in turn; warps, or on sm_90a warpgroups, multiply what has come.
 //
 // Whoever includes this has defined, as constants:
@@ -112,8 +112,8 @@ DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHAN
   warpgroup_fence();
 #pragma unroll
   for (int depth = 0; depth < DEPTH; depth += 16)
-    warpgroup_multiply_add<false>(sums[0], operand_describe<DEPTH>(pixels + depth * 2, 0),
-                                  operand_describe<DEPTH>(weights + depth * 2, 0), step + depth > 0);
+    warpgroup_multiply_add<false>(sums[0], operand_describe<DEPTH>(pixels + depth * 2, ONE_SLAB),
+                                  operand_describe<DEPTH>(weights + depth * 2, ONE_SLAB), step + depth > 0);
   warpgroup_commit();
 }
 

@@ -20,16 +20,16 @@ DEVICE u32 operand_place(int row, int column) {
   return place ^ (place >> 7 & (row_elements / CHUNK - 1)) << 4;
 }
 
-// Of a matrix that is wider: it lies in slabs of as many columns as this, one behind the other; the last may have some
-// that are not used.
-#define SLAB_COLUMNS(columns) ((columns) == 16 ? 16 : (columns) % 64 != 0 && (columns) % 32 == 0 ? 32 : 64)
+// Of a matrix that is wider: it lies in slabs of as many columns as this, one behind the other.
+#define SLAB_COLUMNS(columns) ((columns) % 64 == 0 ? 64 : (columns) % 32 == 0 ? 32 : 16)
 template <int row_elements>
 DEVICE u32 slab_place(int row, int column, int slab_bytes) {
   return column / row_elements * slab_bytes + operand_place<row_elements>(row, column % row_elements);
 }
 
-// What a product of a warpgroup is told of an operand: where it begins (in its first row), how many bytes it is from
-// slab to slab, and from eight rows to the next eight.
+// What a product of a warpgroup is told of an operand: where it begins (in the first of eight rows), how many bytes it
+// is from slab to slab, and from eight rows to the next eight.
+enum { ONE_SLAB = 16 };  // bytes, where there is no other
 template <int row_elements>
 DEVICE u64 operand_describe(u32 begin, int slab_bytes) {
   enum { MODE = row_elements == 64 ? 1 : row_elements == 32 ? 2 : 3, EIGHT_ROWS = 8 * row_elements * 2 };
