@@ -1,9 +1,9 @@
 // Threads and memory of a run; see engine.h. Sizes come from the program, none is decided here.
 #include "runtime/engine.h"
 
-#include "runtime/comm/comm.h"
-
 #include <string.h>
+
+#include "runtime/comm/comm.h"
 
 uint64_t seer_program_bytes(const SeerProgram *program) {
   uint64_t step_bytes = program->state_bytes + program->arena_bytes;
@@ -52,6 +52,19 @@ SeerStatus seer_engine_make(const SeerProgram *program, struct SeerComm *comm, i
   if (!status && program->train) status = seer_slices_make(program, &engine->slices);
   if (status) seer_engine_release(engine);
   return status;
+}
+
+SeerStatus seer_engine_join(SeerEngine *engine, struct SeerComm *comm, const char *asked) {
+  if (engine->accelerator) return engine->program->accelerator->join(engine->accelerator, comm, asked);
+  if (!asked) return SEER_OK;
+  // One says it for all.
+  return seer_comm_rank(comm) > 0
+             ? SEER_USAGE
+             : seer_fail(SEER_USAGE, "'--exchange' is for trainers that run on GPUs, and this one does not");
+}
+
+const char *seer_engine_exchange(const SeerEngine *engine) {
+  return engine->accelerator ? engine->program->accelerator->exchange(engine->accelerator) : NULL;
 }
 
 SeerStatus seer_engine_run(SeerEngine *engine, SeerContext *context, SeerEntry *entry) {

@@ -490,6 +490,8 @@ static SeerStatus training_prepare(Training *training) {
     status = seer_comm_agree(training->comm,
                              seer_engine_make(program, training->comm, threads, true, &training->engine));
   if (!status)
+    status = seer_comm_agree(training->comm, seer_engine_join(&training->engine, training->comm, options->exchange));
+  if (!status)
     status = seer_comm_agree(training->comm,
                              seer_traffic_make(training->comm, program, seer_engine_unit_memory(&training->engine),
                                                &training->traffic));
@@ -530,6 +532,8 @@ static void training_announce(Training *training) {
                      training->program->batch, (long long)training->steps,
                      seer_pool_threads(training->engine.context.pool),
                      (double)seer_program_bytes(training->program) / 1048576, training->run.folder.text);
+  const char *exchange = seer_engine_exchange(&training->engine);
+  if (exchange) seer_progress_note(&training->progress, "%s", exchange);
 }
 
 static void training_release(Training *training) {

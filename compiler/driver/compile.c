@@ -423,7 +423,9 @@ static bool check_world(const Compilation *compilation, const Planning *planning
 // What a GPU's memory has besides state and arena, in the place of pictures loaded ahead.
 static uint64_t gpu_input_bytes(const Planning *planning) {
   bool trains = planning->world->use != WORLD_EVALUATES, evaluates = planning->world->ranks == 1;
-  return seer_inputs_place(&planning->settings, trains, evaluates, tensor_count(planning->train)).size_bytes;
+  bool has_units = trains && plan_shards_any(planning->train_shards);
+  int tensors = tensor_count(planning->train);
+  return seer_inputs_place(&planning->settings, trains, evaluates, tensors, has_units).size_bytes;
 }
 
 // From a world's spec to its report. `watch` is for the declared world, the one that commands speak of.

@@ -312,4 +312,12 @@ void seer_traffic_progress(SeerTraffic *traffic) {
   }
 }
 
+void seer_traffic_count(SeerTraffic *traffic, SeerWay way, int unit) {
+  count_sent(traffic, &traffic->program->units[unit], way);
+}
+
+void seer_traffic_add_sent(SeerTraffic *traffic, uint64_t bytes) {
+  if (traffic) traffic->sent_bytes += bytes;
+}
+
 uint64_t seer_traffic_sent_bytes(const SeerTraffic *traffic) { return traffic ? traffic->sent_bytes : 0; }

@@ -73,6 +73,10 @@ void seer_watch_leave(SeerWatch *watch) {
   watch->waited += seconds_now(CLOCK_MONOTONIC) - watch->entered;
 }
 
+void seer_watch_leave_busy(SeerWatch *watch) {
+  if (watch) count_next(watch);
+}
+
 void seer_watch_step(SeerWatch *watch, int64_t step) {
   if (watch) atomic_store_explicit(&watch->where.step, step, memory_order_relaxed);
 }

@@ -35,6 +35,8 @@ void seer_watch_give_up(SeerWatch *watch, const char *text);
 // NULL is allowed below. Texts must be constants. Every rank reaches the same collectives in the same order.
 void seer_watch_enter(SeerWatch *watch, const char *collective, uint64_t bytes);
 void seer_watch_leave(SeerWatch *watch);
+// The same where this rank was at work meanwhile: seer_watch_waited leaves the time out.
+void seer_watch_leave_busy(SeerWatch *watch);
 void seer_watch_step(SeerWatch *watch, int64_t step);
 // What the rank is busy with between collectives. `long_work`: nobody can say how long that takes.
 void seer_watch_work(SeerWatch *watch, const char *work, bool long_work);

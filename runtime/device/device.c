@@ -384,6 +384,16 @@ SeerStatus seer_device_stream_wait(SeerDevice *device, SeerDeviceStream *stream)
   CALL(device, stream_synchronize, "cuStreamSynchronize", stream);
 }
 
+SeerStatus seer_device_stream_look(SeerDevice *device, SeerDeviceStream *stream, bool *done) {
+  *done = false;
+  SeerStatus status = enter(device);
+  if (status) return status;
+  int result = device->driver->stream_query(stream);
+  if (result == SEER_DRIVER_NOT_READY) return SEER_OK;
+  *done = result == 0;
+  return finish(device, result, "cuStreamQuery");
+}
+
 SeerStatus seer_device_stream_follow(SeerDevice *device, SeerDeviceStream *stream, SeerDeviceEvent *event) {
   CALL(device, stream_wait_event, "cuStreamWaitEvent", stream, event, 0);
 }

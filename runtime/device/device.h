@@ -111,6 +111,8 @@ SeerStatus seer_device_stream_make(SeerDevice *device, SeerDeviceStream **stream
 void seer_device_stream_release(SeerDevice *device, SeerDeviceStream *stream);
 // Until all work of the stream is done; tells what went wrong in it.
 SeerStatus seer_device_stream_wait(SeerDevice *device, SeerDeviceStream *stream);
+// Whether it is, without waiting.
+SeerStatus seer_device_stream_look(SeerDevice *device, SeerDeviceStream *stream, bool *done);
 // What comes to `stream` from here on begins after what `event` recorded last.
 SeerStatus seer_device_stream_follow(SeerDevice *device, SeerDeviceStream *stream, SeerDeviceEvent *event);
 

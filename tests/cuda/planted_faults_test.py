@@ -333,6 +333,7 @@ FAULTS = {
         ("what is behind the last number stays", "ranks.cu", "if (at < part) to[at]", "if (at < own) to[at]"),
         ("both formats are one", "ranks.cu", "format == FORMAT_F16 ? f16_from_float(number) : bf16_from_float(number)",
          "bf16_from_float(number)"),
+        ("the last number stays as it is", "ranks.cu", "if (at < count) to[at]", "if (at + 1 < count) to[at]"),
         ("the variance between ranks is left out", "ranks.cu",
          "(double)own[span] + ((double)own[0] - centre) * ((double)own[0] - centre)", "(double)own[span]"),
         ("the second sum is the first", "ranks.cu", "all[((u64)rank * 2 + 1) * span + channel]",

@@ -9,60 +9,17 @@ what the plan says; one step is as near to fp32 as that of four ranks on process
 --all: narrow gradients with accumulation, too, and hybrid parts.
 """
 import json
-import os
 import pathlib
-import random
-import struct
-import subprocess
 import sys
 import tempfile
 
 import numpy
 
-from trainers import DRIVER, apart, build_spec, common, expect, failures, losses, metrics
+from rank_trainers import ONE_FAILS, RANKS, STEPS, build, pictures_make, snapshots, start, train, whole_state
+from trainers import apart, common, expect, failures, losses, metrics
 
-RANKS, STEPS = 4, 3
-SPEC = """
-model { family = regnetx depths = [1, 1] widths = [24, 40] group_widths = [12, 40] stem_width = 8 }
-swav { prototypes = 18 head = [20, 10] freeze_prototypes = 1steps queue = 48 }
-views { crops = [crop(count = 2, size = 16px, scale = 0.14..1.0), crop(count = 1, size = 8px)] }
-train { batch = 24 steps = 3 precision = bf16 }
-evaluate { size = 16px resize = 16px batch = 4 }
-optimizer { name = larc }
-save { every = 1 keep = 3 }
-data { pictures = "train-images-idx3-ubyte" }
-"""
 # How much further from fp32 than processors in bf16, at the median and at most: see trainer_test.py.
 MEDIAN, MOST = 2.0, 2.5
-# Fails a call of the driver on rank 1 alone.
-ONE_FAILS = 'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then export SEER_SIMULATED_FAIL="$0"; fi; exec "$@"'
-
-
-def build(folder, name, *settings, target="--target=cuda:simulated_sm_90a"):
-    sets = [word for setting in (f"cluster.ranks_per_node={RANKS}", *settings) for word in ("-D", setting)]
-    return build_spec(folder, name, SPEC, *sets, *([target] if target else []))
-
-
-def start(trainer, out, *words, code=0, shell=(), **environment):
-    command = ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "-n", RANKS, *shell, trainer, *words,
-               "--threads", 1, "--no-report", "--quiet"]
-    environment = {**os.environ, "SEER_LIBCUDA": DRIVER, "OMPI_MCA_mpi_yield_when_idle": "1", **environment}
-    done = subprocess.run([str(word) for word in command], cwd=out.parent, capture_output=True, text=True, timeout=600,
-                          check=False, env=environment)
-    if code is not None and done.returncode != code:
-        raise AssertionError(f"{trainer.name}: exit {done.returncode}, expected {code}\n{done.stdout}{done.stderr}")
-    return done
-
-
-def train(trainer, out, *words, **options):
-    return start(trainer, out, "train", "--out", out, *words, **options)
-
-
-def whole_state(trainer, out, *words):
-    file = out.with_suffix(".safetensors")
-    common.run(trainer, "export", out, "--out", file, "--all", *words)
-    tensors = common.safetensors_read(file)[0]
-    return {name: tensor.tobytes() for name, tensor in tensors.items()}, tensors
 
 
 def check_parts(folder, whole, parts):
@@ -104,8 +61,8 @@ def check_lost(folder, trainer, whole_run):
     said = [line for line in done.stderr.splitlines() if "GPU" in line]
     expect(f"a rank without its GPU ends all: exit {done.returncode}: {said[:1]}",
            done.returncode != 0 and any("Simulated GPU" in line and "719" in line for line in said))
-    kept = sorted(path.name for path in (out / "snapshots").iterdir() if (path / "manifest.json").exists())
-    expect(f"snapshots from before are whole: {kept}", kept and f"step-{STEPS}" not in kept)
+    kept = snapshots(out)
+    expect(f"snapshots from before are whole: {kept}", kept and STEPS not in kept)
     start(trainer, out, "--resume", out)
     expect("and go on to the same end", whole_state(trainer, out)[0] == whole_state(trainer, whole_run)[0])
 
@@ -113,9 +70,7 @@ def check_lost(folder, trainer, whole_run):
 def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
-        draw = random.Random(1)
-        (folder / "train-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, 60, 28, 28)
-                                                         + draw.randbytes(60 * 28 * 28))
+        pictures_make(folder)
         whole = build(folder, "whole", "shard.parameters=none")
         full = build(folder, "full", "shard.parameters=full")
         check_parts(folder, whole, full)
