@@ -13,6 +13,7 @@
 #include "runtime/comm/traffic.h"
 #include "runtime/device/inputs.h"
 #include "runtime/device/launch.h"
+#include "runtime/device/offload.h"
 #include "runtime/device/staged.h"
 #include "runtime/finite.h"
 #include "runtime/gradient.h"
@@ -32,7 +33,8 @@ struct SeerAccelerator {
   SeerDeviceEvent *began, *ended;    // of a launch that is timed
   SeerAddress state, arena, inputs;  // of one block, which begins with the state
   SeerInputs places;
-  SeerStaged *staged;  // of several ranks
+  SeerStaged *staged;    // of several ranks
+  SeerOffload *offload;  // NULL: nothing is offloaded
   CapturedEntry captured[ENTRIES];
   unsigned char *resident;  // the state in this machine's memory that the GPU has; NULL: none
   bool is_newer;            // the GPU's, since the last run
@@ -41,6 +43,7 @@ struct SeerAccelerator {
 static void gpu_close(SeerAccelerator *gpu) {
   if (!gpu) return;
   seer_staged_release(gpu->staged);
+  seer_offload_release(gpu->offload);
   for (int i = 0; i < ENTRIES && gpu->device; i++) seer_device_graph_release(gpu->device, gpu->captured[i].graph);
   if (gpu->device) {
     seer_device_event_release(gpu->device, gpu->began);
@@ -98,6 +101,8 @@ static SeerStatus gpu_open(const SeerProgram *program, SeerComm *comm, SeerAccel
   gpu->inputs = gpu->state + inputs;
   if (!status && program->ranks > 1)
     status = seer_staged_make(program, gpu->device, gpu->stream, gpu->state, &gpu->staged);
+  if (!status && program->host_bytes)
+    status = seer_offload_make(gpu->device, gpu->stream, program->host_bytes, &gpu->offload);
   if (status) {
     gpu_close(gpu);
     return status;
@@ -255,6 +260,7 @@ static SeerStatus inputs_bring(SeerAccelerator *gpu, SeerContext *context, SeerE
   context->state = (unsigned char *)(uintptr_t)gpu->state;
   context->arena = (unsigned char *)(uintptr_t)gpu->arena;
   context->accelerator = gpu;
+  context->offload = gpu->offload;
   return status;
 }
 

@@ -108,11 +108,17 @@ struct SeerDriverModule {
 
 namespace simulated {
 
+// Bytes as they were asked for.
+struct Usage {
+  size_t now, most;
+};
+
 // Never released: threads may outlive the end of main().
 struct State {
   bool is_initialized;
   int lost;  // the result after which the GPU was lost
-  size_t all_bytes, used_bytes;
+  size_t all_bytes, used_bytes, host_bytes;  // used: of the GPU's, as it counts; host: that can be page-locked
+  Usage gpu, host;
   Schedule schedule;
   bool is_strict;
   unsigned lanes;
