@@ -14,7 +14,7 @@ typedef struct TrainerWorld {
   const Program *features;  // of one rank; else NULL
   const Plan *state;        // where its tensors lie
   uint64_t state_bytes, arena_bytes, slice_bytes, ring_bytes, snapshot_bytes;
-  uint64_t input_bytes;  // of a GPU; else 0
+  uint64_t input_bytes, host_bytes;      // of a GPU; else 0
   uint64_t minimum_bytes, budget_bytes;  // where training does not fit; else 0
   SeerPieces plan_json;                  // of training
 } TrainerWorld;

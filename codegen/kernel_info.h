@@ -29,7 +29,7 @@ typedef enum ConstantKind {
 typedef struct KernelInfo {
   const char *name;
   const char *file;  // of a GPU's kernel, in codegen/kernels/cuda, without its suffix; NULL: a function of target c
-  bool collective;   // of the runtime: all ranks take part
+  bool collective;   // of the runtime: ranks take part, or the host
   int constant_count, pointer_count;
   const char *constants[MAX_KERNEL_CONSTANTS];
   ConstantKind constant_kinds[MAX_KERNEL_CONSTANTS];

@@ -236,11 +236,11 @@ static void print_launches_of(const Trainer *trainer, const Program *program, Ar
     const ProgramLaunch *launch = &program->launches.items[i];
     const char *kernel = kernel_info(launch->kernel)->name;
     if (launch->op == OP_NONE) {
-      writer_printf(
-          out,
-          "  {.op = \"\", .kernel = \"%s\", .pass = \"\", .location = \"\", .block = \"ranks\", .kind = \"%s\", "
-          ".run = %d, .size_group = -1},\n",
-          kernel, kernel, launch->run);
+      StepKind step = program->plan->steps[launch->step].kind;
+      writer_printf(out,
+                    "  {.op = \"\", .kernel = \"%s\", .pass = \"\", .location = \"\", .block = \"%s\", .kind = \"%s\", "
+                    ".run = %d, .size_group = -1},\n",
+                    kernel, step == STEP_OFFLOAD || step == STEP_FETCH ? "host" : "ranks", kernel, launch->run);
       continue;
     }
     const Op *op = graph_op(program->graph, launch->op);
@@ -445,7 +445,8 @@ void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *are
   print_training(world, out);
   writer_printf(out, "  .launch_count = %d, .launches = launches,\n", launch_count);
   if (trainer->modules)
-    writer_printf(out, "  .accelerator = &seer_gpu, .input_bytes = %" PRIu64 "u,\n", world->input_bytes);
+    writer_printf(out, "  .accelerator = &seer_gpu, .input_bytes = %" PRIu64 "u, .host_bytes = %" PRIu64 "u,\n",
+                  world->input_bytes, world->host_bytes);
   writer_text(out, "};\n");
   if (declared) print_list_of_worlds(trainer, out);
 }

@@ -245,7 +245,8 @@ static void print_call(const Trainer *trainer, const Program *program, const Pro
   writer_text(out, comma ? "});\n" : ".unused = 0});\n");
 }
 
-// What ranks send each other for a whole block; only the two ends of its way are calls.
+// What ranks send each other for a whole block, or what goes to the host and back; only the two ends of the way are
+// calls.
 static void print_traffic(const Program *program, const ProgramSegment *segment, Writer *out) {
   const ProgramLaunch *launch = &program->launches.items[segment->launch_begin];
   const KernelInfo *info = kernel_info(launch->kernel);
@@ -283,7 +284,8 @@ static void print_entries(const Trainer *trainer, const Program *program, size_t
 void print_step(const Trainer *trainer, const TrainerWorld *world, Writer *out) {
   writer_printf(out, "// The step of '%s' in the plan's order: each call is one block, with where its tensors lie.\n",
                 trainer->settings.name);
-  writer_text(out, "// Written by seerc; edits are lost.\n#include \"model.h\"\n\n");
+  writer_printf(out, "// Written by seerc; edits are lost.\n#include \"model.h\"\n%s\n",
+                trainer->modules ? "#include \"runtime/device/launch.h\"\n" : "");
   print_entries(trainer, trainer_own_train(trainer, world), 0, out);
   print_entries(trainer, world->features, world->train ? world->train->launches.count : 0, out);
 }

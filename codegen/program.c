@@ -358,7 +358,7 @@ const char *program_verify(const Program *program, Arena *arena) {
     if (program->segments.items[i].launch_end != program->segments.items[i + 1].launch_begin)
       return "segments leave launches out";
   }
-  return NULL;
+  return program_verify_copies(program, arena);
 }
 
 static void print_argument(const KernelOperand *operand, const char *name, Writer *out) {

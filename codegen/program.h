@@ -53,7 +53,7 @@ typedef struct ProgramLaunch {
   KernelOperand operands[MAX_KERNEL_POINTERS];
   int64_t tasks;    // of a GPU's: blocks of the grid
   LaunchGrid grid;  // of a GPU's
-  OpId op;          // OP_NONE: a unit's way between ranks
+  OpId op;          // OP_NONE: a unit's way between ranks, or a copy to the host or back
   bool reduces;     // averages a gradient that came in parts
   uint32_t step;    // of the plan, set by program_make
   // Of profiles, set by program_make: launches of one run of an op have one number; what the run costs stands at the
@@ -79,7 +79,7 @@ typedef struct SegmentBuffer {
   uint64_t offset;
 } SegmentBuffer;
 
-// The launches of one function, or one launch of a unit's way between ranks.
+// The launches of one function, or one launch of what travels beside them.
 typedef struct ProgramSegment {
   StepPass pass;
   bool traffic, reduces;
@@ -147,7 +147,8 @@ typedef struct Lowering {
 // `unit_names` by block of the plan's chain; NULL where nothing is shared out.
 Program *program_make(Arena *arena, const Graph *graph, const Lowering *lowering, const Plan *plan,
                       const char *const *unit_names);
-// NULL when every address lies inside its space, is aligned and stands for a placed value; else what is broken.
+// NULL when every address lies inside its space, is aligned and stands for a placed value, and nothing touches what is
+// on its way to the host or back; else what is broken.
 const char *program_verify(const Program *program, Arena *arena);
 // Where a launch finds a value: the space, and the offset in it.
 uint64_t program_offset(const Program *program, const ProgramLaunch *launch, ValueId value, ProgramSpace *space);

@@ -1,5 +1,6 @@
-// The plan's steps as launches. A run is the launches of its op. A gather or reduction is started where the plan has
-// its step, and finished when the operation beside it is over: from then on the plan counts on it.
+// The plan's steps as launches. A run is the launches of its op. A gather, a reduction, a copy to the host or back is
+// started where the plan has its step, and finished when the operation beside it is over: from then on the plan counts
+// on it.
 #include "codegen/program_launches.h"
 
 #include "compiler/base/bug.h"
@@ -115,12 +116,27 @@ static void narrow_unit(Launcher *launcher, uint32_t step, int block) {
   }
 }
 
+static void copy_items(Launcher *launcher, uint32_t step) {
+  const Plan *plan = launcher->plan;
+  const PlanStep *s = &plan->steps[step];
+  KernelKind kernel = s->kind == STEP_FETCH ? KERNEL_fetch_start : KERNEL_offload_start;
+  for (uint32_t i = 0; i < s->use_count; i++) {
+    const PlanItem *item = &plan->items[plan->uses[s->use_begin + i].item];
+    ProgramLaunch launch = traffic(kernel, step, s->block, at_arena(item->offset));
+    launch.constants[0].integer = (int64_t)item->host_offset;
+    launch.constants[1].integer = (int64_t)item->bytes;
+    if (item->bytes) add_launch(launcher, launch);
+  }
+}
+
 static void start(Launcher *launcher, uint32_t step) {
   const Plan *plan = launcher->plan;
   const PlanStep *s = &plan->steps[step];
   Flight flight = {s->kind, s->pass == PASS_UPDATE, s->block, step};
   if (flight.refresh) {
     add_launch(launcher, traffic(KERNEL_refresh_start, step, s->block, nothing));
+  } else if (s->kind == STEP_OFFLOAD || s->kind == STEP_FETCH) {
+    copy_items(launcher, step);
   } else {
     bool gather = s->kind == STEP_GATHER;
     if (!gather && launcher->lowering->reduce != SEER_FP32) narrow_unit(launcher, step, s->block);
@@ -165,11 +181,22 @@ static void reduce_unit(Launcher *launcher, const Flight *flight) {
   }
 }
 
+static KernelKind finish_kernel(const Flight *flight) {
+  if (flight->refresh) return KERNEL_refresh_finish;
+  switch (flight->kind) {
+    case STEP_GATHER: return KERNEL_gather_finish;
+    case STEP_REDUCE: return KERNEL_reduce_finish;
+    case STEP_OFFLOAD: return KERNEL_offload_finish;
+    case STEP_FETCH: return KERNEL_fetch_finish;
+    case STEP_RUN:
+    case STEP_NORMS: break;
+  }
+  BUG("step %u is no traffic to finish", flight->step);
+}
+
 static void finish(Launcher *launcher, const Flight *flight) {
-  bool gather = flight->kind == STEP_GATHER;
-  KernelKind kernel = flight->refresh ? KERNEL_refresh_finish : gather ? KERNEL_gather_finish : KERNEL_reduce_finish;
-  add_launch(launcher, traffic(kernel, flight->step, flight->block, nothing));
-  if (!gather) reduce_unit(launcher, flight);
+  add_launch(launcher, traffic(finish_kernel(flight), flight->step, flight->block, nothing));
+  if (flight->kind == STEP_REDUCE) reduce_unit(launcher, flight);
 }
 
 static void add_norms(Launcher *launcher, uint32_t step) {
@@ -213,10 +240,10 @@ void program_add_launches(Program *program, const Lowering *lowering) {
         add_run(&launcher, i, step->op, step->variant, false);
         break;
       case STEP_GATHER:
-      case STEP_REDUCE: start(&launcher, i); break;
-      case STEP_NORMS: add_norms(&launcher, i); break;
+      case STEP_REDUCE:
       case STEP_OFFLOAD:
-      case STEP_FETCH: BUG("target c cannot yet %s", step_kind_name(step->kind));
+      case STEP_FETCH: start(&launcher, i); break;
+      case STEP_NORMS: add_norms(&launcher, i); break;
     }
   }
   finish_flights(&launcher, -1);

@@ -21,14 +21,15 @@ SeerStatus seer_engine_check_cpu(const SeerProgram *program) {
 }
 
 static SeerStatus memory_check(const SeerProgram *program, bool training) {
-  uint64_t needed = program->state_bytes + (program->accelerator ? 0 : program->arena_bytes);
+  uint64_t needed = program->state_bytes + (program->accelerator ? program->host_bytes : program->arena_bytes);
   if (training) needed += program->ring_bytes + program->snapshot_bytes;
   uint64_t available = seer_memory_available();
   if (needed <= available) return SEER_OK;
   return seer_fail(SEER_MACHINE,
                    "this trainer needs %.1f MiB of memory, and %.1f MiB are available\n"
-                   "note: stop other programs, or build with a smaller train.batch or a larger train.accumulate",
-                   (double)needed / 1048576, (double)available / 1048576);
+                   "note: stop other programs, or build with a smaller train.batch or a larger train.accumulate%s",
+                   (double)needed / 1048576, (double)available / 1048576,
+                   program->host_bytes ? ", or with checkpoint.offload = no" : "");
 }
 
 SeerStatus seer_engine_make(const SeerProgram *program, struct SeerComm *comm, int threads, bool training,

@@ -62,6 +62,7 @@ static void memory_print(const SeerProgram *program, const json_t *memory) {
   bytes_print("pictures decoded ahead", (double)program->ring_bytes, "");
   if (program->snapshot_bytes) bytes_print("snapshot being written", (double)program->snapshot_bytes, "");
   bytes_print("peak: all of these", (double)seer_program_bytes(program), "");
+  if (program->host_bytes) bytes_print("offloaded, on the host", (double)program->host_bytes, "");
   const char *kind;
   json_t *bytes;
   json_object_foreach((json_t *)(uintptr_t)member(memory, "by_kind"), kind, bytes) {

@@ -189,6 +189,7 @@ typedef struct SeerProgram {
 
   const struct SeerAcceleratorType *accelerator;  // that the step runs on; NULL: the processor
   uint64_t input_bytes;  // of its memory, behind state and arena: runtime/device/inputs.h
+  uint64_t host_bytes;   // of this machine's, page-locked: activations that wait there
 } SeerProgram;
 
 // The first is the declared one; one is of one rank, and evaluates. See runtime/worlds.h.
@@ -219,6 +220,7 @@ typedef struct SeerContext {
   // On an accelerator, state, arena, images and labels are its addresses while an entry runs, and scalars are there:
   struct SeerAccelerator *accelerator;    // NULL: the processor
   const unsigned char *device_scalars;    // a SeerScalars
+  struct SeerOffload *offload;            // of a GPU; NULL: nothing is offloaded
   bool check_finite;                      // look at each launch's output, and stop looking at the first bad one
   int first_not_finite;                   // index of a launch, or -1
   struct SeerProfile *profile;            // takes the time of each launch; NULL: nobody asks

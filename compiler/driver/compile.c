@@ -420,6 +420,17 @@ static bool check_world(const Compilation *compilation, const Planning *planning
   return false;
 }
 
+// The processor's memory is the host's.
+static bool check_offload(DiagList *diags, const Planning *planning) {
+  if (planning->target != TARGET_C || !world_trains(planning) || !planning->report->train->host_bytes) return true;
+  diag_error(diags, spec_span(planning->spec, KEY_checkpoint_offload), "limitation",
+             "target c cannot offload: it computes in the host's memory, and the plan for '%s' moves %" PRIu64
+             " bytes there",
+             planning->machine.name, planning->report->train->host_bytes);
+  diag_note(diags, (SourceSpan){0}, "use 'checkpoint.offload = no', or build with --target=cuda:ARCHITECTURE");
+  return false;
+}
+
 // What a GPU's memory has besides state and arena, in the place of pictures loaded ahead.
 static uint64_t gpu_input_bytes(const Planning *planning) {
   bool trains = planning->world->use != WORLD_EVALUATES, evaluates = planning->world->ranks == 1;
@@ -448,7 +459,6 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
     planning->features = features_graph(arena, spec, graph_target(target, spec), compilation->diags, (PassWatch){0});
   if (!planning->features) return false;
   planning->policy = policy_from_spec(arena, spec, &planning->machine);
-  if (target == TARGET_CUDA) planning->policy.offload = false;  // it cannot yet
   bug_set_stage("lower");
   make_costs(planning, &compilation->tuning);
   planning->settings.snapshot_bytes = snapshot_bytes_from_spec(arena, spec, planning->train, planning->train_shards);
@@ -502,7 +512,8 @@ static TrainerWorld trainer_world(const Planning *planning, bool declared, Progr
                         .slice_bytes = report->train ? report->train->arena_bytes : 0,
                         .ring_bytes = planning->settings.ring_bytes,
                         .snapshot_bytes = planning->settings.snapshot_bytes,
-                        .input_bytes = planning->target == TARGET_CUDA ? report->ring_bytes : 0};
+                        .input_bytes = planning->target == TARGET_CUDA ? report->ring_bytes : 0,
+                        .host_bytes = world_trains(planning) ? report->train->host_bytes : 0};
   if (!declared) world.prefix = arena_printf(arena, "ranks%d_", report->machine.ranks);
   if (world.ranks == 1)
     world.features = program_of(arena, planning->features, planning->features_lowering, report->features, NULL);
@@ -577,6 +588,7 @@ static bool compile_worlds(const Compilation *compilation, const Worlds *worlds,
       compiled->features_plan = report->features;
     }
     if (!check_world(compilation, &plannings[i], i == 0)) return false;
+    if (!options->plan_only && !check_offload(compilation->diags, &plannings[i])) return false;
     if (options->curve && world_trains(&plannings[i]))
       report_add_curve(report, isatty(STDERR_FILENO) ? show_curve : NULL);
   }

@@ -12,6 +12,12 @@ const char *const plan_item_kind_names[ITEM_KIND_COUNT] = {"activations", "gradi
 
 uint64_t plan_align(uint64_t bytes) { return (bytes + PLAN_ALIGNMENT - 1) / PLAN_ALIGNMENT * PLAN_ALIGNMENT; }
 
+// A value that waits in the host's memory: the item it is copied from, and the one that it comes back to.
+typedef struct HostCopy {
+  uint32_t offloaded, fetched;  // fetched: PLAN_NO_ITEM until it is
+  uint32_t begin, end;          // in the host's memory in steps begin..end, both included
+} HostCopy;
+
 typedef struct Planner {
   Arena *arena;
   const Graph *graph;
@@ -35,6 +41,10 @@ typedef struct Planner {
     PlanUse *items;
     size_t count, capacity;
   } uses;
+  struct {
+    HostCopy *items;
+    size_t count, capacity;
+  } copies;
 } Planner;
 
 static bool lives_in_state(const Value *value) { return value->kind == VALUE_PARAMETER || value->kind == VALUE_STATE; }
@@ -142,6 +152,7 @@ static void place_state(Planner *planner, const Plan *shared) {
 // ---- items ----
 
 static uint32_t add_item(Planner *planner, PlanItem item) {
+  item.host_offset = PLAN_NO_OFFSET;
   arena_push(planner->arena, &planner->items, PlanItem, item);
   return (uint32_t)planner->items.count - 1;
 }
@@ -232,16 +243,35 @@ static void run_op(Planner *planner, uint32_t step, const ScheduleEntry *entry) 
   if (planner->units && run_needs_norms(graph_op(planner->graph, entry->op)->kind)) use_norms(planner, step);
 }
 
+// The copy is in flight until its operation ends, and takes both its places so long.
+static void offload_value(Planner *planner, uint32_t step, ValueUse use) {
+  read_value(planner, step, use);
+  HostCopy copy = {planner->current[use.value * FORM_COUNT + use.form], PLAN_NO_ITEM, step, planner->window_end[step]};
+  if (copy.offloaded == PLAN_NO_ITEM) BUG("step %u offloads value %u, which is not in the arena", step, use.value);
+  PlanItem *item = &planner->items.items[copy.offloaded];
+  if (item->end < copy.end) item->end = copy.end;
+  arena_push(planner->arena, &planner->copies, HostCopy, copy);
+}
+
+static void fetch_value(Planner *planner, uint32_t step, ValueUse use) {
+  write_value(planner, step, use);
+  for (size_t i = planner->copies.count; i-- > 0;) {
+    HostCopy *copy = &planner->copies.items[i];
+    const PlanItem *item = &planner->items.items[copy->offloaded];
+    if (item->value != use.value || item->form != use.form) continue;
+    copy->fetched = planner->current[use.value * FORM_COUNT + use.form];
+    copy->end = planner->window_end[step];
+    return;
+  }
+  BUG("step %u fetches value %u, which was not offloaded", step, use.value);
+}
+
 static void move_values(Planner *planner, uint32_t step, const ScheduleEntry *entry) {
   for (int i = 0; i < entry->moved_count; i++) {
-    if (entry->kind == STEP_FETCH) {
-      write_value(planner, step, entry->moved[i]);
-      continue;
-    }
-    read_value(planner, step, entry->moved[i]);
-    uint32_t item = planner->current[entry->moved[i].value * FORM_COUNT + entry->moved[i].form];
-    if (planner->items.items[item].end < planner->window_end[step])
-      planner->items.items[item].end = planner->window_end[step];
+    if (entry->kind == STEP_FETCH)
+      fetch_value(planner, step, entry->moved[i]);
+    else
+      offload_value(planner, step, entry->moved[i]);
   }
 }
 
@@ -367,6 +397,22 @@ static void place_items(Arena *arena, Plan *plan, PlaceEffort effort) {
   }
 }
 
+static void place_on_host(Planner *planner) {
+  Plan *plan = planner->plan;
+  uint32_t count = (uint32_t)planner->copies.count;
+  PlaceBuffer *buffers = arena_array(planner->arena, PlaceBuffer, count + 1);
+  for (uint32_t i = 0; i < count; i++) {
+    const HostCopy *copy = &planner->copies.items[i];
+    buffers[i] = (PlaceBuffer){.bytes = plan->items[copy->offloaded].bytes, .begin = copy->begin, .end = copy->end};
+  }
+  plan->host_bytes = count ? place_buffers(planner->arena, buffers, count, PLAN_ALIGNMENT, PLACE_USUAL) : 0;
+  for (uint32_t i = 0; i < count; i++) {
+    const HostCopy *copy = &planner->copies.items[i];
+    plan->items[copy->offloaded].host_offset = buffers[i].offset;
+    if (copy->fetched != PLAN_NO_ITEM) plan->items[copy->fetched].host_offset = buffers[i].offset;
+  }
+}
+
 Plan *plan_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const Schedule *schedule, const Plan *state,
                 const PlanUnits *units) {
   Planner planner = planner_make(arena, graph, costs, schedule, units ? units->count : 0);
@@ -378,6 +424,7 @@ Plan *plan_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const 
   list_items(&planner);
   measure_live_bytes(&planner);
   place_items(arena, plan, PLACE_USUAL);
+  place_on_host(&planner);
   return plan;
 }
 
@@ -421,7 +468,10 @@ static void print_step(const Plan *plan, uint32_t number, Writer *out) {
   }
   for (uint32_t i = 0; i < step->use_count; i++) {
     const PlanUse *use = &plan->uses[step->use_begin + i];
-    if (use->written) writer_printf(out, " #%u@%llu", use->item, (unsigned long long)plan->items[use->item].offset);
+    const PlanItem *item = &plan->items[use->item];
+    bool copied = step->kind == STEP_OFFLOAD || step->kind == STEP_FETCH;
+    if (use->written || copied) writer_printf(out, " #%u@%llu", use->item, (unsigned long long)item->offset);
+    if (copied) writer_printf(out, " host@%llu", (unsigned long long)item->host_offset);
   }
   if (step->workspace != PLAN_NO_ITEM)
     writer_printf(out, " workspace@%llu", (unsigned long long)plan->items[step->workspace].offset);
@@ -432,6 +482,7 @@ void plan_print(const Plan *plan, Writer *out) {
   writer_printf(out, "plan %s: state %llu bytes, arena %llu bytes, largest live sum %llu bytes at step %u\n",
                 plan->graph->name, (unsigned long long)plan->state_bytes, (unsigned long long)plan->arena_bytes,
                 (unsigned long long)plan->live_peak_bytes, plan->peak_step);
+  if (plan->host_bytes) writer_printf(out, "on the host %llu bytes\n", (unsigned long long)plan->host_bytes);
   for (uint32_t step = 0; step < plan->step_count; step++) {
     if (step == plan->update_begin) writer_text(out, "update:\n");
     print_step(plan, step, out);

@@ -2,8 +2,9 @@
 //
 // Made from a graph, a schedule and a target's byte counts; read by the report, the code generator and the trainer's
 // arena. Two memory spaces: the state (parameters, velocities, statistics, queues: lives across steps, saved in
-// snapshots) and the arena (everything else, reused as lifetimes end). An item is one making of one value: a value that
-// is computed again has one item for each time. Sizes are whole bytes, offsets multiples of PLAN_ALIGNMENT.
+// snapshots) and the arena (everything else, reused as lifetimes end); and a third one where activations are offloaded:
+// memory of the host. An item is one making of one value: a value that is computed again, or fetched from the host, has
+// one item for each time. Sizes are whole bytes, offsets multiples of PLAN_ALIGNMENT.
 #ifndef SEER_PLAN_PLAN_H
 #define SEER_PLAN_PLAN_H
 
@@ -34,6 +35,7 @@ typedef struct PlanItem {
   uint64_t bytes;       // rounded up to PLAN_ALIGNMENT
   uint32_t begin, end;  // live in steps begin..end, both included
   uint64_t offset;      // in the arena
+  uint64_t host_offset;  // where its copy lies in the host's memory, or PLAN_NO_OFFSET: it is not offloaded or fetched
 } PlanItem;
 
 // Steps before `update_begin` are a micro-step, the others the update.
@@ -103,6 +105,7 @@ typedef struct Plan {
   bool *value_in_state;     // by ValueId
   OpId *first_use;          // by ValueId: the first op that reads it, or OP_NONE
   uint64_t state_bytes, arena_bytes, live_peak_bytes;
+  uint64_t host_bytes;  // of the host's memory, for what is offloaded
   uint32_t peak_step;
   uint32_t norms;  // the item with the norms of all parts, or PLAN_NO_ITEM
   uint64_t peak_by_kind[ITEM_KIND_COUNT];  // of the items live at peak_step
@@ -127,7 +130,8 @@ void plan_place_thoroughly(Plan *plan, Arena *arena);
 // Addresses of parameters and states alone: they do not depend on the schedule.
 const Plan *plan_place_state(Arena *arena, const Graph *graph, const PlanCosts *costs, const Schedule *schedule);
 // NULL when the plan holds, else what is broken: every read was written and not overwritten, every item inside the
-// arena and aligned, no two live items overlap. Replays the steps on byte intervals, apart from the planner's code.
+// arena and aligned, no two live items overlap; what is on its way to the host or back stays untouched until the
+// operation beside it ends. Replays the steps on byte intervals, apart from the planner's code.
 const char *plan_verify(const Plan *plan, Arena *arena);
 void plan_print(const Plan *plan, Writer *out);
 

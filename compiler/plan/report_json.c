@@ -101,9 +101,10 @@ static void print_memory(const PlanReport *report, Writer *out) {
   const PlanProblem *smallest = plan_alternatives_smallest(report->alternatives);
   writer_printf(out,
                 ",\n\"memory\":{\"budget_bytes\":%" PRIu64 ",\"peak_bytes\":%" PRIu64 ",\"state_bytes\":%" PRIu64
-                ",\"arena_bytes\":%" PRIu64 ",\"live_peak_bytes\":%" PRIu64 ",\"minimum_budget_bytes\":%" PRIu64 ",",
+                ",\"arena_bytes\":%" PRIu64 ",\"live_peak_bytes\":%" PRIu64 ",\"minimum_budget_bytes\":%" PRIu64
+                ",\"host_bytes\":%" PRIu64 ",",
                 report->budget_bytes, report_peak_bytes(report), plan->state_bytes, report_arena_bytes(report),
-                plan->live_peak_bytes, report_minimum_bytes(report));
+                plan->live_peak_bytes, report_minimum_bytes(report), plan->host_bytes);
   static const char *const causes[] = {[MINIMUM_BY_UPDATE] = "update", [MINIMUM_BY_EVALUATION] = "evaluation"};
   MinimumCause cause = report_minimum_cause(report);
   print_string(

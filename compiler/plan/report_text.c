@@ -100,6 +100,7 @@ static void print_memory(const PlanReport *report, Writer *out) {
   writer_text(out, "set by ");
   report_write_minimum_cause(report, out);
   writer_text(out, "\n");
+  if (plan->host_bytes) print_bytes_row(out, "on the host", plan->host_bytes, 0);
   uint64_t outside = 0;
   for (int i = 0; i < report->outside_count; i++) outside += report->outside[i].bytes;
   if (outside) print_bytes_row(out, "outside, most", outside, 0);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/engine.h"
+
 // Numbers of the driver's interface (CUDA driver API reference).
 enum {
   THREADS_MOST = 1,
@@ -318,9 +320,10 @@ SeerStatus seer_device_host_alloc(SeerDevice *device, uint64_t size_bytes, const
   snprintf(text, sizeof text, "cuMemHostAlloc of %.1f MiB for %s", mebibytes(size_bytes), what);
   if (result != SEER_DRIVER_OUT_OF_MEMORY) return failed(device, result, text);
   return seer_fail(SEER_MACHINE,
-                   "GPU %d '%s': cannot get %.1f MiB of the machine's memory, page-locked, for %s\nnote: stop other "
-                   "programs, or raise `ulimit -l`",
-                   device->facts.ordinal, device->facts.name, mebibytes(size_bytes), what);
+                   "GPU %d '%s': cannot get %.1f MiB of the machine's memory, page-locked, for %s: %.1f MiB are "
+                   "available\nnote: stop other programs, or raise `ulimit -l`",
+                   device->facts.ordinal, device->facts.name, mebibytes(size_bytes), what,
+                   mebibytes(seer_memory_available()));
 }
 
 void seer_device_host_free(SeerDevice *device, void *memory) { RELEASE(device, memory, mem_free_host); }

@@ -14,6 +14,7 @@
 #include "runtime/device/exchange.h"
 #include "runtime/device/inputs.h"
 #include "runtime/device/launch.h"
+#include "runtime/device/offload.h"
 #include "runtime/finite.h"
 #include "runtime/gradient.h"
 #include "runtime/profile.h"
@@ -34,6 +35,7 @@ struct SeerAccelerator {
   SeerAddress state, arena, inputs;  // of one block, which begins with the state
   SeerInputs places;
   SeerExchange *exchange;  // of several ranks; NULL: not yet joined
+  SeerOffload *offload;    // NULL: nothing is offloaded
   CapturedEntry captured[ENTRIES];
   unsigned char *resident;  // the state in this machine's memory that the GPU has; NULL: none
   bool is_newer;            // the GPU's, since the last run
@@ -41,6 +43,7 @@ struct SeerAccelerator {
 
 static void gpu_close(SeerAccelerator *gpu) {
   if (!gpu) return;
+  seer_offload_release(gpu->offload);
   for (int i = 0; i < ENTRIES && gpu->device; i++) seer_device_graph_release(gpu->device, gpu->captured[i].graph);
   seer_exchange_release(gpu->exchange);
   if (gpu->device) {
@@ -97,6 +100,8 @@ static SeerStatus gpu_open(const SeerProgram *program, SeerComm *comm, SeerAccel
         seer_device_alloc(gpu->device, inputs + program->input_bytes, "state, activations and pictures", &gpu->state);
   gpu->arena = gpu->state + program->state_bytes;
   gpu->inputs = gpu->state + inputs;
+  if (!status && program->host_bytes)
+    status = seer_offload_make(gpu->device, gpu->stream, program->host_bytes, &gpu->offload);
   if (status) {
     gpu_close(gpu);
     return status;
@@ -281,6 +286,7 @@ static SeerStatus inputs_bring(SeerAccelerator *gpu, SeerContext *context, SeerE
   context->state = (unsigned char *)(uintptr_t)gpu->state;
   context->arena = (unsigned char *)(uintptr_t)gpu->arena;
   context->accelerator = gpu;
+  context->offload = gpu->offload;
   return status;
 }
 

@@ -10,4 +10,12 @@
 void seer_launch_kernel(SeerContext *context, int launch, int kernel, unsigned x, unsigned y, unsigned z,
                         void **arguments);
 
+// Copies so many bytes of the arena to this machine's memory and back: `host_offset` lies in the program's host_bytes.
+// Between start and finish the step goes on; nobody may write what goes, or touch what comes. A finish is of all copies
+// its way that were started.
+void seer_offload_start(SeerContext *context, uint64_t host_offset, uint64_t size_bytes, const void *from);
+void seer_offload_finish(SeerContext *context);
+void seer_fetch_start(SeerContext *context, uint64_t host_offset, uint64_t size_bytes, void *to);
+void seer_fetch_finish(SeerContext *context);
+
 #endif

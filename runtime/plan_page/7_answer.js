@@ -113,7 +113,8 @@ function kindsShow() {
     [i ? "; " : "", `${item.name ?? ""} `, bytesShown(item.bytes), item.why ? ` (${item.why})` : ""]);
   byId("kinds").replaceChildren(
     table(["kind", "", "#", "#bytes"],
-      [...rows.map(row), ...sum("peak", memory.peak_bytes), ...sum("budget", memory.budget_bytes)]),
+      [...rows.map(row), ...sum("peak", memory.peak_bytes), ...sum("budget", memory.budget_bytes),
+       ...sum("on the host", memory.host_bytes || undefined)]),
     outside.length ? el("p", {class: "note", style: "margin-top:10px"}, "Outside of the budget: ", beside, ".") : "");
 }
 

@@ -5,6 +5,9 @@
 //
 //   SEER_SIMULATED_DEVICES   how many there are; 1. Each has its memory, its UUID and, of several, a number in its name
 //   SEER_SIMULATED_BYTES     a GPU's memory; 4 GiB
+//   SEER_SIMULATED_HOST      bytes of the host's memory that can be page-locked; as many as there are
+//   SEER_SIMULATED_USED      a file that gets the most bytes that were allocated at a time: of the GPU, page-locked
+//   SEER_SIMULATED_LAST      a file that gets what memory of the GPU held when it was released
 //   SEER_SIMULATED_NAME      "Simulated GPU"; and its SEER_SIMULATED_CAPABILITY, "9.0"
 //   SEER_SIMULATED_SEED      of the order of work; 0
 //   SEER_SIMULATED_SCHEDULE  of a block's threads: first_first, last_first, random
@@ -100,6 +103,19 @@ bool is_pinned(const char *function, const void *memory, size_t bytes) {
   return false;
 }
 
+void use(Usage &usage, size_t bytes) {
+  usage.now += bytes;
+  usage.most = std::max(usage.most, usage.now);
+}
+
+void file_write(const char *variable, const void *bytes, size_t count) {
+  const char *path = std::getenv(variable);
+  if (!path) return;
+  FILE *file = std::fopen(path, "w");
+  const bool written = file && std::fwrite(bytes, 1, count, file) == count;
+  if (!file || std::fclose(file) != 0 || !written) fault(variable, "cannot write '%s'", path);
+}
+
 // ---- modules ----
 
 size_t image_bytes(const unsigned char *image) {
@@ -166,6 +182,12 @@ bool is_launchable(const SeerDriverFunction &function, Index grid, Index block, 
 
 // ---- the end ----
 
+__attribute__((destructor)) void usage_report() {
+  std::unique_lock<std::mutex> held(lock);
+  const std::string told = std::to_string(state.gpu.most) + " " + std::to_string(state.host.most) + "\n";
+  file_write("SEER_SIMULATED_USED", told.data(), told.size());
+}
+
 bool any_lost() {
   return std::any_of(state.devices.begin(), state.devices.end(), [](const auto &device) { return device.lost != 0; });
 }
@@ -230,6 +252,8 @@ int cuInit(unsigned flags) {
   if (const int result = injected(__func__)) return result;
   const char *bytes = std::getenv("SEER_SIMULATED_BYTES"), *schedule = std::getenv("SEER_SIMULATED_SCHEDULE");
   state.all_bytes = bytes ? std::strtoull(bytes, nullptr, 10) : (size_t)4 << 30;
+  const char *host = std::getenv("SEER_SIMULATED_HOST");
+  state.host_bytes = host ? std::strtoull(host, nullptr, 10) : SIZE_MAX;
   state.is_strict = std::getenv("SEER_SIMULATED_STRICT") != nullptr;
   const char *devices = std::getenv("SEER_SIMULATED_DEVICES");
   for (int i = 0; i < (devices ? std::atoi(devices) : 1); i++) state.devices.push_back(SeerDriverContext{i, 0, 0, 0});
@@ -352,6 +376,7 @@ int cuMemAlloc_v2(SeerAddress *address, size_t bytes) {
   state.allocations[*address] = bytes;
   state.owners[*address] = current;
   current->used_bytes += allocated_bytes(bytes);
+  use(state.gpu, bytes);
   return SUCCESS;
 }
 
@@ -364,9 +389,11 @@ int cuMemFree_v2(SeerAddress address) {
     if (state.is_strict) fault(__func__, "releases %p, which is not allocated", (void *)address);
     return INVALID_VALUE;
   }
+  file_write("SEER_SIMULATED_LAST", (const void *)address, found->second);
   memory_release((void *)address, allocated_bytes(found->second));
   state.owners[address]->used_bytes -= allocated_bytes(found->second);
   state.owners.erase(address);
+  state.gpu.now -= found->second;
   state.allocations.erase(found);
   return SUCCESS;
 }
@@ -375,8 +402,10 @@ int cuMemHostAlloc(void **memory, size_t bytes, unsigned) {
   ENTER(true);
   OUTSIDE_OF_CAPTURES();
   if (bytes == 0) return INVALID_VALUE;
+  if (bytes > state.host_bytes - state.host.now) return OUT_OF_MEMORY;
   *memory = memory_make(allocated_bytes(bytes));
   state.host_allocations[(uintptr_t)*memory] = bytes;
+  use(state.host, bytes);
   return SUCCESS;
 }
 
@@ -390,6 +419,7 @@ int cuMemFreeHost(void *memory) {
     return INVALID_VALUE;
   }
   memory_release(memory, allocated_bytes(found->second));
+  state.host.now -= found->second;
   state.host_allocations.erase(found);
   return SUCCESS;
 }

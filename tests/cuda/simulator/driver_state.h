@@ -113,10 +113,17 @@ struct SeerDriverModule {
 
 namespace simulated {
 
+// Bytes as they were asked for.
+struct Usage {
+  size_t now, most;
+};
+
 // Never released: threads may outlive the end of main().
 struct State {
   bool is_initialized;
-  size_t all_bytes;  // of each device
+  size_t all_bytes;   // of each device
+  size_t host_bytes;  // that can be page-locked
+  Usage gpu, host;
   Schedule schedule;
   bool is_strict;
   unsigned lanes;
