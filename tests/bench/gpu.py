@@ -4,10 +4,10 @@ usage: gpu.py prepare [--target TARGET] [--simulator LIBSIMULATED_CUDA] SEERC FO
        gpu.py run [--limit SECONDS] [--device cuda|cpu] [PART...]      from the folder that was prepared
 Method. check: three small networks take two steps on the simulated GPU when they are prepared, and on the GPU: every
 tensor's L2-relative distance (both round what they store to 16 bits, but a tensor core adds up in its own order), and
-the same bits in a second run. step16, step128, step10b: `TRAINER bench` before and after the peers, median of its steps,
-the faster of both; the peers are PyTorch's same network, pictures a step, loss and optimizer, each in a process of its
-own, median of the steps that fit in its share of the time: eager, compiled and max-autotune, channels last and not, fp16
-and bf16. The ratio is the fastest peer's step by ours. convolutions: our kernels one by one as `bench` times them, of
+the same bits in a second run. step16, step128, step10b: `TRAINER bench` before and after the peers, median of its
+steps, the faster of both; the peers are PyTorch's same network, pictures a step, loss and optimizer, each in a process
+of its own, median of the steps that fit in its share of the time: eager, compiled and max-autotune, channels last and
+not, fp16 and bf16. The ratio is the fastest peer's step by ours. convolutions: our kernels one by one as `bench` times them, of
 RegNetY-128GF and RG-10B, against PyTorch's same convolution (cuDNN, benchmark mode, channels last); of 1 x 1 with the
 statistics of BatchNorm behind it, which ours has in it. PyTorch's pictures lie normalised in memory; ours are bytes.
 """
@@ -40,8 +40,8 @@ SMALL_NETS = {
                   + SWAV, 32, "bf16"),
     "x_fp16": ("model { family = regnetx depths = [1, 1] widths = [48, 96] group_widths = [24, 48] stem_width = 16 }\n"
                + SWAV, 48, "fp16"),
-    "wide_bf16": ("model { family = regnety depths = [1] widths = [528] group_widths = [264] stem_width = 32 }\n" + SWAV,
-                  24, "bf16"),
+    "wide_bf16": ("model { family = regnety depths = [1] widths = [528] group_widths = [264] stem_width = 32 }\n"
+                  + SWAV, 24, "bf16"),
 }
 # After one step, and losses: what rounding differences make of two steps.
 MEDIAN, MOST, LOSS = 0.01, 0.1, 0.01
