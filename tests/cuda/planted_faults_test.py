@@ -48,7 +48,7 @@ FAULTS = {
         ("inputs are loaded from the wrong column", "conv2d_tile.h",
          "lane % 16, depth + lane / 16 * 8", "lane % 16, depth + lane / 8 % 2 * 8"),
         ("weights are loaded from the wrong row", "conv2d_tile.h",
-         "lane % 8 + lane / 16 * 8, depth", "lane % 16, depth"),
+         "lane % 8 + (two ? lane / 16 * 8 : 0)", "lane % (two ? 16 : 8)"),
         ("products of the wrong halves", "conv2d_tile.h",
          "sums[i][j + 1], a[i], b[2], b[3]", "sums[i][j + 1], a[i], b[1], b[3]"),
         ("stages overlap", "conv2d_tile.h", "STAGE_PIXELS = TILE_PIXELS * DEPTH * 2,",
