@@ -156,8 +156,7 @@ FAULTS = {
     "conv2d_backward_weight": [
         ("inputs are not turned", "conv2d_backward_weight.cu", "matrices_load_transposed(\n          a[i]",
          "matrices_load(\n          a[i]"),
-        ("outputs are not turned", "conv2d_backward_weight.cu",
-         "matrices_load_transposed(\n          b", "matrices_load(\n          b"),
+        ("outputs are not turned", "conv2d_backward_weight.cu", "matrices_load_transposed(b", "matrices_load(b"),
         ("nobody waits for the step's copies", "conv2d_backward_weight.cu", "copy_wait<AHEAD - 1>();\n", "\n"),
         ("threads do not wait for the copies of others", "conv2d_backward_weight.cu",
          "block_wait();  // the step's copies have come, and nobody reads the stage that is filled next\n", "\n"),
