@@ -49,7 +49,7 @@ FAULTS = {
         ("inputs are loaded from the wrong column", "conv2d_tile.h",
          "lane % 16, depth + lane / 16 * 8", "lane % 16, depth + lane / 8 % 2 * 8"),
         ("weights are loaded from the wrong row", "conv2d_tile.h",
-         "lane % 8 + lane / 16 * 8, depth", "lane % 16, depth"),
+         "lane % 8 + (two ? lane / 16 * 8 : 0)", "lane % (two ? 16 : 8)"),
         ("products of the wrong halves", "conv2d_tile.h",
          "sums[i][j + 1], a[i], b[2], b[3]", "sums[i][j + 1], a[i], b[1], b[3]"),
         ("stages overlap", "conv2d_tile.h", "STAGE_PIXELS = TILE_PIXELS * DEPTH * 2,",
@@ -157,8 +157,7 @@ FAULTS = {
     "conv2d_backward_weight": [
         ("inputs are not turned", "conv2d_backward_weight.cu", "matrices_load_transposed(\n          a[i]",
          "matrices_load(\n          a[i]"),
-        ("outputs are not turned", "conv2d_backward_weight.cu",
-         "matrices_load_transposed(\n          b", "matrices_load(\n          b"),
+        ("outputs are not turned", "conv2d_backward_weight.cu", "matrices_load_transposed(b", "matrices_load(b"),
         ("nobody waits for the step's copies", "conv2d_backward_weight.cu", "copy_wait<AHEAD - 1>();\n", "\n"),
         ("threads do not wait for the copies of others", "conv2d_backward_weight.cu",
          "block_wait();  // the step's copies have come, and nobody reads the stage that is filled next\n", "\n"),
