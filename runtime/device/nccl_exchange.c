@@ -291,9 +291,9 @@ static uint64_t share_of(int64_t count, int64_t share, int rank) {
 }
 
 static SeerStatus launch(SeerNcclExchange *exchange, int kernel, uint64_t count, void **arguments) {
-  enum { THREADS = 256 };  // of kernels/cuda/grid.h
+  uint64_t threads = seer_device_block_threads(exchange->config.device, kernel);
   return seer_device_launch(exchange->config.device, exchange->config.compute, kernel,
-                            (unsigned)((count + THREADS - 1) / THREADS), 1, 1, arguments);
+                            (unsigned)((count + threads - 1) / threads), 1, 1, arguments);
 }
 
 // Every rank's part of this rank's share, one behind the other, `bytes` a number.

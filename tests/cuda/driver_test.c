@@ -234,6 +234,40 @@ static void case_open(void) {
   seer_device_close(device);
 }
 
+// Two of one process, each with its own memory; a stream is looked at until it is done.
+static void case_devices(void) {
+  SeerDevice *devices[2], *none;
+  SeerAddress memory[2];
+  SeerDeviceStream *stream;
+  uint64_t left;
+  int count = 0;
+  GOOD(seer_device_count(&count));
+  CHECK(count == 2);
+  expect(seer_device_open(NULL, 2, &none), SEER_MACHINE, "there is no GPU 2: this process may use 2, counted");
+  for (int i = 0; i < 2; i++) {
+    GOOD(seer_device_open(NULL, i, &devices[i]));
+    GOOD(seer_device_alloc(devices[i], 1 << 19, "half of it", &memory[i]));
+  }
+  for (int i = 0; i < 2; i++) {
+    GOOD(seer_device_free_bytes(devices[i], &left));
+    CHECK(left == 1 << 19);
+  }
+  CHECK(strcmp(seer_device_facts(devices[0])->uuid, seer_device_facts(devices[1])->uuid) != 0);
+  CHECK(strcmp(seer_device_facts(devices[1])->name, "Simulated GPU 1") == 0);
+  GOOD(seer_device_stream_make(devices[1], &stream));
+  GOOD(seer_device_fill(devices[1], stream, memory[1], 7, 1 << 19));
+  for (bool done = false; !done;) GOOD(seer_device_stream_look(devices[1], stream, &done));
+  unsigned char got[16] = {0};
+  GOOD(seer_device_download(devices[1], stream, got, memory[1], sizeof got));
+  CHECK(got[0] == 7 && got[15] == 7);
+  expect(seer_device_fill(devices[0], stream, memory[0], 0, 16), SEER_BUG, "CUDA_ERROR_INVALID_CONTEXT");
+  seer_device_stream_release(devices[1], stream);
+  for (int i = 0; i < 2; i++) {
+    seer_device_free(devices[i], memory[i]);
+    seer_device_close(devices[i]);
+  }
+}
+
 // ---- running ----
 
 static void *fill_from_elsewhere(void *argument) {
@@ -511,6 +545,7 @@ int main(int count, char **arguments) {
                {"functions", case_functions},
                {"architectures", case_architectures},
                {"open", case_open},
+               {"devices", case_devices},
                {"run", case_run},
                {"shared", case_shared},
                {"streams", case_streams},
