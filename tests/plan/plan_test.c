@@ -65,8 +65,8 @@ typedef struct Moves {
   int count;
 } Moves;
 
-// The operation that `value`, made in operation `made`, can be fetched in: the one before it is read again, after it has
-// lain idle; or -1.
+// The operation in which `value`, made in operation `made`, can be fetched: the one before it is read again, after it
+// has lain idle; or -1.
 static int find_idle_end(const Schedule *runs, const Graph *graph, ValueId value, int made) {
   for (size_t i = 0; i < runs->count; i++) {
     const ScheduleEntry *run = &runs->items[i];

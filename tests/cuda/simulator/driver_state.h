@@ -116,7 +116,7 @@ struct Usage {
 // Never released: threads may outlive the end of main().
 struct State {
   bool is_initialized;
-  int lost;  // the result after which the GPU was lost
+  int lost;                                  // the result after which the GPU was lost
   size_t all_bytes, used_bytes, host_bytes;  // used: of the GPU's, as it counts; host: that can be page-locked
   Usage gpu, host;
   Schedule schedule;
