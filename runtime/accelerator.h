@@ -12,10 +12,15 @@
 typedef struct SeerAccelerator SeerAccelerator;
 
 typedef struct SeerAcceleratorType {
-  // Opens it and gets the memory that the plan gives the program. `comm` as SeerContext's: of several ranks on a host each
-  // takes one, in their order. Collective.
+  // Opens it and gets the memory that the plan gives the program. `comm` as SeerContext's: of several ranks on a host
+  // each takes one, in their order. Collective.
   SeerStatus (*open)(const SeerProgram *program, struct SeerComm *comm, SeerAccelerator **accelerator);
   void (*close)(SeerAccelerator *accelerator);
+  // Of a program of several ranks, before its first run: decides how they send each other what their accelerators have,
+  // as `asked` by --exchange. NULL comm: started alone. Collective.
+  SeerStatus (*join)(SeerAccelerator *accelerator, struct SeerComm *comm, const char *asked);
+  // How, in a few words; NULL of one rank.
+  const char *(*exchange)(const SeerAccelerator *accelerator);
   // Runs an entry on the context's pictures, labels, scalars and state, and waits for it. The state is brought along
   // where it was changed here or another one was there.
   SeerStatus (*run)(SeerAccelerator *accelerator, SeerContext *context, SeerEntry *entry);

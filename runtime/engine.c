@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "runtime/comm/comm.h"
+
 uint64_t seer_program_bytes(const SeerProgram *program) {
   uint64_t step_bytes = program->state_bytes + program->arena_bytes;
   return program->accelerator ? step_bytes + program->input_bytes
@@ -53,8 +55,26 @@ SeerStatus seer_engine_make(const SeerProgram *program, struct SeerComm *comm, i
   return status;
 }
 
+SeerStatus seer_engine_join(SeerEngine *engine, struct SeerComm *comm, const char *asked) {
+  if (engine->accelerator) return engine->program->accelerator->join(engine->accelerator, comm, asked);
+  if (!asked) return SEER_OK;
+  // One says it for all.
+  return seer_comm_rank(comm) > 0
+             ? SEER_USAGE
+             : seer_fail(SEER_USAGE, "'--exchange' is for trainers that run on GPUs, and this one does not");
+}
+
+const char *seer_engine_exchange(const SeerEngine *engine) {
+  return engine->accelerator ? engine->program->accelerator->exchange(engine->accelerator) : NULL;
+}
+
 SeerStatus seer_engine_run(SeerEngine *engine, SeerContext *context, SeerEntry *entry) {
-  if (engine->accelerator) return engine->program->accelerator->run(engine->accelerator, context, entry);
+  if (engine->accelerator) {
+    SeerStatus status = engine->program->accelerator->run(engine->accelerator, context, entry);
+    // What fails there fails on one rank, in the midst of a step.
+    if (status) seer_comm_give_up(context->comm);
+    return status;
+  }
   // The update is one for all slices.
   seer_slices_run(entry == engine->program->train ? engine->slices : NULL, context, entry);
   return (SeerStatus)context->network;

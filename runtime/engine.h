@@ -28,6 +28,10 @@ SeerStatus seer_engine_check_cpu(const SeerProgram *program);
 SeerStatus seer_engine_make(const SeerProgram *program, struct SeerComm *comm, int threads, bool training,
                             SeerEngine *engine);
 void seer_engine_release(SeerEngine *engine);
+// Before the first run: how ranks reach each other's accelerators, as `asked` by --exchange. Collective.
+SeerStatus seer_engine_join(SeerEngine *engine, struct SeerComm *comm, const char *asked);
+// That in a few words; NULL: nothing to tell.
+const char *seer_engine_exchange(const SeerEngine *engine);
 
 // Runs an entry of the program, all slices of it, on the engine's context or one like it. SEER_OK, or what failed:
 // collectives tell it in context->network, too.

@@ -115,8 +115,8 @@ typedef struct SeerUnit {
   const SeerUnitTensor *tensors;
 } SeerUnit;
 
-// From where to where: parts of parameters to whole ones; what other groups have updated of the parts that a rank keeps;
-// gradients to the ranks that update them.
+// From where to where: parts of parameters to whole ones; what other groups have updated of the parts that a rank
+// keeps; gradients to the ranks that update them.
 typedef enum SeerWay { SEER_WAY_GATHER, SEER_WAY_REFRESH, SEER_WAY_REDUCE, SEER_WAY_COUNT } SeerWay;
 
 struct SeerContext;

@@ -486,10 +486,15 @@ static SeerStatus training_prepare(Training *training) {
   SeerStatus status = seer_comm_agree(training->comm, source_open(training));
   if (!status) status = source_agree(training);
   if (!status) status = steps_decide(training);
-  if (!status) status = seer_comm_agree(training->comm, seer_engine_make(program, training->comm, threads, true, &training->engine));
   if (!status)
-    status = seer_comm_agree(training->comm, seer_traffic_make(training->comm, program, seer_engine_unit_memory(&training->engine),
-                                                               &training->traffic));
+    status = seer_comm_agree(training->comm,
+                             seer_engine_make(program, training->comm, threads, true, &training->engine));
+  if (!status)
+    status = seer_comm_agree(training->comm, seer_engine_join(&training->engine, training->comm, options->exchange));
+  if (!status)
+    status = seer_comm_agree(training->comm,
+                             seer_traffic_make(training->comm, program, seer_engine_unit_memory(&training->engine),
+                                               &training->traffic));
   if (!status && program->norm_ranks > 1 && program->norm_ranks < program->ranks)
     status = seer_comm_agree(training->comm, seer_comm_group_make(training->comm, program->norm_ranks));
   training->engine.context.traffic = training->traffic;
@@ -527,6 +532,8 @@ static void training_announce(Training *training) {
                      training->program->batch, (long long)training->steps,
                      seer_pool_threads(training->engine.context.pool),
                      (double)seer_program_bytes(training->program) / 1048576, training->run.folder.text);
+  const char *exchange = seer_engine_exchange(&training->engine);
+  if (exchange) seer_progress_note(&training->progress, "%s", exchange);
 }
 
 static void training_release(Training *training) {

@@ -2,6 +2,7 @@
 #include "codegen/cuda/cubin.h"
 
 #include <elf.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { INFO_FRAME = 0x11, INFO_REGISTERS = 0x2f, INFO_WITH_SIZE = 4, INSTRUCTION_BYTES = 16, KIND_BITS = 0x1ff };
@@ -143,6 +144,27 @@ bool cubin_words(const void *bytes, size_t size_bytes, const char *name, uint32_
       if (found && strcmp(found, name) == 0 && symbol.st_shndx != SHN_UNDEF)
         return words_get(&image, &symbol, words, count);
     }
+  }
+  return false;
+}
+
+// In PTX, data is a line: `.global .align 4 .b8 NAME[8] = {0, 1, 0, 0, 0, 0, 1};`, zeros at the end left out.
+bool ptx_words(const char *ptx, const char *name, uint32_t *words, int count) {
+  enum { TYPE_MOST = 4 };
+  size_t length = strlen(name);
+  for (const char *at = strstr(ptx, name); at; at = strstr(at + length, name)) {
+    if (at - ptx < TYPE_MOST || at[-1] != ' ' || at[length] != '[') continue;
+    const char *type = at - 1, *end = strchr(at, ';'), *value = strchr(at, '{');
+    while (type > ptx && type[-1] != '.') type--;
+    int bits = (int)strtol(type + 1, NULL, 10);
+    if (!end || !value || value > end || (bits != 8 && bits != 32)) continue;
+    memset(words, 0, (size_t)count * sizeof *words);
+    int values = count * 32 / bits;
+    for (int i = 0; i < values && value && value < end; i++) {
+      words[i * bits / 32] |= (uint32_t)strtoul(value + 1, NULL, 10) << i * bits % 32;
+      value = strchr(value + 1, ',');
+    }
+    return true;
   }
   return false;
 }

@@ -2,7 +2,8 @@
 // can refuse kernels that spill registers, or whose products did not become instructions of the tensor cores.
 //
 // Instructions are 16 bytes on sm_70 and later; their lowest nine bits tell the kind. The kinds counted here were found
-// by compiling kernels that use each (CUDA 13.0, sm_80 and sm_90a) and are not documented by NVIDIA.
+// by compiling kernels with and without each (CUDA 13.0, sm_80 and sm_90a: four HGMMA where there are four wgmma) and are
+// not documented by NVIDIA.
 #ifndef SEER_CODEGEN_CUDA_CUBIN_H
 #define SEER_CODEGEN_CUDA_CUBIN_H
 
@@ -42,5 +43,7 @@ bool cubin_read(Arena *arena, const void *bytes, size_t size_bytes, Cubin *cubin
 // The first `count` words of the data called `name`, in any file of this kind: kernels of this machine's simulated GPU
 // are some, too. False: there is none.
 bool cubin_words(const void *bytes, size_t size_bytes, const char *name, uint32_t *words, int count);
+// The same of PTX, whose text ends with a zero.
+bool ptx_words(const char *ptx, const char *name, uint32_t *words, int count);
 
 #endif

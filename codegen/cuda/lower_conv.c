@@ -39,29 +39,30 @@ static int64_t existing(ChannelLayout channels, int64_t groups) {
 #define TILE(t) \
   INT((t).pixels), INT((t).channels), INT((t).depth), INT((t).stages), INT((t).warps_pixels), INT((t).warps_channels)
 
+// Of a block; of the gradient of weights, taps' inputs take the place of pixels. Depth, stages and warps are those of
+// products of warps: sm_90a chooses its own.
 typedef struct Tile {
   int64_t pixels, channels, depth, stages, warps_pixels, warps_channels;
 } Tile;
 
-// By how much of the products would be for nothing, and how often what is copied is used.
-static Tile choose_tile(int64_t channels, int64_t from_pitch) {
-  static const Tile tiles[] = {{128, 128, 32, 4, 2, 4},
-                               {128, 96, 32, 4, 4, 2},
-                               {128, 64, 32, 4, 4, 2},
-                               {128, 32, 32, 3, 4, 1},
-                               {128, 16, 32, 3, 4, 1}};
+// By how much of the products would be for nothing, and how often what is copied is used. `depth`: of all products;
+// tiles' channels are multiples of `multiple`.
+static Tile choose_tile(int64_t channels, int64_t depth, int64_t multiple) {
+  static const Tile tiles[] = {{128, 128, 32, 4, 2, 4}, {128, 120, 32, 4, 8, 1}, {128, 112, 32, 4, 4, 2},
+                               {128, 96, 32, 4, 4, 2},  {128, 88, 32, 4, 4, 1},  {128, 64, 32, 4, 4, 2},
+                               {128, 32, 32, 3, 4, 1},  {128, 16, 32, 3, 4, 1}};
   enum { TILES = sizeof tiles / sizeof *tiles, COPIED = 24 };
   int best = 0;
   double least = 0;
   for (int i = 0; i < TILES; i++) {
     double multiplied = (double)(divide_up(channels, tiles[i].channels) * tiles[i].channels);
     double cost = multiplied * (1 + (double)COPIED / (double)tiles[i].channels);
-    if (i && cost >= least) continue;
+    if (tiles[i].channels % multiple || (i && cost >= least)) continue;
     best = i;
     least = cost;
   }
   Tile tile = tiles[best];
-  if (from_pitch <= 16) tile.depth = 16;
+  if (depth <= 16) tile.depth = 16;
   return tile;
 }
 
@@ -80,7 +81,7 @@ static KernelOperand pack(Lower *lower, Convolution v, bool turned) {
 static void lower_forward(Lower *lower, bool with_statistics) {
   if (lower->op->operand_count > 2) BUG("'%s' reads through a view", lower->op->name);
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[1], lower->op->results[0]);
-  Tile tile = choose_tile(outputs_of(v), inputs_of(v));
+  Tile tile = choose_tile(outputs_of(v), v.k * v.k * inputs_of(v), 8);
   int64_t tiles = divide_up(pixels_of(v.y), tile.pixels);
   KernelOperand packed = pack(lower, v, false);
   KernelOperand statistics = with_statistics ? workspace(lower, tiles * v.y.channels.all * 2) : no_operand();
@@ -97,7 +98,7 @@ void cuda_lower_conv2d_backward_input(Lower *lower) {
   const OpAttributes *a = &lower->op->attributes;
   if (a->gradient) BUG("'%s' reads through a view", lower->op->name);
   Convolution v = convolution(lower, lower->op->results[0], lower->op->operands[1], lower->op->operands[0]);
-  Tile tile = choose_tile(inputs_of(v), outputs_of(v));
+  Tile tile = choose_tile(inputs_of(v), v.k * v.k * outputs_of(v), 8);
   KernelOperand packed = pack(lower, v, true);
   int64_t phase = v.x.n * divide_up(v.x.h, v.stride) * divide_up(v.x.w, v.stride);
   LaunchGrid grid = {divide_up(phase, tile.pixels), divide_up(inputs_of(v), tile.channels),
@@ -106,24 +107,19 @@ void cuda_lower_conv2d_backward_input(Lower *lower) {
               (operand(lower, 0), packed, a->adds ? operand(lower, 2) : no_operand(), result(lower, 0)));
 }
 
-static int64_t choose_width(int64_t channels) {
-  return channels > 64 ? 128 : channels > 32 ? 64 : channels > 16 ? 32 : 16;
-}
-
 void cuda_lower_conv2d_backward_weight(Lower *lower) {
-  enum { DEPTH = 32, STAGES = 3, STEPS_LEAST = 8 };
+  enum { PIXELS = 64, STEPS_LEAST = 4 };  // that a step multiplies at most; of a split
   if (lower->op->operand_count > 3) BUG("'%s' reads through a view", lower->op->name);
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[2], lower->op->operands[1]);
-  int64_t outputs = choose_width(outputs_of(v)), inputs = choose_width(inputs_of(v));
-  int64_t warps_outputs = outputs > 16 ? 2 : 1, warps_inputs = inputs > 64 ? 4 : inputs > 16 ? 2 : 1;
-  int64_t x = divide_up(outputs_of(v), outputs) * divide_up(inputs_of(v), inputs) * v.k * v.k;
-  int64_t steps = divide_up(pixels_of(v.y), DEPTH), most = steps / STEPS_LEAST > 1 ? steps / STEPS_LEAST : 1;
+  int64_t inputs = v.k * v.k * inputs_of(v);
+  Tile tile = choose_tile(outputs_of(v), pixels_of(v.y), 16);
+  if (inputs <= tile.pixels / 2) tile.pixels /= 2, tile.warps_pixels /= 2;
+  int64_t x = divide_up(outputs_of(v), tile.channels) * divide_up(inputs, tile.pixels);
+  int64_t steps = divide_up(pixels_of(v.y), PIXELS), most = steps / STEPS_LEAST > 1 ? steps / STEPS_LEAST : 1;
   int64_t splits = divide_up(BLOCKS_WANTED, x * v.groups);
   if (splits > most) splits = most;
   KernelOperand parts = workspace(lower, splits * v.y.channels.all * v.k * v.k * inputs_of(v));
-  CUDA_LAUNCH(lower, conv2d_backward_weight, ((LaunchGrid){x, v.groups, splits}),
-              (SHAPE(v), INT(outputs), INT(inputs), INT(DEPTH), INT(STAGES), INT(warps_outputs), INT(warps_inputs),
-               INT(splits)),
+  CUDA_LAUNCH(lower, conv2d_backward_weight, ((LaunchGrid){x, v.groups, splits}), (SHAPE(v), TILE(tile), INT(splits)),
               (operand(lower, 0), operand(lower, 1), parts));
   int64_t weights = shape_elements(graph_value(lower->graph, lower->op->results[0])->shape);
   CUDA_LAUNCH(lower, conv2d_fold_weight, blocks_of(weights, 256), (INT(splits), PACKED(v)), (parts, result(lower, 0)));

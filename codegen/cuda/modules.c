@@ -61,7 +61,7 @@ static void add_kernel(Arena *arena, CudaModules *modules, KernelKind kernel, co
   }
   if (find_kernel(modules, kernel, module) >= 0) return;
   const char *name = has_macros(info) ? modules->items[module].name : info->name;
-  arena_push(arena, &modules->kernels, CudaKernel, ((CudaKernel){kernel, module, name, 0, 0}));
+  arena_push(arena, &modules->kernels, CudaKernel, ((CudaKernel){kernel, module, name}));
 }
 
 static void add_program(Arena *arena, CudaModules *modules, const Trainer *trainer, const Program *program) {
@@ -75,6 +75,18 @@ static void add_program(Arena *arena, CudaModules *modules, const Trainer *train
   }
 }
 
+// That the runtime launches where NCCL brings gradients.
+static const KernelKind exchange_kernels[] = {KERNEL_cuda_average_parts, KERNEL_cuda_average_narrow_parts,
+                                              KERNEL_cuda_narrow_floats};
+enum { exchange_count = sizeof exchange_kernels / sizeof *exchange_kernels };
+
+static bool trains_on_ranks(const Trainer *trainer) {
+  for (int i = 0; i < trainer->world_count; i++) {
+    if (trainer->worlds[i].ranks > 1) return true;
+  }
+  return false;
+}
+
 CudaModules *cuda_modules_make(Arena *arena, const Trainer *trainer, DataType image_type) {
   CudaModules *modules = arena_new(arena, CudaModules);
   *modules = (CudaModules){.bf16 = image_type == DATA_BF16};
@@ -84,6 +96,8 @@ CudaModules *cuda_modules_make(Arena *arena, const Trainer *trainer, DataType im
   }
   static const KernelConstant none[MAX_KERNEL_CONSTANTS];
   add_kernel(arena, modules, KERNEL_cuda_not_finite, none, "the look for NaN and infinity");
+  for (int i = 0; i < exchange_count && trains_on_ranks(trainer); i++)
+    add_kernel(arena, modules, exchange_kernels[i], none, "what ranks send each other");
   return modules;
 }
 
@@ -111,6 +125,14 @@ void print_cuda_numbers(const CudaModules *modules, Writer *out) {
   writer_text(out, "};\n\n#endif\n");
 }
 
+// -1: none of the trainer's programs are of several ranks.
+static int runtime_kernel(const CudaModules *modules, KernelKind kernel) {
+  for (size_t i = 0; i < modules->kernels.count; i++) {
+    if (modules->kernels.items[i].kernel == kernel) return (int)i;
+  }
+  return -1;
+}
+
 void print_cuda_table(const CudaModules *modules, Writer *out) {
   writer_text(
       out,
@@ -123,24 +145,32 @@ void print_cuda_table(const CudaModules *modules, Writer *out) {
     writer_printf(out, "static const SeerModule code_%s[] = {\n", name);
     for (size_t i = 0; i < modules->count; i++)
       writer_printf(out, "  {code_%s_%s, %zu},\n", name, modules->items[i].name, modules->code_bytes[a][i]);
+    writer_printf(out, "};\n// Of a block: threads, bytes of shared memory.\nstatic const SeerBlock blocks_%s[] = {\n",
+                  name);
+    for (size_t i = 0; i < modules->kernels.count; i++)
+      writer_printf(out, "  {%d, %d},\n", modules->blocks[a][i].threads, modules->blocks[a][i].shared_bytes);
     writer_text(out, "};\n\n");
   }
   writer_text(out,
-              "// Name, function, module, and of a block: threads, bytes of shared memory.\n"
+              "// Name, function, module.\n"
               "static const SeerKernel kernels[] = {\n");
   for (size_t i = 0; i < modules->kernels.count; i++) {
     const CudaKernel *kernel = &modules->kernels.items[i];
-    writer_printf(out, "  {\"%s\", \"%s\", %d, %d, %d},\n", kernel->name, kernel_info(kernel->kernel)->name,
-                  kernel->module, kernel->threads, kernel->shared_bytes);
+    writer_printf(out, "  {\"%s\", \"%s\", %d},\n", kernel->name, kernel_info(kernel->kernel)->name, kernel->module);
   }
   writer_text(out, "};\n\nstatic const SeerArchitecture architectures[] = {\n");
   for (int a = 0; a < modules->architecture_count; a++)
-    writer_printf(out, "  {\"%s\", code_%s},\n", modules->architectures[a], modules->architectures[a]);
+    writer_printf(out, "  {\"%s\", code_%s, blocks_%s},\n", modules->architectures[a], modules->architectures[a],
+                  modules->architectures[a]);
   writer_printf(out,
                 "};\n\nconst SeerKernels seer_gpu_kernels = {\n  .architecture_count = %d, .module_count = %zu, "
                 ".kernel_count = %zu,\n  .architectures = architectures, .kernels = kernels,\n};\n"
-                "const int seer_gpu_not_finite = kernel_not_finite;\n",
+                "const int seer_gpu_not_finite = kernel_not_finite;\n"
+                "const SeerExchangeKernels seer_gpu_exchange = {",
                 modules->architecture_count, modules->count, modules->kernels.count);
+  for (int i = 0; i < exchange_count; i++)
+    writer_printf(out, "%s%d", i ? ", " : "", runtime_kernel(modules, exchange_kernels[i]));
+  writer_text(out, "};\n");
 }
 
 void print_cuda_bytes(const CudaModules *modules, Writer *out) {

@@ -16,9 +16,13 @@ typedef struct CudaModule {
 typedef struct CudaKernel {
   KernelKind kernel;
   int module;
-  const char *name;           // the module's, or, of several, its own
-  int threads, shared_bytes;  // of a block; set when it was compiled
+  const char *name;  // the module's, or, of several, its own
 } CudaKernel;
+
+// What a launch of a kernel asks for.
+typedef struct CudaBlock {
+  int threads, shared_bytes;
+} CudaBlock;
 
 typedef struct CudaModules {
   CudaModule *items;
@@ -28,9 +32,11 @@ typedef struct CudaModules {
     size_t count, capacity;
   } kernels;
   bool bf16;                         // else fp16
-  const char *const *architectures;  // "sm_90a", "sm_80", "simulated"
+  const char *const *architectures;  // "sm_90a", "sm_80", "compute_80", "simulated"
   int architecture_count;
-  size_t **code_bytes;  // [architecture][module]; set when it was compiled
+  // Set when it was compiled:
+  size_t **code_bytes;  // [architecture][module]
+  CudaBlock **blocks;   // [architecture][kernel]
 } CudaModules;
 
 // Everything that the worlds' programs launch, and what the runtime does.

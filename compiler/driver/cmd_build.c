@@ -18,7 +18,22 @@ static const char *output_path(Invocation *invocation, const char *name) {
   return arena_printf(invocation->arena, "%s/%s", here, out);
 }
 
+// The sources alone: --emit=c, --emit=cuda.
+static int sources_write(Invocation *invocation, const Trainer *trainer, const char *output) {
+  const char *target = trainer->modules ? "cuda" : "c", *other = trainer->modules ? "c" : "cuda";
+  if (emit_names(invocation, other))
+    return usage_error(invocation, "'--emit=%s' is not of target %s: see --target", other, target);
+  const char *folder = option_text(invocation, "keep");
+  if (!folder) folder = arena_printf(invocation->arena, "%s.sources", output);
+  const char *error = trainer_emit(trainer, invocation->arena, folder);
+  if (error) return driver_fail(EXIT_MACHINE, "output", error, NULL);
+  if (isatty(STDERR_FILENO)) fprintf(stderr, "wrote the sources to %s\n", folder);
+  return EXIT_DONE;
+}
+
 static int build_in(Invocation *invocation, const Trainer *trainer, const char *output) {
+  if (emit_names(invocation, "c") || emit_names(invocation, "cuda"))
+    return sources_write(invocation, trainer, output);
   const char *keep = option_text(invocation, "keep");
   if (keep) return trainer_build(invocation, trainer, keep, output);
   int code;
@@ -40,7 +55,8 @@ int command_build(Invocation *invocation) {
   const char *output = output_path(invocation, compiled.trainer.settings.name);
   code = build_in(invocation, &compiled.trainer, output);
   if (code == EXIT_DONE) code = launch_files_write(invocation, &compiled, output);
-  if (code == EXIT_DONE && isatty(STDERR_FILENO))
+  bool built = !emit_names(invocation, "c") && !emit_names(invocation, "cuda");
+  if (code == EXIT_DONE && built && isatty(STDERR_FILENO))
     fprintf(stderr, "built %s for %s\n", output, compiled.trainer.settings.cpu);
   return code;
 }

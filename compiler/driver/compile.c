@@ -434,7 +434,9 @@ static bool check_offload(DiagList *diags, const Planning *planning) {
 // What a GPU's memory has besides state and arena, in the place of pictures loaded ahead.
 static uint64_t gpu_input_bytes(const Planning *planning) {
   bool trains = planning->world->use != WORLD_EVALUATES, evaluates = planning->world->ranks == 1;
-  return seer_inputs_place(&planning->settings, trains, evaluates, tensor_count(planning->train)).size_bytes;
+  bool has_units = trains && plan_shards_any(planning->train_shards);
+  int tensors = tensor_count(planning->train);
+  return seer_inputs_place(&planning->settings, trains, evaluates, tensors, has_units).size_bytes;
 }
 
 // From a world's spec to its report. `watch` is for the declared world, the one that commands speak of.
@@ -626,11 +628,16 @@ int cpu_check(const Invocation *invocation) {
                      "unknown processor '%s': native, x86-64, x86-64-v3, x86-64-v4 and x86-64-v4+bf16 are known", cpu);
 }
 
+// The tests' GPU: as sm_80, or as sm_90a.
+static bool architecture_is_simulated(const char *name) {
+  return strcmp(name, "simulated") == 0 || strcmp(name, "simulated_sm_90a") == 0;
+}
+
 // An architecture is sm_ and a number, with or without a letter; or the tests' simulated GPU.
 static bool architecture_is_known(const char *name) {
   size_t digits = strncmp(name, "sm_", 3) == 0 ? strspn(name + 3, "0123456789") : 0;
   const char *rest = name + 3 + digits;
-  return (digits >= 2 && (!*rest || strcmp(rest, "a") == 0)) || strcmp(name, "simulated") == 0;
+  return (digits >= 2 && (!*rest || strcmp(rest, "a") == 0)) || architecture_is_simulated(name);
 }
 
 // Splits "cuda:sm_90a,sm_80", and adds PTX for what comes after the oldest.
@@ -647,7 +654,7 @@ static int target_choose(const Invocation *invocation, CompileOptions *options) 
     names[count] = arena_string(arena, at, strcspn(at, ","));
     if (!architecture_is_known(names[count]))
       return usage_error(invocation, "unknown architecture '%s': sm_80, sm_90a and the like are known", names[count]);
-    if (strcmp(names[count++], "simulated") == 0) continue;
+    if (architecture_is_simulated(names[count++])) continue;
     long number = strtol(names[count - 1] + 3, NULL, 10);
     if (number < 80)
       return usage_error(invocation, "architecture '%s' has no tensor cores for bf16: sm_80 is the oldest",

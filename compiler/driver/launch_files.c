@@ -28,17 +28,23 @@ static bool list_holds(const char *list, const char *kind) {
   return false;
 }
 
+bool emit_names(const Invocation *invocation, const char *kind) {
+  const char *list = option_text(invocation, "emit");
+  return list && list_holds(list, kind);
+}
+
 int launch_files_check(const Invocation *invocation) {
+  static const char known_kinds[] = "sbatch, hostfile, c and cuda are known";
   const char *list = option_text(invocation, "emit");
   if (!list) return EXIT_DONE;
-  if (!list[strspn(list, ",")]) return usage_error(invocation, "'--emit' names nothing: sbatch and hostfile are known");
+  if (!list[strspn(list, ",")]) return usage_error(invocation, "'--emit' names nothing: %s", known_kinds);
   for (const char *word = list; *word; word += strspn(word, ",")) {
     size_t length = strcspn(word, ",");
-    bool known = length == 0;
+    bool known = length == 0 || (length == 1 && *word == 'c') || (length == 4 && strncmp(word, "cuda", length) == 0);
     for (int i = 0; i < LAUNCH_FILE_COUNT; i++)
       known = known || (strlen(launch_files[i].kind) == length && strncmp(word, launch_files[i].kind, length) == 0);
     if (!known)
-      return usage_error(invocation, "'--emit' does not know '%.*s': sbatch and hostfile are known", (int)length, word);
+      return usage_error(invocation, "'--emit' does not know '%.*s': %s", (int)length, word, known_kinds);
     word += length;
   }
   return EXIT_DONE;

@@ -5,7 +5,9 @@
 #include "compiler/driver/compile.h"
 #include "compiler/driver/driver.h"
 
-// Whether --emit names files that there are, before anything is built. EXIT_DONE, or EXIT_USAGE after saying why.
+// Whether --emit names this kind.
+bool emit_names(const Invocation *invocation, const char *kind);
+// Whether --emit names only kinds that there are, before anything is built. EXIT_DONE, or EXIT_USAGE after saying why.
 int launch_files_check(const Invocation *invocation);
 // Writes OUTPUT.sbatch, OUTPUT.hostfile-openmpi and OUTPUT.hostfile-mpich as --emit asks; without it, nothing.
 // EXIT_DONE, or an exit code after saying why.

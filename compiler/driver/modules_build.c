@@ -18,7 +18,7 @@
 #include "codegen/cuda/nvrtc.h"
 #include "compiler/base/hash.h"
 
-static const char simulated[] = "simulated";
+static const char simulated[] = "simulated", simulated_sm_90a[] = "simulated_sm_90a";
 
 enum { HASHES = 2 };
 
@@ -46,6 +46,11 @@ static const char *code_path(const ModulesBuild *build, int task) {
   return arena_printf(build->arena, "%s/%s", build->folder,
                       cuda_code_path(build->arena, module_of(build, task), architecture_of(build, task)));
 }
+
+static bool is_simulated(const char *architecture) {
+  return strcmp(architecture, simulated) == 0 || strcmp(architecture, simulated_sm_90a) == 0;
+}
+static bool is_ptx(const char *architecture) { return strncmp(architecture, "compute_", 8) == 0; }
 
 // NULL: it cannot be read.
 static char *file_read(Arena *arena, const char *path, size_t *size_bytes) {
@@ -132,15 +137,21 @@ static bool must_multiply(const char *kernel) {
   return false;
 }
 
-static const char *first_fault(Arena *arena, const Cubin *cubin) {
+// What there is to refuse: registers in memory, products that are not those of the architecture's tensor cores, and
+// products of warpgroups that the compiler has made wait for each other, of which its log tells (C7510 and the like).
+static const char *first_fault(Arena *arena, const char *architecture, const Cubin *cubin, const char *log) {
+  const char *serialized = strstr(log, "(C75");
+  if (serialized) return arena_printf(arena, "its products wait for each other: %s", serialized);
   for (size_t i = 0; i < cubin->count; i++) {
     const CubinKernel *kernel = &cubin->items[i];
     if (kernel->local_loads + kernel->local_stores + kernel->stack_bytes > 0)
       return arena_printf(arena, "kernel '%s' keeps %u bytes of a thread in memory: it has too few registers",
                           kernel->name, kernel->stack_bytes);
-    bool products = kernel->warp_products + kernel->warpgroup_products > 0;
+    bool of_warpgroups = strcmp(architecture, "sm_90a") == 0;
+    uint32_t products = of_warpgroups ? kernel->warpgroup_products : kernel->warp_products;
     if (must_multiply(kernel->name) && !products)
-      return arena_printf(arena, "kernel '%s' does not multiply on the tensor cores", kernel->name);
+      return arena_printf(arena, "kernel '%s' does not multiply on the tensor cores%s", kernel->name,
+                          of_warpgroups ? " by warpgroups" : "");
   }
   return cubin->count ? NULL : "there is no kernel in it";
 }
@@ -149,7 +160,7 @@ static const char *first_fault(Arena *arena, const Cubin *cubin) {
 static int source_of_ptx(const ModulesBuild *build, int task) {
   const CudaModules *modules = build->modules;
   const char *name = architecture_of(build, task);
-  for (int a = 0; strncmp(name, "compute_", 8) == 0 && a < modules->architecture_count; a++) {
+  for (int a = 0; is_ptx(name) && a < modules->architecture_count; a++) {
     if (strncmp(modules->architectures[a], "sm_", 3) == 0 && strcmp(modules->architectures[a] + 3, name + 8) == 0)
       return task / modules->architecture_count * modules->architecture_count + a;
   }
@@ -194,11 +205,11 @@ static bool compile_by_nvrtc(const ModulesBuild *build, int task, const char *so
   NvrtcCode compiled;
   if (!nvrtc_compile(build->nvrtc, arena, &kernel, &compiled))
     return complain(build, task, *compiled.log ? compiled.log : "NVRTC does not say why");
-  if (strncmp(architecture_of(build, task), "compute_", 8) == 0) return ptx_put(build, task, source, compiled.ptx);
+  if (is_ptx(architecture_of(build, task))) return ptx_put(build, task, source, compiled.ptx);
   Cubin cubin;
   if (!cubin_read(arena, compiled.cubin, compiled.cubin_bytes, &cubin))
     return complain(build, task, "what was compiled cannot be read");
-  const char *fault = first_fault(arena, &cubin);
+  const char *fault = first_fault(arena, architecture_of(build, task), &cubin, compiled.log);
   if (fault) return complain(build, task, fault);
   cache_put(arena, cache_path(build, task, source), compiled.cubin, compiled.cubin_bytes);
   if (!code_put(build, task, compiled.cubin, compiled.cubin_bytes)) return false;
@@ -209,12 +220,14 @@ static bool compile_by_nvrtc(const ModulesBuild *build, int task, const char *so
 static bool compile_by_cxx(const ModulesBuild *build, int task) {
   Arena *arena = build->arena;
   const char *cxx = getenv("CXX"), *path = code_path(build, task);
+  bool by_warpgroups = strcmp(architecture_of(build, task), simulated_sm_90a) == 0;
   char *const arguments[] = {"sh",
                              "-c",
                              arena_printf(arena,
-                                          "cd \"$0\" && %s -x c++ -std=c++17 -O1 -fPIC -shared -w -DSIMULATED_DEVICE "
+                                          "cd \"$0\" && %s -x c++ -std=c++17 -O1 -fPIC -shared -w -DSIMULATED_DEVICE%s "
                                           "-I. -Ikernels/cuda modules/%s.cu -o \"$1\" 2>\"$1.log\" && rm -f \"$1.log\"",
-                                          cxx && *cxx ? cxx : "c++", module_of(build, task)->name),
+                                          cxx && *cxx ? cxx : "c++", by_warpgroups ? " -DWARPGROUP_MULTIPLY" : "",
+                                          module_of(build, task)->name),
                              (char *)(uintptr_t)build->folder,
                              (char *)(uintptr_t)path,
                              NULL};
@@ -231,7 +244,7 @@ static bool compile_by_cxx(const ModulesBuild *build, int task) {
 static void work(const ModulesBuild *build) {
   for (int task; (task = atomic_fetch_add(build->next, 1)) < build->tasks;) {
     if (source_of_ptx(build, task) >= 0) continue;
-    bool good = strcmp(architecture_of(build, task), simulated) == 0
+    bool good = is_simulated(architecture_of(build, task))
                     ? compile_by_cxx(build, task)
                     : compile_by_nvrtc(build, task, module_text(build, module_of(build, task)));
     if (!good) _exit(1);
@@ -242,7 +255,7 @@ static void work(const ModulesBuild *build) {
 
 static bool wants_nvrtc(const CudaModules *modules) {
   for (int a = 0; a < modules->architecture_count; a++) {
-    if (strcmp(modules->architectures[a], simulated) != 0) return true;
+    if (!is_simulated(modules->architectures[a])) return true;
   }
   return false;
 }
@@ -307,27 +320,35 @@ static int tell_fault(const ModulesBuild *build) {
                      "for the simulated GPU a C++ compiler is needed, c++ or $CXX");
 }
 
-// What the table of kernels tells of each: the launch's shape, the same for all architectures, and the code's size.
+// What the launches of a module's kernels ask for.
+static bool read_blocks(const ModulesBuild *build, int architecture, size_t module, const char *code, size_t size) {
+  CudaModules *modules = build->modules;
+  for (size_t k = 0; k < modules->kernels.count; k++) {
+    const CudaKernel *kernel = &modules->kernels.items[k];
+    uint32_t shape[2];
+    if (kernel->module != (int)module) continue;
+    const char *symbol = arena_printf(build->arena, "%s_shape", kernel_info(kernel->kernel)->name);
+    bool found = is_ptx(modules->architectures[architecture]) ? ptx_words(code, symbol, shape, 2)
+                                                              : cubin_words(code, size, symbol, shape, 2);
+    if (!found) return false;
+    modules->blocks[architecture][k] = (CudaBlock){(int)shape[0], (int)shape[1]};
+  }
+  return true;
+}
+
+// What the tables of the trainer tell of compiled code.
 static bool read_code(const ModulesBuild *build) {
   CudaModules *modules = build->modules;
   Arena *arena = build->arena;
   modules->code_bytes = arena_array(arena, size_t *, modules->architecture_count);
+  modules->blocks = arena_array(arena, CudaBlock *, modules->architecture_count);
   for (int a = 0; a < modules->architecture_count; a++) {
     modules->code_bytes[a] = arena_array(arena, size_t, modules->count);
+    modules->blocks[a] = arena_array(arena, CudaBlock, modules->kernels.count);
     for (size_t m = 0; m < modules->count; m++) {
       int task = (int)m * modules->architecture_count + a;
       const char *code = file_read(arena, code_path(build, task), &modules->code_bytes[a][m]);
-      if (!code) return false;
-      if (strncmp(modules->architectures[a], "compute_", 8) == 0) continue;
-      for (size_t k = 0; k < modules->kernels.count; k++) {
-        CudaKernel *kernel = &modules->kernels.items[k];
-        uint32_t shape[2];
-        if (kernel->module != (int)m) continue;
-        const char *symbol = arena_printf(arena, "%s_shape", kernel_info(kernel->kernel)->name);
-        if (!cubin_words(code, modules->code_bytes[a][m], symbol, shape, 2)) return false;
-        kernel->threads = (int)shape[0];
-        kernel->shared_bytes = (int)shape[1];
-      }
+      if (!code || !read_blocks(build, a, m, code, modules->code_bytes[a][m])) return false;
     }
   }
   return true;

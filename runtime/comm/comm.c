@@ -151,6 +151,15 @@ void seer_comm_work(SeerComm *comm, const char *work, bool long_work) {
 
 void seer_comm_enter(SeerComm *comm, const char *collective) { seer_watch_enter(comm->watch, collective, 0); }
 void seer_comm_leave(SeerComm *comm) { seer_watch_leave(comm->watch); }
+void seer_comm_leave_busy(SeerComm *comm) { seer_watch_leave_busy(comm->watch); }
+void seer_comm_give_up(SeerComm *comm) {
+  char text[4096];
+  if (!comm) return;
+  snprintf(text, sizeof text, "rank %d: %s\nnote: all ranks end; go on from the last snapshot with --resume",
+           comm->rank, seer_error());
+  seer_watch_give_up(comm->watch, text);
+}
+
 double seer_comm_waited(const SeerComm *comm) { return comm ? seer_watch_waited(comm->watch) : 0; }
 const char *seer_comm_host(const SeerComm *comm, int rank) { return comm ? comm->places[rank].host : "this host"; }
 const SeerMpi *seer_comm_mpi(const SeerComm *comm) { return &comm->mpi; }

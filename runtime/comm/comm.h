@@ -41,6 +41,11 @@ void seer_comm_work(SeerComm *comm, const char *work, bool long_work);
 // Around a wait for other ranks that is not one of the collectives below; a constant text.
 void seer_comm_enter(SeerComm *comm, const char *collective);
 void seer_comm_leave(SeerComm *comm);
+// The same where this rank was at work meanwhile: not of seer_comm_waited.
+void seer_comm_leave_busy(SeerComm *comm);
+// For a rank that cannot go on while others are on their way to a collective that it will not reach: ends all ranks,
+// with the message of its last error. Does not return where there are several.
+void seer_comm_give_up(SeerComm *comm);
 // Seconds that this rank has spent in collectives.
 double seer_comm_waited(const SeerComm *comm);
 const char *seer_comm_host(const SeerComm *comm, int rank);

@@ -50,7 +50,9 @@ static bool are_peers(const SeerTraffic *traffic, SeerWay way, int rank) {
 }
 
 static uint64_t offset_of(const SeerUnitTensor *tensor, SeerWay way) {
-  return way == SEER_WAY_GATHER ? tensor->gather_offset : way == SEER_WAY_REFRESH ? tensor->state_offset : tensor->reduce_offset;
+  return way == SEER_WAY_GATHER    ? tensor->gather_offset
+         : way == SEER_WAY_REFRESH ? tensor->state_offset
+                                   : tensor->reduce_offset;
 }
 
 static SeerStatus type_make(SeerTraffic *traffic, int count, const char *unit, void **type) {
@@ -308,6 +310,14 @@ void seer_traffic_progress(SeerTraffic *traffic) {
       if (flight->active) traffic->mpi->test(&flight->request, &done, traffic->mpi->status_ignore);
     }
   }
+}
+
+void seer_traffic_count(SeerTraffic *traffic, SeerWay way, int unit) {
+  count_sent(traffic, &traffic->program->units[unit], way);
+}
+
+void seer_traffic_add_sent(SeerTraffic *traffic, uint64_t bytes) {
+  if (traffic) traffic->sent_bytes += bytes;
 }
 
 uint64_t seer_traffic_sent_bytes(const SeerTraffic *traffic) { return traffic ? traffic->sent_bytes : 0; }

@@ -18,6 +18,9 @@ SeerStatus seer_traffic_finish(SeerTraffic *traffic, SeerWay way, int unit);
 
 // Lets what is under way move on: MPI moves data only while it is called.
 void seer_traffic_progress(SeerTraffic *traffic);
+// Units that go another way than through seer_traffic_start count here, too: one of them, or what many have sent.
+void seer_traffic_count(SeerTraffic *traffic, SeerWay way, int unit);
+void seer_traffic_add_sent(SeerTraffic *traffic, uint64_t bytes);
 // Bytes that this rank has sent so far.
 uint64_t seer_traffic_sent_bytes(const SeerTraffic *traffic);
 

@@ -73,6 +73,10 @@ void seer_watch_leave(SeerWatch *watch) {
   watch->waited += seconds_now(CLOCK_MONOTONIC) - watch->entered;
 }
 
+void seer_watch_leave_busy(SeerWatch *watch) {
+  if (watch) count_next(watch);
+}
+
 void seer_watch_step(SeerWatch *watch, int64_t step) {
   if (watch) atomic_store_explicit(&watch->where.step, step, memory_order_relaxed);
 }
@@ -224,6 +228,8 @@ static void all_end(SeerWatch *watch, const char *text) {
   if (atomic_load(&watch->joined)) watch->abort(watch->handle, SEER_MACHINE);
   _exit(SEER_MACHINE);
 }
+
+void seer_watch_give_up(SeerWatch *watch, const char *text) { all_end(watch, text); }
 
 // Before there are records. Launchers start processes one by one, so a start may take its time.
 static void early_look(SeerWatch *watch, double waited) {

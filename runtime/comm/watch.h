@@ -29,9 +29,14 @@ SeerStatus seer_watch_open(SeerWatch *watch, const char *folder, const SeerPlace
 void seer_watch_ends(SeerWatch *watch);
 void seer_watch_release(SeerWatch *watch);
 
+// Ends all ranks, exit code 3, from the main thread; one of them says `text`. Does not return.
+void seer_watch_give_up(SeerWatch *watch, const char *text);
+
 // NULL is allowed below. Texts must be constants. Every rank reaches the same collectives in the same order.
 void seer_watch_enter(SeerWatch *watch, const char *collective, uint64_t bytes);
 void seer_watch_leave(SeerWatch *watch);
+// The same where this rank was at work meanwhile: seer_watch_waited leaves the time out.
+void seer_watch_leave_busy(SeerWatch *watch);
 void seer_watch_step(SeerWatch *watch, int64_t step);
 // What the rank is busy with between collectives. `long_work`: nobody can say how long that takes.
 void seer_watch_work(SeerWatch *watch, const char *work, bool long_work);

@@ -32,6 +32,7 @@ struct SeerDevice {
   SeerDriverContext *context;
   unsigned number;     // no other of this process has it
   _Atomic int status;  // once it is lost
+  const SeerArchitecture *architecture;  // of the kernels
   SeerDriverModule **modules;
   SeerDriverFunction **functions;
 };
@@ -158,7 +159,7 @@ static SeerStatus context_open(SeerDevice *device) {
 
 // How closely an architecture fits: 0 not at all. PTX counts least, and of a kind the newest is best.
 static int architecture_fit(const char *name, int capability, bool is_simulated) {
-  if (is_simulated || strcmp(name, "simulated") == 0) return is_simulated && strcmp(name, "simulated") == 0;
+  if (is_simulated) return strcmp(name, "simulated_sm_90a") == 0 ? 2 * (capability == 90) : !strcmp(name, "simulated");
   bool is_ptx = strncmp(name, "compute_", 8) == 0;
   if (!is_ptx && strncmp(name, "sm_", 3) != 0) return 0;
   char *rest;
@@ -199,22 +200,24 @@ static SeerStatus architecture_find(SeerDevice *device, const SeerArchitecture *
   return best ? SEER_OK : architecture_missing(device, is_simulated);
 }
 
-static SeerStatus kernel_open(SeerDevice *device, const SeerKernel *kernel, SeerDriverFunction **function) {
+static SeerStatus kernel_open(SeerDevice *device, int number, SeerDriverFunction **function) {
   const SeerDeviceFacts *facts = &device->facts;
-  if (kernel->threads > facts->threads_most || kernel->shared_bytes > facts->shared_bytes_most) {
+  const SeerKernel *kernel = &device->kernels->kernels[number];
+  const SeerBlock *block = &device->architecture->blocks[number];
+  if (block->threads > facts->threads_most || block->shared_bytes > facts->shared_bytes_most) {
     return seer_fail(SEER_MACHINE,
                      "GPU %d '%s': kernel '%s' needs %d threads and %d bytes of shared memory a block, of at most %d "
                      "and %d\nnote: build the trainer again for this GPU",
-                     facts->ordinal, facts->name, kernel->name, kernel->threads, kernel->shared_bytes,
+                     facts->ordinal, facts->name, kernel->name, block->threads, block->shared_bytes,
                      facts->threads_most, facts->shared_bytes_most);
   }
   char what[256];
   snprintf(what, sizeof what, "cuModuleGetFunction of kernel '%s' ('%s')", kernel->name, kernel->function);
   int result = device->driver->module_get_function(function, device->modules[kernel->module], kernel->function);
-  if (result || kernel->shared_bytes <= SHARED_BYTES_UNASKED) return finish(device, result, what);
+  if (result || block->shared_bytes <= SHARED_BYTES_UNASKED) return finish(device, result, what);
   snprintf(what, sizeof what, "cuFuncSetAttribute of kernel '%s', %d bytes of shared memory", kernel->name,
-           kernel->shared_bytes);
-  result = device->driver->func_set_attribute(*function, FUNCTION_SHARED_BYTES, kernel->shared_bytes);
+           block->shared_bytes);
+  result = device->driver->func_set_attribute(*function, FUNCTION_SHARED_BYTES, block->shared_bytes);
   return finish(device, result, what);
 }
 
@@ -223,6 +226,7 @@ static SeerStatus kernels_open(SeerDevice *device) {
   const SeerArchitecture *architecture = NULL;
   SeerStatus status = architecture_find(device, &architecture);
   if (status) return status;
+  device->architecture = architecture;
   device->facts.architecture = architecture->name;
   device->modules = calloc((size_t)kernels->module_count + 1, sizeof(SeerDriverModule *));
   device->functions = calloc((size_t)kernels->kernel_count + 1, sizeof(SeerDriverFunction *));
@@ -234,7 +238,7 @@ static SeerStatus kernels_open(SeerDevice *device) {
     status = finish(device, result, what);
   }
   for (int i = 0; i < kernels->kernel_count && !status; i++)
-    status = kernel_open(device, &kernels->kernels[i], &device->functions[i]);
+    status = kernel_open(device, i, &device->functions[i]);
   return status;
 }
 
@@ -350,13 +354,18 @@ SeerStatus seer_device_launch(SeerDevice *device, SeerDeviceStream *stream, int 
                               unsigned z, void **arguments) {
   SeerStatus status = enter(device);
   if (status) return status;
-  const SeerKernel *shape = &device->kernels->kernels[kernel];
-  int result = device->driver->launch_kernel(device->functions[kernel], x, y, z, (unsigned)shape->threads, 1, 1,
-                                             (unsigned)shape->shared_bytes, stream, arguments, NULL);
+  const SeerBlock *block = &device->architecture->blocks[kernel];
+  int result = device->driver->launch_kernel(device->functions[kernel], x, y, z, (unsigned)block->threads, 1, 1,
+                                             (unsigned)block->shared_bytes, stream, arguments, NULL);
   if (!result) return SEER_OK;
   char what[256];
-  snprintf(what, sizeof what, "cuLaunchKernel of '%s' in %u x %u x %u blocks", shape->name, x, y, z);
+  snprintf(what, sizeof what, "cuLaunchKernel of '%s' in %u x %u x %u blocks",
+           device->kernels->kernels[kernel].name, x, y, z);
   return failed(device, result, what);
+}
+
+unsigned seer_device_block_threads(const SeerDevice *device, int kernel) {
+  return (unsigned)device->architecture->blocks[kernel].threads;
 }
 
 SeerStatus seer_device_call(SeerDevice *device, SeerDeviceStream *stream, void (*function)(void *data), void *data) {
@@ -376,6 +385,16 @@ void seer_device_stream_release(SeerDevice *device, SeerDeviceStream *stream) {
 
 SeerStatus seer_device_stream_wait(SeerDevice *device, SeerDeviceStream *stream) {
   CALL(device, stream_synchronize, "cuStreamSynchronize", stream);
+}
+
+SeerStatus seer_device_stream_look(SeerDevice *device, SeerDeviceStream *stream, bool *done) {
+  *done = false;
+  SeerStatus status = enter(device);
+  if (status) return status;
+  int result = device->driver->stream_query(stream);
+  if (result == SEER_DRIVER_NOT_READY) return SEER_OK;
+  *done = result == 0;
+  return finish(device, result, "cuStreamQuery");
 }
 
 SeerStatus seer_device_stream_follow(SeerDevice *device, SeerDeviceStream *stream, SeerDeviceEvent *event) {

@@ -17,18 +17,24 @@ typedef struct SeerModule {
   size_t size_bytes;
 } SeerModule;
 
+// What a launch of a kernel asks for, of a block.
+typedef struct SeerBlock {
+  int threads, shared_bytes;
+} SeerBlock;
+
 // "sm_80": any GPU of compute capability 8.x; with another digit (sm_86) those from 8.6; with a letter (sm_90a) 9.0
-// alone. "compute_80": PTX, for any GPU from 8.0 that no other serves. "simulated": the tests' GPU.
+// alone. "compute_80": PTX, for any GPU from 8.0 that no other serves. "simulated": the tests' GPU; "simulated_sm_90a":
+// where its capability is 9.0.
 typedef struct SeerArchitecture {
   const char *name;
   const SeerModule *modules;  // module_count of SeerKernels
+  const SeerBlock *blocks;    // kernel_count
 } SeerArchitecture;
 
 typedef struct SeerKernel {
   const char *name;      // as errors and profiles call it
   const char *function;  // in its module
   int module;
-  int threads, shared_bytes;  // of a block
 } SeerKernel;
 
 typedef struct SeerKernels {
@@ -92,6 +98,8 @@ SeerStatus seer_device_fill(SeerDevice *device, SeerDeviceStream *stream, SeerAd
 // address of each parameter; their values are read before the call returns.
 SeerStatus seer_device_launch(SeerDevice *device, SeerDeviceStream *stream, int kernel, unsigned x, unsigned y,
                               unsigned z, void **arguments);
+// Of a block of that kernel.
+unsigned seer_device_block_threads(const SeerDevice *device, int kernel);
 // Calls `function` on a thread of the driver's when the stream comes to it; the stream goes on when it returns. It must
 // call nothing of this header.
 SeerStatus seer_device_call(SeerDevice *device, SeerDeviceStream *stream, void (*function)(void *data), void *data);
@@ -103,6 +111,8 @@ SeerStatus seer_device_stream_make(SeerDevice *device, SeerDeviceStream **stream
 void seer_device_stream_release(SeerDevice *device, SeerDeviceStream *stream);
 // Until all work of the stream is done; tells what went wrong in it.
 SeerStatus seer_device_stream_wait(SeerDevice *device, SeerDeviceStream *stream);
+// Whether it is, without waiting.
+SeerStatus seer_device_stream_look(SeerDevice *device, SeerDeviceStream *stream, bool *done);
 // What comes to `stream` from here on begins after what `event` recorded last.
 SeerStatus seer_device_stream_follow(SeerDevice *device, SeerDeviceStream *stream, SeerDeviceEvent *event);
 

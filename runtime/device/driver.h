@@ -33,7 +33,7 @@ typedef struct SeerDriver {
 } SeerDriver;
 
 // Results that callers ask for by name.
-enum { SEER_DRIVER_OUT_OF_MEMORY = 2, SEER_DRIVER_NO_DEVICE = 100 };
+enum { SEER_DRIVER_OUT_OF_MEMORY = 2, SEER_DRIVER_NO_DEVICE = 100, SEER_DRIVER_NOT_READY = 600 };
 
 // Opens the driver the first time; it stays open. Fails (SEER_MACHINE) where there is no library, where it lacks a
 // function, and where it finds no GPU. Safe from any thread.

@@ -11,10 +11,10 @@
 
 #include "runtime/comm/comm.h"
 #include "runtime/comm/traffic.h"
+#include "runtime/device/exchange.h"
 #include "runtime/device/inputs.h"
 #include "runtime/device/launch.h"
 #include "runtime/device/offload.h"
-#include "runtime/device/staged.h"
 #include "runtime/finite.h"
 #include "runtime/gradient.h"
 #include "runtime/profile.h"
@@ -24,6 +24,7 @@ enum { ENTRIES = 3 };
 typedef struct CapturedEntry {
   SeerEntry *entry;
   SeerDeviceGraph *graph;
+  uint64_t sent_bytes;  // of units, to other ranks
 } CapturedEntry;
 
 struct SeerAccelerator {
@@ -33,8 +34,8 @@ struct SeerAccelerator {
   SeerDeviceEvent *began, *ended;    // of a launch that is timed
   SeerAddress state, arena, inputs;  // of one block, which begins with the state
   SeerInputs places;
-  SeerStaged *staged;    // of several ranks
-  SeerOffload *offload;  // NULL: nothing is offloaded
+  SeerOffload *offload;    // NULL: nothing is offloaded
+  SeerExchange *exchange;  // of several ranks; NULL: not yet joined
   CapturedEntry captured[ENTRIES];
   unsigned char *resident;  // the state in this machine's memory that the GPU has; NULL: none
   bool is_newer;            // the GPU's, since the last run
@@ -42,9 +43,9 @@ struct SeerAccelerator {
 
 static void gpu_close(SeerAccelerator *gpu) {
   if (!gpu) return;
-  seer_staged_release(gpu->staged);
-  seer_offload_release(gpu->offload);
   for (int i = 0; i < ENTRIES && gpu->device; i++) seer_device_graph_release(gpu->device, gpu->captured[i].graph);
+  seer_offload_release(gpu->offload);
+  seer_exchange_release(gpu->exchange);
   if (gpu->device) {
     seer_device_event_release(gpu->device, gpu->began);
     seer_device_event_release(gpu->device, gpu->ended);
@@ -79,8 +80,8 @@ static SeerStatus device_choose(SeerAccelerator *gpu, const SeerComm *comm) {
 
 static SeerStatus gpu_open(const SeerProgram *program, SeerComm *comm, SeerAccelerator **accelerator) {
   *accelerator = NULL;
-  SeerInputs places =
-      seer_inputs_place(program, program->train != NULL, program->features != NULL, program->tensor_count);
+  SeerInputs places = seer_inputs_place(program, program->train != NULL, program->features != NULL,
+                                        program->tensor_count, program->unit_count > 0);
   if (places.size_bytes != program->input_bytes)
     return seer_fail(SEER_BUG, "the plan gives a micro-step's pictures and labels %llu bytes, and they take %llu",
                      (unsigned long long)program->input_bytes, (unsigned long long)places.size_bytes);
@@ -99,8 +100,6 @@ static SeerStatus gpu_open(const SeerProgram *program, SeerComm *comm, SeerAccel
         seer_device_alloc(gpu->device, inputs + program->input_bytes, "state, activations and pictures", &gpu->state);
   gpu->arena = gpu->state + program->state_bytes;
   gpu->inputs = gpu->state + inputs;
-  if (!status && program->ranks > 1)
-    status = seer_staged_make(program, gpu->device, gpu->stream, gpu->state, &gpu->staged);
   if (!status && program->host_bytes)
     status = seer_offload_make(gpu->device, gpu->stream, program->host_bytes, &gpu->offload);
   if (status) {
@@ -109,6 +108,31 @@ static SeerStatus gpu_open(const SeerProgram *program, SeerComm *comm, SeerAccel
   }
   *accelerator = gpu;
   return SEER_OK;
+}
+
+static SeerStatus gpu_join(SeerAccelerator *gpu, SeerComm *comm, const char *asked) {
+  SeerStatus status = seer_exchange_read(asked);
+  // One says it for all.
+  if (status && seer_comm_rank(comm) > 0) seer_error_clear();
+  if (status || !comm) return status;
+  SeerExchangeConfig config = {.program = gpu->program,
+                               .comm = comm,
+                               .device = gpu->device,
+                               .compute = gpu->stream,
+                               .state = gpu->state,
+                               .bounce = gpu->inputs + gpu->places.bounce,
+                               .bounce_bytes = gpu->places.size_bytes - gpu->places.bounce,
+                               .kernels = seer_gpu_exchange};
+  return seer_exchange_make(&config, asked, &gpu->exchange);
+}
+
+static const char *gpu_exchange(const SeerAccelerator *gpu) {
+  return gpu->exchange ? seer_exchange_told(gpu->exchange) : NULL;
+}
+
+// In the middle of an entry.
+static SeerStatus stream_wait(SeerAccelerator *gpu) {
+  return gpu->exchange ? seer_exchange_wait(gpu->exchange) : seer_device_stream_wait(gpu->device, gpu->stream);
 }
 
 // ---- state ----
@@ -147,7 +171,7 @@ static SeerStatus output_check(SeerContext *context, int launch) {
   if (!output) return seer_fail(SEER_MACHINE, "out of memory");
   SeerAddress from = (record->in_state ? gpu->state : gpu->arena) + record->offset;
   SeerStatus status = seer_device_download(gpu->device, gpu->stream, output, from, bytes);
-  if (!status) status = seer_device_stream_wait(gpu->device, gpu->stream);
+  if (!status) status = stream_wait(gpu);
   bool finite = status || (record->is_bf16  ? seer_bf16_finite(output, record->count)
                            : record->is_f16 ? seer_f16_finite(output, record->count)
                                             : seer_floats_finite(output, record->count));
@@ -185,7 +209,7 @@ void seer_launch_kernel(SeerContext *context, int launch, int kernel, unsigned x
 static SeerStatus gradients_check(SeerAccelerator *gpu) {
   const SeerProgram *program = gpu->program;
   SeerAddress found = gpu->inputs + gpu->places.found;
-  uint64_t threads = (uint64_t)seer_gpu_kernels.kernels[seer_gpu_not_finite].threads;
+  uint64_t threads = seer_device_block_threads(gpu->device, seer_gpu_not_finite);
   uint64_t bytes = (uint64_t)program->tensor_count * sizeof(int32_t);
   float largest = program->ranks > 1 && program->reduce != SEER_FP32 ? seer_format_largest(program->reduce) : FLT_MAX;
   SeerStatus status = seer_device_fill(gpu->device, gpu->stream, found, 0, bytes);
@@ -215,11 +239,13 @@ static SeerStatus entry_capture(SeerAccelerator *gpu, SeerContext *context, Seer
   for (int i = ENTRIES - 1; i >= 0; i--) {
     if (gpu->captured[i].entry == entry) {
       *graph = gpu->captured[i].graph;
+      seer_traffic_add_sent(context->traffic, gpu->captured[i].sent_bytes);
       return SEER_OK;
     }
     if (!gpu->captured[i].entry) free_one = &gpu->captured[i];
   }
   if (!free_one) return SEER_OK;
+  uint64_t sent_before = seer_traffic_sent_bytes(context->traffic);
   SeerStatus status = seer_device_capture_begin(gpu->device, gpu->stream);
   if (status) return status;
   status = entry_send(gpu, context, entry);
@@ -230,7 +256,7 @@ static SeerStatus entry_capture(SeerAccelerator *gpu, SeerContext *context, Seer
     *graph = NULL;
     return status;
   }
-  *free_one = (CapturedEntry){entry, *graph};
+  *free_one = (CapturedEntry){entry, *graph, seer_traffic_sent_bytes(context->traffic) - sent_before};
   return SEER_OK;
 }
 
@@ -269,16 +295,17 @@ static SeerStatus gpu_run(SeerAccelerator *gpu, SeerContext *context, SeerEntry 
   SeerStatus status = (SeerStatus)context->network;
   if (!status) status = state_bring(gpu, context->state);
   if (!status) status = inputs_bring(gpu, &on_gpu, entry);
-  bool by_launch = context->profile || context->check_finite || gpu->staged;
-  if (!status && gpu->staged) status = seer_staged_begin(gpu->staged);
+  bool by_launch = context->profile || context->check_finite;
+  if (gpu->exchange) by_launch = by_launch || !seer_exchange_is_captured(gpu->exchange);
+  if (!status && gpu->exchange) status = seer_exchange_begin(gpu->exchange);
   SeerDeviceGraph *graph = NULL;
   if (!status && !by_launch) status = entry_capture(gpu, &on_gpu, entry, &graph);
   if (!status) {
     gpu->is_newer = gpu->is_newer || entry != gpu->program->features;
     status = graph ? seer_device_graph_launch(gpu->device, graph, gpu->stream) : entry_send(gpu, &on_gpu, entry);
   }
-  if (!status) status = seer_device_stream_wait(gpu->device, gpu->stream);
-  if (!status && gpu->staged) status = seer_staged_end(gpu->staged);
+  if (!status)
+    status = gpu->exchange ? seer_exchange_end(gpu->exchange) : seer_device_stream_wait(gpu->device, gpu->stream);
   context->first_not_finite = on_gpu.first_not_finite;
   context->network = (int)status;
   return status;
@@ -311,30 +338,32 @@ static const char *gpu_name(const SeerAccelerator *gpu) { return seer_device_fac
 static SeerAddress address_of(const void *p) { return (SeerAddress)(uintptr_t)p; }
 
 static SeerStatus gpu_gather(SeerContext *context, bool group, int64_t floats, const float *mine, float *all) {
-  return seer_staged_gather(context->accelerator->staged, context, group, floats, address_of(mine), address_of(all));
+  return seer_exchange_gather(context->accelerator->exchange, context, group, floats, address_of(mine),
+                              address_of(all));
 }
 
 static SeerStatus gpu_average(SeerContext *context, int64_t count, SeerFormat format, const float *mine, float *scratch,
                               float *average) {
-  (void)scratch;
-  return seer_staged_average(context->accelerator->staged, context, count, format, address_of(mine),
-                             address_of(average));
+  return seer_exchange_average(context->accelerator->exchange, context, count, format, address_of(mine),
+                               address_of(scratch), address_of(average));
 }
 
 static SeerStatus gpu_unit_start(SeerContext *context, SeerWay way, int unit, float *whole) {
-  return seer_staged_start(context->accelerator->staged, context, way, unit, address_of(whole));
+  return seer_exchange_start(context->accelerator->exchange, context, way, unit, address_of(whole));
 }
 
 static SeerStatus gpu_unit_finish(SeerContext *context, SeerWay way, int unit) {
-  return seer_staged_finish(context->accelerator->staged, context, way, unit);
+  return seer_exchange_finish(context->accelerator->exchange, context, way, unit);
 }
 
 static unsigned char *gpu_unit_memory(SeerAccelerator *gpu) {
-  return gpu->staged ? seer_staged_state(gpu->staged) : NULL;
+  return gpu->exchange ? seer_exchange_unit_memory(gpu->exchange) : NULL;
 }
 
 const SeerAcceleratorType seer_gpu = {
     .open = gpu_open,
+    .join = gpu_join,
+    .exchange = gpu_exchange,
     .close = gpu_close,
     .run = gpu_run,
     .state_fetch = gpu_state_fetch,

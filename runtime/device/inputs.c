@@ -7,7 +7,8 @@ static uint64_t picture_bytes(uint64_t pictures, int size) {
   return align(pictures * (uint64_t)size * (uint64_t)size * 3);
 }
 
-SeerInputs seer_inputs_place(const SeerProgram *program, bool trains, bool evaluates, int tensor_count) {
+SeerInputs seer_inputs_place(const SeerProgram *program, bool trains, bool evaluates, int tensor_count,
+                             bool has_units) {
   SeerInputs inputs = {.labels = 0};
   uint64_t at = 0;
   for (int i = 0; i < program->views.size_group_count && trains; i++) {
@@ -18,6 +19,7 @@ SeerInputs seer_inputs_place(const SeerProgram *program, bool trains, bool evalu
   inputs.labels = evaluated > at ? evaluated : at;
   inputs.scalars = inputs.labels + align((uint64_t)seer_rank_batch(program) * sizeof(int32_t));
   inputs.found = inputs.scalars + align(sizeof(SeerScalars));
-  inputs.size_bytes = inputs.found + align((uint64_t)tensor_count * sizeof(int32_t));
+  inputs.bounce = inputs.found + align((uint64_t)tensor_count * sizeof(int32_t));
+  inputs.size_bytes = inputs.bounce + (has_units ? SEER_BOUNCE_BYTES : 0);
   return inputs;
 }

@@ -10,7 +10,7 @@
 #include "codegen/cuda/cubin.h"
 #include "codegen/cuda/nvrtc.h"
 
-enum { REGISTERS_MOST = 255, HEADERS = 4 };
+enum { REGISTERS_MOST = 255, HEADERS = 5 };
 
 static const char *file_read(Arena *arena, const char *path) {
   FILE *file = fopen(path, "rb");
@@ -46,20 +46,25 @@ static Compiled compile(const Nvrtc *nvrtc, Arena *arena, const char *source, co
   return compiled;
 }
 
-// Convolutions must multiply on the tensor cores; what packs their weights and folds their splits has no products.
-static bool is_good(const CubinKernel *kernel) {
+// Convolutions must multiply on the tensor cores, by warpgroups where there are products of them; what packs their
+// weights and folds their splits has no products.
+static bool is_good(const CubinKernel *kernel, const char *architecture) {
   bool convolution = strncmp(kernel->name, "conv2d_", 7) == 0 && strncmp(kernel->name, "conv2d_pack", 11) != 0 &&
                      strcmp(kernel->name, "conv2d_fold_weight") != 0;
-  bool multiplies = !convolution || kernel->warp_products + kernel->warpgroup_products > 0;
+  bool of_warpgroups = strcmp(architecture, "sm_90a") == 0;
+  bool multiplies = !convolution || (of_warpgroups ? kernel->warpgroup_products : kernel->warp_products) > 0;
   return multiplies && kernel->local_loads + kernel->local_stores == 0 && kernel->stack_bytes == 0 &&
          kernel->registers > 0 && kernel->registers <= REGISTERS_MOST;
 }
 
-static int kernels_check(const Cubin *cubin, const char *name, const char *architecture) {
-  int failed = 0;
+static int kernels_check(const Compiled *compiled, const char *name, const char *architecture) {
+  const Cubin *cubin = &compiled->cubin;
+  const char *serialized = strstr(compiled->code.log, "(C75");
+  int failed = serialized != NULL;
+  if (serialized) fprintf(stderr, "products wait for each other: %s", serialized);
   for (size_t i = 0; i < cubin->count; i++) {
     const CubinKernel *k = &cubin->items[i];
-    const bool good = is_good(k);
+    const bool good = is_good(k, architecture);
     printf(
         "%s %s %s: %u registers, %u bytes of stack, %u instructions, %u products, %u matrix loads, %u copies, %u "
         "local%s\n",
@@ -75,7 +80,7 @@ static int faults_test(const Nvrtc *nvrtc, Arena *arena, const char *source, con
                        const char *const *options, int count) {
   Compiled good = compile(nvrtc, arena, source, headers, "sm_80", options, count);
   int failed = 0;
-  if (good.cubin.count != 1 || !is_good(&good.cubin.items[0]))
+  if (good.cubin.count != 1 || !is_good(&good.cubin.items[0], "sm_80"))
     failed++, fprintf(stderr, "the kernel itself does not pass\n");
   static const char indexed[] =
       "extern \"C\" __global__ void indexed(float *x, int n) { float a[64]; for (int i = 0; i < 64; i++) a[i] = x[i]; "
@@ -86,7 +91,22 @@ static int faults_test(const Nvrtc *nvrtc, Arena *arena, const char *source, con
     failed++, fprintf(stderr, "an array in local memory is not seen\n");
   static const char plain[] = "extern \"C\" __global__ void conv2d_plain(float *x) { *x *= 2; }";
   Compiled without = compile(nvrtc, arena, plain, headers, "sm_90a", NULL, 0);
-  if (is_good(&without.cubin.items[0])) failed++, fprintf(stderr, "a convolution without products passes\n");
+  if (is_good(&without.cubin.items[0], "sm_90a")) failed++, fprintf(stderr, "a convolution without products passes\n");
+  // Products of a warp, where there are those of a warpgroup; and products whose sums are read on their way.
+  static const char serial[] =
+      "#include \"operands.h\"\nDEVICE_KERNEL(conv2d_serial, 128, 1, 8192, (float *y, int n)) {\n"
+      "SHARED_MEMORY(m); float c[2][4] = {}; const u32 a = shared_address(m); warpgroup_fence();\n"
+      "for (int i = 0; i < n; i++) { warpgroup_multiply_add<false>(c, operand_describe<16>(a, ONE_SLAB), "
+      "operand_describe<16>(a, ONE_SLAB), i > 0); warpgroup_commit(); y[i] = c[0][0]; }\nwarpgroup_wait<0>(); }";
+  Compiled waits = compile(nvrtc, arena, serial, headers, "sm_90a", NULL, 0);
+  if (waits.cubin.items[0].warpgroup_products == 0 || !strstr(waits.code.log, "(C75"))
+    failed++, fprintf(stderr, "products that wait for each other are not seen: %s\n", waits.code.log);
+  if (is_good(&good.cubin.items[0], "sm_90a")) failed++, fprintf(stderr, "products of warps pass for warpgroups'\n");
+  uint32_t of_cubin[2], of_ptx[2];
+  if (!cubin_words(good.code.cubin, good.code.cubin_bytes, "conv2d_forward_shape", of_cubin, 2) || !good.code.ptx ||
+      !ptx_words(good.code.ptx, "conv2d_forward_shape", of_ptx, 2) || memcmp(of_cubin, of_ptx, sizeof of_ptx) != 0 ||
+      of_ptx[0] != 256)
+    failed++, fprintf(stderr, "PTX does not tell a block's threads and memory as the code does\n");
   NvrtcCode code;
   NvrtcKernel wrong = {"wrong.cu", "extern \"C\" __global__ void f() { g(); }", NULL, 0, "sm_80", NULL, 0};
   if (nvrtc_compile(nvrtc, arena, &wrong, &code) || !strstr(code.log, "wrong.cu"))
@@ -133,7 +153,8 @@ int main(int argc, char **argv) {
     return 3;
   }
   const char *folder = argv[1], *source = file_read(arena, arena_printf(arena, "%s/%s.cu", folder, argv[2]));
-  NvrtcHeader headers[HEADERS] = {{"device.h", NULL}, {"conv2d_tile.h", NULL}, {"grid.h", NULL}, {"channels.h", NULL}};
+  NvrtcHeader headers[HEADERS] = {
+      {"device.h", NULL}, {"operands.h", NULL}, {"conv2d_tile.h", NULL}, {"grid.h", NULL}, {"channels.h", NULL}};
   for (int i = 0; i < HEADERS; i++)
     headers[i].text = file_read(arena, arena_printf(arena, "%s/%s", folder, headers[i].name));
   int status;
@@ -141,7 +162,7 @@ int main(int argc, char **argv) {
     status = faults_test(nvrtc, arena, source, headers, (const char *const *)argv + 4, argc - 4);
   } else {
     Compiled compiled = compile(nvrtc, arena, source, headers, argv[4], (const char *const *)argv + 5, argc - 5);
-    status = kernels_check(&compiled.cubin, argv[3], argv[4]);
+    status = kernels_check(&compiled, argv[3], argv[4]);
   }
   arena_release(arena);
   return status;

@@ -35,7 +35,8 @@ static void expect(SeerStatus got, SeerStatus status, const char *text) {
 
 static SeerModule module;
 static SeerArchitecture architectures[4];
-static const SeerKernel kernel_list[] = {{"layer1 scale", "scale", 0, 64, 0}, {"layer1 turn", "turn", 0, 64, 65536}};
+static const SeerKernel kernel_list[] = {{"layer1 scale", "scale", 0}, {"layer1 turn", "turn", 0}};
+static const SeerBlock blocks[] = {{64, 0}, {64, 65536}};
 static SeerKernels kernels = {1, 1, 2, architectures, kernel_list};
 
 static void module_load(const char *path) {
@@ -47,7 +48,7 @@ static void module_load(const char *path) {
   CHECK(bytes && fread(bytes, 1, (size_t)size, file) == (size_t)size);
   fclose(file);
   module = (SeerModule){bytes, (size_t)size};
-  architectures[0] = (SeerArchitecture){"simulated", &module};
+  architectures[0] = (SeerArchitecture){"simulated", &module, blocks};
 }
 
 // A device with two streams, an event, and arrays of COUNT floats on it and page-locked.
@@ -159,7 +160,7 @@ static const char *architecture_of(const char *first, const char *second, const 
   const char *names[] = {first, second, third};
   kernels.architecture_count = 0;
   for (int i = 0; i < 3 && names[i]; i++)
-    architectures[kernels.architecture_count++] = (SeerArchitecture){names[i], &module};
+    architectures[kernels.architecture_count++] = (SeerArchitecture){names[i], &module, blocks};
   SeerDevice *device;
   if (seer_device_open(&kernels, 0, &device)) return "none";
   const char *architecture = seer_device_facts(device)->architecture;
@@ -181,6 +182,7 @@ static void case_architectures(void) {
   OPENS("8.9", "sm_86", "sm_80", "sm_86", "compute_80");
   OPENS("10.0", "compute_80", "sm_90a", "sm_80", "compute_80");
   OPENS("8.0", "none", "sm_86", "sm_90a", "simulated");
+  OPENS("9.0", "none", "simulated", "simulated_sm_90a", "compute_100");
   seer_error_clear();
   setenv("SEER_SIMULATED_CAPABILITY", "8.6", 1);
   SeerDevice *device;
@@ -194,6 +196,10 @@ static void case_architectures(void) {
   setenv("SEER_SIMULATED_NAME", "Simulated GPU", 1);
   kernels.architecture_count = 1;
   expect(seer_device_open(&kernels, 0, &device), SEER_MACHINE, "with `seerc build --target=cuda:simulated`");
+  OPENS("9.0", "simulated_sm_90a", "sm_90a", "simulated_sm_90a", "simulated");
+  OPENS("8.0", "simulated", "sm_90a", "simulated_sm_90a", "simulated");
+  OPENS("8.0", "none", "sm_80", "simulated_sm_90a", "compute_80");
+  seer_error_clear();
 }
 
 static void case_open(void) {
@@ -204,8 +210,10 @@ static void case_open(void) {
   expect(seer_device_open(&kernels, 0, &device), SEER_MACHINE,
          "GPU 0 'Simulated GPU': cuModuleLoadData of module 0 for simulated: CUDA_ERROR_NO_BINARY_FOR_GPU (209)");
   architectures[0].modules = &module;
-  SeerKernel wrong[] = {{"layer1 scale", "scalf", 0, 64, 0}, {"big", "turn", 0, 64, 300000}};
-  const SeerKernels other = {1, 1, 1, architectures, wrong}, big = {1, 1, 1, architectures, wrong + 1};
+  SeerKernel wrong[] = {{"layer1 scale", "scalf", 0}, {"big", "turn", 0}};
+  const SeerBlock large = {64, 300000};
+  const SeerArchitecture demanding = {"simulated", &module, &large};
+  const SeerKernels other = {1, 1, 1, architectures, wrong}, big = {1, 1, 1, &demanding, wrong + 1};
   expect(seer_device_open(&other, 0, &device), SEER_BUG, "cuModuleGetFunction of kernel 'layer1 scale' ('scalf'): ");
   expect(seer_device_open(&big, 0, &device), SEER_MACHINE,
          "kernel 'big' needs 64 threads and 300000 bytes of shared memory a block, of at most 1024 and 232448");

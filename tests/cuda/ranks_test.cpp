@@ -60,6 +60,16 @@ static int narrow_test(int parts, size_t part, size_t count, SeerFormat format) 
   return failed | verdict("average of narrow in place", 0, 0, true, same);
 }
 
+static int narrow_floats_test(size_t count, SeerFormat format) {
+  Buffer<float> from(count);
+  Buffer<Element> to(count), wanted(count);
+  fill_floats(from, 0, 3);
+  for (size_t i = 0; i < count; i++) wanted.items[i] = seer_narrow(format, from.items[i]);
+  bool same = RUN(narrow_floats, grid_of(count, THREADS), to, from.items, to.items, count, (int)format);
+  same = same && std::memcmp((const void *)to.items, (const void *)wanted.items, wanted.bytes()) == 0;
+  return verdict("narrow floats", 0, 0, true, same);
+}
+
 static int channels_test(int ranks, int c, int span) {
   Buffer<float> all((size_t)(ranks * 2 * span)), result((size_t)c), other((size_t)c);
   fill_floats(all, 0, 2);
@@ -92,6 +102,7 @@ static int channels_test(int ranks, int c, int span) {
 int main() {
   int failed = average_test(1, 5) | average_test(3, 700) | channels_test(1, 5, 16) | channels_test(3, 300, 304);
   for (SeerFormat format : {SEER_FP16, SEER_BF16})
-    failed |= narrow_test(2, 16, 20, format) | narrow_test(3, 2 * BLOCK_NUMBERS + 400, 4 * BLOCK_NUMBERS + 100, format);
+    failed |= narrow_test(2, 16, 20, format) | narrow_floats_test(777, format) |
+              narrow_test(3, 2 * BLOCK_NUMBERS + 400, 4 * BLOCK_NUMBERS + 100, format);
   return failed;
 }

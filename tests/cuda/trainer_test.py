@@ -4,22 +4,21 @@
 usage: trainer_test.py SEERC LIBSIMULATED_CUDA
 
 A small RegNetY with groups that need pads, trained by SwAV with a queue and accumulation, in bf16: against the same
-network on the processor in bf16 and in fp32, with work in several drawn orders; stopped and resumed; features; what
-goes wrong.
+network on the processor in bf16 and in fp32, with the kernels of sm_90a (but where another is named) and with those of
+sm_80, with work in several drawn orders; stopped and resumed; features; what goes wrong.
 """
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
 
 import numpy
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "trainer"))
-import common  # noqa: E402
+from trainers import DRIVER, SEERC, apart, build_spec, common, expect, failures, losses, state
 
-SEERC, DRIVER = sys.argv[1:]
 SPEC = """use "recipes/swav"
 model { family = regnety depths = [1, 1] widths = [16, 24] group_widths = [8, 12] stem_width = 16 }
 data { pictures = "pictures" }
@@ -33,23 +32,10 @@ evaluate { batch = 8 size = 32 resize = 36 }
 # median and at most. Both round what they store to 8 bits, but the GPU stores what BatchNorm makes, too.
 MEDIAN, MOST = 1.7, 2.0
 HALF_MEDIAN, HALF_MOST = 0.03, 0.1
-failures = []
-
-
-def expect(what, holds):
-    print(("ok      " if holds else "FAILED  ") + what, flush=True)
-    if not holds:
-        failures.append(what)
 
 
 def build(folder, name, precision, *words):
-    spec = folder / f"{name}.seer"
-    spec.write_text(SPEC.replace("PRECISION", precision))
-    command = [SEERC, "build", spec, "-o", folder / name, *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{name}: {done.stderr}")
-    return folder / name
+    return build_spec(folder, name, SPEC.replace("PRECISION", precision), *words)
 
 
 def train(trainer, out, *words, expected=0, **environment):
@@ -62,29 +48,15 @@ def resume(trainer, out):
     common.run(trainer, "--resume", out, "--no-report", cwd=trainer.parent, env={"SEER_LIBCUDA": DRIVER}, timeout=600)
 
 
-def losses(out):
-    return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
-
-
-def state(out, step):
-    return common.safetensors_read(out / f"snapshots/step-{step}/model.safetensors")[0]
-
-
-def apart(got, wanted):
-    """L2-relative, by tensor, of those that a step makes."""
-    return {name: float(numpy.linalg.norm(got[name] - wanted[name]) / (numpy.linalg.norm(wanted[name]) + 1e-30))
-            for name in wanted if wanted[name].dtype == numpy.float32 and numpy.any(wanted[name])
-            and name.endswith((".velocity", "running_mean", "running_var", "queue.0", "queue.1"))}
-
-
-def check_step(folder, gpu, narrow, wide):
-    outs = [folder / f"first-{trainer.name}" for trainer in (gpu, narrow, wide)]
+def check_step(folder, gpu, narrow, wide, capability):
+    outs = [folder / f"first-{capability}-{trainer.name}" for trainer in (gpu, narrow, wide)]
     for trainer, out in zip((gpu, narrow, wide), outs):
-        train(trainer, out, "--steps", 1)
+        train(trainer, out, "--steps", 1, SEER_SIMULATED_CAPABILITY=capability)
     on_gpu, on_cpu = (apart(state(out, 1), state(outs[2], 1)) for out in outs[:2])
     ratio = numpy.median(list(on_gpu.values())) / numpy.median(list(on_cpu.values()))
     worst = max(on_gpu.values()) / max(on_cpu.values())
-    expect(f"{len(on_gpu)} tensors: {ratio:.2f} times as far from fp32 as bf16 on the processor, at most {worst:.2f}",
+    expect(f"{capability}: {len(on_gpu)} tensors: {ratio:.2f} times as far from fp32 as bf16 on the processor, at most "
+           f"{worst:.2f}",
            ratio <= MEDIAN and worst <= MOST)
     loss = [losses(out)[0] for out in outs]
     expect(f"losses {loss}", abs(loss[0] - loss[2]) <= 0.02 * loss[2])
@@ -192,13 +164,28 @@ def check_bad_starts(folder, gpu):
                done.returncode == code and word in done.stderr and not (folder / "never").exists())
 
 
+def check_sources(folder):
+    """Sources need no NVRTC; those of another target are refused."""
+    for words, code, word in ((("--target=cuda:sm_90a", "--emit=cuda"), 0, ""),
+                              (("--target=cuda:sm_90a", "--emit=c"), 2, "not of target cuda"),
+                              (("--emit=cuda",), 2, "not of target c")):
+        out = folder / "sources"
+        done = subprocess.run([SEERC, "build", folder / "gpu.seer", *words, "-o", out], capture_output=True, text=True,
+                              cwd=folder, env={**os.environ, "SEER_NVRTC": "/nowhere/libnvrtc.so"})
+        written = sorted(path.name for path in (folder / "sources.sources").glob("modules/*.cu"))
+        expect(f"{' '.join(words)}: exit {done.returncode}, {len(written)} modules: {done.stderr.strip()}",
+               done.returncode == code and word in done.stderr and bool(written) == (code == 0) and not out.exists())
+        shutil.rmtree(folder / "sources.sources", ignore_errors=True)
+
+
 def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         common.pictures_make(str(folder / "pictures"))
-        gpu = build(folder, "gpu", "bf16", "--target=cuda:simulated")
+        gpu = build(folder, "gpu", "bf16", "--target=cuda:simulated,simulated_sm_90a")
         narrow, wide = build(folder, "narrow", "bf16"), build(folder, "wide", "fp32")
-        check_step(folder, gpu, narrow, wide)
+        for capability in ("8.0", "9.0"):
+            check_step(folder, gpu, narrow, wide, capability)
         check_half(folder, build(folder, "half", "fp16", "--target=cuda:simulated"), wide)
         whole = check_orders(folder, gpu)
         check_resume(folder, gpu, whole)
@@ -206,6 +193,7 @@ def main():
         check_losses_of_gpu(folder, gpu, whole)
         check_memory(folder, gpu)
         check_bad_starts(folder, gpu)
+        check_sources(folder)
     print(f"{'failed' if failures else 'passed'}: {len(failures)} failures")
     return bool(failures)
 

@@ -3,7 +3,7 @@ queues), are those of the plan that computes nothing twice, for any plan and any
 at random from the planner's class, and besides them the rules it knows and the best at tight budgets.
 
 usage: neutral_test.py --seerc SEERC --cache DIR CASE      CASE: few | plain | many | sane | released
-few: of one model. plain: many plans of three models, compiled quickly; many: of all. sane: a few under AddressSanitizer
+few: of one model. plain: many plans of two models, compiled quickly; many: of all. sane: a few under AddressSanitizer
 and UndefinedBehaviorSanitizer. released: a few as `seerc build` compiles them, each whole, at its own level of
 optimisation.
 """
@@ -176,7 +176,7 @@ class Neutral:
             self.failed.append(f"{seen['all']} random plans; none saved in the modes {sorted(unseen)}, or {missing}")
 
 
-def plain(neutral, names=("y_queue", "x_three_sizes", "x_deep")):
+def plain(neutral, names=("y_queue", "x_deep")):
     for model in names:
         neutral.model(model, RANDOM_PLANS)
     neutral.covers(RANDOM_PLANS * len(names))
@@ -191,8 +191,8 @@ def few(neutral):
 
 
 def sane(neutral):
-    neutral.model("y_supervised", 4, others=False, threads=(2,))
-    neutral.model("x_deep", 4, others=False, threads=(2,))
+    neutral.model("y_supervised", 3, others=False, threads=(2,))
+    neutral.model("x_deep", 2, others=False, threads=(2,))
 
 
 def released(neutral):

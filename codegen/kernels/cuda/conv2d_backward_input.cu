@@ -38,7 +38,7 @@ DEVICE Pixel pixel_find(const Element *dy, Taps taps, int pixel) {
                (column + PAD - taps.first_column) / STRIDE};
 }
 
-DEVICE_KERNEL(conv2d_backward_input, THREADS, 1, TILE_BYTES,
+DEVICE_KERNEL(conv2d_backward_input, THREADS, BLOCKS, TILE_BYTES,
               (const Element *__restrict__ dy, const Element *__restrict__ weights, const Element *__restrict__ add,
                Element *__restrict__ dx)) {
   SHARED_MEMORY(memory);

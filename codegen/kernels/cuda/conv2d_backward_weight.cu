@@ -1,137 +1,216 @@
-// The gradient of a convolution's weights: for every tap a product of matrices, outputs x inputs, whose depth is
-// pixels. Both operands lie with pixels as rows, so both are turned while they are loaded from shared memory. Pixels
+// The gradient of a convolution's weights: a product of matrices, the inputs that taps meet, tap after tap, x outputs,
+// whose depth is pixels. Both operands lie with pixels as rows, so both are turned while they are multiplied. Pixels
 // are split among blocks; what each of them sums is added up in order by whoever reads `parts`.
 //
 // Constants as for conv2d_forward.cu, and
-//   TILE_OUTPUTS TILE_INPUTS     of a block; TILE_DEPTH pixels are copied at once, STAGES - 1 times ahead
+//   TILE_OUTPUTS TILE_INPUTS     of a block: inputs of several taps, where the tile reaches beyond one
+//   SPLITS                       of the pixels, none of them empty
+// and for products of warps (those of warpgroups choose their own):
+//   TILE_DEPTH STAGES            so many pixels are copied at once, STAGES - 1 times ahead
 //   WARPS_OUTPUTS WARPS_INPUTS   by which the tile is divided
-//   SPLITS                       of the pixels: multiples of TILE_DEPTH, none of them empty
 //
 // x [n][h][w][GROUPS * INPUT_PITCH], dy [n][p][q][GROUPS * OUTPUT_PITCH]
 // -> parts [SPLITS][GROUPS * OUTPUT_PITCH][KERNEL * KERNEL][INPUT_PITCH], in single precision.
-// Grid: tiles of outputs * tiles of inputs * taps (the last changes slowest), groups, splits. Shared memory:
+// Grid: tiles of outputs * tiles of all taps' inputs (the last change slowest), groups, splits. Shared memory:
 // TILE_BYTES.
-#include "device.h"
+#include "operands.h"
 
 enum {
   ROWS = (HEIGHT + 2 * PAD - KERNEL) / STRIDE + 1,
   COLUMNS = (WIDTH + 2 * PAD - KERNEL) / STRIDE + 1,
   PIXELS = IMAGES * ROWS * COLUMNS,
-  STEPS = DIVIDE_UP(PIXELS, TILE_DEPTH),
   INPUTS_ALL = GROUPS * INPUT_PITCH,
   OUTPUTS_ALL = GROUPS * OUTPUT_PITCH,
+  TAPS_INPUTS = KERNEL * KERNEL * INPUT_PITCH,
   OUTPUT_TILES = DIVIDE_UP(OUTPUT_PITCH, TILE_OUTPUTS),
-  INPUT_TILES = DIVIDE_UP(INPUT_PITCH, TILE_INPUTS),
-  THREADS = 32 * WARPS_OUTPUTS * WARPS_INPUTS,
-  OUTPUT_ROW = TILE_OUTPUTS + CHUNK,  // elements from row to row: no two of eight rows share banks
-  INPUT_ROW = TILE_INPUTS + CHUNK,
-  MMA_OUTPUTS = TILE_OUTPUTS / WARPS_OUTPUTS / 16,  // products of a warp
-  MMA_INPUTS = TILE_INPUTS / WARPS_INPUTS / 8,
-  STAGE_OUTPUTS = TILE_DEPTH * OUTPUT_ROW * 2,  // bytes
-  STAGE_INPUTS = TILE_DEPTH * INPUT_ROW * 2,
-  TILE_BYTES = STAGES * (STAGE_OUTPUTS + STAGE_INPUTS)
+  INPUT_TILES = DIVIDE_UP(TAPS_INPUTS, TILE_INPUTS),
+  INPUT_SLAB = SLAB_COLUMNS(TILE_INPUTS),
+  OUTPUT_SLAB = SLAB_COLUMNS(TILE_OUTPUTS),
+#ifdef WARPGROUP_MULTIPLY
+  INPUT_WARPS = TILE_INPUTS / 16,  // a warpgroup has 64 inputs and all outputs
+  OUTPUT_WARPS = 1,
+  DEPTH = 64,
+  AHEAD = STEPS_AHEAD(DEPTH * (TILE_INPUTS + TILE_OUTPUTS) * 2),
+  STAGE_COUNT = AHEAD + 2,
+  BLOCKS = 2,
+#else
+  INPUT_WARPS = WARPS_INPUTS,
+  OUTPUT_WARPS = WARPS_OUTPUTS,
+  DEPTH = TILE_DEPTH,
+  AHEAD = STAGES - 1,
+  STAGE_COUNT = STAGES,
+  BLOCKS = 1,
+#endif
+  THREADS = 32 * INPUT_WARPS * OUTPUT_WARPS,
+  STEPS = DIVIDE_UP(PIXELS, DEPTH),
+  INPUT_SLAB_BYTES = DEPTH * INPUT_SLAB * 2,
+  OUTPUT_SLAB_BYTES = DEPTH * OUTPUT_SLAB * 2,
+  INPUT_CHUNKS = TILE_INPUTS / CHUNK,  // of a pixel
+  OUTPUT_CHUNKS = TILE_OUTPUTS / CHUNK,
+  INPUT_COPIES = DIVIDE_UP(DEPTH * INPUT_CHUNKS, THREADS),  // of a thread, in one step
+  OUTPUT_COPIES = DIVIDE_UP(DEPTH * OUTPUT_CHUNKS, THREADS),
+  MMA_INPUTS = TILE_INPUTS / INPUT_WARPS / 16,  // products of a warp
+  MMA_OUTPUTS = TILE_OUTPUTS / OUTPUT_WARPS / 8,
+  STAGE_INPUTS = DEPTH * TILE_INPUTS * 2,  // bytes
+  STAGE_OUTPUTS = DEPTH * TILE_OUTPUTS * 2,
+  TILE_BYTES = STAGE_COUNT * (STAGE_INPUTS + STAGE_OUTPUTS)
 };
 
-static_assert(TILE_DEPTH % 16 == 0 && MMA_INPUTS % 2 == 0, "matrices of inputs are loaded four at a time");
+static_assert(DEPTH % 16 == 0 && TILE_INPUTS % 16 == 0 && TILE_OUTPUTS % 16 == 0, "of whole products and slabs");
+static_assert(THREADS % INPUT_CHUNKS == 0, "a thread copies the same inputs of each of its pixels");
 static_assert(SPLITS <= STEPS, "no split is empty");
 
-// Starts the copies of TILE_DEPTH pixels, to stage `step` % STAGES: dy from `output`, and x as tap (down, across) meets
-// it from `input`, of group `group`.
-DEVICE void step_copy(int step, int first_pixel, int down, int across, int group, int output, int input,
-                      const Element *x, const Element *dy, u32 tile) {
-  const u32 output_stage = tile + step % STAGES * STAGE_OUTPUTS;
-  const u32 input_stage = tile + STAGES * STAGE_OUTPUTS + step % STAGES * STAGE_INPUTS;
+DEVICE u32 input_stage(u32 tile, int step) { return tile + step % STAGE_COUNT * STAGE_INPUTS; }
+DEVICE u32 output_stage(u32 tile, int step) {
+  return tile + STAGE_COUNT * STAGE_INPUTS + step % STAGE_COUNT * STAGE_OUTPUTS;
+}
+
+// What a thread copies of x: eight inputs, the tap that meets them, and whether they exist.
+struct Inputs {
+  int down, across, channel;
+  bool exist;
+};
+DEVICE Inputs inputs_find(int first_input) {
+  const int input = first_input + (int)threadIdx.x % INPUT_CHUNKS * CHUNK, tap = input / INPUT_PITCH;
+  return Inputs{tap / KERNEL, tap % KERNEL, input % INPUT_PITCH, input < TAPS_INPUTS};
+}
+
+// Starts the copies of DEPTH pixels, for step `step`: x where the tap meets it, and dy from `output` on, of group
+// `group`.
+DEVICE void step_copy(int step, int first_pixel, Inputs inputs, int group, int output, const Element *x,
+                      const Element *dy, u32 tile) {
 #pragma unroll
-  for (int at = threadIdx.x; at < TILE_DEPTH * (TILE_OUTPUTS / CHUNK); at += THREADS) {
-    const int pixel = first_pixel + at / (TILE_OUTPUTS / CHUNK), place = at % (TILE_OUTPUTS / CHUNK) * CHUNK;
-    const bool there = pixel < PIXELS && output + place < OUTPUT_PITCH;
-    const Element *source = dy + (u64)pixel * OUTPUTS_ALL + group * OUTPUT_PITCH + output + place;
-    copy_start(output_stage + (at / (TILE_OUTPUTS / CHUNK) * OUTPUT_ROW + place) * 2, there ? source : dy,
-               there ? 16 : 0);
+  for (int i = 0; i < INPUT_COPIES; i++) {
+    const int at = threadIdx.x / INPUT_CHUNKS + i * (THREADS / INPUT_CHUNKS), pixel = first_pixel + at;
+    const int row = pixel / COLUMNS % ROWS * STRIDE - PAD + inputs.down;
+    const int column = pixel % COLUMNS * STRIDE - PAD + inputs.across;
+    const bool there = inputs.exist && pixel < PIXELS && row >= 0 && row < HEIGHT && column >= 0 && column < WIDTH;
+    const Element *source = x + (((u64)(pixel / (ROWS * COLUMNS)) * HEIGHT + row) * WIDTH + column) * INPUTS_ALL +
+                            group * INPUT_PITCH + inputs.channel;
+    const u32 to = slab_place<INPUT_SLAB>(at, threadIdx.x % INPUT_CHUNKS * CHUNK, INPUT_SLAB_BYTES);
+    if (at < DEPTH) copy_start(input_stage(tile, step) + to, there ? source : x, there ? 16 : 0);
   }
 #pragma unroll
-  for (int at = threadIdx.x; at < TILE_DEPTH * (TILE_INPUTS / CHUNK); at += THREADS) {
-    const int pixel = first_pixel + at / (TILE_INPUTS / CHUNK), place = at % (TILE_INPUTS / CHUNK) * CHUNK;
-    const int row = pixel / COLUMNS % ROWS * STRIDE - PAD + down, column = pixel % COLUMNS * STRIDE - PAD + across;
-    const bool there =
-        pixel < PIXELS && row >= 0 && row < HEIGHT && column >= 0 && column < WIDTH && input + place < INPUT_PITCH;
-    const Element *source = x + (((u64)(pixel / (ROWS * COLUMNS)) * HEIGHT + row) * WIDTH + column) * INPUTS_ALL +
-                            group * INPUT_PITCH + input + place;
-    copy_start(input_stage + (at / (TILE_INPUTS / CHUNK) * INPUT_ROW + place) * 2, there ? source : x, there ? 16 : 0);
+  for (int i = 0; i < OUTPUT_COPIES; i++) {
+    const int number = threadIdx.x + i * THREADS, at = number / OUTPUT_CHUNKS, pixel = first_pixel + at;
+    const int place = number % OUTPUT_CHUNKS * CHUNK;
+    const bool there = pixel < PIXELS && output + place < OUTPUT_PITCH;
+    const Element *source = dy + (u64)pixel * OUTPUTS_ALL + group * OUTPUT_PITCH + output + place;
+    const u32 to = slab_place<OUTPUT_SLAB>(at, place, OUTPUT_SLAB_BYTES);
+    if (at < DEPTH) copy_start(output_stage(tile, step) + to, there ? source : dy, there ? 16 : 0);
   }
 }
 
-DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_OUTPUTS][MMA_INPUTS][4]) {
+#ifdef WARPGROUP_MULTIPLY
+
+static_assert(INPUT_SLAB == 64, "a warpgroup has one slab of inputs");
+
+// Starts sums += the products of a step, or, of the first one, sums = those.
+DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
+  const u32 inputs = input_stage(tile, step) + threadIdx.x / 128 * INPUT_SLAB_BYTES, outputs = output_stage(tile, step);
+  warpgroup_fence();
+#pragma unroll
+  for (int pixel = 0; pixel < DEPTH; pixel += 16)
+    warpgroup_multiply_add<true>(
+        sums[0], operand_describe<INPUT_SLAB>(inputs + pixel * INPUT_SLAB * 2, INPUT_SLAB_BYTES),
+        operand_describe<OUTPUT_SLAB>(outputs + pixel * OUTPUT_SLAB * 2, OUTPUT_SLAB_BYTES), step + pixel > 0);
+  warpgroup_commit();
+}
+
+#else
+
+// sums += the products of a step.
+DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int output = warp % WARPS_OUTPUTS * (TILE_OUTPUTS / WARPS_OUTPUTS);
-  const int input = warp / WARPS_OUTPUTS * (TILE_INPUTS / WARPS_INPUTS);
-  const u32 output_stage = tile + step % STAGES * STAGE_OUTPUTS;
-  const u32 input_stage = tile + STAGES * STAGE_OUTPUTS + step % STAGES * STAGE_INPUTS;
+  const int input = warp % INPUT_WARPS * (TILE_INPUTS / INPUT_WARPS);
+  const int output = warp / INPUT_WARPS * (TILE_OUTPUTS / OUTPUT_WARPS);
+  const u32 inputs = input_stage(tile, step), outputs = output_stage(tile, step);
 #pragma unroll
-  for (int pixel = 0; pixel < TILE_DEPTH; pixel += 16) {
-    u32 a[MMA_OUTPUTS][4];
+  for (int pixel = 0; pixel < DEPTH; pixel += 16) {
+    u32 a[MMA_INPUTS][4];
 #pragma unroll
-    for (int i = 0; i < MMA_OUTPUTS; i++)
+    for (int i = 0; i < MMA_INPUTS; i++)
       matrices_load_transposed(
-          a[i],
-          output_stage + ((pixel + lane % 8 + lane / 16 * 8) * OUTPUT_ROW + output + i * 16 + lane / 8 % 2 * 8) * 2);
+          a[i], inputs + slab_place<INPUT_SLAB>(pixel + lane % 8 + lane / 16 * 8, input + i * 16 + lane / 8 % 2 * 8,
+                                                INPUT_SLAB_BYTES));
 #pragma unroll
-    for (int j = 0; j < MMA_INPUTS; j += 2) {
+    for (int j = 0; j < MMA_OUTPUTS; j += 2) {
+      const bool two = j + 1 < MMA_OUTPUTS;  // of eight outputs; else the same ones twice
+      const int column = output + j * 8 + (two ? lane / 16 * 8 : 0);
       u32 b[4];
-      matrices_load_transposed(b, input_stage + ((pixel + lane % 16) * INPUT_ROW + input + j * 8 + lane / 16 * 8) * 2);
+      matrices_load_transposed(b, outputs + slab_place<OUTPUT_SLAB>(pixel + lane % 16, column, OUTPUT_SLAB_BYTES));
 #pragma unroll
-      for (int i = 0; i < MMA_OUTPUTS; i++) {
+      for (int i = 0; i < MMA_INPUTS; i++) {
         matrix_multiply_add(sums[i][j], a[i], b[0], b[1]);
-        matrix_multiply_add(sums[i][j + 1], a[i], b[2], b[3]);
+        if (two) matrix_multiply_add(sums[i][j + 1], a[i], b[2], b[3]);
       }
     }
   }
 }
 
-DEVICE_KERNEL(conv2d_backward_weight, THREADS, 1, TILE_BYTES,
-              (const Element *__restrict__ x, const Element *__restrict__ dy, float *__restrict__ parts)) {
-  SHARED_MEMORY(memory);
-  const u32 tile = shared_address(memory);
-  const int output = blockIdx.x % OUTPUT_TILES * TILE_OUTPUTS,
-            input = blockIdx.x / OUTPUT_TILES % INPUT_TILES * TILE_INPUTS;
-  const int tap = blockIdx.x / (OUTPUT_TILES * INPUT_TILES), down = tap / KERNEL, across = tap % KERNEL;
-  const int group = blockIdx.y, split = blockIdx.z;
-  const int first = (int)((u64)STEPS * split / SPLITS), steps = (int)((u64)STEPS * (split + 1) / SPLITS) - first;
-  float sums[MMA_OUTPUTS][MMA_INPUTS][4];
+#endif
+
+// The products of `steps` steps from pixel `first_pixel` on.
+DEVICE void tile_multiply(int first_pixel, int steps, int group, int output, int input, const Element *x,
+                          const Element *dy, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
+  const Inputs inputs = inputs_find(input);
+#ifndef WARPGROUP_MULTIPLY
 #pragma unroll
-  for (int i = 0; i < MMA_OUTPUTS; i++)
+  for (int i = 0; i < MMA_INPUTS; i++)
 #pragma unroll
-    for (int j = 0; j < MMA_INPUTS; j++)
+    for (int j = 0; j < MMA_OUTPUTS; j++)
 #pragma unroll
       for (int k = 0; k < 4; k++) sums[i][j][k] = 0;
+#endif
 #pragma unroll
-  for (int step = 0; step < STAGES - 1; step++) {
-    if (step < steps) step_copy(step, (first + step) * TILE_DEPTH, down, across, group, output, input, x, dy, tile);
+  for (int step = 0; step < AHEAD; step++) {
+    if (step < steps) step_copy(step, first_pixel + step * DEPTH, inputs, group, output, x, dy, tile);
     copy_commit();
   }
 #pragma unroll 1
   for (int step = 0; step < steps; step++) {
-    const int next = step + STAGES - 1;
-    copy_wait<STAGES - 2>();
+    const int next = step + AHEAD;
+    copy_wait<AHEAD - 1>();
+#ifdef WARPGROUP_MULTIPLY
+    copies_publish();
+    block_wait();  // the step's copies have come, and the products before the last have read what is overwritten next
+    step_multiply(step, tile, sums);
+    if (next < steps) step_copy(next, first_pixel + next * DEPTH, inputs, group, output, x, dy, tile);
+    copy_commit();
+    warpgroup_wait<1>();
+#else
     block_wait();  // the step's copies have come, and nobody reads the stage that is filled next
-    if (next < steps) step_copy(next, (first + next) * TILE_DEPTH, down, across, group, output, input, x, dy, tile);
+    if (next < steps) step_copy(next, first_pixel + next * DEPTH, inputs, group, output, x, dy, tile);
     copy_commit();
     step_multiply(step, tile, sums);
+#endif
   }
+#ifdef WARPGROUP_MULTIPLY
+  warpgroup_wait<0>();
+#endif
   copy_wait<0>();
+}
+
+DEVICE_KERNEL(conv2d_backward_weight, THREADS, BLOCKS, TILE_BYTES,
+              (const Element *__restrict__ x, const Element *__restrict__ dy, float *__restrict__ parts)) {
+  SHARED_MEMORY(memory);
+  const int output = blockIdx.x % OUTPUT_TILES * TILE_OUTPUTS, input = blockIdx.x / OUTPUT_TILES * TILE_INPUTS;
+  const int group = blockIdx.y, split = blockIdx.z;
+  const int first = (int)((u64)STEPS * split / SPLITS), steps = (int)((u64)STEPS * (split + 1) / SPLITS) - first;
+  float sums[MMA_INPUTS][MMA_OUTPUTS][4];
+  tile_multiply(first * DEPTH, steps, group, output, input, x, dy, shared_address(memory), sums);
 
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int row = output + warp % WARPS_OUTPUTS * (TILE_OUTPUTS / WARPS_OUTPUTS) + lane / 4;
-  const int column = input + warp / WARPS_OUTPUTS * (TILE_INPUTS / WARPS_INPUTS) + lane % 4 * 2;
+  const int row = input + warp % INPUT_WARPS * (TILE_INPUTS / INPUT_WARPS) + lane / 4;
+  const int column = output + warp / INPUT_WARPS * (TILE_OUTPUTS / OUTPUT_WARPS) + lane % 4 * 2;
 #pragma unroll
-  for (int i = 0; i < 2 * MMA_OUTPUTS; i++)
+  for (int i = 0; i < 2 * MMA_INPUTS; i++)
 #pragma unroll
-    for (int j = 0; j < MMA_INPUTS; j++) {
-      const int o = row + i * 8, c = column + j * 8;
-      if (o >= OUTPUT_PITCH || c >= INPUT_PITCH) continue;
-      float *to =
-          parts + (((u64)split * OUTPUTS_ALL + group * OUTPUT_PITCH + o) * KERNEL * KERNEL + tap) * INPUT_PITCH + c;
+    for (int j = 0; j < MMA_OUTPUTS; j++) {
+      const int c = row + i * 8, o = column + j * 8;
+      if (o >= OUTPUT_PITCH || c >= TAPS_INPUTS) continue;
+      float *to = parts + ((u64)split * OUTPUTS_ALL + group * OUTPUT_PITCH + o) * TAPS_INPUTS + c;
       to[0] = sums[i / 2][j][i % 2 * 2];
-      to[1] = sums[i / 2][j][i % 2 * 2 + 1];
+      to[TAPS_INPUTS] = sums[i / 2][j][i % 2 * 2 + 1];
     }
 }

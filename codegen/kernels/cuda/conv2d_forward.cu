@@ -25,9 +25,11 @@ enum {
   COLUMNS = (WIDTH + 2 * PAD - KERNEL) / STRIDE + 1,
   PIXELS = IMAGES * ROWS * COLUMNS,
   LAST_PIXELS = PIXELS - (PIXELS - 1) / TILE_PIXELS * TILE_PIXELS,  // of the last tile
-  PART_ROWS = WARPS_PIXELS * 8,                                     // of column sums: those of the threads of a column
-  PART_ROW = TILE_CHANNELS + 8,  // floats from row to row: no two of a warp's share banks
-  PART_BYTES = PART_ROWS * PART_ROW * 4,
+  PART_ROWS = PIXEL_WARPS * 8,                                      // of column sums: those of a column's threads
+  SUMS = PART_ROWS,                                                 // the row where they are added up
+  SQUARES = PART_ROWS + 1,                                          // and that of the squares
+  PART_ROW = DIVIDE_UP(TILE_CHANNELS, 32) * 32 + 8,                 // floats from row to row: four rows share no banks
+  PART_BYTES = (PART_ROWS + 2) * PART_ROW * 4,
   SHARED_BYTES = STATISTICS && PART_BYTES > TILE_BYTES ? PART_BYTES : TILE_BYTES
 };
 
@@ -37,36 +39,25 @@ DEVICE Pixel pixel_find(const Element *x, int pixel) {
   return Pixel{x + (u64)image * HEIGHT * WIDTH * FROM_ALL, at / COLUMNS * STRIDE - PAD, at % COLUMNS * STRIDE - PAD};
 }
 
-// The sums over all pixels of the tile of the columns that a thread holds parts of, the same for all threads that hold
-// some, row by row. shared: [PART_ROWS][PART_ROW], which the tile's operands may have lain in; `column` of the tile.
-DEVICE void columns_sum(float (&sums)[MMA_CHANNELS][2], float *shared, int column) {
-  const int row = threadIdx.x / 32 % WARPS_PIXELS * 8 + threadIdx.x % 32 / 4;
-  block_wait();  // nobody reads what lay there
-#pragma unroll
-  for (int j = 0; j < MMA_CHANNELS; j++)
-#pragma unroll
-    for (int k = 0; k < 2; k++) shared[row * PART_ROW + column + j * 8 + k] = sums[j][k];
+// Adds up the parts of each column, row by row, to row `to`. shared: [PART_ROWS + 2][PART_ROW].
+DEVICE void parts_add(float *shared, int to) {
   block_wait();
 #pragma unroll 1
   for (int at = threadIdx.x; at < TILE_CHANNELS; at += THREADS) {
     float sum = shared[at];
 #pragma unroll 1
     for (int i = 1; i < PART_ROWS; i++) sum += shared[i * PART_ROW + at];
-    shared[at] = sum;
+    shared[to * PART_ROW + at] = sum;
   }
   block_wait();
-#pragma unroll
-  for (int j = 0; j < MMA_CHANNELS; j++)
-#pragma unroll
-    for (int k = 0; k < 2; k++) sums[j][k] = shared[column + j * 8 + k];
 }
 
-// Rounds the sums, stores them, and adds up what is stored, by column.
+// Rounds the sums, stores them, and adds up what is stored, by column: to `part`, where STATISTICS are wanted.
 DEVICE void tile_store(float (&sums)[MMA_PIXELS][MMA_CHANNELS][4], int pixel, int group, int channel, Element *y,
-                       float (&totals)[MMA_CHANNELS][2]) {
+                       float *part) {
 #pragma unroll
   for (int j = 0; j < MMA_CHANNELS; j++) {
-    totals[j][0] = totals[j][1] = 0;
+    float totals[2] = {0, 0};
 #pragma unroll
     for (int i = 0; i < 2 * MMA_PIXELS; i++) {
       float *const two = &sums[i / 2][j][i % 2 * 2];
@@ -75,15 +66,36 @@ DEVICE void tile_store(float (&sums)[MMA_PIXELS][MMA_CHANNELS][4], int pixel, in
       two[0] = elements_first(pair);
       two[1] = elements_second(pair);
       if (at >= PIXELS) continue;
-      totals[j][0] += two[0];
-      totals[j][1] += two[1];
+      totals[0] += two[0];
+      totals[1] += two[1];
       if (channel + j * 8 < OUTPUT_PITCH)
         *(u32 *)(y + (u64)at * TO_ALL + group * OUTPUT_PITCH + channel + j * 8) = pair;
     }
+    if (!STATISTICS) continue;
+    part[j * 8] = totals[0];
+    part[j * 8 + 1] = totals[1];
   }
 }
 
-DEVICE_KERNEL(conv2d_forward, THREADS, 1, SHARED_BYTES,
+// The squared deviations of what was stored from the means of its columns: to `part`.
+DEVICE void squares_store(const float (&sums)[MMA_PIXELS][MMA_CHANNELS][4], int pixel, const float *totals, float share,
+                          float *part) {
+#pragma unroll
+  for (int j = 0; j < MMA_CHANNELS; j++)
+#pragma unroll
+    for (int k = 0; k < 2; k++) {
+      const float mean = totals[j * 8 + k] * share;
+      float squares = 0;
+#pragma unroll
+      for (int i = 0; i < 2 * MMA_PIXELS; i++) {
+        const float apart = sums[i / 2][j][i % 2 * 2 + k] - mean;
+        if (pixel + i * 8 < PIXELS) squares += apart * apart;
+      }
+      part[j * 8 + k] = squares;
+    }
+}
+
+DEVICE_KERNEL(conv2d_forward, THREADS, BLOCKS, SHARED_BYTES,
               (const Element *__restrict__ x, const Element *__restrict__ weights, Element *__restrict__ y,
                float *__restrict__ statistics)) {
   SHARED_MEMORY(memory);
@@ -97,34 +109,20 @@ DEVICE_KERNEL(conv2d_forward, THREADS, 1, SHARED_BYTES,
                 sums);
 
   const int pixel = first_pixel + thread_pixel(), column = thread_channel();
-  float totals[MMA_CHANNELS][2], squares[MMA_CHANNELS][2];
-  tile_store(sums, pixel, group, first_channel + column, y, totals);
-  if (!STATISTICS) return;
   float *const shared = (float *)memory;
-  columns_sum(totals, shared, column);
+  float *const part = shared + (threadIdx.x / 32 % PIXEL_WARPS * 8 + threadIdx.x % 32 / 4) * PART_ROW + column;
+  if (STATISTICS) block_wait();  // nobody reads the operands that lay there
+  tile_store(sums, pixel, group, first_channel + column, y, part);
+  if (!STATISTICS) return;
+  parts_add(shared, SUMS);
   const float share = first_pixel + TILE_PIXELS <= PIXELS ? 1.0f / TILE_PIXELS : 1.0f / LAST_PIXELS;
-#pragma unroll
-  for (int j = 0; j < MMA_CHANNELS; j++)
-#pragma unroll
-    for (int k = 0; k < 2; k++) {
-      squares[j][k] = 0;
-#pragma unroll
-      for (int i = 0; i < 2 * MMA_PIXELS; i++) {
-        const float apart = sums[i / 2][j][i % 2 * 2 + k] - totals[j][k] * share;
-        if (pixel + i * 8 < PIXELS) squares[j][k] += apart * apart;
-      }
-    }
-  columns_sum(squares, shared, column);
-  if (threadIdx.x / 32 % WARPS_PIXELS == 0 && threadIdx.x % 32 < 4) {
-#pragma unroll
-    for (int j = 0; j < MMA_CHANNELS; j++)
-#pragma unroll
-      for (int k = 0; k < 2; k++) {
-        const int output = first_channel + column + j * 8 + k;
-        if (output >= OUTPUT_PITCH) continue;
-        float *to = statistics + ((u64)blockIdx.x * TO_ALL + group * OUTPUT_PITCH + output) * 2;
-        to[0] = totals[j][k];
-        to[1] = squares[j][k];
-      }
+  squares_store(sums, pixel, shared + SUMS * PART_ROW + column, share, part);
+  parts_add(shared, SQUARES);
+#pragma unroll 1
+  for (int at = threadIdx.x; at < TILE_CHANNELS; at += THREADS) {
+    if (first_channel + at >= OUTPUT_PITCH) continue;
+    float *to = statistics + ((u64)blockIdx.x * TO_ALL + group * OUTPUT_PITCH + first_channel + at) * 2;
+    to[0] = shared[SUMS * PART_ROW + at];
+    to[1] = shared[SQUARES * PART_ROW + at];
   }
 }

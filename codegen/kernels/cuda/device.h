@@ -116,6 +116,65 @@ DEVICE void matrix_multiply_add(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// ---- products of a warpgroup: four warps, the first of them a multiple of four ----
+
+// One architecture has them; kernels that can do without ask by this name.
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define WARPGROUP_MULTIPLY
+
+// What copies of this thread have brought is there for products, too: before others wait for it with the block.
+DEVICE void copies_publish() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
+// Before the first product after the sums were touched.
+DEVICE void warpgroup_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+// Products started since are a group.
+DEVICE void warpgroup_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+// Until at most `groups`, the newest, are on their way.
+template <int groups>
+DEVICE void warpgroup_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(groups) : "memory");
+}
+
+// warpgroup_multiply_add<turned>(c, a, b, adds) starts c [64][columns] += a [64][16] * b [16][columns], in single
+// precision; where it does not add, c = that. Warp w has rows 16 w .. 16 w + 15 of c, as matrix_multiply_add has them,
+// eight columns after eight. a and b are described by operand_describe (operands.h): rows of memory are those of a, and
+// columns of b; `turned`: the depth's.
+#define SUMS_8(c, j) "+f"(c[j][0]), "+f"(c[j][1]), "+f"(c[j][2]), "+f"(c[j][3])
+#define SUMS_16(c, j) SUMS_8(c, j), SUMS_8(c, (j) + 1)
+#define SUMS_32(c, j) SUMS_16(c, j), SUMS_16(c, (j) + 2)
+#define SUMS_64(c, j) SUMS_32(c, j), SUMS_32(c, (j) + 4)
+#define SUMS_88(c, j) SUMS_64(c, j), SUMS_16(c, (j) + 8), SUMS_8(c, (j) + 10)
+#define SUMS_96(c, j) SUMS_64(c, j), SUMS_32(c, (j) + 8)
+#define SUMS_112(c, j) SUMS_96(c, j), SUMS_16(c, (j) + 12)
+#define SUMS_120(c, j) SUMS_112(c, j), SUMS_8(c, (j) + 14)
+#define SUMS_128(c, j) SUMS_64(c, j), SUMS_64(c, (j) + 8)
+#define NAMES_16 "%0, %1, %2, %3, %4, %5, %6, %7"
+#define NAMES_32 NAMES_16 ", %8, %9, %10, %11, %12, %13, %14, %15"
+#define NAMES_64 NAMES_32 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define NAMES_88 NAMES_64 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43"
+#define NAMES_96 NAMES_88 ", %44, %45, %46, %47"
+#define NAMES_112 NAMES_96 ", %48, %49, %50, %51, %52, %53, %54, %55"
+#define NAMES_120 NAMES_112 ", %56, %57, %58, %59"
+#define NAMES_128 NAMES_120 ", %60, %61, %62, %63"
+#define WARPGROUP_PRODUCT(columns, a_name, b_name, adds_name, turned_name)                                          \
+  template <bool turned>                                                                                            \
+  DEVICE void warpgroup_multiply_add(float(&c)[(columns) / 8][4], u64 a, u64 b, bool adds) {                        \
+    asm volatile("{\n.reg .pred adds;\nsetp.ne.b32 adds, " adds_name                                                \
+                 ", 0;\nwgmma.mma_async.sync.aligned.m64n" #columns "k16.f32." ELEMENT_TYPE "." ELEMENT_TYPE        \
+                 " {" NAMES_##columns "}, " a_name ", " b_name ", adds, 1, 1, " turned_name ", " turned_name ";\n}" \
+                 : SUMS_##columns(c, 0)                                                                             \
+                 : "l"(a), "l"(b), "r"((int)adds), "n"(turned));                                                    \
+  }
+WARPGROUP_PRODUCT(16, "%8", "%9", "%10", "%11")
+WARPGROUP_PRODUCT(32, "%16", "%17", "%18", "%19")
+WARPGROUP_PRODUCT(64, "%32", "%33", "%34", "%35")
+WARPGROUP_PRODUCT(88, "%44", "%45", "%46", "%47")
+WARPGROUP_PRODUCT(96, "%48", "%49", "%50", "%51")
+WARPGROUP_PRODUCT(112, "%56", "%57", "%58", "%59")
+WARPGROUP_PRODUCT(120, "%60", "%61", "%62", "%63")
+WARPGROUP_PRODUCT(128, "%64", "%65", "%66", "%67")
+#endif
+
 #endif
 
 // Eight elements that lie together, loaded and stored at once: at a multiple of 16 bytes.

@@ -6,6 +6,7 @@
 // Grid: elements (grid.h), over what is made; no shared memory:
 //   average_parts(all [parts][part], average [part], parts, part)   the mean; average may be the first part
 //   average_narrow_parts(all, average [part], parts, part, format)   average lies elsewhere
+//   narrow_floats(from [count], to [count] of 16 bits, count, format)   elsewhere
 //   statistics_fold_ranks(all [ranks][2][span], mean [c], variance [c], ranks, c, span)
 //     from mean and variance of each rank, of as many pixels, to those of all
 //   sums_fold_ranks(all [ranks][2][span], dgamma [c], dbeta [c], ranks, c, span)   the means
@@ -44,6 +45,12 @@ DEVICE_KERNEL(average_narrow_parts, THREADS, 1, 0,
               (const float *__restrict__ all, float *__restrict__ average, int parts, u64 part, int format)) {
   const u64 at = grid_element();
   if (at < part) average[at] = narrow_average(all, parts, part, format, at);
+}
+
+DEVICE_KERNEL(narrow_floats, THREADS, 1, 0,
+              (const float *__restrict__ from, Element *__restrict__ to, u64 count, int format)) {
+  const u64 at = grid_element();
+  if (at < count) to[at] = narrow(from[at], format);
 }
 
 // Backward: what is written lies behind what is still to be read.

@@ -35,6 +35,11 @@ void copy_commit();
 void copy_wait(int groups);
 void matrices_load(u32 *matrices, u32 row, bool transposed);
 void matrix_multiply_add(float *c, const u32 *a, u32 b0, u32 b1, bool bf16);
+void copies_publish();
+void warpgroup_fence();
+void warpgroup_commit();
+void warpgroup_wait(int groups);
+void warpgroup_multiply_add(float *c, int columns, u64 a, u64 b, bool adds, bool turned, bool bf16);
 
 // Elements of both types, rounded to nearest, ties to even.
 float from_f16(uint16_t bits);
@@ -115,6 +120,22 @@ DEVICE void matrices_load(u32 (&m)[4], u32 row) { simulated::matrices_load(m, ro
 DEVICE void matrices_load_transposed(u32 (&m)[4], u32 row) { simulated::matrices_load(m, row, true); }
 DEVICE void matrix_multiply_add(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
   simulated::matrix_multiply_add(c, a, b0, b1, ELEMENT_IS_BF16);
+}
+
+// For kernels compiled with -DWARPGROUP_MULTIPLY, as for sm_90a.
+DEVICE void copies_publish() { simulated::copies_publish(); }
+DEVICE void warpgroup_fence() { simulated::warpgroup_fence(); }
+DEVICE void warpgroup_commit() { simulated::warpgroup_commit(); }
+template <int groups>
+DEVICE void warpgroup_wait() {
+  simulated::warpgroup_wait(groups);
+}
+template <bool turned, int eights>
+DEVICE void warpgroup_multiply_add(float (&c)[eights][4], u64 a, u64 b, bool adds) {
+  static_assert(
+      eights == 2 || eights == 4 || eights == 8 || eights == 11 || eights == 12 || (eights >= 14 && eights <= 16),
+      "columns that device.h has");
+  simulated::warpgroup_multiply_add(c[0], 8 * eights, a, b, adds, turned, ELEMENT_IS_BF16);
 }
 
 #endif

@@ -3,7 +3,8 @@
 // Nothing runs before something waits for it (work.h). What a GPU does not forgive ends the process as faults of the
 // simulator do; what a driver refuses is refused with the driver's result.
 //
-//   SEER_SIMULATED_BYTES     the GPU's memory; 4 GiB
+//   SEER_SIMULATED_DEVICES   how many there are; 1. Each has its memory, its UUID and, of several, a number in its name
+//   SEER_SIMULATED_BYTES     a GPU's memory; 4 GiB
 //   SEER_SIMULATED_HOST      bytes of the host's memory that can be page-locked; as many as there are
 //   SEER_SIMULATED_USED      a file that gets the most bytes that were allocated at a time: of the GPU, page-locked
 //   SEER_SIMULATED_LAST      a file that gets what memory of the GPU held when it was released
@@ -38,7 +39,7 @@ thread_local bool is_host_function;
   fault_end(format, arguments);
 }
 
-static thread_local bool has_context;
+thread_local SeerDriverContext *current;
 
 static bool is_lost_after(int result) {
   return result == DEVICE_UNAVAILABLE || result == ECC_UNCORRECTABLE || (result >= 700 && result < 720);
@@ -61,11 +62,18 @@ static int injected(const char *function) {
 int enter(const char *function, bool of_context) {
   if (is_host_function) return NOT_PERMITTED;
   if (!state.is_initialized) return NOT_INITIALIZED;
-  if (of_context && state.lost) return state.lost;
-  if (of_context && !has_context) return INVALID_CONTEXT;
+  if (of_context && !current) return INVALID_CONTEXT;
+  if (of_context && current->lost) return current->lost;
   const int result = injected(function);
-  if (is_lost_after(result)) state.lost = result;
+  if (is_lost_after(result)) (current ? current : &state.devices[0])->lost = result;
   return result;
+}
+
+SeerDriverUuid uuid_of(const SeerDriverContext *context) {
+  SeerDriverUuid uuid;
+  for (int i = 0; i < 16; i++) uuid.bytes[i] = (unsigned char)i;
+  uuid.bytes[15] = (unsigned char)(15 + context->ordinal);
+  return uuid;
 }
 
 }  // namespace simulated
@@ -83,10 +91,8 @@ bool is_inside(const std::map<uintptr_t, size_t> &allocations, uintptr_t at, siz
   return at - start <= size && bytes <= size - (at - start);
 }
 
-void demand_inside(const char *function, uintptr_t at, size_t bytes) {
-  if (!is_inside(state.allocations, at, bytes))
-    fault(function, "%zu bytes at %p are not inside of one allocation", bytes, (void *)at);
-}
+// Devices by number.
+bool is_device(int device) { return device >= 0 && device < (int)state.devices.size(); }
 
 // Whether memory of the host is page-locked; what begins so and ends beyond it is a fault.
 bool is_pinned(const char *function, const void *memory, size_t bytes) {
@@ -182,9 +188,19 @@ __attribute__((destructor)) void usage_report() {
   file_write("SEER_SIMULATED_USED", told.data(), told.size());
 }
 
+bool any_lost() {
+  return std::any_of(state.devices.begin(), state.devices.end(), [](const auto &device) { return device.lost != 0; });
+}
+
+size_t holders_all() {
+  size_t count = 0;
+  for (const SeerDriverContext &device : state.devices) count += (size_t)device.holders;
+  return count;
+}
+
 __attribute__((destructor)) void leaks_report() {
   std::unique_lock<std::mutex> held(lock);
-  if (!state.is_strict || state.lost) return;
+  if (!state.is_strict || any_lost()) return;
   const struct {
     const char *what;
     size_t count;
@@ -192,7 +208,7 @@ __attribute__((destructor)) void leaks_report() {
       {"allocations", state.allocations.size()},  {"allocations of page-locked memory", state.host_allocations.size()},
       {"streams", state.streams.size()},          {"events", state.events.size()},
       {"captured graphs", state.captured.size()}, {"graphs", state.graphs.size()},
-      {"modules", state.modules.size()},          {"contexts", (size_t)state.context.holders}};
+      {"modules", state.modules.size()},          {"contexts", holders_all()}};
   bool any = false;
   for (const auto &kind : left) {
     if (kind.count) std::fprintf(stderr, "simulated driver: never released: %zu %s\n", kind.count, kind.what);
@@ -202,6 +218,13 @@ __attribute__((destructor)) void leaks_report() {
 }
 
 }  // namespace
+
+void simulated::demand_inside(const char *function, const SeerDriverContext *context, uintptr_t at, size_t bytes) {
+  if (!is_inside(state.allocations, at, bytes))
+    fault(function, "%zu bytes at %p are not inside of one allocation", bytes, (void *)at);
+  if ((--state.owners.upper_bound(at))->second != context)
+    fault(function, "%zu bytes at %p are of another GPU", bytes, (void *)at);
+}
 
 extern "C" {
 
@@ -232,6 +255,8 @@ int cuInit(unsigned flags) {
   const char *host = std::getenv("SEER_SIMULATED_HOST");
   state.host_bytes = host ? std::strtoull(host, nullptr, 10) : SIZE_MAX;
   state.is_strict = std::getenv("SEER_SIMULATED_STRICT") != nullptr;
+  const char *devices = std::getenv("SEER_SIMULATED_DEVICES");
+  for (int i = 0; i < (devices ? std::atoi(devices) : 1); i++) state.devices.push_back(SeerDriverContext{i, 0, 0, 0});
   const std::string name = schedule ? schedule : "first_first";
   if (name != "first_first" && name != "last_first" && name != "random")
     fault("SEER_SIMULATED_SCHEDULE", "'%s' is not first_first, last_first, random", name.c_str());
@@ -249,22 +274,23 @@ int cuDriverGetVersion(int *version) {
 
 int cuDeviceGetCount(int *count) {
   ENTER(false);
-  *count = 1;
+  *count = (int)state.devices.size();
   return SUCCESS;
 }
 
 int cuDeviceGet(int *device, int ordinal) {
   ENTER(false);
-  if (ordinal != 0) return INVALID_DEVICE;
-  *device = 0;
+  if (!is_device(ordinal)) return INVALID_DEVICE;
+  *device = ordinal;
   return SUCCESS;
 }
 
 int cuDeviceGetName(char *name, int bytes, int device) {
   ENTER(false);
-  if (device != 0) return INVALID_DEVICE;
+  if (!is_device(device)) return INVALID_DEVICE;
   const char *wanted = std::getenv("SEER_SIMULATED_NAME");
-  std::snprintf(name, (size_t)bytes, "%s", wanted ? wanted : "Simulated GPU");
+  const std::string number = state.devices.size() > 1 ? " " + std::to_string(device) : "";
+  std::snprintf(name, (size_t)bytes, "%s%s", wanted ? wanted : "Simulated GPU", number.c_str());
   return SUCCESS;
 }
 
@@ -275,7 +301,7 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
                                             {10, 32},        {12, 65536}, {13, 1980000},    {16, 132},
                                             {38, 50 << 20},  {39, 2048},  {81, 228 * 1024}, {97, SHARED_BYTES_MOST}};
   ENTER(false);
-  if (device != 0) return INVALID_DEVICE;
+  if (!is_device(device)) return INVALID_DEVICE;
   if (attribute == CAPABILITY_MAJOR || attribute == CAPABILITY_MINOR) {
     const char *wanted = std::getenv("SEER_SIMULATED_CAPABILITY");
     int major = 9, minor = 0;
@@ -292,44 +318,45 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
 
 int cuDeviceTotalMem_v2(size_t *bytes, int device) {
   ENTER(false);
-  if (device != 0) return INVALID_DEVICE;
+  if (!is_device(device)) return INVALID_DEVICE;
   *bytes = state.all_bytes;
   return SUCCESS;
 }
 
 int cuDeviceGetUuid_v2(SeerDriverUuid *uuid, int device) {
   ENTER(false);
-  if (device != 0) return INVALID_DEVICE;
-  for (int i = 0; i < 16; i++) uuid->bytes[i] = (unsigned char)i;
+  if (!is_device(device)) return INVALID_DEVICE;
+  *uuid = uuid_of(&state.devices[(size_t)device]);
   return SUCCESS;
 }
 
 int cuDevicePrimaryCtxRetain(SeerDriverContext **context, int device) {
   ENTER(false);
-  if (device != 0) return INVALID_DEVICE;
-  state.context.holders++;
-  *context = &state.context;
+  if (!is_device(device)) return INVALID_DEVICE;
+  *context = &state.devices[(size_t)device];
+  (*context)->holders++;
   return SUCCESS;
 }
 
 int cuDevicePrimaryCtxRelease_v2(int device) {
   ENTER(false);
-  if (device != 0) return INVALID_DEVICE;
-  if (state.context.holders == 0) return INVALID_CONTEXT;
-  if (--state.context.holders == 0) work_drain(held);
+  if (!is_device(device)) return INVALID_DEVICE;
+  int &holders = state.devices[(size_t)device].holders;
+  if (holders == 0) return INVALID_CONTEXT;
+  if (--holders == 0) work_drain(held);
   return SUCCESS;
 }
 
 int cuCtxSetCurrent(SeerDriverContext *context) {
   ENTER(false);
-  if (context && (context != &state.context || state.context.holders == 0)) return INVALID_CONTEXT;
-  has_context = context != nullptr;
+  if (context && context->holders == 0) return INVALID_CONTEXT;
+  current = context;
   return SUCCESS;
 }
 
 int cuMemGetInfo_v2(size_t *free_bytes, size_t *all_bytes) {
   ENTER(true);
-  *free_bytes = state.all_bytes - state.used_bytes;
+  *free_bytes = state.all_bytes - current->used_bytes;
   *all_bytes = state.all_bytes;
   return SUCCESS;
 }
@@ -343,11 +370,12 @@ int cuMemAlloc_v2(SeerAddress *address, size_t bytes) {
   ENTER(true);
   OUTSIDE_OF_CAPTURES();
   if (bytes == 0) return INVALID_VALUE;
-  const size_t left = state.all_bytes - state.used_bytes;
+  const size_t left = state.all_bytes - current->used_bytes;
   if (bytes > left || allocated_bytes(bytes) > left) return OUT_OF_MEMORY;
   *address = (uintptr_t)memory_make(allocated_bytes(bytes));
   state.allocations[*address] = bytes;
-  state.used_bytes += allocated_bytes(bytes);
+  state.owners[*address] = current;
+  current->used_bytes += allocated_bytes(bytes);
   use(state.gpu, bytes);
   return SUCCESS;
 }
@@ -363,7 +391,8 @@ int cuMemFree_v2(SeerAddress address) {
   }
   file_write("SEER_SIMULATED_LAST", (const void *)address, found->second);
   memory_release((void *)address, allocated_bytes(found->second));
-  state.used_bytes -= allocated_bytes(found->second);
+  state.owners[address]->used_bytes -= allocated_bytes(found->second);
+  state.owners.erase(address);
   state.gpu.now -= found->second;
   state.allocations.erase(found);
   return SUCCESS;
@@ -398,11 +427,12 @@ int cuMemFreeHost(void *memory) {
 int cuMemcpyHtoDAsync_v2(SeerAddress to, const void *from, size_t bytes, SeerDeviceStream *stream) {
   ENTER(true);
   DEMAND_STREAM(stream);
-  demand_inside(__func__, to, bytes);
+  demand_inside(__func__, current, to, bytes);
   const char *const name = __func__;
+  const SeerDriverContext *const context = current;
   if (stream->capture || is_pinned(name, from, bytes))
     return enqueue(stream, [=] {
-      demand_inside(name, to, bytes);
+      demand_inside(name, context, to, bytes);
       std::memcpy((void *)to, from, bytes);
     });
   const auto staged = std::make_shared<std::vector<char>>((const char *)from, (const char *)from + bytes);
@@ -412,10 +442,11 @@ int cuMemcpyHtoDAsync_v2(SeerAddress to, const void *from, size_t bytes, SeerDev
 int cuMemcpyDtoHAsync_v2(void *to, SeerAddress from, size_t bytes, SeerDeviceStream *stream) {
   ENTER(true);
   DEMAND_STREAM(stream);
-  demand_inside(__func__, from, bytes);
+  demand_inside(__func__, current, from, bytes);
   const char *const name = __func__;
+  const SeerDriverContext *const context = current;
   const int result = enqueue(stream, [=] {
-    demand_inside(name, from, bytes);
+    demand_inside(name, context, from, bytes);
     std::memcpy(to, (const void *)from, bytes);
   });
   if (!result && !stream->capture && !is_pinned(name, to, bytes)) work_wait(held, stream->last);
@@ -425,13 +456,14 @@ int cuMemcpyDtoHAsync_v2(void *to, SeerAddress from, size_t bytes, SeerDeviceStr
 int cuMemcpyDtoDAsync_v2(SeerAddress to, SeerAddress from, size_t bytes, SeerDeviceStream *stream) {
   ENTER(true);
   DEMAND_STREAM(stream);
-  demand_inside(__func__, to, bytes);
-  demand_inside(__func__, from, bytes);
+  demand_inside(__func__, current, to, bytes);
+  demand_inside(__func__, current, from, bytes);
   if (to < from + bytes && from < to + bytes) fault(__func__, "from and to overlap");
   const char *const name = __func__;
+  const SeerDriverContext *const context = current;
   return enqueue(stream, [=] {
-    demand_inside(name, to, bytes);
-    demand_inside(name, from, bytes);
+    demand_inside(name, context, to, bytes);
+    demand_inside(name, context, from, bytes);
     std::memcpy((void *)to, (const void *)from, bytes);
   });
 }
@@ -439,10 +471,11 @@ int cuMemcpyDtoDAsync_v2(SeerAddress to, SeerAddress from, size_t bytes, SeerDev
 int cuMemsetD8Async(SeerAddress to, unsigned char value, size_t bytes, SeerDeviceStream *stream) {
   ENTER(true);
   DEMAND_STREAM(stream);
-  demand_inside(__func__, to, bytes);
+  demand_inside(__func__, current, to, bytes);
   const char *const name = __func__;
+  const SeerDriverContext *const context = current;
   return enqueue(stream, [=] {
-    demand_inside(name, to, bytes);
+    demand_inside(name, context, to, bytes);
     std::memset((void *)to, value, bytes);
   });
 }

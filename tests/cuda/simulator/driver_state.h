@@ -56,6 +56,7 @@ enum { FUNCTION_SHARED_BYTES = 8, CAPABILITY_MAJOR = 75, CAPABILITY_MINOR = 76 }
 
 struct Node {
   std::function<void()> run;
+  std::function<bool()> advance;
   bool of_host;
   unsigned lane;
   std::vector<size_t> after;
@@ -73,10 +74,14 @@ typedef std::shared_ptr<Capture> CaptureRef;
 
 }  // namespace simulated
 
+// Of one device.
 struct SeerDriverContext {
-  int holders;
+  int ordinal, holders;
+  int lost;  // the result after which the GPU was lost
+  size_t used_bytes;
 };
 struct SeerDeviceStream {
+  SeerDriverContext *context;
   unsigned lane;
   simulated::OperationRef last;
   simulated::CaptureRef capture;
@@ -116,23 +121,29 @@ struct Usage {
 // Never released: threads may outlive the end of main().
 struct State {
   bool is_initialized;
-  int lost;                                  // the result after which the GPU was lost
-  size_t all_bytes, used_bytes, host_bytes;  // used: of the GPU's, as it counts; host: that can be page-locked
-  Usage gpu, host;
+  size_t all_bytes;   // of each device
+  size_t host_bytes;  // that can be page-locked
+  Usage gpu, host;    // gpu: all devices
   Schedule schedule;
   bool is_strict;
   unsigned lanes;
-  SeerDriverContext context;
+  std::vector<SeerDriverContext> devices;
   std::map<std::string, int> calls;
   std::map<uintptr_t, size_t> allocations, host_allocations;
+  std::map<uintptr_t, SeerDriverContext *> owners;  // of allocations
   std::set<const void *> streams, events, captured, graphs, modules, functions;
   std::set<CaptureRef> captures;
 };
 extern State &state;
 extern thread_local bool is_host_function;  // of this thread: it must not call the driver
+extern thread_local SeerDriverContext *current;
 
 // Ends the process: "simulated driver: FUNCTION: ...".
 [[noreturn]] void fault(const char *function, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// The fault that memory is not inside of one allocation of the GPU.
+void demand_inside(const char *function, const SeerDriverContext *context, uintptr_t at, size_t bytes);
+SeerDriverUuid uuid_of(const SeerDriverContext *context);
 
 // How every call begins; with the lock held. Not 0: what it returns at once.
 int enter(const char *function, bool of_context);
@@ -163,10 +174,12 @@ int release(std::set<const void *> &live, Handle *handle, const char *function) 
   if (!is_live(state.live, handle)) return INVALID_HANDLE
 #define DEMAND_STREAM(stream)                                                                        \
   if (!(stream)) fault(__func__, "names the default stream, which is not simulated: make a stream"); \
-  DEMAND(streams, stream)
+  DEMAND(streams, stream);                                                                           \
+  if ((stream)->context != current) return INVALID_CONTEXT
 
-// Behind what the stream has so far; a node of its capture while it is captured.
-int enqueue(SeerDeviceStream *stream, std::function<void()> run, bool of_host = false);
+// Behind what the stream has so far; a node of its capture while it is captured. `advance`: of work.h.
+int enqueue(SeerDeviceStream *stream, std::function<void()> run, bool of_host = false,
+            std::function<bool()> advance = nullptr);
 // What memory and modules ask for may wait for the GPU, which a capture forbids.
 int forbidden_by_capture();
 #define OUTSIDE_OF_CAPTURES() \

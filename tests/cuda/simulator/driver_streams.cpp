@@ -5,13 +5,13 @@
 
 namespace simulated {
 
-int enqueue(SeerDeviceStream *stream, std::function<void()> run, bool of_host) {
+int enqueue(SeerDeviceStream *stream, std::function<void()> run, bool of_host, std::function<bool()> advance) {
   if (Capture *capture = stream->capture.get()) {
     if (capture->is_invalid) return STREAM_CAPTURE_INVALIDATED;
-    capture->nodes.push_back(Node{std::move(run), of_host, stream->lane, stream->tail});
+    capture->nodes.push_back(Node{std::move(run), std::move(advance), of_host, stream->lane, stream->tail});
     stream->tail = {capture->nodes.size() - 1};
   } else {
-    stream->last = work_add(std::move(run), of_host, stream->lane, {stream->last});
+    stream->last = work_add(std::move(run), of_host, stream->lane, {stream->last}, std::move(advance));
   }
   return SUCCESS;
 }
@@ -70,7 +70,7 @@ extern "C" {
 
 int cuStreamCreate(SeerDeviceStream **stream, unsigned) {
   ENTER(true);
-  *stream = keep(state.streams, new SeerDeviceStream{++state.lanes, nullptr, nullptr, {}});
+  *stream = keep(state.streams, new SeerDeviceStream{current, ++state.lanes, nullptr, nullptr, {}});
   return SUCCESS;
 }
 
@@ -94,6 +94,16 @@ int cuStreamSynchronize(SeerDeviceStream *stream) {
   }
   work_wait(held, stream->last);
   return SUCCESS;
+}
+
+int cuStreamQuery(SeerDeviceStream *stream) {
+  ENTER(true);
+  DEMAND_STREAM(stream);
+  if (stream->capture) {
+    stream->capture->is_invalid = true;
+    return STREAM_CAPTURE_UNSUPPORTED;
+  }
+  return work_look(held, stream->last) ? SUCCESS : NOT_READY;
 }
 
 int cuStreamWaitEvent(SeerDeviceStream *stream, SeerDeviceEvent *event, unsigned) {
@@ -219,7 +229,7 @@ int cuGraphLaunch(SeerDeviceGraph *graph, SeerDeviceStream *stream) {
   for (const Node &node : graph->nodes) {
     std::vector<OperationRef> after{start};
     for (size_t earlier : node.after) after.push_back(operations[earlier]);
-    operations.push_back(work_add(node.run, node.of_host, node.lane, after));
+    operations.push_back(work_add(node.run, node.of_host, node.lane, after, node.advance));
     all.push_back(operations.back());
   }
   graph->last = stream->last = work_add(nullptr, false, stream->lane, all);

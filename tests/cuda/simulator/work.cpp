@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 namespace simulated {
 
@@ -44,16 +45,16 @@ void want(Operation *operation, uint64_t wait) {
   }
 }
 
-size_t choose(const Policy &policy, uint64_t wait) {
+size_t choose(const std::vector<Operation *> &open, const Policy &policy, uint64_t wait) {
   const bool needed = policy.needed == 0 || (policy.needed == 2 && work_draw() % 2);
   std::vector<size_t> among;
-  for (size_t i = 0; i < ready.size(); i++)
-    if (!needed || ready[i]->wanted == wait) among.push_back(i);
+  for (size_t i = 0; i < open.size(); i++)
+    if (!needed || open[i]->wanted == wait) among.push_back(i);
   if (among.empty())
-    for (size_t i = 0; i < ready.size(); i++) among.push_back(i);
+    for (size_t i = 0; i < open.size(); i++) among.push_back(i);
   if (!policy.ranked) return among[work_draw() % among.size()];
   return *std::max_element(among.begin(), among.end(), [&](size_t a, size_t b) {
-    return mix(policy.ranks + ready[a]->lane) < mix(policy.ranks + ready[b]->lane);
+    return mix(policy.ranks + open[a]->lane) < mix(policy.ranks + open[b]->lane);
   });
 }
 
@@ -71,6 +72,7 @@ void run(std::unique_lock<std::mutex> &held, Operation *operation) {
   operation->done = true;
   unfinished--;
   operation->run = nullptr;
+  operation->advance = nullptr;
   operation->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
   for (Operation *later : operation->before)
     if (--later->waits_for == 0) ready.push_back(later);
@@ -79,19 +81,35 @@ void run(std::unique_lock<std::mutex> &held, Operation *operation) {
   if (operation->of_host) host_returned.notify_all();
 }
 
-void step(std::unique_lock<std::mutex> &held, const Policy &policy, uint64_t wait) {
+// Runs one; false: whatever is ready waits for other processes.
+bool step(std::unique_lock<std::mutex> &held, const Policy &policy, uint64_t wait) {
   if (ready.empty()) {
     if (!in_host) {
       std::fputs("simulated driver: work waits for itself\n", stderr);
       std::_Exit(70);
     }
     host_returned.wait(held);
-    return;
+    return true;
   }
-  const size_t at = choose(policy, wait);
-  Operation *operation = ready[at];
-  ready.erase(ready.begin() + (std::ptrdiff_t)at);
-  run(held, operation);
+  for (std::vector<Operation *> open = ready; !open.empty();) {
+    const size_t at = choose(open, policy, wait);
+    Operation *operation = open[at];
+    if (operation->advance && !operation->advance()) {
+      open.erase(open.begin() + (std::ptrdiff_t)at);
+      continue;
+    }
+    ready.erase(std::find(ready.begin(), ready.end(), operation));
+    run(held, operation);
+    return true;
+  }
+  return false;
+}
+
+void step_or_pause(std::unique_lock<std::mutex> &held, const Policy &policy, uint64_t wait) {
+  if (step(held, policy, wait)) return;
+  held.unlock();
+  std::this_thread::sleep_for(std::chrono::microseconds(100));
+  held.lock();
 }
 
 void forget_done() {
@@ -114,9 +132,11 @@ uint64_t work_draw() {
   return state >> 16;
 }
 
-OperationRef work_add(std::function<void()> run, bool of_host, unsigned lane, const std::vector<OperationRef> &after) {
+OperationRef work_add(std::function<void()> run, bool of_host, unsigned lane, const std::vector<OperationRef> &after,
+                      std::function<bool()> advance) {
   OperationRef operation = std::make_shared<Operation>();
   operation->run = std::move(run);
+  operation->advance = std::move(advance);
   operation->of_host = of_host;
   operation->lane = lane;
   for (const OperationRef &earlier : after) {
@@ -137,14 +157,25 @@ void work_wait(std::unique_lock<std::mutex> &held, const OperationRef &operation
   const uint64_t wait = ++waits;
   const Policy policy = policy_draw();
   want(target.get(), wait);
-  while (!target->done) step(held, policy, wait);
+  while (!target->done) step_or_pause(held, policy, wait);
   forget_done();
+}
+
+bool work_look(std::unique_lock<std::mutex> &held, const OperationRef &operation) {
+  if (!operation || operation->done) return true;
+  const OperationRef target = operation;
+  const uint64_t wait = ++waits;
+  const Policy policy = policy_draw();
+  want(target.get(), wait);
+  while (!target->done && step(held, policy, wait)) continue;
+  forget_done();
+  return target->done;
 }
 
 void work_drain(std::unique_lock<std::mutex> &held) {
   const Policy policy = policy_draw();
   const uint64_t wait = ++waits;
-  while (unfinished) step(held, policy, wait);
+  while (unfinished) step_or_pause(held, policy, wait);
   forget_done();
 }
 

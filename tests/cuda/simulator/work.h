@@ -19,8 +19,10 @@ typedef std::shared_ptr<Operation> OperationRef;
 
 struct Operation {
   std::function<void()> run;  // may be empty
-  bool of_host;               // runs without the lock
-  unsigned lane;              // of its stream
+  // Of work that waits for other processes: does what it can, and tells whether that was all. May be empty.
+  std::function<bool()> advance;
+  bool of_host;   // runs without the lock
+  unsigned lane;  // of its stream
   std::vector<OperationRef> after;
   std::vector<Operation *> before;
   size_t waits_for;  // of `after` those that are not done
@@ -32,9 +34,12 @@ struct Operation {
 extern std::mutex lock;
 
 // `after` may hold null and what is done.
-OperationRef work_add(std::function<void()> run, bool of_host, unsigned lane, const std::vector<OperationRef> &after);
+OperationRef work_add(std::function<void()> run, bool of_host, unsigned lane, const std::vector<OperationRef> &after,
+                      std::function<bool()> advance = nullptr);
 // Runs work until this is done. Null is nothing.
 void work_wait(std::unique_lock<std::mutex> &held, const OperationRef &operation);
+// Runs work until this is done, which it then tells, or all that could run waits for other processes.
+bool work_look(std::unique_lock<std::mutex> &held, const OperationRef &operation);
 // Until there is none.
 void work_drain(std::unique_lock<std::mutex> &held);
 

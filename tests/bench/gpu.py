@@ -1,0 +1,294 @@
+"""Trainers on a GPU: right, and how fast beside PyTorch; see gpu.sh.
+
+usage: gpu.py prepare [--target TARGET] [--simulator LIBSIMULATED_CUDA] SEERC FOLDER [PART...]
+       gpu.py run [--limit SECONDS] [--device cuda|cpu] [PART...]      from the folder that was prepared
+Method. check: three small networks take two steps on the simulated GPU when they are prepared, and on the GPU: every
+tensor's L2-relative distance (both round what they store to 16 bits, but a tensor core adds up in its own order), and
+the same bits in a second run. step16, step128, step10b: `TRAINER bench` before and after the peers, median of its steps,
+the faster of both; the peers are PyTorch's same network, pictures a step, loss and optimizer, each in a process of its
+own, median of the steps that fit in its share of the time: eager, compiled and max-autotune, channels last and not, fp16
+and bf16. The ratio is the fastest peer's step by ours. convolutions: our kernels one by one as `bench` times them, of
+RegNetY-128GF and RG-10B, against PyTorch's same convolution (cuDNN, benchmark mode, channels last); of 1 x 1 with the
+statistics of BatchNorm behind it, which ours has in it. PyTorch's pictures lie normalised in memory; ours are bytes.
+"""
+import argparse
+import array
+import datetime
+import json
+import math
+import os
+import pathlib
+import random
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+SMALL = """{model}
+views {{ crops = [crop(count = 2, size = {size}px), crop(count = 1, size = {less}px)] }}
+data {{ pictures = "images-idx3-ubyte" }}
+train {{ batch = 2 steps = 2 precision = {precision} }}
+save {{ every = 1 keep = 2 }}
+evaluate {{ size = {size}px resize = {size}px batch = 4 }}
+"""
+SWAV = "swav { prototypes = 20 head = [24, 16] freeze_prototypes = 0 queue = 8 }\noptimizer { name = larc }"
+SMALL_NETS = {
+    "pads_bf16": ("model { family = regnety depths = [1, 2] widths = [16, 24] group_widths = [8, 12] stem_width = 8 }\n"
+                  + SWAV, 32, "bf16"),
+    "x_fp16": ("model { family = regnetx depths = [1, 1] widths = [48, 96] group_widths = [24, 48] stem_width = 16 }\n"
+               + SWAV, 48, "fp16"),
+    "wide_bf16": ("model { family = regnety depths = [1] widths = [528] group_widths = [264] stem_width = 32 }\n" + SWAV,
+                  24, "bf16"),
+}
+# After one step, and losses: what rounding differences make of two steps.
+MEDIAN, MOST, LOSS = 0.01, 0.1, 0.01
+STEP = """use "models/{model}"
+use "machines/h200"
+supervised {{ classes = 1000 }}
+views {{ crops = [crop(count = 1, size = 224px)] }}
+data {{ pictures = "pictures/" }}
+train {{ batch = {batch} steps = 1000 precision = {precision} }}
+optimizer {{ name = sgd weight_decay = 5e-5 }}
+cluster {{ nodes = 1 ranks_per_node = 1 }}
+evaluate {{ batch = 16 }}
+"""
+STEPS = {"step16": ("regnety_16gf", 256), "step128": ("regnety_128gf", 128), "step10b": ("regnety_10b", 16)}
+PARTS = ("check", "step16", "step128", "convolutions", "step10b")
+MODES = [(mode, layout, precision) for mode in ("eager", "compile", "max-autotune")
+         for layout in ("channels_last", "default") for precision in ("bf16", "fp16")]
+
+
+def run(command, code=0, **options):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **options)
+    if code is not None and done.returncode != code:
+        sys.exit(f"{' '.join(map(str, command))}: exit {done.returncode}\n{done.stderr}")
+    return done
+
+
+# ---- prepare ----
+
+def build(options, name, text, target):
+    spec = options.folder / f"{name}.seer"
+    spec.write_text(text)
+    began = time.monotonic()
+    run([options.seerc, "build", spec, f"--target={target}", "-o", options.folder / name], cwd=options.folder)
+    print(f"{name}: built in {time.monotonic() - began:.0f} s", flush=True)
+    return options.folder / name
+
+
+def pictures_make(folder):
+    draw = random.Random(7)
+    (folder / "images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, 32, 28, 28) + draw.randbytes(32 * 28 * 28))
+
+
+def check_prepare(options):
+    pictures_make(options.folder)
+    for name, (model, size, precision) in SMALL_NETS.items():
+        text = SMALL.format(model=model, size=size, less=size // 2, precision=precision)
+        simulated = build(options, f"{name}_simulated", text, "cuda:simulated")
+        train(simulated, options.folder / f"{name}_wanted", {"SEER_LIBCUDA": options.simulator})
+        build(options, name, text, options.target)
+        simulated.unlink()
+
+
+def step_prepare(options, part):
+    model, batch = STEPS[part]
+    for precision in ("bf16",) if part == "step10b" else ("bf16", "fp16"):
+        trainer = build(options, f"{part}_{precision}", STEP.format(model=model, batch=batch, precision=precision),
+                        options.target)
+    plan = json.loads(run([trainer, "plan", "--json"]).stdout)["model"]
+    (options.folder / f"{part}.json").write_text(json.dumps({"batch": batch, "size": 224, **plan}))
+
+
+def prepare(options):
+    options.folder.mkdir(parents=True, exist_ok=True)
+    options.folder, options.seerc = options.folder.resolve(), options.seerc.resolve()
+    for file in ("gpu.sh", "gpu.py", "gpu_peer.py"):
+        shutil.copy(HERE / file, options.folder)
+    for part in options.parts:
+        if part == "check":
+            check_prepare(options)
+        elif part in STEPS:
+            step_prepare(options, part)
+
+
+# ---- check ----
+
+def train(trainer, out, environment):
+    shutil.rmtree(out, ignore_errors=True)
+    run([trainer, "train", "--out", out, "--no-report", "--quiet"], cwd=out.parent, env={**os.environ, **environment})
+
+
+def tensors_read(path):
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + length])
+    return {name: data[8 + length + entry["data_offsets"][0]:8 + length + entry["data_offsets"][1]]
+            for name, entry in header.items() if name != "__metadata__" and entry["dtype"] == "F32"}
+
+
+def distance(got, wanted):
+    got, wanted = array.array("f", got), array.array("f", wanted)
+    apart = math.fsum((a - b) ** 2 for a, b in zip(got, wanted))
+    return math.sqrt(apart / (math.fsum(b * b for b in wanted) or 1))
+
+
+def losses(out):
+    return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def state(out, step):
+    return tensors_read(out / f"snapshots/step-{step}/model.safetensors")
+
+
+def check_run(_options, found):
+    for name in SMALL_NETS:
+        outs = [HERE / f"{name}_run{i}" for i in range(2)]
+        for out in outs:
+            train(HERE / name, out, {})
+        wanted = HERE / f"{name}_wanted"
+        first, expected = state(outs[0], 1), state(wanted, 1)
+        apart = sorted((distance(first[tensor], expected[tensor]), tensor) for tensor in expected
+                       if tensor.endswith((".velocity", "running_mean", "running_var")))
+        median = statistics.median(number for number, _ in apart)
+        loss = max(abs(a / b - 1) for a, b in zip(losses(outs[0]), losses(wanted)))
+        same = state(outs[0], 2) == state(outs[1], 2)
+        good = median <= MEDIAN and apart[-1][0] <= MOST and loss <= LOSS and same
+        found[name] = {"median": median, "most": apart[-1], "loss": loss, "same_bits_again": same, "good": good}
+        print(f"{name}: {len(apart)} tensors are {median:.1e} apart at the median, at most {apart[-1][0]:.1e} "
+              f"({apart[-1][1]}), losses {loss:.1e}; a second run has {'the same' if same else 'OTHER'} bits: "
+              f"{'right' if good else 'WRONG'}", flush=True)
+
+
+# ---- speed ----
+
+def ours(part):
+    """The fastest of the part's trainers: its name, seconds, what bench said."""
+    told = {}
+    for trainer in sorted(HERE.glob(f"{part}_*[!.seer]")):
+        if trainer.suffix or not os.access(trainer, os.X_OK):
+            continue
+        done = run([trainer, "bench", "--json", "--no-ops"], code=None, cwd=HERE)
+        if done.returncode:
+            print(f"{trainer.name}: {done.stderr.strip()}", flush=True)
+        else:
+            told[trainer.name] = json.loads(done.stdout)
+    return told
+
+
+def peer(options, what, case, seconds):
+    done = run([sys.executable, "-B", HERE / "gpu_peer.py", what, json.dumps({**case, "device": options.device,
+                                                                                "seconds": seconds})], code=None)
+    if done.returncode:
+        return {"error": (done.stderr.strip().splitlines() or ["says nothing"])[-1][:200]}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def step_run(options, found, part):
+    case, ended = json.loads((HERE / f"{part}.json").read_text()), time.monotonic() + options.limit
+    before = ours(part)
+    peers = {}
+    modes = MODES[:1] if part == "step10b" else MODES  # which has no room for 10 billion, or says so
+    for i, (mode, layout, precision) in enumerate(modes):
+        share = (ended - time.monotonic()) / (len(modes) - i)
+        name = f"{mode}, {layout}, {precision}"
+        peers[name] = peer(options, "step", {**case, "mode": mode, "layout": layout, "precision": precision}, share)
+        print(f"{part}: PyTorch {name}: {peers[name]}", flush=True)
+    after = ours(part)
+    steps = {name: min(t["step_seconds_median"] for t in (before.get(name), after.get(name)) if t)
+             for name in {*before, *after}}
+    found[part] = {"ours": steps, "before": before, "after": after, "peers": peers}
+    best = min((t["seconds"] for t in peers.values() if "seconds" in t), default=None)
+    for name, seconds in sorted(steps.items()):
+        ratio = f"; {best / seconds:.2f} of the best PyTorch ({best * 1e3:.1f} ms)" if best else ""
+        print(f"{name}: {seconds * 1e3:.1f} ms, {case['batch'] / seconds:.1f} images/s{ratio}", flush=True)
+
+
+def convolutions_of(case):
+    """Of the last block of each stage: (our op, what PyTorch is to run)."""
+    size = case["size"] // 2
+    for stage, (depth, width, group) in enumerate(zip(case["depths"], case["widths"], case["group_widths"]), 1):
+        size = (size + 1) // 2
+        if depth < 2:
+            continue
+        shape = {"batch": case["batch"], "size": size, "channels": width}
+        yield f"block{stage}-{depth - 1}.f.a", {**shape, "kernel": 1, "groups": 1}
+        yield f"block{stage}-{depth - 1}.f.b", {**shape, "kernel": 3, "groups": width // group}
+
+
+KINDS = {"forward": "conv2d_statistics", "backward_input": "conv2d_backward_input",
+         "backward_weight": "conv2d_backward_weight"}
+
+
+def convolutions_run(options, found):
+    for part in ("step128", "step10b"):
+        trainer = HERE / f"{part}_bf16"
+        case = json.loads((HERE / f"{part}.json").read_text())
+        ops = json.loads(run([trainer, "bench", "--json"], cwd=HERE).stdout)["ops"]
+        for name, shape in convolutions_of(case):
+            theirs = peer(options, "convolution", {**shape, "precision": "bf16"}, options.limit / 20)
+            for way, kind in KINDS.items():
+                mine = [op for op in ops if op["name"].removesuffix(".backward") == name and op["kind"].startswith(kind)
+                        and not op["again"]]
+                seconds = sum(op["seconds"] for op in mine) / (sum(op["calls"] for op in mine) or 1)
+                flops = sum(op["flops"] for op in mine) / (sum(op["calls"] for op in mine) or 1)
+                line = {"ours": seconds, "flops": flops, "theirs": theirs.get(way), "shape": shape,
+                        "error": theirs.get("error")}
+                found[f"{case['name']} {name} {way}"] = line
+                ratio = f"{line['theirs'] / seconds:.2f} of PyTorch's" if line["theirs"] and seconds else theirs
+                print(f"{case['name']} {name} {way}: {seconds * 1e3:.3f} ms, {flops / (seconds or 1) / 1e12:.0f} "
+                      f"TFLOP/s, {ratio}", flush=True)
+
+
+def machine(options):
+    told = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version,power.limit,clocks.max.sm", "--format=csv"],
+                          capture_output=True, text=True, check=False).stdout if shutil.which("nvidia-smi") else ""
+    return {"date": datetime.date.today().isoformat(), "gpu": told.splitlines()[1:],
+            "torch": peer(options, "version", {}, 0), "command": "gpu.sh run " + " ".join(options.parts)}
+
+
+def run_parts(options):
+    results = HERE / "results.json"
+    found = json.loads(results.read_text()) if results.exists() else {}
+    found["machine"] = machine(options)
+    print(found["machine"], flush=True)
+    for part in options.parts:
+        told = found.setdefault(part, {})
+        if part == "check":
+            check_run(options, told)
+        elif part == "convolutions":
+            convolutions_run(options, told)
+        else:
+            step_run(options, told, part)
+        results.write_text(json.dumps(found, indent=1) + "\n")
+    return all(line["good"] for line in found.get("check", {}).values())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    words = commands.add_parser("prepare")
+    words.add_argument("seerc", type=pathlib.Path)
+    words.add_argument("folder", type=pathlib.Path)
+    words.add_argument("--target", default="cuda:sm_90a")
+    words.add_argument("--simulator", help="for check; else that of SEERC's build", type=pathlib.Path)
+    words.add_argument("parts", nargs="*", default=PARTS)
+    words = commands.add_parser("run")
+    words.add_argument("--limit", type=float, default=420, help="seconds of peers in a part")
+    words.add_argument("--device", default="cuda", help="of PyTorch")
+    words.add_argument("parts", nargs="*", default=PARTS)
+    options = parser.parse_args()
+    unknown = set(options.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"unknown part {unknown.pop()}: there are {', '.join(PARTS)}")
+    if options.command == "run":
+        sys.exit(0 if run_parts(options) else 1)
+    options.simulator = (options.simulator or options.seerc.parent / "tests/cuda/libsimulated_cuda.so").resolve()
+    prepare(options)
+
+
+if __name__ == "__main__":
+    main()

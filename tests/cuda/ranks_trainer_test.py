@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Whole trainers on several simulated GPUs: four ranks under mpirun.
+
+usage: ranks_trainer_test.py SEERC LIBSIMULATED_CUDA [--all]
+
+A small RegNetX with groups that need pads and tensors that no number of ranks divides, trained by SwAV with a queue,
+its convolutions by products of warpgroups: parameters in parts give the bits of whole ones; what is sent and taken is
+what the plan says; one step is as near to fp32 as that of four ranks on processors; a rank that loses its GPU ends all.
+--all: narrow gradients with accumulation, too, and hybrid parts.
+"""
+import json
+import pathlib
+import sys
+import tempfile
+
+import numpy
+
+from rank_trainers import ONE_FAILS, RANKS, STEPS, build, pictures_make, snapshots, start, train, whole_state
+from trainers import apart, common, expect, failures, losses, metrics
+
+# How much further from fp32 than processors in bf16, at the median and at most: see trainer_test.py.
+MEDIAN, MOST = 2.0, 2.5
+
+
+def check_parts(folder, whole, parts):
+    outs = [folder / f"run-{trainer.name}" for trainer in (whole, parts)]
+    train(whole, outs[0])
+    train(parts, outs[1], SEER_SIMULATED_SEED="3", SEER_SIMULATED_SCHEDULE="random", SEER_SIMULATED_STRICT="1")
+    expect(f"{parts.name}: the bits of {whole.name} after {STEPS} steps on {RANKS} ranks; losses {losses(outs[0])}",
+           losses(outs[0]) == losses(outs[1]) and len(losses(outs[0])) == STEPS
+           and whole_state(whole, outs[0])[0] == whole_state(parts, outs[1])[0])
+    for trainer, out in zip((whole, parts), outs):
+        plan = json.loads(common.run(trainer, "plan", "--json", "--world", RANKS).stdout)
+        planned = plan["shard"]["gather_bytes"] + plan["shard"]["reduce_bytes"], plan["memory"]["peak_bytes"]
+        # What is sent for whole parameters is no unit's, and not counted.
+        sent = [line["sent_bytes"] for line in metrics(out)] if trainer is parts else [planned[0]] * STEPS
+        taken = [line["peak_bytes"] for line in metrics(out)]
+        expect(f"{trainer.name}: sends {sent[0]} bytes and takes {taken[0]}, as planned: {planned}",
+               set(sent) == {planned[0]} and set(taken) == {planned[1]})
+
+
+def check_step(folder, gpu):
+    narrow = build(folder, "narrow", target=None)
+    wide = build(folder, "wide", "train.precision=fp32", target=None)
+    states = []
+    for trainer in (gpu, narrow, wide):
+        out = folder / f"first-{trainer.name}"
+        train(trainer, out, "--steps", 1)
+        states.append(whole_state(trainer, out)[1])
+    on_gpu, on_cpu = apart(states[0], states[2]), apart(states[1], states[2])
+    ratio = numpy.median(list(on_gpu.values())) / numpy.median(list(on_cpu.values()))
+    worst = max(on_gpu.values()) / max(on_cpu.values())
+    expect(f"{len(on_gpu)} tensors: {ratio:.2f} times as far from fp32 as bf16 on processors, at most {worst:.2f}",
+           ratio <= MEDIAN and worst <= MOST)
+
+
+def check_lost(folder, trainer, whole_run):
+    """The GPU of one rank disappears in a later step: all end, and what was saved goes on to the same end."""
+    out = folder / "lost"
+    done = train(trainer, out, code=None, shell=("sh", "-c", ONE_FAILS, "cuLaunchKernel:1600:719"))
+    said = [line for line in done.stderr.splitlines() if "GPU" in line]
+    expect(f"a rank without its GPU ends all: exit {done.returncode}: {said[:1]}",
+           done.returncode != 0 and any("Simulated GPU" in line and "719" in line for line in said))
+    kept = snapshots(out)
+    expect(f"snapshots from before are whole: {kept}", kept and STEPS not in kept)
+    start(trainer, out, "--resume", out)
+    expect("and go on to the same end", whole_state(trainer, out)[0] == whole_state(trainer, whole_run)[0])
+
+
+def main():
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        pictures_make(folder)
+        whole = build(folder, "whole", "shard.parameters=none")
+        full = build(folder, "full", "shard.parameters=full")
+        check_parts(folder, whole, full)
+        check_step(folder, full)
+        check_lost(folder, full, folder / "run-full")
+        if "--all" in sys.argv:
+            narrow = ("shard.reduce=bf16", "train.accumulate=2")
+            check_parts(folder, build(folder, "narrow-whole", "shard.parameters=none", *narrow),
+                        build(folder, "narrow-hybrid", "shard.parameters=hybrid(2)", *narrow))
+            half = ("shard.reduce=fp16", "train.precision=fp16")
+            check_parts(folder, build(folder, "half-whole", "shard.parameters=none", *half),
+                        build(folder, "half-gradients", "shard.parameters=gradients", *half))
+    print(f"{'failed' if failures else 'passed'}: {len(failures)} failures")
+    return bool(failures)
+
+
+sys.exit(main())

@@ -1,0 +1,48 @@
+"""What the tests of whole trainers on simulated GPUs share. Their first two arguments: SEERC LIBSIMULATED_CUDA."""
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "trainer"))
+import common  # noqa: E402
+
+SEERC, DRIVER = sys.argv[1:3]
+failures = []
+
+
+def expect(what, holds):
+    print(("ok      " if holds else "FAILED  ") + what, flush=True)
+    if not holds:
+        failures.append(what)
+
+
+def build_spec(folder, name, text, *words):
+    spec = folder / f"{name}.seer"
+    spec.write_text(text)
+    done = subprocess.run([SEERC, "build", spec, "-o", folder / name, *words], cwd=folder, capture_output=True,
+                          text=True)
+    if done.returncode:
+        sys.exit(f"{name}: {done.stderr}")
+    return folder / name
+
+
+def metrics(out):
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(out):
+    return [line["loss"] for line in metrics(out)]
+
+
+def state(out, step):
+    return common.safetensors_read(out / f"snapshots/step-{step}/model.safetensors")[0]
+
+
+def apart(got, wanted):
+    """L2-relative, by tensor, of those that a step makes."""
+    return {name: float(numpy.linalg.norm(got[name] - wanted[name]) / (numpy.linalg.norm(wanted[name]) + 1e-30))
+            for name in wanted if wanted[name].dtype == numpy.float32 and numpy.any(wanted[name])
+            and name.endswith((".velocity", "running_mean", "running_var", "queue.0", "queue.1"))}
