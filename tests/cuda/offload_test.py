@@ -12,10 +12,8 @@ import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "trainer"))
-import common  # noqa: E402
+from trainers import DRIVER, SEERC, build_spec, common, expect, failures, losses, state
 
-SEERC, DRIVER = sys.argv[1:]
 # A link that is fast beside so small a step, so that offloading pays where memory is short.
 SPEC = """use "recipes/swav"
 model { family = regnety depths = [2, 2] widths = [16, 24] group_widths = [8, 12] stem_width = 16 }
@@ -29,24 +27,10 @@ cluster { machine = "h100" host_bandwidth = 1e15 }
 """
 BUDGET = "983808B"
 TARGET = "--target=cuda:simulated"
-failures = []
 
 
-def expect(what, holds):
-    print(("ok      " if holds else "FAILED  ") + what, flush=True)
-    if not holds:
-        failures.append(what)
-
-
-def seerc(folder, *words):
-    return subprocess.run([SEERC, words[0], "small.seer", *words[1:]], cwd=folder, capture_output=True, text=True)
-
-
-def build(folder, name, *words):
-    done = seerc(folder, "build", TARGET, *words, "-o", name)
-    if done.returncode:
-        sys.exit(f"{name}: {done.stderr}")
-    return folder / name
+def seerc(folder, command, *words):
+    return subprocess.run([SEERC, command, "offloading.seer", *words], cwd=folder, capture_output=True, text=True)
 
 
 def run(trainer, command, *words, expected=0, **environment):
@@ -59,17 +43,15 @@ def train(trainer, out, *words, **options):
 
 
 def outcome(out):
-    tensors = common.safetensors_read(out / "snapshots/step-4/model.safetensors")[0]
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return [line["loss"] for line in lines], {name: tensor.tobytes() for name, tensor in tensors.items()}
+    return losses(out), {name: tensor.tobytes() for name, tensor in state(out, 4).items()}
 
 
 def check_plan(folder, plan):
-    """It does offload; the copies hide behind operations; and what the host has to hold is told."""
+    """It does offload several tensors, and what the host has to hold is told."""
     blocks = [block["name"] for block in plan["checkpoint"]["blocks"] if block["offload"]]
     steps = [step["kind"] for step in plan["schedule"]]
     expect(f"offloaded: {', '.join(blocks)}; {plan['memory']['host_bytes']} bytes on the host",
-           len(blocks) >= 2 and plan["memory"]["host_bytes"] > 0 and plan["step"]["host_copy_seconds"] >= 0)
+           len(blocks) >= 2 and plan["memory"]["host_bytes"] > 0)
     expect("every block's copy goes and comes back",
            steps.count("offload") == len(blocks) and steps.count("fetch") == len(blocks))
     text = seerc(folder, "plan", TARGET, "-D", f"checkpoint.budget={BUDGET}").stdout
@@ -98,7 +80,7 @@ def check_resume(folder, trainer, wanted):
 def check_by_launch(folder, keeping, offloading, state_bytes):
     """`bench` profiles: all but its first step are sent launch by launch."""
     states = []
-    for trainer, seed in ((keeping, 0), (offloading, 4), (offloading, 5), (offloading, 6)):
+    for trainer, seed in ((keeping, 0), (offloading, 4), (offloading, 5)):
         last = folder / f"bench-{trainer.name}-{seed}"
         run(trainer, "bench", "--no-ops", "--steps", 1, SEER_SIMULATED_SEED=str(seed), SEER_SIMULATED_LAST=str(last))
         states.append(last.read_bytes()[:state_bytes])
@@ -119,9 +101,8 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         common.pictures_make(str(folder / "pictures"))
-        (folder / "small.seer").write_text(SPEC)
-        keeping = build(folder, "keeping", "-D", "checkpoint.offload=no")
-        offloading = build(folder, "offloading", "-D", f"checkpoint.budget={BUDGET}")
+        keeping = build_spec(folder, "keeping", SPEC, TARGET, "-D", "checkpoint.offload=no")
+        offloading = build_spec(folder, "offloading", SPEC, TARGET, "-D", f"checkpoint.budget={BUDGET}")
         plan = json.loads(common.run(offloading, "plan", "--json").stdout)
         check_plan(folder, plan)
         train(keeping, folder / "kept")

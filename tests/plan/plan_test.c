@@ -1,4 +1,5 @@
-// The planner on random graphs: the replay accepts every plan made and rejects every plan damaged.
+// The planner on random graphs, with values that wait in the host's memory: the replay accepts every plan made and
+// rejects every plan damaged.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,6 +57,65 @@ static Graph *random_graph(Arena *arena) {
   return graph;
 }
 
+// Operations of a few runs each.
+enum { OPERATION_RUNS = 3, MAX_OPERATIONS = 32 };
+
+typedef struct Moves {
+  ValueUse items[64];
+  int count;
+} Moves;
+
+// The operation in which `value`, made in operation `made`, can be fetched: the one before it is read again, after it
+// has lain idle; or -1.
+static int find_idle_end(const Schedule *runs, const Graph *graph, ValueId value, int made) {
+  for (size_t i = 0; i < runs->count; i++) {
+    const ScheduleEntry *run = &runs->items[i];
+    const Op *op = graph_op(graph, run->op);
+    if (op->phase == PHASE_UPDATE || run->operation <= made + 1) continue;
+    for (int o = 0; o < op->operand_count; o++) {
+      if (op->operands[o] == value) return run->operation >= made + 3 ? run->operation - 1 : -1;
+    }
+  }
+  return -1;
+}
+
+static void add_copy(Arena *arena, Schedule *schedule, StepKind kind, int operation, const Moves *moves) {
+  ScheduleEntry entry = {.kind = kind,
+                         .op = OP_NONE,
+                         .block = -1,
+                         .operation = operation,
+                         .moved = moves->items,
+                         .moved_count = moves->count};
+  if (moves->count) arena_push(arena, schedule, ScheduleEntry, entry);
+}
+
+// In graph's order, with copies to the host and back in front of operations.
+static Schedule schedule_with_copies(Arena *arena, const Graph *graph) {
+  Schedule runs = schedule_in_graph_order(arena, graph), schedule = {0};
+  Moves *offloads = arena_array(arena, Moves, MAX_OPERATIONS), *fetches = arena_array(arena, Moves, MAX_OPERATIONS);
+  for (size_t i = 0; i < runs.count; i++) {
+    if (runs.items[i].pass != PASS_UPDATE) runs.items[i].operation = (int)i / OPERATION_RUNS;
+  }
+  for (size_t i = 0; i < runs.count; i++) {
+    const ScheduleEntry *run = &runs.items[i];
+    if (run->pass == PASS_UPDATE || random_below(3) == 0) continue;
+    ValueUse use = {graph_op(graph, run->op)->results[0], FORM_WHOLE};
+    int end = find_idle_end(&runs, graph, use.value, run->operation);
+    if (end < 0) continue;
+    offloads[run->operation + 1].items[offloads[run->operation + 1].count++] = use;
+    fetches[end].items[fetches[end].count++] = use;
+  }
+  for (size_t i = 0; i < runs.count; i++) {
+    int operation = runs.items[i].operation;
+    if (operation >= 0 && i % OPERATION_RUNS == 0) {
+      add_copy(arena, &schedule, STEP_OFFLOAD, operation, &offloads[operation]);
+      add_copy(arena, &schedule, STEP_FETCH, operation, &fetches[operation]);
+    }
+    arena_push(arena, &schedule, ScheduleEntry, runs.items[i]);
+  }
+  return schedule;
+}
+
 static Plan *plan_of(Arena *arena, const Graph *graph) {
   uint64_t *value_bytes = arena_array(arena, uint64_t, graph->values.count),
            *workspace = arena_array(arena, uint64_t, graph->ops.count);
@@ -68,7 +128,7 @@ static Plan *plan_of(Arena *arena, const Graph *graph) {
     costs.workspace_bytes[variant] = workspace;
     costs.time_ns[variant] = time_ns;
   }
-  Schedule schedule = schedule_in_graph_order(arena, graph);
+  Schedule schedule = schedule_with_copies(arena, graph);
   return plan_make(arena, graph, &costs, &schedule, NULL, NULL);
 }
 
@@ -107,10 +167,37 @@ static void damaged_plans_are_rejected(void **state) {
   assert_true(damaged > 10);
 }
 
+// What comes back from another place than it went to, or has none, must be seen.
+static void damaged_copies_are_rejected(void **state) {
+  (void)state;
+  int damaged = 0;
+  for (int trial = 0; trial < 200; trial++) {
+    Arena *arena = arena_make("test");
+    Plan *plan = plan_of(arena, random_graph(arena));
+    for (uint32_t i = 0; i < plan->item_count; i++) {
+      PlanItem *item = &plan->items[i];
+      if (item->host_offset == PLAN_NO_OFFSET) continue;
+      uint64_t offset = item->host_offset;
+      item->host_offset = offset ? offset - PLAN_ALIGNMENT : PLAN_ALIGNMENT;
+      assert_non_null(plan_verify(plan, arena));
+      item->host_offset = offset;
+      damaged++;
+    }
+    assert_null(plan_verify(plan, arena));
+    if (plan->host_bytes) {
+      plan->host_bytes -= PLAN_ALIGNMENT;
+      assert_non_null(plan_verify(plan, arena));
+    }
+    arena_release(arena);
+  }
+  assert_true(damaged > 100);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_plan_replays),
       cmocka_unit_test(damaged_plans_are_rejected),
+      cmocka_unit_test(damaged_copies_are_rejected),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
