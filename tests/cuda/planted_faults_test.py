@@ -332,6 +332,7 @@ FAULTS = {
         ("what is behind the last number stays", "ranks.cu", "if (at < part) to[at]", "if (at < own) to[at]"),
         ("both formats are one", "ranks.cu", "format == FORMAT_F16 ? f16_from_float(number) : bf16_from_float(number)",
          "bf16_from_float(number)"),
+        ("rows come from where they go to", "ranks.cu", "from[blockIdx.y * from_pitch", "from[blockIdx.y * to_pitch"),
         ("the last number stays as it is", "ranks.cu", "if (at < count) to[at]", "if (at + 1 < count) to[at]"),
         ("the variance between ranks is left out", "ranks.cu",
          "(double)own[span] + ((double)own[0] - centre) * ((double)own[0] - centre)", "(double)own[span]"),
