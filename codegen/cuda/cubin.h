@@ -2,8 +2,8 @@
 // can refuse kernels that spill registers, or whose products did not become instructions of the tensor cores.
 //
 // Instructions are 16 bytes on sm_70 and later; their lowest nine bits tell the kind. The kinds counted here were found
-// by compiling kernels with and without each (CUDA 13.0, sm_80 and sm_90a: four HGMMA where there are four wgmma) and are
-// not documented by NVIDIA.
+// by compiling kernels with and without each (CUDA 13.0, sm_80 and sm_90a: four HGMMA where there are four wgmma) and
+// are not documented by NVIDIA.
 #ifndef SEER_CODEGEN_CUDA_CUBIN_H
 #define SEER_CODEGEN_CUDA_CUBIN_H
 

@@ -34,8 +34,8 @@ struct SeerAccelerator {
   SeerDeviceEvent *began, *ended;    // of a launch that is timed
   SeerAddress state, arena, inputs;  // of one block, which begins with the state
   SeerInputs places;
-  SeerOffload *offload;    // NULL: nothing is offloaded
   SeerExchange *exchange;  // of several ranks; NULL: not yet joined
+  SeerOffload *offload;    // NULL: nothing is offloaded
   CapturedEntry captured[ENTRIES];
   unsigned char *resident;  // the state in this machine's memory that the GPU has; NULL: none
   bool is_newer;            // the GPU's, since the last run
@@ -43,8 +43,8 @@ struct SeerAccelerator {
 
 static void gpu_close(SeerAccelerator *gpu) {
   if (!gpu) return;
-  for (int i = 0; i < ENTRIES && gpu->device; i++) seer_device_graph_release(gpu->device, gpu->captured[i].graph);
   seer_offload_release(gpu->offload);
+  for (int i = 0; i < ENTRIES && gpu->device; i++) seer_device_graph_release(gpu->device, gpu->captured[i].graph);
   seer_exchange_release(gpu->exchange);
   if (gpu->device) {
     seer_device_event_release(gpu->device, gpu->began);

@@ -2,14 +2,15 @@
 
 usage: gpu.py prepare [--target TARGET] [--simulator LIBSIMULATED_CUDA] SEERC FOLDER [PART...]
        gpu.py run [--limit SECONDS] [--device cuda|cpu] [PART...]      from the folder that was prepared
-Method. check: three small networks take two steps on the simulated GPU when they are prepared, and on the GPU: every
-tensor's L2-relative distance (both round what they store to 16 bits, but a tensor core adds up in its own order), and
-the same bits in a second run. step16, step128, step10b: `TRAINER bench` before and after the peers, median of its steps,
-the faster of both; the peers are PyTorch's same network, pictures a step, loss and optimizer, each in a process of its
-own, median of the steps that fit in its share of the time: eager, compiled and max-autotune, channels last and not, fp16
-and bf16. The ratio is the fastest peer's step by ours. convolutions: our kernels one by one as `bench` times them, of
-RegNetY-128GF and RG-10B, against PyTorch's same convolution (cuDNN, benchmark mode, channels last); of 1 x 1 with the
-statistics of BatchNorm behind it, which ours has in it. PyTorch's pictures lie normalised in memory; ours are bytes.
+Method. check: three small networks take two steps on the simulated GPU when they are prepared, and on the GPU, as
+sm_90a and, by PTX, as sm_80: every tensor's L2-relative distance (both round what they store to 16 bits, but a tensor
+core adds up in its own order), and the same bits in a second run. step16, step128, step10b: `TRAINER bench` before
+and after the peers, median of its steps, the faster of both; the peers are PyTorch's same network, pictures a step,
+loss and optimizer, each in a process of its own, median of the steps that fit in its share of the time: eager,
+compiled and max-autotune, channels last and not, fp16 and bf16. The ratio is the fastest peer's step by ours.
+convolutions: our kernels one by one as `bench` times them, of RegNetY-128GF and RG-10B, against PyTorch's same
+convolution (cuDNN, benchmark mode, channels last); of 1 x 1 with the statistics of BatchNorm behind it, which ours
+has in it. PyTorch's pictures lie normalised in memory; ours are bytes.
 """
 import argparse
 import array
@@ -40,8 +41,8 @@ SMALL_NETS = {
                   + SWAV, 32, "bf16"),
     "x_fp16": ("model { family = regnetx depths = [1, 1] widths = [48, 96] group_widths = [24, 48] stem_width = 16 }\n"
                + SWAV, 48, "fp16"),
-    "wide_bf16": ("model { family = regnety depths = [1] widths = [528] group_widths = [264] stem_width = 32 }\n" + SWAV,
-                  24, "bf16"),
+    "wide_bf16": ("model { family = regnety depths = [1] widths = [528] group_widths = [264] stem_width = 32 }\n"
+                  + SWAV, 24, "bf16"),
 }
 # After one step, and losses: what rounding differences make of two steps.
 MEDIAN, MOST, LOSS = 0.01, 0.1, 0.01
@@ -56,6 +57,7 @@ cluster {{ nodes = 1 ranks_per_node = 1 }}
 evaluate {{ batch = 16 }}
 """
 STEPS = {"step16": ("regnety_16gf", 256), "step128": ("regnety_128gf", 128), "step10b": ("regnety_10b", 16)}
+CHECKED = ("cuda:sm_90a", "cuda:sm_80")
 PARTS = ("check", "step16", "step128", "convolutions", "step10b")
 MODES = [(mode, layout, precision) for mode in ("eager", "compile", "max-autotune")
          for layout in ("channels_last", "default") for precision in ("bf16", "fp16")]
@@ -90,7 +92,8 @@ def check_prepare(options):
         text = SMALL.format(model=model, size=size, less=size // 2, precision=precision)
         simulated = build(options, f"{name}_simulated", text, "cuda:simulated")
         train(simulated, options.folder / f"{name}_wanted", {"SEER_LIBCUDA": options.simulator})
-        build(options, name, text, options.target)
+        for target in [options.target] if options.target else CHECKED:
+            build(options, f"{name}_on_{target.split(':')[1]}", text, target)
         simulated.unlink()
 
 
@@ -98,7 +101,7 @@ def step_prepare(options, part):
     model, batch = STEPS[part]
     for precision in ("bf16",) if part == "step10b" else ("bf16", "fp16"):
         trainer = build(options, f"{part}_{precision}", STEP.format(model=model, batch=batch, precision=precision),
-                        options.target)
+                        options.target or CHECKED[0])
     plan = json.loads(run([trainer, "plan", "--json"]).stdout)["model"]
     (options.folder / f"{part}.json").write_text(json.dumps({"batch": batch, "size": 224, **plan}))
 
@@ -145,11 +148,12 @@ def state(out, step):
 
 
 def check_run(_options, found):
-    for name in SMALL_NETS:
-        outs = [HERE / f"{name}_run{i}" for i in range(2)]
+    trainers = [path for name in SMALL_NETS for path in sorted(HERE.glob(f"{name}_on_*")) if not path.suffix]
+    for trainer in trainers:
+        name, wanted = trainer.name, HERE / f"{trainer.name.split('_on_')[0]}_wanted"
+        outs = [HERE / f"run{i}_{name}" for i in range(2)]
         for out in outs:
-            train(HERE / name, out, {})
-        wanted = HERE / f"{name}_wanted"
+            train(trainer, out, {})
         first, expected = state(outs[0], 1), state(wanted, 1)
         apart = sorted((distance(first[tensor], expected[tensor]), tensor) for tensor in expected
                        if tensor.endswith((".velocity", "running_mean", "running_var")))
@@ -273,7 +277,7 @@ def main():
     words = commands.add_parser("prepare")
     words.add_argument("seerc", type=pathlib.Path)
     words.add_argument("folder", type=pathlib.Path)
-    words.add_argument("--target", default="cuda:sm_90a")
+    words.add_argument("--target", help=f"instead of {' and, to check, '.join(CHECKED)}")
     words.add_argument("--simulator", help="for check; else that of SEERC's build", type=pathlib.Path)
     words.add_argument("parts", nargs="*", default=PARTS)
     words = commands.add_parser("run")

@@ -2,7 +2,7 @@
 
 usage: gpu_peer.py step CASE | convolution CASE | version CASE      CASE: a JSON object, with "device" and "seconds"
 step: {family, depths, widths, group_widths, batch, size, mode, layout, precision} -> {seconds, steps, peak_bytes}
-convolution: {batch, size, channels, kernel, groups, precision} -> {forward, backward_input, backward_weight} in seconds;
+convolution: {batch, size, channels, kernel, groups, precision} -> {forward, backward_input, backward_weight}, seconds;
 forward of 1 x 1: with the statistics of BatchNorm
 """
 import json

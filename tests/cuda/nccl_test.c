@@ -23,10 +23,11 @@ enum { NUMBERS = 1000, NORM_FLOATS = 24, ROUNDS = 3, BOUNCE_BYTES = 1536, RANKS_
 #define GOOD(call) CHECK((call) == SEER_OK)
 
 static SeerModule module;
-static SeerArchitecture architectures[1] = {{"simulated", &module}};
-static const SeerKernel kernel_list[] = {{"average_parts", "average_parts", 0, 256, 0},
-                                         {"average_narrow_parts", "average_narrow_parts", 0, 256, 0},
-                                         {"narrow_floats", "narrow_floats", 0, 256, 0}};
+static const SeerBlock blocks[] = {{256, 0}, {256, 0}, {256, 0}};
+static SeerArchitecture architectures[1] = {{"simulated", &module, blocks}};
+static const SeerKernel kernel_list[] = {{"average_parts", "average_parts", 0},
+                                         {"average_narrow_parts", "average_narrow_parts", 0},
+                                         {"narrow_floats", "narrow_floats", 0}};
 static SeerKernels kernels = {1, 1, 3, architectures, kernel_list};
 
 static void module_load(const char *path) {

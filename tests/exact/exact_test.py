@@ -4,8 +4,8 @@ trainer runs. What lies outside the plan's memory stays below the bound that the
 
 usage: exact_test.py --seerc SEERC --library SPECS --cache DIR CASE   CASE: trained | trained_others | planned |
 between | resident. trained: trainers of every third small model, run with a poisoned arena; trained_others: of the
-rest. planned: every eighth shipped spec, its plans alone, in all the memory there is and in the least; between: all, and
-in a budget between the two.
+rest. planned: every eighth shipped spec, its plans alone, in all the memory there is and in the least; between: all,
+and in a budget between the two.
 resident: a trainer that decodes the largest pictures it may.
 """
 import argparse

@@ -1,4 +1,4 @@
-// The planner against independent judges (oracle.h): `oracle_test quick` for seconds, `oracle_test full` for half a minute,
+// The planner against independent judges (oracle.h): `oracle_test quick` for seconds, `oracle_test full` for a minute,
 // `oracle_test long` for all chains, `oracle_test long CELL INDEX` for one, as a failure names it.
 // What must be true: the solver's cost is the class optimum at every budget, its schedule replays to the bytes and
 // nanoseconds that it claims, and its bound is never above what any schedule reaches. Prints counts, and how far

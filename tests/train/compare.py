@@ -85,8 +85,8 @@ def compare(got, expected, inputs, zero_gradients=(), limits=LIMITS):
 
 
 def closer_than(worst, yardstick, factor=1.2):
-    """What is further off than `factor` times the yardstick, of the kinds that do not cancel. A loss is one number, which
-    may be near by chance: a rounding of it to bf16 (2^-8) is always allowed."""
+    """What is further off than `factor` times the yardstick, of the kinds that do not cancel. A loss is one number,
+    which may be near by chance: a rounding of it to bf16 (2^-8) is always allowed."""
     allowed = {kind: max(factor * yardstick[kind][0], 2.0 ** -8 if kind == "loss" else 0)
                for kind in NARROW_KINDS if kind in worst}
     return [f"{kind} off by {worst[kind][0]:.2e}, PyTorch's by {yardstick[kind][0]:.2e}"

@@ -123,7 +123,7 @@ struct State {
   bool is_initialized;
   size_t all_bytes;   // of each device
   size_t host_bytes;  // that can be page-locked
-  Usage gpu, host;    // gpu: all devices
+  Usage gpu, host;
   Schedule schedule;
   bool is_strict;
   unsigned lanes;
