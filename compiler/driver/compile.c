@@ -469,7 +469,8 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
                          .micro_steps = settings->accumulate,
                          .slices = seer_rank_slices(settings),
                          .budget_bytes = budget_of(spec, &planning->machine),
-                         .ring_bytes = target == TARGET_CUDA ? gpu_input_bytes(planning, world->use != WORLD_EVALUATES) : 0};
+                         .ring_bytes =
+                             target == TARGET_CUDA ? gpu_input_bytes(planning, world->use != WORLD_EVALUATES) : 0};
   if (target == TARGET_C) {
     report->ring_bytes = settings->ring_bytes;
     report->snapshot_bytes = settings->snapshot_bytes;
