@@ -400,6 +400,12 @@ SeerStatus seer_device_stream_follow(SeerDevice *device, SeerDeviceStream *strea
   CALL(device, stream_wait_event, "cuStreamWaitEvent", stream, event, 0);
 }
 
+SeerStatus seer_device_stream_join(SeerDevice *device, SeerDeviceStream *stream, SeerDeviceStream *ahead,
+                                   SeerDeviceEvent *event) {
+  SeerStatus status = seer_device_event_record(device, event, ahead);
+  return status ? status : seer_device_stream_follow(device, stream, event);
+}
+
 SeerStatus seer_device_event_make(SeerDevice *device, bool timed, SeerDeviceEvent **event) {
   *event = NULL;
   CALL(device, event_create, "cuEventCreate", event, timed ? 0 : EVENT_UNTIMED);

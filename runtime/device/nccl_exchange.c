@@ -453,8 +453,7 @@ SeerStatus seer_nccl_exchange_start(SeerNcclExchange *exchange, SeerContext *con
   SeerDevice *device = exchange->config.device;
   SeerDeviceStream *stream = way == SEER_WAY_REDUCE ? exchange->reductions : exchange->gathers;
   const SeerUnit *what = &exchange->config.program->units[unit];
-  SeerStatus status = seer_device_event_record(device, exchange->reached, exchange->config.compute);
-  if (!status) status = seer_device_stream_follow(device, stream, exchange->reached);
+  SeerStatus status = seer_device_stream_join(device, stream, exchange->config.compute, exchange->reached);
   if (status) return status;
   switch (way) {
     case SEER_WAY_GATHER: status = gather(exchange, what, whole); break;

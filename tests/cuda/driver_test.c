@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "runtime/device/device.h"
+#include "tests/cuda/module_file.h"
 
 enum { COUNT = 1000, TURNED = 16384, TRIALS = 60 };
 enum { SCALE, TURN };
@@ -40,14 +41,8 @@ static const SeerBlock blocks[] = {{64, 0}, {64, 65536}};
 static SeerKernels kernels = {1, 1, 2, architectures, kernel_list};
 
 static void module_load(const char *path) {
-  FILE *file = fopen(path, "rb");
-  CHECK(file && fseek(file, 0, SEEK_END) == 0);
-  long size = ftell(file);
-  unsigned char *bytes = malloc((size_t)size);
-  rewind(file);
-  CHECK(bytes && fread(bytes, 1, (size_t)size, file) == (size_t)size);
-  fclose(file);
-  module = (SeerModule){bytes, (size_t)size};
+  module = module_read(path);
+  CHECK(module.bytes);
   architectures[0] = (SeerArchitecture){"simulated", &module, blocks};
 }
 

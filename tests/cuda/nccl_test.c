@@ -10,6 +10,7 @@
 #include "runtime/comm/traffic.h"
 #include "runtime/device/nccl_exchange.h"
 #include "runtime/narrow.h"
+#include "tests/cuda/module_file.h"
 
 enum { NUMBERS = 1000, NORM_FLOATS = 24, ROUNDS = 3, BOUNCE_BYTES = 1536, RANKS_MOST = 8, STATE_FLOATS = 4096 };
 
@@ -32,14 +33,8 @@ static const SeerKernel kernel_list[] = {{"average_parts", "average_parts", 0},
 static SeerKernels kernels = {1, 1, 4, architectures, kernel_list};
 
 static void module_load(const char *path) {
-  FILE *file = fopen(path, "rb");
-  CHECK(file && fseek(file, 0, SEEK_END) == 0);
-  long size = ftell(file);
-  unsigned char *bytes = malloc((size_t)size);
-  rewind(file);
-  CHECK(bytes && fread(bytes, 1, (size_t)size, file) == (size_t)size);
-  fclose(file);
-  module = (SeerModule){bytes, (size_t)size};
+  module = module_read(path);
+  CHECK(module.bytes);
 }
 
 // ---- a rank with a program of two units ----
