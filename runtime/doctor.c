@@ -84,10 +84,10 @@ static void doctor_print(const SeerProgram *program, const SeerComm *comm, const
 }
 
 static json_t *rank_describe(const SeerRankFacts *facts) {
-  return json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:f, s:b, s:s}", "gpu", facts->gpu, "host", facts->host, "cores", (int)facts->cores,
-                   "threads", (int)facts->threads, "memory_available_bytes", (json_int_t)facts->available, "pictures",
-                   (json_int_t)facts->pictures, "clock_seconds", facts->clock_seconds, "folder_ok", !*facts->folder,
-                   "program", facts->program);
+  return json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:f, s:b, s:s}", "gpu", facts->gpu, "host", facts->host, "cores",
+                   (int)facts->cores, "threads", (int)facts->threads, "memory_available_bytes",
+                   (json_int_t)facts->available, "pictures", (json_int_t)facts->pictures, "clock_seconds",
+                   facts->clock_seconds, "folder_ok", !*facts->folder, "program", facts->program);
 }
 
 static void doctor_print_json(const SeerProgram *program, const SeerComm *comm, const SeerRankFacts *all, bool ok) {

@@ -17,7 +17,8 @@ static int count_functions(const Program *program) {
   return functions;
 }
 
-// With those of the trainer that it carries. Block functions appear once each, step and program once for each world; the runtime's files are the carried .c files.
+// With those of the trainer that it carries. Block functions appear once each, step and program once for each world;
+// the runtime's files are the carried .c files.
 static int count_sources(const Trainer *trainer) {
   int files = 1;
   for (int i = 0; i < trainer->world_count; i++)
