@@ -78,15 +78,33 @@ static KernelOperand pack(Lower *lower, Convolution v, bool turned) {
   return packed;
 }
 
+// Of x, whose view is so many operands from `first` on: factors, and a scale by its channels.
+typedef struct Sight {
+  int view;  // as in kernels/cuda/view.h
+  ChannelLayout channels;
+  KernelOperand line, scale;
+} Sight;
+
+static Sight sight(const Lower *lower, int first) {
+  int operands = lower->op->operand_count - first;
+  ChannelLayout x = images_of(lower, lower->op->operands[0]).channels;
+  // What is not scaled is the same code whatever its groups.
+  if (operands < 2) x = (ChannelLayout){x.all, x.all, x.all};
+  return (Sight){operands, x, operand(lower, first), operand(lower, first + 1)};
+}
+
+#define VIEW(s) INT((s).view), INT((s).channels.group_channels), INT((s).channels.group_pitch)
+
 static void lower_forward(Lower *lower, bool with_statistics) {
-  if (lower->op->operand_count > 2) BUG("'%s' reads through a view", lower->op->name);
+  Sight x = sight(lower, 2);
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[1], lower->op->results[0]);
   Tile tile = choose_tile(outputs_of(v), v.k * v.k * inputs_of(v), 8);
   int64_t tiles = divide_up(pixels_of(v.y), tile.pixels);
   KernelOperand packed = pack(lower, v, false);
   KernelOperand statistics = with_statistics ? workspace(lower, tiles * v.y.channels.all * 2) : no_operand();
   CUDA_LAUNCH(lower, conv2d_forward, ((LaunchGrid){tiles, divide_up(outputs_of(v), tile.channels), v.groups}),
-              (SHAPE(v), TILE(tile), INT(with_statistics)), (operand(lower, 0), packed, result(lower, 0), statistics));
+              (SHAPE(v), TILE(tile), INT(with_statistics), VIEW(x)),
+              (operand(lower, 0), x.line, x.scale, packed, result(lower, 0), statistics));
   if (with_statistics) cuda_fold_statistics(lower, v.y, tile.pixels, statistics);
 }
 
@@ -96,7 +114,7 @@ void cuda_lower_conv2d_statistics(Lower *lower) { lower_forward(lower, lower->va
 
 void cuda_lower_conv2d_backward_input(Lower *lower) {
   const OpAttributes *a = &lower->op->attributes;
-  if (a->gradient) BUG("'%s' reads through a view", lower->op->name);
+  if (a->gradient) BUG("'%s' reads a gradient through a view", lower->op->name);
   Convolution v = convolution(lower, lower->op->results[0], lower->op->operands[1], lower->op->operands[0]);
   Tile tile = choose_tile(inputs_of(v), v.k * v.k * outputs_of(v), 8);
   KernelOperand packed = pack(lower, v, true);
@@ -109,7 +127,8 @@ void cuda_lower_conv2d_backward_input(Lower *lower) {
 
 void cuda_lower_conv2d_backward_weight(Lower *lower) {
   enum { PIXELS = 64, STEPS_LEAST = 4 };  // that a step multiplies at most; of a split
-  if (lower->op->operand_count > 3) BUG("'%s' reads through a view", lower->op->name);
+  if (lower->op->attributes.gradient) BUG("'%s' reads a gradient through a view", lower->op->name);
+  Sight sees = sight(lower, 3);
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[2], lower->op->operands[1]);
   int64_t inputs = v.k * v.k * inputs_of(v);
   Tile tile = choose_tile(outputs_of(v), pixels_of(v.y), 16);
@@ -119,8 +138,9 @@ void cuda_lower_conv2d_backward_weight(Lower *lower) {
   int64_t splits = divide_up(BLOCKS_WANTED, x * v.groups);
   if (splits > most) splits = most;
   KernelOperand parts = workspace(lower, splits * v.y.channels.all * v.k * v.k * inputs_of(v));
-  CUDA_LAUNCH(lower, conv2d_backward_weight, ((LaunchGrid){x, v.groups, splits}), (SHAPE(v), TILE(tile), INT(splits)),
-              (operand(lower, 0), operand(lower, 1), parts));
+  CUDA_LAUNCH(lower, conv2d_backward_weight, ((LaunchGrid){x, v.groups, splits}),
+              (SHAPE(v), TILE(tile), INT(splits), VIEW(sees)),
+              (operand(lower, 0), sees.line, sees.scale, operand(lower, 1), parts));
   int64_t weights = shape_elements(graph_value(lower->graph, lower->op->results[0])->shape);
   CUDA_LAUNCH(lower, conv2d_fold_weight, blocks_of(weights, 256), (INT(splits), PACKED(v)), (parts, result(lower, 0)));
 }

@@ -10,7 +10,7 @@
 #include "codegen/cuda/cubin.h"
 #include "codegen/cuda/nvrtc.h"
 
-enum { REGISTERS_MOST = 255, HEADERS = 5 };
+enum { REGISTERS_MOST = 255, HEADERS = 6 };
 
 static const char *file_read(Arena *arena, const char *path) {
   FILE *file = fopen(path, "rb");
@@ -153,8 +153,8 @@ int main(int argc, char **argv) {
     return 3;
   }
   const char *folder = argv[1], *source = file_read(arena, arena_printf(arena, "%s/%s.cu", folder, argv[2]));
-  NvrtcHeader headers[HEADERS] = {
-      {"device.h", NULL}, {"operands.h", NULL}, {"conv2d_tile.h", NULL}, {"grid.h", NULL}, {"channels.h", NULL}};
+  NvrtcHeader headers[HEADERS] = {{"device.h", NULL}, {"operands.h", NULL}, {"conv2d_tile.h", NULL},
+                                  {"grid.h", NULL},   {"channels.h", NULL}, {"view.h", NULL}};
   for (int i = 0; i < HEADERS; i++)
     headers[i].text = file_read(arena, arena_printf(arena, "%s/%s", folder, headers[i].name));
   int status;

@@ -108,6 +108,42 @@ inline void fill_floats(Buffer<float> &buffer, float centre, float spread) {
   for (size_t i = 0; i < buffer.count; i++) buffer.items[i] = centre + spread * draw();
 }
 
+// A view of images x, whose pixels have `groups` groups of `pitch` channels, of which `exist` do, by plain rules.
+// `line` [2][all] and `scale` [n][c] make `seen`, and `line_kept` and `scale_kept` leave that as it is: a kernel must
+// make the same bits of x with the former as of `seen` with the latter.
+struct Sight {
+  Buffer<float> line, scale, line_kept, scale_kept;
+  Buffer<Element> seen;
+  Sight(const Buffer<Element> &x, int images, int groups, int exist, int pitch, bool normalized, bool scaled)
+      : line((size_t)(2 * groups * pitch)),
+        scale((size_t)(images * groups * exist)),
+        line_kept(line.count),
+        scale_kept(scale.count),
+        seen(x.count) {
+    const size_t all = (size_t)(groups * pitch), image = x.count / (size_t)images;
+    for (size_t i = 0; i < line.count; i++) {
+      const bool there = (int)(i % (size_t)pitch) < exist;
+      line.items[i] = !there ? 0 : i < all ? 1 + 0.5f * draw() : 0.5f * draw();
+      line_kept.items[i] = there && i < all ? 1 : 0;
+    }
+    fill_floats(scale, 0.5f, 0.5f);
+    for (size_t i = 0; i < scale.count; i++) scale_kept.items[i] = 1;
+    for (size_t i = 0; i < x.count; i++) {
+      const size_t channel = i % all, place = channel % (size_t)pitch;
+      Element e = x.items[i];
+      if (normalized) e = rounded(std::fma(element_to_float(e), line.items[channel], line.items[all + channel]), true);
+      if (scaled && place < (size_t)exist) {
+        const size_t number = (i / image * (size_t)groups + channel / (size_t)pitch) * (size_t)exist + place;
+        e = rounded(element_to_float(e) * scale.items[number], false);
+      }
+      seen.items[i] = e;
+    }
+  }
+  static Element rounded(float value, bool positive) {
+    return (Element)(elements_pack(positive && value < 0 ? 0 : value, 0) & 0xFFFF);
+  }
+};
+
 // Prints what was found; the exit status.
 inline int verdict(const char *what, double error, double tolerance, bool pads_zero, bool same) {
   const bool good = error <= tolerance && pads_zero && same;

@@ -17,16 +17,29 @@ CONVOLUTION = "IMAGES=2 HEIGHT=9 WIDTH=7 GROUPS=2 INPUTS=40 INPUT_PITCH=40 OUTPU
 TILES = "TILE_PIXELS=64 TILE_CHANNELS=64 TILE_DEPTH=16 STAGES=3 WARPS_PIXELS=2 WARPS_CHANNELS=2 "
 WEIGHT_TILES = "TILE_OUTPUTS=64 TILE_INPUTS=64 TILE_DEPTH=16 STAGES=3 WARPS_OUTPUTS=2 WARPS_INPUTS=2 SPLITS=2 "
 WIDE_TILES = "TILE_PIXELS=128 TILE_CHANNELS=96 WARPGROUP_MULTIPLY "
+# How kernels make what is seen of what has come.
+SEE = "step_view(step, some >> (AHEAD - 1) * PIXEL_COPIES, pixels, group, line, view.scale, tile);\n"
+SEE_INPUTS = ("step_view(step, some >> (AHEAD - 1) * INPUT_COPIES, first_pixel + step * DEPTH, channel, part, scale, "
+              "tile);\n")
+PLAIN = "VIEW=0 VIEW_CHANNELS=8 VIEW_PITCH=8 "
+SCALED = "VIEW=2 VIEW_CHANNELS=36 VIEW_PITCH=40 "
 SHAPES = {
-    "conv2d_forward": CONVOLUTION + TILES + "STRIDE=1 STATISTICS=1",
+    "conv2d_forward": CONVOLUTION + PLAIN + TILES + "STRIDE=1 STATISTICS=1",
     "conv2d_backward_input": CONVOLUTION + TILES + "STRIDE=2 ADD=1",
-    "conv2d_backward_weight": CONVOLUTION + WEIGHT_TILES + "STRIDE=1",
-    "conv2d_forward warpgroups": CONVOLUTION + WIDE_TILES + "STRIDE=1 STATISTICS=1",
+    "conv2d_backward_weight": CONVOLUTION + PLAIN + WEIGHT_TILES + "STRIDE=1",
+    "conv2d_forward warpgroups": CONVOLUTION + PLAIN + WIDE_TILES + "STRIDE=1 STATISTICS=1",
+    "conv2d_forward view": CONVOLUTION + SCALED + TILES + "STRIDE=1 STATISTICS=1",
+    "conv2d_forward view warpgroups": CONVOLUTION + SCALED + WIDE_TILES + "STRIDE=1 STATISTICS=1",
+    "conv2d_backward_weight view": CONVOLUTION + SCALED + WEIGHT_TILES + "STRIDE=1",
+    "conv2d_backward_weight view warpgroups": CONVOLUTION + SCALED + "STRIDE=1 TILE_INPUTS=128 TILE_OUTPUTS=96 SPLITS=1 "
+    "WARPGROUP_MULTIPLY",
     "conv2d_backward_input warpgroups": "IMAGES=2 HEIGHT=9 WIDTH=7 GROUPS=2 INPUTS=20 INPUT_PITCH=24 OUTPUTS=86 "
     "OUTPUT_PITCH=88 KERNEL=1 PAD=0 STRIDE=2 ADD=0 TILE_PIXELS=64 TILE_CHANNELS=32 WARPGROUP_MULTIPLY",
     "conv2d_backward_weight warpgroups": "IMAGES=2 HEIGHT=19 WIDTH=20 GROUPS=1 INPUTS=20 INPUT_PITCH=24 OUTPUTS=86 "
-    "OUTPUT_PITCH=88 KERNEL=3 PAD=1 STRIDE=1 TILE_INPUTS=128 TILE_OUTPUTS=96 SPLITS=2 WARPGROUP_MULTIPLY",
+    "OUTPUT_PITCH=88 KERNEL=3 PAD=1 STRIDE=1 TILE_INPUTS=128 TILE_OUTPUTS=96 SPLITS=2 WARPGROUP_MULTIPLY " + PLAIN,
     "batch_norm": "CHANNELS=72 GROUP_CHANNELS=21 GROUP_PITCH=24 PIXELS=294 TILE_PIXELS=64 PART_PIXELS=100 RELU=1 ADD=1",
+    "batch_norm view": "CHANNELS=72 GROUP_CHANNELS=21 GROUP_PITCH=24 PIXELS=294 TILE_PIXELS=64 PART_PIXELS=100 RELU=3 "
+    "ADD=0",
     # These are given their shapes by their tests.
     **dict.fromkeys(("pointwise", "rows", "batch_norm_rows", "matrix", "losses", "update", "ranks", "images", "pack"),
                     ""),
@@ -86,8 +99,8 @@ FAULTS = {
     "conv2d_forward warpgroups": [
         ("copies are not published", "conv2d_tile.h", "    copies_publish();\n", ""),
         ("copies are published before they have come", "conv2d_tile.h",
-         "    copy_wait<AHEAD - 1>();\n#ifdef WARPGROUP_MULTIPLY\n    copies_publish();\n",
-         "    copies_publish();\n    copy_wait<AHEAD - 1>();\n#ifdef WARPGROUP_MULTIPLY\n"),
+         "    copy_wait<AHEAD - 1>();\n", "    copies_publish();\n    copy_wait<AHEAD - 1>();\n"
+         "#define copies_publish()\n"),
         ("copies are published after the others have waited", "conv2d_tile.h",
          "    copies_publish();\n    block_wait();", "    block_wait();\n    copies_publish();"),
         ("nobody waits for the step's copies", "conv2d_tile.h", "copy_wait<AHEAD - 1>();\n", "\n"),
@@ -212,6 +225,71 @@ FAULTS = {
         ("pixels beyond the last are multiplied", "conv2d_backward_weight.cu", "inputs.exist && pixel < PIXELS && row",
          "inputs.exist && row"),
     ],
+    "conv2d_forward view": [
+        ("made before the copies have come", "conv2d_tile.h", "    copy_wait<AHEAD - 1>();\n    if (VIEW) " + SEE,
+         SEE + "    copy_wait<AHEAD - 1>();\n"),
+        ("made after the others have waited", "conv2d_tile.h", "    if (VIEW) " + SEE,
+         "    const u32 seen = some >> (AHEAD - 1) * PIXEL_COPIES;\n#define step_multiply(...) (step_view(step, seen, "
+         "pixels, group, line, view.scale, tile), step_multiply(__VA_ARGS__))\n"),
+        ("what lies outside of the image is normalised", "conv2d_tile.h", "    if (!(some >> i & 1)) continue;\n", ""),
+        ("what is there is that of another step", "conv2d_tile.h", "some >> (AHEAD - 1) * PIXEL_COPIES", "some"),
+        ("what is there is that of another pixel", "conv2d_tile.h", "(u32)there << i", "(u32)there << (i ^ 1)"),
+        ("channels of the first group", "conv2d_tile.h", "return group * FROM_PITCH + (step", "return (step"),
+        ("every step has the channels of the first", "conv2d_tile.h", "(step * DEPTH + (int)threadIdx",
+         "((int)threadIdx"),
+        ("ReLU is left out", "view.h", "y.pairs[pair] = elements_pack_positive(", "y.pairs[pair] = elements_pack("),
+        ("shifts are factors", "view.h", "line + all + channel", "line + channel"),
+        ("what is scaled is not rounded before", "conv2d_tile.h", "    chunk = chunk_normalize(chunk, line);\n",
+         "    const Chunk raw = chunk;\n    chunk = chunk_normalize(chunk, line);\n"
+         "    const auto scale_raw = [&](const float *by) {\n      float values[CHUNK];\n"
+         "      for (int k = 0; k < CHUNK; k++) {\n"
+         "        const float y = multiply_add(chunk_get(raw, k), line.factors[k], line.shifts[k]);\n"
+         "        values[k] = (y > 0 ? y : 0) * by[k];\n      }\n      return chunk_make(values);\n    };\n"
+         "#define chunk_scale(chunk, factors) scale_raw(factors)\n"),
+        ("scales of the first image", "conv2d_tile.h", "scale + pixels[i].number * vector_width(channels)", "scale"),
+        ("scales of the first group", "conv2d_tile.h", "channels, step_channel(step, group), factors",
+         "channels, step_channel(step, 0), factors"),
+        ("scales have pads", "conv2d_tile.h", "{FROM_ALL, VIEW_CHANNELS, VIEW_PITCH}",
+         "{FROM_ALL, VIEW_PITCH, VIEW_PITCH}"),
+        ("scales are left out", "conv2d_tile.h", "if (VIEW == VIEW_SCALED)", "if (false)"),
+        ("rows of another thread are made", "conv2d_tile.h", "u32 at = pixel_stage(tile, step) + operand_place<DEPTH>("
+         "row_first + i * (THREADS / CHUNKS)", "u32 at = pixel_stage(tile, step) + operand_place<DEPTH>(row_first + i"),
+    ],
+    "conv2d_forward view warpgroups": [
+        ("made after copies are published", "conv2d_tile.h", "    copy_wait<AHEAD - 1>();\n",
+         "    copy_wait<AHEAD - 1>();\n    copies_publish();\n#define copies_publish()\n"),
+        ("made while products read another stage", "conv2d_tile.h", "const u32 at = pixel_stage(tile, step) +",
+         "const u32 at = pixel_stage(tile, step + STAGE_COUNT - 1) +"),
+        ("what is made is not published", "conv2d_tile.h", "    copies_publish();\n", ""),
+        ("what lies outside of the image is normalised", "conv2d_tile.h", "    if (!(some >> i & 1)) continue;\n", ""),
+        ("what is there does not move on", "conv2d_tile.h", "tile);\n    some <<= PIXEL_COPIES;\n", "tile);\n"),
+    ],
+    "conv2d_backward_weight view": [
+        ("made before the copies have come", "conv2d_backward_weight.cu",
+         "    copy_wait<AHEAD - 1>();\n    if (VIEW)\n      " + SEE_INPUTS,
+         "    " + SEE_INPUTS + "    copy_wait<AHEAD - 1>();\n"),
+        ("what lies outside of the image is normalised", "conv2d_backward_weight.cu",
+         "    if (!(some >> i & 1)) continue;\n", ""),
+        ("what is there is that of another step", "conv2d_backward_weight.cu", "some >> (AHEAD - 1) * INPUT_COPIES",
+         "some"),
+        ("channels of the first group", "conv2d_backward_weight.cu", "const int channel = group * INPUT_PITCH +",
+         "const int channel ="),
+        ("scales of the split's first image", "conv2d_backward_weight.cu",
+         "step_view(step, some >> (AHEAD - 1) * INPUT_COPIES, first_pixel + step * DEPTH,",
+         "step_view(step, some >> (AHEAD - 1) * INPUT_COPIES, first_pixel,"),
+        ("scales of other pixels", "conv2d_backward_weight.cu", "(first_pixel + row) / (ROWS * COLUMNS)",
+         "row / (ROWS * COLUMNS)"),
+        ("pixels of another thread are made", "conv2d_backward_weight.cu",
+         "const int row = threadIdx.x / INPUT_CHUNKS + i * (THREADS / INPUT_CHUNKS);",
+         "const int row = threadIdx.x / INPUT_CHUNKS + i;"),
+    ],
+    "conv2d_backward_weight view warpgroups": [
+        ("made after copies are published", "conv2d_backward_weight.cu", "    copy_wait<AHEAD - 1>();\n",
+         "    copy_wait<AHEAD - 1>();\n    copies_publish();\n#define copies_publish()\n"),
+        ("made after the others have waited", "conv2d_backward_weight.cu", "    copies_publish();\n    block_wait();",
+         "    block_wait();\n    copies_publish();"),
+        ("scales are left out", "conv2d_backward_weight.cu", "if (VIEW == VIEW_SCALED)", "if (false)"),
+    ],
     "batch_norm": [
         ("the last tile counts as a whole one", "batch_norm_fold.cu",
          "pixels - (tiles - 1) * tile_pixels;", "tile_pixels;"),
@@ -225,10 +303,9 @@ FAULTS = {
         ("channels are numbered as they lie", "channels.h",
          "channel / group_pitch * group_channels + channel % group_pitch", "channel"),
         ("elements beyond the last are read", "batch_norm_apply.cu", "if (at >= chunks) return;\n", "\n"),
-        ("halves of a pair are exchanged", "batch_norm_apply.cu", "elements_pack(value[0], value[1])",
-         "elements_pack(value[1], value[0])"),
-        ("a channel's line is its neighbour's", "batch_norm_apply.cu", "line[CHANNELS + c];",
-         "line[CHANNELS + (c ^ 1)];"),
+        ("halves of a pair are exchanged", "batch_norm_apply.cu", "elements_pack_positive(value[0], value[1])",
+         "elements_pack_positive(value[1], value[0])"),
+        ("a channel's line is its neighbour's", "batch_norm_apply.cu", "part.shifts[i]", "part.shifts[i ^ 1]"),
         ("ReLU comes before what is added", "batch_norm_apply.cu", "if (ADD) value[k] += chunk_get(other, i);",
          "if (ADD) value[k] = (value[k] > 0 ? value[k] : 0) + chunk_get(other, i);"),
         ("rows are added up while others write", "batch_norm_backward_sums.cu", "    block_wait();\n  }", "  }"),
@@ -244,6 +321,25 @@ FAULTS = {
          "slope = -line * inverse * dgamma[number] / pixels;", "slope = 0;"),
         ("the shift forgets the mean", "batch_norm_backward_fold.cu", "- slope * mean[number]", ""),
         ("the shift is not added", "batch_norm_backward_apply.cu", " + lines[2 * CHANNELS + c];", ";"),
+    ],
+    "batch_norm view": [
+        ("what is normalised is not rectified", "view.h", "y.pairs[pair] = elements_pack_positive(",
+         "y.pairs[pair] = elements_pack("),
+        ("ReLU's mask is that of what BatchNorm read", "batch_norm_backward_sums.cu",
+         "out = chunk_normalize(in, part);", "out = in;"),
+        ("every image has the scale of a part's first", "batch_norm_backward_sums.cu", "if (image != scaling.image)",
+         "if (scaling.image < 0)"),
+        ("a part has the scales of the first images", "batch_norm_backward_sums.cu", "image = pixel / image_pixels",
+         "image = (pixel - begin) / image_pixels"),
+        ("the pool's gradient is not shared out", "batch_norm_backward_sums.cu",
+         "values[i] *= 1 / (float)image_pixels;", "values[i] *= 1;"),
+        ("the scaled gradient is not rounded", "batch_norm_backward_sums.cu",
+         "values[i] = chunk_get(scaled, i) +", "values[i] = chunk_get(gradient, i) * scaling.scale[i] +"),
+        ("the pool's gradient is left out", "batch_norm_backward_sums.cu", " + chunk_get(scaling.pooled, i);", ";"),
+        ("the gradient kept is the one that came", "batch_norm_backward_sums.cu",
+         "gradient = scaling_apply(scaling, gradient);", "scaling_apply(scaling, gradient);"),
+        ("vectors are as wide as pixels", "batch_norm_backward_sums.cu", "image * vector_width(channels)",
+         "(u64)image * CHANNELS"),
     ],
     "pointwise": [
         ("elements beyond the last are read", "pointwise.cu", "if (at < count) y[at] = a[at] + b[at];",
@@ -348,11 +444,17 @@ FAULTS = {
          "group_pitch - channel % group_pitch"),
         ("vectors have pads", "channels.h", "channel / group_pitch * group_channels + channel % group_pitch",
          "channel"),
-        ("every image is pooled like the first", "images.cu", "chunk_load(x + ((u64)image * pixels + pixel)",
-         "chunk_load(x + ((u64)0 + pixel)"),
+        ("every image is pooled like the first", "images.cu", "chunk_see(x + ((u64)image * pixels + pixel)",
+         "chunk_see(x + ((u64)0 + pixel)"),
         ("channels beyond the last are read", "images.cu", "place >= pixels * chunks || image >= images) return;\n  "
-         "const u64 at = (u64)image * pixels * chunks + place;\n  const Chunk in",
-         "image >= images) return;\n  const u64 at = (u64)image * pixels * chunks + place;\n  const Chunk in"),
+         "const u64 at = (u64)image * pixels * chunks + place;\n  const int channel",
+         "image >= images) return;\n  const u64 at = (u64)image * pixels * chunks + place;\n  const int channel"),
+        ("what is scaled is not normalised", "images.cu",
+         "chunk_see(x + at * CHUNK, line, line_find(line, channels, channel, true))", "chunk_load(x + at * CHUNK)"),
+        ("the gradient of scales is that of what lies", "images.cu", "in = chunk_see(x + at, line, part);",
+         "in = chunk_load(x + at);"),
+        ("a line is that of the first channels", "images.cu", "line_load(line, channels.all, channel)",
+         "line_load(line, channels.all, 0)"),
         ("red and blue are exchanged", "images.cu", "(float)pixel[0]", "(float)pixel[2]"),
     ],
     "pack": [
@@ -395,7 +497,7 @@ def main():
         # The folder comes first, so that its kernel is the one included; what is optimised less compiles faster.
         compile = [compiler, f"-I{folder}", *(flag for flag in flags if flag != "-O2"), "-O1", "-w"]
         texts = {file.name: file.read_text() for file in pathlib.Path(kernels).glob("*.cu")}
-        for header in ("operands.h", "conv2d_tile.h", "grid.h", "channels.h"):
+        for header in ("operands.h", "conv2d_tile.h", "grid.h", "channels.h", "view.h"):
             texts[header] = (pathlib.Path(kernels) / header).read_text()
         for kernel, all_faults in FAULTS.items():
             faults = all_faults[::int(every)]

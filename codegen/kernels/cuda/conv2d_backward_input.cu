@@ -14,7 +14,10 @@ enum {
   FROM_WIDTH = COLUMNS,
   FROM_PITCH = OUTPUT_PITCH,
   TO_CHANNELS = INPUTS,
-  TO_PITCH = INPUT_PITCH
+  TO_PITCH = INPUT_PITCH,
+  VIEW = 0,
+  VIEW_CHANNELS = FROM_PITCH,
+  VIEW_PITCH = FROM_PITCH
 };
 #include "conv2d_tile.h"
 
@@ -34,7 +37,7 @@ DEVICE int phase_pixel(int row, int column, int number) {
 DEVICE Pixel pixel_find(const Element *dy, Taps taps, int pixel) {
   if (pixel < 0) return pixel_none(dy);
   const int image = pixel / (HEIGHT * WIDTH), row = pixel / WIDTH % HEIGHT, column = pixel % WIDTH;
-  return Pixel{dy + (u64)image * ROWS * COLUMNS * FROM_ALL, (row + PAD - taps.first_row) / STRIDE,
+  return Pixel{dy + (u64)image * ROWS * COLUMNS * FROM_ALL, image, (row + PAD - taps.first_row) / STRIDE,
                (column + PAD - taps.first_column) / STRIDE};
 }
 
@@ -58,7 +61,7 @@ DEVICE_KERNEL(conv2d_backward_input, THREADS, BLOCKS, TILE_BYTES,
     pixels[i] = pixel_find(
         dy, taps, phase_pixel(phase_row, phase_column, first + (int)threadIdx.x / CHUNKS + i * (THREADS / CHUNKS)));
   float sums[MMA_PIXELS][MMA_CHANNELS][4];
-  tile_multiply(taps, pixels, group, first_channel, dy, weights, shared_address(memory), sums);
+  tile_multiply(taps, pixels, group, first_channel, dy, View{}, weights, shared_address(memory), sums);
 #pragma unroll
   for (int i = 0; i < 2 * MMA_PIXELS; i++) {
     const int pixel = phase_pixel(phase_row, phase_column, first + thread_pixel() + i * 8);

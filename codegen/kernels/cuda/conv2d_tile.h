@@ -1,11 +1,13 @@
 // A tile of a convolution on the tensor cores: rows are pixels of the tensor that is made ("to"), the depth is the
 // channels, tap after tap without a gap, of the tensor that is gathered from ("from"). Threads copy both operands of a
-// step ahead, to stages in turn; warps, or on sm_90a warpgroups, multiply what has come.
+// step ahead, to stages in turn; warps, or on sm_90a warpgroups, multiply what has come, or, with a view, what the
+// thread that copied it has made of it.
 //
 // Whoever includes this has defined, as constants:
 //   FROM_HEIGHT FROM_WIDTH FROM_PITCH  the tensor [n][height][width][GROUPS * FROM_PITCH]
 //   TO_CHANNELS TO_PITCH               of a group of the tensor that is made: those that exist, those it has in memory
 //   GROUPS KERNEL                      weights lie as [GROUPS * TO_PITCH][KERNEL * KERNEL][FROM_PITCH]
+//   VIEW VIEW_CHANNELS VIEW_PITCH      what is multiplied of "from" (view.h), and how its channels lie (channels.h)
 //   TILE_PIXELS TILE_CHANNELS          of a block
 // and for products of warps (those of warpgroups choose their own):
 //   TILE_DEPTH STAGES                  so much depth is copied at once, STAGES - 1 steps ahead
@@ -14,6 +16,7 @@
 #define SEER_KERNELS_CONV2D_TILE_H
 
 #include "operands.h"
+#include "view.h"
 
 enum {
   FROM_ALL = GROUPS * FROM_PITCH,  // channels of a pixel
@@ -47,6 +50,7 @@ enum {
 
 static_assert(TILE_PIXELS * CHUNKS % THREADS == 0, "copies of pixels are divided evenly");
 static_assert(FROM_PITCH % CHUNK == 0 && TO_PITCH % CHUNK == 0, "pitches are multiples of 8");
+static_assert(AHEAD * PIXEL_COPIES <= 32, "a word has a bit for each copy of pixels on its way");
 
 // The taps that meet something, in order: of the kernel's rows and columns every `apart`-th from the first; each moves
 // by `move` in the tensor that is gathered from.
@@ -54,26 +58,34 @@ struct Taps {
   int rows, columns, first_row, first_column, apart, move;
 };
 
-// Of a pixel of the tile: its image, and the row and column that the first tap meets. None: no row is there.
+// Of a pixel of the tile: its image and the number of that, and the row and column that the first tap meets. None: no
+// row is there.
 struct Pixel {
   const Element *image;
-  int row, column;
+  int number, row, column;
 };
-DEVICE Pixel pixel_none(const Element *from) { return Pixel{from, -(1 << 20), 0}; }
+DEVICE Pixel pixel_none(const Element *from) { return Pixel{from, 0, -(1 << 20), 0}; }
+
+// Of "from": line [2][FROM_ALL]; VIEW_SCALED: scale [n][c].
+struct View {
+  const float *line, *scale;
+};
 
 DEVICE u32 pixel_stage(u32 tile, int step) { return tile + step % STAGE_COUNT * STAGE_PIXELS; }
 DEVICE u32 weight_stage(u32 tile, int step) {
   return tile + STAGE_COUNT * STAGE_PIXELS + step % STAGE_COUNT * STAGE_WEIGHTS;
 }
 
-// Starts the copies of step `step`: of group `group`, of output channels from `channel` on.
-DEVICE void step_copy(int step, Taps taps, const Pixel (&pixels)[PIXEL_COPIES], int group, int channel,
-                      const Element *from, const Element *weights, u32 tile) {
+// Starts the copies of step `step`: of group `group`, of output channels from `channel` on. A bit for each copy of
+// pixels, the first the lowest: whether there is something.
+DEVICE u32 step_copy(int step, Taps taps, const Pixel (&pixels)[PIXEL_COPIES], int group, int channel,
+                     const Element *from, const Element *weights, u32 tile) {
   const int row_first = threadIdx.x / CHUNKS, place = threadIdx.x % CHUNKS * CHUNK;
   const u32 depth = step * DEPTH + place;
   const int number = depth / FROM_PITCH, at = depth % FROM_PITCH;  // of a tap that meets something, of its channels
   const int down = number / taps.columns, across = number % taps.columns;
   const int tap = (taps.first_row + down * taps.apart) * KERNEL + taps.first_column + across * taps.apart;
+  u32 some = 0;
 #pragma unroll
   for (int i = 0; i < PIXEL_COPIES; i++) {
     const int row = pixels[i].row + down * taps.move, column = pixels[i].column + across * taps.move;
@@ -81,6 +93,7 @@ DEVICE void step_copy(int step, Taps taps, const Pixel (&pixels)[PIXEL_COPIES], 
     const Element *source = pixels[i].image + ((u64)row * FROM_WIDTH + column) * FROM_ALL + group * FROM_PITCH + at;
     copy_start(pixel_stage(tile, step) + operand_place<DEPTH>(row_first + i * (THREADS / CHUNKS), place),
                there ? source : from, there ? 16 : 0);
+    some |= (u32)there << i;
   }
 #pragma unroll
   for (int i = 0; i < WEIGHT_COPIES; i++) {
@@ -90,6 +103,33 @@ DEVICE void step_copy(int step, Taps taps, const Pixel (&pixels)[PIXEL_COPIES], 
         weights + ((u64)(group * TO_PITCH + channel + row) * KERNEL * KERNEL + tap) * FROM_PITCH + at;
     if (row < TILE_CHANNELS)
       copy_start(weight_stage(tile, step) + operand_place<DEPTH>(row, place), there ? source : weights, there ? 16 : 0);
+  }
+  return some;
+}
+
+// The first of the channels that a thread copies for a step, of all that a pixel has.
+DEVICE int step_channel(int step, int group) {
+  return group * FROM_PITCH + (step * DEPTH + (int)threadIdx.x % CHUNKS * CHUNK) % FROM_PITCH;
+}
+
+// What the thread's copies of pixels have brought for a step becomes what is seen of it; where nothing is, zeros stay.
+DEVICE void step_view(int step, u32 some, const Pixel (&pixels)[PIXEL_COPIES], int group, const Line &line,
+                      const float *scale, u32 tile) {
+  const int row_first = threadIdx.x / CHUNKS, place = threadIdx.x % CHUNKS * CHUNK;
+#pragma unroll
+  for (int i = 0; i < PIXEL_COPIES; i++) {
+    if (!(some >> i & 1)) continue;
+    const u32 at = pixel_stage(tile, step) + operand_place<DEPTH>(row_first + i * (THREADS / CHUNKS), place);
+    Chunk chunk;
+    shared_load(chunk.pairs, at);
+    chunk = chunk_normalize(chunk, line);
+    if (VIEW == VIEW_SCALED) {
+      const Channels channels = {FROM_ALL, VIEW_CHANNELS, VIEW_PITCH};
+      float factors[CHUNK];
+      vector_load(scale + pixels[i].number * vector_width(channels), channels, step_channel(step, group), factors);
+      chunk = chunk_scale(chunk, factors);
+    }
+    shared_store(at, chunk.pairs);
   }
 }
 
@@ -157,30 +197,36 @@ DEVICE void sums_clear(float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
 
 // The products of all steps: `pixels` are those that this thread copies.
 DEVICE void tile_multiply(Taps taps, const Pixel (&pixels)[PIXEL_COPIES], int group, int channel, const Element *from,
-                          const Element *weights, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
+                          View view, const Element *weights, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
   const int steps = DIVIDE_UP(taps.rows * taps.columns * FROM_PITCH, DEPTH);
 #ifndef WARPGROUP_MULTIPLY
   sums_clear(sums);
 #endif
+  u32 some = 0;  // of the steps on their way, the newest the lowest
 #pragma unroll
   for (int step = 0; step < AHEAD; step++) {
-    if (step < steps) step_copy(step, taps, pixels, group, channel, from, weights, tile);
+    some <<= PIXEL_COPIES;
+    if (step < steps) some |= step_copy(step, taps, pixels, group, channel, from, weights, tile);
     copy_commit();
   }
 #pragma unroll 1
   for (int step = 0; step < steps; step++) {
     const int next = step + AHEAD;
+    Line line = {};
+    if (VIEW) line = line_load(view.line, FROM_ALL, step_channel(step, group));
     copy_wait<AHEAD - 1>();
+    if (VIEW) step_view(step, some >> (AHEAD - 1) * PIXEL_COPIES, pixels, group, line, view.scale, tile);
+    some <<= PIXEL_COPIES;
 #ifdef WARPGROUP_MULTIPLY
     copies_publish();
     block_wait();  // the step's copies have come, and the products before the last have read what is overwritten next
     step_multiply(step, tile, sums);
-    if (next < steps) step_copy(next, taps, pixels, group, channel, from, weights, tile);
+    if (next < steps) some |= step_copy(next, taps, pixels, group, channel, from, weights, tile);
     copy_commit();
     warpgroup_wait<1>();
 #else
     block_wait();  // the step's copies have come, and nobody reads the stage that is filled next
-    if (next < steps) step_copy(next, taps, pixels, group, channel, from, weights, tile);
+    if (next < steps) some |= step_copy(next, taps, pixels, group, channel, from, weights, tile);
     copy_commit();
     step_multiply(step, tile, sums);
 #endif

@@ -65,8 +65,21 @@ DEVICE u32 elements_pack(float first, float second) {
   asm("cvt.rn." ELEMENT_TYPE "x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
   return pair;
 }
+// The same, but what is negative becomes zero; what is no number stays none.
+DEVICE u32 elements_pack_positive(float first, float second) {
+  u32 pair;
+  asm("cvt.rn.relu." ELEMENT_TYPE "x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return pair;
+}
 DEVICE float elements_first(u32 pair) { return element_to_float((Element)(pair & 0xFFFF)); }
 DEVICE float elements_second(u32 pair) { return element_to_float((Element)(pair >> 16)); }
+
+// a * b + c, rounded once, whatever the compiler thinks.
+DEVICE float multiply_add(float a, float b, float c) {
+  float sum;
+  asm("fma.rn.f32 %0, %1, %2, %3;" : "=f"(sum) : "f"(a), "f"(b), "f"(c));
+  return sum;
+}
 
 #define ALIGNED(bytes) __align__(bytes)
 DEVICE double square_root(double value) {
@@ -78,6 +91,20 @@ DEVICE double square_root(double value) {
 // ---- warps and blocks ----
 
 DEVICE void block_wait() { __syncthreads(); }
+
+// ---- 16 bytes of shared memory, at a multiple of 16 ----
+
+DEVICE void shared_load(u32 (&words)[4], u32 shared) {
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(shared)
+               : "memory");
+}
+DEVICE void shared_store(u32 shared, const u32 (&words)[4]) {
+  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(shared), "r"(words[0]), "r"(words[1]), "r"(words[2]),
+               "r"(words[3])
+               : "memory");
+}
 
 // ---- copies from global to shared memory that run on: 16 bytes, of which `bytes` are read and the rest are zeros ----
 
@@ -122,7 +149,8 @@ DEVICE void matrix_multiply_add(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #define WARPGROUP_MULTIPLY
 
-// What copies of this thread have brought is there for products, too: before others wait for it with the block.
+// What copies of this thread have brought, and what it has stored, is there for products, too: before others wait for
+// it with the block.
 DEVICE void copies_publish() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 // Before the first product after the sums were touched.
@@ -183,8 +211,25 @@ struct ALIGNED(16) Chunk {
 };
 DEVICE Chunk chunk_load(const Element *p) { return *(const Chunk *)p; }
 DEVICE void chunk_store(Element *p, Chunk chunk) { *(Chunk *)p = chunk; }
+DEVICE Chunk chunk_make(const float (&values)[CHUNK]) {
+  Chunk chunk;
+#pragma unroll
+  for (int pair = 0; pair < CHUNK / 2; pair++)
+    chunk.pairs[pair] = elements_pack(values[2 * pair], values[2 * pair + 1]);
+  return chunk;
+}
 DEVICE float chunk_get(const Chunk &chunk, int i) {
   return i % 2 ? elements_second(chunk.pairs[i / 2]) : elements_first(chunk.pairs[i / 2]);
+}
+
+// As many floats, which begin at a multiple of 16 bytes.
+struct ALIGNED(16) Floats {
+  float items[4];
+};
+DEVICE void floats_load(const float *p, float (&values)[CHUNK]) {
+  const Floats halves[2] = {((const Floats *)p)[0], ((const Floats *)p)[1]};
+#pragma unroll
+  for (int i = 0; i < CHUNK; i++) values[i] = halves[i / 4].items[i % 4];
 }
 
 #endif

@@ -30,6 +30,8 @@ unsigned char *shared_memory();
 u32 address_of(const void *shared);
 
 void barrier();
+void shared_load(u32 *words, u32 shared);
+void shared_store(u32 shared, const u32 *words);
 void copy_start(u32 shared, const void *global, int bytes);
 void copy_commit();
 void copy_wait(int groups);
@@ -85,6 +87,7 @@ constexpr std::array<unsigned, sizeof...(Parameters) + 1> parameter_bytes(void (
 #define SHARED_MEMORY(name) unsigned char *const name = simulated::shared_memory()
 
 DEVICE double square_root(double value) { return std::sqrt(value); }
+DEVICE float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
 DEVICE u32 shared_address(const void *p) { return simulated::address_of(p); }
 
 DEVICE float float_from_bf16(Element e) { return simulated::from_bf16(e); }
@@ -104,10 +107,15 @@ DEVICE u32 elements_pack(float first, float second) {
   return simulated::to_f16(first) | (u32)simulated::to_f16(second) << 16;
 }
 #endif
+DEVICE u32 elements_pack_positive(float first, float second) {
+  return elements_pack(first < 0 ? 0 : first, second < 0 ? 0 : second);
+}
 DEVICE float elements_first(u32 pair) { return element_to_float((Element)(pair & 0xFFFF)); }
 DEVICE float elements_second(u32 pair) { return element_to_float((Element)(pair >> 16)); }
 
 DEVICE void block_wait() { simulated::barrier(); }
+DEVICE void shared_load(u32 (&words)[4], u32 shared) { simulated::shared_load(words, shared); }
+DEVICE void shared_store(u32 shared, const u32 (&words)[4]) { simulated::shared_store(shared, words); }
 
 DEVICE void copy_start(u32 shared, const void *global, int bytes) { simulated::copy_start(shared, global, bytes); }
 DEVICE void copy_commit() { simulated::copy_commit(); }

@@ -88,13 +88,13 @@ struct Thread {
   Index index;
   std::vector<Copy> started;              // since the last commit
   std::vector<std::vector<Copy>> groups;  // committed, the oldest first
-  std::vector<size_t> landed;             // pieces that its copies have brought and it has not published
+  std::vector<size_t> unpublished;        // pieces that its copies have brought, or it has stored
 };
 
 // 16 bytes of shared memory, as products of warpgroups see them: by another way than plain loads.
 struct Piece {
   int64_t published_after;  // so many barriers of the block; NEVER
-  bool brought;             // by a copy, which has landed
+  bool brought;             // by a copy, which has landed, or stored
   int readers;              // products on their way
 };
 enum { PIECE_BYTES = 16, NEVER = -1 };
@@ -220,7 +220,7 @@ void thread_prepare(Thread &thread, int at) {
   thread.stack = block.stacks[n];
   thread.started.clear();
   thread.groups.clear();
-  thread.landed.clear();
+  thread.unpublished.clear();
   // As simulated_switch leaves a stack: six registers, then where to go on; aligned as after a call.
   void **top = (void **)((char *)thread.stack + STACK_BYTES - 64);
   *--top = nullptr;
@@ -577,6 +577,19 @@ void barrier() {
     if (thread.state == State::at_barrier) thread.state = State::ready;
 }
 
+void shared_load(u32 *words, u32 shared) {
+  std::memcpy(words, shared_at(shared, PIECE_BYTES, PIECE_BYTES), PIECE_BYTES);
+}
+
+void shared_store(u32 shared, const u32 *words) {
+  unsigned char *to = shared_at(shared, PIECE_BYTES, PIECE_BYTES);
+  std::memcpy(to, words, PIECE_BYTES);
+  const size_t at = (size_t)(to - block.shared) / PIECE_BYTES;
+  if (block.pieces[at].readers) fault("a store overwrites what products on their way read");
+  block.pieces[at] = Piece{NEVER, true, 0};
+  running().unpublished.push_back(at);
+}
+
 void copy_start(u32 shared, const void *global, int bytes) {
   if (bytes < 0 || bytes > 16) fault("a copy of %d bytes", bytes);
   if (bytes && (uintptr_t)global % 16) fault("a copy from a global address that is not a multiple of 16");
@@ -603,7 +616,7 @@ void copy_wait(int groups) {
       std::memset(copy.to + copy.bytes, 0, (size_t)(16 - copy.bytes));
       const size_t piece = (size_t)(copy.to - block.shared) / PIECE_BYTES;
       block.pieces[piece].brought = true;
-      thread.landed.push_back(piece);
+      thread.unpublished.push_back(piece);
     }
     all.erase(all.begin());
   }
@@ -627,8 +640,8 @@ void matrix_multiply_add(float *c, const u32 *a, u32 b0, u32 b1, bool bf16) {
 }
 
 void copies_publish() {
-  for (size_t piece : running().landed) block.pieces[piece].published_after = block.barriers;
-  running().landed.clear();
+  for (size_t piece : running().unpublished) block.pieces[piece].published_after = block.barriers;
+  running().unpublished.clear();
 }
 
 void warpgroup_fence() {
