@@ -59,8 +59,11 @@ int main() {
   Buffer<Element> weights((size_t)TO_ALL * KERNEL * KERNEL * INPUT_PITCH);
   Buffer<float> statistics((size_t)TILES * TO_ALL * 2);
   fill(x, INPUTS, INPUT_PITCH);
-  fill(weights, INPUTS, INPUT_PITCH);  // rows of outputs that do not exist hold what must not be read
-  const Element *x_at = x.items, *weights_at = weights.items;
+  fill(weights, INPUTS, INPUT_PITCH);
+  const Packing packing = {GROUPS, OUTPUT_PITCH, INPUT_PITCH, KERNEL, 1, TILE_CHANNELS, DEPTH};
+  Buffer<Element> packed(packing.count());
+  pack(packing, weights, OUTPUTS, packed);
+  const Element *x_at = x.items, *weights_at = packed.items;
   void *arguments[] = {&x_at, &weights_at, &y.items, &statistics.items};
   const simulated::Index grid = {TILES, DIVIDE_UP(OUTPUT_PITCH, TILE_CHANNELS), GROUPS};
   const bool same = run(conv2d_forward_simulated, arguments, grid, THREADS, SHARED_BYTES, y);
