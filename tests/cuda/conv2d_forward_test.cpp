@@ -62,8 +62,11 @@ int main() {
   Buffer<float> statistics((size_t)TILES * TO_ALL * 2);
   fill(x, exist, pitch);
   const Sight sight(x, IMAGES, FROM_ALL / pitch, exist, pitch, VIEW != VIEW_PLAIN, scaled);
-  fill(weights, INPUTS, INPUT_PITCH);  // rows of outputs that do not exist hold what must not be read
-  const Element *x_at = x.items, *weights_at = weights.items;
+  fill(weights, INPUTS, INPUT_PITCH);
+  const Packing packing = {GROUPS, OUTPUT_PITCH, INPUT_PITCH, KERNEL, 1, TILE_CHANNELS, DEPTH};
+  Buffer<Element> packed(packing.count());
+  pack(packing, weights, OUTPUTS, packed);
+  const Element *x_at = x.items, *weights_at = packed.items;
   const float *line = sight.line.items, *scale = sight.scale.items;
   void *arguments[] = {&x_at, &line, &scale, &weights_at, &y.items, &statistics.items};
   const simulated::Index grid = {TILES, DIVIDE_UP(OUTPUT_PITCH, TILE_CHANNELS), GROUPS};

@@ -160,6 +160,49 @@ int compare(const char *what, const Buffer<T> &got, double tolerance, bool same,
   return verdict(what, error.relative(), tolerance, true, same);
 }
 
+// Packed weights as codegen/kernels/cuda/weights.h tells of them, written out place by place. rows, width: of a group, in
+// memory.
+struct Packing {
+  int groups, rows, width, kernel, stride, tile_channels, depth;
+  int tiles() const { return DIVIDE_UP(rows, tile_channels); }
+  // Where the channels of a tap begin in the depth; of the tap after the last, how much depth there is.
+  int begin(int tap) const {
+    int at = 0;
+    for (int phase = 0; phase < stride * stride; phase++) {
+      int taps = 0;
+      for (int other = 0; other < kernel * kernel; other++) {
+        if (other / kernel % stride != phase / stride || other % kernel % stride != phase % stride) continue;
+        if (other == tap) return at + taps * width;
+        taps++;
+      }
+      at += DIVIDE_UP(taps * width, depth) * depth;
+    }
+    return at;
+  }
+  size_t count() const { return (size_t)(groups * tiles() * tile_channels) * (size_t)begin(kernel * kernel); }
+  size_t place(int group, int row, int tap, int channel) const {
+    const int at = begin(tap) + channel, steps = begin(kernel * kernel) / depth, line = row % tile_channels;
+    const int chunk = at % depth / 8 ^ line * depth / 64 % (depth / 8);  // lines of 128 bytes that follow each other
+    return (((size_t)(group * tiles() + row / tile_channels) * (size_t)steps + (size_t)(at / depth)) *
+                (size_t)tile_channels +
+            (size_t)line) *
+               (size_t)depth +
+           (size_t)(chunk * 8 + at % 8);
+  }
+};
+
+// weights [groups * rows][taps][width], of which `exist` rows of a group are taken, into the places of `packed`; its
+// others are zero.
+inline void pack(const Packing &p, const Buffer<Element> &weights, int exist, Buffer<Element> &packed) {
+  const int taps = p.kernel * p.kernel;
+  std::memset((void *)packed.items, 0, packed.bytes());
+  for (int row = 0; row < p.groups * p.rows; row++)
+    for (int tap = 0; tap < taps && row % p.rows < exist; tap++)
+      for (int channel = 0; channel < p.width; channel++)
+        packed.items[p.place(row / p.rows, row % p.rows, tap, channel)] =
+            weights.items[((size_t)row * (size_t)taps + (size_t)tap) * (size_t)p.width + (size_t)channel];
+}
+
 #ifdef KERNEL
 // Calls visit(index of x, index of dy, tap) for every product of an output pixel of one group, in pixels of one image.
 template <class Visit>

@@ -1,61 +1,62 @@
 // A tile of a convolution on the tensor cores: rows are pixels of the tensor that is made ("to"), the depth is the
-// channels, tap after tap without a gap, of the tensor that is gathered from ("from"). Threads copy both operands of a
-// step ahead, to stages in turn; warps, or on sm_90a warpgroups, multiply what has come, or, with a view, what the
+// channels, tap after tap without a gap, of the tensor that is gathered from ("from"). Both operands of a step are
+// copied ahead, to stages in turn: pixels by all threads, weights, which lie as they are multiplied (weights.h), by one
+// thread in one piece on sm_90a. Warps, there warpgroups, multiply what has come, or, of pixels with a view, what the
 // thread that copied it has made of it.
 //
 // Whoever includes this has defined, as constants:
 //   FROM_HEIGHT FROM_WIDTH FROM_PITCH  the tensor [n][height][width][GROUPS * FROM_PITCH]
-//   TO_CHANNELS TO_PITCH               of a group of the tensor that is made: those that exist, those it has in memory
-//   GROUPS KERNEL                      weights lie as [GROUPS * TO_PITCH][KERNEL * KERNEL][FROM_PITCH]
+//   TO_PITCH                           channels of a group of the tensor that is made, in memory
+//   GROUPS KERNEL TAP_STRIDE           taps so far apart are a phase: what a block multiplies
 //   VIEW VIEW_CHANNELS VIEW_PITCH      what is multiplied of "from" (view.h), and how its channels lie (channels.h)
 //   TILE_PIXELS TILE_CHANNELS          of a block
+//   TILE_DEPTH                         so much depth is multiplied in a step (STEP_DEPTH)
 // and for products of warps (those of warpgroups choose their own):
-//   TILE_DEPTH STAGES                  so much depth is copied at once, STAGES - 1 steps ahead
+//   STAGES                             steps are copied STAGES - 1 ahead
 //   WARPS_PIXELS WARPS_CHANNELS        by which the tile is divided
 #ifndef SEER_KERNELS_CONV2D_TILE_H
 #define SEER_KERNELS_CONV2D_TILE_H
 
-#include "operands.h"
 #include "view.h"
+#include "weights.h"
 
 enum {
   FROM_ALL = GROUPS * FROM_PITCH,  // channels of a pixel
   TO_ALL = GROUPS * TO_PITCH,
-  TAPS_DEPTH = KERNEL * KERNEL * FROM_PITCH,
+  DEPTH = STEP_DEPTH(KERNEL * KERNEL * FROM_PITCH, TILE_DEPTH),
+  CHANNEL_TILES = DIVIDE_UP(TO_PITCH, TILE_CHANNELS),  // of a group
 #ifdef WARPGROUP_MULTIPLY
   PIXEL_WARPS = TILE_PIXELS / 16,  // a warpgroup has 64 pixels and all channels
   CHANNEL_WARPS = 1,
-  DEPTH = TAPS_DEPTH > 32 ? 64 : DIVIDE_UP(TAPS_DEPTH, 16) * 16,
   AHEAD = STEPS_AHEAD((TILE_PIXELS + TILE_CHANNELS) * DEPTH * 2),
   STAGE_COUNT = AHEAD + 2,
   BLOCKS = 2,
+  MBARRIER_BYTES = 1024,  // before the stages, which begin at a multiple of this: one for each
 #else
   PIXEL_WARPS = WARPS_PIXELS,
   CHANNEL_WARPS = WARPS_CHANNELS,
-  DEPTH = TILE_DEPTH,
   AHEAD = STAGES - 1,
   STAGE_COUNT = STAGES,
   BLOCKS = 1,
+  MBARRIER_BYTES = 0,
 #endif
   THREADS = 32 * PIXEL_WARPS * CHANNEL_WARPS,
   CHUNKS = DEPTH / CHUNK,                         // of a row of a tile
   PIXEL_COPIES = TILE_PIXELS * CHUNKS / THREADS,  // of a thread, in one step
-  WEIGHT_COPIES = DIVIDE_UP(TILE_CHANNELS * CHUNKS, THREADS),
-  MMA_PIXELS = TILE_PIXELS / PIXEL_WARPS / 16,  // products of a warp
+  MMA_PIXELS = TILE_PIXELS / PIXEL_WARPS / 16,    // products of a warp
   MMA_CHANNELS = TILE_CHANNELS / CHANNEL_WARPS / 8,
   STAGE_PIXELS = TILE_PIXELS * DEPTH * 2,  // bytes
   STAGE_WEIGHTS = TILE_CHANNELS * DEPTH * 2,
-  TILE_BYTES = STAGE_COUNT * (STAGE_PIXELS + STAGE_WEIGHTS)
+  TILE_BYTES = MBARRIER_BYTES + STAGE_COUNT * (STAGE_PIXELS + STAGE_WEIGHTS)
 };
 
 static_assert(TILE_PIXELS * CHUNKS % THREADS == 0, "copies of pixels are divided evenly");
 static_assert(FROM_PITCH % CHUNK == 0 && TO_PITCH % CHUNK == 0, "pitches are multiples of 8");
 static_assert(AHEAD * PIXEL_COPIES <= 32, "a word has a bit for each copy of pixels on its way");
 
-// The taps that meet something, in order: of the kernel's rows and columns every `apart`-th from the first; each moves
-// by `move` in the tensor that is gathered from.
+// The taps of a phase; each moves by `move` in the tensor that is gathered from.
 struct Taps {
-  int rows, columns, first_row, first_column, apart, move;
+  int rows, columns, move;
 };
 
 // Of a pixel of the tile: its image and the number of that, and the row and column that the first tap meets. None: no
@@ -71,20 +72,59 @@ struct View {
   const float *line, *scale;
 };
 
-DEVICE u32 pixel_stage(u32 tile, int step) { return tile + step % STAGE_COUNT * STAGE_PIXELS; }
+DEVICE u32 pixel_stage(u32 tile, int step) { return tile + MBARRIER_BYTES + step % STAGE_COUNT * STAGE_PIXELS; }
 DEVICE u32 weight_stage(u32 tile, int step) {
-  return tile + STAGE_COUNT * STAGE_PIXELS + step % STAGE_COUNT * STAGE_WEIGHTS;
+  return tile + MBARRIER_BYTES + STAGE_COUNT * STAGE_PIXELS + step % STAGE_COUNT * STAGE_WEIGHTS;
 }
 
-// Starts the copies of step `step`: of group `group`, of output channels from `channel` on. A bit for each copy of
-// pixels, the first the lowest: whether there is something.
-DEVICE u32 step_copy(int step, Taps taps, const Pixel (&pixels)[PIXEL_COPIES], int group, int channel,
-                     const Element *from, const Element *weights, u32 tile) {
+#ifdef WARPGROUP_MULTIPLY
+
+// One for each stage, which turns when the weights of a step have come.
+DEVICE u32 stage_mbarrier(u32 tile, int step) { return tile + step % STAGE_COUNT * 8; }
+
+DEVICE void mbarriers_make(u32 tile) {
+  if (threadIdx.x == 0) {
+#pragma unroll
+    for (int stage = 0; stage < STAGE_COUNT; stage++) mbarrier_init(stage_mbarrier(tile, stage), 1);
+    mbarriers_publish();
+  }
+}
+
+// Starts the copy of a step's weights: of a tile and phase whose first step's are at `weights`.
+DEVICE void weights_copy(int step, const Element *weights, u32 tile) {
+  if (threadIdx.x == 0) {
+    const u32 mbarrier = stage_mbarrier(tile, step);
+    mbarrier_expect(mbarrier, STAGE_WEIGHTS);
+    bulk_copy_start(weight_stage(tile, step), weights + (u64)step * TILE_CHANNELS * DEPTH, STAGE_WEIGHTS, mbarrier);
+  }
+}
+
+// Until they have come, for products of this thread.
+DEVICE void weights_wait(int step, u32 tile) { mbarrier_wait(stage_mbarrier(tile, step), step / STAGE_COUNT % 2); }
+
+#else
+
+DEVICE void weights_copy(int step, const Element *weights, u32 tile) {
+#pragma unroll
+  for (int i = 0; i < DIVIDE_UP(TILE_CHANNELS * CHUNKS, THREADS); i++) {
+    const int number = threadIdx.x + i * THREADS;
+    if (number < TILE_CHANNELS * CHUNKS)
+      copy_start(weight_stage(tile, step) + number * 16,
+                 weights + ((u64)step * TILE_CHANNELS * CHUNKS + number) * CHUNK, 16);
+  }
+}
+
+#endif
+
+// Starts the copies of step `step` of a phase's taps, of group `group`. A bit for each copy of pixels, the first the
+// lowest: whether there is something.
+DEVICE u32 step_copy(int step, Taps taps, const Pixel (&pixels)[PIXEL_COPIES], int group, const Element *from,
+                     const Element *weights, u32 tile) {
+  weights_copy(step, weights, tile);
   const int row_first = threadIdx.x / CHUNKS, place = threadIdx.x % CHUNKS * CHUNK;
   const u32 depth = step * DEPTH + place;
   const int number = depth / FROM_PITCH, at = depth % FROM_PITCH;  // of a tap that meets something, of its channels
   const int down = number / taps.columns, across = number % taps.columns;
-  const int tap = (taps.first_row + down * taps.apart) * KERNEL + taps.first_column + across * taps.apart;
   u32 some = 0;
 #pragma unroll
   for (int i = 0; i < PIXEL_COPIES; i++) {
@@ -94,15 +134,6 @@ DEVICE u32 step_copy(int step, Taps taps, const Pixel (&pixels)[PIXEL_COPIES], i
     copy_start(pixel_stage(tile, step) + operand_place<DEPTH>(row_first + i * (THREADS / CHUNKS), place),
                there ? source : from, there ? 16 : 0);
     some |= (u32)there << i;
-  }
-#pragma unroll
-  for (int i = 0; i < WEIGHT_COPIES; i++) {
-    const int row = row_first + i * (THREADS / CHUNKS);
-    const bool there = channel + row < TO_CHANNELS && down < taps.rows;
-    const Element *source =
-        weights + ((u64)(group * TO_PITCH + channel + row) * KERNEL * KERNEL + tap) * FROM_PITCH + at;
-    if (row < TILE_CHANNELS)
-      copy_start(weight_stage(tile, step) + operand_place<DEPTH>(row, place), there ? source : weights, there ? 16 : 0);
   }
   return some;
 }
@@ -195,18 +226,26 @@ DEVICE void sums_clear(float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
       for (int k = 0; k < 4; k++) sums[i][j][k] = 0;
 }
 
-// The products of all steps: `pixels` are those that this thread copies.
-DEVICE void tile_multiply(Taps taps, const Pixel (&pixels)[PIXEL_COPIES], int group, int channel, const Element *from,
-                          View view, const Element *weights, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
+// The products of all steps of a phase, for channels from `channel` on: `pixels` are those that this thread copies.
+DEVICE void tile_multiply(Taps taps, int phase, const Pixel (&pixels)[PIXEL_COPIES], int group, int channel,
+                          const Element *from, View view, const Element *all_weights, u32 tile,
+                          float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
   const int steps = DIVIDE_UP(taps.rows * taps.columns * FROM_PITCH, DEPTH);
-#ifndef WARPGROUP_MULTIPLY
+  const int all_steps = steps_before(TAP_STRIDE * TAP_STRIDE, KERNEL, TAP_STRIDE, FROM_PITCH, DEPTH);
+  const int first_step = steps_before(phase, KERNEL, TAP_STRIDE, FROM_PITCH, DEPTH);
+  const Element *const weights =
+      all_weights +
+      ((u64)(group * CHANNEL_TILES + channel / TILE_CHANNELS) * all_steps + first_step) * (TILE_CHANNELS * DEPTH);
+#ifdef WARPGROUP_MULTIPLY
+  mbarriers_make(tile);
+#else
   sums_clear(sums);
 #endif
   u32 some = 0;  // of the steps on their way, the newest the lowest
 #pragma unroll
   for (int step = 0; step < AHEAD; step++) {
     some <<= PIXEL_COPIES;
-    if (step < steps) some |= step_copy(step, taps, pixels, group, channel, from, weights, tile);
+    if (step < steps) some |= step_copy(step, taps, pixels, group, from, weights, tile);
     copy_commit();
   }
 #pragma unroll 1
@@ -219,14 +258,15 @@ DEVICE void tile_multiply(Taps taps, const Pixel (&pixels)[PIXEL_COPIES], int gr
     some <<= PIXEL_COPIES;
 #ifdef WARPGROUP_MULTIPLY
     copies_publish();
-    block_wait();  // the step's copies have come, and the products before the last have read what is overwritten next
+    block_wait();  // the step's pixels have come, and the products before the last have read what is overwritten next
+    weights_wait(step, tile);
     step_multiply(step, tile, sums);
-    if (next < steps) some |= step_copy(next, taps, pixels, group, channel, from, weights, tile);
+    if (next < steps) some |= step_copy(next, taps, pixels, group, from, weights, tile);
     copy_commit();
     warpgroup_wait<1>();
 #else
     block_wait();  // the step's copies have come, and nobody reads the stage that is filled next
-    if (next < steps) some |= step_copy(next, taps, pixels, group, channel, from, weights, tile);
+    if (next < steps) some |= step_copy(next, taps, pixels, group, from, weights, tile);
     copy_commit();
     step_multiply(step, tile, sums);
 #endif

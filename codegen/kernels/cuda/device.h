@@ -119,6 +119,41 @@ DEVICE void copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory");
 }
 
+// ---- bulk copies, and the barriers that they tell of their end ----
+
+// One architecture has them and products of warpgroups; kernels that can do without ask by this name.
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define WARPGROUP_MULTIPLY
+
+// Eight bytes of shared memory, at a multiple of as many, in phases: one is over, and the next begins, when so many
+// `arrivals` and all bytes that were expected have come.
+DEVICE void mbarrier_init(u32 mbarrier, int arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(mbarrier), "r"(arrivals) : "memory");
+}
+// Those this thread has made are there for its copies, and for other threads when they have waited with the block.
+DEVICE void mbarriers_publish() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+// One arrival, with so many bytes to come in the phase.
+DEVICE void mbarrier_expect(u32 mbarrier, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(mbarrier), "r"(bytes) : "memory");
+}
+// Until the phase is over whose number, counted from 0, is even or odd as `parity` says: this one or the one before.
+// What its copies have brought is there for this thread and its products.
+DEVICE void mbarrier_wait(u32 mbarrier, int parity) {
+  asm volatile(
+      "{\n.reg .pred over;\nagain:\nmbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1;\n@!over bra again;\n}" ::
+          "r"(mbarrier),
+      "r"(parity)
+      : "memory");
+}
+
+// `bytes` that lie together, started by one thread; addresses and bytes are multiples of 16.
+DEVICE void bulk_copy_start(u32 shared, const void *global, int bytes, u32 mbarrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared),
+               "l"(global), "r"(bytes), "r"(mbarrier)
+               : "memory");
+}
+#endif
+
 // ---- products of a warp ----
 
 // Four 8 x 8 matrices of elements: lane i gives the address of row i % 8 of matrix i / 8.
@@ -145,9 +180,7 @@ DEVICE void matrix_multiply_add(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1
 
 // ---- products of a warpgroup: four warps, the first of them a multiple of four ----
 
-// One architecture has them; kernels that can do without ask by this name.
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
-#define WARPGROUP_MULTIPLY
+#ifdef WARPGROUP_MULTIPLY
 
 // What copies of this thread have brought, and what it has stored, is there for products, too: before others wait for
 // it with the block.

@@ -35,6 +35,11 @@ void shared_store(u32 shared, const u32 *words);
 void copy_start(u32 shared, const void *global, int bytes);
 void copy_commit();
 void copy_wait(int groups);
+void mbarrier_init(u32 mbarrier, int arrivals);
+void mbarriers_publish();
+void mbarrier_expect(u32 mbarrier, int bytes);
+void mbarrier_wait(u32 mbarrier, int parity);
+void bulk_copy_start(u32 shared, const void *global, int bytes, u32 mbarrier);
 void matrices_load(u32 *matrices, u32 row, bool transposed);
 void matrix_multiply_add(float *c, const u32 *a, u32 b0, u32 b1, bool bf16);
 void copies_publish();
@@ -131,6 +136,13 @@ DEVICE void matrix_multiply_add(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1
 }
 
 // For kernels compiled with -DWARPGROUP_MULTIPLY, as for sm_90a.
+DEVICE void mbarrier_init(u32 mbarrier, int arrivals) { simulated::mbarrier_init(mbarrier, arrivals); }
+DEVICE void mbarriers_publish() { simulated::mbarriers_publish(); }
+DEVICE void mbarrier_expect(u32 mbarrier, int bytes) { simulated::mbarrier_expect(mbarrier, bytes); }
+DEVICE void mbarrier_wait(u32 mbarrier, int parity) { simulated::mbarrier_wait(mbarrier, parity); }
+DEVICE void bulk_copy_start(u32 shared, const void *global, int bytes, u32 mbarrier) {
+  simulated::bulk_copy_start(shared, global, bytes, mbarrier);
+}
 DEVICE void copies_publish() { simulated::copies_publish(); }
 DEVICE void warpgroup_fence() { simulated::warpgroup_fence(); }
 DEVICE void warpgroup_commit() { simulated::warpgroup_commit(); }
