@@ -619,7 +619,7 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   if (!machine_from_spec(arena, sources, diags, spec, library, &compilation.machine)) return false;
   compilation.cpu = cpu_of_options(options);
   // Only what computes in bf16 needs a processor that does.
-  bool narrow = target == TARGET_C && graph_target(target, spec).images == DATA_BF16;
+  bool narrow = target == TARGET_C && graph_target(options, target, spec).images == DATA_BF16;
   bool chosen = strcmp(options->cpu, "native") != 0;
   if (!narrow && !chosen && strcmp(compilation.cpu, "x86-64-v4+bf16") == 0) compilation.cpu = "x86-64-v4";
   compilation.tuning = options->tuning ? *options->tuning : tuning_default(lanes_of_cpu(compilation.cpu));

@@ -236,8 +236,8 @@ FAULTS = {
         ("copies are not published", "conv2d_tile.h", "    copies_publish();\n", ""),
         ("channels of the next group are written", "conv2d_backward_input.cu",
          "if (channel >= INPUT_PITCH) continue;\n", "\n"),
-        ("weights of what no tap meets are on their way", "conv2d_tile.h", "    if (step < steps) some |= step_copy(step, taps",
-         "    if (step < steps + 1) step_copy(step, taps"),
+        ("weights of what no tap meets are on their way", "conv2d_tile.h",
+         "    if (step < steps) some |= step_copy(step, taps", "    if (step < steps + 1) some |= step_copy(step, taps"),
         ("nobody waits for the step's weights", "conv2d_tile.h", "    weights_wait(step, tile);\n", ""),
     ],
     "conv2d_backward_weight": [
