@@ -30,6 +30,7 @@ unsigned char *shared_memory();
 u32 address_of(const void *shared);
 
 void barrier();
+u32 warp_same(u32 value);
 void copy_start(u32 shared, const void *global, int bytes);
 void copy_commit();
 void copy_wait(int groups);
@@ -113,6 +114,7 @@ DEVICE float elements_first(u32 pair) { return element_to_float((Element)(pair &
 DEVICE float elements_second(u32 pair) { return element_to_float((Element)(pair >> 16)); }
 
 DEVICE void block_wait() { simulated::barrier(); }
+DEVICE u32 warp_same(u32 value) { return simulated::warp_same(value); }
 
 DEVICE void copy_start(u32 shared, const void *global, int bytes) { simulated::copy_start(shared, global, bytes); }
 DEVICE void copy_commit() { simulated::copy_commit(); }

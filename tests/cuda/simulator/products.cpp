@@ -259,6 +259,17 @@ void warps_expect_end() {
 
 }  // namespace
 
+u32 warp_same(u32 value) {
+  u32 same;
+  together(Call::same, &value, 1, &same, 1, [](Warp &warp) {
+    for (int lane = 0; lane < WARP; lane++) {
+      if (warp.in[lane][0] != warp.in[0][0]) fault("threads of one warp have different values where they must not");
+      warp.out[lane][0] = warp.in[0][0];
+    }
+  });
+  return same;
+}
+
 void matrices_load(u32 *matrices, u32 row, bool transposed) {
   together(transposed ? Call::matrices_transposed : Call::matrices, &row, 1, matrices, 4,
            [transposed](Warp &warp) { load(warp, transposed); });
