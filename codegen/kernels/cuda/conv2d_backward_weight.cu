@@ -133,23 +133,24 @@ DEVICE void step_view(int step, u32 some, int first_pixel, int channel, const Li
 
 static_assert(INPUT_SLAB == 64, "a warpgroup has one slab of inputs");
 
-// Starts sums += the products of a step, or, of the first one, sums = those.
-DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
-  const u32 inputs = input_stage(tile, step) + threadIdx.x / 128 * INPUT_SLAB_BYTES, outputs = output_stage(tile, step);
+// Starts sums += the products of a step that a warp takes part in, or, of the first one, sums = those.
+DEVICE void step_multiply(int step, int warp, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
+  const u64 inputs =
+      operand_describe<INPUT_SLAB>(input_stage(tile, step) + warp / 4 * INPUT_SLAB_BYTES, INPUT_SLAB_BYTES);
+  const u64 outputs = operand_describe<OUTPUT_SLAB>(output_stage(tile, step), OUTPUT_SLAB_BYTES);
   warpgroup_fence();
 #pragma unroll
   for (int pixel = 0; pixel < DEPTH; pixel += 16)
-    warpgroup_multiply_add<true>(
-        sums[0], operand_describe<INPUT_SLAB>(inputs + pixel * INPUT_SLAB * 2, INPUT_SLAB_BYTES),
-        operand_describe<OUTPUT_SLAB>(outputs + pixel * OUTPUT_SLAB * 2, OUTPUT_SLAB_BYTES), step + pixel > 0);
+    warpgroup_multiply_add<true>(sums[0], operand_move(inputs, pixel * INPUT_SLAB * 2),
+                                 operand_move(outputs, pixel * OUTPUT_SLAB * 2), step + pixel > 0);
   warpgroup_commit();
 }
 
 #else
 
-// sums += the products of a step.
-DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+// sums += the products of a step, of a warp.
+DEVICE void step_multiply(int step, int warp, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
+  const int lane = threadIdx.x % 32;
   const int input = warp % INPUT_WARPS * (TILE_INPUTS / INPUT_WARPS);
   const int output = warp / INPUT_WARPS * (TILE_OUTPUTS / OUTPUT_WARPS);
   const u32 inputs = input_stage(tile, step), outputs = output_stage(tile, step);
@@ -183,6 +184,7 @@ DEVICE void tile_multiply(int first_pixel, int steps, int group, int output, int
                           const float *line, const float *scale, const Element *dy, u32 tile,
                           float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
   const Inputs inputs = inputs_find(input);
+  const int warp = warp_same(threadIdx.x / 32);
   const int channel = group * INPUT_PITCH + inputs.channel;
   Line part = {};
   if (VIEW) part = line_load(line, INPUTS_ALL, channel);
@@ -211,7 +213,7 @@ DEVICE void tile_multiply(int first_pixel, int steps, int group, int output, int
 #ifdef WARPGROUP_MULTIPLY
     copies_publish();
     block_wait();  // the step's copies have come, and the products before the last have read what is overwritten next
-    step_multiply(step, tile, sums);
+    step_multiply(step, warp, tile, sums);
     if (next < steps) some |= step_copy(next, first_pixel + next * DEPTH, inputs, group, output, x, dy, tile);
     copy_commit();
     warpgroup_wait<1>();
@@ -219,7 +221,7 @@ DEVICE void tile_multiply(int first_pixel, int steps, int group, int output, int
     block_wait();  // the step's copies have come, and nobody reads the stage that is filled next
     if (next < steps) some |= step_copy(next, first_pixel + next * DEPTH, inputs, group, output, x, dy, tile);
     copy_commit();
-    step_multiply(step, tile, sums);
+    step_multiply(step, warp, tile, sums);
 #endif
   }
 #ifdef WARPGROUP_MULTIPLY

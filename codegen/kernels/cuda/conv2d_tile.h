@@ -175,22 +175,23 @@ DEVICE int thread_channel() {
 
 #ifdef WARPGROUP_MULTIPLY
 
-// Starts sums += the products of a step, or, of the first one, sums = those.
-DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
-  const u32 pixels = pixel_stage(tile, step) + threadIdx.x / 128 * 64 * DEPTH * 2, weights = weight_stage(tile, step);
+// Starts sums += the products of a step that a warp takes part in, or, of the first one, sums = those.
+DEVICE void step_multiply(int step, int warp, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
+  const u64 pixels = operand_describe<DEPTH>(pixel_stage(tile, step) + warp / 4 * 64 * DEPTH * 2, ONE_SLAB);
+  const u64 weights = operand_describe<DEPTH>(weight_stage(tile, step), ONE_SLAB);
   warpgroup_fence();
 #pragma unroll
   for (int depth = 0; depth < DEPTH; depth += 16)
-    warpgroup_multiply_add<false>(sums[0], operand_describe<DEPTH>(pixels + depth * 2, ONE_SLAB),
-                                  operand_describe<DEPTH>(weights + depth * 2, ONE_SLAB), step + depth > 0);
+    warpgroup_multiply_add<false>(sums[0], operand_move(pixels, depth * 2), operand_move(weights, depth * 2),
+                                  step + depth > 0);
   warpgroup_commit();
 }
 
 #else
 
-// sums += the products of a step.
-DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+// sums += the products of a step, of a warp.
+DEVICE void step_multiply(int step, int warp, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
+  const int lane = threadIdx.x % 32;
   const int pixel = warp % PIXEL_WARPS * (TILE_PIXELS / PIXEL_WARPS);
   const int channel = warp / PIXEL_WARPS * (TILE_CHANNELS / CHANNEL_WARPS);
   const u32 pixels = pixel_stage(tile, step), weights = weight_stage(tile, step);
@@ -230,7 +231,7 @@ DEVICE void sums_clear(float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
 DEVICE void tile_multiply(Taps taps, int phase, const Pixel (&pixels)[PIXEL_COPIES], int group, int channel,
                           const Element *from, View view, const Element *all_weights, u32 tile,
                           float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
-  const int steps = DIVIDE_UP(taps.rows * taps.columns * FROM_PITCH, DEPTH);
+  const int steps = DIVIDE_UP(taps.rows * taps.columns * FROM_PITCH, DEPTH), warp = warp_same(threadIdx.x / 32);
   const int all_steps = steps_before(TAP_STRIDE * TAP_STRIDE, KERNEL, TAP_STRIDE, FROM_PITCH, DEPTH);
   const int first_step = steps_before(phase, KERNEL, TAP_STRIDE, FROM_PITCH, DEPTH);
   const Element *const weights =
@@ -260,7 +261,7 @@ DEVICE void tile_multiply(Taps taps, int phase, const Pixel (&pixels)[PIXEL_COPI
     copies_publish();
     block_wait();  // the step's pixels have come, and the products before the last have read what is overwritten next
     weights_wait(step, tile);
-    step_multiply(step, tile, sums);
+    step_multiply(step, warp, tile, sums);
     if (next < steps) some |= step_copy(next, taps, pixels, group, from, weights, tile);
     copy_commit();
     warpgroup_wait<1>();
@@ -268,7 +269,7 @@ DEVICE void tile_multiply(Taps taps, int phase, const Pixel (&pixels)[PIXEL_COPI
     block_wait();  // the step's copies have come, and nobody reads the stage that is filled next
     if (next < steps) some |= step_copy(next, taps, pixels, group, from, weights, tile);
     copy_commit();
-    step_multiply(step, tile, sums);
+    step_multiply(step, warp, tile, sums);
 #endif
   }
 #ifdef WARPGROUP_MULTIPLY

@@ -91,6 +91,8 @@ DEVICE double square_root(double value) {
 // ---- warps and blocks ----
 
 DEVICE void block_wait() { __syncthreads(); }
+// A value that the threads of a warp have alike: now the compiler knows it, too, and computes with it once for all.
+DEVICE u32 warp_same(u32 value) { return __shfl_sync(0xFFFFFFFF, value, 0); }
 
 // ---- 16 bytes of shared memory, at a multiple of 16 ----
 

@@ -40,5 +40,7 @@ DEVICE u64 operand_describe(u32 begin, int slab_bytes) {
   enum { MODE = row_elements == 64 ? 1 : row_elements == 32 ? 2 : 3, EIGHT_ROWS = 8 * row_elements * 2 };
   return (u64)(begin >> 4) | (u64)(slab_bytes >> 4) << 16 | (u64)(EIGHT_ROWS >> 4) << 32 | (u64)MODE << 62;
 }
+// The same, `bytes` further on.
+DEVICE u64 operand_move(u64 description, int bytes) { return description + (bytes >> 4); }
 
 #endif

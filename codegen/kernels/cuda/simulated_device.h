@@ -30,6 +30,7 @@ unsigned char *shared_memory();
 u32 address_of(const void *shared);
 
 void barrier();
+u32 warp_same(u32 value);
 void shared_load(u32 *words, u32 shared);
 void shared_store(u32 shared, const u32 *words);
 void copy_start(u32 shared, const void *global, int bytes);
@@ -119,6 +120,7 @@ DEVICE float elements_first(u32 pair) { return element_to_float((Element)(pair &
 DEVICE float elements_second(u32 pair) { return element_to_float((Element)(pair >> 16)); }
 
 DEVICE void block_wait() { simulated::barrier(); }
+DEVICE u32 warp_same(u32 value) { return simulated::warp_same(value); }
 DEVICE void shared_load(u32 (&words)[4], u32 shared) { simulated::shared_load(words, shared); }
 DEVICE void shared_store(u32 shared, const u32 (&words)[4]) { simulated::shared_store(shared, words); }
 

@@ -17,6 +17,7 @@ enum { SHARED_BASE = 0x00000400 };  // where shared memory begins: address 0 is 
 enum class State { ready, at_barrier, at_mbarrier, in_warp, done };
 enum class Call {
   none,
+  same,
   matrices,
   matrices_transposed,
   multiply_f16,

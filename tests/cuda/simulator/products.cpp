@@ -246,6 +246,8 @@ void words_agree(const Warp &warp, int words) {
       fault("threads of one warp give a function of their warpgroup different parameters");
 }
 
+}  // namespace
+
 void warps_expect_end() {
   for (size_t i = 0; i < block.warps.size(); i++) {
     const Warp &warp = block.warps[i];
@@ -257,7 +259,16 @@ void warps_expect_end() {
   }
 }
 
-}  // namespace
+u32 warp_same(u32 value) {
+  u32 same;
+  together(Call::same, &value, 1, &same, 1, [](Warp &warp) {
+    for (int lane = 0; lane < WARP; lane++) {
+      if (warp.in[lane][0] != warp.in[0][0]) fault("threads of one warp have different values where they must not");
+      warp.out[lane][0] = warp.in[0][0];
+    }
+  });
+  return same;
+}
 
 void matrices_load(u32 *matrices, u32 row, bool transposed) {
   together(transposed ? Call::matrices_transposed : Call::matrices, &row, 1, matrices, 4,
