@@ -55,7 +55,7 @@ static bool pads_are_zero(const Buffer<Element> &images) {
 }
 
 // Of what x and the reference line of a channel give, before ReLU.
-struct Line {
+struct Wanted {
   double mean, variance, factor, shift;
 };
 
@@ -81,7 +81,7 @@ int main() {
   fill_channels(beta, 0, 0.5f);
 
   // Statistics of tiles, and of everything, from x itself.
-  std::vector<Line> wanted(EXIST);
+  std::vector<Wanted> wanted(EXIST);
   for (size_t n = 0; n < EXIST; n++) {
     const size_t c = place(n);
     double sum = 0, squares = 0;
