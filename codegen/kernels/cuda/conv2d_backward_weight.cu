@@ -52,7 +52,8 @@ enum {
   OUTPUT_COPIES = DIVIDE_UP(DEPTH * OUTPUT_CHUNKS, THREADS),
   MMA_INPUTS = TILE_INPUTS / INPUT_WARPS / 16,  // products of a warp
   MMA_OUTPUTS = TILE_OUTPUTS / OUTPUT_WARPS / 8,
-  STAGE_INPUTS = DEPTH * TILE_INPUTS * 2,  // bytes
+  COPIES_AT_ONCE = VIEW ? 1 : INPUT_COPIES + OUTPUT_COPIES,  // a view takes registers
+  STAGE_INPUTS = DEPTH * TILE_INPUTS * 2,                    // bytes
   STAGE_OUTPUTS = DEPTH * TILE_OUTPUTS * 2,
   TILE_BYTES = STAGE_COUNT * (STAGE_INPUTS + STAGE_OUTPUTS)
 };
@@ -82,7 +83,7 @@ DEVICE Inputs inputs_find(int first_input) {
 DEVICE u32 step_copy(int step, int first_pixel, Inputs inputs, int group, int output, const Element *x,
                      const Element *dy, u32 tile) {
   u32 some = 0;
-#pragma unroll
+#pragma unroll COPIES_AT_ONCE
   for (int i = 0; i < INPUT_COPIES; i++) {
     const int at = threadIdx.x / INPUT_CHUNKS + i * (THREADS / INPUT_CHUNKS), pixel = first_pixel + at;
     const int row = pixel / COLUMNS % ROWS * STRIDE - PAD + inputs.down;
@@ -94,7 +95,7 @@ DEVICE u32 step_copy(int step, int first_pixel, Inputs inputs, int group, int ou
     if (at < DEPTH) copy_start(input_stage(tile, step) + to, there ? source : x, there ? 16 : 0);
     some |= (u32)(there && at < DEPTH) << i;
   }
-#pragma unroll
+#pragma unroll COPIES_AT_ONCE
   for (int i = 0; i < OUTPUT_COPIES; i++) {
     const int number = threadIdx.x + i * THREADS, at = number / OUTPUT_CHUNKS, pixel = first_pixel + at;
     const int place = number % OUTPUT_CHUNKS * CHUNK;
@@ -110,7 +111,7 @@ DEVICE u32 step_copy(int step, int first_pixel, Inputs inputs, int group, int ou
 // where nothing is, zeros stay. `channel`: the first of all that a pixel of x has.
 DEVICE void step_view(int step, u32 some, int first_pixel, int channel, const Line &line, const float *scale,
                       u32 tile) {
-#pragma unroll
+#pragma unroll 2
   for (int i = 0; i < INPUT_COPIES; i++) {
     if (!(some >> i & 1)) continue;
     const int row = threadIdx.x / INPUT_CHUNKS + i * (THREADS / INPUT_CHUNKS);
@@ -186,8 +187,6 @@ DEVICE void tile_multiply(int first_pixel, int steps, int group, int output, int
   const Inputs inputs = inputs_find(input);
   const int warp = warp_same(threadIdx.x / 32);
   const int channel = group * INPUT_PITCH + inputs.channel;
-  Line part = {};
-  if (VIEW) part = line_load(line, INPUTS_ALL, channel);
 #ifndef WARPGROUP_MULTIPLY
 #pragma unroll
   for (int i = 0; i < MMA_INPUTS; i++)
@@ -206,6 +205,8 @@ DEVICE void tile_multiply(int first_pixel, int steps, int group, int output, int
 #pragma unroll 1
   for (int step = 0; step < steps; step++) {
     const int next = step + AHEAD;
+    Line part = {};
+    if (VIEW) part = line_load(line, INPUTS_ALL, channel);
     copy_wait<AHEAD - 1>();
     if (VIEW)
       step_view(step, some >> (AHEAD - 1) * INPUT_COPIES, first_pixel + step * DEPTH, channel, part, scale, tile);

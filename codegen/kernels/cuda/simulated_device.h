@@ -119,6 +119,10 @@ DEVICE u32 elements_pack_positive(float first, float second) {
 DEVICE float elements_first(u32 pair) { return element_to_float((Element)(pair & 0xFFFF)); }
 DEVICE float elements_second(u32 pair) { return element_to_float((Element)(pair >> 16)); }
 
+DEVICE void floats_load_four(const float *p, float *values) {
+  for (int i = 0; i < 4; i++) values[i] = p[i];
+}
+
 DEVICE void block_wait() { simulated::barrier(); }
 DEVICE u32 warp_same(u32 value) { return simulated::warp_same(value); }
 DEVICE void shared_load(u32 (&words)[4], u32 shared) { simulated::shared_load(words, shared); }
