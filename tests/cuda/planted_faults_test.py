@@ -327,10 +327,10 @@ FAULTS = {
         ("scales have pads", "conv2d_tile.h", "{FROM_ALL, VIEW_CHANNELS, VIEW_PITCH}",
          "{FROM_ALL, VIEW_PITCH, VIEW_PITCH}"),
         ("scales are left out", "conv2d_tile.h", "if (VIEW == VIEW_SCALED)", "if (false)"),
-        ("rows of another thread are made", "conv2d_tile.h", "u32 at = pixel_stage(tile, step) + operand_place<DEPTH>("
-         "row_first + i * (THREADS / CHUNKS)", "u32 at = pixel_stage(tile, step) + operand_place<DEPTH>(row_first + i"),
     ],
     "conv2d_forward view warpgroups": [
+        ("rows of another thread are made", "conv2d_tile.h", "u32 at = pixel_stage(tile, step) + operand_place<DEPTH>("
+         "row_first + i * (THREADS / CHUNKS)", "u32 at = pixel_stage(tile, step) + operand_place<DEPTH>(row_first + i"),
         ("made after copies are published", "conv2d_tile.h", "    copy_wait<AHEAD - 1>();\n",
          "    copy_wait<AHEAD - 1>();\n    copies_publish();\n#define copies_publish()\n"),
         ("made while products read another stage", "conv2d_tile.h", "const u32 at = pixel_stage(tile, step) +",
@@ -354,11 +354,11 @@ FAULTS = {
          "step_view(step, some >> (AHEAD - 1) * INPUT_COPIES, first_pixel,"),
         ("scales of other pixels", "conv2d_backward_weight.cu", "(first_pixel + row) / (ROWS * COLUMNS)",
          "row / (ROWS * COLUMNS)"),
+    ],
+    "conv2d_backward_weight view warpgroups": [
         ("pixels of another thread are made", "conv2d_backward_weight.cu",
          "const int row = threadIdx.x / INPUT_CHUNKS + i * (THREADS / INPUT_CHUNKS);",
          "const int row = threadIdx.x / INPUT_CHUNKS + i;"),
-    ],
-    "conv2d_backward_weight view warpgroups": [
         ("made after copies are published", "conv2d_backward_weight.cu", "    copy_wait<AHEAD - 1>();\n",
          "    copy_wait<AHEAD - 1>();\n    copies_publish();\n#define copies_publish()\n"),
         ("made after the others have waited", "conv2d_backward_weight.cu", "    copies_publish();\n    block_wait();",
