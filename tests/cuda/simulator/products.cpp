@@ -246,6 +246,8 @@ void words_agree(const Warp &warp, int words) {
       fault("threads of one warp give a function of their warpgroup different parameters");
 }
 
+}  // namespace
+
 void warps_expect_end() {
   for (size_t i = 0; i < block.warps.size(); i++) {
     const Warp &warp = block.warps[i];
@@ -256,8 +258,6 @@ void warps_expect_end() {
       fault("a product that not all warps of a warpgroup started");
   }
 }
-
-}  // namespace
 
 u32 warp_same(u32 value) {
   u32 same;
