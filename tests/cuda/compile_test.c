@@ -87,9 +87,10 @@ static int gate_test(const Nvrtc *nvrtc, Arena *arena, const Compiled *good, con
   // Products whose sums are read on their way; those that are not, without and with weights that come in bulk.
   static const char text[] =
       "#include \"operands.h\"\nDEVICE_KERNEL(conv2d_forward, 128, 1, 8192, (float *y, const float *x, int n)) {\n"
-      "SHARED_MEMORY(m); float c[2][4] = {}; const u32 a = shared_address(m); %s warpgroup_fence();\n"
-      "for (int i = 0; i < n; i++) { warpgroup_multiply_add<false>(c, operand_describe<16>(a, ONE_SLAB), "
-      "operand_describe<16>(a, ONE_SLAB), i > 0); warpgroup_commit(); %s }\nwarpgroup_wait<0>(); *y = c[0][0]; }";
+      "SHARED_MEMORY(m); float c[2][4]; const u32 a = shared_address(m); %s\n#pragma unroll 1\n"
+      "for (int i = 0; i < n; i++) { warpgroup_fence(); warpgroup_multiply_add<false>(c, operand_describe<16>(a, "
+      "ONE_SLAB), operand_describe<16>(a, ONE_SLAB), i > 0); warpgroup_commit(); %s warpgroup_wait<0>(); }\n"
+      "*y = c[0][0]; }";
   static const char copy[] =
       "if (threadIdx.x == 0) { mbarrier_init(a, 1); mbarriers_publish(); mbarrier_expect(a, 1024); "
       "bulk_copy_start(a + 1024, x, 1024, a); } block_wait(); mbarrier_wait(a, 0);";

@@ -160,8 +160,8 @@ int compare(const char *what, const Buffer<T> &got, double tolerance, bool same,
   return verdict(what, error.relative(), tolerance, true, same);
 }
 
-// Packed weights as codegen/kernels/cuda/weights.h tells of them, written out place by place. rows, width: of a group, in
-// memory.
+// Packed weights as codegen/kernels/cuda/weights.h tells of them, written out place by place. rows, width: of a group,
+// in memory.
 struct Packing {
   int groups, rows, width, kernel, stride, tile_channels, depth;
   int tiles() const { return DIVIDE_UP(rows, tile_channels); }
