@@ -14,11 +14,12 @@ enum {
   FROM_WIDTH = COLUMNS,
   FROM_PITCH = OUTPUT_PITCH,
   TO_PITCH = INPUT_PITCH,
-  TAP_STRIDE = STRIDE,
-  VIEW = 0,
-  VIEW_CHANNELS = FROM_PITCH,
-  VIEW_PITCH = FROM_PITCH
+  TAP_STRIDE = STRIDE
 };
+// dy is read as it lies.
+#define VIEW 0
+#define VIEW_CHANNELS FROM_PITCH
+#define VIEW_PITCH FROM_PITCH
 #include "conv2d_tile.h"
 
 enum { PHASES = STRIDE * STRIDE };
