@@ -31,8 +31,8 @@ SHAPES = {
     "conv2d_forward view": CONVOLUTION + SCALED + TILES + "STRIDE=1 STATISTICS=1",
     "conv2d_forward view warpgroups": CONVOLUTION + SCALED + WIDE_TILES + "STRIDE=1 STATISTICS=1",
     "conv2d_backward_weight view": CONVOLUTION + SCALED + WEIGHT_TILES + "STRIDE=1",
-    "conv2d_backward_weight view warpgroups": CONVOLUTION + SCALED + "STRIDE=1 TILE_INPUTS=128 TILE_OUTPUTS=96 SPLITS=1 "
-    "WARPGROUP_MULTIPLY",
+    "conv2d_backward_weight view warpgroups": CONVOLUTION + SCALED + "STRIDE=1 TILE_INPUTS=128 TILE_OUTPUTS=96 "
+    "SPLITS=1 WARPGROUP_MULTIPLY",
     "conv2d_backward_input warpgroups": "IMAGES=2 HEIGHT=9 WIDTH=7 GROUPS=2 INPUTS=20 INPUT_PITCH=24 OUTPUTS=86 "
     "OUTPUT_PITCH=88 KERNEL=1 PAD=0 STRIDE=2 ADD=0 TILE_PIXELS=64 TILE_CHANNELS=32 TILE_DEPTH=32 WARPGROUP_MULTIPLY",
     "conv2d_backward_weight warpgroups": "IMAGES=2 HEIGHT=19 WIDTH=20 GROUPS=1 INPUTS=20 INPUT_PITCH=24 OUTPUTS=86 "
@@ -244,7 +244,8 @@ FAULTS = {
         ("channels of the next group are written", "conv2d_backward_input.cu",
          "if (channel >= INPUT_PITCH) continue;\n", "\n"),
         ("weights of what no tap meets are on their way", "conv2d_tile.h",
-         "    if (step < steps) some |= step_copy(step, taps", "    if (step < steps + 1) some |= step_copy(step, taps"),
+         "    if (step < steps) some |= step_copy(step, taps",
+         "    if (step < steps + 1) some |= step_copy(step, taps"),
         ("nobody waits for the step's weights", "conv2d_tile.h", "    weights_wait(step, tile);\n", ""),
     ],
     "conv2d_backward_weight": [

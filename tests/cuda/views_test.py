@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What BatchNorm and ReLU make need not be written: a trainer whose convolutions make it while they read has the bits of
-one that writes it.
+"""What BatchNorm and ReLU make need not be written: a trainer whose convolutions make it while they read has the bits
+of one that writes it.
 
 usage: views_test.py SEERC LIBSIMULATED_CUDA
 
 Small networks with groups that need pads, on the simulated GPU: RegNetY, whose squeeze-and-excitation scales, too, in
-bf16 with the kernels of sm_90a, with accumulation and a queue; RegNetX in fp16 with those of sm_80. All that can be seen
-so, nothing, and what pays; with everything between blocks made again; features; and memory, which gets less.
+bf16 with the kernels of sm_90a, with accumulation and a queue; RegNetX in fp16 with those of sm_80. All that can be
+seen so, nothing, and what pays; with everything between blocks made again; features; and memory, which gets less.
 """
 import json
 import pathlib

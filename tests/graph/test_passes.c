@@ -328,7 +328,7 @@ static void test_normalize_on_read_for_gpus(void **state) {
   arena_release(models.arena);
 }
 
-// What is scaled is written where too many tiles would make it; BatchNorm's own output, which nobody multiplies, is not.
+// What is scaled is written where too many tiles would make it; BatchNorm's own output, which nobody multiplies, not.
 static void test_normalize_where_it_pays(void **state) {
   (void)state;
   Arena *arena = arena_make("pass test");

@@ -124,8 +124,8 @@ DEVICE void weights_copy(int step, const Element *weights, u32 tile) {
 
 #endif
 
-// Starts the copies of step `step` of a phase's taps. Where a pixel is not there, nothing is read, and zeros come. A bit
-// for each copy of pixels, the first the lowest: whether it is there.
+// Starts the copies of step `step` of a phase's taps. Where a pixel is not there, nothing is read, and zeros come. A
+// bit for each copy of pixels, the first the lowest: whether it is there.
 DEVICE u32 step_copy(int step, Taps taps, const Pixel (&pixels)[PIXEL_COPIES], const Element *weights, u32 tile) {
   weights_copy(step, weights, tile);
   const int row_first = threadIdx.x / CHUNKS, place = threadIdx.x % CHUNKS * CHUNK;

@@ -88,8 +88,8 @@ DEVICE double square_root(double value) {
   return root;
 }
 
-// Four floats at a multiple of 16 bytes, which nobody writes meanwhile. They are loaded where it stands: a compiler that
-// keeps them through a loop runs out of registers.
+// Four floats at a multiple of 16 bytes, which nobody writes meanwhile. They are loaded where it stands: a compiler
+// that keeps them through a loop runs out of registers.
 DEVICE void floats_load_four(const float *p, float *values) {
   asm volatile("ld.global.nc.v4.f32 {%0, %1, %2, %3}, [%4];"
                : "=f"(values[0]), "=f"(values[1]), "=f"(values[2]), "=f"(values[3])
