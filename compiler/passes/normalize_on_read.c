@@ -186,7 +186,7 @@ static bool may_defer(const Rewrite *r, const Op *norm) {
   ValueId y = norm->results[0];
   bool fits = !r->is_read_elsewhere[y];
   for (int i = r->first[y]; fits && i < r->first[y + 1]; i++) fits = may_defer_to(r, norm, r->readers[i]);
-  // For it, x is read and it is written.
+  // Else x is read for it, and it is written.
   return fits && pays(r, y, 2);
 }
 
