@@ -140,8 +140,11 @@ DEVICE void copy_wait() {
 DEVICE void mbarrier_init(u32 mbarrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(mbarrier), "r"(arrivals) : "memory");
 }
-// Those this thread has made are there for its copies, and for other threads when they have waited with the block.
-DEVICE void mbarriers_publish() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+// Those this thread has made are there for its copies, and for other threads when they have waited with the block: a
+// fence for threads, and one for copies, which see memory by another way.
+DEVICE void mbarriers_publish() {
+  asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::: "memory");
+}
 // One arrival, with so many bytes to come in the phase.
 DEVICE void mbarrier_expect(u32 mbarrier, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(mbarrier), "r"(bytes) : "memory");
