@@ -27,9 +27,9 @@ def pictures_make(folder):
                                                      + draw.randbytes(60 * 28 * 28))
 
 
-def build(folder, name, *settings, target="--target=cuda:simulated_sm_90a"):
+def build(folder, name, *settings, target="--target=cuda:simulated_sm_90a", words=()):
     sets = [word for setting in (f"cluster.ranks_per_node={RANKS}", *settings) for word in ("-D", setting)]
-    return build_spec(folder, name, SPEC, *sets, *([target] if target else []))
+    return build_spec(folder, name, SPEC, *sets, *([target] if target else []), *words)
 
 
 def start(trainer, out, *words, code=0, shell=(), **environment):

@@ -6,7 +6,8 @@ usage: ranks_trainer_test.py SEERC LIBSIMULATED_CUDA [--all]
 A small RegNetX with groups that need pads and tensors that no number of ranks divides, trained by SwAV with a queue,
 its convolutions by products of warpgroups: parameters in parts give the bits of whole ones; what is sent and taken is
 what the plan says; one step is as near to fp32 as that of four ranks on processors; a rank that loses its GPU ends all.
---all: narrow gradients with accumulation, too, and hybrid parts.
+--all: narrow gradients with accumulation, too, hybrid parts, and trainers that write all and nothing of what BatchNorm
+makes.
 """
 import json
 import pathlib
@@ -54,6 +55,14 @@ def check_step(folder, gpu):
            ratio <= MEDIAN and worst <= MOST)
 
 
+def check_views(folder, whole, bits):
+    """BatchNorm's statistics go over all ranks; what it makes of them may be written or not."""
+    for views in ("never", "always"):
+        trainer, out = build(folder, views, words=(f"--normalize-on-read={views}",)), folder / f"run-{views}"
+        train(trainer, out)
+        expect(f"{views}: the bits of {whole.name}", whole_state(trainer, out)[0] == bits)
+
+
 def check_lost(folder, trainer, whole_run):
     """The GPU of one rank disappears in a later step: all end, and what was saved goes on to the same end."""
     out = folder / "lost"
@@ -77,6 +86,7 @@ def main():
         check_step(folder, full)
         check_lost(folder, full, folder / "run-full")
         if "--all" in sys.argv:
+            check_views(folder, whole, whole_state(whole, folder / "run-whole")[0])
             narrow = ("shard.reduce=bf16", "train.accumulate=2")
             check_parts(folder, build(folder, "narrow-whole", "shard.parameters=none", *narrow),
                         build(folder, "narrow-hybrid", "shard.parameters=hybrid(2)", *narrow))
