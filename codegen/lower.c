@@ -100,11 +100,16 @@ void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant
   add_launch(lower, kernel, constants, constant_count, operands, operand_count)->tasks = tasks;
 }
 
+ProgramLaunch with_grid(ProgramLaunch launch, LaunchGrid grid) {
+  launch.grid = grid;
+  launch.tasks = grid.x * grid.y * grid.z;
+  return launch;
+}
+
 void launch_grid(Lower *lower, KernelKind kernel, LaunchGrid grid, const KernelConstant *constants, int constant_count,
                  const KernelOperand *operands, int operand_count) {
   ProgramLaunch *added = add_launch(lower, kernel, constants, constant_count, operands, operand_count);
-  added->grid = grid;
-  added->tasks = grid.x * grid.y * grid.z;
+  *added = with_grid(*added, grid);
 }
 
 // Lowers one run of an op and notes its launches and scratch.

@@ -79,7 +79,8 @@ void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant
 #define OPERANDS(...) \
   { __VA_ARGS__ }
 
-// The same for target cuda.
+// The same for target cuda; and a launch that is not yet appended, in so many blocks.
+ProgramLaunch with_grid(ProgramLaunch launch, LaunchGrid grid);
 void launch_grid(Lower *lower, KernelKind kernel, LaunchGrid grid, const KernelConstant *constants, int constant_count,
                  const KernelOperand *operands, int operand_count);
 

@@ -1,8 +1,8 @@
 // What compiled code for a GPU is made of, read from the ELF file itself: no tool of the toolkit is needed. So seerc
 // can refuse kernels that spill registers, or whose products did not become instructions of the tensor cores.
 //
-// Instructions are 16 bytes on sm_70 and later; their lowest nine bits tell the kind. The kinds counted here were found
-// by compiling kernels with and without each (CUDA 13.0, sm_80 and sm_90a: four HGMMA where there are four wgmma) and
+// Instructions are 16 bytes on sm_70 and later; their lowest nine bits tell the kind. The kinds counted here were
+// found by compiling kernels with and without each (CUDA 13.0, sm_80 and sm_90a; as many HGMMA as there are wgmma) and
 // are not documented by NVIDIA.
 #ifndef SEER_CODEGEN_CUDA_CUBIN_H
 #define SEER_CODEGEN_CUDA_CUBIN_H

@@ -38,24 +38,27 @@ typedef struct Norms {
   KernelOperand sums;
 } Norms;
 
-// Of `shares` equal shares of a parameter and its gradient, a pair each.
-static void norms_of_shares(Lower *lower, KernelOperand gradient, int64_t count, int64_t shares, int64_t share,
-                            KernelOperand to) {
+// Of `shares` equal shares of a parameter and its gradient, a pair for each part of one.
+static KernelOperand sums_of_shares(Lower *lower, KernelOperand gradient, int64_t count, int64_t shares,
+                                    int64_t share) {
   int64_t parts = divide_up(share, LARC_ELEMENTS);
   KernelOperand sums = workspace(lower, 4 * shares * parts);  // pairs of doubles
   CUDA_LAUNCH(lower, larc_norms, blocks(shares * parts, 1), (INT(count), INT(share)),
               (operand(lower, 0), gradient, unscale_operand(lower), sums));
-  CUDA_LAUNCH(lower, larc_fold, blocks(shares, 1), (INT(parts)), (sums, to));
+  return sums;
+}
+
+// And a pair for each share.
+static void norms_of_shares(Lower *lower, KernelOperand gradient, int64_t count, int64_t shares, int64_t share,
+                            KernelOperand to) {
+  KernelOperand sums = sums_of_shares(lower, gradient, count, shares, share);
+  CUDA_LAUNCH(lower, larc_fold, blocks(shares, 1), (INT(divide_up(share, LARC_ELEMENTS))), (sums, to));
 }
 
 static Norms norms_of_whole(Lower *lower, KernelOperand gradient, int64_t count) {
   int64_t parts = divide_up(count, LARC_ELEMENTS);
-  if (lower->ranks == 1 && parts <= PARTS_MOST) {
-    KernelOperand sums = workspace(lower, 4 * parts);
-    CUDA_LAUNCH(lower, larc_norms, blocks(parts, 1), (INT(count), INT(count)),
-                (operand(lower, 0), gradient, unscale_operand(lower), sums));
-    return (Norms){parts, 2, sums};
-  }
+  if (lower->ranks == 1 && parts <= PARTS_MOST)
+    return (Norms){parts, 2, sums_of_shares(lower, gradient, count, 1, count)};
   // By shares of ranks even where each has the whole, so that sharing out changes no bit.
   int64_t share = lower->ranks > 1 ? (int64_t)lower->shards->part[lower->op->operands[0]] : count;
   int64_t shares = divide_up(count, share);
@@ -99,12 +102,6 @@ void cuda_lower_queue_push(Lower *lower) {
   CUDA_LAUNCH(lower, queue_push, by_element(count), (INT(queue.n), INT(rows.n), INT(queue.c)),
               (operand(lower, 0), operand(lower, 1), scratch));
   CUDA_LAUNCH(lower, copy_floats, by_element(count), (INT(count)), (scratch, result(lower, 0)));
-}
-
-static ProgramLaunch with_grid(ProgramLaunch launch, LaunchGrid grid) {
-  launch.grid = grid;
-  launch.tasks = grid.x * grid.y * grid.z;
-  return launch;
 }
 
 ProgramLaunch cuda_average_parts(const GradientParts *p, const KernelTuning *tuning) {

@@ -77,7 +77,7 @@ static void add_program(Arena *arena, CudaModules *modules, const Trainer *train
 
 // That the runtime launches where NCCL brings gradients.
 static const KernelKind exchange_kernels[] = {KERNEL_cuda_average_parts, KERNEL_cuda_average_narrow_parts,
-                                              KERNEL_cuda_narrow_floats};
+                                              KERNEL_cuda_narrow_floats, KERNEL_cuda_copy_rows};
 enum { exchange_count = sizeof exchange_kernels / sizeof *exchange_kernels };
 
 static bool trains_on_ranks(const Trainer *trainer) {

@@ -32,8 +32,6 @@ static int sources_write(Invocation *invocation, const Trainer *trainer, const c
 }
 
 static int build_in(Invocation *invocation, const Trainer *trainer, const char *output) {
-  if (emit_names(invocation, "c") || emit_names(invocation, "cuda"))
-    return sources_write(invocation, trainer, output);
   const char *keep = option_text(invocation, "keep");
   if (keep) return trainer_build(invocation, trainer, keep, output);
   int code;
@@ -53,10 +51,11 @@ int command_build(Invocation *invocation) {
   code = driver_compile(invocation, NULL, NULL, &compiled, &diags);
   if (code != EXIT_DONE) return code;
   const char *output = output_path(invocation, compiled.trainer.settings.name);
-  code = build_in(invocation, &compiled.trainer, output);
+  bool sources_alone = emit_names(invocation, "c") || emit_names(invocation, "cuda");
+  code = sources_alone ? sources_write(invocation, &compiled.trainer, output)
+                       : build_in(invocation, &compiled.trainer, output);
   if (code == EXIT_DONE) code = launch_files_write(invocation, &compiled, output);
-  bool built = !emit_names(invocation, "c") && !emit_names(invocation, "cuda");
-  if (code == EXIT_DONE && built && isatty(STDERR_FILENO))
+  if (code == EXIT_DONE && !sources_alone && isatty(STDERR_FILENO))
     fprintf(stderr, "built %s for %s\n", output, compiled.trainer.settings.cpu);
   return code;
 }

@@ -432,8 +432,8 @@ static bool check_offload(DiagList *diags, const Planning *planning) {
 }
 
 // What a GPU's memory has besides state and arena, in the place of pictures loaded ahead.
-static uint64_t gpu_input_bytes(const Planning *planning) {
-  bool trains = planning->world->use != WORLD_EVALUATES, evaluates = planning->world->ranks == 1;
+static uint64_t gpu_input_bytes(const Planning *planning, bool trains) {
+  bool evaluates = planning->world->ranks == 1;
   bool has_units = trains && plan_shards_any(planning->train_shards);
   int tensors = tensor_count(planning->train);
   return seer_inputs_place(&planning->settings, trains, evaluates, tensors, has_units).size_bytes;
@@ -469,7 +469,8 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
                          .micro_steps = settings->accumulate,
                          .slices = seer_rank_slices(settings),
                          .budget_bytes = budget_of(spec, &planning->machine),
-                         .ring_bytes = target == TARGET_CUDA ? gpu_input_bytes(planning) : 0};
+                         .ring_bytes =
+                             target == TARGET_CUDA ? gpu_input_bytes(planning, world->use != WORLD_EVALUATES) : 0};
   if (target == TARGET_C) {
     report->ring_bytes = settings->ring_bytes;
     report->snapshot_bytes = settings->snapshot_bytes;
@@ -480,6 +481,8 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   }
   list_outside(report, settings);
   make_plans(planning, report);
+  // One that cannot train in its budget still evaluates.
+  if (target == TARGET_CUDA) report->ring_bytes = gpu_input_bytes(planning, world_trains(planning));
   return true;
 }
 

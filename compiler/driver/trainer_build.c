@@ -48,11 +48,10 @@ int trainer_build(Invocation *invocation, const Trainer *trainer, const char *fo
   if (fault == MAKE_INTERRUPTED) return EXIT_MACHINE;
   if (fault == MAKE_FAILED)
     return driver_fail(EXIT_BUG, "compiler", error,
-                "this is a fault of seer or of the C compiler; please report it with the spec");
+                       "this is a fault of seer or of the C compiler; please report it with the spec");
   return driver_fail(EXIT_MACHINE, "compiler", error,
-              "a trainer needs make, a C compiler and the image libraries; on Debian: apt-get install make gcc "
-              "libjpeg62-turbo-dev "
-              "libpng-dev libwebp-dev libjansson-dev libxxhash-dev zlib1g-dev");
+                     "a trainer needs make, a C compiler and the image libraries; on Debian: apt-get install make gcc "
+                     "libjpeg62-turbo-dev libpng-dev libwebp-dev libjansson-dev libxxhash-dev zlib1g-dev");
 }
 
 const char *trainer_folder_make(Invocation *invocation, int *code) {

@@ -152,6 +152,7 @@ void seer_comm_work(SeerComm *comm, const char *work, bool long_work) {
 void seer_comm_enter(SeerComm *comm, const char *collective) { seer_watch_enter(comm->watch, collective, 0); }
 void seer_comm_leave(SeerComm *comm) { seer_watch_leave(comm->watch); }
 void seer_comm_leave_busy(SeerComm *comm) { seer_watch_leave_busy(comm->watch); }
+
 void seer_comm_give_up(SeerComm *comm) {
   char text[4096];
   if (!comm) return;

@@ -30,8 +30,8 @@ struct SeerDevice {
   SeerDeviceFacts facts;
   int handle;
   SeerDriverContext *context;
-  unsigned number;     // no other of this process has it
-  _Atomic int status;  // once it is lost
+  unsigned number;                       // no other of this process has it
+  _Atomic int status;                    // once it is lost
   const SeerArchitecture *architecture;  // of the kernels
   SeerDriverModule **modules;
   SeerDriverFunction **functions;
@@ -237,8 +237,7 @@ static SeerStatus kernels_open(SeerDevice *device) {
     int result = device->driver->module_load_data(&device->modules[i], architecture->modules[i].bytes);
     status = finish(device, result, what);
   }
-  for (int i = 0; i < kernels->kernel_count && !status; i++)
-    status = kernel_open(device, i, &device->functions[i]);
+  for (int i = 0; i < kernels->kernel_count && !status; i++) status = kernel_open(device, i, &device->functions[i]);
   return status;
 }
 
@@ -359,8 +358,8 @@ SeerStatus seer_device_launch(SeerDevice *device, SeerDeviceStream *stream, int 
                                              (unsigned)block->shared_bytes, stream, arguments, NULL);
   if (!result) return SEER_OK;
   char what[256];
-  snprintf(what, sizeof what, "cuLaunchKernel of '%s' in %u x %u x %u blocks",
-           device->kernels->kernels[kernel].name, x, y, z);
+  snprintf(what, sizeof what, "cuLaunchKernel of '%s' in %u x %u x %u blocks", device->kernels->kernels[kernel].name, x,
+           y, z);
   return failed(device, result, what);
 }
 
@@ -399,6 +398,12 @@ SeerStatus seer_device_stream_look(SeerDevice *device, SeerDeviceStream *stream,
 
 SeerStatus seer_device_stream_follow(SeerDevice *device, SeerDeviceStream *stream, SeerDeviceEvent *event) {
   CALL(device, stream_wait_event, "cuStreamWaitEvent", stream, event, 0);
+}
+
+SeerStatus seer_device_stream_join(SeerDevice *device, SeerDeviceStream *stream, SeerDeviceStream *ahead,
+                                   SeerDeviceEvent *event) {
+  SeerStatus status = seer_device_event_record(device, event, ahead);
+  return status ? status : seer_device_stream_follow(device, stream, event);
 }
 
 SeerStatus seer_device_event_make(SeerDevice *device, bool timed, SeerDeviceEvent **event) {

@@ -115,6 +115,9 @@ SeerStatus seer_device_stream_wait(SeerDevice *device, SeerDeviceStream *stream)
 SeerStatus seer_device_stream_look(SeerDevice *device, SeerDeviceStream *stream, bool *done);
 // What comes to `stream` from here on begins after what `event` recorded last.
 SeerStatus seer_device_stream_follow(SeerDevice *device, SeerDeviceStream *stream, SeerDeviceEvent *event);
+// What comes to `stream` from here on begins after what `ahead` has so far, which `event` then stands for.
+SeerStatus seer_device_stream_join(SeerDevice *device, SeerDeviceStream *stream, SeerDeviceStream *ahead,
+                                   SeerDeviceEvent *event);
 
 // `timed`: for seer_device_event_seconds; others cost less.
 SeerStatus seer_device_event_make(SeerDevice *device, bool timed, SeerDeviceEvent **event);

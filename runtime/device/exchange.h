@@ -9,9 +9,10 @@
 
 typedef struct SeerExchange SeerExchange;
 
-// Numbers of kernels of the device: average_parts, average_narrow_parts, narrow_floats of kernels/cuda/ranks.cu.
+// Numbers of kernels of the device, of kernels/cuda/ranks.cu: average_parts, average_narrow_parts, narrow_floats,
+// copy_rows.
 typedef struct SeerExchangeKernels {
-  int average, average_narrow, narrow;
+  int average, average_narrow, narrow, copy_rows;
 } SeerExchangeKernels;
 
 typedef struct SeerExchangeConfig {

@@ -86,7 +86,7 @@ static SeerStatus parts_make(SeerNcclExchange *exchange) {
   for (int unit = 0; unit < program->unit_count; unit++) {
     if (program->units[unit].tensor_count > most) most = program->units[unit].tensor_count;
   }
-  exchange->room = exchange->config.bounce_bytes / (uint64_t)(exchange->ranks - 1) / SEER_ALIGNMENT * SEER_ALIGNMENT;
+  exchange->room = exchange->config.bounce_bytes / (uint64_t)exchange->ranks / SEER_ALIGNMENT * SEER_ALIGNMENT;
   if (program->unit_count && !exchange->room)
     return seer_fail(SEER_BUG, "%d ranks have no room for gradients on their way", exchange->ranks);
   exchange->pieces = calloc((size_t)most, sizeof *exchange->pieces);
@@ -291,9 +291,9 @@ static uint64_t share_of(int64_t count, int64_t share, int rank) {
 }
 
 static SeerStatus launch(SeerNcclExchange *exchange, int kernel, uint64_t count, void **arguments) {
-  enum { THREADS = 256 };  // of kernels/cuda/grid.h
+  uint64_t threads = seer_device_block_threads(exchange->config.device, kernel);
   return seer_device_launch(exchange->config.device, exchange->config.compute, kernel,
-                            (unsigned)((count + THREADS - 1) / THREADS), 1, 1, arguments);
+                            (unsigned)((count + threads - 1) / threads), 1, 1, arguments);
 }
 
 // Every rank's part of this rank's share, one behind the other, `bytes` a number.
@@ -393,27 +393,32 @@ static SeerStatus pads_clear(SeerNcclExchange *exchange, const SeerUnitTensor *t
                           whole + tensor->reduce_offset + tensor->count * sizeof(float), 0, pad);
 }
 
-// What goes out is brought to the bounce buffer, and what comes lands in its place.
+// Each rank's into its room.
+static SeerStatus piece_bounce(SeerNcclExchange *exchange, const Piece *piece) {
+  int kernel = exchange->config.kernels.copy_rows;
+  uint64_t threads = seer_device_block_threads(exchange->config.device, kernel);
+  SeerAddress from = piece->place, to = exchange->config.bounce + piece->at;
+  uint64_t row = piece->bytes / sizeof(float), pitch = piece->pitch / sizeof(float);
+  uint64_t room = exchange->room / sizeof(float);
+  return seer_device_launch(exchange->config.device, exchange->reductions, kernel,
+                            (unsigned)((row + threads - 1) / threads), (unsigned)exchange->ranks, 1,
+                            (void *[]){&from, &to, &row, &pitch, &room});
+}
+
+// What goes out is brought to the bounce buffer, this rank's own with it, and what comes lands in its place.
 static SeerStatus pieces_exchange(SeerNcclExchange *exchange, const Work *work, int count) {
   SeerStatus status = SEER_OK;
-  SeerAddress room = exchange->config.bounce;
-  for (int rank = 0; rank < exchange->ranks && count; rank++) {
-    if (rank == exchange->rank) continue;
-    for (const Piece *piece = exchange->pieces; piece < exchange->pieces + count && !status; piece++)
-      status = seer_device_copy(exchange->config.device, exchange->reductions, room + piece->at,
-                                piece->place + (uint64_t)rank * piece->pitch, piece->bytes);
-    room += exchange->room;
-  }
-  if (status || !count) return status;
-  room = exchange->config.bounce;
-  status = group_begin(exchange, work);
+  if (!count) return status;
+  const Piece *end = exchange->pieces + count;
+  for (const Piece *piece = exchange->pieces; piece < end && !status; piece++) status = piece_bounce(exchange, piece);
+  if (!status) status = group_begin(exchange, work);
+  if (status) return status;
   for (int rank = 0; rank < exchange->ranks; rank++) {
-    if (rank == exchange->rank) continue;
-    for (const Piece *piece = exchange->pieces; piece < exchange->pieces + count && !status; piece++) {
+    SeerAddress room = exchange->config.bounce + (uint64_t)rank * exchange->room;
+    for (const Piece *piece = exchange->pieces; piece < end && rank != exchange->rank && !status; piece++) {
       status = send(exchange, work, room + piece->at, piece->bytes, rank);
       if (!status) status = receive(exchange, work, piece->place + (uint64_t)rank * piece->pitch, piece->bytes, rank);
     }
-    room += exchange->room;
   }
   return group_finish(exchange, work, status);
 }
@@ -448,8 +453,7 @@ SeerStatus seer_nccl_exchange_start(SeerNcclExchange *exchange, SeerContext *con
   SeerDevice *device = exchange->config.device;
   SeerDeviceStream *stream = way == SEER_WAY_REDUCE ? exchange->reductions : exchange->gathers;
   const SeerUnit *what = &exchange->config.program->units[unit];
-  SeerStatus status = seer_device_event_record(device, exchange->reached, exchange->config.compute);
-  if (!status) status = seer_device_stream_follow(device, stream, exchange->reached);
+  SeerStatus status = seer_device_stream_join(device, stream, exchange->config.compute, exchange->reached);
   if (status) return status;
   switch (way) {
     case SEER_WAY_GATHER: status = gather(exchange, what, whole); break;

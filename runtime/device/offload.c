@@ -44,17 +44,15 @@ void seer_offload_release(SeerOffload *offload) {
   free(offload);
 }
 
-// What comes to `stream` from here on begins after what `ahead` has so far.
-static SeerStatus stream_follow(SeerOffload *offload, SeerDeviceStream *stream, SeerDeviceStream *ahead) {
-  SeerStatus status = seer_device_event_record(offload->device, offload->reached, ahead);
-  return status ? status : seer_device_stream_follow(offload->device, stream, offload->reached);
+static SeerStatus join(SeerOffload *offload, SeerDeviceStream *stream, SeerDeviceStream *ahead) {
+  return seer_device_stream_join(offload->device, stream, ahead, offload->reached);
 }
 
 void seer_offload_start(SeerContext *context, uint64_t host_offset, uint64_t size_bytes, const void *from) {
   SeerOffload *offload = context->offload;
   if (context->network) return;
   // What is copied has been computed.
-  SeerStatus status = stream_follow(offload, offload->down, offload->compute);
+  SeerStatus status = join(offload, offload->down, offload->compute);
   if (!status)
     status = seer_device_download(offload->device, offload->down, offload->memory + host_offset,
                                   (SeerAddress)(uintptr_t)from, size_bytes);
@@ -63,14 +61,14 @@ void seer_offload_start(SeerContext *context, uint64_t host_offset, uint64_t siz
 
 void seer_offload_finish(SeerContext *context) {
   SeerOffload *offload = context->offload;
-  if (!context->network) context->network = (int)stream_follow(offload, offload->compute, offload->down);
+  if (!context->network) context->network = (int)join(offload, offload->compute, offload->down);
 }
 
 void seer_fetch_start(SeerContext *context, uint64_t host_offset, uint64_t size_bytes, void *to) {
   SeerOffload *offload = context->offload;
   if (context->network) return;
   // The compute stream is done with what lay there, and has waited for the copy to the host.
-  SeerStatus status = stream_follow(offload, offload->up, offload->compute);
+  SeerStatus status = join(offload, offload->up, offload->compute);
   if (!status)
     status = seer_device_upload(offload->device, offload->up, (SeerAddress)(uintptr_t)to, offload->memory + host_offset,
                                 size_bytes);
@@ -79,5 +77,5 @@ void seer_fetch_start(SeerContext *context, uint64_t host_offset, uint64_t size_
 
 void seer_fetch_finish(SeerContext *context) {
   SeerOffload *offload = context->offload;
-  if (!context->network) context->network = (int)stream_follow(offload, offload->compute, offload->up);
+  if (!context->network) context->network = (int)join(offload, offload->compute, offload->up);
 }

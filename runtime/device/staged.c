@@ -23,8 +23,7 @@ struct SeerStaged {
   const SeerProgram *program;
   SeerDevice *device;
   SeerDeviceStream *compute, *down, *up;
-  SeerDeviceEvent *reached;  // by `compute`, where what follows may begin
-  SeerDeviceEvent *came;     // of `up`, which `compute` waits for
+  SeerDeviceEvent *reached;  // by the stream that another one is about to follow
   SeerAddress gpu_state;
   unsigned char *state;
   unsigned char *numbers;  // of collectives that are not a unit's
@@ -66,7 +65,6 @@ static SeerStatus staged_fill(SeerStaged *staged) {
   if (!status) status = seer_device_stream_make(staged->device, &staged->down);
   if (!status) status = seer_device_stream_make(staged->device, &staged->up);
   if (!status) status = seer_device_event_make(staged->device, false, &staged->reached);
-  if (!status) status = seer_device_event_make(staged->device, false, &staged->came);
   return status;
 }
 
@@ -89,7 +87,6 @@ void seer_staged_release(SeerStaged *staged) {
   seer_device_stream_release(staged->device, staged->down);
   seer_device_stream_release(staged->device, staged->up);
   seer_device_event_release(staged->device, staged->reached);
-  seer_device_event_release(staged->device, staged->came);
   for (int i = 0; i < staged->buffer_count; i++) {
     seer_device_event_release(staged->device, staged->buffers[i].landed);
     seer_device_host_free(staged->device, staged->buffers[i].memory);
@@ -105,8 +102,7 @@ unsigned char *seer_staged_state(SeerStaged *staged) { return staged->state; }
 
 // What comes to `stream` from here on begins after what was sent to `compute` before.
 static SeerStatus follow_compute(SeerStaged *staged, SeerDeviceStream *stream) {
-  SeerStatus status = seer_device_event_record(staged->device, staged->reached, staged->compute);
-  return status ? status : seer_device_stream_follow(staged->device, stream, staged->reached);
+  return seer_device_stream_join(staged->device, stream, staged->compute, staged->reached);
 }
 
 SeerStatus seer_staged_begin(SeerStaged *staged) { return follow_compute(staged, staged->down); }
@@ -223,16 +219,14 @@ static SeerStatus buffer_bring(SeerStaged *staged, SeerWay way, int unit, const 
   Buffer *buffer = &staged->buffers[flight->buffer];
   SeerStatus status = seer_device_upload(staged->device, staged->up, flight->whole, buffer->memory,
                                          unit_bytes(staged->program, unit, way));
-  if (!status) status = seer_device_event_record(staged->device, buffer->landed, staged->up);
-  if (!status) status = seer_device_stream_follow(staged->device, staged->compute, buffer->landed);
+  if (!status) status = seer_device_stream_join(staged->device, staged->compute, staged->up, buffer->landed);
   buffer->taken = false;
   return status;
 }
 
 static SeerStatus state_bring(SeerStaged *staged, int unit, int shard) {
   SeerStatus status = state_copy(staged, SEER_WAY_REFRESH, unit, shard, true);
-  if (!status) status = seer_device_event_record(staged->device, staged->came, staged->up);
-  return status ? status : seer_device_stream_follow(staged->device, staged->compute, staged->came);
+  return status ? status : seer_device_stream_join(staged->device, staged->compute, staged->up, staged->reached);
 }
 
 SeerStatus seer_staged_start(SeerStaged *staged, SeerContext *context, SeerWay way, int unit, SeerAddress whole) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "runtime/device/device.h"
+#include "tests/cuda/module_file.h"
 
 enum { COUNT = 1000, TURNED = 16384, TRIALS = 60 };
 enum { SCALE, TURN };
@@ -40,14 +41,8 @@ static const SeerBlock blocks[] = {{64, 0}, {64, 65536}};
 static SeerKernels kernels = {1, 1, 2, architectures, kernel_list};
 
 static void module_load(const char *path) {
-  FILE *file = fopen(path, "rb");
-  CHECK(file && fseek(file, 0, SEEK_END) == 0);
-  long size = ftell(file);
-  unsigned char *bytes = malloc((size_t)size);
-  rewind(file);
-  CHECK(bytes && fread(bytes, 1, (size_t)size, file) == (size_t)size);
-  fclose(file);
-  module = (SeerModule){bytes, (size_t)size};
+  module = module_read(path);
+  CHECK(module.bytes);
   architectures[0] = (SeerArchitecture){"simulated", &module, blocks};
 }
 
@@ -232,6 +227,40 @@ static void case_open(void) {
   expect(seer_device_alloc(device, (1 << 19) + 1, "more", &second), SEER_MACHINE, "0.5 of its 1.0 MiB are free");
   seer_device_free(device, address);
   seer_device_close(device);
+}
+
+// Two of one process, each with its own memory; a stream is looked at until it is done.
+static void case_devices(void) {
+  SeerDevice *devices[2], *none;
+  SeerAddress memory[2];
+  SeerDeviceStream *stream;
+  uint64_t left;
+  int count = 0;
+  GOOD(seer_device_count(&count));
+  CHECK(count == 2);
+  expect(seer_device_open(NULL, 2, &none), SEER_MACHINE, "there is no GPU 2: this process may use 2, counted");
+  for (int i = 0; i < 2; i++) {
+    GOOD(seer_device_open(NULL, i, &devices[i]));
+    GOOD(seer_device_alloc(devices[i], 1 << 19, "half of it", &memory[i]));
+  }
+  for (int i = 0; i < 2; i++) {
+    GOOD(seer_device_free_bytes(devices[i], &left));
+    CHECK(left == 1 << 19);
+  }
+  CHECK(strcmp(seer_device_facts(devices[0])->uuid, seer_device_facts(devices[1])->uuid) != 0);
+  CHECK(strcmp(seer_device_facts(devices[1])->name, "Simulated GPU 1") == 0);
+  GOOD(seer_device_stream_make(devices[1], &stream));
+  GOOD(seer_device_fill(devices[1], stream, memory[1], 7, 1 << 19));
+  for (bool done = false; !done;) GOOD(seer_device_stream_look(devices[1], stream, &done));
+  unsigned char got[16] = {0};
+  GOOD(seer_device_download(devices[1], stream, got, memory[1], sizeof got));
+  CHECK(got[0] == 7 && got[15] == 7);
+  expect(seer_device_fill(devices[0], stream, memory[0], 0, 16), SEER_BUG, "CUDA_ERROR_INVALID_CONTEXT");
+  seer_device_stream_release(devices[1], stream);
+  for (int i = 0; i < 2; i++) {
+    seer_device_free(devices[i], memory[i]);
+    seer_device_close(devices[i]);
+  }
 }
 
 // ---- running ----
@@ -511,6 +540,7 @@ int main(int count, char **arguments) {
                {"functions", case_functions},
                {"architectures", case_architectures},
                {"open", case_open},
+               {"devices", case_devices},
                {"run", case_run},
                {"shared", case_shared},
                {"streams", case_streams},

@@ -10,6 +10,7 @@
 #include "runtime/comm/traffic.h"
 #include "runtime/device/nccl_exchange.h"
 #include "runtime/narrow.h"
+#include "tests/cuda/module_file.h"
 
 enum { NUMBERS = 1000, NORM_FLOATS = 24, ROUNDS = 3, BOUNCE_BYTES = 1536, RANKS_MOST = 8, STATE_FLOATS = 4096 };
 
@@ -23,22 +24,17 @@ enum { NUMBERS = 1000, NORM_FLOATS = 24, ROUNDS = 3, BOUNCE_BYTES = 1536, RANKS_
 #define GOOD(call) CHECK((call) == SEER_OK)
 
 static SeerModule module;
-static const SeerBlock blocks[] = {{256, 0}, {256, 0}, {256, 0}};
+static const SeerBlock blocks[] = {{256, 0}, {256, 0}, {256, 0}, {256, 0}};
 static SeerArchitecture architectures[1] = {{"simulated", &module, blocks}};
 static const SeerKernel kernel_list[] = {{"average_parts", "average_parts", 0},
                                          {"average_narrow_parts", "average_narrow_parts", 0},
-                                         {"narrow_floats", "narrow_floats", 0}};
-static SeerKernels kernels = {1, 1, 3, architectures, kernel_list};
+                                         {"narrow_floats", "narrow_floats", 0},
+                                         {"copy_rows", "copy_rows", 0}};
+static SeerKernels kernels = {1, 1, 4, architectures, kernel_list};
 
 static void module_load(const char *path) {
-  FILE *file = fopen(path, "rb");
-  CHECK(file && fseek(file, 0, SEEK_END) == 0);
-  long size = ftell(file);
-  unsigned char *bytes = malloc((size_t)size);
-  rewind(file);
-  CHECK(bytes && fread(bytes, 1, (size_t)size, file) == (size_t)size);
-  fclose(file);
-  module = (SeerModule){bytes, (size_t)size};
+  module = module_read(path);
+  CHECK(module.bytes);
 }
 
 // ---- a rank with a program of two units ----
@@ -88,8 +84,8 @@ static void rank_open(Rank *rank, SeerComm *comm, int group, int norm_ranks, See
   *rank = (Rank){.rank = seer_comm_rank(comm), .ranks = seer_comm_size(comm)};
   program_make(rank, group, norm_ranks, reduce);
   SeerExchangeConfig *config = &rank->config;
-  *config =
-      (SeerExchangeConfig){.program = &rank->program, .comm = comm, .bounce_bytes = BOUNCE_BYTES, .kernels = {0, 1, 2}};
+  *config = (SeerExchangeConfig){
+      .program = &rank->program, .comm = comm, .bounce_bytes = BOUNCE_BYTES, .kernels = {0, 1, 2, 3}};
   GOOD(seer_device_open(&kernels, seer_comm_local_rank(comm), &config->device));
   GOOD(seer_device_stream_make(config->device, &config->compute));
   GOOD(seer_device_alloc(config->device, STATE_FLOATS * sizeof(float), "state", &config->state));

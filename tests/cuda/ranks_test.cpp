@@ -70,6 +70,19 @@ static int narrow_floats_test(size_t count, SeerFormat format) {
   return verdict("narrow floats", 0, 0, true, same);
 }
 
+static int rows_test(size_t rows, size_t row, size_t from_pitch, size_t to_pitch) {
+  Buffer<float> from((rows - 1) * from_pitch + row), to((rows - 1) * to_pitch + row);
+  fill_floats(from, 0, 3);
+  bool same = true;
+  for (size_t i = 0; i < rows; i++) {
+    const simulated::Index grid = {(unsigned)DIVIDE_UP(row, THREADS), (unsigned)rows, 1};
+    same = same && RUN_PART(copy_rows, grid, to, i * to_pitch, row, from.items, to.items, row, from_pitch, to_pitch);
+    same = same && std::memcmp((const void *)(to.items + i * to_pitch), (const void *)(from.items + i * from_pitch),
+                               row * sizeof(float)) == 0;
+  }
+  return verdict("rows", 0, 0, true, same);
+}
+
 static int channels_test(int ranks, int c, int span) {
   Buffer<float> all((size_t)(ranks * 2 * span)), result((size_t)c), other((size_t)c);
   fill_floats(all, 0, 2);
@@ -100,7 +113,8 @@ static int channels_test(int ranks, int c, int span) {
 }
 
 int main() {
-  int failed = average_test(1, 5) | average_test(3, 700) | channels_test(1, 5, 16) | channels_test(3, 300, 304);
+  int failed = average_test(1, 5) | average_test(3, 700) | channels_test(1, 5, 16) | channels_test(3, 300, 304) |
+               rows_test(1, 5, 5, 5) | rows_test(3, 300, 320, 1000);
   for (SeerFormat format : {SEER_FP16, SEER_BF16})
     failed |= narrow_test(2, 16, 20, format) | narrow_floats_test(777, format) |
               narrow_test(3, 2 * BLOCK_NUMBERS + 400, 4 * BLOCK_NUMBERS + 100, format);

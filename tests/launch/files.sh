@@ -15,7 +15,7 @@ cluster { nodes = 2  ranks_per_node = 3  hosts = ["node1", "node2.lan"] }
 SPEC
 
 expect unknown 2 "$seerc" build small.seer --emit=sbatch,pbs
-holds unknown err "does not know 'pbs': sbatch and hostfile are known"
+holds unknown err "does not know 'pbs': sbatch, hostfile, c and cuda are known"
 expect nothing 2 "$seerc" build small.seer --emit=,
 holds nothing err 'names nothing'
 expect no-file 3 "$seerc" build small.seer -o nowhere/small --emit=sbatch

@@ -22,9 +22,7 @@ enum {
 #ifdef WARPGROUP_MULTIPLY
   PIXEL_WARPS = TILE_PIXELS / 16,  // a warpgroup has 64 pixels and all channels
   CHANNEL_WARPS = 1,
-  DEPTH = TAPS_DEPTH <= 16   ? 16
-          : TAPS_DEPTH <= 32 ? 32
-                             : 64,
+  DEPTH = TAPS_DEPTH > 32 ? 64 : DIVIDE_UP(TAPS_DEPTH, 16) * 16,
   AHEAD = STEPS_AHEAD((TILE_PIXELS + TILE_CHANNELS) * DEPTH * 2),
   STAGE_COUNT = AHEAD + 2,
   BLOCKS = 2,

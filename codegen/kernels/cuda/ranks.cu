@@ -10,6 +10,8 @@
 //   statistics_fold_ranks(all [ranks][2][span], mean [c], variance [c], ranks, c, span)
 //     from mean and variance of each rank, of as many pixels, to those of all
 //   sums_fold_ranks(all [ranks][2][span], dgamma [c], dbeta [c], ranks, c, span)   the means
+// Grid: elements of a row in x, rows in y; no shared memory:
+//   copy_rows(from, to, row, from_pitch, to_pitch)   floats; `row` is how many a row has
 // Grid: as many blocks as parts, no shared memory:
 //   narrow_parts(all [parts][part], count, part, format)   in place; behind the first `count` numbers come zeros
 // Grid: one block, no shared memory:
@@ -51,6 +53,12 @@ DEVICE_KERNEL(narrow_floats, THREADS, 1, 0,
               (const float *__restrict__ from, Element *__restrict__ to, u64 count, int format)) {
   const u64 at = grid_element();
   if (at < count) to[at] = narrow(from[at], format);
+}
+
+DEVICE_KERNEL(copy_rows, THREADS, 1, 0,
+              (const float *__restrict__ from, float *__restrict__ to, u64 row, u64 from_pitch, u64 to_pitch)) {
+  const u64 at = grid_element();
+  if (at < row) to[blockIdx.y * to_pitch + at] = from[blockIdx.y * from_pitch + at];
 }
 
 // Backward: what is written lies behind what is still to be read.
