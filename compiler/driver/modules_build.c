@@ -222,17 +222,17 @@ static bool compile_by_cxx(const ModulesBuild *build, int task) {
   Arena *arena = build->arena;
   const char *cxx = getenv("CXX"), *command = cxx && *cxx ? cxx : "c++", *path = code_path(build, task);
   bool by_warpgroups = strcmp(architecture_of(build, task), simulated_sm_90a) == 0;
-  char *const arguments[] = {"sh",
-                             "-c",
-                             arena_printf(arena,
-                                          "cd \"$0\" && { %s -x c++ -std=c++17 -O1 -fPIC -w -DSIMULATED_DEVICE%s -I. "
-                                          "-Ikernels/cuda -c modules/%s.cu -o \"$1.o\" && %s -shared \"$1.o\" -o \"$1\"; "
-                                          "} 2>\"$1.log\" && rm -f \"$1.o\" \"$1.log\"",
-                                          command, by_warpgroups ? " -DWARPGROUP_MULTIPLY" : "",
-                                          module_of(build, task)->name, command),
-                             (char *)(uintptr_t)build->folder,
-                             (char *)(uintptr_t)path,
-                             NULL};
+  char *const arguments[] = {
+      "sh",
+      "-c",
+      arena_printf(arena,
+                   "cd \"$0\" && { %s -x c++ -std=c++17 -O1 -fPIC -w -DSIMULATED_DEVICE%s -I. "
+                   "-Ikernels/cuda -c modules/%s.cu -o \"$1.o\" && %s -shared \"$1.o\" -o \"$1\"; "
+                   "} 2>\"$1.log\" && rm -f \"$1.o\" \"$1.log\"",
+                   command, by_warpgroups ? " -DWARPGROUP_MULTIPLY" : "", module_of(build, task)->name, command),
+      (char *)(uintptr_t)build->folder,
+      (char *)(uintptr_t)path,
+      NULL};
   pid_t child = fork();
   if (child == 0) {
     execv("/bin/sh", arguments);
