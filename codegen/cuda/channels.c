@@ -9,9 +9,15 @@ typedef struct Layouts {
   int64_t *groups;  // of a set's first value; 0: no grouped convolution has spoken
 } Layouts;
 
+static bool is_factors(const Graph *graph, ValueId value) {
+  OpId producer = graph_value(graph, value)->producer;
+  return producer != OP_NONE && graph_op(graph, producer)->kind == OP_normalization_factors;
+}
+
+// Or the factors of images, by channel too.
 static bool is_image(const Graph *graph, ValueId value) {
   const Value *v = graph_value(graph, value);
-  return v->type == graph->image_type && v->shape.rank == 4 && v->kind == VALUE_RESULT;
+  return is_factors(graph, value) || (v->type == graph->image_type && v->shape.rank == 4 && v->kind == VALUE_RESULT);
 }
 
 static ValueId first_of(const Layouts *layouts, ValueId value) {
@@ -47,6 +53,9 @@ static void visit(Layouts *layouts, const Op *op) {
     set_groups(layouts, op->operands[0], groups);
     set_groups(layouts, op->kind == OP_conv2d_backward_weight ? op->operands[1] : op->results[0], groups);
     if (op->kind == OP_conv2d_backward_input && op->operand_count > 2) unite(layouts, op->results[0], op->operands[2]);
+    int view = op->kind == OP_conv2d_backward_weight ? 3 : 2;
+    if (op->kind != OP_conv2d_backward_input && op->operand_count > view)
+      unite(layouts, op->operands[0], op->operands[view]);
     return;
   }
   ValueId first = VALUE_NONE;
@@ -57,6 +66,8 @@ static void visit(Layouts *layouts, const Op *op) {
     first = value;
   }
 }
+
+static int64_t shape_channels(Shape shape) { return shape.size[shape.rank - 1]; }
 
 static ChannelLayout layout_of(int64_t channels, int64_t groups) {
   int64_t width = groups > 1 ? channels / groups : channels;
@@ -73,7 +84,7 @@ const ChannelLayout *channel_layouts_make(Arena *arena, const Graph *graph) {
   for (OpId i = 0; i < graph->ops.count; i++) visit(&layouts, graph_op(graph, i));
   for (ValueId v = 0; v < count; v++) {
     if (is_image(graph, v))
-      made[v] = layout_of(graph_value(graph, v)->shape.size[3], layouts.groups[first_of(&layouts, v)]);
+      made[v] = layout_of(shape_channels(graph_value(graph, v)->shape), layouts.groups[first_of(&layouts, v)]);
   }
   return made;
 }

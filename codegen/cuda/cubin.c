@@ -118,6 +118,37 @@ bool cubin_read(Arena *arena, const void *bytes, size_t size_bytes, Cubin *cubin
   return true;
 }
 
+// What kernels of convolutions must have; weights are packed, and their gradients' splits added up, by others.
+static const struct Convolution {
+  const char *name;
+  bool reads_weights;
+} convolutions[] = {{"conv2d_forward", true}, {"conv2d_backward_input", true}, {"conv2d_backward_weight", false}};
+
+static const char *kernel_fault(Arena *arena, const CubinKernel *kernel, bool sm_90a) {
+  if (kernel->local_loads + kernel->local_stores + kernel->stack_bytes > 0)
+    return arena_printf(arena, "kernel '%s' keeps %u bytes of a thread in memory: it has too few registers",
+                        kernel->name, kernel->stack_bytes);
+  for (size_t i = 0; i < sizeof convolutions / sizeof *convolutions; i++) {
+    if (strcmp(kernel->name, convolutions[i].name) != 0) continue;
+    if (!(sm_90a ? kernel->warpgroup_products : kernel->warp_products))
+      return arena_printf(arena, "kernel '%s' does not multiply on the tensor cores%s", kernel->name,
+                          sm_90a ? " by warpgroups" : "");
+    if (sm_90a && convolutions[i].reads_weights && (!kernel->bulk_copies || !kernel->mbarriers))
+      return arena_printf(arena, "kernel '%s' does not copy weights in bulk", kernel->name);
+  }
+  return NULL;
+}
+
+const char *cubin_fault(Arena *arena, const Cubin *cubin, const char *architecture, const char *log) {
+  const char *serialized = strstr(log, "(C75");
+  if (serialized) return arena_printf(arena, "its products wait for each other: %s", serialized);
+  for (size_t i = 0; i < cubin->count; i++) {
+    const char *fault = kernel_fault(arena, &cubin->items[i], strcmp(architecture, "sm_90a") == 0);
+    if (fault) return fault;
+  }
+  return cubin->count ? NULL : "there is no kernel in it";
+}
+
 // The words at a symbol of a section's data.
 static bool words_get(const Image *image, const Elf64_Sym *symbol, uint32_t *words, int count) {
   Elf64_Shdr section;

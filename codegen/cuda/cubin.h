@@ -1,9 +1,9 @@
 // What compiled code for a GPU is made of, read from the ELF file itself: no tool of the toolkit is needed. So seerc
-// can refuse kernels that spill registers, or whose products did not become instructions of the tensor cores.
+// can refuse kernels that spill registers, or whose products and copies did not become the instructions meant.
 //
 // Instructions are 16 bytes on sm_70 and later; their lowest nine bits tell the kind. The kinds counted here were
-// found by compiling kernels with and without each (CUDA 13.0, sm_80 and sm_90a; as many HGMMA as there are wgmma) and
-// are not documented by NVIDIA.
+// found by compiling kernels with and without each (CUDA 13.0, sm_80 and sm_90a; as many HGMMA as there are wgmma, and
+// UBLKCP as bulk copies) and are not documented by NVIDIA.
 #ifndef SEER_CODEGEN_CUDA_CUBIN_H
 #define SEER_CODEGEN_CUDA_CUBIN_H
 
@@ -18,7 +18,8 @@
   X(warp_products, 0x03c)      /* HMMA: mma.sync */                                                 \
   X(matrix_loads, 0x03b)       /* LDSM: ldmatrix */                                                 \
   X(copies, 0x1ae)             /* LDGSTS: cp.async */                                               \
-  X(tensor_copies, 0x1b4)      /* UTMALDG: TMA */                                                   \
+  X(bulk_copies, 0x1ba)        /* UBLKCP: cp.async.bulk */                                          \
+  X(mbarriers, 0x1a7)          /* SYNCS: what is done with them */                                  \
   X(local_loads, 0x183)        /* LDL: spilled, or an array that is indexed by what is not known */ \
   X(local_stores, 0x187)       /* STL */
 
@@ -39,6 +40,11 @@ typedef struct Cubin {
 
 // False: not such a file, or cut short.
 bool cubin_read(Arena *arena, const void *bytes, size_t size_bytes, Cubin *cubin);
+
+// Why what was compiled for `architecture` ("sm_90a") is to be refused; NULL: it is not. Registers in memory;
+// convolutions whose products, or, on sm_90a, copies of weights, are not the architecture's own; and products of
+// warpgroups that the compiler has made wait for each other, of which its log tells (C7510 and the like).
+const char *cubin_fault(Arena *arena, const Cubin *cubin, const char *architecture, const char *log);
 
 // The first `count` words of the data called `name`, in any file of this kind: kernels of this machine's simulated GPU
 // are some, too. False: there is none.

@@ -4,7 +4,9 @@
 #include "codegen/lowerings.h"
 #include "compiler/base/bug.h"
 
-bool is_of_images(const Lower *lower, ValueId value) { return lower->channels[value].all != 0; }
+bool is_of_images(const Lower *lower, ValueId value) {
+  return lower->channels[value].all && graph_value(lower->graph, value)->shape.rank == 4;
+}
 
 Images images_of(const Lower *lower, ValueId value) {
   const Shape *shape = &graph_value(lower->graph, value)->shape;
@@ -12,8 +14,10 @@ Images images_of(const Lower *lower, ValueId value) {
   return (Images){shape->size[0], shape->size[1], shape->size[2], lower->channels[value]};
 }
 
+// Factors are a line (kernels/cuda/view.h).
 static int64_t count(const Lower *lower, ValueId value) {
   const Shape *shape = &graph_value(lower->graph, value)->shape;
+  if (lower->channels[value].all && shape->rank == 2) return 2 * lower->channels[value].all;
   if (!is_of_images(lower, value)) return shape_elements(*shape);
   return shape->size[0] * shape->size[1] * shape->size[2] * lower->channels[value].all;
 }

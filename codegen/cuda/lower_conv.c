@@ -33,7 +33,7 @@ static int64_t existing(ChannelLayout channels, int64_t groups) {
       INT(inputs_of(v)), INT(existing((v).y.channels, (v).groups)), INT(outputs_of(v)), INT((v).k), INT((v).stride), \
       INT((v).pad)
 #define PACKED(v)                                                                                   \
-  INT((v).groups), INT((v).k *(v).k), INT((v).y.channels.all), INT((v).y.channels.group_channels),  \
+  INT((v).groups), INT((v).k), INT((v).y.channels.all), INT((v).y.channels.group_channels),         \
       INT((v).y.channels.group_pitch), INT((v).x.channels.all), INT((v).x.channels.group_channels), \
       INT((v).x.channels.group_pitch)
 #define TILE(t) \
@@ -66,27 +66,55 @@ static Tile choose_tile(int64_t channels, int64_t depth, int64_t multiple) {
   return tile;
 }
 
-// Rounded and padded weights of 16 bits, as scratch.
-static KernelOperand pack(Lower *lower, Convolution v, bool turned) {
-  int64_t elements = v.y.channels.all * v.k * v.k * inputs_of(v);
-  KernelOperand packed = workspace(lower, divide_up(elements, 2));
-  LaunchGrid grid = blocks_of(elements / 8, 256);
-  if (turned)
-    CUDA_LAUNCH(lower, conv2d_pack_backward, grid, (PACKED(v)), (operand(lower, 1), packed));
-  else
-    CUDA_LAUNCH(lower, conv2d_pack, grid, (PACKED(v)), (operand(lower, 1), packed));
+// Rows, or columns, of a kernel that leave a remainder, as in kernels/cuda/weights.h.
+static int64_t phase_lines(int64_t k, int64_t stride, int64_t remainder) {
+  return (k - remainder + stride - 1) / stride;
+}
+
+// Rounded weights of 16 bits in the order of tiles and steps (kernels/cuda/weights.h), as scratch; `turned`: for the
+// gradient of the input. Every architecture has its own depth of a step, of which the deepest takes most room.
+static KernelOperand pack(Lower *lower, Convolution v, Tile tile, bool turned) {
+  enum { DEPTH_MOST = 64 };
+  int64_t channels = turned ? inputs_of(v) : outputs_of(v), width = turned ? outputs_of(v) : inputs_of(v);
+  int64_t rows = v.groups * divide_up(channels, tile.channels) * tile.channels, stride = turned ? v.stride : 1;
+  int64_t depth = 0;
+  for (int64_t phase = 0; phase < stride * stride; phase++) {
+    int64_t taps = phase_lines(v.k, stride, phase / stride) * phase_lines(v.k, stride, phase % stride);
+    depth += divide_up(taps * width, DEPTH_MOST) * DEPTH_MOST;
+  }
+  KernelOperand packed = workspace(lower, rows * depth / 2);
+  CUDA_LAUNCH(lower, conv2d_pack, blocks_of(rows * v.k * v.k * width / 8, 256),
+              (PACKED(v), INT(stride), INT(tile.channels), INT(tile.depth), INT(turned)), (operand(lower, 1), packed));
   return packed;
 }
 
+// Of x, whose view is so many operands from `first` on: factors, and a scale by its channels.
+typedef struct Sight {
+  int view;  // as in kernels/cuda/view.h
+  ChannelLayout channels;
+  KernelOperand line, scale;
+} Sight;
+
+static Sight sight(const Lower *lower, int first) {
+  int operands = lower->op->operand_count - first;
+  ChannelLayout x = images_of(lower, lower->op->operands[0]).channels;
+  // What is not scaled is the same code whatever its groups.
+  if (operands < 2) x = (ChannelLayout){x.all, x.all, x.all};
+  return (Sight){operands, x, operand(lower, first), operand(lower, first + 1)};
+}
+
+#define VIEW(s) INT((s).view), INT((s).channels.group_channels), INT((s).channels.group_pitch)
+
 static void lower_forward(Lower *lower, bool with_statistics) {
-  if (lower->op->operand_count > 2) BUG("'%s' reads through a view", lower->op->name);
+  Sight x = sight(lower, 2);
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[1], lower->op->results[0]);
   Tile tile = choose_tile(outputs_of(v), v.k * v.k * inputs_of(v), 8);
   int64_t tiles = divide_up(pixels_of(v.y), tile.pixels);
-  KernelOperand packed = pack(lower, v, false);
+  KernelOperand packed = pack(lower, v, tile, false);
   KernelOperand statistics = with_statistics ? workspace(lower, tiles * v.y.channels.all * 2) : no_operand();
   CUDA_LAUNCH(lower, conv2d_forward, ((LaunchGrid){tiles, divide_up(outputs_of(v), tile.channels), v.groups}),
-              (SHAPE(v), TILE(tile), INT(with_statistics)), (operand(lower, 0), packed, result(lower, 0), statistics));
+              (SHAPE(v), TILE(tile), INT(with_statistics), VIEW(x)),
+              (operand(lower, 0), x.line, x.scale, packed, result(lower, 0), statistics));
   if (with_statistics) cuda_fold_statistics(lower, v.y, tile.pixels, statistics);
 }
 
@@ -96,10 +124,10 @@ void cuda_lower_conv2d_statistics(Lower *lower) { lower_forward(lower, lower->va
 
 void cuda_lower_conv2d_backward_input(Lower *lower) {
   const OpAttributes *a = &lower->op->attributes;
-  if (a->gradient) BUG("'%s' reads through a view", lower->op->name);
+  if (a->gradient) BUG("'%s' reads a gradient through a view", lower->op->name);
   Convolution v = convolution(lower, lower->op->results[0], lower->op->operands[1], lower->op->operands[0]);
   Tile tile = choose_tile(inputs_of(v), v.k * v.k * outputs_of(v), 8);
-  KernelOperand packed = pack(lower, v, true);
+  KernelOperand packed = pack(lower, v, tile, true);
   int64_t phase = v.x.n * divide_up(v.x.h, v.stride) * divide_up(v.x.w, v.stride);
   LaunchGrid grid = {divide_up(phase, tile.pixels), divide_up(inputs_of(v), tile.channels),
                      v.groups * v.stride * v.stride};
@@ -109,7 +137,8 @@ void cuda_lower_conv2d_backward_input(Lower *lower) {
 
 void cuda_lower_conv2d_backward_weight(Lower *lower) {
   enum { PIXELS = 64, STEPS_LEAST = 4 };  // that a step multiplies at most; of a split
-  if (lower->op->operand_count > 3) BUG("'%s' reads through a view", lower->op->name);
+  if (lower->op->attributes.gradient) BUG("'%s' reads a gradient through a view", lower->op->name);
+  Sight sees = sight(lower, 3);
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[2], lower->op->operands[1]);
   int64_t inputs = v.k * v.k * inputs_of(v);
   Tile tile = choose_tile(outputs_of(v), pixels_of(v.y), 16);
@@ -119,8 +148,9 @@ void cuda_lower_conv2d_backward_weight(Lower *lower) {
   int64_t splits = divide_up(BLOCKS_WANTED, x * v.groups);
   if (splits > most) splits = most;
   KernelOperand parts = workspace(lower, splits * v.y.channels.all * v.k * v.k * inputs_of(v));
-  CUDA_LAUNCH(lower, conv2d_backward_weight, ((LaunchGrid){x, v.groups, splits}), (SHAPE(v), TILE(tile), INT(splits)),
-              (operand(lower, 0), operand(lower, 1), parts));
+  CUDA_LAUNCH(lower, conv2d_backward_weight, ((LaunchGrid){x, v.groups, splits}),
+              (SHAPE(v), TILE(tile), INT(splits), VIEW(sees)),
+              (operand(lower, 0), sees.line, sees.scale, operand(lower, 1), parts));
   int64_t weights = shape_elements(graph_value(lower->graph, lower->op->results[0])->shape);
   CUDA_LAUNCH(lower, conv2d_fold_weight, blocks_of(weights, 256), (INT(splits), PACKED(v)), (parts, result(lower, 0)));
 }

@@ -41,6 +41,13 @@ void cuda_fold_statistics(Lower *lower, Images images, int64_t tile_pixels, Kern
   ranks_end(lower, KERNEL_cuda_statistics_fold_ranks, channels, own, statistics_of(lower));
 }
 
+// From gamma, beta, mean and variance.
+static void make_line(Lower *lower, ChannelLayout channels, const KernelOperand by_channel[4], KernelOperand line) {
+  CUDA_LAUNCH(lower, batch_norm_line, blocks_of(channels.all, CHANNELS_OF_BLOCK),
+              (CHANNEL_CONSTANTS(channels), REAL(lower->op->attributes.epsilon)),
+              (by_channel[0], by_channel[1], by_channel[2], by_channel[3], line));
+}
+
 // x, gamma, beta of the op.
 static void normalize(Lower *lower, KernelOperand mean, KernelOperand variance, KernelOperand residual) {
   const OpAttributes *a = &lower->op->attributes;
@@ -53,9 +60,7 @@ static void normalize(Lower *lower, KernelOperand mean, KernelOperand variance, 
   }
   Images x = images_of(lower, lower->op->operands[0]);
   KernelOperand line = workspace(lower, 2 * x.channels.all);
-  CUDA_LAUNCH(lower, batch_norm_line, blocks_of(x.channels.all, CHANNELS_OF_BLOCK),
-              (CHANNEL_CONSTANTS(x.channels), REAL(a->epsilon)),
-              (operand(lower, 1), operand(lower, 2), mean, variance, line));
+  make_line(lower, x.channels, (KernelOperand[]){operand(lower, 1), operand(lower, 2), mean, variance}, line);
   bool adds = residual.kind != OPERAND_NONE;
   CUDA_LAUNCH(lower, batch_norm_apply, blocks_of(chunks_of(x), 256),
               (INT(x.channels.all), INT(adds), INT(a->relu), INT(chunks_of(x))),
@@ -78,9 +83,14 @@ void cuda_lower_batch_norm(Lower *lower) {
   normalize(lower, result(lower, 1), result(lower, 2), no_operand());
 }
 
-// Operands of batch_norm_backward: dy, x, gamma, mean, variance; the fused form has y after dy and a fourth result.
+// What of BatchNorm's output there was is rectified: kernels/cuda/batch_norm_backward_sums.cu.
+typedef enum Rectified { RELU_NONE, RELU_STORED, RELU_VIEWED, RELU_SCALED } Rectified;
+
+// Operands of batch_norm_backward: dy, x, gamma, mean, variance; the fused form has y or factors of x after dy, may have
+// a scale and a pooled gradient behind all, and has a fourth result.
 typedef struct Backward {
-  KernelOperand dy, y, x, gamma, mean, variance, dx, dgamma, dbeta, masked;
+  Rectified relu;
+  KernelOperand dy, y, line, scale, pooled, x, gamma, mean, variance, dx, dgamma, dbeta, masked;
   ValueId x_value;
   int64_t channels;  // that exist
 } Backward;
@@ -98,7 +108,7 @@ static void backward_rows(Lower *lower, const Backward *b) {
               (b->dy, b->y, b->x, b->gamma, b->mean, b->variance, b->dgamma, b->dbeta, b->dx));
 }
 
-static void backward_images(Lower *lower, const Backward *b, bool relu) {
+static void backward_images(Lower *lower, const Backward *b) {
   Images x = images_of(lower, b->x_value);
   double epsilon = lower->op->attributes.epsilon;
   int64_t columns = divide_up(x.channels.all, CHANNELS_OF_BLOCK), pixels = pixels_of(x);
@@ -106,8 +116,8 @@ static void backward_images(Lower *lower, const Backward *b, bool relu) {
   int64_t part_pixels = divide_up(pixels, wanted < most ? wanted : most), parts = divide_up(pixels, part_pixels);
   KernelOperand sums = workspace(lower, parts * x.channels.all * 2), lines = workspace(lower, 3 * x.channels.all);
   CUDA_LAUNCH(lower, batch_norm_backward_sums, blocks(columns, parts),
-              (CHANNEL_CONSTANTS(x.channels), INT(relu), INT(pixels), INT(part_pixels)),
-              (b->dy, b->x, b->y, b->mean, b->masked, sums));
+              (CHANNEL_CONSTANTS(x.channels), INT(b->relu), INT(pixels), INT(part_pixels), INT(x.h * x.w)),
+              (b->dy, b->x, b->y, b->line, b->scale, b->pooled, b->mean, b->masked, sums));
   Pair own = ranks_begin(lower, b->channels, gradients_of(b));
   CUDA_LAUNCH(lower, batch_norm_backward_fold, blocks_of(x.channels.all, CHANNELS_OF_BLOCK),
               (INT(parts), CHANNEL_CONSTANTS(x.channels), REAL(epsilon)), (sums, b->variance, own.first, own.second));
@@ -116,13 +126,23 @@ static void backward_images(Lower *lower, const Backward *b, bool relu) {
               (INT(pixels), CHANNEL_CONSTANTS(x.channels), REAL(epsilon)),
               (b->gamma, b->mean, b->variance, b->dgamma, b->dbeta, lines));
   CUDA_LAUNCH(lower, batch_norm_backward_apply, blocks_of(chunks_of(x), 256), (INT(x.channels.all), INT(chunks_of(x))),
-              (relu ? b->masked : b->dy, b->x, lines, b->dx));
+              (b->relu ? b->masked : b->dy, b->x, lines, b->dx));
+}
+
+static Rectified rectified(const Lower *lower) {
+  if (run_sign_operand(lower->graph, lower->op) >= 0) return RELU_STORED;
+  return lower->op->operand_count > 6 ? RELU_SCALED : RELU_VIEWED;
 }
 
 static void backward(Lower *lower, bool fused) {
   int x = fused ? 2 : 1;
-  Backward b = {.dy = operand(lower, 0),
-                .y = fused ? operand(lower, 1) : no_operand(),
+  Rectified relu = fused ? rectified(lower) : RELU_NONE;
+  Backward b = {.relu = relu,
+                .dy = operand(lower, 0),
+                .y = relu == RELU_STORED ? operand(lower, 1) : no_operand(),
+                .line = relu >= RELU_VIEWED ? operand(lower, 1) : no_operand(),
+                .scale = operand(lower, 6),
+                .pooled = operand(lower, 7),
                 .x = operand(lower, x),
                 .gamma = operand(lower, x + 1),
                 .mean = operand(lower, x + 2),
@@ -134,7 +154,7 @@ static void backward(Lower *lower, bool fused) {
                 .x_value = lower->op->operands[x],
                 .channels = existing_channels(lower, lower->op->results[1])};
   if (is_of_images(lower, b.x_value))
-    backward_images(lower, &b, fused);
+    backward_images(lower, &b);
   else
     backward_rows(lower, &b);
 }
@@ -142,10 +162,14 @@ static void backward(Lower *lower, bool fused) {
 void cuda_lower_batch_norm_backward(Lower *lower) { backward(lower, false); }
 void cuda_lower_batch_norm_relu_backward(Lower *lower) { backward(lower, true); }
 
-static void refuse_view(const Lower *lower) {
-  BUG("'%s' makes a view, which target cuda does not read", lower->op->name);
+void cuda_lower_normalization_factors(Lower *lower) {
+  make_line(lower, lower->channels[lower->op->results[0]],
+            (KernelOperand[]){operand(lower, 0), operand(lower, 1), operand(lower, 2), operand(lower, 3)},
+            result(lower, 0));
 }
-void cuda_lower_normalization_factors(Lower *lower) { refuse_view(lower); }
+
+static void refuse_view(const Lower *lower) {
+  BUG("'%s' makes a view of a gradient, which target cuda does not read", lower->op->name);
+}
 void cuda_lower_batch_norm_sums(Lower *lower) { refuse_view(lower); }
 void cuda_lower_batch_norm_relu_sums(Lower *lower) { refuse_view(lower); }
-void cuda_lower_scale_gradient(Lower *lower) { refuse_view(lower); }

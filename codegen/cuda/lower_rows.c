@@ -22,10 +22,9 @@ static LaunchGrid by_image(Images x) { return blocks(divide_up(chunks_of(x) / x.
 static LaunchGrid by_channels(Images x) { return blocks(divide_up(x.channels.all, 64), x.n); }
 
 void cuda_lower_pool_average(Lower *lower) {
-  if (lower->op->operand_count > 1) BUG("'%s' reads through a view", lower->op->name);
   Images x = images_of(lower, lower->op->operands[0]);
   CUDA_LAUNCH(lower, pool_average, by_channels(x), (INT(x.n), INT(x.h * x.w), CHANNEL_CONSTANTS(x.channels)),
-              (operand(lower, 0), result(lower, 0)));
+              (operand(lower, 0), operand(lower, 1), result(lower, 0)));
 }
 
 void cuda_lower_pool_average_backward(Lower *lower) {
@@ -37,13 +36,22 @@ void cuda_lower_pool_average_backward(Lower *lower) {
 void cuda_lower_scale_channels(Lower *lower) {
   Images x = images_of(lower, lower->op->operands[0]);
   CUDA_LAUNCH(lower, scale_channels, by_image(x), (INT(x.n), INT(x.h * x.w), CHANNEL_CONSTANTS(x.channels)),
-              (operand(lower, 0), operand(lower, 1), result(lower, 0)));
+              (operand(lower, 0), operand(lower, 2), operand(lower, 1), result(lower, 0)));
+}
+
+// Without dx, which needs the scale, where x is seen through `line`.
+static void scale_backward(Lower *lower, KernelOperand line, KernelOperand scale, KernelOperand dx, KernelOperand ds) {
+  Images x = images_of(lower, lower->op->operands[0]);
+  CUDA_LAUNCH(lower, scale_channels_backward, by_channels(x), (INT(x.n), INT(x.h * x.w), CHANNEL_CONSTANTS(x.channels)),
+              (operand(lower, 0), operand(lower, 1), line, scale, dx, ds));
 }
 
 void cuda_lower_scale_channels_backward(Lower *lower) {
-  Images x = images_of(lower, lower->op->operands[0]);
-  CUDA_LAUNCH(lower, scale_channels_backward, by_channels(x), (INT(x.n), INT(x.h * x.w), CHANNEL_CONSTANTS(x.channels)),
-              (operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0), result(lower, 1)));
+  scale_backward(lower, no_operand(), operand(lower, 2), result(lower, 0), result(lower, 1));
+}
+
+void cuda_lower_scale_gradient(Lower *lower) {
+  scale_backward(lower, operand(lower, 2), no_operand(), no_operand(), result(lower, 0));
 }
 
 // ---- pointwise, of images or rows ----

@@ -65,8 +65,15 @@ static BuildTarget target_of(const CompileOptions *options, const Spec *spec) {
   return is_for_c(spec) ? TARGET_C : TARGET_NONE;
 }
 
-static GraphTarget graph_target(BuildTarget target, const Spec *spec) {
-  GraphTarget wanted = {.normalize_on_read = target == TARGET_C, .images = DATA_F32};
+// What a GPU writes and does not write is by bytes, unless `options` say otherwise. Target c has all views: instructions
+// that make them wait for memory anyway.
+static GraphTarget graph_target(const CompileOptions *options, BuildTarget target, const Spec *spec) {
+  GraphTarget wanted = {.additions = target != TARGET_NONE,
+                        .gradients_on_read = target == TARGET_C,
+                        .scales_on_read = target == TARGET_CUDA,
+                        .images = DATA_F32};
+  if (target == TARGET_C) wanted.normalize_on_read = NORMALIZE_ALWAYS;
+  if (target == TARGET_CUDA) wanted.normalize_on_read = options->normalize_on_read;
   if (target != TARGET_NONE && spec_is(spec, KEY_train_precision, "bf16")) wanted.images = DATA_BF16;
   if (target == TARGET_CUDA && spec_is(spec, KEY_train_precision, "fp16")) wanted.images = DATA_F16;
   return wanted;
@@ -453,10 +460,10 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   ModelOptions model;
   if (!model_options_from_spec(arena, spec, compilation->classes, MODEL_TRAIN, compilation->diags, &model))
     return false;
+  GraphTarget wanted = graph_target(compilation->options, target, spec);
   planning->train =
-      training_graph(arena, world->step, compilation->classes, graph_target(target, spec), compilation->diags, watch);
-  if (planning->train)
-    planning->features = features_graph(arena, spec, graph_target(target, spec), compilation->diags, (PassWatch){0});
+      training_graph(arena, world->step, compilation->classes, wanted, compilation->diags, watch);
+  if (planning->train) planning->features = features_graph(arena, spec, wanted, compilation->diags, (PassWatch){0});
   if (!planning->features) return false;
   planning->policy = policy_from_spec(arena, spec, &planning->machine);
   bug_set_stage("lower");
@@ -612,7 +619,7 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   if (!machine_from_spec(arena, sources, diags, spec, library, &compilation.machine)) return false;
   compilation.cpu = cpu_of_options(options);
   // Only what computes in bf16 needs a processor that does.
-  bool narrow = target == TARGET_C && graph_target(target, spec).images == DATA_BF16;
+  bool narrow = target == TARGET_C && graph_target(options, target, spec).images == DATA_BF16;
   bool chosen = strcmp(options->cpu, "native") != 0;
   if (!narrow && !chosen && strcmp(compilation.cpu, "x86-64-v4+bf16") == 0) compilation.cpu = "x86-64-v4";
   compilation.tuning = options->tuning ? *options->tuning : tuning_default(lanes_of_cpu(compilation.cpu));
@@ -670,6 +677,21 @@ static int target_choose(const Invocation *invocation, CompileOptions *options) 
   return EXIT_DONE;
 }
 
+static int views_choose(const Invocation *invocation, CompileOptions *options) {
+  static const char *const names[] = {
+      [NORMALIZE_NEVER] = "never", [NORMALIZE_WHERE_IT_PAYS] = "where-it-pays", [NORMALIZE_ALWAYS] = "always"};
+  const char *name = option_text(invocation, "normalize-on-read");
+  options->normalize_on_read = NORMALIZE_WHERE_IT_PAYS;
+  if (!name) return EXIT_DONE;
+  if (!options->architectures) return usage_error(invocation, "'--normalize-on-read' is not of target c");
+  for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
+    if (strcmp(name, names[i]) != 0) continue;
+    options->normalize_on_read = (NormalizeOnRead)i;
+    return EXIT_DONE;
+  }
+  return usage_error(invocation, "'--normalize-on-read' is where-it-pays, always or never, not '%s'", name);
+}
+
 int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {
   if (cpu_check(invocation) != EXIT_DONE) return EXIT_USAGE;
   const char *cpu = option_text(invocation, "cpu");
@@ -681,7 +703,8 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
                                      option_is_set(invocation, "svg"),
                             .hook = hook,
                             .hook_data = hook_data};
-  if (target_choose(invocation, &options) != EXIT_DONE) return EXIT_USAGE;
+  if (target_choose(invocation, &options) != EXIT_DONE || views_choose(invocation, &options) != EXIT_DONE)
+    return EXIT_USAGE;
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
   *diags = loaded.diags;
   if (loaded.spec && spec_require_model(loaded.spec, loaded.diags) && tuning_choose(invocation, &loaded, &options))

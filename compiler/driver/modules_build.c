@@ -128,34 +128,6 @@ static bool complain(const ModulesBuild *build, int task, const char *text) {
   return false;
 }
 
-// Those of images; weights are packed and folded by kernels that multiply nothing.
-static bool must_multiply(const char *kernel) {
-  static const char *const names[] = {"conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (strcmp(kernel, names[i]) == 0) return true;
-  }
-  return false;
-}
-
-// What there is to refuse: registers in memory, products that are not those of the architecture's tensor cores, and
-// products of warpgroups that the compiler has made wait for each other, of which its log tells (C7510 and the like).
-static const char *first_fault(Arena *arena, const char *architecture, const Cubin *cubin, const char *log) {
-  const char *serialized = strstr(log, "(C75");
-  if (serialized) return arena_printf(arena, "its products wait for each other: %s", serialized);
-  for (size_t i = 0; i < cubin->count; i++) {
-    const CubinKernel *kernel = &cubin->items[i];
-    if (kernel->local_loads + kernel->local_stores + kernel->stack_bytes > 0)
-      return arena_printf(arena, "kernel '%s' keeps %u bytes of a thread in memory: it has too few registers",
-                          kernel->name, kernel->stack_bytes);
-    bool of_warpgroups = strcmp(architecture, "sm_90a") == 0;
-    uint32_t products = of_warpgroups ? kernel->warpgroup_products : kernel->warp_products;
-    if (must_multiply(kernel->name) && !products)
-      return arena_printf(arena, "kernel '%s' does not multiply on the tensor cores%s", kernel->name,
-                          of_warpgroups ? " by warpgroups" : "");
-  }
-  return cubin->count ? NULL : "there is no kernel in it";
-}
-
 // PTX is what the code of a GPU without a letter was made from: compute_80 comes with sm_80. -1: it has to be made.
 static int source_of_ptx(const ModulesBuild *build, int task) {
   const CudaModules *modules = build->modules;
@@ -209,7 +181,7 @@ static bool compile_by_nvrtc(const ModulesBuild *build, int task, const char *so
   Cubin cubin;
   if (!cubin_read(arena, compiled.cubin, compiled.cubin_bytes, &cubin))
     return complain(build, task, "what was compiled cannot be read");
-  const char *fault = first_fault(arena, architecture_of(build, task), &cubin, compiled.log);
+  const char *fault = cubin_fault(arena, &cubin, architecture_of(build, task), compiled.log);
   if (fault) return complain(build, task, fault);
   cache_put(arena, cache_path(build, task, source), compiled.cubin, compiled.cubin_bytes);
   if (!code_put(build, task, compiled.cubin, compiled.cubin_bytes)) return false;

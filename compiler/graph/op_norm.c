@@ -89,7 +89,7 @@ void op_batch_norm_backward_evaluate(const OpEvaluateCall *call) {
 const char *op_batch_norm_relu_backward_shape(OpShapeCall *call) {
   if (call->operands[2].rank < 2) return op_fail(call, "x needs rows and channels");
   OP_TRY(op_expect_same(call, 0, 2));
-  OP_TRY(op_expect_same(call, 1, 2));
+  OP_TRY(op_expect_masked(call, 1, 2, 6));
   OP_TRY(expect_channel_vectors(call, 2, 3, 5));
   call->results[0] = call->results[3] = call->operands[2];
   call->results[1] = call->results[2] = call->operands[3];
@@ -98,8 +98,7 @@ const char *op_batch_norm_relu_backward_shape(OpShapeCall *call) {
 
 void op_batch_norm_relu_backward_evaluate(const OpEvaluateCall *call) {
   double *masked = call->results[3];
-  int64_t count = shape_elements(call->shapes[0]);
-  for (int64_t i = 0; i < count; i++) masked[i] = call->operands[1][i] > 0 ? call->operands[0][i] : 0;
+  op_gradient_masked(call, 1, 2, 6, masked);
   norm_backward((NormBackward){.dy = masked, .x = call->operands[2], .gamma = call->operands[3],
                                .mean = call->operands[4], .variance = call->operands[5], .dx = call->results[0],
                                .dgamma = call->results[1], .dbeta = call->results[2]},

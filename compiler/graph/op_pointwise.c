@@ -82,6 +82,7 @@ static const char *expect_image_channels(OpShapeCall *call, int x_operand, int s
 
 const char *op_scale_channels_shape(OpShapeCall *call) {
   OP_TRY(expect_image_channels(call, 0, 1));
+  if (call->op->operand_count > 2) OP_TRY(op_expect_factors(call, 2, 3, shape_last(call->operands[0])));
   call->results[0] = call->operands[0];
   return NULL;
 }
@@ -92,7 +93,8 @@ static int64_t scale_index(Shape x, int64_t i) {
 }
 
 void op_scale_channels_evaluate(const OpEvaluateCall *call) {
-  EACH(call, i) call->results[0][i] = call->operands[0][i] * call->operands[1][scale_index(call->shapes[0], i)];
+  const double *x = call->op->operand_count > 2 ? op_seen_normalized(call, 0, 2, -1) : call->operands[0];
+  EACH(call, i) call->results[0][i] = x[i] * call->operands[1][scale_index(call->shapes[0], i)];
 }
 
 void op_scale_channels_gradient(OpGradientCall *call) {

@@ -45,6 +45,30 @@ const double *op_seen_gradient(const OpEvaluateCall *call, int dz, int raw, int 
   return seen;
 }
 
+const char *op_expect_masked(OpShapeCall *call, int y, int x, int scale) {
+  bool lies = call->operands[x].rank != 4 || call->operands[y].rank == 4;
+  if (lies) OP_TRY(op_expect_same(call, y, x));
+  if (!lies) OP_TRY(op_expect_factors(call, y, 3, shape_last(call->operands[x])));
+  int more = call->op->operand_count - scale;
+  if (more == 1) return op_fail(call, "takes a scale and a pooled gradient, or neither");
+  if (more == 2 && lies) return op_fail(call, "takes no scale with y");
+  for (int i = scale; i < scale + more; i++) OP_TRY(op_expect_scale(call, i, x));
+  return NULL;
+}
+
+void op_gradient_masked(const OpEvaluateCall *call, int y, int x, int scale, double *dz) {
+  Shape shape = call->shapes[x];
+  bool lies = shape.rank != 4 || call->shapes[y].rank == 4, scaled = call->op->operand_count > scale;
+  const double *seen = lies ? call->operands[y] : op_seen_normalized(call, x, y, -1);
+  int64_t channels = shape_last(shape), pixels = scaled ? shape.size[1] * shape.size[2] : 1;
+  for (int64_t i = 0; i < shape_elements(shape); i++) {
+    int64_t at = i / (pixels * channels) * channels + i % channels;
+    double d = call->operands[0][i];
+    if (scaled) d = d * call->operands[scale][at] + call->operands[scale + 1][at] / (double)pixels;
+    dz[i] = seen[i] > 0 ? d : 0;
+  }
+}
+
 const char *op_normalization_factors_shape(OpShapeCall *call) {
   OP_TRY(op_expect_rank(call, 0, 1));
   for (int i = 1; i < 4; i++) OP_TRY(op_expect_same(call, i, 0));
@@ -97,28 +121,14 @@ void op_batch_norm_sums_evaluate(const OpEvaluateCall *call) { sums(call, call->
 
 const char *op_batch_norm_relu_sums_shape(OpShapeCall *call) {
   OP_TRY(sums_shape(call));
-  bool masked = call->operands[5].rank == 4;
-  if (masked) OP_TRY(op_expect_same(call, 5, 1));
-  if (!masked) OP_TRY(op_expect_factors(call, 5, 3, shape_last(call->operands[1])));
-  if (call->op->operand_count == 7) return op_fail(call, "takes a scale and a pooled gradient, or neither");
-  if (call->op->operand_count == 8 && masked) return op_fail(call, "takes no scale with y");
-  for (int i = 6; i < call->op->operand_count; i++) OP_TRY(op_expect_scale(call, i, 1));
+  OP_TRY(op_expect_masked(call, 5, 1, 6));
   call->results[3] = call->operands[1];
   return NULL;
 }
 
 void op_batch_norm_relu_sums_evaluate(const OpEvaluateCall *call) {
-  int64_t channels = shape_last(call->shapes[1]), count = shape_elements(call->shapes[1]);
-  int64_t pixels = call->shapes[1].size[1] * call->shapes[1].size[2];
-  const double *y = call->shapes[5].rank == 4 ? call->operands[5] : op_seen_normalized(call, 1, 5, -1);
-  double *dz = call->results[3];
-  for (int64_t i = 0; i < count; i++) {
-    int64_t at = i / (pixels * channels) * channels + i % channels;
-    double d = call->operands[0][i];
-    if (call->op->operand_count == 8) d = d * call->operands[6][at] + call->operands[7][at] / (double)pixels;
-    dz[i] = y[i] > 0 ? d : 0;
-  }
-  sums(call, dz);
+  op_gradient_masked(call, 5, 1, 6, call->results[3]);
+  sums(call, call->results[3]);
 }
 
 const char *op_scale_gradient_shape(OpShapeCall *call) {

@@ -1,13 +1,14 @@
-// Lets the readers of a normalised, rectified tensor compute it while they read what BatchNorm read, and likewise the
-// readers of BatchNorm's gradient: neither is written. The scales of squeeze-and-excitation go the same way, and a sum
-// of two gradients is made by the convolution that makes the later one.
+// Lets the readers of a normalised, rectified tensor compute it while they read what BatchNorm read: it is not written.
+// The scales of squeeze-and-excitation go the same way, and, on targets that want it, BatchNorm's gradient.
 //
-// Requires  fuse_normalization. A pattern whose readers are not all convolutions and pools stays as it is.
+// Requires  fuse_normalization. A pattern whose readers are not all convolutions and pools stays as it is, and so does
+//           what would be made again too often (pays).
 // Keeps     every value that others read, to rounding.
 // Changes   batch_normalize with ReLU -> normalization_factors, taken by its readers;
-//           scale_channels behind it -> taken by its readers; scale_channels_backward -> scale_gradient;
-//           batch_norm_relu_backward -> batch_norm_relu_sums, batch_norm_backward -> batch_norm_sums, taken by the
-//           convolution's two backwards; conv2d_backward_input + add -> conv2d_backward_input with an addend.
+//           scale_channels behind it -> taken by its readers, or reads through the view itself (scales_on_read);
+//           scale_channels_backward -> scale_gradient, whose other half batch_norm_relu_backward or _sums makes;
+//           where gradients_on_read, batch_norm_relu_backward -> batch_norm_relu_sums and batch_norm_backward ->
+//           batch_norm_sums, taken by the convolution's two backwards.
 #include "compiler/passes/passes.h"
 
 // An op that reads a value, and as which operand.
@@ -25,6 +26,7 @@ typedef struct Seen {
 
 typedef struct Rewrite {
   const Graph *source;
+  GraphTarget target;
   Graph *graph;
   ValueId *map;
   Reader *readers;    // of value v: [first[v], first[v + 1])
@@ -33,7 +35,6 @@ typedef struct Rewrite {
   bool *deferred;     // by op: batch_normalize, scale_channels, batch_norm_backward and its kin
   bool *absorbed;     // by op: part of another
   OpId *scaling;      // by batch_norm_relu_backward: the scale_channels_backward whose result its dy is a sum with
-  OpId *adding;       // by conv2d_backward_input: the add that it makes
   Seen *seen;         // by value of the source
 } Rewrite;
 
@@ -59,6 +60,8 @@ static void index_readers(Arena *arena, Rewrite *r) {
 }
 
 static const Op *op_at(const Rewrite *r, OpId id) { return graph_op(r->source, id); }
+
+static const Shape *shape_at(const Rewrite *r, ValueId value) { return &graph_value(r->source, value)->shape; }
 
 static OpId made_by(const Rewrite *r, ValueId value, OpKind kind) {
   OpId producer = graph_value(r->source, value)->producer;
@@ -101,6 +104,38 @@ static bool all_readers_are_gradients(const Rewrite *r, ValueId value) {
   return true;
 }
 
+// Whether a backward of BatchNorm and ReLU can do without ReLU's result.
+static bool masks_on_read(const Rewrite *r, OpId backward) {
+  return r->deferred[backward] || !r->target.gradients_on_read;
+}
+
+// How often readers make an element of a value, on average, while they multiply: each tile of output channels makes
+// what it reads, tap by tap.
+static double times_made(const Rewrite *r, ValueId value) {
+  enum { TILE_CHANNELS = 128 };  // of a block of target cuda, at most
+  double times = 0;
+  for (int i = r->first[value]; i < r->first[value + 1]; i++) {
+    const Op *op = op_at(r, r->readers[i].op);
+    if (!reads_as_input(op, r->readers[i].operand) || is_shape_only(op, r->readers[i].operand)) continue;
+    bool forward = op->kind == OP_conv2d_statistics;
+    const Shape *x = shape_at(r, value), *w = shape_at(r, op->operands[forward ? 1 : 2]);
+    const Shape *y = shape_at(r, forward ? op->results[0] : op->operands[1]);
+    int64_t outputs = w->size[0] / op->attributes.groups, tiles = (outputs + TILE_CHANNELS - 1) / TILE_CHANNELS;
+    double pixels = (double)(y->size[1] * y->size[2]) / (double)(x->size[1] * x->size[2]);
+    times += (double)(w->size[2] * w->size[3] * tiles) * pixels;
+  }
+  return times;
+}
+
+// Whether a value is better made by its readers than moved `moves` times. Eight elements take some thirty instructions
+// of a thread: GPUs of sm_80 and sm_90 issue those in the time in which they move four bytes. That products run on
+// meanwhile is not counted: where it hides them, more would pay.
+static bool pays(const Rewrite *r, ValueId value, int moves) {
+  const double bytes_of_making = 0.5;
+  if (r->target.normalize_on_read == NORMALIZE_ALWAYS) return true;
+  return moves * (double)data_type_bytes(r->target.images) > bytes_of_making * times_made(r, value);
+}
+
 // dx of scale_channels_backward + the pool's gradient -> dy of a batch_norm_relu_backward: which, or OP_NONE.
 static OpId scaled_gradient_of(const Rewrite *r, OpId scaling) {
   OpId sum = sole_reader(r, op_at(r, scaling)->results[0]);
@@ -111,8 +146,8 @@ static OpId scaled_gradient_of(const Rewrite *r, OpId scaling) {
   if (made_by(r, other, OP_pool_average_backward) == OP_NONE || sole_reader(r, other) != sum || norm == OP_NONE)
     return OP_NONE;
   const Op *op = op_at(r, norm);
-  bool fits = op->kind == OP_batch_norm_relu_backward && op->operands[0] == add->results[0] && r->deferred[norm] &&
-              op->operands[1] == op_at(r, scaling)->operands[1];
+  bool fits = op->kind == OP_batch_norm_relu_backward && masks_on_read(r, norm) &&
+              op->operands[0] == add->results[0] && op->operands[1] == op_at(r, scaling)->operands[1];
   return fits ? norm : OP_NONE;
 }
 
@@ -120,8 +155,9 @@ static bool may_defer_to(const Rewrite *r, const Op *norm, Reader reader) {
   const Op *op = op_at(r, reader.op);
   if (reads_as_input(op, reader.operand) || (op->kind == OP_pool_average && reader.operand == 0)) return true;
   if (op->kind == OP_batch_norm_relu_backward)
-    return reader.operand == 1 && op->operands[2] == norm->operands[0] && r->deferred[reader.op];
-  if (op->kind == OP_scale_channels) return reader.operand == 0 && all_readers_are_inputs(r, op->results[0]);
+    return reader.operand == 1 && op->operands[2] == norm->operands[0] && masks_on_read(r, reader.op);
+  if (op->kind == OP_scale_channels)
+    return reader.operand == 0 && (r->target.scales_on_read || all_readers_are_inputs(r, op->results[0]));
   return op->kind == OP_scale_channels_backward && reader.operand == 1 && scaled_gradient_of(r, reader.op) != OP_NONE;
 }
 
@@ -130,7 +166,8 @@ static bool may_defer(const Rewrite *r, const Op *norm) {
   bool fits = norm->attributes.relu && norm->operand_count == 5 && norm->phase == PHASE_FORWARD &&
               graph_value(r->source, y)->shape.rank == 4 && !r->is_read_elsewhere[y];
   for (int i = r->first[y]; fits && i < r->first[y + 1]; i++) fits = may_defer_to(r, norm, r->readers[i]);
-  return fits;
+  // It is written, and the backward reads it and x.
+  return fits && pays(r, y, 3);
 }
 
 // What hangs on a deferred normalisation: its scale, and the backward of that.
@@ -139,7 +176,8 @@ static void defer_scale(Rewrite *r, const Op *norm) {
   for (int i = r->first[y]; i < r->first[y + 1]; i++) {
     OpId id = r->readers[i].op;
     const Op *op = op_at(r, id);
-    if (op->kind == OP_scale_channels) r->deferred[id] = true;
+    if (op->kind == OP_scale_channels)
+      r->deferred[id] = all_readers_are_inputs(r, op->results[0]) && pays(r, op->results[0], 2);
     if (op->kind != OP_scale_channels_backward) continue;
     OpId backward = scaled_gradient_of(r, id), sum = sole_reader(r, op->results[0]);
     r->scaling[backward] = id;
@@ -153,7 +191,7 @@ static void choose(Rewrite *r) {
   for (OpId i = 0; i < r->source->ops.count; i++) {
     const Op *op = op_at(r, i);
     bool backward = op->kind == OP_batch_norm_relu_backward || op->kind == OP_batch_norm_backward;
-    if (backward && graph_value(r->source, op->results[0])->shape.rank == 4)
+    if (r->target.gradients_on_read && backward && graph_value(r->source, op->results[0])->shape.rank == 4)
       r->deferred[i] = all_readers_are_gradients(r, op->results[0]);
   }
   for (OpId i = 0; i < r->source->ops.count; i++) {
@@ -161,21 +199,6 @@ static void choose(Rewrite *r) {
     if (op->kind != OP_batch_normalize || !may_defer(r, op)) continue;
     r->deferred[i] = true;
     defer_scale(r, op);
-  }
-}
-
-// An add one of whose operands a conv2d_backward_input makes for it alone, with the other at hand before.
-static void choose_addends(Rewrite *r) {
-  for (OpId i = 0; i < r->source->ops.count; i++) {
-    const Op *op = op_at(r, i);
-    if (op->kind != OP_add || r->absorbed[i]) continue;
-    for (int j = 0; j < 2 && !r->absorbed[i]; j++) {
-      OpId conv = made_by(r, op->operands[j], OP_conv2d_backward_input);
-      OpId other = graph_value(r->source, op->operands[1 - j])->producer;
-      if (conv == OP_NONE || sole_reader(r, op->operands[j]) != i || (other != OP_NONE && other >= conv)) continue;
-      r->adding[conv] = i;
-      r->absorbed[i] = true;
-    }
   }
 }
 
@@ -225,6 +248,13 @@ static ValueId pooled_gradient(const Rewrite *r, const Op *scaling) {
   return op_at(r, graph_value(r->source, other)->producer)->operands[0];
 }
 
+// The scale and the pooled gradient whose sum a backward's dy would be.
+static void take_scaling(const Rewrite *r, Op *op, const Op *scaling) {
+  if (!scaling) return;
+  take(op, r->map[scaling->operands[2]]);
+  take(op, r->map[pooled_gradient(r, scaling)]);
+}
+
 static void emit_sums(Rewrite *r, OpId id) {
   const Op *backward = op_at(r, id), *scaling = r->scaling[id] == OP_NONE ? NULL : op_at(r, r->scaling[id]);
   bool relu = backward->kind == OP_batch_norm_relu_backward;
@@ -236,15 +266,24 @@ static void emit_sums(Rewrite *r, OpId id) {
     Seen y = r->seen[backward->operands[1]];
     take(&op, y.kind == SEEN_NORMALIZED ? y.factors : r->map[backward->operands[1]]);
   }
-  if (scaling) {
-    take(&op, r->map[scaling->operands[2]]);
-    take(&op, r->map[pooled_gradient(r, scaling)]);
-  }
+  take_scaling(r, &op, scaling);
   Op made = *graph_op(r->graph, graph_add_op(r->graph, op));
   for (int i = 0; i < 2; i++) name_like(r, backward->results[1 + i], made.results[i]);
   if (relu) name_like(r, backward->results[3], made.results[3]);
   r->seen[backward->results[0]] = (Seen){.kind = SEEN_GRADIENT, .x = relu ? made.results[3] : op.operands[0],
                                          .factors = made.results[2], .raw = op.operands[1], .scale = VALUE_NONE};
+}
+
+// A backward of BatchNorm and ReLU that takes factors in the place of ReLU's result.
+static void emit_masked(Rewrite *r, OpId id) {
+  const Op *backward = op_at(r, id), *scaling = r->scaling[id] == OP_NONE ? NULL : op_at(r, r->scaling[id]);
+  Op op = placed_like(backward, backward->kind);
+  take(&op, r->map[scaling ? scaling->operands[0] : backward->operands[0]]);
+  take(&op, r->seen[backward->operands[1]].factors);
+  for (int i = 2; i < 6; i++) take(&op, r->map[backward->operands[i]]);
+  take_scaling(r, &op, scaling);
+  Op made = *graph_op(r->graph, graph_add_op(r->graph, op));
+  for (int i = 0; i < 4; i++) name_like(r, backward->results[i], made.results[i]);
 }
 
 static ValueId lying(const Rewrite *r, ValueId value) {
@@ -258,35 +297,32 @@ static void take_view(Op *op, Seen seen) {
   if (seen.scale != VALUE_NONE) take(op, seen.scale);
 }
 
-// A convolution, one of its backwards, or a pool, with the views of what it reads.
+// A convolution, one of its backwards, a pool or a scale, with the views of what it reads.
 static void emit_reader(Rewrite *r, OpId id) {
   const Op *old = op_at(r, id);
   Op op = placed_like(old, old->kind);
-  OpId add = r->adding[id];
   bool backward = old->kind == OP_conv2d_backward_input;
   for (int i = 0; i < old->operand_count && !(backward && i == 2); i++) take(&op, lying(r, old->operands[i]));
   take_view(&op, r->seen[old->operands[0]]);
   if (old->kind == OP_conv2d_backward_weight) take_view(&op, r->seen[old->operands[1]]);
   int gradient = old->kind == OP_conv2d_backward_weight ? 1 : 0;
   op.attributes.gradient = r->seen[old->operands[gradient]].kind == SEEN_GRADIENT;
-  op.attributes.adds = add != OP_NONE;
-  if (add != OP_NONE) {
-    take(&op, r->map[other_addend(op_at(r, add), old->results[0])]);
-  } else if (backward && old->operand_count > 2) {
-    take(&op, lying(r, old->operands[2]));
-  }
+  if (backward && old->operand_count > 2) take(&op, lying(r, old->operands[2]));
   Op made = *graph_op(r->graph, graph_add_op(r->graph, op));
   for (int i = 0; i < old->result_count; i++) name_like(r, old->results[i], made.results[i]);
-  if (add != OP_NONE) name_like(r, op_at(r, add)->results[0], made.results[0]);
 }
 
 static void emit_op(Rewrite *r, OpId id) {
   const Op *op = op_at(r, id);
   if (r->absorbed[id]) return;
   bool reader = op->kind == OP_conv2d_statistics || op->kind == OP_conv2d_backward_weight ||
-                op->kind == OP_conv2d_backward_input || op->kind == OP_pool_average;
+                op->kind == OP_conv2d_backward_input || op->kind == OP_pool_average ||
+                (op->kind == OP_scale_channels && !r->deferred[id]);
+  bool masked = op->kind == OP_batch_norm_relu_backward && r->seen[op->operands[1]].kind == SEEN_NORMALIZED;
   if (reader) {
     emit_reader(r, id);
+  } else if (!r->deferred[id] && masked) {
+    emit_masked(r, id);
   } else if (!r->deferred[id]) {
     graph_copy_op(r->graph, r->source, id, r->map);
   } else if (op->kind == OP_batch_normalize) {
@@ -301,15 +337,14 @@ static void emit_op(Rewrite *r, OpId id) {
 }
 
 Graph *normalize_on_read_run(Arena *arena, const Graph *graph, const PassOptions *options) {
-  if (!options->target.normalize_on_read) return graph_copy(arena, graph);
+  if (options->target.normalize_on_read == NORMALIZE_NEVER) return graph_copy(arena, graph);
   size_t ops = graph->ops.count + 1;
-  Rewrite r = {.source = graph, .deferred = arena_array(arena, bool, ops), .absorbed = arena_array(arena, bool, ops),
-               .scaling = arena_array(arena, OpId, ops), .adding = arena_array(arena, OpId, ops),
+  Rewrite r = {.source = graph, .target = options->target, .deferred = arena_array(arena, bool, ops),
+               .absorbed = arena_array(arena, bool, ops), .scaling = arena_array(arena, OpId, ops),
                .seen = arena_array(arena, Seen, graph->values.count + 1)};
-  for (size_t i = 0; i < ops; i++) r.scaling[i] = r.adding[i] = OP_NONE;
+  for (size_t i = 0; i < ops; i++) r.scaling[i] = OP_NONE;
   index_readers(arena, &r);
   choose(&r);
-  choose_addends(&r);
   r.graph = graph_copy_start(arena, graph, &r.map);
   for (OpId i = 0; i < graph->ops.count; i++) emit_op(&r, i);
   graph_copy_finish(r.graph, graph, r.map);

@@ -15,9 +15,15 @@ typedef struct OptimizerOptions {
   SourceSpan span;
 } OptimizerOptions;
 
+// Which tensors are not written, since their readers can normalise what they read.
+typedef enum NormalizeOnRead { NORMALIZE_NEVER, NORMALIZE_WHERE_IT_PAYS, NORMALIZE_ALWAYS } NormalizeOnRead;
+
 // What a target's kernels want of a graph.
 typedef struct GraphTarget {
-  bool normalize_on_read;  // convolutions normalise what they read
+  NormalizeOnRead normalize_on_read;
+  bool gradients_on_read;  // convolutions take BatchNorm's gradient, too, as they read
+  bool scales_on_read;     // scale_channels can normalise what it reads
+  bool additions;          // convolutions add to the gradient of their input
   DataType images;         // in memory: DATA_F32, DATA_BF16 or DATA_F16
 } GraphTarget;
 
@@ -33,6 +39,7 @@ PassRun differentiate_run;
 PassRun optimize_run;
 PassRun fuse_normalization_run;
 PassRun normalize_on_read_run;
+PassRun fuse_additions_run;
 PassRun dead_code_run;
 PassRun store_images_run;
 

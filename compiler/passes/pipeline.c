@@ -10,6 +10,7 @@ const Pass pass_list[] = {
     {"optimize", "append gradient accumulation and the optimizer", optimize_run, true, false},
     {"fuse_normalization", "fuse BatchNorm with convolutions, residuals and ReLU", fuse_normalization_run, true, true},
     {"normalize_on_read", "let convolutions normalise what they read", normalize_on_read_run, true, false},
+    {"fuse_additions", "let convolutions add what their gradient is a sum with", fuse_additions_run, true, false},
     {"dead_code", "drop ops that nothing depends on", dead_code_run, true, true},
     {"store_images", "give images the type that the target keeps them in", store_images_run, true, true},
 };

@@ -22,9 +22,10 @@ static bool is_shape_only(const Op *op, int operand) {
 }
 
 int run_sign_operand(const Graph *graph, const Op *op) {
-  if (op->kind == OP_batch_norm_relu_backward) return 1;
-  bool signs = op->kind == OP_batch_norm_relu_sums && graph_value(graph, op->operands[5])->shape.rank == 4;
-  return signs ? 5 : -1;
+  int y = op->kind == OP_batch_norm_relu_backward ? 1 : op->kind == OP_batch_norm_relu_sums ? 5 : -1;
+  if (y < 0) return -1;
+  bool lies = shape_equal(graph_value(graph, op->operands[y])->shape, graph_value(graph, op->operands[0])->shape);
+  return lies ? y : -1;  // else factors
 }
 
 ValueUses run_reads(const Graph *graph, OpId id, RunVariant variant) {

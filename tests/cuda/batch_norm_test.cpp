@@ -1,7 +1,7 @@
 // BatchNorm's kernels in the order of a step, one shape and one set of choices (the macros of the compiler command),
 // against double precision: the fold of statistics, the output, the backward's sums and their fold, the gradient of the
 // input. Exit status 0 when each is right to its rounding, pads are zero and no schedule changes a bit.
-#include "codegen/kernels/cuda/channels.h"
+#include "codegen/kernels/cuda/view.h"
 
 namespace fold {
 #include "codegen/kernels/cuda/batch_norm_fold.cu"
@@ -27,7 +27,9 @@ enum {
   TILES = DIVIDE_UP(PIXELS, TILE_PIXELS),
   PARTS = DIVIDE_UP(PIXELS, PART_PIXELS),
   EXIST = CHANNELS / GROUP_PITCH * GROUP_CHANNELS,
-  APPLY_BLOCKS = DIVIDE_UP(PIXELS * CHANNELS / CHUNK, 256)
+  APPLY_BLOCKS = DIVIDE_UP(PIXELS * CHANNELS / CHUNK, 256),
+  IMAGE_PIXELS = 49,  // of images that a part may begin or end within
+  IMAGES = DIVIDE_UP(PIXELS, IMAGE_PIXELS)
 };
 const float EPSILON = 1e-5f;
 
@@ -53,9 +55,18 @@ static bool pads_are_zero(const Buffer<Element> &images) {
 }
 
 // Of what x and the reference line of a channel give, before ReLU.
-struct Line {
+struct Wanted {
   double mean, variance, factor, shift;
 };
+
+static float rounded(float value) { return element_to_float((Element)(elements_pack(value, 0) & 0xFFFF)); }
+
+// Of what ReLU made: dy, or, where that was scaled and pooled, the sum of both gradients as it would have been stored.
+static double gradient_of(Element dy, const Buffer<float> &scale, const Buffer<float> &pooled, size_t vector) {
+  if (RELU != backward_sums::RELU_SCALED) return (double)element_to_float(dy);
+  const float scaled = rounded(element_to_float(dy) * scale.items[vector]);
+  return (double)rounded(scaled + rounded(pooled.items[vector] * (1 / (float)IMAGE_PIXELS)));
+}
 
 int main() {
   const size_t all = (size_t)PIXELS * CHANNELS;
@@ -70,7 +81,7 @@ int main() {
   fill_channels(beta, 0, 0.5f);
 
   // Statistics of tiles, and of everything, from x itself.
-  std::vector<Line> wanted(EXIST);
+  std::vector<Wanted> wanted(EXIST);
   for (size_t n = 0; n < EXIST; n++) {
     const size_t c = place(n);
     double sum = 0, squares = 0;
@@ -122,7 +133,25 @@ int main() {
     }
   failed |= verdict("output", error.relative(), ROUNDING, pads_are_zero(y), same);
 
-  void *sums_arguments[] = {&dy.items, &x.items, &y.items, &mean.items, &dz.items, &parts.items, &pixels, &part_pixels};
+  // What is not to be read is poison.
+  Buffer<Element> no_images(all);
+  Buffer<float> scale((size_t)IMAGES * EXIST), pooled((size_t)IMAGES * EXIST), no_line(2 * CHANNELS);
+  fill_channels(scale, 0.5f, 0.5f);
+  fill_channels(pooled, 0, 20);
+  const bool stored = RELU == backward_sums::RELU_STORED;
+  int image_pixels = IMAGE_PIXELS;
+  void *sums_arguments[] = {&dy.items,
+                            &x.items,
+                            stored ? &y.items : &no_images.items,
+                            stored ? &no_line.items : &line.items,
+                            &scale.items,
+                            &pooled.items,
+                            &mean.items,
+                            &dz.items,
+                            &parts.items,
+                            &pixels,
+                            &part_pixels,
+                            &image_pixels};
   same = run(backward_sums::batch_norm_backward_sums_simulated, sums_arguments, {by_64.x, PARTS, 1},
              backward_sums::THREADS, backward_sums::SHARED_BYTES, parts);
   void *backward_arguments[] = {&parts.items, &variance.items, &dgamma.items, &dbeta.items, &part_count,
@@ -142,12 +171,14 @@ int main() {
                      backward_apply::THREADS, 0, dx);
   error = Error();
   Error gradient;
+  bool exact = true;
   for (size_t n = 0; n < EXIST; n++) {
     double sum = 0, product = 0;
     std::vector<double> d(PIXELS);
     for (size_t p = 0; p < PIXELS; p++) {
       const size_t at = p * CHANNELS + place(n);
-      d[p] = !RELU || value(y, at) > 0 ? value(dy, at) : 0;
+      d[p] = !RELU || value(y, at) > 0 ? gradient_of(dy.items[at], scale, pooled, p / IMAGE_PIXELS * EXIST + n) : 0;
+      exact = exact && (!RELU || value(dz, at) == d[p]);
       sum += d[p];
       product += d[p] * (value(x, at) - wanted[n].mean);
     }
@@ -161,6 +192,7 @@ int main() {
                    (double)gamma.items[n] * inverse * (d[p] - sum / PIXELS - normal * product * inverse / PIXELS));
     }
   }
+  failed |= verdict("what ReLU lets through", 0, 0, !RELU || pads_are_zero(dz), exact);
   failed |= verdict("gradients of gamma and beta", error.relative(), SINGLE, pads_are_zero(lines), same);
   failed |= verdict("gradient of the input", gradient.relative(), ROUNDING, pads_are_zero(dx), same_dx);
   return failed;

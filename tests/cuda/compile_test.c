@@ -10,7 +10,7 @@
 #include "codegen/cuda/cubin.h"
 #include "codegen/cuda/nvrtc.h"
 
-enum { REGISTERS_MOST = 255, HEADERS = 5 };
+enum { HEADERS = 7 };
 
 static const char *file_read(Arena *arena, const char *path) {
   FILE *file = fopen(path, "rb");
@@ -46,42 +46,32 @@ static Compiled compile(const Nvrtc *nvrtc, Arena *arena, const char *source, co
   return compiled;
 }
 
-// Convolutions must multiply on the tensor cores, by warpgroups where there are products of them; what packs their
-// weights and folds their splits has no products.
-static bool is_good(const CubinKernel *kernel, const char *architecture) {
-  bool convolution = strncmp(kernel->name, "conv2d_", 7) == 0 && strncmp(kernel->name, "conv2d_pack", 11) != 0 &&
-                     strcmp(kernel->name, "conv2d_fold_weight") != 0;
-  bool of_warpgroups = strcmp(architecture, "sm_90a") == 0;
-  bool multiplies = !convolution || (of_warpgroups ? kernel->warpgroup_products : kernel->warp_products) > 0;
-  return multiplies && kernel->local_loads + kernel->local_stores == 0 && kernel->stack_bytes == 0 &&
-         kernel->registers > 0 && kernel->registers <= REGISTERS_MOST;
-}
-
-static int kernels_check(const Compiled *compiled, const char *name, const char *architecture) {
-  const Cubin *cubin = &compiled->cubin;
-  const char *serialized = strstr(compiled->code.log, "(C75");
-  int failed = serialized != NULL;
-  if (serialized) fprintf(stderr, "products wait for each other: %s", serialized);
-  for (size_t i = 0; i < cubin->count; i++) {
-    const CubinKernel *k = &cubin->items[i];
-    const bool good = is_good(k, architecture);
+static int kernels_check(Arena *arena, const Compiled *compiled, const char *name, const char *architecture) {
+  for (size_t i = 0; i < compiled->cubin.count; i++) {
+    const CubinKernel *k = &compiled->cubin.items[i];
     printf(
-        "%s %s %s: %u registers, %u bytes of stack, %u instructions, %u products, %u matrix loads, %u copies, %u "
-        "local%s\n",
+        "%s %s %s: %u registers, %u bytes of stack, %u instructions, %u products, %u matrix loads, %u copies, %u bulk "
+        "copies, %u of mbarriers, %u local\n",
         name, architecture, k->name, k->registers, k->stack_bytes, k->instructions,
-        k->warp_products + k->warpgroup_products, k->matrix_loads, k->copies, k->local_loads + k->local_stores,
-        good ? "" : ": REFUSED");
-    failed |= !good;
+        k->warp_products + k->warpgroup_products, k->matrix_loads, k->copies, k->bulk_copies, k->mbarriers,
+        k->local_loads + k->local_stores);
   }
-  return failed;
+  const char *fault = cubin_fault(arena, &compiled->cubin, architecture, compiled->code.log);
+  if (fault) fprintf(stderr, "%s %s: %s\n", name, architecture, fault);
+  return fault != NULL;
 }
 
-static int faults_test(const Nvrtc *nvrtc, Arena *arena, const char *source, const NvrtcHeader *headers,
-                       const char *const *options, int count) {
-  Compiled good = compile(nvrtc, arena, source, headers, "sm_80", options, count);
-  int failed = 0;
-  if (good.cubin.count != 1 || !is_good(&good.cubin.items[0], "sm_80"))
-    failed++, fprintf(stderr, "the kernel itself does not pass\n");
+// That what was compiled is refused, with these words.
+static int must_refuse(Arena *arena, const Compiled *compiled, const char *architecture, const char *words) {
+  const char *fault = cubin_fault(arena, &compiled->cubin, architecture, compiled->code.log);
+  if (fault && strstr(fault, words)) return 0;
+  fprintf(stderr, "'%s' is wanted for %s: %s\n", words, architecture, fault ? fault : "it passes");
+  return 1;
+}
+
+// Kernels that the gate must refuse, and one like them that it must not.
+static int gate_test(const Nvrtc *nvrtc, Arena *arena, const Compiled *good, const NvrtcHeader *headers) {
+  int failed = must_refuse(arena, good, "sm_90a", "by warpgroups");  // products of warps, where there are better ones
   static const char indexed[] =
       "extern \"C\" __global__ void indexed(float *x, int n) { float a[64]; for (int i = 0; i < 64; i++) a[i] = x[i]; "
       "for (int i = 0; i < n; i++) a[(i * 7 + n) % 64] += a[i % 64]; x[0] = a[n % 64]; }";
@@ -89,19 +79,63 @@ static int faults_test(const Nvrtc *nvrtc, Arena *arena, const char *source, con
   const CubinKernel *array = &local.cubin.items[0];
   if (array->stack_bytes < 256 || array->local_loads == 0 || array->local_stores == 0)
     failed++, fprintf(stderr, "an array in local memory is not seen\n");
-  static const char plain[] = "extern \"C\" __global__ void conv2d_plain(float *x) { *x *= 2; }";
+  failed += must_refuse(arena, &local, "sm_80", "in memory");
+  static const char plain[] = "extern \"C\" __global__ void conv2d_forward(float *x) { *x *= 2; }";
   Compiled without = compile(nvrtc, arena, plain, headers, "sm_90a", NULL, 0);
-  if (is_good(&without.cubin.items[0], "sm_90a")) failed++, fprintf(stderr, "a convolution without products passes\n");
-  // Products of a warp, where there are those of a warpgroup; and products whose sums are read on their way.
-  static const char serial[] =
-      "#include \"operands.h\"\nDEVICE_KERNEL(conv2d_serial, 128, 1, 8192, (float *y, int n)) {\n"
-      "SHARED_MEMORY(m); float c[2][4] = {}; const u32 a = shared_address(m); warpgroup_fence();\n"
-      "for (int i = 0; i < n; i++) { warpgroup_multiply_add<false>(c, operand_describe<16>(a, ONE_SLAB), "
-      "operand_describe<16>(a, ONE_SLAB), i > 0); warpgroup_commit(); y[i] = c[0][0]; }\nwarpgroup_wait<0>(); }";
-  Compiled waits = compile(nvrtc, arena, serial, headers, "sm_90a", NULL, 0);
-  if (waits.cubin.items[0].warpgroup_products == 0 || !strstr(waits.code.log, "(C75"))
-    failed++, fprintf(stderr, "products that wait for each other are not seen: %s\n", waits.code.log);
-  if (is_good(&good.cubin.items[0], "sm_90a")) failed++, fprintf(stderr, "products of warps pass for warpgroups'\n");
+  failed += must_refuse(arena, &without, "sm_90a", "does not multiply") +
+            must_refuse(arena, &without, "sm_80", "does not multiply");
+  // Products whose sums are read on their way; those that are not, without and with weights that come in bulk.
+  static const char text[] =
+      "#include \"operands.h\"\nDEVICE_KERNEL(conv2d_forward, 128, 1, 8192, (float *y, const float *x, int n)) {\n"
+      "SHARED_MEMORY(m); float c[2][4]; const u32 a = shared_address(m); %s\n#pragma unroll 1\n"
+      "for (int i = 0; i < n; i++) { warpgroup_fence(); warpgroup_multiply_add<false>(c, operand_describe<16>(a, "
+      "ONE_SLAB), operand_describe<16>(a, ONE_SLAB), i > 0); warpgroup_commit(); %s warpgroup_wait<0>(); }\n"
+      "*y = c[0][0]; }";
+  static const char copy[] =
+      "if (threadIdx.x == 0) { mbarrier_init(a, 1); mbarriers_publish(); mbarrier_expect(a, 1024); "
+      "bulk_copy_start(a + 1024, x, 1024, a); } block_wait(); mbarrier_wait(a, 0);";
+  Compiled serial =
+      compile(nvrtc, arena, arena_printf(arena, text, copy, "y[i] = c[0][0];"), headers, "sm_90a", NULL, 0);
+  failed += must_refuse(arena, &serial, "sm_90a", "wait for each other");
+  Compiled by_hand = compile(nvrtc, arena, arena_printf(arena, text, "", ""), headers, "sm_90a", NULL, 0);
+  failed += must_refuse(arena, &by_hand, "sm_90a", "in bulk");
+  Compiled in_bulk = compile(nvrtc, arena, arena_printf(arena, text, copy, ""), headers, "sm_90a", NULL, 0);
+  return failed + kernels_check(arena, &in_bulk, "gate", "sm_90a");
+}
+
+// Cut short anywhere, and with any byte changed, a file is refused or read, never followed outside.
+static int damage_test(Arena *arena, const NvrtcCode *code) {
+  Cubin cubin;
+  size_t size = code->cubin_bytes;
+  for (size_t cut = 0; cut < size; cut += 37) {
+    char *part = malloc(cut ? cut : 1);  // of that size, so that a sanitizer sees what is read beyond
+    memcpy(part, code->cubin, cut);
+    (void)cubin_read(arena, part, cut, &cubin);
+    free(part);
+  }
+  char *changed = malloc(size);
+  unsigned random = 1;
+  for (int i = 0; i < 2000; i++) {
+    memcpy(changed, code->cubin, size);
+    for (int k = 0; k < 8; k++) {
+      random = random * 1664525u + 1013904223u;
+      changed[(random >> 8) % (i % 2 ? 64 : size)] = (char)random;
+    }
+    (void)cubin_read(arena, changed, size, &cubin);
+  }
+  free(changed);
+  if (!cubin_read(arena, "not ELF", 7, &cubin)) return 0;
+  fprintf(stderr, "a text is a file of kernels\n");
+  return 1;
+}
+
+static int faults_test(const Nvrtc *nvrtc, Arena *arena, const char *source, const NvrtcHeader *headers,
+                       const char *const *options, int count) {
+  Compiled good = compile(nvrtc, arena, source, headers, "sm_80", options, count);
+  int failed = 0;
+  if (good.cubin.count != 1 || good.cubin.items[0].registers == 0) failed++, fprintf(stderr, "no kernel is read\n");
+  failed += kernels_check(arena, &good, "the kernel itself", "sm_80") + gate_test(nvrtc, arena, &good, headers) +
+            damage_test(arena, &good.code);
   uint32_t of_cubin[2], of_ptx[2];
   if (!cubin_words(good.code.cubin, good.code.cubin_bytes, "conv2d_forward_shape", of_cubin, 2) || !good.code.ptx ||
       !ptx_words(good.code.ptx, "conv2d_forward_shape", of_ptx, 2) || memcmp(of_cubin, of_ptx, sizeof of_ptx) != 0 ||
@@ -111,35 +145,13 @@ static int faults_test(const Nvrtc *nvrtc, Arena *arena, const char *source, con
   NvrtcKernel wrong = {"wrong.cu", "extern \"C\" __global__ void f() { g(); }", NULL, 0, "sm_80", NULL, 0};
   if (nvrtc_compile(nvrtc, arena, &wrong, &code) || !strstr(code.log, "wrong.cu"))
     failed++, fprintf(stderr, "an error of a kernel is not told: '%s'\n", code.log);
-  wrong.source = plain, wrong.architecture = "sm_1";
+  wrong.source = "", wrong.architecture = "sm_1";
   if (nvrtc_compile(nvrtc, arena, &wrong, &code)) failed++, fprintf(stderr, "there is an architecture sm_1\n");
   const char *why = NULL;
   if (nvrtc_open(arena, "/nowhere/libnvrtc.so", &why) || !why || !strstr(why, "SEER_NVRTC"))
     failed++, fprintf(stderr, "a library that is not there opens\n");
   if (nvrtc_open(arena, "libm.so.6", &why) || !strstr(why, "too old"))
     failed++, fprintf(stderr, "a library of something else opens\n");
-
-  // Cut short anywhere, and with any byte changed, a file is refused or read, never followed outside.
-  Cubin cubin;
-  size_t size = good.code.cubin_bytes;
-  for (size_t cut = 0; cut < size; cut += 37) {
-    char *part = malloc(cut ? cut : 1);  // of that size, so that a sanitizer sees what is read beyond
-    memcpy(part, good.code.cubin, cut);
-    (void)cubin_read(arena, part, cut, &cubin);
-    free(part);
-  }
-  char *changed = malloc(size);
-  unsigned random = 1;
-  for (int i = 0; i < 2000; i++) {
-    memcpy(changed, good.code.cubin, size);
-    for (int k = 0; k < 8; k++) {
-      random = random * 1664525u + 1013904223u;
-      changed[(random >> 8) % (i % 2 ? 64 : size)] = (char)random;
-    }
-    (void)cubin_read(arena, changed, size, &cubin);
-  }
-  free(changed);
-  if (cubin_read(arena, "not ELF", 7, &cubin)) failed++, fprintf(stderr, "a text is a file of kernels\n");
   return failed ? 1 : 0;
 }
 
@@ -153,8 +165,9 @@ int main(int argc, char **argv) {
     return 3;
   }
   const char *folder = argv[1], *source = file_read(arena, arena_printf(arena, "%s/%s.cu", folder, argv[2]));
-  NvrtcHeader headers[HEADERS] = {
-      {"device.h", NULL}, {"operands.h", NULL}, {"conv2d_tile.h", NULL}, {"grid.h", NULL}, {"channels.h", NULL}};
+  NvrtcHeader headers[HEADERS] = {{"device.h", NULL},      {"operands.h", NULL}, {"weights.h", NULL},
+                                  {"conv2d_tile.h", NULL}, {"grid.h", NULL},     {"channels.h", NULL},
+                                  {"view.h", NULL}};
   for (int i = 0; i < HEADERS; i++)
     headers[i].text = file_read(arena, arena_printf(arena, "%s/%s", folder, headers[i].name));
   int status;
@@ -162,7 +175,7 @@ int main(int argc, char **argv) {
     status = faults_test(nvrtc, arena, source, headers, (const char *const *)argv + 4, argc - 4);
   } else {
     Compiled compiled = compile(nvrtc, arena, source, headers, argv[4], (const char *const *)argv + 5, argc - 5);
-    status = kernels_check(&compiled, argv[3], argv[4]);
+    status = kernels_check(arena, &compiled, argv[3], argv[4]);
   }
   arena_release(arena);
   return status;

@@ -12,7 +12,10 @@ int main() {
   fill(dy, OUTPUTS, OUTPUT_PITCH);
   fill(add, INPUTS, INPUT_PITCH);
   fill(weights, OUTPUTS, OUTPUT_PITCH);
-  const Element *dy_at = dy.items, *weights_at = weights.items, *add_at = add.items;
+  const Packing packing = {GROUPS, INPUT_PITCH, OUTPUT_PITCH, KERNEL, STRIDE, TILE_CHANNELS, DEPTH};
+  Buffer<Element> packed(packing.count());
+  pack(packing, weights, INPUTS, packed);
+  const Element *dy_at = dy.items, *weights_at = packed.items, *add_at = add.items;
   void *arguments[] = {&dy_at, &weights_at, &add_at, &dx.items};
   const simulated::Index grid = {DIVIDE_UP(PHASE_PIXELS, TILE_PIXELS), DIVIDE_UP(INPUT_PITCH, TILE_CHANNELS),
                                  GROUPS * PHASES};

@@ -55,16 +55,28 @@ static int statistics_check(const Element *y, const float *statistics, bool same
 }
 
 int main() {
-  Buffer<Element> x((size_t)IMAGES * HEIGHT * WIDTH * FROM_ALL), y((size_t)PIXELS * TO_ALL);
+  const bool scaled = VIEW == VIEW_SCALED;
+  const int exist = scaled ? VIEW_CHANNELS : INPUTS, pitch = scaled ? VIEW_PITCH : INPUT_PITCH;
+  Buffer<Element> x((size_t)IMAGES * HEIGHT * WIDTH * FROM_ALL), y((size_t)PIXELS * TO_ALL), stored(y.count);
   Buffer<Element> weights((size_t)TO_ALL * KERNEL * KERNEL * INPUT_PITCH);
   Buffer<float> statistics((size_t)TILES * TO_ALL * 2);
-  fill(x, INPUTS, INPUT_PITCH);
-  fill(weights, INPUTS, INPUT_PITCH);  // rows of outputs that do not exist hold what must not be read
-  const Element *x_at = x.items, *weights_at = weights.items;
-  void *arguments[] = {&x_at, &weights_at, &y.items, &statistics.items};
+  fill(x, exist, pitch);
+  const Sight sight(x, IMAGES, FROM_ALL / pitch, exist, pitch, VIEW != VIEW_PLAIN, scaled);
+  fill(weights, INPUTS, INPUT_PITCH);
+  const Packing packing = {GROUPS, OUTPUT_PITCH, INPUT_PITCH, KERNEL, 1, TILE_CHANNELS, DEPTH};
+  Buffer<Element> packed(packing.count());
+  pack(packing, weights, OUTPUTS, packed);
+  const Element *x_at = x.items, *weights_at = packed.items;
+  const float *line = sight.line.items, *scale = sight.scale.items;
+  void *arguments[] = {&x_at, &line, &scale, &weights_at, &y.items, &statistics.items};
   const simulated::Index grid = {TILES, DIVIDE_UP(OUTPUT_PITCH, TILE_CHANNELS), GROUPS};
   const bool same = run(conv2d_forward_simulated, arguments, grid, THREADS, SHARED_BYTES, y);
   const bool same_statistics = run(conv2d_forward_simulated, arguments, grid, THREADS, SHARED_BYTES, statistics);
-  const int failed = outputs_check(x.items, weights.items, y.items, same);
-  return statistics_check(y.items, statistics.items, same_statistics) | failed;
+  int failed = outputs_check(sight.seen.items, weights.items, y.items, same);
+  failed |= statistics_check(y.items, statistics.items, same_statistics);
+  if (VIEW == VIEW_PLAIN) return failed;
+  std::memcpy((void *)stored.items, y.items, y.bytes());
+  x_at = sight.seen.items, line = sight.line_kept.items, scale = sight.scale_kept.items;
+  run(conv2d_forward_simulated, arguments, grid, THREADS, SHARED_BYTES, y);
+  return verdict("view", 0, 0, true, std::memcmp(stored.items, y.items, y.bytes()) == 0) | failed;
 }

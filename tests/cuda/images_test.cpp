@@ -36,6 +36,34 @@ static int compare_images(const char *what, const Shape &s, const Buffer<Element
   return verdict(what, error.relative(), got.count < 100 ? 2 * ROUNDING : ROUNDING, zero, same);
 }
 
+// Through a view: the bits of what they make of the images that it would be.
+static int view_test(const Shape &s) {
+  const simulated::Index chunks = {(unsigned)DIVIDE_UP(s.pixels * s.all() / CHUNK, THREADS), (unsigned)s.images, 1};
+  const simulated::Index pool = {(unsigned)DIVIDE_UP(s.all(), 64), (unsigned)s.images, 1};
+  Buffer<Element> x(s.count()), dy(s.count()), y(s.count()), y_wanted(s.count());
+  Buffer<float> sums(s.vectors()), wanted(s.vectors());
+  fill(x, s.channels, s.pitch);
+  fill(dy, s.channels, s.pitch);
+  const Sight sight(x, s.images, s.groups, s.channels, s.pitch, true, false);
+  const float *none = nullptr;
+  bool same = RUN(pool_average, pool, sums, x.items, sight.line.items, sums.items, s.images, s.pixels, s.all(),
+                  s.channels, s.pitch);
+  same = same && RUN(pool_average, pool, wanted, sight.seen.items, none, wanted.items, s.images, s.pixels, s.all(),
+                     s.channels, s.pitch);
+  int failed = compare("means through a view", sums, 0, same, [&](size_t i) { return (double)wanted.items[i]; });
+  same = RUN(scale_channels, chunks, y, x.items, sight.line.items, sight.scale.items, y.items, s.images, s.pixels,
+             s.all(), s.channels, s.pitch);
+  same = same && RUN(scale_channels, chunks, y_wanted, sight.seen.items, none, sight.scale.items, y_wanted.items,
+                     s.images, s.pixels, s.all(), s.channels, s.pitch);
+  failed |= verdict("scaled through a view", 0, 0, true, same && std::memcmp(y.items, y_wanted.items, y.bytes()) == 0);
+  same = RUN(scale_channels_backward, pool, sums, dy.items, x.items, sight.line.items, none, (Element *)nullptr,
+             sums.items, s.images, s.pixels, s.all(), s.channels, s.pitch);
+  same = same && RUN(scale_channels_backward, pool, wanted, dy.items, sight.seen.items, none, sight.scale.items,
+                     y.items, wanted.items, s.images, s.pixels, s.all(), s.channels, s.pitch);
+  return failed |
+         compare("gradient of scales through a view", sums, 0, same, [&](size_t i) { return (double)wanted.items[i]; });
+}
+
 static int channels_test(const Shape &s) {
   const simulated::Index chunks = {(unsigned)DIVIDE_UP(s.pixels * s.all() / CHUNK, THREADS), (unsigned)s.images, 1};
   const simulated::Index pool = {(unsigned)DIVIDE_UP(s.all(), 64), (unsigned)s.images, 1};
@@ -47,24 +75,26 @@ static int channels_test(const Shape &s) {
   std::vector<double> whole(s.vectors()), products(s.vectors());
   for (size_t at = 0; at < s.count(); at++)
     if (s.exists(at)) whole[s.vector(at)] += value(x, at), products[s.vector(at)] += value(x, at) * value(dy, at);
-  bool same = RUN(pool_average, pool, means, x.items, means.items, s.images, s.pixels, s.all(), s.channels, s.pitch);
+  const float *none = nullptr;
+  bool same =
+      RUN(pool_average, pool, means, x.items, none, means.items, s.images, s.pixels, s.all(), s.channels, s.pitch);
   int failed = compare("means of images", means, SINGLE, same, [&](size_t i) { return whole[i] / s.pixels; });
   same = RUN(pool_average_backward, chunks, y, scales.items, y.items, s.images, s.pixels, s.all(), s.channels, s.pitch);
   failed |= compare_images("gradient of means", s, y, same,
                            [&](size_t at) { return (double)scales.items[s.vector(at)] / s.pixels; });
-  same =
-      RUN(scale_channels, chunks, y, x.items, scales.items, y.items, s.images, s.pixels, s.all(), s.channels, s.pitch);
-  same = same && IN_PLACE(scale_channels, chunks, x, y, x.items, scales.items, x.items, s.images, s.pixels, s.all(),
-                          s.channels, s.pitch);
+  same = RUN(scale_channels, chunks, y, x.items, none, scales.items, y.items, s.images, s.pixels, s.all(), s.channels,
+             s.pitch);
+  same = same && IN_PLACE(scale_channels, chunks, x, y, x.items, none, scales.items, x.items, s.images, s.pixels,
+                          s.all(), s.channels, s.pitch);
   failed |= compare_images("scaled channels", s, y, same,
                            [&](size_t at) { return value(x, at) * (double)scales.items[s.vector(at)]; });
-  same = RUN(scale_channels_backward, pool, sums, dy.items, x.items, scales.items, y.items, sums.items, s.images,
+  same = RUN(scale_channels_backward, pool, sums, dy.items, x.items, none, scales.items, y.items, sums.items, s.images,
              s.pixels, s.all(), s.channels, s.pitch);
   failed |= compare("gradient of scales", sums, SINGLE, same, [&](size_t i) { return products[i]; });
-  same = RUN(scale_channels_backward, pool, y, dy.items, x.items, scales.items, y.items, sums.items, s.images, s.pixels,
-             s.all(), s.channels, s.pitch);
-  same = same && IN_PLACE(scale_channels_backward, pool, dy, y, dy.items, x.items, scales.items, dy.items, sums.items,
-                          s.images, s.pixels, s.all(), s.channels, s.pitch);
+  same = RUN(scale_channels_backward, pool, y, dy.items, x.items, none, scales.items, y.items, sums.items, s.images,
+             s.pixels, s.all(), s.channels, s.pitch);
+  same = same && IN_PLACE(scale_channels_backward, pool, dy, y, dy.items, x.items, none, scales.items, dy.items,
+                          sums.items, s.images, s.pixels, s.all(), s.channels, s.pitch);
   return failed | compare_images("gradient of what is scaled", s, y, same,
                                  [&](size_t at) { return value(dy, at) * (double)scales.items[s.vector(at)]; });
 }
@@ -104,6 +134,6 @@ static int normalize_test(int pixels) {
 int main() {
   int failed = normalize_test(1) | normalize_test(300);
   for (const Shape &shape : {Shape{2, 49, 3, 20, 24}, Shape{1, 1, 1, 5, 8}, Shape{3, 35, 1, 136, 136}})
-    failed |= channels_test(shape) | pointwise_test(shape);
+    failed |= channels_test(shape) | view_test(shape) | pointwise_test(shape);
   return failed;
 }

@@ -108,6 +108,42 @@ inline void fill_floats(Buffer<float> &buffer, float centre, float spread) {
   for (size_t i = 0; i < buffer.count; i++) buffer.items[i] = centre + spread * draw();
 }
 
+// A view of images x, whose pixels have `groups` groups of `pitch` channels, of which `exist` do, by plain rules.
+// `line` [2][all] and `scale` [n][c] make `seen`, and `line_kept` and `scale_kept` leave that as it is: a kernel must
+// make the same bits of x with the former as of `seen` with the latter.
+struct Sight {
+  Buffer<float> line, scale, line_kept, scale_kept;
+  Buffer<Element> seen;
+  Sight(const Buffer<Element> &x, int images, int groups, int exist, int pitch, bool normalized, bool scaled)
+      : line((size_t)(2 * groups * pitch)),
+        scale((size_t)(images * groups * exist)),
+        line_kept(line.count),
+        scale_kept(scale.count),
+        seen(x.count) {
+    const size_t all = (size_t)(groups * pitch), image = x.count / (size_t)images;
+    for (size_t i = 0; i < line.count; i++) {
+      const bool there = (int)(i % (size_t)pitch) < exist;
+      line.items[i] = !there ? 0 : i < all ? 1 + 0.5f * draw() : 0.5f * draw();
+      line_kept.items[i] = there && i < all ? 1 : 0;
+    }
+    fill_floats(scale, 0.5f, 0.5f);
+    for (size_t i = 0; i < scale.count; i++) scale_kept.items[i] = 1;
+    for (size_t i = 0; i < x.count; i++) {
+      const size_t channel = i % all, place = channel % (size_t)pitch;
+      Element e = x.items[i];
+      if (normalized) e = rounded(std::fma(element_to_float(e), line.items[channel], line.items[all + channel]), true);
+      if (scaled && place < (size_t)exist) {
+        const size_t number = (i / image * (size_t)groups + channel / (size_t)pitch) * (size_t)exist + place;
+        e = rounded(element_to_float(e) * scale.items[number], false);
+      }
+      seen.items[i] = e;
+    }
+  }
+  static Element rounded(float value, bool positive) {
+    return (Element)(elements_pack(positive && value < 0 ? 0 : value, 0) & 0xFFFF);
+  }
+};
+
 // Prints what was found; the exit status.
 inline int verdict(const char *what, double error, double tolerance, bool pads_zero, bool same) {
   const bool good = error <= tolerance && pads_zero && same;
@@ -122,6 +158,49 @@ int compare(const char *what, const Buffer<T> &got, double tolerance, bool same,
   Error error;
   for (size_t i = 0; i < got.count; i++) error.add((double)got.items[i], wanted(i));
   return verdict(what, error.relative(), tolerance, true, same);
+}
+
+// Packed weights as codegen/kernels/cuda/weights.h tells of them, written out place by place. rows, width: of a group,
+// in memory.
+struct Packing {
+  int groups, rows, width, kernel, stride, tile_channels, depth;
+  int tiles() const { return DIVIDE_UP(rows, tile_channels); }
+  // Where the channels of a tap begin in the depth; of the tap after the last, how much depth there is.
+  int begin(int tap) const {
+    int at = 0;
+    for (int phase = 0; phase < stride * stride; phase++) {
+      int taps = 0;
+      for (int other = 0; other < kernel * kernel; other++) {
+        if (other / kernel % stride != phase / stride || other % kernel % stride != phase % stride) continue;
+        if (other == tap) return at + taps * width;
+        taps++;
+      }
+      at += DIVIDE_UP(taps * width, depth) * depth;
+    }
+    return at;
+  }
+  size_t count() const { return (size_t)(groups * tiles() * tile_channels) * (size_t)begin(kernel * kernel); }
+  size_t place(int group, int row, int tap, int channel) const {
+    const int at = begin(tap) + channel, steps = begin(kernel * kernel) / depth, line = row % tile_channels;
+    const int chunk = at % depth / 8 ^ line * depth / 64 % (depth / 8);  // lines of 128 bytes that follow each other
+    return (((size_t)(group * tiles() + row / tile_channels) * (size_t)steps + (size_t)(at / depth)) *
+                (size_t)tile_channels +
+            (size_t)line) *
+               (size_t)depth +
+           (size_t)(chunk * 8 + at % 8);
+  }
+};
+
+// weights [groups * rows][taps][width], of which `exist` rows of a group are taken, into the places of `packed`; its
+// others are zero.
+inline void pack(const Packing &p, const Buffer<Element> &weights, int exist, Buffer<Element> &packed) {
+  const int taps = p.kernel * p.kernel;
+  std::memset((void *)packed.items, 0, packed.bytes());
+  for (int row = 0; row < p.groups * p.rows; row++)
+    for (int tap = 0; tap < taps && row % p.rows < exist; tap++)
+      for (int channel = 0; channel < p.width; channel++)
+        packed.items[p.place(row / p.rows, row % p.rows, tap, channel)] =
+            weights.items[((size_t)row * (size_t)taps + (size_t)tap) * (size_t)p.width + (size_t)channel];
 }
 
 #ifdef KERNEL

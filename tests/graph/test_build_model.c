@@ -17,7 +17,8 @@
 
 static const char *library;  // the folder of shipped specs
 
-static const GraphTarget for_c = {.normalize_on_read = true, .images = DATA_F32};
+static const GraphTarget for_c = {
+    .normalize_on_read = NORMALIZE_ALWAYS, .gradients_on_read = true, .additions = true, .images = DATA_F32};
 
 typedef struct Loaded {
   Arena *arena;

@@ -264,7 +264,7 @@ static void test_normalize_on_read(void **state) {
   (void)state;
   Models models = build_models(false);
   PassOptions options = small_optimizer(OPTIMIZER_LARC, 1);
-  options.target.normalize_on_read = true;
+  options.target = (GraphTarget){.normalize_on_read = NORMALIZE_ALWAYS, .gradients_on_read = true};
   for (int i = 0; i < 2; i++) {
     Graph *before = optimize_run(models.arena, differentiate_run(models.arena, models.graphs[i], &options), &options);
     before = fuse_normalization_run(models.arena, before, &options);
@@ -281,8 +281,74 @@ static void test_normalize_on_read(void **state) {
     assert_int_equal(count_ops(after, OP_scale_channels) + count_ops(after, OP_scale_channels_backward), 0);
     assert_int_equal(count_ops(after, OP_scale_gradient), count_ops(before, OP_scale_channels));
     assert_int_equal(count_ops(after, OP_pool_average_backward), groups);  // the trunk's own
+    // Where the later of two gradients is that of a convolution's input, and no sum's other addend.
+    int sums = count_ops(after, OP_add);
+    options.target.additions = true;
+    Graph *added = fuse_additions_run(models.arena, after, &options);
+    expect_sound(added, models.arena);
+    worst = worst_difference(after, added, models.arena);
+    if (!(worst < 1e-12)) fail_msg("adding in convolutions changed results by %g", worst);
+    int by_convolutions = 0;
+    for (OpId op = 0; op < added->ops.count; op++) by_convolutions += graph_op(added, op)->attributes.adds;
+    assert_true(by_convolutions > 0);
+    assert_int_equal(count_ops(added, OP_add), sums - by_convolutions);
   }
   arena_release(models.arena);
+}
+
+// As a GPU wants it: BatchNorm's gradient is written, its mask is made, and what is scaled is seen or written by bytes.
+static void test_normalize_on_read_for_gpus(void **state) {
+  (void)state;
+  Models models = build_models(false);
+  PassOptions options = small_optimizer(OPTIMIZER_LARC, 1);
+  static const NormalizeOnRead wanted[] = {NORMALIZE_ALWAYS, NORMALIZE_WHERE_IT_PAYS};
+  for (int i = 0; i < 4; i++) {
+    options.target = (GraphTarget){.normalize_on_read = wanted[i / 2], .scales_on_read = true, .images = DATA_BF16};
+    Graph *before = models.graphs[i % 2];
+    before = optimize_run(models.arena, differentiate_run(models.arena, before, &options), &options);
+    before = fuse_normalization_run(models.arena, before, &options);
+    Graph *after = dead_code_run(models.arena, normalize_on_read_run(models.arena, before, &options), &options);
+    expect_sound(after, models.arena);
+    double worst = worst_difference(before, after, models.arena);
+    if (!(worst < 1e-12)) fail_msg("normalising on read changed results by %g", worst);
+    int groups = i % 2 == 0 ? 2 : 1, seen = count_ops(after, OP_normalization_factors);
+    assert_true(i < 2 ? seen == groups * 6 : seen > 0 && seen < groups * 6);
+    assert_int_equal(count_ops(after, OP_batch_norm_relu_backward), groups * 10);
+    assert_int_equal(count_ops(after, OP_batch_norm_backward), count_ops(before, OP_batch_norm_backward));
+    assert_int_equal(count_ops(after, OP_batch_norm_relu_sums) + count_ops(after, OP_batch_norm_sums), 0);
+    assert_int_equal(count_ops(after, OP_scale_channels_backward), 0);
+    assert_int_equal(count_ops(after, OP_scale_gradient), count_ops(before, OP_scale_channels));
+    assert_int_equal(count_ops(after, OP_scale_channels), 0);
+    assert_int_equal(count_ops(after, OP_pool_average_backward), groups);
+  }
+  arena_release(models.arena);
+}
+
+// What is scaled is written where too many tiles would make it; BatchNorm's own output, which nobody multiplies, is not.
+static void test_normalize_where_it_pays(void **state) {
+  (void)state;
+  Arena *arena = arena_make("pass test");
+  ModelOptions model = small_swav_model();
+  for (int i = 0; i < model.shape.stage_count; i++) model.shape.stages[i].width = 1024;
+  for (int i = 0; i < model.shape.stage_count; i++) model.shape.stages[i].group_width = 1024;
+  PassOptions options = small_optimizer(OPTIMIZER_LARC, 1);
+  options.target = (GraphTarget){
+      .normalize_on_read = NORMALIZE_WHERE_IT_PAYS, .scales_on_read = true, .images = DATA_BF16};
+  Graph *graph = optimize_run(arena, differentiate_run(arena, model_build(arena, &model, MODEL_TRAIN), &options),
+                              &options);
+  graph = fuse_normalization_run(arena, graph, &options);
+  int scales = count_ops(graph, OP_scale_channels);
+  assert_true(scales > 0);
+  graph = normalize_on_read_run(arena, graph, &options);
+  expect_sound(graph, arena);
+  assert_int_equal(count_ops(graph, OP_scale_channels), scales);
+  assert_int_equal(count_ops(graph, OP_normalization_factors), scales);
+  for (OpId i = 0; i < graph->ops.count; i++) {
+    const Op *op = graph_op(graph, i);
+    if (op->kind == OP_scale_channels) assert_int_equal(op->operand_count, 3);
+    if (op->kind == OP_conv2d_statistics) assert_int_equal(op->operand_count, 2);
+  }
+  arena_release(arena);
 }
 
 // A BatchNorm result that somebody else reads must not be fused away.
@@ -339,7 +405,8 @@ static void test_pipeline(void **state) {
   PassOptions options = small_optimizer(OPTIMIZER_LARC, 2);
   Writer seen = {0};
   Graph *graph = pipeline_run(models.arena, models.graphs[0], MODEL_TRAIN, &options, (PassWatch){watch_pass, &seen});
-  const char *passes = "model differentiate optimize fuse_normalization normalize_on_read dead_code store_images ";
+  const char *passes =
+      "model differentiate optimize fuse_normalization normalize_on_read fuse_additions dead_code store_images ";
   assert_string_equal(seen.text, passes);
   writer_release(&seen);
   expect_sound(graph, models.arena);
@@ -378,7 +445,7 @@ static void test_store_images(void **state) {
   (void)state;
   Models models = build_models(false);
   PassOptions options = small_optimizer(OPTIMIZER_LARC, 2);
-  options.target = (GraphTarget){.normalize_on_read = true, .images = DATA_BF16};
+  options.target = (GraphTarget){.normalize_on_read = NORMALIZE_ALWAYS, .gradients_on_read = true, .images = DATA_BF16};
   Graph *graph = pipeline_run(models.arena, models.graphs[0], MODEL_TRAIN, &options, (PassWatch){0});
   expect_sound(graph, models.arena);
   int images = 0, weights = 0;
@@ -448,6 +515,7 @@ int main(void) {
       cmocka_unit_test(test_optimizer),  cmocka_unit_test(test_prototypes),         cmocka_unit_test(test_accumulation),
       cmocka_unit_test(test_store_images),
       cmocka_unit_test(test_fusion), cmocka_unit_test(test_normalize_on_read),
+      cmocka_unit_test(test_normalize_on_read_for_gpus), cmocka_unit_test(test_normalize_where_it_pays),
       cmocka_unit_test(test_fusion_keeps_shared_values),
       cmocka_unit_test(test_dead_code),  cmocka_unit_test(test_pipeline),           cmocka_unit_test(test_features),
       cmocka_unit_test(test_size_groups), cmocka_unit_test(test_initialisation),

@@ -47,7 +47,7 @@ static _Noreturn void report_errors(const Compilation *c) {
   exit(1);
 }
 
-static const GraphTarget plain_target = {.normalize_on_read = false, .images = DATA_F32};
+static const GraphTarget plain_target = {.images = DATA_F32};
 
 static Compilation load_spec(const char *path, const char *library, const char *wanted_pass) {
   Compilation c = {.arena = arena_make("compilation"), .wanted_pass = wanted_pass};

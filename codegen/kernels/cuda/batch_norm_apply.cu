@@ -4,7 +4,7 @@
 //
 // x, add (ADD) [pixels][CHANNELS], line [2][CHANNELS] -> y like x, rounded once: x * factor + shift + add, of which
 // RELU leaves what is positive. Grid: chunks of 8 elements by THREADS. No shared memory.
-#include "device.h"
+#include "view.h"
 
 enum { THREADS = 256, CHUNKS = CHANNELS / CHUNK };
 
@@ -15,6 +15,11 @@ DEVICE_KERNEL(batch_norm_apply, THREADS, 1, 0,
   if (at >= chunks) return;
   const int channel = (int)(at % CHUNKS) * CHUNK;
   const Chunk in = chunk_load(x + at * CHUNK);
+  const Line part = line_load(line, CHANNELS, channel);
+  if (RELU && !ADD) {
+    chunk_store(y + at * CHUNK, chunk_normalize(in, part));
+    return;
+  }
   Chunk other = {}, out;
   if (ADD) other = chunk_load(add + at * CHUNK);
 #pragma unroll
@@ -22,12 +27,11 @@ DEVICE_KERNEL(batch_norm_apply, THREADS, 1, 0,
     float value[2];
 #pragma unroll
     for (int k = 0; k < 2; k++) {
-      const int i = pair * 2 + k, c = channel + i;
-      value[k] = chunk_get(in, i) * line[c] + line[CHANNELS + c];
+      const int i = pair * 2 + k;
+      value[k] = multiply_add(chunk_get(in, i), part.factors[i], part.shifts[i]);
       if (ADD) value[k] += chunk_get(other, i);
-      if (RELU) value[k] = value[k] > 0 ? value[k] : 0;
     }
-    out.pairs[pair] = elements_pack(value[0], value[1]);
+    out.pairs[pair] = RELU ? elements_pack_positive(value[0], value[1]) : elements_pack(value[0], value[1]);
   }
   chunk_store(y + at * CHUNK, out);
 }

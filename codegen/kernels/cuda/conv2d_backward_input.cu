@@ -3,8 +3,8 @@
 // Constants as for conv2d_forward.cu. With a stride, input pixels whose rows, and columns, leave the same remainder
 // meet the same taps: they are a phase, and a tile has pixels of one phase alone, so that no tap is multiplied in vain.
 //
-// dy [n][p][q][GROUPS * OUTPUT_PITCH], weights turned: [GROUPS * INPUT_PITCH][KERNEL * KERNEL][OUTPUT_PITCH], and,
-// where the constant ADD is 1, add [n][h][w][GROUPS * INPUT_PITCH] -> dx like add, rounded once: the gradient and
+// dy [n][p][q][GROUPS * OUTPUT_PITCH], weights turned: [inputs][taps' outputs] as weights.h orders them, and, where the
+// constant ADD is 1, add [n][h][w][GROUPS * INPUT_PITCH] -> dx like add, rounded once: the gradient and
 // `add`. Grid: tiles of a phase's pixels, tiles of a group's inputs, groups * STRIDE * STRIDE (phases within a group).
 // Shared memory: TILE_BYTES.
 enum {
@@ -13,8 +13,11 @@ enum {
   FROM_HEIGHT = ROWS,
   FROM_WIDTH = COLUMNS,
   FROM_PITCH = OUTPUT_PITCH,
-  TO_CHANNELS = INPUTS,
-  TO_PITCH = INPUT_PITCH
+  TO_PITCH = INPUT_PITCH,
+  TAP_STRIDE = STRIDE,
+  VIEW = 0,
+  VIEW_CHANNELS = FROM_PITCH,
+  VIEW_PITCH = FROM_PITCH
 };
 #include "conv2d_tile.h"
 
@@ -31,11 +34,12 @@ DEVICE int phase_pixel(int row, int column, int number) {
   return (image * HEIGHT + row + at / columns * STRIDE) * WIDTH + column + at % columns * STRIDE;
 }
 
-DEVICE Pixel pixel_find(const Element *dy, Taps taps, int pixel) {
+// first_row, first_column: of the taps that the pixel meets.
+DEVICE Pixel pixel_find(const Element *dy, int first_row, int first_column, int pixel) {
   if (pixel < 0) return pixel_none(dy);
   const int image = pixel / (HEIGHT * WIDTH), row = pixel / WIDTH % HEIGHT, column = pixel % WIDTH;
-  return Pixel{dy + (u64)image * ROWS * COLUMNS * FROM_ALL, (row + PAD - taps.first_row) / STRIDE,
-               (column + PAD - taps.first_column) / STRIDE};
+  return Pixel{dy + (u64)image * ROWS * COLUMNS * FROM_ALL, image, (row + PAD - first_row) / STRIDE,
+               (column + PAD - first_column) / STRIDE};
 }
 
 DEVICE_KERNEL(conv2d_backward_input, THREADS, BLOCKS, TILE_BYTES,
@@ -45,20 +49,17 @@ DEVICE_KERNEL(conv2d_backward_input, THREADS, BLOCKS, TILE_BYTES,
   const int group = blockIdx.z / PHASES, phase = blockIdx.z % PHASES;
   const int phase_row = phase / STRIDE, phase_column = phase % STRIDE;
   const int first_row = (phase_row + PAD) % STRIDE, first_column = (phase_column + PAD) % STRIDE;
-  const Taps taps = {(KERNEL - first_row + STRIDE - 1) / STRIDE,
-                     (KERNEL - first_column + STRIDE - 1) / STRIDE,
-                     first_row,
-                     first_column,
-                     STRIDE,
-                     -1};
+  const Taps taps = {phase_lines(KERNEL, STRIDE, first_row), phase_lines(KERNEL, STRIDE, first_column), -1};
   const int first = blockIdx.x * TILE_PIXELS, first_channel = blockIdx.y * TILE_CHANNELS;
   Pixel pixels[PIXEL_COPIES];
 #pragma unroll
   for (int i = 0; i < PIXEL_COPIES; i++)
-    pixels[i] = pixel_find(
-        dy, taps, phase_pixel(phase_row, phase_column, first + (int)threadIdx.x / CHUNKS + i * (THREADS / CHUNKS)));
+    pixels[i] =
+        pixel_find(dy, first_row, first_column,
+                   phase_pixel(phase_row, phase_column, first + (int)threadIdx.x / CHUNKS + i * (THREADS / CHUNKS)));
   float sums[MMA_PIXELS][MMA_CHANNELS][4];
-  tile_multiply(taps, pixels, group, first_channel, dy, weights, shared_address(memory), sums);
+  tile_multiply(taps, first_row * STRIDE + first_column, pixels, group, first_channel, dy, View{}, weights,
+                shared_address(memory), sums);
 #pragma unroll
   for (int i = 0; i < 2 * MMA_PIXELS; i++) {
     const int pixel = phase_pixel(phase_row, phase_column, first + thread_pixel() + i * 8);

@@ -2,18 +2,19 @@
 // whose depth is pixels. Both operands lie with pixels as rows, so both are turned while they are multiplied. Pixels
 // are split among blocks; what each of them sums is added up in order by whoever reads `parts`.
 //
-// Constants as for conv2d_forward.cu, and
+// Constants as for conv2d_forward.cu, but STATISTICS, and
 //   TILE_OUTPUTS TILE_INPUTS     of a block: inputs of several taps, where the tile reaches beyond one
 //   SPLITS                       of the pixels, none of them empty
 // and for products of warps (those of warpgroups choose their own):
 //   TILE_DEPTH STAGES            so many pixels are copied at once, STAGES - 1 times ahead
 //   WARPS_OUTPUTS WARPS_INPUTS   by which the tile is divided
 //
-// x [n][h][w][GROUPS * INPUT_PITCH], dy [n][p][q][GROUPS * OUTPUT_PITCH]
+// x [n][h][w][GROUPS * INPUT_PITCH], line and scale of its view, dy [n][p][q][GROUPS * OUTPUT_PITCH]
 // -> parts [SPLITS][GROUPS * OUTPUT_PITCH][KERNEL * KERNEL][INPUT_PITCH], in single precision.
 // Grid: tiles of outputs * tiles of all taps' inputs (the last change slowest), groups, splits. Shared memory:
 // TILE_BYTES.
 #include "operands.h"
+#include "view.h"
 
 enum {
   ROWS = (HEIGHT + 2 * PAD - KERNEL) / STRIDE + 1,
@@ -51,7 +52,8 @@ enum {
   OUTPUT_COPIES = DIVIDE_UP(DEPTH * OUTPUT_CHUNKS, THREADS),
   MMA_INPUTS = TILE_INPUTS / INPUT_WARPS / 16,  // products of a warp
   MMA_OUTPUTS = TILE_OUTPUTS / OUTPUT_WARPS / 8,
-  STAGE_INPUTS = DEPTH * TILE_INPUTS * 2,  // bytes
+  COPIES_AT_ONCE = VIEW ? 1 : INPUT_COPIES + OUTPUT_COPIES,  // a view takes registers
+  STAGE_INPUTS = DEPTH * TILE_INPUTS * 2,                    // bytes
   STAGE_OUTPUTS = DEPTH * TILE_OUTPUTS * 2,
   TILE_BYTES = STAGE_COUNT * (STAGE_INPUTS + STAGE_OUTPUTS)
 };
@@ -59,6 +61,7 @@ enum {
 static_assert(DEPTH % 16 == 0 && TILE_INPUTS % 16 == 0 && TILE_OUTPUTS % 16 == 0, "of whole products and slabs");
 static_assert(THREADS % INPUT_CHUNKS == 0, "a thread copies the same inputs of each of its pixels");
 static_assert(SPLITS <= STEPS, "no split is empty");
+static_assert(AHEAD * INPUT_COPIES <= 32, "a word has a bit for each copy of inputs on its way");
 
 DEVICE u32 input_stage(u32 tile, int step) { return tile + step % STAGE_COUNT * STAGE_INPUTS; }
 DEVICE u32 output_stage(u32 tile, int step) {
@@ -76,10 +79,11 @@ DEVICE Inputs inputs_find(int first_input) {
 }
 
 // Starts the copies of DEPTH pixels, for step `step`: x where the tap meets it, and dy from `output` on, of group
-// `group`.
-DEVICE void step_copy(int step, int first_pixel, Inputs inputs, int group, int output, const Element *x,
-                      const Element *dy, u32 tile) {
-#pragma unroll
+// `group`. A bit for each copy of inputs, the first the lowest: whether there is something.
+DEVICE u32 step_copy(int step, int first_pixel, Inputs inputs, int group, int output, const Element *x,
+                     const Element *dy, u32 tile) {
+  u32 some = 0;
+#pragma unroll COPIES_AT_ONCE
   for (int i = 0; i < INPUT_COPIES; i++) {
     const int at = threadIdx.x / INPUT_CHUNKS + i * (THREADS / INPUT_CHUNKS), pixel = first_pixel + at;
     const int row = pixel / COLUMNS % ROWS * STRIDE - PAD + inputs.down;
@@ -89,8 +93,9 @@ DEVICE void step_copy(int step, int first_pixel, Inputs inputs, int group, int o
                             group * INPUT_PITCH + inputs.channel;
     const u32 to = slab_place<INPUT_SLAB>(at, threadIdx.x % INPUT_CHUNKS * CHUNK, INPUT_SLAB_BYTES);
     if (at < DEPTH) copy_start(input_stage(tile, step) + to, there ? source : x, there ? 16 : 0);
+    some |= (u32)(there && at < DEPTH) << i;
   }
-#pragma unroll
+#pragma unroll COPIES_AT_ONCE
   for (int i = 0; i < OUTPUT_COPIES; i++) {
     const int number = threadIdx.x + i * THREADS, at = number / OUTPUT_CHUNKS, pixel = first_pixel + at;
     const int place = number % OUTPUT_CHUNKS * CHUNK;
@@ -99,29 +104,54 @@ DEVICE void step_copy(int step, int first_pixel, Inputs inputs, int group, int o
     const u32 to = slab_place<OUTPUT_SLAB>(at, place, OUTPUT_SLAB_BYTES);
     if (at < DEPTH) copy_start(output_stage(tile, step) + to, there ? source : dy, there ? 16 : 0);
   }
+  return some;
+}
+
+// What the thread's copies of x have brought for a step, of pixels from `first_pixel` on, becomes what is seen of it;
+// where nothing is, zeros stay. `channel`: the first of all that a pixel of x has.
+DEVICE void step_view(int step, u32 some, int first_pixel, int channel, const Line &line, const float *scale,
+                      u32 tile) {
+#pragma unroll 2
+  for (int i = 0; i < INPUT_COPIES; i++) {
+    if (!(some >> i & 1)) continue;
+    const int row = threadIdx.x / INPUT_CHUNKS + i * (THREADS / INPUT_CHUNKS);
+    const u32 at =
+        input_stage(tile, step) + slab_place<INPUT_SLAB>(row, threadIdx.x % INPUT_CHUNKS * CHUNK, INPUT_SLAB_BYTES);
+    Chunk chunk;
+    shared_load(chunk.pairs, at);
+    chunk = chunk_normalize(chunk, line);
+    if (VIEW == VIEW_SCALED) {
+      const Channels channels = {INPUTS_ALL, VIEW_CHANNELS, VIEW_PITCH};
+      float factors[CHUNK];
+      vector_load(scale + (first_pixel + row) / (ROWS * COLUMNS) * vector_width(channels), channels, channel, factors);
+      chunk = chunk_scale(chunk, factors);
+    }
+    shared_store(at, chunk.pairs);
+  }
 }
 
 #ifdef WARPGROUP_MULTIPLY
 
 static_assert(INPUT_SLAB == 64, "a warpgroup has one slab of inputs");
 
-// Starts sums += the products of a step, or, of the first one, sums = those.
-DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
-  const u32 inputs = input_stage(tile, step) + threadIdx.x / 128 * INPUT_SLAB_BYTES, outputs = output_stage(tile, step);
+// Starts sums += the products of a step that a warp takes part in, or, of the first one, sums = those.
+DEVICE void step_multiply(int step, int warp, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
+  const u64 inputs =
+      operand_describe<INPUT_SLAB>(input_stage(tile, step) + warp / 4 * INPUT_SLAB_BYTES, INPUT_SLAB_BYTES);
+  const u64 outputs = operand_describe<OUTPUT_SLAB>(output_stage(tile, step), OUTPUT_SLAB_BYTES);
   warpgroup_fence();
 #pragma unroll
   for (int pixel = 0; pixel < DEPTH; pixel += 16)
-    warpgroup_multiply_add<true>(
-        sums[0], operand_describe<INPUT_SLAB>(inputs + pixel * INPUT_SLAB * 2, INPUT_SLAB_BYTES),
-        operand_describe<OUTPUT_SLAB>(outputs + pixel * OUTPUT_SLAB * 2, OUTPUT_SLAB_BYTES), step + pixel > 0);
+    warpgroup_multiply_add<true>(sums[0], operand_move(inputs, pixel * INPUT_SLAB * 2),
+                                 operand_move(outputs, pixel * OUTPUT_SLAB * 2), step + pixel > 0);
   warpgroup_commit();
 }
 
 #else
 
-// sums += the products of a step.
-DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+// sums += the products of a step, of a warp.
+DEVICE void step_multiply(int step, int warp, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
+  const int lane = threadIdx.x % 32;
   const int input = warp % INPUT_WARPS * (TILE_INPUTS / INPUT_WARPS);
   const int output = warp / INPUT_WARPS * (TILE_OUTPUTS / OUTPUT_WARPS);
   const u32 inputs = input_stage(tile, step), outputs = output_stage(tile, step);
@@ -152,8 +182,11 @@ DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTP
 
 // The products of `steps` steps from pixel `first_pixel` on.
 DEVICE void tile_multiply(int first_pixel, int steps, int group, int output, int input, const Element *x,
-                          const Element *dy, u32 tile, float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
+                          const float *line, const float *scale, const Element *dy, u32 tile,
+                          float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
   const Inputs inputs = inputs_find(input);
+  const int warp = warp_same(threadIdx.x / 32);
+  const int channel = group * INPUT_PITCH + inputs.channel;
 #ifndef WARPGROUP_MULTIPLY
 #pragma unroll
   for (int i = 0; i < MMA_INPUTS; i++)
@@ -162,27 +195,34 @@ DEVICE void tile_multiply(int first_pixel, int steps, int group, int output, int
 #pragma unroll
       for (int k = 0; k < 4; k++) sums[i][j][k] = 0;
 #endif
+  u32 some = 0;  // of the steps on their way, the newest the lowest
 #pragma unroll
   for (int step = 0; step < AHEAD; step++) {
-    if (step < steps) step_copy(step, first_pixel + step * DEPTH, inputs, group, output, x, dy, tile);
+    some <<= INPUT_COPIES;
+    if (step < steps) some |= step_copy(step, first_pixel + step * DEPTH, inputs, group, output, x, dy, tile);
     copy_commit();
   }
 #pragma unroll 1
   for (int step = 0; step < steps; step++) {
     const int next = step + AHEAD;
+    Line part = {};
+    if (VIEW) part = line_load(line, INPUTS_ALL, channel);
     copy_wait<AHEAD - 1>();
+    if (VIEW)
+      step_view(step, some >> (AHEAD - 1) * INPUT_COPIES, first_pixel + step * DEPTH, channel, part, scale, tile);
+    some <<= INPUT_COPIES;
 #ifdef WARPGROUP_MULTIPLY
     copies_publish();
     block_wait();  // the step's copies have come, and the products before the last have read what is overwritten next
-    step_multiply(step, tile, sums);
-    if (next < steps) step_copy(next, first_pixel + next * DEPTH, inputs, group, output, x, dy, tile);
+    step_multiply(step, warp, tile, sums);
+    if (next < steps) some |= step_copy(next, first_pixel + next * DEPTH, inputs, group, output, x, dy, tile);
     copy_commit();
     warpgroup_wait<1>();
 #else
     block_wait();  // the step's copies have come, and nobody reads the stage that is filled next
-    if (next < steps) step_copy(next, first_pixel + next * DEPTH, inputs, group, output, x, dy, tile);
+    if (next < steps) some |= step_copy(next, first_pixel + next * DEPTH, inputs, group, output, x, dy, tile);
     copy_commit();
-    step_multiply(step, tile, sums);
+    step_multiply(step, warp, tile, sums);
 #endif
   }
 #ifdef WARPGROUP_MULTIPLY
@@ -192,13 +232,14 @@ DEVICE void tile_multiply(int first_pixel, int steps, int group, int output, int
 }
 
 DEVICE_KERNEL(conv2d_backward_weight, THREADS, BLOCKS, TILE_BYTES,
-              (const Element *__restrict__ x, const Element *__restrict__ dy, float *__restrict__ parts)) {
+              (const Element *__restrict__ x, const float *__restrict__ line, const float *__restrict__ scale,
+               const Element *__restrict__ dy, float *__restrict__ parts)) {
   SHARED_MEMORY(memory);
   const int output = blockIdx.x % OUTPUT_TILES * TILE_OUTPUTS, input = blockIdx.x / OUTPUT_TILES * TILE_INPUTS;
   const int group = blockIdx.y, split = blockIdx.z;
   const int first = (int)((u64)STEPS * split / SPLITS), steps = (int)((u64)STEPS * (split + 1) / SPLITS) - first;
   float sums[MMA_INPUTS][MMA_OUTPUTS][4];
-  tile_multiply(first * DEPTH, steps, group, output, input, x, dy, shared_address(memory), sums);
+  tile_multiply(first * DEPTH, steps, group, output, input, x, line, scale, dy, shared_address(memory), sums);
 
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int row = input + warp % INPUT_WARPS * (TILE_INPUTS / INPUT_WARPS) + lane / 4;

@@ -6,18 +6,14 @@
 //   INPUT_PITCH OUTPUT_PITCH   and those it has in memory: multiples of 8, the others zero
 //   KERNEL STRIDE PAD
 //   STATISTICS                 0: `statistics` is not touched
+//   VIEW                       of x (view.h); then line [2][GROUPS * INPUT_PITCH], and scale [n][c] if it is scaled,
+//   VIEW_CHANNELS VIEW_PITCH   whose channels are those of groups of x that have nothing to do with GROUPS
 //
-// x [n][h][w][GROUPS * INPUT_PITCH], weights [GROUPS * OUTPUT_PITCH][KERNEL * KERNEL][INPUT_PITCH]
+// x [n][h][w][GROUPS * INPUT_PITCH], weights [outputs][taps' inputs] as weights.h orders them
 // -> y [n][p][q][GROUPS * OUTPUT_PITCH], rounded; statistics [tiles of pixels][GROUPS * OUTPUT_PITCH] = {sum, sum of
 // squared deviations from the tile's mean} of the rounded y. Grid: tiles of pixels, tiles of a group's outputs, groups.
 // Shared memory: SHARED_BYTES.
-enum {
-  FROM_HEIGHT = HEIGHT,
-  FROM_WIDTH = WIDTH,
-  FROM_PITCH = INPUT_PITCH,
-  TO_CHANNELS = OUTPUTS,
-  TO_PITCH = OUTPUT_PITCH
-};
+enum { FROM_HEIGHT = HEIGHT, FROM_WIDTH = WIDTH, FROM_PITCH = INPUT_PITCH, TO_PITCH = OUTPUT_PITCH, TAP_STRIDE = 1 };
 #include "conv2d_tile.h"
 
 enum {
@@ -30,13 +26,14 @@ enum {
   SQUARES = PART_ROWS + 1,                                          // and that of the squares
   PART_ROW = DIVIDE_UP(TILE_CHANNELS, 32) * 32 + 8,                 // floats from row to row: four rows share no banks
   PART_BYTES = (PART_ROWS + 2) * PART_ROW * 4,
-  SHARED_BYTES = STATISTICS && PART_BYTES > TILE_BYTES ? PART_BYTES : TILE_BYTES
+  SHARED_BYTES = STATISTICS && MBARRIER_BYTES + PART_BYTES > TILE_BYTES ? MBARRIER_BYTES + PART_BYTES : TILE_BYTES
 };
 
 DEVICE Pixel pixel_find(const Element *x, int pixel) {
   if (pixel >= PIXELS) return pixel_none(x);
   const int image = pixel / (ROWS * COLUMNS), at = pixel % (ROWS * COLUMNS);
-  return Pixel{x + (u64)image * HEIGHT * WIDTH * FROM_ALL, at / COLUMNS * STRIDE - PAD, at % COLUMNS * STRIDE - PAD};
+  return Pixel{x + (u64)image * HEIGHT * WIDTH * FROM_ALL, image, at / COLUMNS * STRIDE - PAD,
+               at % COLUMNS * STRIDE - PAD};
 }
 
 // Adds up the parts of each column, row by row, to row `to`. shared: [PART_ROWS + 2][PART_ROW].
@@ -96,8 +93,8 @@ DEVICE void squares_store(const float (&sums)[MMA_PIXELS][MMA_CHANNELS][4], int 
 }
 
 DEVICE_KERNEL(conv2d_forward, THREADS, BLOCKS, SHARED_BYTES,
-              (const Element *__restrict__ x, const Element *__restrict__ weights, Element *__restrict__ y,
-               float *__restrict__ statistics)) {
+              (const Element *__restrict__ x, const float *__restrict__ line, const float *__restrict__ scale,
+               const Element *__restrict__ weights, Element *__restrict__ y, float *__restrict__ statistics)) {
   SHARED_MEMORY(memory);
   const int first_pixel = blockIdx.x * TILE_PIXELS, first_channel = blockIdx.y * TILE_CHANNELS, group = blockIdx.z;
   Pixel pixels[PIXEL_COPIES];
@@ -105,11 +102,11 @@ DEVICE_KERNEL(conv2d_forward, THREADS, BLOCKS, SHARED_BYTES,
   for (int i = 0; i < PIXEL_COPIES; i++)
     pixels[i] = pixel_find(x, first_pixel + (int)threadIdx.x / CHUNKS + i * (THREADS / CHUNKS));
   float sums[MMA_PIXELS][MMA_CHANNELS][4];
-  tile_multiply(Taps{KERNEL, KERNEL, 0, 0, 1, 1}, pixels, group, first_channel, x, weights, shared_address(memory),
-                sums);
+  tile_multiply(Taps{KERNEL, KERNEL, 1}, 0, pixels, group, first_channel, x, View{line, scale}, weights,
+                shared_address(memory), sums);
 
   const int pixel = first_pixel + thread_pixel(), column = thread_channel();
-  float *const shared = (float *)memory;
+  float *const shared = (float *)(memory + MBARRIER_BYTES);
   float *const part = shared + (threadIdx.x / 32 % PIXEL_WARPS * 8 + threadIdx.x % 32 / 4) * PART_ROW + column;
   if (STATISTICS) block_wait();  // nobody reads the operands that lay there
   tile_store(sums, pixel, group, first_channel + column, y, part);

@@ -1,79 +1,131 @@
 // A tile of a convolution on the tensor cores: rows are pixels of the tensor that is made ("to"), the depth is the
-// channels, tap after tap without a gap, of the tensor that is gathered from ("from"). Threads copy both operands of a
-// step ahead, to stages in turn; warps, or on sm_90a warpgroups, multiply what has come.
+// channels, tap after tap without a gap, of the tensor that is gathered from ("from"). Both operands of a step are
+// copied ahead, to stages in turn: pixels by all threads, weights, which lie as they are multiplied (weights.h), by one
+// thread in one piece on sm_90a. Warps, there warpgroups, multiply what has come, or, of pixels with a view, what the
+// thread that copied it has made of it.
 //
 // Whoever includes this has defined, as constants:
 //   FROM_HEIGHT FROM_WIDTH FROM_PITCH  the tensor [n][height][width][GROUPS * FROM_PITCH]
-//   TO_CHANNELS TO_PITCH               of a group of the tensor that is made: those that exist, those it has in memory
-//   GROUPS KERNEL                      weights lie as [GROUPS * TO_PITCH][KERNEL * KERNEL][FROM_PITCH]
+//   TO_PITCH                           channels of a group of the tensor that is made, in memory
+//   GROUPS KERNEL TAP_STRIDE           taps so far apart are a phase: what a block multiplies
+//   VIEW VIEW_CHANNELS VIEW_PITCH      what is multiplied of "from" (view.h), and how its channels lie (channels.h)
 //   TILE_PIXELS TILE_CHANNELS          of a block
+//   TILE_DEPTH                         so much depth is multiplied in a step (STEP_DEPTH)
 // and for products of warps (those of warpgroups choose their own):
-//   TILE_DEPTH STAGES                  so much depth is copied at once, STAGES - 1 steps ahead
+//   STAGES                             steps are copied STAGES - 1 ahead
 //   WARPS_PIXELS WARPS_CHANNELS        by which the tile is divided
 #ifndef SEER_KERNELS_CONV2D_TILE_H
 #define SEER_KERNELS_CONV2D_TILE_H
 
-#include "operands.h"
+#include "view.h"
+#include "weights.h"
 
 enum {
   FROM_ALL = GROUPS * FROM_PITCH,  // channels of a pixel
   TO_ALL = GROUPS * TO_PITCH,
-  TAPS_DEPTH = KERNEL * KERNEL * FROM_PITCH,
+  DEPTH = STEP_DEPTH(KERNEL * KERNEL * FROM_PITCH, TILE_DEPTH),
+  CHANNEL_TILES = DIVIDE_UP(TO_PITCH, TILE_CHANNELS),  // of a group
 #ifdef WARPGROUP_MULTIPLY
   PIXEL_WARPS = TILE_PIXELS / 16,  // a warpgroup has 64 pixels and all channels
   CHANNEL_WARPS = 1,
-  DEPTH = TAPS_DEPTH > 32 ? 64 : DIVIDE_UP(TAPS_DEPTH, 16) * 16,
   AHEAD = STEPS_AHEAD((TILE_PIXELS + TILE_CHANNELS) * DEPTH * 2),
   STAGE_COUNT = AHEAD + 2,
   BLOCKS = 2,
+  MBARRIER_BYTES = 1024,  // before the stages, which begin at a multiple of this: one for each
 #else
   PIXEL_WARPS = WARPS_PIXELS,
   CHANNEL_WARPS = WARPS_CHANNELS,
-  DEPTH = TILE_DEPTH,
   AHEAD = STAGES - 1,
   STAGE_COUNT = STAGES,
   BLOCKS = 1,
+  MBARRIER_BYTES = 0,
 #endif
   THREADS = 32 * PIXEL_WARPS * CHANNEL_WARPS,
   CHUNKS = DEPTH / CHUNK,                         // of a row of a tile
   PIXEL_COPIES = TILE_PIXELS * CHUNKS / THREADS,  // of a thread, in one step
-  WEIGHT_COPIES = DIVIDE_UP(TILE_CHANNELS * CHUNKS, THREADS),
-  MMA_PIXELS = TILE_PIXELS / PIXEL_WARPS / 16,  // products of a warp
+  MMA_PIXELS = TILE_PIXELS / PIXEL_WARPS / 16,    // products of a warp
   MMA_CHANNELS = TILE_CHANNELS / CHANNEL_WARPS / 8,
   STAGE_PIXELS = TILE_PIXELS * DEPTH * 2,  // bytes
   STAGE_WEIGHTS = TILE_CHANNELS * DEPTH * 2,
-  TILE_BYTES = STAGE_COUNT * (STAGE_PIXELS + STAGE_WEIGHTS)
+  TILE_BYTES = MBARRIER_BYTES + STAGE_COUNT * (STAGE_PIXELS + STAGE_WEIGHTS)
 };
 
 static_assert(TILE_PIXELS * CHUNKS % THREADS == 0, "copies of pixels are divided evenly");
 static_assert(FROM_PITCH % CHUNK == 0 && TO_PITCH % CHUNK == 0, "pitches are multiples of 8");
+static_assert(AHEAD * PIXEL_COPIES <= 32, "a word has a bit for each copy of pixels on its way");
 
-// The taps that meet something, in order: of the kernel's rows and columns every `apart`-th from the first; each moves
-// by `move` in the tensor that is gathered from.
+// The taps of a phase; each moves by `move` in the tensor that is gathered from.
 struct Taps {
-  int rows, columns, first_row, first_column, apart, move;
+  int rows, columns, move;
 };
 
-// Of a pixel of the tile: its image, and the row and column that the first tap meets. None: no row is there.
+// Of a pixel of the tile: its image and the number of that, and the row and column that the first tap meets. None: no
+// row is there.
 struct Pixel {
   const Element *image;
-  int row, column;
+  int number, row, column;
 };
-DEVICE Pixel pixel_none(const Element *from) { return Pixel{from, -(1 << 20), 0}; }
+DEVICE Pixel pixel_none(const Element *from) { return Pixel{from, 0, -(1 << 20), 0}; }
 
-DEVICE u32 pixel_stage(u32 tile, int step) { return tile + step % STAGE_COUNT * STAGE_PIXELS; }
+// Of "from": line [2][FROM_ALL]; VIEW_SCALED: scale [n][c].
+struct View {
+  const float *line, *scale;
+};
+
+DEVICE u32 pixel_stage(u32 tile, int step) { return tile + MBARRIER_BYTES + step % STAGE_COUNT * STAGE_PIXELS; }
 DEVICE u32 weight_stage(u32 tile, int step) {
-  return tile + STAGE_COUNT * STAGE_PIXELS + step % STAGE_COUNT * STAGE_WEIGHTS;
+  return tile + MBARRIER_BYTES + STAGE_COUNT * STAGE_PIXELS + step % STAGE_COUNT * STAGE_WEIGHTS;
 }
 
-// Starts the copies of step `step`: of group `group`, of output channels from `channel` on.
-DEVICE void step_copy(int step, Taps taps, const Pixel (&pixels)[PIXEL_COPIES], int group, int channel,
-                      const Element *from, const Element *weights, u32 tile) {
+#ifdef WARPGROUP_MULTIPLY
+
+// One for each stage, which turns when the weights of a step have come.
+DEVICE u32 stage_mbarrier(u32 tile, int step) { return tile + step % STAGE_COUNT * 8; }
+
+DEVICE void mbarriers_make(u32 tile) {
+  if (threadIdx.x == 0) {
+#pragma unroll
+    for (int stage = 0; stage < STAGE_COUNT; stage++) mbarrier_init(stage_mbarrier(tile, stage), 1);
+    mbarriers_publish();
+  }
+}
+
+// Starts the copy of a step's weights: of a tile and phase whose first step's are at `weights`.
+DEVICE void weights_copy(int step, const Element *weights, u32 tile) {
+  if (threadIdx.x == 0) {
+    const u32 mbarrier = stage_mbarrier(tile, step);
+    mbarrier_expect(mbarrier, STAGE_WEIGHTS);
+    bulk_copy_start(weight_stage(tile, step), weights + (u64)step * TILE_CHANNELS * DEPTH, STAGE_WEIGHTS, mbarrier);
+  }
+}
+
+// Until they have come, for products of this thread.
+DEVICE void weights_wait(int step, u32 tile) { mbarrier_wait(stage_mbarrier(tile, step), step / STAGE_COUNT % 2); }
+
+#else
+
+DEVICE void weights_copy(int step, const Element *weights, u32 tile) {
+#pragma unroll
+  for (int i = 0; i < DIVIDE_UP(TILE_CHANNELS * CHUNKS, THREADS); i++) {
+    const int number = threadIdx.x + i * THREADS;
+    if (number < TILE_CHANNELS * CHUNKS)
+      copy_start(weight_stage(tile, step) + number * 16,
+                 weights + ((u64)step * TILE_CHANNELS * CHUNKS + number) * CHUNK, 16);
+  }
+}
+
+#endif
+
+// Starts the copies of step `step` of a phase's taps, of group `group`. A bit for each copy of pixels, the first the
+// lowest: whether there is something.
+DEVICE u32 step_copy(int step, Taps taps, const Pixel (&pixels)[PIXEL_COPIES], int group, const Element *from,
+                     const Element *weights, u32 tile) {
+  weights_copy(step, weights, tile);
   const int row_first = threadIdx.x / CHUNKS, place = threadIdx.x % CHUNKS * CHUNK;
   const u32 depth = step * DEPTH + place;
   const int number = depth / FROM_PITCH, at = depth % FROM_PITCH;  // of a tap that meets something, of its channels
   const int down = number / taps.columns, across = number % taps.columns;
-  const int tap = (taps.first_row + down * taps.apart) * KERNEL + taps.first_column + across * taps.apart;
+  u32 some = 0;
 #pragma unroll
   for (int i = 0; i < PIXEL_COPIES; i++) {
     const int row = pixels[i].row + down * taps.move, column = pixels[i].column + across * taps.move;
@@ -81,15 +133,34 @@ DEVICE void step_copy(int step, Taps taps, const Pixel (&pixels)[PIXEL_COPIES], 
     const Element *source = pixels[i].image + ((u64)row * FROM_WIDTH + column) * FROM_ALL + group * FROM_PITCH + at;
     copy_start(pixel_stage(tile, step) + operand_place<DEPTH>(row_first + i * (THREADS / CHUNKS), place),
                there ? source : from, there ? 16 : 0);
+    some |= (u32)there << i;
   }
+  return some;
+}
+
+// The first of the channels that a thread copies for a step, of all that a pixel has.
+DEVICE int step_channel(int step, int group) {
+  return group * FROM_PITCH + (step * DEPTH + (int)threadIdx.x % CHUNKS * CHUNK) % FROM_PITCH;
+}
+
+// What the thread's copies of pixels have brought for a step becomes what is seen of it; where nothing is, zeros stay.
+DEVICE void step_view(int step, u32 some, const Pixel (&pixels)[PIXEL_COPIES], int group, const Line &line,
+                      const float *scale, u32 tile) {
+  const int row_first = threadIdx.x / CHUNKS, place = threadIdx.x % CHUNKS * CHUNK;
 #pragma unroll
-  for (int i = 0; i < WEIGHT_COPIES; i++) {
-    const int row = row_first + i * (THREADS / CHUNKS);
-    const bool there = channel + row < TO_CHANNELS && down < taps.rows;
-    const Element *source =
-        weights + ((u64)(group * TO_PITCH + channel + row) * KERNEL * KERNEL + tap) * FROM_PITCH + at;
-    if (row < TILE_CHANNELS)
-      copy_start(weight_stage(tile, step) + operand_place<DEPTH>(row, place), there ? source : weights, there ? 16 : 0);
+  for (int i = 0; i < PIXEL_COPIES; i++) {
+    if (!(some >> i & 1)) continue;
+    const u32 at = pixel_stage(tile, step) + operand_place<DEPTH>(row_first + i * (THREADS / CHUNKS), place);
+    Chunk chunk;
+    shared_load(chunk.pairs, at);
+    chunk = chunk_normalize(chunk, line);
+    if (VIEW == VIEW_SCALED) {
+      const Channels channels = {FROM_ALL, VIEW_CHANNELS, VIEW_PITCH};
+      float factors[CHUNK];
+      vector_load(scale + pixels[i].number * vector_width(channels), channels, step_channel(step, group), factors);
+      chunk = chunk_scale(chunk, factors);
+    }
+    shared_store(at, chunk.pairs);
   }
 }
 
@@ -104,22 +175,23 @@ DEVICE int thread_channel() {
 
 #ifdef WARPGROUP_MULTIPLY
 
-// Starts sums += the products of a step, or, of the first one, sums = those.
-DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
-  const u32 pixels = pixel_stage(tile, step) + threadIdx.x / 128 * 64 * DEPTH * 2, weights = weight_stage(tile, step);
+// Starts sums += the products of a step that a warp takes part in, or, of the first one, sums = those.
+DEVICE void step_multiply(int step, int warp, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
+  const u64 pixels = operand_describe<DEPTH>(pixel_stage(tile, step) + warp / 4 * 64 * DEPTH * 2, ONE_SLAB);
+  const u64 weights = operand_describe<DEPTH>(weight_stage(tile, step), ONE_SLAB);
   warpgroup_fence();
 #pragma unroll
   for (int depth = 0; depth < DEPTH; depth += 16)
-    warpgroup_multiply_add<false>(sums[0], operand_describe<DEPTH>(pixels + depth * 2, ONE_SLAB),
-                                  operand_describe<DEPTH>(weights + depth * 2, ONE_SLAB), step + depth > 0);
+    warpgroup_multiply_add<false>(sums[0], operand_move(pixels, depth * 2), operand_move(weights, depth * 2),
+                                  step + depth > 0);
   warpgroup_commit();
 }
 
 #else
 
-// sums += the products of a step.
-DEVICE void step_multiply(int step, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+// sums += the products of a step, of a warp.
+DEVICE void step_multiply(int step, int warp, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
+  const int lane = threadIdx.x % 32;
   const int pixel = warp % PIXEL_WARPS * (TILE_PIXELS / PIXEL_WARPS);
   const int channel = warp / PIXEL_WARPS * (TILE_CHANNELS / CHANNEL_WARPS);
   const u32 pixels = pixel_stage(tile, step), weights = weight_stage(tile, step);
@@ -155,34 +227,49 @@ DEVICE void sums_clear(float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
       for (int k = 0; k < 4; k++) sums[i][j][k] = 0;
 }
 
-// The products of all steps: `pixels` are those that this thread copies.
-DEVICE void tile_multiply(Taps taps, const Pixel (&pixels)[PIXEL_COPIES], int group, int channel, const Element *from,
-                          const Element *weights, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
-  const int steps = DIVIDE_UP(taps.rows * taps.columns * FROM_PITCH, DEPTH);
-#ifndef WARPGROUP_MULTIPLY
+// The products of all steps of a phase, for channels from `channel` on: `pixels` are those that this thread copies.
+DEVICE void tile_multiply(Taps taps, int phase, const Pixel (&pixels)[PIXEL_COPIES], int group, int channel,
+                          const Element *from, View view, const Element *all_weights, u32 tile,
+                          float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
+  const int steps = DIVIDE_UP(taps.rows * taps.columns * FROM_PITCH, DEPTH), warp = warp_same(threadIdx.x / 32);
+  const int all_steps = steps_before(TAP_STRIDE * TAP_STRIDE, KERNEL, TAP_STRIDE, FROM_PITCH, DEPTH);
+  const int first_step = steps_before(phase, KERNEL, TAP_STRIDE, FROM_PITCH, DEPTH);
+  const Element *const weights =
+      all_weights +
+      ((u64)(group * CHANNEL_TILES + channel / TILE_CHANNELS) * all_steps + first_step) * (TILE_CHANNELS * DEPTH);
+#ifdef WARPGROUP_MULTIPLY
+  mbarriers_make(tile);
+#else
   sums_clear(sums);
 #endif
+  u32 some = 0;  // of the steps on their way, the newest the lowest
 #pragma unroll
   for (int step = 0; step < AHEAD; step++) {
-    if (step < steps) step_copy(step, taps, pixels, group, channel, from, weights, tile);
+    some <<= PIXEL_COPIES;
+    if (step < steps) some |= step_copy(step, taps, pixels, group, from, weights, tile);
     copy_commit();
   }
 #pragma unroll 1
   for (int step = 0; step < steps; step++) {
     const int next = step + AHEAD;
+    Line line = {};
+    if (VIEW) line = line_load(view.line, FROM_ALL, step_channel(step, group));
     copy_wait<AHEAD - 1>();
+    if (VIEW) step_view(step, some >> (AHEAD - 1) * PIXEL_COPIES, pixels, group, line, view.scale, tile);
+    some <<= PIXEL_COPIES;
 #ifdef WARPGROUP_MULTIPLY
     copies_publish();
-    block_wait();  // the step's copies have come, and the products before the last have read what is overwritten next
-    step_multiply(step, tile, sums);
-    if (next < steps) step_copy(next, taps, pixels, group, channel, from, weights, tile);
+    block_wait();  // the step's pixels have come, and the products before the last have read what is overwritten next
+    weights_wait(step, tile);
+    step_multiply(step, warp, tile, sums);
+    if (next < steps) some |= step_copy(next, taps, pixels, group, from, weights, tile);
     copy_commit();
     warpgroup_wait<1>();
 #else
     block_wait();  // the step's copies have come, and nobody reads the stage that is filled next
-    if (next < steps) step_copy(next, taps, pixels, group, channel, from, weights, tile);
+    if (next < steps) some |= step_copy(next, taps, pixels, group, from, weights, tile);
     copy_commit();
-    step_multiply(step, tile, sums);
+    step_multiply(step, warp, tile, sums);
 #endif
   }
 #ifdef WARPGROUP_MULTIPLY

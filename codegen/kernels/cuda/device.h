@@ -65,8 +65,21 @@ DEVICE u32 elements_pack(float first, float second) {
   asm("cvt.rn." ELEMENT_TYPE "x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
   return pair;
 }
+// The same, but what is negative becomes zero; what is no number stays none.
+DEVICE u32 elements_pack_positive(float first, float second) {
+  u32 pair;
+  asm("cvt.rn.relu." ELEMENT_TYPE "x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return pair;
+}
 DEVICE float elements_first(u32 pair) { return element_to_float((Element)(pair & 0xFFFF)); }
 DEVICE float elements_second(u32 pair) { return element_to_float((Element)(pair >> 16)); }
+
+// a * b + c, rounded once, whatever the compiler thinks.
+DEVICE float multiply_add(float a, float b, float c) {
+  float sum;
+  asm("fma.rn.f32 %0, %1, %2, %3;" : "=f"(sum) : "f"(a), "f"(b), "f"(c));
+  return sum;
+}
 
 #define ALIGNED(bytes) __align__(bytes)
 DEVICE double square_root(double value) {
@@ -75,9 +88,33 @@ DEVICE double square_root(double value) {
   return root;
 }
 
+// Four floats at a multiple of 16 bytes, which nobody writes meanwhile. They are loaded where it stands: a compiler that
+// keeps them through a loop runs out of registers.
+DEVICE void floats_load_four(const float *p, float *values) {
+  asm volatile("ld.global.nc.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(values[0]), "=f"(values[1]), "=f"(values[2]), "=f"(values[3])
+               : "l"(p));
+}
+
 // ---- warps and blocks ----
 
 DEVICE void block_wait() { __syncthreads(); }
+// A value that the threads of a warp have alike: now the compiler knows it, too, and computes with it once for all.
+DEVICE u32 warp_same(u32 value) { return __shfl_sync(0xFFFFFFFF, value, 0); }
+
+// ---- 16 bytes of shared memory, at a multiple of 16 ----
+
+DEVICE void shared_load(u32 (&words)[4], u32 shared) {
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+               : "r"(shared)
+               : "memory");
+}
+DEVICE void shared_store(u32 shared, const u32 (&words)[4]) {
+  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(shared), "r"(words[0]), "r"(words[1]), "r"(words[2]),
+               "r"(words[3])
+               : "memory");
+}
 
 // ---- copies from global to shared memory that run on: 16 bytes, of which `bytes` are read and the rest are zeros ----
 
@@ -91,6 +128,41 @@ template <int groups>
 DEVICE void copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory");
 }
+
+// ---- bulk copies, and the barriers that they tell of their end ----
+
+// One architecture has them and products of warpgroups; kernels that can do without ask by this name.
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+#define WARPGROUP_MULTIPLY
+
+// Eight bytes of shared memory, at a multiple of as many, in phases: one is over, and the next begins, when so many
+// `arrivals` and all bytes that were expected have come.
+DEVICE void mbarrier_init(u32 mbarrier, int arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(mbarrier), "r"(arrivals) : "memory");
+}
+// Those this thread has made are there for its copies, and for other threads when they have waited with the block.
+DEVICE void mbarriers_publish() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+// One arrival, with so many bytes to come in the phase.
+DEVICE void mbarrier_expect(u32 mbarrier, int bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(mbarrier), "r"(bytes) : "memory");
+}
+// Until the phase is over whose number, counted from 0, is even or odd as `parity` says: this one or the one before.
+// What its copies have brought is there for this thread and its products.
+DEVICE void mbarrier_wait(u32 mbarrier, int parity) {
+  asm volatile(
+      "{\n.reg .pred over;\nagain:\nmbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1;\n@!over bra again;\n}" ::
+          "r"(mbarrier),
+      "r"(parity)
+      : "memory");
+}
+
+// `bytes` that lie together, started by one thread; addresses and bytes are multiples of 16.
+DEVICE void bulk_copy_start(u32 shared, const void *global, int bytes, u32 mbarrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared),
+               "l"(global), "r"(bytes), "r"(mbarrier)
+               : "memory");
+}
+#endif
 
 // ---- products of a warp ----
 
@@ -118,11 +190,10 @@ DEVICE void matrix_multiply_add(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1
 
 // ---- products of a warpgroup: four warps, the first of them a multiple of four ----
 
-// One architecture has them; kernels that can do without ask by this name.
-#ifdef __CUDA_ARCH_FEAT_SM90_ALL
-#define WARPGROUP_MULTIPLY
+#ifdef WARPGROUP_MULTIPLY
 
-// What copies of this thread have brought is there for products, too: before others wait for it with the block.
+// What copies of this thread have brought, and what it has stored, is there for products, too: before others wait for
+// it with the block.
 DEVICE void copies_publish() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 // Before the first product after the sums were touched.
@@ -183,8 +254,21 @@ struct ALIGNED(16) Chunk {
 };
 DEVICE Chunk chunk_load(const Element *p) { return *(const Chunk *)p; }
 DEVICE void chunk_store(Element *p, Chunk chunk) { *(Chunk *)p = chunk; }
+DEVICE Chunk chunk_make(const float (&values)[CHUNK]) {
+  Chunk chunk;
+#pragma unroll
+  for (int pair = 0; pair < CHUNK / 2; pair++)
+    chunk.pairs[pair] = elements_pack(values[2 * pair], values[2 * pair + 1]);
+  return chunk;
+}
 DEVICE float chunk_get(const Chunk &chunk, int i) {
   return i % 2 ? elements_second(chunk.pairs[i / 2]) : elements_first(chunk.pairs[i / 2]);
+}
+
+// As many floats, which begin at a multiple of 16 bytes.
+DEVICE void floats_load(const float *p, float (&values)[CHUNK]) {
+  floats_load_four(p, values);
+  floats_load_four(p + 4, values + 4);
 }
 
 #endif

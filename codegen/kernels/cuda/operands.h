@@ -8,16 +8,21 @@
 
 #include "device.h"
 
-// Steps that are copied ahead of the one that warpgroups multiply; besides these two there is a stage whose products
-// may not have ended. Two blocks are to fit a multiprocessor of sm_90a: 113 KiB of shared memory for each.
-#define STEPS_AHEAD(stage_bytes) (4 * (stage_bytes) <= 113 * 1024 ? 2 : 1)
+// Steps that are copied ahead of the one that warpgroups multiply; besides these there is that one's stage, and one
+// whose products may not have ended. Two blocks are to fit a multiprocessor of sm_90a: 113 KiB of shared memory for
+// each, of which stages may have 112. Four steps ahead are as good as more.
+#define STAGES_FIT(stage_bytes) (112 * 1024 / (stage_bytes))
+#define STEPS_AHEAD(stage_bytes) (STAGES_FIT(stage_bytes) < 6 ? STAGES_FIT(stage_bytes) - 2 : 4)
 
 // Bytes from the matrix's beginning to an element, the first of a chunk.
+DEVICE u32 swizzled_place(int row_elements, int row, int column) {
+  const u32 place = (row * row_elements + column) * 2;
+  return place ^ (place >> 7 & (row_elements / CHUNK - 1)) << 4;
+}
 template <int row_elements>
 DEVICE u32 operand_place(int row, int column) {
   static_assert(row_elements == 16 || row_elements == 32 || row_elements == 64, "a row that is swizzled");
-  const u32 place = (row * row_elements + column) * 2;
-  return place ^ (place >> 7 & (row_elements / CHUNK - 1)) << 4;
+  return swizzled_place(row_elements, row, column);
 }
 
 // Of a matrix that is wider: it lies in slabs of as many columns as this, one behind the other.
@@ -35,5 +40,7 @@ DEVICE u64 operand_describe(u32 begin, int slab_bytes) {
   enum { MODE = row_elements == 64 ? 1 : row_elements == 32 ? 2 : 3, EIGHT_ROWS = 8 * row_elements * 2 };
   return (u64)(begin >> 4) | (u64)(slab_bytes >> 4) << 16 | (u64)(EIGHT_ROWS >> 4) << 32 | (u64)MODE << 62;
 }
+// The same, `bytes` further on.
+DEVICE u64 operand_move(u64 description, int bytes) { return description + (bytes >> 4); }
 
 #endif

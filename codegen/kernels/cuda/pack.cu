@@ -1,71 +1,94 @@
 // Weights between masters, floats w [outputs][inputs / groups][taps] of the channels that exist, and what convolutions
-// multiply: elements for every channel in memory (channels.h), zero where it does not exist. taps: k * k. A group has
-// O = outputs_all / groups channels of the output in memory, and I = inputs_all / groups of the input; the layouts of
-// either (output_channels, output_pitch, ...) may have groups where the convolution has none. No weights have 2^31
-// elements, packed or not.
+// multiply: elements for every channel in memory (channels.h), zero where it does not exist. taps: kernel * kernel. A
+// group has O = outputs_all / groups channels of the output in memory, and I = inputs_all / groups of the input; the
+// layouts of either (output_channels, output_pitch, ...) may have groups where the convolution has none. No weights
+// have 2^31 elements, packed or not.
 //
-// Constants: groups, taps, outputs_all, output_channels, output_pitch, inputs_all, input_channels, input_pitch: SHAPE.
+// SHAPE: groups, kernel, outputs_all, output_channels, output_pitch, inputs_all, input_channels, input_pitch, integers.
 //
 // Grid: elements (grid.h), no shared memory:
-//   conv2d_pack(w, packed [outputs_all][taps][I], SHAPE)
-//     for conv2d_forward.cu; one chunk a thread: count = outputs_all * taps * I / CHUNK
-//   conv2d_pack_backward(w, packed [inputs_all][taps][O], SHAPE)
-//     for conv2d_backward_input.cu; count as before
+//   conv2d_pack(w, packed as weights.h orders it, SHAPE, stride, tile_channels, tile_depth, turned)
+//     for conv2d_forward.cu: a tile's channels are outputs, the depth inputs, and stride is 1; turned, for
+//     conv2d_backward_input.cu: the other way round. tile_depth as there. One chunk of what exists a thread:
+//     count = groups * tiles of a group * tile_channels * taps * (I, turned O) / CHUNK
 //   conv2d_fold_weight(parts [splits][outputs_all][taps][I], dw like w, splits, SHAPE)
 //     the sum of what conv2d_backward_weight.cu leaves, splits in order; one element of dw a thread
 #include "channels.h"
 #include "grid.h"
+#include "weights.h"
 
-#define SHAPE_PARAMETERS                                                                                            \
-  int groups, int taps, int outputs_all, int output_channels, int output_pitch, int inputs_all, int input_channels, \
+#define SHAPE_PARAMETERS                                                                                              \
+  int groups, int kernel, int outputs_all, int output_channels, int output_pitch, int inputs_all, int input_channels, \
       int input_pitch
-#define SHAPE groups, taps, outputs_all, output_channels, output_pitch, inputs_all, input_channels, input_pitch
+#define SHAPE groups, kernel, outputs_all, output_channels, output_pitch, inputs_all, input_channels, input_pitch
 
 struct Weights {
-  int groups, taps, outputs_all, output_channels, output_pitch, inputs_all, input_channels, input_pitch;
+  int groups, kernel, outputs_all, output_channels, output_pitch, inputs_all, input_channels, input_pitch;
 };
 
 DEVICE int group_inputs(Weights s) { return s.inputs_all / s.input_pitch * s.input_channels / s.groups; }
 
-// Of channels in memory; inputs may be counted from the first of any group.
-DEVICE float weight_get(const float *w, Weights s, int output, int input, int tap) {
-  if (channels_exist(output, s.output_channels, s.output_pitch) <= 0 ||
-      channels_exist(input, s.input_channels, s.input_pitch) <= 0)
-    return 0;
-  const int row = channel_number(output, s.output_channels, s.output_pitch);
-  const int column = channel_number(input, s.input_channels, s.input_pitch) % group_inputs(s);
-  return w[((u64)row * group_inputs(s) + column) * s.taps + tap];
+// Eight weights from an output and an input in memory on: those of as many inputs, or, turned, outputs; so many lie in
+// one group of either layout.
+DEVICE Chunk weights_round(const float *w, Weights s, int output, int input, int tap, bool turned) {
+  const int outputs = channels_exist(output, s.output_channels, s.output_pitch);
+  const int inputs = channels_exist(input, s.input_channels, s.input_pitch);
+  const int exist = turned ? (inputs > 0 ? outputs : 0) : (outputs > 0 ? inputs : 0);
+  const int row = channel_number(output, s.output_channels, s.output_pitch), columns = group_inputs(s);
+  const int column = channel_number(input, s.input_channels, s.input_pitch) % columns;
+  const u64 taps = s.kernel * s.kernel, apart = turned ? columns * taps : taps;
+  const float *const first = w + ((u64)row * columns + column) * taps + tap;
+  Chunk out;
+#pragma unroll
+  for (int i = 0; i < CHUNK; i += 2)
+    out.pairs[i / 2] = elements_pack(i < exist ? first[i * apart] : 0, i + 1 < exist ? first[(i + 1) * apart] : 0);
+  return out;
 }
 
-// Chunks go to threads with taps changing fastest, as they do in w, whose reads then lie together.
+// The steps of a tile: `packed` is where its first one lies.
+struct TileSteps {
+  Element *packed;
+  int channels, depth;
+  // depth_at: from the first step's beginning.
+  DEVICE_MEMBER void store(int channel, int depth_at, Chunk chunk) const {
+    const u64 step = depth_at / depth;
+    chunk_store(packed + step * channels * depth + swizzled_place(depth, channel, depth_at % depth) / 2, chunk);
+  }
+};
+
+// Taps change fastest from thread to thread, then inputs, as they do in w, whose reads then lie together.
 DEVICE_KERNEL(conv2d_pack, THREADS, 1, 0,
-              (const float *__restrict__ w, Element *__restrict__ packed, SHAPE_PARAMETERS)) {
+              (const float *__restrict__ w, Element *__restrict__ packed, SHAPE_PARAMETERS, int stride,
+               int tile_channels, int tile_depth, int turned)) {
   const Weights s = {SHAPE};
+  const int outputs = outputs_all / groups, inputs = inputs_all / groups, taps = kernel * kernel;
+  const int channels = turned ? inputs : outputs, width = turned ? outputs : inputs, chunks = width / CHUNK;
+  const int group_rows = DIVIDE_UP(channels, tile_channels) * tile_channels, rows = groups * group_rows;
   const u32 at = (u32)grid_element();
-  const int width = inputs_all / groups, tap = at % taps, input = at / taps % (width / CHUNK) * CHUNK;
-  const int output = at / taps / (width / CHUNK);
-  if (output >= outputs_all) return;
-  Chunk out;
-#pragma unroll
-  for (int pair = 0; pair < CHUNK / 2; pair++)
-    out.pairs[pair] = elements_pack(weight_get(w, s, output, input + 2 * pair, tap),
-                                    weight_get(w, s, output, input + 2 * pair + 1, tap));
-  chunk_store(packed + ((u64)output * taps + tap) * width + input, out);
-}
+  const int tap = at % taps, place = at / taps;
+  const int row = turned ? place % rows : place / chunks, first = (turned ? place / rows : place % chunks) * CHUNK;
+  if (row >= rows || first >= width) return;
+  const int group = row / group_rows, channel = row % group_rows;
 
-DEVICE_KERNEL(conv2d_pack_backward, THREADS, 1, 0,
-              (const float *__restrict__ w, Element *__restrict__ packed, SHAPE_PARAMETERS)) {
-  const Weights s = {SHAPE};
-  const u32 at = (u32)grid_element();
-  const int width = outputs_all / groups, tap = at % taps, input = at / taps % inputs_all;
-  const int output = at / taps / inputs_all * CHUNK, first = input / (inputs_all / groups) * width;
-  if (output >= width) return;
-  Chunk out;
-#pragma unroll
-  for (int pair = 0; pair < CHUNK / 2; pair++)
-    out.pairs[pair] = elements_pack(weight_get(w, s, first + output + 2 * pair, input, tap),
-                                    weight_get(w, s, first + output + 2 * pair + 1, input, tap));
-  chunk_store(packed + ((u64)input * taps + tap) * width + output, out);
+  const int tap_row = tap / kernel, tap_column = tap % kernel;
+  const int columns = phase_lines(kernel, stride, tap_column % stride);
+  const int phase_taps = phase_lines(kernel, stride, tap_row % stride) * columns;
+  const int number = tap_row / stride * columns + tap_column / stride;  // of the phase's
+  const int depth = STEP_DEPTH(taps * width, tile_depth);
+  const int before = steps_before(tap_row % stride * stride + tap_column % stride, kernel, stride, width, depth);
+  const int steps = steps_before(stride * stride, kernel, stride, width, depth);
+  const TileSteps tile = {packed + (u64)(row / tile_channels) * steps * tile_channels * depth, tile_channels, depth};
+
+  const Chunk zeros = {};
+  tile.store(channel % tile_channels, before * depth + number * width + first,
+             channel < channels ? weights_round(w, s, group * outputs + (turned ? first : channel),
+                                                group * inputs + (turned ? channel : first), tap, turned)
+                                : zeros);
+  if (number + 1 < phase_taps) return;
+    // What the phase's last step has beyond its depth.
+#pragma unroll 1
+  for (int rest = phase_taps * width + first; rest < DIVIDE_UP(phase_taps * width, depth) * depth; rest += width)
+    tile.store(channel % tile_channels, before * depth + rest, zeros);
 }
 
 DEVICE_KERNEL(conv2d_fold_weight, THREADS, 1, 0,
@@ -73,7 +96,8 @@ DEVICE_KERNEL(conv2d_fold_weight, THREADS, 1, 0,
   const Weights s = {SHAPE};
   const u32 at = (u32)grid_element();
   // In the order of the parts, which are read more often than dw is written.
-  const int columns = group_inputs(s), column = at % columns, tap = at / columns % taps, row = at / columns / taps;
+  const int columns = group_inputs(s), column = at % columns, taps = kernel * kernel;
+  const int tap = at / columns % taps, row = at / columns / taps;
   const int outputs = outputs_all / output_pitch * output_channels, width = inputs_all / groups;
   if (row >= outputs) return;
   const int group = row / (outputs / groups), input = group * columns + column;

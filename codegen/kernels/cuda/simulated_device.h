@@ -30,9 +30,17 @@ unsigned char *shared_memory();
 u32 address_of(const void *shared);
 
 void barrier();
+u32 warp_same(u32 value);
+void shared_load(u32 *words, u32 shared);
+void shared_store(u32 shared, const u32 *words);
 void copy_start(u32 shared, const void *global, int bytes);
 void copy_commit();
 void copy_wait(int groups);
+void mbarrier_init(u32 mbarrier, int arrivals);
+void mbarriers_publish();
+void mbarrier_expect(u32 mbarrier, int bytes);
+void mbarrier_wait(u32 mbarrier, int parity);
+void bulk_copy_start(u32 shared, const void *global, int bytes, u32 mbarrier);
 void matrices_load(u32 *matrices, u32 row, bool transposed);
 void matrix_multiply_add(float *c, const u32 *a, u32 b0, u32 b1, bool bf16);
 void copies_publish();
@@ -85,6 +93,7 @@ constexpr std::array<unsigned, sizeof...(Parameters) + 1> parameter_bytes(void (
 #define SHARED_MEMORY(name) unsigned char *const name = simulated::shared_memory()
 
 DEVICE double square_root(double value) { return std::sqrt(value); }
+DEVICE float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
 DEVICE u32 shared_address(const void *p) { return simulated::address_of(p); }
 
 DEVICE float float_from_bf16(Element e) { return simulated::from_bf16(e); }
@@ -104,10 +113,20 @@ DEVICE u32 elements_pack(float first, float second) {
   return simulated::to_f16(first) | (u32)simulated::to_f16(second) << 16;
 }
 #endif
+DEVICE u32 elements_pack_positive(float first, float second) {
+  return elements_pack(first < 0 ? 0 : first, second < 0 ? 0 : second);
+}
 DEVICE float elements_first(u32 pair) { return element_to_float((Element)(pair & 0xFFFF)); }
 DEVICE float elements_second(u32 pair) { return element_to_float((Element)(pair >> 16)); }
 
+DEVICE void floats_load_four(const float *p, float *values) {
+  for (int i = 0; i < 4; i++) values[i] = p[i];
+}
+
 DEVICE void block_wait() { simulated::barrier(); }
+DEVICE u32 warp_same(u32 value) { return simulated::warp_same(value); }
+DEVICE void shared_load(u32 (&words)[4], u32 shared) { simulated::shared_load(words, shared); }
+DEVICE void shared_store(u32 shared, const u32 (&words)[4]) { simulated::shared_store(shared, words); }
 
 DEVICE void copy_start(u32 shared, const void *global, int bytes) { simulated::copy_start(shared, global, bytes); }
 DEVICE void copy_commit() { simulated::copy_commit(); }
@@ -123,6 +142,13 @@ DEVICE void matrix_multiply_add(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1
 }
 
 // For kernels compiled with -DWARPGROUP_MULTIPLY, as for sm_90a.
+DEVICE void mbarrier_init(u32 mbarrier, int arrivals) { simulated::mbarrier_init(mbarrier, arrivals); }
+DEVICE void mbarriers_publish() { simulated::mbarriers_publish(); }
+DEVICE void mbarrier_expect(u32 mbarrier, int bytes) { simulated::mbarrier_expect(mbarrier, bytes); }
+DEVICE void mbarrier_wait(u32 mbarrier, int parity) { simulated::mbarrier_wait(mbarrier, parity); }
+DEVICE void bulk_copy_start(u32 shared, const void *global, int bytes, u32 mbarrier) {
+  simulated::bulk_copy_start(shared, global, bytes, mbarrier);
+}
 DEVICE void copies_publish() { simulated::copies_publish(); }
 DEVICE void warpgroup_fence() { simulated::warpgroup_fence(); }
 DEVICE void warpgroup_commit() { simulated::warpgroup_commit(); }

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""What BatchNorm and ReLU make need not be written: a trainer whose convolutions make it while they read has the bits of
+one that writes it.
+
+usage: views_test.py SEERC LIBSIMULATED_CUDA
+
+Small networks with groups that need pads, on the simulated GPU: RegNetY, whose squeeze-and-excitation scales, too, in
+bf16 with the kernels of sm_90a, with accumulation and a queue; RegNetX in fp16 with those of sm_80. All that can be seen
+so, nothing, and what pays; with everything between blocks made again; features; and memory, which gets less.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from trainers import DRIVER, SEERC, build_spec, common, expect, failures, losses, state
+
+SPEC = """use "recipes/swav"
+model { family = FAMILY depths = [1, 2] widths = [16, 24] group_widths = [8, 12] stem_width = 16 }
+data { pictures = "pictures" }
+views { crops = [crop(count = 3, size = 32px)] }
+swav { prototypes = 20 freeze_prototypes = 0 queue = 16 queue_start = 0 }
+train { batch = 8 accumulate = 2 steps = 3 precision = PRECISION }
+save { every = 3 }
+evaluate { batch = 8 size = 32 resize = 36 }
+"""
+
+
+def build(folder, name, family, precision, architecture, views, *words):
+    return build_spec(folder, name, SPEC.replace("FAMILY", family).replace("PRECISION", precision),
+                      f"--target=cuda:{architecture}", f"--normalize-on-read={views}", *words)
+
+
+def seen(folder, trainer, architecture, views):
+    """How many outputs of BatchNorm and ReLU are not written."""
+    shown = subprocess.run([SEERC, "show", f"{trainer.name}.seer", "--at=training", f"--target=cuda:{architecture}",
+                            f"--normalize-on-read={views}"], cwd=folder, capture_output=True, text=True, check=True)
+    return shown.stdout.count("normalization_factors")
+
+
+def outcome(folder, trainer, seed):
+    out, features = folder / f"run-{trainer.name}", folder / f"{trainer.name}.safetensors"
+    environment = {"SEER_LIBCUDA": DRIVER, "SEER_SIMULATED_STRICT": "1", "SEER_SIMULATED_SEED": str(seed),
+                   "SEER_SIMULATED_SCHEDULE": ("first_first", "last_first", "random")[seed % 3]}
+    common.run(trainer, "train", "--out", out, "--no-report", cwd=folder, env=environment, timeout=600)
+    common.run(trainer, "features", "--weights", out, "--data", folder / "pictures", "--out", features,
+               env=environment, timeout=600)
+    tensors = {name: tensor.tobytes() for name, tensor in state(out, 3).items()}
+    return losses(out), tensors, common.safetensors_read(features)[0]["features"].tobytes()
+
+
+def memory(trainer):
+    return json.loads(common.run(trainer, "plan", "--json").stdout)["memory"]["peak_bytes"]
+
+
+def check(folder, family, precision, architecture, variants):
+    wanted = bytes_written = None
+    for seed, (views, words) in enumerate(variants):
+        name = f"{family}-{views}{len(words)}"
+        trainer = build(folder, name, family, precision, architecture, views, *words)
+        count, taken, got = seen(folder, trainer, architecture, views), memory(trainer), outcome(folder, trainer, seed)
+        if wanted is None:
+            wanted, bytes_written = got, taken
+            expect(f"{name}: everything is written; {taken} bytes; losses {got[0]}", count == 0)
+            continue
+        expect(f"{name}: {count} tensors are not written; {taken} bytes, {bytes_written} if they are",
+               count > 0 and taken < bytes_written)
+        expect(f"{name}: the same bits", got == wanted)
+
+
+def main():
+    again = ("-D", "checkpoint.placement=every")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        common.pictures_make(str(folder / "pictures"))
+        check(folder, "regnety", "bf16", "simulated_sm_90a",
+              (("never", ()), ("always", ()), ("where-it-pays", ()), ("always", again)))
+        check(folder, "regnetx", "fp16", "simulated", (("never", ()), ("always", ())))
+    print(f"{'failed' if failures else 'passed'}: {len(failures)} failures")
+    return bool(failures)
+
+
+sys.exit(main())
