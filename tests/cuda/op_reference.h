@@ -1,9 +1,10 @@
 // What a run of an op must make of what lies in a GPU's memory: the interpreter's results in double precision, and how
 // far a kernel may be from them.
 //
-// Kernels round on purpose where the interpreter does not: results of 16 bits when they are stored, and weights of
-// convolutions before they multiply. Weights are rounded here, too, so that limits need to cover results alone. In fp16
-// the gradient of the loss is multiplied by a scale, which the optimizer divides by.
+// Kernels round on purpose where the interpreter does not: results of 16 bits when they are stored, weights of
+// convolutions before they multiply, and what is seen through a view where it would have been stored. These two are
+// rounded here, too, so that limits need to cover results alone. In fp16 the gradient of the loss is multiplied by a
+// scale, which the optimizer divides by.
 #ifndef SEER_TESTS_CUDA_OP_REFERENCE_H
 #define SEER_TESTS_CUDA_OP_REFERENCE_H
 

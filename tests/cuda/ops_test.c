@@ -1,7 +1,9 @@
 // Every op of the programs that seerc writes for GPUs, one at a time, against the interpreter in double precision.
 //
-//   ops_test SPEC LIBRARY PRECISION ARCHITECTURE FOLDER [KERNEL ARGUMENT]
+//   ops_test SPEC LIBRARY PRECISION ARCHITECTURE VIEWS FOLDER [KERNEL ARGUMENT]
+//   ops_test --kernels LIBRARY SPEC...      that their programs launch every kernel there is
 //
+// VIEWS: "always" or "never": what BatchNorm makes is seen by its readers, or written.
 // The spec's kernels are compiled for ARCHITECTURE ("simulated", or one of a GPU that is there), its step as it is
 // emitted; seer_launch_kernel, which that calls, is here. Before an op's first launch its operands are read from the
 // GPU's memory and the interpreter makes its results from them; after its last launch they are compared. So errors do
@@ -102,10 +104,18 @@ static void memory_release(Test *test, Memory *memory) {
 
 static const Value *value_of(const Test *test, ValueId value) { return graph_value(test->program->graph, value); }
 
+// Images, by their layout; and the factors of a view, which are two numbers a channel: op_reference.c.
+static bool is_of_images(const Test *test, ValueId value) {
+  return test->layouts[value].all && value_of(test, value)->shape.rank == 4;
+}
+static bool is_line(const Test *test, ValueId value) {
+  return test->layouts[value].all && value_of(test, value)->shape.rank == 2;
+}
+
 static int64_t elements_in_memory(const Test *test, ValueId value) {
-  int64_t count = shape_elements(value_of(test, value)->shape);
-  const ChannelLayout *layout = &test->layouts[value];
-  return layout->all ? count / value_of(test, value)->shape.size[3] * layout->all : count;
+  int64_t count = shape_elements(value_of(test, value)->shape), all = test->layouts[value].all;
+  if (is_line(test, value)) return 2 * all;
+  return is_of_images(test, value) ? count / value_of(test, value)->shape.size[3] * all : count;
 }
 
 static Memory *memory_of(Test *test, ValueId value) {
@@ -135,27 +145,30 @@ static double number_at(DataType type, const unsigned char *bytes, int64_t at) {
   fail("a value of another type");
 }
 
-// Where a GPU has the element that is number `index` in logical order.
+// Where a GPU has the element that is number `index` in logical order; -1: it is zero, and not there.
 static int64_t place_of(const Test *test, ValueId value, int64_t index) {
   const ChannelLayout *layout = &test->layouts[value];
+  const Shape *shape = &value_of(test, value)->shape;
   if (!layout->all) return index;
-  int64_t channels = value_of(test, value)->shape.size[3], channel = index % channels;
-  return index / channels * layout->all + channel / layout->group_channels * layout->group_pitch +
-         channel % layout->group_channels;
+  int64_t channels = shape->size[shape->rank - 1], channel = index % channels, row = index / channels;
+  if (is_line(test, value) && row-- == 0) return -1;
+  return row * layout->all + channel / layout->group_channels * layout->group_pitch + channel % layout->group_channels;
 }
 
 static double *numbers_of(const Test *test, Arena *arena, ValueId value, const unsigned char *bytes) {
   int64_t count = shape_elements(value_of(test, value)->shape);
   double *numbers = arena_array(arena, double, count);
-  for (int64_t i = 0; i < count; i++)
-    numbers[i] = number_at(value_of(test, value)->type, bytes, place_of(test, value, i));
+  for (int64_t i = 0; i < count; i++) {
+    int64_t at = place_of(test, value, i);
+    if (at >= 0) numbers[i] = number_at(value_of(test, value)->type, bytes, at);
+  }
   return numbers;
 }
 
 // Pads must be zero to the bit, but for a sign.
 static bool pads_are_zero(const Test *test, ValueId value, const unsigned char *bytes) {
   const ChannelLayout *layout = &test->layouts[value];
-  for (int64_t i = 0; layout->all && i < elements_in_memory(test, value); i++) {
+  for (int64_t i = 0; is_of_images(test, value) && i < elements_in_memory(test, value); i++) {
     bool is_pad = i % layout->all % layout->group_pitch >= layout->group_channels;
     if (is_pad && ((const uint16_t *)(const void *)bytes)[i] & 0x7FFF) return false;
   }
@@ -486,11 +499,14 @@ static void run_programs(Test *test, void *step) {
 // ---- from the spec to the GPU ----
 
 static Compiled compile(Arena *arena, const char *path, const char *library, const char *precision,
-                        const char *const *architecture) {
+                        const char *const *architecture, bool views) {
   SourceMap *sources = source_map_make(arena);
   DiagList *diags = diag_list_make(arena, sources);
   SpecDefine define = {arena_printf(arena, "train.precision=%s", precision)};
-  CompileOptions options = {.cpu = "native", .architectures = architecture, .architecture_count = 1};
+  CompileOptions options = {.cpu = "native",
+                            .architectures = architecture,
+                            .architecture_count = 1,
+                            .normalize_on_read = views ? NORMALIZE_ALWAYS : NORMALIZE_NEVER};
   Compiled compiled = {0};
   const Spec *spec = spec_load(arena, sources, diags, path, library, &define, 1);
   if (!spec || !compile_spec(arena, sources, diags, spec, library, &options, &compiled)) {
@@ -500,6 +516,43 @@ static Compiled compile(Arena *arena, const char *path, const char *library, con
   }
   return compiled;
 }
+
+// ---- which kernels there are ----
+
+// Those that only several ranks launch, only the runtime, and only an update of more than four million numbers; and those
+// of ops that no model has once its passes have run.
+static bool is_for_others(const KernelInfo *info) {
+  static const char *const names[] = {"sinkhorn_fold_ranks", "not_finite",          "larc_fold", "pad_rows", "scale",
+                                      "relu_images",         "relu_backward_images"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (strcmp(names[i], info->name) == 0) return true;
+  }
+  return strcmp(info->file, "ranks") == 0;
+}
+
+static void mark_launched(const Program *program, bool *is_launched) {
+  for (size_t i = 0; i < program->launches.count; i++) is_launched[program->launches.items[i].kernel] = true;
+}
+
+static int check_kernels(Arena *arena, const char *library, char **specs, int count) {
+  static bool is_launched[KERNEL_KIND_COUNT];
+  const char *architecture = "simulated";
+  int missing = 0;
+  for (int i = 0; i < 2 * count; i++) {
+    Compiled compiled = compile(arena, specs[i / 2], library, "bf16", &architecture, i % 2);
+    mark_launched(compiled.trainer.worlds[0].train, is_launched);
+    mark_launched(compiled.trainer.worlds[0].features, is_launched);
+  }
+  for (int kind = 0; kind < KERNEL_KIND_COUNT; kind++) {
+    const KernelInfo *info = kernel_info((KernelKind)kind);
+    if (!info->file || is_launched[kind] || is_for_others(info)) continue;
+    printf("no program launches %s of %s.cu\n", info->name, info->file);
+    missing++;
+  }
+  return missing ? 1 : 0;
+}
+
+// ---- the GPU ----
 
 static const SeerKernels *kernels_load(Arena *arena, const CudaModules *modules, const char *folder) {
   SeerModule *codes = arena_array(arena, SeerModule, modules->count);
@@ -559,22 +612,25 @@ static int verdict(const Test *test, const char *name) {
 static unsigned char *no_memory(int number) { return (unsigned char *)(uintptr_t)((uint64_t)number << 40); }
 
 int main(int argc, char **argv) {
-  if (argc != 6 && argc != 8) {
-    fprintf(stderr, "usage: %s SPEC LIBRARY PRECISION ARCHITECTURE FOLDER [KERNEL ARGUMENT]\n", argv[0]);
+  if (argc > 3 && strcmp(argv[1], "--kernels") == 0)
+    return check_kernels(arena_make("kernels"), argv[2], argv + 3, argc - 3);
+  if (argc != 7 && argc != 9) {
+    fprintf(stderr, "usage: %s SPEC LIBRARY PRECISION ARCHITECTURE VIEWS FOLDER [KERNEL ARGUMENT] | --kernels ...\n",
+            argv[0]);
     return 2;
   }
-  const char *architecture = argv[4], *folder = argv[5];
+  const char *architecture = argv[4], *folder = argv[6];
   setvbuf(stdout, NULL, _IOLBF, 0);  // the simulator ends the process where a kernel does what it must not
   Arena *arena = arena_make("test");
-  Compiled compiled = compile(arena, argv[1], argv[2], argv[3], &architecture);
+  Compiled compiled = compile(arena, argv[1], argv[2], argv[3], &architecture, strcmp(argv[5], "always") == 0);
   void *step = build(arena, &compiled.trainer, folder);
   Test *test = arena_new(arena, Test);
   bool scales = compiled.trainer.settings.scales_loss;
   *test = (Test){.context = {.state = no_memory(1), .arena = no_memory(2), .device_scalars = no_memory(3)},
                  .arena = arena,
                  .trainer = &compiled.trainer,
-                 .wrong_kernel = argc > 6 ? argv[6] : NULL,
-                 .wrong_argument = argc > 6 ? argv[7] : NULL,
+                 .wrong_kernel = argc > 7 ? argv[7] : NULL,
+                 .wrong_argument = argc > 7 ? argv[8] : NULL,
                  .values_of_scalars = {.learning_rate = 0.3f,
                                        .prototypes_active = 1,
                                        .queue_active = 1,
@@ -586,6 +642,7 @@ int main(int argc, char **argv) {
   must(seer_device_stream_make(test->device, &test->stream));
   test->scalars = memory_make(test, sizeof(SeerScalars));
   run_programs(test, step);
+  if (test->wrong_kernel) fail("the fault's kernel has no such argument, or is not launched");
   int status = verdict(test, compiled.trainer.settings.name);
   memory_release(test, &test->scalars);
   seer_device_stream_release(test->device, test->stream);
