@@ -3,8 +3,9 @@
 
 usage: sanitized_test.py SEERC LIBSIMULATED_CUDA LIBSIMULATED_NCCL
 
-A small network with a queue, accumulation and groups that need pads: trained, stopped and resumed, its features, on one
-rank; on two, whose parameters lie in parts, by way of the host and by NCCL, to the same bits. A fault ends the trainer.
+A small network with a queue, accumulation and groups that need pads, in fp16: trained, stopped and resumed, its features,
+on one rank; on two, whose parameters lie in parts, by way of the host and by NCCL, to the same bits. A fault ends the
+trainer.
 """
 import pathlib
 import sys
@@ -18,7 +19,9 @@ RANKS = 2
 SPEC = """model { family = regnety depths = [1] widths = [24] group_widths = [12] stem_width = 8 }
 swav { prototypes = 9 head = [12, 10] freeze_prototypes = 0 queue = 8 }
 views { crops = [crop(count = 2, size = 8px)] }
-train { batch = 8 accumulate = 2 steps = 2 precision = PRECISION }
+train { batch = 8 accumulate = 2 steps = 2 precision = fp16 }
+shard { parameters = full reduce = fp16 }
+cluster { ranks_per_node = 2 }
 evaluate { size = 8px resize = 8px batch = 4 }
 save { every = 1 keep = 2 }
 data { pictures = "train-images-idx3-ubyte" }
@@ -26,20 +29,11 @@ data { pictures = "train-images-idx3-ubyte" }
 SANITIZED = {"ASAN_OPTIONS": "detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
 
-def build(folder, name, precision, *words):
-    trainer = build_spec(folder, name, SPEC.replace("PRECISION", precision), "--sanitize",
-                         "--target=cuda:simulated", *words)
-    expect(f"{name} is sanitized", b"__asan_init" in trainer.read_bytes() and b"__ubsan" in trainer.read_bytes())
-    return trainer
-
-
 def tensors(out, step):
     return {name: tensor.tobytes() for name, tensor in state(out, step).items()}
 
 
-def check_one_rank(folder):
-    trainer = build(folder, "one", "fp16")
-
+def check_one_rank(folder, trainer):
     def run(*words, code=0):
         return common.run(trainer, *words, cwd=folder, env={"SEER_LIBCUDA": DRIVER, **SANITIZED}, expect=code,
                           timeout=600)
@@ -53,9 +47,7 @@ def check_one_rank(folder):
     expect("one rank: features", features.exists())
 
 
-def check_ranks(folder):
-    trainer = build(folder, "two", "bf16", "-D", f"cluster.ranks_per_node={RANKS}", "-D", "shard.parameters=full",
-                    "-D", "shard.reduce=bf16")
+def check_ranks(folder, trainer):
     found = []
     for exchange in ("host", "nccl"):
         out = folder / exchange
@@ -73,8 +65,11 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         rank_trainers.pictures_make(folder)
-        check_one_rank(folder)
-        check_ranks(folder)
+        trainer = build_spec(folder, "sanitized", SPEC, "--sanitize", "--target=cuda:simulated")
+        code = trainer.read_bytes()
+        expect("the trainer is sanitized", b"__asan_init" in code and b"__ubsan" in code)
+        check_one_rank(folder, trainer)
+        check_ranks(folder, trainer)
     print(f"{'failed' if failures else 'passed'}: {len(failures)} failures")
     return bool(failures)
 
