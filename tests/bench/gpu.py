@@ -21,6 +21,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import statistics
 import struct
 import subprocess
@@ -211,13 +212,16 @@ def peer(options, what, case, seconds):
     """What it measured, or {"error"}: PyTorch may lack memory, or compile for longer than there is time."""
     case = {**case, "device": options.device, "seconds": seconds}
     command = [sys.executable, "-B", HERE / "gpu_peer.py", what, json.dumps(case)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=max(WAIT / 5, 2 * seconds))
-    except subprocess.TimeoutExpired as late:
-        return {"error": f"still at work after {late.timeout:.0f} s"}
-    if done.returncode or not done.stdout.strip():
-        return {"error": (done.stderr.strip().splitlines() or ["says nothing"])[-1][:200]}
-    return json.loads(done.stdout.splitlines()[-1])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          start_new_session=True) as process:
+        try:
+            told, complaint = process.communicate(timeout=max(WAIT / 5, 2 * seconds))
+        except subprocess.TimeoutExpired as late:
+            os.killpg(process.pid, signal.SIGKILL)  # and the processes that compile for it
+            return {"error": f"still at work after {late.timeout:.0f} s"}
+    if process.returncode or not told.strip():
+        return {"error": (complaint.strip().splitlines() or ["says nothing"])[-1][:200]}
+    return json.loads(told.splitlines()[-1])
 
 
 def step_run(options, found, part):
@@ -264,8 +268,7 @@ def convolutions_of_part(options, found, part):
     for name, shape in convolutions_of(case):
         theirs = peer(options, "convolution", {**shape, "precision": "bf16"}, options.limit / 20)
         for way, kind in KINDS.items():
-            mine = [op for op in ops if op["name"].removesuffix(".backward") == name and op["kind"].startswith(kind)
-                    and not op["again"]]
+            mine = [op for op in ops if op["name"].endswith(f".{name}") and op["kind"] == kind and not op["again"]]
             if not mine:
                 raise Failure(f"bench tells of no {kind} of {name}")
             calls = sum(op["calls"] for op in mine)

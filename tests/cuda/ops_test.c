@@ -416,7 +416,7 @@ void seer_launch_kernel(SeerContext *context, int number, int kernel, unsigned x
   test->next++;
   if (!is_last) return;
   run_end(test);
-  if (test->is_planted) exit(test->wrong ? 1 : 0);
+  if (test->is_planted) _Exit(test->wrong ? 1 : 0);  // there is memory left, of which the simulator would tell
 }
 
 // ---- programs ----
