@@ -11,6 +11,7 @@ typedef struct CompileOptions {
   const char *const *architectures;  // of target cuda: "sm_90a", ...; NULL: target c
   int architecture_count;
   NormalizeOnRead normalize_on_read;  // of target cuda
+  bool carries;                      // of target cuda: a trainer of target c as well
   bool sanitize;
   bool plan_only;              // no program: clusters and precisions that no target builds yet can be planned
   bool curve;                  // step time for a range of budgets
