@@ -10,8 +10,9 @@ typedef struct ChannelLayout {
   int64_t group_channels, group_pitch, all;
 } ChannelLayout;
 
-// By ValueId; what is not of images has zeros, but the factors of a view, which lie as its images do. Values that ops go through element by element have one layout, which
-// is that of the grouped convolutions that read or make one of them.
+// By ValueId; what is not of images has zeros, but the factors of a view, which lie as its images do. Values that ops
+// go through element by element have one layout, which is that of the grouped convolutions that read or make one of
+// them.
 const ChannelLayout *channel_layouts_make(Arena *arena, const Graph *graph);
 
 #endif

@@ -83,11 +83,11 @@ void cuda_lower_batch_norm(Lower *lower) {
   normalize(lower, result(lower, 1), result(lower, 2), no_operand());
 }
 
-// What of BatchNorm's output there was is rectified: kernels/cuda/batch_norm_backward_sums.cu.
+// How ReLU has rectified the output: kernels/cuda/batch_norm_backward_sums.cu.
 typedef enum Rectified { RELU_NONE, RELU_STORED, RELU_VIEWED, RELU_SCALED } Rectified;
 
-// Operands of batch_norm_backward: dy, x, gamma, mean, variance; the fused form has y or factors of x after dy, may have
-// a scale and a pooled gradient behind all, and has a fourth result.
+// Operands of batch_norm_backward: dy, x, gamma, mean, variance; the fused form has y or factors of x after dy, may
+// have a scale and a pooled gradient behind all, and has a fourth result.
 typedef struct Backward {
   Rectified relu;
   KernelOperand dy, y, line, scale, pooled, x, gamma, mean, variance, dx, dgamma, dbeta, masked;

@@ -60,8 +60,7 @@ static BuildTarget target_of(const CompileOptions *options, const Spec *spec) {
   return is_for_c(spec) ? TARGET_C : TARGET_NONE;
 }
 
-// What a GPU writes and does not write is by bytes, unless `options` say otherwise. Target c has all views: instructions
-// that make them wait for memory anyway.
+// What a GPU writes and does not write is by bytes, unless `options` say otherwise. Target c has all views.
 static GraphTarget graph_target(const CompileOptions *options, BuildTarget target, const Spec *spec) {
   GraphTarget wanted = {.additions = target != TARGET_NONE,
                         .gradients_on_read = target == TARGET_C,

@@ -87,8 +87,8 @@ const char *op_expect_vector(OpShapeCall *call, int operand, int64_t size);
 const char *op_expect_factors(OpShapeCall *call, int operand, int64_t rows, int64_t channels);
 const char *op_expect_scale(OpShapeCall *call, int operand, int images);
 const double *op_seen_normalized(const OpEvaluateCall *call, int x, int factors, int scale);
-// What ReLU lets through of operand 0, where `y`, operands[y] as it lies or factors of x, is positive; of a gradient that
-// is scaled, and added to that of a pool, where operands `scale` and the next are there.
+// What ReLU lets through of operand 0, where `y`, operands[y] as it lies or factors of x, is positive; of a gradient
+// that is scaled, and added to that of a pool, where operands `scale` and the next are there.
 const char *op_expect_masked(OpShapeCall *call, int y, int x, int scale);
 void op_gradient_masked(const OpEvaluateCall *call, int y, int x, int scale, double *dz);
 const double *op_seen_gradient(const OpEvaluateCall *call, int dz, int raw, int factors);

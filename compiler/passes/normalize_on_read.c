@@ -7,6 +7,7 @@
 // Changes   batch_normalize with ReLU -> normalization_factors, taken by its readers;
 //           scale_channels behind it -> taken by its readers, or reads through the view itself (scales_on_read);
 //           scale_channels_backward -> scale_gradient, whose other half batch_norm_relu_backward or _sums makes;
+//           batch_norm_relu_backward takes factors in the place of ReLU's result, even where that is written;
 //           where gradients_on_read, batch_norm_relu_backward -> batch_norm_relu_sums and batch_norm_backward ->
 //           batch_norm_sums, taken by the convolution's two backwards.
 #include "compiler/passes/passes.h"
@@ -35,6 +36,8 @@ typedef struct Rewrite {
   bool *deferred;     // by op: batch_normalize, scale_channels, batch_norm_backward and its kin
   bool *absorbed;     // by op: part of another
   OpId *scaling;      // by batch_norm_relu_backward: the scale_channels_backward whose result its dy is a sum with
+  bool *masked;       // by op: batch_norm_relu_backward that takes factors, and the batch_normalize of those
+  ValueId *factors;   // by value of the source: those that make it, in the new graph, or VALUE_NONE
   Seen *seen;         // by value of the source
 } Rewrite;
 
@@ -109,6 +112,18 @@ static bool masks_on_read(const Rewrite *r, OpId backward) {
   return r->deferred[backward] || !r->target.gradients_on_read;
 }
 
+// The backward that takes factors of BatchNorm's x and makes the mask of its result y by them.
+static OpId masking(const Rewrite *r, const Op *norm) {
+  ValueId y = norm->results[0];
+  for (int i = r->first[y]; i < r->first[y + 1]; i++) {
+    const Op *op = op_at(r, r->readers[i].op);
+    bool fits = op->kind == OP_batch_norm_relu_backward && r->readers[i].operand == 1 &&
+                op->operands[2] == norm->operands[0] && !r->target.gradients_on_read;
+    if (fits) return r->readers[i].op;
+  }
+  return OP_NONE;
+}
+
 // How often readers make an element of a value, on average, while they multiply: each tile of output channels makes
 // what it reads, tap by tap.
 static double times_made(const Rewrite *r, ValueId value) {
@@ -161,13 +176,18 @@ static bool may_defer_to(const Rewrite *r, const Op *norm, Reader reader) {
   return op->kind == OP_scale_channels_backward && reader.operand == 1 && scaled_gradient_of(r, reader.op) != OP_NONE;
 }
 
+// What the readers of BatchNorm's result can make of what it read.
+static bool is_rectified(const Rewrite *r, const Op *norm) {
+  return norm->kind == OP_batch_normalize && norm->attributes.relu && norm->operand_count == 5 &&
+         norm->phase == PHASE_FORWARD && graph_value(r->source, norm->results[0])->shape.rank == 4;
+}
+
 static bool may_defer(const Rewrite *r, const Op *norm) {
   ValueId y = norm->results[0];
-  bool fits = norm->attributes.relu && norm->operand_count == 5 && norm->phase == PHASE_FORWARD &&
-              graph_value(r->source, y)->shape.rank == 4 && !r->is_read_elsewhere[y];
+  bool fits = !r->is_read_elsewhere[y];
   for (int i = r->first[y]; fits && i < r->first[y + 1]; i++) fits = may_defer_to(r, norm, r->readers[i]);
-  // It is written, and the backward reads it and x.
-  return fits && pays(r, y, 3);
+  // Else x is read for it, and it is written.
+  return fits && pays(r, y, 2);
 }
 
 // What hangs on a deferred normalisation: its scale, and the backward of that.
@@ -196,7 +216,10 @@ static void choose(Rewrite *r) {
   }
   for (OpId i = 0; i < r->source->ops.count; i++) {
     const Op *op = op_at(r, i);
-    if (op->kind != OP_batch_normalize || !may_defer(r, op)) continue;
+    if (!is_rectified(r, op)) continue;
+    OpId backward = masking(r, op);
+    if (backward != OP_NONE) r->masked[i] = r->masked[backward] = true;
+    if (!may_defer(r, op)) continue;
     r->deferred[i] = true;
     defer_scale(r, op);
   }
@@ -223,8 +246,13 @@ static void emit_factors(Rewrite *r, const Op *norm) {
   Op op = placed_like(norm, OP_normalization_factors);
   op.attributes = (OpAttributes){.epsilon = norm->attributes.epsilon};
   for (int i = 1; i < 5; i++) take(&op, r->map[norm->operands[i]]);
+  r->factors[norm->results[0]] = graph_add_op1(r->graph, op);
+}
+
+static void emit_view(Rewrite *r, const Op *norm) {
+  emit_factors(r, norm);
   r->seen[norm->results[0]] = (Seen){.kind = SEEN_NORMALIZED, .x = r->map[norm->operands[0]],
-                                     .factors = graph_add_op1(r->graph, op), .scale = VALUE_NONE};
+                                     .factors = r->factors[norm->results[0]], .scale = VALUE_NONE};
 }
 
 static void emit_scale(Rewrite *r, const Op *scale) {
@@ -279,7 +307,7 @@ static void emit_masked(Rewrite *r, OpId id) {
   const Op *backward = op_at(r, id), *scaling = r->scaling[id] == OP_NONE ? NULL : op_at(r, r->scaling[id]);
   Op op = placed_like(backward, backward->kind);
   take(&op, r->map[scaling ? scaling->operands[0] : backward->operands[0]]);
-  take(&op, r->seen[backward->operands[1]].factors);
+  take(&op, r->factors[backward->operands[1]]);
   for (int i = 2; i < 6; i++) take(&op, r->map[backward->operands[i]]);
   take_scaling(r, &op, scaling);
   Op made = *graph_op(r->graph, graph_add_op(r->graph, op));
@@ -318,15 +346,15 @@ static void emit_op(Rewrite *r, OpId id) {
   bool reader = op->kind == OP_conv2d_statistics || op->kind == OP_conv2d_backward_weight ||
                 op->kind == OP_conv2d_backward_input || op->kind == OP_pool_average ||
                 (op->kind == OP_scale_channels && !r->deferred[id]);
-  bool masked = op->kind == OP_batch_norm_relu_backward && r->seen[op->operands[1]].kind == SEEN_NORMALIZED;
   if (reader) {
     emit_reader(r, id);
-  } else if (!r->deferred[id] && masked) {
+  } else if (op->kind == OP_batch_norm_relu_backward && r->masked[id]) {
     emit_masked(r, id);
   } else if (!r->deferred[id]) {
     graph_copy_op(r->graph, r->source, id, r->map);
+    if (r->masked[id]) emit_factors(r, op);
   } else if (op->kind == OP_batch_normalize) {
-    emit_factors(r, op);
+    emit_view(r, op);
   } else if (op->kind == OP_scale_channels) {
     emit_scale(r, op);
   } else if (op->kind == OP_scale_channels_backward) {
@@ -340,7 +368,9 @@ Graph *normalize_on_read_run(Arena *arena, const Graph *graph, const PassOptions
   if (options->target.normalize_on_read == NORMALIZE_NEVER) return graph_copy(arena, graph);
   size_t ops = graph->ops.count + 1;
   Rewrite r = {.source = graph, .target = options->target, .deferred = arena_array(arena, bool, ops),
-               .absorbed = arena_array(arena, bool, ops), .scaling = arena_array(arena, OpId, ops),
+               .absorbed = arena_array(arena, bool, ops), .masked = arena_array(arena, bool, ops),
+               .scaling = arena_array(arena, OpId, ops),
+               .factors = arena_array(arena, ValueId, graph->values.count + 1),
                .seen = arena_array(arena, Seen, graph->values.count + 1)};
   for (size_t i = 0; i < ops; i++) r.scaling[i] = OP_NONE;
   index_readers(arena, &r);

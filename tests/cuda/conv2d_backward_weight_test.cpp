@@ -50,5 +50,5 @@ int main() {
   std::memcpy((void *)stored.items, parts.items, parts.bytes());
   x_at = sight.seen.items, line = sight.line_kept.items, scale = sight.scale_kept.items;
   run(conv2d_backward_weight_simulated, arguments, grid, THREADS, TILE_BYTES, parts);
-  return verdict("view", 0, 0, true, std::memcmp(stored.items, parts.items, parts.bytes()) == 0) | failed;
+  return verdict("view", std::memcmp(stored.items, parts.items, parts.bytes()) ? 1 : 0, 0, true, true) | failed;
 }

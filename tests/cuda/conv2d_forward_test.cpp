@@ -78,5 +78,5 @@ int main() {
   std::memcpy((void *)stored.items, y.items, y.bytes());
   x_at = sight.seen.items, line = sight.line_kept.items, scale = sight.scale_kept.items;
   run(conv2d_forward_simulated, arguments, grid, THREADS, SHARED_BYTES, y);
-  return verdict("view", 0, 0, true, std::memcmp(stored.items, y.items, y.bytes()) == 0) | failed;
+  return verdict("view", std::memcmp(stored.items, y.items, y.bytes()) ? 1 : 0, 0, true, true) | failed;
 }

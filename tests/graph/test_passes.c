@@ -311,8 +311,12 @@ static void test_normalize_on_read_for_gpus(void **state) {
     expect_sound(after, models.arena);
     double worst = worst_difference(before, after, models.arena);
     if (!(worst < 1e-12)) fail_msg("normalising on read changed results by %g", worst);
-    int groups = i % 2 == 0 ? 2 : 1, seen = count_ops(after, OP_normalization_factors);
-    assert_true(i < 2 ? seen == groups * 6 : seen > 0 && seen < groups * 6);
+    int groups = i % 2 == 0 ? 2 : 1, written = count_ops(before, OP_batch_normalize) - groups * 6;
+    // Masks are made where BatchNorm's result is all that ReLU had, the stem's, too.
+    assert_int_equal(count_ops(after, OP_normalization_factors), groups * 7);
+    if (i < 2) assert_int_equal(count_ops(after, OP_batch_normalize), written);
+    if (i >= 2) assert_true(count_ops(after, OP_batch_normalize) > written);
+    if (i >= 2) assert_true(count_ops(after, OP_batch_normalize) < written + groups * 6);
     assert_int_equal(count_ops(after, OP_batch_norm_relu_backward), groups * 10);
     assert_int_equal(count_ops(after, OP_batch_norm_backward), count_ops(before, OP_batch_norm_backward));
     assert_int_equal(count_ops(after, OP_batch_norm_relu_sums) + count_ops(after, OP_batch_norm_sums), 0);
@@ -324,7 +328,7 @@ static void test_normalize_on_read_for_gpus(void **state) {
   arena_release(models.arena);
 }
 
-// What is scaled is written where too many tiles would make it; BatchNorm's own output, which nobody multiplies, is not.
+// What is scaled is written where too many tiles would make it; BatchNorm's own output, which nobody multiplies, not.
 static void test_normalize_where_it_pays(void **state) {
   (void)state;
   Arena *arena = arena_make("pass test");
@@ -342,12 +346,17 @@ static void test_normalize_where_it_pays(void **state) {
   graph = normalize_on_read_run(arena, graph, &options);
   expect_sound(graph, arena);
   assert_int_equal(count_ops(graph, OP_scale_channels), scales);
-  assert_int_equal(count_ops(graph, OP_normalization_factors), scales);
+  int scaled = 0, masked = 0;
   for (OpId i = 0; i < graph->ops.count; i++) {
     const Op *op = graph_op(graph, i);
     if (op->kind == OP_scale_channels) assert_int_equal(op->operand_count, 3);
     if (op->kind == OP_conv2d_statistics) assert_int_equal(op->operand_count, 2);
+    bool rectified = op->kind == OP_batch_norm_relu_backward && graph_value(graph, op->operands[1])->shape.rank == 2;
+    scaled += rectified && op->operand_count == 8;
+    masked += rectified && op->operand_count == 6;
   }
+  assert_int_equal(scaled, scales);
+  assert_int_equal(masked, scales + model.size_group_count);  // those of the stem
   arena_release(arena);
 }
 

@@ -14,11 +14,12 @@ enum {
   FROM_WIDTH = COLUMNS,
   FROM_PITCH = OUTPUT_PITCH,
   TO_PITCH = INPUT_PITCH,
-  TAP_STRIDE = STRIDE,
-  VIEW = 0,
-  VIEW_CHANNELS = FROM_PITCH,
-  VIEW_PITCH = FROM_PITCH
+  TAP_STRIDE = STRIDE
 };
+// dy is read as it lies.
+#define VIEW 0
+#define VIEW_CHANNELS FROM_PITCH
+#define VIEW_PITCH FROM_PITCH
 #include "conv2d_tile.h"
 
 enum { PHASES = STRIDE * STRIDE };
@@ -35,11 +36,10 @@ DEVICE int phase_pixel(int row, int column, int number) {
 }
 
 // first_row, first_column: of the taps that the pixel meets.
-DEVICE Pixel pixel_find(const Element *dy, int first_row, int first_column, int pixel) {
+DEVICE Pixel pixel_find(const Element *dy, int group, int first_row, int first_column, int pixel) {
   if (pixel < 0) return pixel_none(dy);
   const int image = pixel / (HEIGHT * WIDTH), row = pixel / WIDTH % HEIGHT, column = pixel % WIDTH;
-  return Pixel{dy + (u64)image * ROWS * COLUMNS * FROM_ALL, image, (row + PAD - first_row) / STRIDE,
-               (column + PAD - first_column) / STRIDE};
+  return pixel_at(dy, image, (row + PAD - first_row) / STRIDE, (column + PAD - first_column) / STRIDE, group);
 }
 
 DEVICE_KERNEL(conv2d_backward_input, THREADS, BLOCKS, TILE_BYTES,
@@ -54,11 +54,10 @@ DEVICE_KERNEL(conv2d_backward_input, THREADS, BLOCKS, TILE_BYTES,
   Pixel pixels[PIXEL_COPIES];
 #pragma unroll
   for (int i = 0; i < PIXEL_COPIES; i++)
-    pixels[i] =
-        pixel_find(dy, first_row, first_column,
-                   phase_pixel(phase_row, phase_column, first + (int)threadIdx.x / CHUNKS + i * (THREADS / CHUNKS)));
+    pixels[i] = pixel_find(dy, group, first_row, first_column,
+                           phase_pixel(phase_row, phase_column, first + (int)threadIdx.x / CHUNKS + i * COPY_ROWS));
   float sums[MMA_PIXELS][MMA_CHANNELS][4];
-  tile_multiply(taps, first_row * STRIDE + first_column, pixels, group, first_channel, dy, View{}, weights,
+  tile_multiply(taps, first_row * STRIDE + first_column, pixels, group, first_channel, View{}, weights,
                 shared_address(memory), sums);
 #pragma unroll
   for (int i = 0; i < 2 * MMA_PIXELS; i++) {

@@ -48,6 +48,8 @@ enum {
   OUTPUT_SLAB_BYTES = DEPTH * OUTPUT_SLAB * 2,
   INPUT_CHUNKS = TILE_INPUTS / CHUNK,  // of a pixel
   OUTPUT_CHUNKS = TILE_OUTPUTS / CHUNK,
+  INPUT_ROWS = THREADS / INPUT_CHUNKS,                      // of pixels, whose inputs all threads copy at once
+  INPUT_BYTES = INPUT_ROWS * INPUT_SLAB * 2,                // from a thread's copy to its next one
   INPUT_COPIES = DIVIDE_UP(DEPTH * INPUT_CHUNKS, THREADS),  // of a thread, in one step
   OUTPUT_COPIES = DIVIDE_UP(DEPTH * OUTPUT_CHUNKS, THREADS),
   MMA_INPUTS = TILE_INPUTS / INPUT_WARPS / 16,  // products of a warp
@@ -60,6 +62,7 @@ enum {
 
 static_assert(DEPTH % 16 == 0 && TILE_INPUTS % 16 == 0 && TILE_OUTPUTS % 16 == 0, "of whole products and slabs");
 static_assert(THREADS % INPUT_CHUNKS == 0, "a thread copies the same inputs of each of its pixels");
+static_assert(INPUT_ROWS % 8 == 0, "all inputs that a thread copies are swizzled alike");
 static_assert(SPLITS <= STEPS, "no split is empty");
 static_assert(AHEAD * INPUT_COPIES <= 32, "a word has a bit for each copy of inputs on its way");
 
@@ -68,31 +71,39 @@ DEVICE u32 output_stage(u32 tile, int step) {
   return tile + STAGE_COUNT * STAGE_INPUTS + step % STAGE_COUNT * STAGE_OUTPUTS;
 }
 
-// What a thread copies of x: eight inputs, the tap that meets them, and whether they exist.
+// Where a thread's first copy of inputs comes to lie.
+DEVICE u32 input_place(u32 tile, int step) {
+  return input_stage(tile, step) +
+         slab_place<INPUT_SLAB>(threadIdx.x / INPUT_CHUNKS, threadIdx.x % INPUT_CHUNKS * CHUNK, INPUT_SLAB_BYTES);
+}
+
+// What a thread copies of x: eight inputs, as the first pixel has them and counted among all that a pixel has; how far
+// down and across the tap that meets them is; and whether they exist.
 struct Inputs {
+  const Element *first;
   int down, across, channel;
   bool exist;
 };
-DEVICE Inputs inputs_find(int first_input) {
+DEVICE Inputs inputs_find(const Element *x, int group, int first_input) {
   const int input = first_input + (int)threadIdx.x % INPUT_CHUNKS * CHUNK, tap = input / INPUT_PITCH;
-  return Inputs{tap / KERNEL, tap % KERNEL, input % INPUT_PITCH, input < TAPS_INPUTS};
+  const int channel = group * INPUT_PITCH + input % INPUT_PITCH;
+  return Inputs{x + channel, tap / KERNEL - PAD, tap % KERNEL - PAD, channel, input < TAPS_INPUTS};
 }
 
 // Starts the copies of DEPTH pixels, for step `step`: x where the tap meets it, and dy from `output` on, of group
 // `group`. A bit for each copy of inputs, the first the lowest: whether there is something.
-DEVICE u32 step_copy(int step, int first_pixel, Inputs inputs, int group, int output, const Element *x,
-                     const Element *dy, u32 tile) {
+DEVICE u32 step_copy(int step, int first_pixel, Inputs inputs, int group, int output, const Element *dy, u32 tile) {
   u32 some = 0;
 #pragma unroll COPIES_AT_ONCE
   for (int i = 0; i < INPUT_COPIES; i++) {
-    const int at = threadIdx.x / INPUT_CHUNKS + i * (THREADS / INPUT_CHUNKS), pixel = first_pixel + at;
-    const int row = pixel / COLUMNS % ROWS * STRIDE - PAD + inputs.down;
-    const int column = pixel % COLUMNS * STRIDE - PAD + inputs.across;
-    const bool there = inputs.exist && pixel < PIXELS && row >= 0 && row < HEIGHT && column >= 0 && column < WIDTH;
-    const Element *source = x + (((u64)(pixel / (ROWS * COLUMNS)) * HEIGHT + row) * WIDTH + column) * INPUTS_ALL +
-                            group * INPUT_PITCH + inputs.channel;
-    const u32 to = slab_place<INPUT_SLAB>(at, threadIdx.x % INPUT_CHUNKS * CHUNK, INPUT_SLAB_BYTES);
-    if (at < DEPTH) copy_start(input_stage(tile, step) + to, there ? source : x, there ? 16 : 0);
+    const int at = threadIdx.x / INPUT_CHUNKS + i * INPUT_ROWS, pixel = first_pixel + at;
+    const int line = pixel / COLUMNS, image = line / ROWS;
+    const int row = (line - image * ROWS) * STRIDE + inputs.down;
+    const int column = (pixel - line * COLUMNS) * STRIDE + inputs.across;
+    const bool there = inputs.exist && pixel < PIXELS && (u32)row < HEIGHT && (u32)column < WIDTH;
+    const long long number = (image * HEIGHT + row) * WIDTH + column;
+    if (at < DEPTH)
+      copy_start(input_place(tile, step) + i * INPUT_BYTES, inputs.first + number * INPUTS_ALL, there ? 16 : 0);
     some |= (u32)(there && at < DEPTH) << i;
   }
 #pragma unroll COPIES_AT_ONCE
@@ -100,9 +111,9 @@ DEVICE u32 step_copy(int step, int first_pixel, Inputs inputs, int group, int ou
     const int number = threadIdx.x + i * THREADS, at = number / OUTPUT_CHUNKS, pixel = first_pixel + at;
     const int place = number % OUTPUT_CHUNKS * CHUNK;
     const bool there = pixel < PIXELS && output + place < OUTPUT_PITCH;
-    const Element *source = dy + (u64)pixel * OUTPUTS_ALL + group * OUTPUT_PITCH + output + place;
+    const Element *source = dy + (long long)pixel * OUTPUTS_ALL + group * OUTPUT_PITCH + output + place;
     const u32 to = slab_place<OUTPUT_SLAB>(at, place, OUTPUT_SLAB_BYTES);
-    if (at < DEPTH) copy_start(output_stage(tile, step) + to, there ? source : dy, there ? 16 : 0);
+    if (at < DEPTH) copy_start(output_stage(tile, step) + to, source, there ? 16 : 0);
   }
   return some;
 }
@@ -114,9 +125,8 @@ DEVICE void step_view(int step, u32 some, int first_pixel, int channel, const Li
 #pragma unroll 2
   for (int i = 0; i < INPUT_COPIES; i++) {
     if (!(some >> i & 1)) continue;
-    const int row = threadIdx.x / INPUT_CHUNKS + i * (THREADS / INPUT_CHUNKS);
-    const u32 at =
-        input_stage(tile, step) + slab_place<INPUT_SLAB>(row, threadIdx.x % INPUT_CHUNKS * CHUNK, INPUT_SLAB_BYTES);
+    const int row = threadIdx.x / INPUT_CHUNKS + i * INPUT_ROWS;
+    const u32 at = input_place(tile, step) + i * INPUT_BYTES;
     Chunk chunk;
     shared_load(chunk.pairs, at);
     chunk = chunk_normalize(chunk, line);
@@ -184,9 +194,8 @@ DEVICE void step_multiply(int step, int warp, u32 tile, float (&sums)[MMA_INPUTS
 DEVICE void tile_multiply(int first_pixel, int steps, int group, int output, int input, const Element *x,
                           const float *line, const float *scale, const Element *dy, u32 tile,
                           float (&sums)[MMA_INPUTS][MMA_OUTPUTS][4]) {
-  const Inputs inputs = inputs_find(input);
-  const int warp = warp_same(threadIdx.x / 32);
-  const int channel = group * INPUT_PITCH + inputs.channel;
+  const Inputs inputs = inputs_find(x, group, input);
+  const int warp = warp_same(threadIdx.x / 32), channel = inputs.channel;
 #ifndef WARPGROUP_MULTIPLY
 #pragma unroll
   for (int i = 0; i < MMA_INPUTS; i++)
@@ -199,7 +208,7 @@ DEVICE void tile_multiply(int first_pixel, int steps, int group, int output, int
 #pragma unroll
   for (int step = 0; step < AHEAD; step++) {
     some <<= INPUT_COPIES;
-    if (step < steps) some |= step_copy(step, first_pixel + step * DEPTH, inputs, group, output, x, dy, tile);
+    if (step < steps) some |= step_copy(step, first_pixel + step * DEPTH, inputs, group, output, dy, tile);
     copy_commit();
   }
 #pragma unroll 1
@@ -215,12 +224,12 @@ DEVICE void tile_multiply(int first_pixel, int steps, int group, int output, int
     copies_publish();
     block_wait();  // the step's copies have come, and the products before the last have read what is overwritten next
     step_multiply(step, warp, tile, sums);
-    if (next < steps) some |= step_copy(next, first_pixel + next * DEPTH, inputs, group, output, x, dy, tile);
+    if (next < steps) some |= step_copy(next, first_pixel + next * DEPTH, inputs, group, output, dy, tile);
     copy_commit();
     warpgroup_wait<1>();
 #else
     block_wait();  // the step's copies have come, and nobody reads the stage that is filled next
-    if (next < steps) some |= step_copy(next, first_pixel + next * DEPTH, inputs, group, output, x, dy, tile);
+    if (next < steps) some |= step_copy(next, first_pixel + next * DEPTH, inputs, group, output, dy, tile);
     copy_commit();
     step_multiply(step, warp, tile, sums);
 #endif

@@ -29,11 +29,10 @@ enum {
   SHARED_BYTES = STATISTICS && MBARRIER_BYTES + PART_BYTES > TILE_BYTES ? MBARRIER_BYTES + PART_BYTES : TILE_BYTES
 };
 
-DEVICE Pixel pixel_find(const Element *x, int pixel) {
+DEVICE Pixel pixel_find(const Element *x, int group, int pixel) {
   if (pixel >= PIXELS) return pixel_none(x);
   const int image = pixel / (ROWS * COLUMNS), at = pixel % (ROWS * COLUMNS);
-  return Pixel{x + (u64)image * HEIGHT * WIDTH * FROM_ALL, image, at / COLUMNS * STRIDE - PAD,
-               at % COLUMNS * STRIDE - PAD};
+  return pixel_at(x, image, at / COLUMNS * STRIDE - PAD, at % COLUMNS * STRIDE - PAD, group);
 }
 
 // Adds up the parts of each column, row by row, to row `to`. shared: [PART_ROWS + 2][PART_ROW].
@@ -100,9 +99,9 @@ DEVICE_KERNEL(conv2d_forward, THREADS, BLOCKS, SHARED_BYTES,
   Pixel pixels[PIXEL_COPIES];
 #pragma unroll
   for (int i = 0; i < PIXEL_COPIES; i++)
-    pixels[i] = pixel_find(x, first_pixel + (int)threadIdx.x / CHUNKS + i * (THREADS / CHUNKS));
+    pixels[i] = pixel_find(x, group, first_pixel + (int)threadIdx.x / CHUNKS + i * COPY_ROWS);
   float sums[MMA_PIXELS][MMA_CHANNELS][4];
-  tile_multiply(Taps{KERNEL, KERNEL, 1}, 0, pixels, group, first_channel, x, View{line, scale}, weights,
+  tile_multiply(Taps{KERNEL, KERNEL, 1}, 0, pixels, group, first_channel, View{line, scale}, weights,
                 shared_address(memory), sums);
 
   const int pixel = first_pixel + thread_pixel(), column = thread_channel();

@@ -25,6 +25,8 @@ enum {
   TO_ALL = GROUPS * TO_PITCH,
   DEPTH = STEP_DEPTH(KERNEL * KERNEL * FROM_PITCH, TILE_DEPTH),
   CHANNEL_TILES = DIVIDE_UP(TO_PITCH, TILE_CHANNELS),  // of a group
+  COLUMNS_MOST = DIVIDE_UP(KERNEL, TAP_STRIDE),        // of a phase's taps; others have one less, if any
+  COLUMNS_LESS = COLUMNS_MOST > 1 ? COLUMNS_MOST - 1 : 1,
 #ifdef WARPGROUP_MULTIPLY
   PIXEL_WARPS = TILE_PIXELS / 16,  // a warpgroup has 64 pixels and all channels
   CHANNEL_WARPS = 1,
@@ -41,16 +43,18 @@ enum {
   MBARRIER_BYTES = 0,
 #endif
   THREADS = 32 * PIXEL_WARPS * CHANNEL_WARPS,
-  CHUNKS = DEPTH / CHUNK,                         // of a row of a tile
-  PIXEL_COPIES = TILE_PIXELS * CHUNKS / THREADS,  // of a thread, in one step
-  MMA_PIXELS = TILE_PIXELS / PIXEL_WARPS / 16,    // products of a warp
+  CHUNKS = DEPTH / CHUNK,                       // of a row of a tile
+  COPY_ROWS = THREADS / CHUNKS,                 // of pixels, whose chunks all threads copy at once
+  PIXEL_COPIES = TILE_PIXELS / COPY_ROWS,       // of a thread, in one step
+  MMA_PIXELS = TILE_PIXELS / PIXEL_WARPS / 16,  // products of a warp
   MMA_CHANNELS = TILE_CHANNELS / CHANNEL_WARPS / 8,
   STAGE_PIXELS = TILE_PIXELS * DEPTH * 2,  // bytes
   STAGE_WEIGHTS = TILE_CHANNELS * DEPTH * 2,
   TILE_BYTES = MBARRIER_BYTES + STAGE_COUNT * (STAGE_PIXELS + STAGE_WEIGHTS)
 };
 
-static_assert(TILE_PIXELS * CHUNKS % THREADS == 0, "copies of pixels are divided evenly");
+static_assert(TILE_PIXELS % COPY_ROWS == 0, "copies of pixels are divided evenly");
+static_assert(COPY_ROWS % 8 == 0, "all chunks that a thread copies are swizzled alike");
 static_assert(FROM_PITCH % CHUNK == 0 && TO_PITCH % CHUNK == 0, "pitches are multiples of 8");
 static_assert(AHEAD * PIXEL_COPIES <= 32, "a word has a bit for each copy of pixels on its way");
 
@@ -59,13 +63,17 @@ struct Taps {
   int rows, columns, move;
 };
 
-// Of a pixel of the tile: its image and the number of that, and the row and column that the first tap meets. None: no
-// row is there.
+// Of a pixel of the tile: the row and column that the first tap meets, which may lie beyond the edges, where that
+// pixel's channels of the group are, and the number of its image. None: no row is there.
 struct Pixel {
-  const Element *image;
-  int number, row, column;
+  const Element *first;
+  int row, column, image;
 };
-DEVICE Pixel pixel_none(const Element *from) { return Pixel{from, 0, -(1 << 20), 0}; }
+DEVICE Pixel pixel_none(const Element *from) { return Pixel{from, -(1 << 20), 0, 0}; }
+DEVICE Pixel pixel_at(const Element *from, int image, int row, int column, int group) {
+  const long long number = ((long long)image * FROM_HEIGHT + row) * FROM_WIDTH + column;
+  return Pixel{from + number * FROM_ALL + group * FROM_PITCH, row, column, image};
+}
 
 // Of "from": line [2][FROM_ALL]; VIEW_SCALED: scale [n][c].
 struct View {
@@ -116,23 +124,22 @@ DEVICE void weights_copy(int step, const Element *weights, u32 tile) {
 
 #endif
 
-// Starts the copies of step `step` of a phase's taps, of group `group`. A bit for each copy of pixels, the first the
-// lowest: whether there is something.
-DEVICE u32 step_copy(int step, Taps taps, const Pixel (&pixels)[PIXEL_COPIES], int group, const Element *from,
-                     const Element *weights, u32 tile) {
+// Starts the copies of step `step` of a phase's taps. Where a pixel is not there, nothing is read, and zeros come. A
+// bit for each copy of pixels, the first the lowest: whether it is there.
+DEVICE u32 step_copy(int step, Taps taps, const Pixel (&pixels)[PIXEL_COPIES], const Element *weights, u32 tile) {
   weights_copy(step, weights, tile);
   const int row_first = threadIdx.x / CHUNKS, place = threadIdx.x % CHUNKS * CHUNK;
   const u32 depth = step * DEPTH + place;
   const int number = depth / FROM_PITCH, at = depth % FROM_PITCH;  // of a tap that meets something, of its channels
-  const int down = number / taps.columns, across = number % taps.columns;
+  const int down = taps.columns == COLUMNS_MOST ? number / COLUMNS_MOST : number / COLUMNS_LESS;
+  const int across = number - down * taps.columns, move = (down * FROM_WIDTH + across) * taps.move * FROM_ALL + at;
+  const u32 to = pixel_stage(tile, step) + operand_place<DEPTH>(row_first, place);
   u32 some = 0;
 #pragma unroll
   for (int i = 0; i < PIXEL_COPIES; i++) {
     const int row = pixels[i].row + down * taps.move, column = pixels[i].column + across * taps.move;
-    const bool there = row >= 0 && row < FROM_HEIGHT && column >= 0 && column < FROM_WIDTH && down < taps.rows;
-    const Element *source = pixels[i].image + ((u64)row * FROM_WIDTH + column) * FROM_ALL + group * FROM_PITCH + at;
-    copy_start(pixel_stage(tile, step) + operand_place<DEPTH>(row_first + i * (THREADS / CHUNKS), place),
-               there ? source : from, there ? 16 : 0);
+    const bool there = (u32)row < FROM_HEIGHT && (u32)column < FROM_WIDTH && down < taps.rows;
+    copy_start(to + i * COPY_ROWS * DEPTH * 2, pixels[i].first + move, there ? 16 : 0);
     some |= (u32)there << i;
   }
   return some;
@@ -146,18 +153,18 @@ DEVICE int step_channel(int step, int group) {
 // What the thread's copies of pixels have brought for a step becomes what is seen of it; where nothing is, zeros stay.
 DEVICE void step_view(int step, u32 some, const Pixel (&pixels)[PIXEL_COPIES], int group, const Line &line,
                       const float *scale, u32 tile) {
-  const int row_first = threadIdx.x / CHUNKS, place = threadIdx.x % CHUNKS * CHUNK;
+  const u32 first = pixel_stage(tile, step) + operand_place<DEPTH>(threadIdx.x / CHUNKS, threadIdx.x % CHUNKS * CHUNK);
 #pragma unroll
   for (int i = 0; i < PIXEL_COPIES; i++) {
     if (!(some >> i & 1)) continue;
-    const u32 at = pixel_stage(tile, step) + operand_place<DEPTH>(row_first + i * (THREADS / CHUNKS), place);
+    const u32 at = first + i * COPY_ROWS * DEPTH * 2;
     Chunk chunk;
     shared_load(chunk.pairs, at);
     chunk = chunk_normalize(chunk, line);
     if (VIEW == VIEW_SCALED) {
       const Channels channels = {FROM_ALL, VIEW_CHANNELS, VIEW_PITCH};
       float factors[CHUNK];
-      vector_load(scale + pixels[i].number * vector_width(channels), channels, step_channel(step, group), factors);
+      vector_load(scale + pixels[i].image * vector_width(channels), channels, step_channel(step, group), factors);
       chunk = chunk_scale(chunk, factors);
     }
     shared_store(at, chunk.pairs);
@@ -228,9 +235,8 @@ DEVICE void sums_clear(float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
 }
 
 // The products of all steps of a phase, for channels from `channel` on: `pixels` are those that this thread copies.
-DEVICE void tile_multiply(Taps taps, int phase, const Pixel (&pixels)[PIXEL_COPIES], int group, int channel,
-                          const Element *from, View view, const Element *all_weights, u32 tile,
-                          float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
+DEVICE void tile_multiply(Taps taps, int phase, const Pixel (&pixels)[PIXEL_COPIES], int group, int channel, View view,
+                          const Element *all_weights, u32 tile, float (&sums)[MMA_PIXELS][MMA_CHANNELS][4]) {
   const int steps = DIVIDE_UP(taps.rows * taps.columns * FROM_PITCH, DEPTH), warp = warp_same(threadIdx.x / 32);
   const int all_steps = steps_before(TAP_STRIDE * TAP_STRIDE, KERNEL, TAP_STRIDE, FROM_PITCH, DEPTH);
   const int first_step = steps_before(phase, KERNEL, TAP_STRIDE, FROM_PITCH, DEPTH);
@@ -246,7 +252,7 @@ DEVICE void tile_multiply(Taps taps, int phase, const Pixel (&pixels)[PIXEL_COPI
 #pragma unroll
   for (int step = 0; step < AHEAD; step++) {
     some <<= PIXEL_COPIES;
-    if (step < steps) some |= step_copy(step, taps, pixels, group, from, weights, tile);
+    if (step < steps) some |= step_copy(step, taps, pixels, weights, tile);
     copy_commit();
   }
 #pragma unroll 1
@@ -262,12 +268,12 @@ DEVICE void tile_multiply(Taps taps, int phase, const Pixel (&pixels)[PIXEL_COPI
     block_wait();  // the step's pixels have come, and the products before the last have read what is overwritten next
     weights_wait(step, tile);
     step_multiply(step, warp, tile, sums);
-    if (next < steps) some |= step_copy(next, taps, pixels, group, from, weights, tile);
+    if (next < steps) some |= step_copy(next, taps, pixels, weights, tile);
     copy_commit();
     warpgroup_wait<1>();
 #else
     block_wait();  // the step's copies have come, and nobody reads the stage that is filled next
-    if (next < steps) some |= step_copy(next, taps, pixels, group, from, weights, tile);
+    if (next < steps) some |= step_copy(next, taps, pixels, weights, tile);
     copy_commit();
     step_multiply(step, warp, tile, sums);
 #endif

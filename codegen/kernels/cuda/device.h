@@ -88,8 +88,8 @@ DEVICE double square_root(double value) {
   return root;
 }
 
-// Four floats at a multiple of 16 bytes, which nobody writes meanwhile. They are loaded where it stands: a compiler that
-// keeps them through a loop runs out of registers.
+// Four floats at a multiple of 16 bytes, which nobody writes meanwhile. They are loaded where it stands: a compiler
+// that keeps them through a loop runs out of registers.
 DEVICE void floats_load_four(const float *p, float *values) {
   asm volatile("ld.global.nc.v4.f32 {%0, %1, %2, %3}, [%4];"
                : "=f"(values[0]), "=f"(values[1]), "=f"(values[2]), "=f"(values[3])
@@ -140,8 +140,11 @@ DEVICE void copy_wait() {
 DEVICE void mbarrier_init(u32 mbarrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(mbarrier), "r"(arrivals) : "memory");
 }
-// Those this thread has made are there for its copies, and for other threads when they have waited with the block.
-DEVICE void mbarriers_publish() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+// Those this thread has made are there for its copies, and for other threads when they have waited with the block: a
+// fence for threads, and one for copies, which see memory by another way.
+DEVICE void mbarriers_publish() {
+  asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::: "memory");
+}
 // One arrival, with so many bytes to come in the phase.
 DEVICE void mbarrier_expect(u32 mbarrier, int bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(mbarrier), "r"(bytes) : "memory");

@@ -1,6 +1,6 @@
-// What is seen of images that BatchNorm and ReLU, and then the scales of squeeze-and-excitation, would have written: made
-// of what BatchNorm read, by the same instructions and rounded where it would have been stored, so that whether it is
-// written changes no bit.
+// What is seen of images that BatchNorm and ReLU, and then the scales of squeeze-and-excitation, would have written:
+// made of what BatchNorm read, by the same instructions and rounded where it would have been stored, so that whether it
+// is written changes no bit.
 #ifndef SEER_KERNELS_VIEW_H
 #define SEER_KERNELS_VIEW_H
 
