@@ -275,9 +275,9 @@ def convolutions_of_part(options, found, part):
             seconds, flops = (sum(op[key] for op in mine) / calls for key in ("seconds", "flops"))
             line = {"ours": seconds, "flops": flops, "theirs": theirs.get(way), "shape": shape,
                     "error": theirs.get("error")}
-            found[f"{case['name']} {name} {way}"] = line
+            found[f"{part} {name} {way}"] = line
             ratio = f"{line['theirs'] / seconds:.2f} of PyTorch's" if line["theirs"] else theirs
-            print(f"{case['name']} {name} {way}: {seconds * 1e3:.3f} ms, {flops / seconds / 1e12:.0f} TFLOP/s, {ratio}",
+            print(f"{part} {name} {way}: {seconds * 1e3:.3f} ms, {flops / seconds / 1e12:.0f} TFLOP/s, {ratio}",
                   flush=True)
 
 
