@@ -17,7 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "codegen/cuda/channels.h"
 #include "codegen/cuda/modules.h"
@@ -519,7 +520,7 @@ static Compiled compile(Arena *arena, const char *path, const char *library, con
 
 // ---- which kernels there are ----
 
-// Those that only several ranks launch, only the runtime, and only an update of more than four million numbers; and those
+// Those that only several ranks launch, only the runtime, only an update of more than four million numbers; and those
 // of ops that no model has once its passes have run.
 static bool is_for_others(const KernelInfo *info) {
   static const char *const names[] = {"sinkhorn_fold_ranks", "not_finite",          "larc_fold", "pad_rows", "scale",
@@ -579,17 +580,26 @@ static const SeerKernels *kernels_load(Arena *arena, const CudaModules *modules,
   return all;
 }
 
+static void library_build(const char *folder) {
+  static const char command[] =
+      "cd \"$0\" && ${CC:-cc} -std=c11 -D_GNU_SOURCE -I. -fPIC -shared step.c blocks/*.c -o step.so";
+  pid_t child = fork();
+  if (child == 0) {
+    execl("/bin/sh", "sh", "-c", command, folder, (char *)NULL);
+    _exit(127);
+  }
+  int status = 1;
+  if (child > 0) waitpid(child, &status, 0);
+  if (status != 0) fail("the step cannot be compiled");
+}
+
 // Emits the trainer and compiles what the test runs of it: its kernels, and its step as a library.
 static void *build(Arena *arena, const Trainer *trainer, const char *folder) {
   const char *error = trainer_emit(trainer, arena, folder);
   if (error) fail(error);
   Invocation invocation = {.arena = arena};
   if (modules_build(&invocation, trainer, folder) != EXIT_DONE) exit(1);
-  const char *command = arena_printf(arena,
-                                     "cd '%s' && ${CC:-cc} -std=c11 -D_GNU_SOURCE -I. -fPIC -shared step.c blocks/*.c "
-                                     "-o step.so",
-                                     folder);
-  if (system(command) != 0) fail("the step cannot be compiled");
+  library_build(folder);
   void *step = dlopen(arena_printf(arena, "%s/step.so", folder), RTLD_NOW | RTLD_LOCAL);
   if (!step) fail(dlerror());
   return step;

@@ -3,9 +3,9 @@
 
 usage: sanitized_test.py SEERC LIBSIMULATED_CUDA LIBSIMULATED_NCCL
 
-A small network with a queue, accumulation and groups that need pads, in fp16: trained, stopped and resumed, its features,
-on one rank; on two, whose parameters lie in parts, by way of the host and by NCCL, to the same bits. A fault ends the
-trainer.
+A small network with a queue, accumulation and groups that need pads, in fp16: trained, stopped and resumed, its
+features, on one rank; on two, whose parameters lie in parts, by way of the host and by NCCL, to the same bits. A fault
+ends the trainer.
 """
 import pathlib
 import sys
