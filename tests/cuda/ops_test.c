@@ -291,7 +291,8 @@ static bool is_wrong(const Test *test, const KernelInfo *info, const char *argum
 static void plant(Test *test, const KernelInfo *info, void **values, uint64_t *spare) {
   int at = info->pointer_count;
   for (int i = 0; i + 1 < info->pointer_count; i++) {
-    if (!is_wrong(test, info, info->pointers[i])) continue;
+    bool same = *(const SeerAddress *)values[i] == *(const SeerAddress *)values[i + 1];
+    if (same || !is_wrong(test, info, info->pointers[i])) continue;
     void *other = values[i];
     values[i] = values[i + 1], values[i + 1] = other;
     test->is_planted = true;
