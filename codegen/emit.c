@@ -143,9 +143,11 @@ static const char *emit_printed(const Trainer *trainer, const Folder *folder) {
 
 const char *trainer_emit_modules(const Trainer *trainer, Arena *arena, const char *path) {
   const Folder folder = {arena, path, trainer->keep_same};
-  Writer table = {0};
+  Writer table = {0}, codes = {0};
   print_cuda_table(trainer->modules, &table);
-  return save(&folder, &table, "modules.c");
+  print_cuda_codes(trainer->modules, &codes);
+  const char *error = save(&folder, &table, "modules.c"), *other = save(&folder, &codes, "modules/table.txt");
+  return error ? error : other;
 }
 
 const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *path) {

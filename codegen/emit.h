@@ -42,7 +42,7 @@ void program_add_prefix(Program *program, const char *prefix);
 // into folder/carried. Returns NULL, or what went wrong
 // ("cannot write 'x/step.c': No space left on device").
 const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *folder);
-// Of a trainer for GPUs, once its modules are compiled: modules.c.
+// Of a trainer for GPUs, once its modules are compiled: modules.c and modules/table.txt.
 const char *trainer_emit_modules(const Trainer *trainer, Arena *arena, const char *folder);
 
 // What is printed for a world's training: NULL where an earlier one's serves it, too.

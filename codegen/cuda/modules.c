@@ -192,6 +192,29 @@ void print_cuda_bytes(const CudaModules *modules, bool carries, Writer *out) {
   arena_release(scratch);
 }
 
+static void print_code(const CudaKernel *kernel, const char *architecture, const CudaBlock *block,
+                       const CubinKernel *code, Writer *out) {
+  if (!code->name) return;
+  writer_printf(out, "%-32s %-8s %7d %6d %9u %7u %5u %5u %12u\n", kernel->name, architecture, block->threads,
+                block->shared_bytes, code->registers, code->stack_bytes, code->warpgroup_products, code->warp_products,
+                code->instructions);
+}
+
+void print_cuda_codes(const CudaModules *modules, Writer *out) {
+  writer_text(
+      out,
+      "# What kernels take. Of a block: threads, bytes of shared memory; of a thread: registers, bytes of memory "
+      "that registers\n# were spilled to; in the code: products of warpgroups, products of warps, instructions. "
+      "Written by seerc.\n");
+  writer_printf(out, "%-32s %-8s %7s %6s %9s %7s %5s %5s %12s\n", "kernel", "for", "threads", "shared", "registers",
+                "spilled", "wgmma", "mma", "instructions");
+  for (int a = 0; a < modules->architecture_count; a++) {
+    for (size_t k = 0; k < modules->kernels.count; k++)
+      print_code(&modules->kernels.items[k], modules->architectures[a], &modules->blocks[a][k], &modules->codes[a][k],
+                 out);
+  }
+}
+
 static void print_argument(const KernelInfo *info, const ProgramLaunch *launch, int constant, Writer *out) {
   KernelConstant value = launch->constants[constant];
   switch (info->constant_kinds[constant]) {

@@ -3,6 +3,7 @@
 #ifndef SEER_CODEGEN_CUDA_MODULES_H
 #define SEER_CODEGEN_CUDA_MODULES_H
 
+#include "codegen/cuda/cubin.h"
 #include "codegen/emit.h"
 
 typedef struct CudaModule {
@@ -37,6 +38,7 @@ typedef struct CudaModules {
   // Set when it was compiled:
   size_t **code_bytes;  // [architecture][module]
   CudaBlock **blocks;   // [architecture][kernel]
+  CubinKernel **codes;  // [architecture][kernel]; without a name: PTX, or the simulated GPU's
 } CudaModules;
 
 // Everything that the worlds' programs launch, and what the runtime does.
@@ -51,6 +53,8 @@ void print_cuda_numbers(const CudaModules *modules, Writer *out);
 // modules.c: what the runtime knows of them, and code.S: their code.
 void print_cuda_table(const CudaModules *modules, Writer *out);
 void print_cuda_bytes(const CudaModules *modules, bool carries, Writer *out);
+// modules/table.txt: what each kernel's code takes.
+void print_cuda_codes(const CudaModules *modules, Writer *out);
 void print_cuda_launch(const Trainer *trainer, const Program *program, const ProgramSegment *segment, size_t launch,
                        Writer *out);
 // The file of a module's code, below the trainer's folder.

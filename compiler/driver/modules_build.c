@@ -188,21 +188,23 @@ static bool compile_by_nvrtc(const ModulesBuild *build, int task, const char *so
   return ptx_task < 0 || ptx_put(build, ptx_task, source, compiled.ptx);
 }
 
-// As C++; the functions of the simulated GPU are found when the driver's twin opens the module.
+// As C++, in two commands, so that ccache knows the first; the functions of the simulated GPU are found when the
+// driver's twin opens the module.
 static bool compile_by_cxx(const ModulesBuild *build, int task) {
   Arena *arena = build->arena;
-  const char *cxx = getenv("CXX"), *path = code_path(build, task);
+  const char *cxx = getenv("CXX"), *command = cxx && *cxx ? cxx : "c++", *path = code_path(build, task);
   bool by_warpgroups = strcmp(architecture_of(build, task), simulated_sm_90a) == 0;
-  char *const arguments[] = {"sh",
-                             "-c",
-                             arena_printf(arena,
-                                          "cd \"$0\" && %s -x c++ -std=c++17 -O1 -fPIC -shared -w -DSIMULATED_DEVICE%s "
-                                          "-I. -Ikernels/cuda modules/%s.cu -o \"$1\" 2>\"$1.log\" && rm -f \"$1.log\"",
-                                          cxx && *cxx ? cxx : "c++", by_warpgroups ? " -DWARPGROUP_MULTIPLY" : "",
-                                          module_of(build, task)->name),
-                             (char *)(uintptr_t)build->folder,
-                             (char *)(uintptr_t)path,
-                             NULL};
+  char *const arguments[] = {
+      "sh",
+      "-c",
+      arena_printf(arena,
+                   "cd \"$0\" && { %s -x c++ -std=c++17 -O1 -fPIC -w -DSIMULATED_DEVICE%s -I. "
+                   "-Ikernels/cuda -c modules/%s.cu -o \"$1.o\" && %s -shared \"$1.o\" -o \"$1\"; "
+                   "} 2>\"$1.log\" && rm -f \"$1.o\" \"$1.log\"",
+                   command, by_warpgroups ? " -DWARPGROUP_MULTIPLY" : "", module_of(build, task)->name, command),
+      (char *)(uintptr_t)build->folder,
+      (char *)(uintptr_t)path,
+      NULL};
   pid_t child = fork();
   if (child == 0) {
     execv("/bin/sh", arguments);
@@ -292,18 +294,24 @@ static int tell_fault(const ModulesBuild *build) {
                      "for the simulated GPU a C++ compiler is needed, c++ or $CXX");
 }
 
-// What the launches of a module's kernels ask for.
-static bool read_blocks(const ModulesBuild *build, int architecture, size_t module, const char *code, size_t size) {
+// What the launches of a module's kernels ask for, and what their code is made of.
+static bool read_kernels(const ModulesBuild *build, int architecture, size_t module, const char *code, size_t size) {
   CudaModules *modules = build->modules;
+  Cubin cubin = {0};
+  bool is_cubin = !is_ptx(modules->architectures[architecture]) && !is_simulated(modules->architectures[architecture]);
+  if (is_cubin && !cubin_read(build->arena, code, size, &cubin)) return false;
   for (size_t k = 0; k < modules->kernels.count; k++) {
     const CudaKernel *kernel = &modules->kernels.items[k];
     uint32_t shape[2];
     if (kernel->module != (int)module) continue;
-    const char *symbol = arena_printf(build->arena, "%s_shape", kernel_info(kernel->kernel)->name);
+    const char *name = kernel_info(kernel->kernel)->name, *symbol = arena_printf(build->arena, "%s_shape", name);
     bool found = is_ptx(modules->architectures[architecture]) ? ptx_words(code, symbol, shape, 2)
                                                               : cubin_words(code, size, symbol, shape, 2);
     if (!found) return false;
     modules->blocks[architecture][k] = (CudaBlock){(int)shape[0], (int)shape[1]};
+    for (size_t i = 0; i < cubin.count; i++) {
+      if (strcmp(cubin.items[i].name, name) == 0) modules->codes[architecture][k] = cubin.items[i];
+    }
   }
   return true;
 }
@@ -314,13 +322,15 @@ static bool read_code(const ModulesBuild *build) {
   Arena *arena = build->arena;
   modules->code_bytes = arena_array(arena, size_t *, modules->architecture_count);
   modules->blocks = arena_array(arena, CudaBlock *, modules->architecture_count);
+  modules->codes = arena_array(arena, CubinKernel *, modules->architecture_count);
   for (int a = 0; a < modules->architecture_count; a++) {
     modules->code_bytes[a] = arena_array(arena, size_t, modules->count);
     modules->blocks[a] = arena_array(arena, CudaBlock, modules->kernels.count);
+    modules->codes[a] = arena_array(arena, CubinKernel, modules->kernels.count);
     for (size_t m = 0; m < modules->count; m++) {
       int task = (int)m * modules->architecture_count + a;
       const char *code = file_read(arena, code_path(build, task), &modules->code_bytes[a][m]);
-      if (!code || !read_blocks(build, a, m, code, modules->code_bytes[a][m])) return false;
+      if (!code || !read_kernels(build, a, m, code, modules->code_bytes[a][m])) return false;
     }
   }
   return true;

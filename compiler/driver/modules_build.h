@@ -5,8 +5,8 @@
 #include "codegen/cuda/modules.h"
 #include "compiler/driver/driver.h"
 
-// In the folder that trainer_emit has filled; adds modules.c. EXIT_DONE, or an exit code whose reason was printed:
-// EXIT_MACHINE where a compiler is missing.
+// In the folder that trainer_emit has filled; adds modules.c and modules/table.txt. EXIT_DONE, or an exit code whose
+// reason was printed: EXIT_MACHINE where a compiler is missing.
 int modules_build(Invocation *invocation, const Trainer *trainer, const char *folder);
 
 #endif

@@ -1,6 +1,6 @@
 """Trainers on a GPU: right, and how fast beside PyTorch; see gpu.sh.
 
-usage: gpu.py prepare [--target TARGET] [--simulator LIBSIMULATED_CUDA] SEERC FOLDER [PART...]
+usage: gpu.py prepare [--tiny] [--target TARGET] [--simulator LIBSIMULATED_CUDA] SEERC FOLDER [PART...]
        gpu.py run [--limit SECONDS] [--device cuda|cpu] [PART...]      from the folder that was prepared
 Method. check: three small networks take two steps on the simulated GPU when they are prepared, and on the GPU, as
 sm_90a and, by PTX, as sm_80: every tensor's L2-relative distance (both round what they store to 16 bits, but a tensor
@@ -21,6 +21,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import statistics
 import struct
 import subprocess
@@ -46,28 +47,45 @@ SMALL_NETS = {
 }
 # After one step, and losses: what rounding differences make of two steps.
 MEDIAN, MOST, LOSS = 0.01, 0.1, 0.01
-STEP = """use "models/{model}"
+STEP = """{model}
 use "machines/h200"
 supervised {{ classes = 1000 }}
-views {{ crops = [crop(count = 1, size = 224px)] }}
+views {{ crops = [crop(count = 1, size = {size}px)] }}
 data {{ pictures = "pictures/" }}
 train {{ batch = {batch} steps = 1000 precision = {precision} }}
 optimizer {{ name = sgd weight_decay = 5e-5 }}
 cluster {{ nodes = 1 ranks_per_node = 1 }}
-evaluate {{ batch = 16 }}
+evaluate {{ batch = {evaluated} size = {size}px resize = {size}px }}
 """
+# --tiny: what the simulated GPU can do, so that every part has run before there is a GPU.
+TINY = "model { family = regnety depths = [2] widths = [24] group_widths = [12] stem_width = 32 }", 4, 16
 STEPS = {"step16": ("regnety_16gf", 256), "step128": ("regnety_128gf", 128), "step10b": ("regnety_10b", 16)}
 CHECKED = ("cuda:sm_90a", "cuda:sm_80")
+WAIT = 300  # seconds, for a trainer
 PARTS = ("check", "step16", "step128", "convolutions", "step10b")
 MODES = [(mode, layout, precision) for mode in ("eager", "compile", "max-autotune")
          for layout in ("channels_last", "default") for precision in ("bf16", "fp16")]
 
 
-def run(command, code=0, **options):
+class Failure(Exception):
+    """Of one part, or of one thing in it: the others go on."""
+
+
+def run(command, **options):
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **options)
-    if code is not None and done.returncode != code:
-        sys.exit(f"{' '.join(map(str, command))}: exit {done.returncode}\n{done.stderr}")
+    if done.returncode:
+        raise Failure(f"{' '.join(map(str, command))}: exit {done.returncode}: {done.stderr.strip()[-400:]}")
     return done
+
+
+def attempt(found, what, work, *arguments):
+    """What work gives; None where it fails, which is told and kept."""
+    try:
+        return work(*arguments)
+    except (Failure, OSError, ValueError, LookupError, subprocess.TimeoutExpired) as failure:
+        found.setdefault("failures", {})[what] = f"{type(failure).__name__}: {failure}"
+        print(f"{what}: FAILED: {failure}", flush=True)
+        return None
 
 
 # ---- prepare ----
@@ -99,11 +117,12 @@ def check_prepare(options):
 
 def step_prepare(options, part):
     model, batch = STEPS[part]
+    model, batch, size = TINY if options.tiny else (f'use "models/{model}"', batch, 224)
     for precision in ("bf16",) if part == "step10b" else ("bf16", "fp16"):
-        trainer = build(options, f"{part}_{precision}", STEP.format(model=model, batch=batch, precision=precision),
-                        options.target or CHECKED[0])
+        text = STEP.format(model=model, batch=batch, precision=precision, size=size, evaluated=min(batch, 16))
+        trainer = build(options, f"{part}_{precision}", text, options.target or CHECKED[0])
     plan = json.loads(run([trainer, "plan", "--json"]).stdout)["model"]
-    (options.folder / f"{part}.json").write_text(json.dumps({"batch": batch, "size": 224, **plan}))
+    (options.folder / f"{part}.json").write_text(json.dumps({"batch": batch, "size": size, **plan}))
 
 
 def prepare(options):
@@ -111,18 +130,21 @@ def prepare(options):
     options.folder, options.seerc = options.folder.resolve(), options.seerc.resolve()
     for file in ("gpu.sh", "gpu.py", "gpu_peer.py"):
         shutil.copy(HERE / file, options.folder)
+    found = {}
     for part in options.parts:
         if part == "check":
-            check_prepare(options)
+            attempt(found, part, check_prepare, options)
         elif part in STEPS:
-            step_prepare(options, part)
+            attempt(found, part, step_prepare, options, part)
+    return not found
 
 
 # ---- check ----
 
 def train(trainer, out, environment):
     shutil.rmtree(out, ignore_errors=True)
-    run([trainer, "train", "--out", out, "--no-report", "--quiet"], cwd=out.parent, env={**os.environ, **environment})
+    run([trainer, "train", "--out", out, "--no-report", "--quiet"], cwd=out.parent, env={**os.environ, **environment},
+        timeout=WAIT)
 
 
 def tensors_read(path):
@@ -147,53 +169,64 @@ def state(out, step):
     return tensors_read(out / f"snapshots/step-{step}/model.safetensors")
 
 
+def check_one(found, trainer):
+    name, wanted = trainer.name, HERE / f"{trainer.name.split('_on_')[0]}_wanted"
+    outs = [HERE / f"run{i}_{name}" for i in range(2)]
+    for out in outs:
+        train(trainer, out, {})
+    first, expected = state(outs[0], 1), state(wanted, 1)
+    apart = sorted((distance(first[tensor], expected[tensor]), tensor) for tensor in expected
+                   if tensor.endswith((".velocity", "running_mean", "running_var")))
+    median = statistics.median(number for number, _ in apart)
+    loss = max(abs(a / b - 1) for a, b in zip(losses(outs[0]), losses(wanted)))
+    same = state(outs[0], 2) == state(outs[1], 2)
+    good = median <= MEDIAN and apart[-1][0] <= MOST and loss <= LOSS and same
+    found[name] = {"median": median, "most": apart[-1], "loss": loss, "same_bits_again": same, "good": good}
+    print(f"{name}: {len(apart)} tensors are {median:.1e} apart at the median, at most {apart[-1][0]:.1e} "
+          f"({apart[-1][1]}), losses {loss:.1e}; a second run has {'the same' if same else 'OTHER'} bits: "
+          f"{'right' if good else 'WRONG'}", flush=True)
+
+
 def check_run(_options, found):
     trainers = [path for name in SMALL_NETS for path in sorted(HERE.glob(f"{name}_on_*")) if not path.suffix]
+    if not trainers:
+        raise Failure("nothing was prepared")
     for trainer in trainers:
-        name, wanted = trainer.name, HERE / f"{trainer.name.split('_on_')[0]}_wanted"
-        outs = [HERE / f"run{i}_{name}" for i in range(2)]
-        for out in outs:
-            train(trainer, out, {})
-        first, expected = state(outs[0], 1), state(wanted, 1)
-        apart = sorted((distance(first[tensor], expected[tensor]), tensor) for tensor in expected
-                       if tensor.endswith((".velocity", "running_mean", "running_var")))
-        median = statistics.median(number for number, _ in apart)
-        loss = max(abs(a / b - 1) for a, b in zip(losses(outs[0]), losses(wanted)))
-        same = state(outs[0], 2) == state(outs[1], 2)
-        good = median <= MEDIAN and apart[-1][0] <= MOST and loss <= LOSS and same
-        found[name] = {"median": median, "most": apart[-1], "loss": loss, "same_bits_again": same, "good": good}
-        print(f"{name}: {len(apart)} tensors are {median:.1e} apart at the median, at most {apart[-1][0]:.1e} "
-              f"({apart[-1][1]}), losses {loss:.1e}; a second run has {'the same' if same else 'OTHER'} bits: "
-              f"{'right' if good else 'WRONG'}", flush=True)
+        attempt(found, trainer.name, check_one, found, trainer)
 
 
 # ---- speed ----
 
-def ours(part):
-    """The fastest of the part's trainers: its name, seconds, what bench said."""
-    told = {}
-    for trainer in sorted(HERE.glob(f"{part}_*[!.seer]")):
-        if trainer.suffix or not os.access(trainer, os.X_OK):
-            continue
-        done = run([trainer, "bench", "--json", "--no-ops"], code=None, cwd=HERE)
-        if done.returncode:
-            print(f"{trainer.name}: {done.stderr.strip()}", flush=True)
-        else:
-            told[trainer.name] = json.loads(done.stdout)
-    return told
+def bench(trainer, *words):
+    return json.loads(run([trainer, "bench", "--json", *words], cwd=HERE, timeout=WAIT).stdout)
+
+
+def ours(found, part):
+    """What bench says of each of the part's trainers."""
+    trainers = [path for path in sorted(HERE.glob(f"{part}_*")) if not path.suffix and path.is_file()]
+    told = {trainer.name: attempt(found, trainer.name, bench, trainer, "--no-ops") for trainer in trainers}
+    return {name: one for name, one in told.items() if one}
 
 
 def peer(options, what, case, seconds):
-    done = run([sys.executable, "-B", HERE / "gpu_peer.py", what, json.dumps({**case, "device": options.device,
-                                                                                "seconds": seconds})], code=None)
-    if done.returncode:
-        return {"error": (done.stderr.strip().splitlines() or ["says nothing"])[-1][:200]}
-    return json.loads(done.stdout.splitlines()[-1])
+    """What it measured, or {"error"}: PyTorch may lack memory, or compile for longer than there is time."""
+    case = {**case, "device": options.device, "seconds": seconds}
+    command = [sys.executable, "-B", HERE / "gpu_peer.py", what, json.dumps(case)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          start_new_session=True) as process:
+        try:
+            told, complaint = process.communicate(timeout=max(WAIT / 5, 2 * seconds))
+        except subprocess.TimeoutExpired as late:
+            os.killpg(process.pid, signal.SIGKILL)  # and the processes that compile for it
+            return {"error": f"still at work after {late.timeout:.0f} s"}
+    if process.returncode or not told.strip():
+        return {"error": (complaint.strip().splitlines() or ["says nothing"])[-1][:200]}
+    return json.loads(told.splitlines()[-1])
 
 
 def step_run(options, found, part):
     case, ended = json.loads((HERE / f"{part}.json").read_text()), time.monotonic() + options.limit
-    before = ours(part)
+    before = ours(found, part)
     peers = {}
     modes = MODES[:1] if part == "step10b" else MODES  # which has no room for 10 billion, or says so
     for i, (mode, layout, precision) in enumerate(modes):
@@ -201,14 +234,16 @@ def step_run(options, found, part):
         name = f"{mode}, {layout}, {precision}"
         peers[name] = peer(options, "step", {**case, "mode": mode, "layout": layout, "precision": precision}, share)
         print(f"{part}: PyTorch {name}: {peers[name]}", flush=True)
-    after = ours(part)
+    after = ours(found, part)
     steps = {name: min(t["step_seconds_median"] for t in (before.get(name), after.get(name)) if t)
              for name in {*before, *after}}
-    found[part] = {"ours": steps, "before": before, "after": after, "peers": peers}
+    found |= {"ours": steps, "before": before, "after": after, "peers": peers}
     best = min((t["seconds"] for t in peers.values() if "seconds" in t), default=None)
     for name, seconds in sorted(steps.items()):
         ratio = f"; {best / seconds:.2f} of the best PyTorch ({best * 1e3:.1f} ms)" if best else ""
         print(f"{name}: {seconds * 1e3:.1f} ms, {case['batch'] / seconds:.1f} images/s{ratio}", flush=True)
+    if not steps:
+        raise Failure("none of our trainers was timed")
 
 
 def convolutions_of(case):
@@ -227,24 +262,28 @@ KINDS = {"forward": "conv2d_statistics", "backward_input": "conv2d_backward_inpu
          "backward_weight": "conv2d_backward_weight"}
 
 
+def convolutions_of_part(options, found, part):
+    case = json.loads((HERE / f"{part}.json").read_text())
+    ops = bench(HERE / f"{part}_bf16")["ops"]
+    for name, shape in convolutions_of(case):
+        theirs = peer(options, "convolution", {**shape, "precision": "bf16"}, options.limit / 20)
+        for way, kind in KINDS.items():
+            mine = [op for op in ops if op["name"].endswith(f".{name}") and op["kind"] == kind and not op["again"]]
+            if not mine:
+                raise Failure(f"bench tells of no {kind} of {name}")
+            calls = sum(op["calls"] for op in mine)
+            seconds, flops = (sum(op[key] for op in mine) / calls for key in ("seconds", "flops"))
+            line = {"ours": seconds, "flops": flops, "theirs": theirs.get(way), "shape": shape,
+                    "error": theirs.get("error")}
+            found[f"{part} {name} {way}"] = line
+            ratio = f"{line['theirs'] / seconds:.2f} of PyTorch's" if line["theirs"] else theirs
+            print(f"{part} {name} {way}: {seconds * 1e3:.3f} ms, {flops / seconds / 1e12:.0f} TFLOP/s, {ratio}",
+                  flush=True)
+
+
 def convolutions_run(options, found):
     for part in ("step128", "step10b"):
-        trainer = HERE / f"{part}_bf16"
-        case = json.loads((HERE / f"{part}.json").read_text())
-        ops = json.loads(run([trainer, "bench", "--json"], cwd=HERE).stdout)["ops"]
-        for name, shape in convolutions_of(case):
-            theirs = peer(options, "convolution", {**shape, "precision": "bf16"}, options.limit / 20)
-            for way, kind in KINDS.items():
-                mine = [op for op in ops if op["name"].removesuffix(".backward") == name and op["kind"].startswith(kind)
-                        and not op["again"]]
-                seconds = sum(op["seconds"] for op in mine) / (sum(op["calls"] for op in mine) or 1)
-                flops = sum(op["flops"] for op in mine) / (sum(op["calls"] for op in mine) or 1)
-                line = {"ours": seconds, "flops": flops, "theirs": theirs.get(way), "shape": shape,
-                        "error": theirs.get("error")}
-                found[f"{case['name']} {name} {way}"] = line
-                ratio = f"{line['theirs'] / seconds:.2f} of PyTorch's" if line["theirs"] and seconds else theirs
-                print(f"{case['name']} {name} {way}: {seconds * 1e3:.3f} ms, {flops / (seconds or 1) / 1e12:.0f} "
-                      f"TFLOP/s, {ratio}", flush=True)
+        attempt(found, f"convolutions of {part}", convolutions_of_part, options, found, part)
 
 
 def machine(options):
@@ -255,20 +294,19 @@ def machine(options):
 
 
 def run_parts(options):
+    """A part that was run before is replaced; false where one has failed, or was not right."""
     results = HERE / "results.json"
     found = json.loads(results.read_text()) if results.exists() else {}
     found["machine"] = machine(options)
     print(found["machine"], flush=True)
+    good = True
     for part in options.parts:
-        told = found.setdefault(part, {})
-        if part == "check":
-            check_run(options, told)
-        elif part == "convolutions":
-            convolutions_run(options, told)
-        else:
-            step_run(options, told, part)
+        told = found[part] = {}
+        work = {"check": check_run, "convolutions": convolutions_run}.get(part, step_run)
+        attempt(told, part, work, options, told, *([part] if work is step_run else []))
         results.write_text(json.dumps(found, indent=1) + "\n")
-    return all(line["good"] for line in found.get("check", {}).values())
+        good = good and not told.get("failures") and all(line.get("good", True) for line in told.values())
+    return good
 
 
 def main():
@@ -278,6 +316,7 @@ def main():
     words.add_argument("seerc", type=pathlib.Path)
     words.add_argument("folder", type=pathlib.Path)
     words.add_argument("--target", help=f"instead of {' and, to check, '.join(CHECKED)}")
+    words.add_argument("--tiny", action="store_true", help="networks that the simulated GPU can time")
     words.add_argument("--simulator", help="for check; else that of SEERC's build", type=pathlib.Path)
     words.add_argument("parts", nargs="*", default=PARTS)
     words = commands.add_parser("run")
@@ -288,10 +327,9 @@ def main():
     unknown = set(options.parts) - set(PARTS)
     if unknown:
         parser.error(f"unknown part {unknown.pop()}: there are {', '.join(PARTS)}")
-    if options.command == "run":
-        sys.exit(0 if run_parts(options) else 1)
-    options.simulator = (options.simulator or options.seerc.parent / "tests/cuda/libsimulated_cuda.so").resolve()
-    prepare(options)
+    if options.command == "prepare":
+        options.simulator = (options.simulator or options.seerc.parent / "tests/cuda/libsimulated_cuda.so").resolve()
+    sys.exit(0 if (run_parts if options.command == "run" else prepare)(options) else 1)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ def build(folder, name, *settings, target="--target=cuda:simulated_sm_90a", word
     return build_spec(folder, name, SPEC, *sets, *([target] if target else []), *words)
 
 
-def start(trainer, out, *words, code=0, shell=(), **environment):
-    command = ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "-n", RANKS, *shell, trainer, *words,
+def start(trainer, out, *words, code=0, shell=(), ranks=RANKS, **environment):
+    command = ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "-n", ranks, *shell, trainer, *words,
                "--threads", 1, "--no-report"]
     environment = {**os.environ, "SEER_LIBCUDA": DRIVER, "OMPI_MCA_mpi_yield_when_idle": "1", **environment}
     done = subprocess.run([str(word) for word in command], cwd=out.parent, capture_output=True, text=True, timeout=600,
