@@ -159,8 +159,7 @@ static SeerStatus sections_lay_out(IndexWriter *writer, const IndexPlan *plan) {
     uint64_t bytes = plan->pictures * (column->is_number ? 8 : 4);
     writer->is_number[i] = column->is_number;
     status = text_place(writer, SEER_INDEX_WORDS, (uint32_t)i, &column->words);
-    if (status == SEER_OK)
-      status = stream_place(writer, SEER_INDEX_VALUES, (uint32_t)i, bytes, &writer->values[i]);
+    if (status == SEER_OK) status = stream_place(writer, SEER_INDEX_VALUES, (uint32_t)i, bytes, &writer->values[i]);
     writer->values[i].sums = &writer->sums[i];
     section_place(writer, SEER_INDEX_SUMS, (uint32_t)i,
                   (bytes + SEER_INDEX_BLOCK_BYTES - 1) / SEER_INDEX_BLOCK_BYTES * 4);
@@ -176,9 +175,8 @@ SeerStatus index_writer_open(const char *path, const IndexPlan *plan, IndexWrite
   made->column_count = plan->column_count;
   SeerStatus status = seer_path_print(&made->path, "%s", path);
   if (status == SEER_OK) status = seer_path_print(&made->temporary, "%s.tmp", path);
-  made->file = status == SEER_OK
-                   ? open(made->temporary.text, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666)
-                   : -1;
+  made->file =
+      status == SEER_OK ? open(made->temporary.text, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666) : -1;
   if (status == SEER_OK && made->file < 0)
     status = seer_fail(SEER_MACHINE, "cannot write '%s': %s\nnote: choose a folder that can be written with -o",
                        made->temporary.text, strerror(errno));

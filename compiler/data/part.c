@@ -27,7 +27,7 @@ void data_part_picture(DataPart *part, const char *name, const DataFacts *facts)
     writer_text(text, ",\"label\":");
     writer_json_string(text, facts->label);
   }
-  char *columns = json_dumps(facts->columns, JSON_COMPACT);
+  char *columns = json_dumps(facts->columns, JSON_COMPACT | JSON_SORT_KEYS);
   if (columns != NULL) writer_printf(text, ",\"columns\":%s", columns);
   part->failed |= columns == NULL;
   free(columns);

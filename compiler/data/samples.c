@@ -144,17 +144,18 @@ static SeerStatus refuse(const char *path, bool is_picture_kind) {
   if (is_picture_kind)
     return seer_fail(SEER_INPUT, "'%s' is of a kind that seer does not read\nnote: pictures are JPEG, PNG or WebP",
                      path);
-  return seer_fail(SEER_INPUT,
-                   "'%s' is no folder, tar archive or picture\nnote: compressed archives must be unpacked with gzip -d; "
-                   "IDX files need no shards, trainers read them as they are",
-                   path);
+  return seer_fail(
+      SEER_INPUT,
+      "'%s' is no folder, tar archive or picture\nnote: compressed archives must be unpacked with gzip -d; "
+      "IDX files need no shards, trainers read them as they are",
+      path);
 }
 
 typedef struct Archives {
   struct Archive {
     const char *path, *relative;
     int64_t changed;
-  } *items;
+  } * items;
   size_t count, capacity;
 } Archives;
 
@@ -224,6 +225,6 @@ SeerStatus data_samples_gather(Arena *arena, const char *const *sources, int cou
   for (int i = 0; status == SEER_OK && i < count; i++) status = source_gather(arena, sources[i], samples);
   if (status != SEER_OK || samples->count > 0) return status;
   return seer_fail(SEER_INPUT,
-                   "no pictures in '%s'%s\nnote: pictures are JPEG, PNG or WebP, in folders or tar archives", sources[0],
-                   count > 1 ? " and the others" : "");
+                   "no pictures in '%s'%s\nnote: pictures are JPEG, PNG or WebP, in folders or tar archives",
+                   sources[0], count > 1 ? " and the others" : "");
 }

@@ -70,8 +70,7 @@ static SeerStatus section_take(SeerIndex *index, uint32_t i, uint64_t *end) {
   const uint8_t *row = index->map + SEER_INDEX_HEADER_BYTES + (uint64_t)i * SEER_INDEX_SECTION_BYTES;
   uint32_t kind = seer_load32(row), column = seer_load32(row + 4);
   uint64_t offset = seer_load64(row + 8), size = seer_load64(row + 16);
-  if (offset % 8 != 0 || offset < *end || offset - *end > 7 || offset > index->bytes ||
-      size > index->bytes - offset) {
+  if (offset % 8 != 0 || offset < *end || offset - *end > 7 || offset > index->bytes || size > index->bytes - offset) {
     return seer_index_damaged(index, "its sections do not fit the file");
   }
   *end = offset + size;

@@ -85,7 +85,8 @@ static SeerStatus column_verify(const SeerIndex *index, int number) {
   for (int64_t i = 0; status == SEER_OK && i < index->count; i++) {
     uint32_t word;
     double value;
-    status = column.is_number ? seer_index_column_number(&column, i, &value) : seer_index_column_word(&column, i, &word);
+    status =
+        column.is_number ? seer_index_column_number(&column, i, &value) : seer_index_column_word(&column, i, &word);
   }
   seer_index_column_close(&column);
   const SeerIndexSection *values = &index->columns[number][1];

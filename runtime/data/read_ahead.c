@@ -77,8 +77,8 @@ static SeerStatus readers_start(SeerReadAhead *ahead, int readers) {
 
 SeerStatus seer_read_ahead_make(const SeerSource *source, int decoders, int64_t (*picture)(const void *, int64_t),
                                 const void *context, SeerReadAhead **ahead) {
-  int readers = decoders < SEER_READERS_MAX / SEER_READERS_A_DECODER ? decoders * SEER_READERS_A_DECODER
-                                                                      : SEER_READERS_MAX;
+  int readers =
+      decoders < SEER_READERS_MAX / SEER_READERS_A_DECODER ? decoders * SEER_READERS_A_DECODER : SEER_READERS_MAX;
   *ahead = NULL;
   SeerReadAhead *made = calloc(1, sizeof *made);
   Slot *slots = calloc((size_t)(2 * readers), sizeof *slots);
@@ -87,7 +87,8 @@ SeerStatus seer_read_ahead_make(const SeerSource *source, int decoders, int64_t 
     free(slots);
     return seer_fail(SEER_MACHINE, "out of memory to read pictures\nnote: set fewer data.decode_threads");
   }
-  *made = (SeerReadAhead){.source = source, .picture = picture, .context = context, .slots = slots, .depth = 2 * readers};
+  *made =
+      (SeerReadAhead){.source = source, .picture = picture, .context = context, .slots = slots, .depth = 2 * readers};
   pthread_mutex_init(&made->lock, NULL);
   pthread_cond_init(&made->room, NULL);
   pthread_cond_init(&made->ready, NULL);

@@ -120,10 +120,11 @@ static SeerStatus source_fill(SeerSource *source, const char *const *patterns, c
   }
   if (status == SEER_OK && source->total == 0) { status = empty_fail(source, patterns, paths->count); }
   if (status == SEER_OK && labels != NULL && labels[0] != '\0') {
-    status = source->indexed_count == 0
-                 ? seer_idx_labels(source, labels)
-                 : seer_fail(SEER_INPUT, "'%s' cannot be the labels of '%s', which has its own\nnote: leave out data.labels",
-                             labels, seer_index_path(source->indexed[0].index));
+    status =
+        source->indexed_count == 0
+            ? seer_idx_labels(source, labels)
+            : seer_fail(SEER_INPUT, "'%s' cannot be the labels of '%s', which has its own\nnote: leave out data.labels",
+                        labels, seer_index_path(source->indexed[0].index));
   } else if (status == SEER_OK) {
     status = seer_catalogue_sort_labels(source);
   }
@@ -279,8 +280,8 @@ SeerStatus seer_source_read(const SeerSource *source, int64_t picture, uint64_t 
   const SeerContainer *container = &source->containers[item->container];
   if (container->kind == SEER_IDX) { return SEER_OK; }
   bool in_tar = container->kind == SEER_TAR;
-  return bytes_read(in_tar ? container->path : item->name, in_tar ? item->offset : 0,
-                    in_tar ? item->size : UINT64_MAX, limit, file, count, reason)
+  return bytes_read(in_tar ? container->path : item->name, in_tar ? item->offset : 0, in_tar ? item->size : UINT64_MAX,
+                    limit, file, count, reason)
              ? SEER_OK
              : SEER_INPUT;
 }
@@ -299,8 +300,7 @@ SeerStatus seer_source_decode(const SeerSource *source, int64_t picture, int64_t
                               const char **reason) {
   size_t count;
   SeerStatus status = seer_source_read(source, picture, file_limit(max_pixels), &decoded->file, &count, reason);
-  return status != SEER_OK ? status
-                           : seer_source_decode_read(source, picture, max_pixels, count, decoded, reason);
+  return status != SEER_OK ? status : seer_source_decode_read(source, picture, max_pixels, count, decoded, reason);
 }
 
 bool seer_source_reads_files(const SeerSource *source) {

@@ -25,8 +25,10 @@ SeerStatus seer_indexed_add(SeerSource *source, const char *path) {
     size_t length;
     const char *name = seer_index_label(indexed->index, label, &length);
     if (memchr(name, '\0', length) != NULL) {
-      return seer_fail(SEER_INPUT, "'%s' is damaged: a label holds a zero byte\nnote: make it again with 'seerc data "
-                       "index'", path);
+      return seer_fail(SEER_INPUT,
+                       "'%s' is damaged: a label holds a zero byte\nnote: make it again with 'seerc data "
+                       "index'",
+                       path);
     }
     status = seer_catalogue_label(source, name, length, &indexed->labels[label]);
   }

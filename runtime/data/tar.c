@@ -33,10 +33,10 @@ enum {
 typedef struct TarReader {
   const char *path;
   int file;
-  uint64_t offset, file_bytes;   // offset: of the next header
+  uint64_t offset, file_bytes;            // offset: of the next header
   char name[SEER_TAR_NAME_MAX + 1];       // of the member at hand
   char next_name[SEER_TAR_NAME_MAX + 1];  // said by a GNU or pax header for the next member; "": nothing
-  uint64_t next_size;            // said by a pax header; UINT64_MAX: nothing
+  uint64_t next_size;                     // said by a pax header; UINT64_MAX: nothing
   bool next_sparse;
   uint8_t *extra;  // content of a pax header
 } TarReader;

@@ -25,8 +25,7 @@ static SeerStatus member_add(void *context, int file, const SeerTarMember *membe
   SeerItem item = {.offset = member->content, .size = member->size, .container = shard->container, .label = -1};
   const char *first_slash = strchr(member->name, '/');
   if (first_slash != NULL && first_slash != member->name) {
-    SeerStatus status =
-        seer_catalogue_label(source, member->name, (size_t)(first_slash - member->name), &item.label);
+    SeerStatus status = seer_catalogue_label(source, member->name, (size_t)(first_slash - member->name), &item.label);
     if (status != SEER_OK) { return status; }
   }
   char full[2 * SEER_TAR_NAME_MAX + 2];
