@@ -1,4 +1,6 @@
 """`seerc data pack`: what it writes, byte for byte the same whatever the jobs and however often it is killed."""
+import fcntl
+import gzip
 import json
 import os
 import random
@@ -64,7 +66,8 @@ def check_index(root, packed):
         if name.endswith(".tar"):
             shutil.copy(f"{packed}/{name}", f"{root}/again")
     seerc("index", f"{root}/again")
-    expect(tree(f"{root}/again")["pictures.index"] == tree(packed)["pictures.index"], "an index made afterwards differs")
+    same = tree(f"{root}/again")["pictures.index"] == tree(packed)["pictures.index"]
+    expect(same, "an index made afterwards differs")
     seen = tool("list", "-", packed)
     wanted = [(f"{e['shard']}:{e['name']}", e.get("label")) for e in entries]
     expect([(e["name"], e.get("label_name")) for e in seen] == wanted, f"a trainer sees {seen[:3]}")
@@ -131,6 +134,10 @@ def check_refusals(root, source, packed):
     expect(os.listdir(f"{root}/mine") == ["letter.txt"], "a refused folder is left as it was")
     seerc("pack", source, "-o", f"{root}/half", "--shard-bytes", "150kB", "-j", 1, code=None, kill_at=40)
     expect(seerc.code == -signal.SIGKILL, "killed half way")
+    with open(f"{root}/half/.pack/lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        text = seerc("pack", source, "-o", f"{root}/half", "--shard-bytes", "150kB", code=1)
+        expect("another process is packing" in text, f"two at once: {text}")
     os.utime(f"{source}/photos/cats/6.jpg", (5, 5))
     text = seerc("pack", source, "-o", f"{root}/half", "--shard-bytes", "150kB", code=1)
     expect("was begun with other input" in text, f"a file changed meanwhile: {text}")
@@ -138,6 +145,9 @@ def check_refusals(root, source, packed):
     expect("a size such as" in seerc("pack", source, "-o", f"{root}/x", "--shard-bytes", "12parsecs", code=2), "a size")
     expect("IDX files need no shards" in seerc("pack", f"{PICTURES}/photos/readme.txt", "-o", f"{root}/x", code=1),
            "no picture")
+    with gzip.open(f"{root}/idx.gz", "wb") as file:
+        file.write(bytes((0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0)))
+    expect("IDX files need no shards" in seerc("pack", f"{root}/idx.gz", "-o", f"{root}/x", code=1), "IDX")
     expect("No such file" in seerc("pack", f"{root}/nowhere", "-o", f"{root}/x", code=1), "no source")
     os.makedirs(f"{root}/none")
     expect("no pictures in" in seerc("pack", f"{root}/none", "-o", f"{root}/x", code=1), "no pictures")
@@ -166,7 +176,7 @@ def check_keys(root):
 
 
 def check_archives(root):
-    """Archives of others are packed with what lies beside their pictures; those no honest program writes are refused."""
+    """Archives of others are packed with what lies beside their pictures; hostile ones are refused."""
     archive(f"{root}/in/b.tar", [("x/1.png", picture(3, form="PNG")), ("x/1.cls", "7"), ("x/1.txt", "text")])
     archive(f"{root}/in/a.tar", [("0.jpg", picture(4)), ("0.json", '{"country": "it", "label": 3}'),
                                  ("1.left.jpg", picture(5)), ("1.right.jpg", picture(6)), ("1.json", '{"n": 1}')],

@@ -180,7 +180,8 @@ def check_split(root, source):
 def check_command_line(root, source):
     for arguments, part in ((("packk", "x"), "did you mean 'pack'"), (("list",), "needs a folder"),
                             (("list", "--seed=1", source), "no option '--seed'"),
-                            (("stats", "-j", "0", source), "from 1 to 1024"), (("verify", "-o", "x", source), "'--out'"),
+                            (("stats", "-j", "0", source), "from 1 to 1024"),
+                            (("verify", "-o", "x", source), "'--out'"),
                             (("split", source, "--seed", "x"), "whole number"), ((), "subcommands:")):
         expect(part in seerc(*arguments, code=2), f"{arguments}")
     expect("subcommands:" in seerc("--help"), "help")

@@ -1,7 +1,7 @@
 """Reading ahead hides storage that answers late: with 20 ms to each read the loader is about as fast as without.
 
-One thread takes 3 ms to a picture and would wait 20 ms for each; so without reading ahead it would have an eighth of its
-speed. Speeds are taken in turns, and the best of each counts: the machine may be busy, so there are some rounds.
+One thread takes 3 ms to a picture and would wait 20 ms for each: without reading ahead it would have an eighth of
+its speed. Speeds are taken in turns, and the best of each counts: the machine may be busy, so there are some rounds.
 """
 import json
 import os
