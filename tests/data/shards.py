@@ -3,6 +3,8 @@ import hashlib
 import io
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tarfile
@@ -13,14 +15,18 @@ SEERC, SHIM = sys.argv[3:5]
 SANITIZED = {"ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}  # the shim comes before the sanitizer's library
 
 
-def seerc(*arguments, code=0, kill_at=0, read_delay=0):
-    """Runs `seerc data`; gives what it printed to both streams. A code of None: any."""
+def seerc(*arguments, code=0, kill_at=0, largest=None):
+    """Runs `seerc data`, with files of at most `largest` bytes; gives what it printed. A code of None: any."""
     environment = dict(os.environ)
-    if kill_at or read_delay:
-        environment.update(SANITIZED, LD_PRELOAD=SHIM, SEER_TEST_KILL_AT=str(kill_at),
-                           SEER_TEST_READ_DELAY_MS=str(read_delay))
+    if kill_at:
+        environment.update(SANITIZED, LD_PRELOAD=SHIM, SEER_TEST_KILL_AT=str(kill_at))
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write then fails as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+
     run = subprocess.run([SEERC, "data", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                         env=environment)
+                         env=environment, preexec_fn=limit if largest else None)
     seerc.code = run.returncode
     text = run.stdout.decode(errors="replace") + run.stderr.decode(errors="replace")
     if (code is not None and run.returncode != code) or "Sanitizer" in text:

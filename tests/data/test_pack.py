@@ -141,6 +141,12 @@ def check_refusals(root, source, packed):
     os.utime(f"{source}/photos/cats/6.jpg", (5, 5))
     text = seerc("pack", source, "-o", f"{root}/half", "--shard-bytes", "150kB", code=1)
     expect("was begun with other input" in text, f"a file changed meanwhile: {text}")
+    for inside in (f"{source}/photos/out", source):
+        expect("lies in" in seerc("pack", source, "-o", inside, code=1), f"packed into itself: {inside}")
+    expect(not os.path.exists(f"{source}/photos/out"), "a refused folder stays")
+    text = seerc("pack", source, "-o", f"{root}/full", "--shard-bytes", "150kB", code=3, largest=100000)
+    expect("File too large" in text and "00.tar" in text and "note: free some space" in text, f"a full disk: {text}")
+    seerc("pack", source, "-o", f"{root}/full", "--shard-bytes", "150kB")
     expect("-o DIR" in seerc("pack", source, code=2), "no folder")
     expect("a size such as" in seerc("pack", source, "-o", f"{root}/x", "--shard-bytes", "12parsecs", code=2), "a size")
     expect("IDX files need no shards" in seerc("pack", f"{PICTURES}/photos/readme.txt", "-o", f"{root}/x", code=1),
