@@ -33,7 +33,7 @@ typedef struct DataSamples {
 } DataSamples;
 
 // In the order of `sources`, in each by path, then by name in the archive. Folders are walked as trainers walk them;
-// about 400 bytes a picture are held.
+// about 500 bytes a picture are held.
 SeerStatus data_samples_gather(Arena *arena, const char *const *sources, int count, DataSamples *samples);
 
 #endif

@@ -3,7 +3,9 @@ import fcntl
 import gzip
 import json
 import os
+import pty
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -11,7 +13,7 @@ import tarfile
 import time
 
 from common import PICTURES, expect, finish, scratch, tool
-from shards import SEERC, archive, listed, members, picture, seerc, tree, write
+from shards import SANITIZED, SEERC, SHIM, archive, listed, members, picture, seerc, tree, write
 
 
 def check_content(root):
@@ -145,7 +147,7 @@ def check_refusals(root, source, packed):
         expect("lies in" in seerc("pack", source, "-o", inside, code=1), f"packed into itself: {inside}")
     expect(not os.path.exists(f"{source}/photos/out"), "a refused folder stays")
     text = seerc("pack", source, "-o", f"{root}/full", "--shard-bytes", "150kB", code=3, largest=100000)
-    expect("File too large" in text and "00.tar" in text and "note: free some space" in text, f"a full disk: {text}")
+    expect(".tar': File too large" in text and "note: free some space" in text, f"a full disk: {text}")
     seerc("pack", source, "-o", f"{root}/full", "--shard-bytes", "150kB")
     expect("-o DIR" in seerc("pack", source, code=2), "no folder")
     expect("a size such as" in seerc("pack", source, "-o", f"{root}/x", "--shard-bytes", "12parsecs", code=2), "a size")
@@ -157,6 +159,20 @@ def check_refusals(root, source, packed):
     expect("No such file" in seerc("pack", f"{root}/nowhere", "-o", f"{root}/x", code=1), "no source")
     os.makedirs(f"{root}/none")
     expect("no pictures in" in seerc("pack", f"{root}/none", "-o", f"{root}/x", code=1), "no pictures")
+
+
+def check_terminal(root, source):
+    """On a terminal there is a line of progress, and nothing of it is left; elsewhere there is none."""
+    leader, follower = pty.openpty()
+    slowly = {**os.environ, **SANITIZED, "LD_PRELOAD": SHIM, "SEER_TEST_READ_DELAY_MS": "20"}
+    process = subprocess.Popen([SEERC, "data", "pack", source, "-o", f"{root}/terminal"], stderr=follower,
+                               stdout=subprocess.DEVNULL, env=slowly)
+    expect(process.wait() == 0, "pack on a terminal")
+    shown = os.read(leader, 1 << 16).decode() if select.select([leader], [], [], 10)[0] else ""
+    os.close(follower)
+    os.close(leader)
+    expect("packing: " in shown and " of 46 pictures" in shown and shown.endswith("\r\x1b[K"), f"progress: {shown!r}")
+    expect("packing" not in seerc("pack", source, "-o", f"{root}/quiet"), "progress without a terminal")
 
 
 def check_keys(root):
@@ -207,6 +223,7 @@ with scratch() as folder:
     check_identity(folder, given, out)
     check_kills(folder, given, out)
     check_refusals(folder, given, out)
+    check_terminal(folder, given)
     check_keys(f"{folder}/keys")
     check_archives(f"{folder}/archives")
 finish("pack")

@@ -58,6 +58,9 @@ def check_foreign(root):
     both = tool("list", "-", f"{root}/two.index", f"{PICTURES}/photos", root)
     expect(len(both) == 40 + 25 + 60 and both[-1]["label_name"] == "2" and both[24]["name"].endswith("root.png"),
            "indices and folders together")
+    write(f"{root}.labels", bytes((0, 0, 8, 1, 0, 0, 0, 60)) + bytes(60))
+    error = tool("list", f"{root}.labels", root, check=False)[-1]["error"]
+    expect("which has its own" in error and "data.labels" in error, f"labels beside an index: {error}")
     return root
 
 
