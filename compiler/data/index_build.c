@@ -244,6 +244,10 @@ SeerStatus data_index_build(Arena *arena, const char *const *parts, size_t count
   SeerStatus status = build.labels != NULL && build.columns != NULL ? SEER_OK : no_memory();
   if (status == SEER_OK) status = parts_read(parts, count, line_collect, &build);
   built->shards = build.shards.count;
+  if (status == SEER_OK && built->pictures == 0)
+    status =
+        seer_fail(SEER_INPUT, "there is no picture for '%s': %llu were left out\nnote: pictures are JPEG, PNG or WebP",
+                  path, (unsigned long long)built->left_out);
   if (status == SEER_OK) status = index_write(&build, parts, count, path);
   for (size_t i = 0; i < build.all.count; i++) json_decref(build.all.items[i].words);
   json_decref(build.labels);

@@ -15,6 +15,7 @@
 #include "compiler/data/part.h"
 #include "runtime/data/decode.h"
 #include "runtime/files.h"
+#include "runtime/utf8.h"
 
 enum { FILES_A_PART = 256 };
 
@@ -63,6 +64,16 @@ SeerStatus data_path_relative(Arena *arena, const char *folder, const char *path
 
 // ---- what a part tells ----
 
+// An index holds paths as UTF-8 of a limited length.
+static const char *path_fault(const char *path) {
+  if (strlen(path) >= SEER_INDEX_NAME_MAX) return "has too long a path for an index";
+  for (size_t length; *path != '\0'; path += length) {
+    length = seer_utf8_length(path);
+    if (length == 0) return "has a path that is no UTF-8, which no index holds";
+  }
+  return NULL;
+}
+
 static SeerStatus shard_describe(Make *make, size_t i, DataPart *part) {
   const char *path = make->samples.items[i].picture.path;
   struct stat info;
@@ -73,25 +84,69 @@ static SeerStatus shard_describe(Make *make, size_t i, DataPart *part) {
   return status;
 }
 
-static SeerStatus picture_describe(Make *make, size_t i, SeerBuffer *buffer, DataPart *part) {
-  const DataSample *sample = &make->samples.items[i];
-  const char *reason = sample->damage;
-  DataFacts facts = {.offset = sample->picture.offset,
-                     .bytes = (uint32_t)sample->picture.bytes,
-                     .is_whole_file = sample->container == NULL};
-  bool reads = make->options->reads_pictures && reason == NULL;
-  if (reads && data_place_read(&sample->picture, SEER_MAX_FILE_BYTES, buffer, &reason))
-    data_facts_measure(buffer->bytes, (size_t)sample->picture.bytes, &facts);
-  if (reason == NULL && sample->picture.bytes > SEER_MAX_FILE_BYTES) reason = "is larger than any picture";
-  if (reason != NULL) {
-    data_part_left_out(part, sample->shown, reason);
-    return SEER_OK;
+// Finds out what is told of a picture. False with a reason.
+static bool picture_look(const Make *make, const DataSample *sample, SeerBuffer *buffer, DataFacts *facts,
+                         const char **reason) {
+  *facts = (DataFacts){.offset = sample->picture.offset,
+                       .bytes = (uint32_t)sample->picture.bytes,
+                       .is_whole_file = sample->container == NULL};
+  *reason = sample->damage;
+  if (sample->picture.bytes > SEER_MAX_FILE_BYTES) *reason = "is larger than any picture";
+  if (*reason != NULL || !make->options->reads_pictures) return *reason == NULL;
+  if (!data_place_read(&sample->picture, SEER_MAX_FILE_BYTES, buffer, reason)) return false;
+  data_facts_measure(buffer->bytes, (size_t)sample->picture.bytes, facts);
+  return true;
+}
+
+static SeerStatus facts_tell(const DataSample *sample, DataFacts *facts, DataPart *part) {
+  const char *left;
+  if (!data_companions_read(sample, facts, &left)) return SEER_MACHINE;
+  data_part_picture(part, sample->name, facts);
+  if (left != NULL) {
+    char what[400];
+    snprintf(what, sizeof what, "indexed, but without its metadata: %s", left);
+    data_part_left_out(part, sample->shown, what);
   }
+  return SEER_OK;
+}
+
+static SeerStatus archive_describe(Make *make, size_t i, SeerBuffer *buffer, DataPart *part) {
+  const DataSample *archive = &make->samples.items[i];
+  const char *fault = path_fault(make->shards[i]);
+  if (fault != NULL) return seer_fail(SEER_INPUT, "'%s' %s\nnote: rename it", archive->container, fault);
+  Arena *arena = arena_make("archive");
+  DataSamples samples = {0};
+  SeerStatus status = data_archive_gather(arena, archive, &samples);
+  if (status == SEER_OK) status = shard_describe(make, i, part);
+  data_progress_expect(&make->progress, samples.count);
+  for (size_t k = 0; status == SEER_OK && k < samples.count; k++) {
+    DataFacts facts;
+    const char *reason;
+    if (picture_look(make, &samples.items[k], buffer, &facts, &reason))
+      status = facts_tell(&samples.items[k], &facts, part);
+    else
+      data_part_left_out(part, samples.items[k].shown, reason);
+    data_facts_release(&facts);
+    data_progress_add(&make->progress, 1, samples.items[k].picture.bytes);
+  }
+  arena_release(arena);
+  return status;
+}
+
+static SeerStatus file_describe(Make *make, size_t i, SeerBuffer *buffer, DataPart *part) {
+  const DataSample *sample = &make->samples.items[i];
+  DataFacts facts = {0};
+  const char *reason = make->shards[i] != NULL ? path_fault(make->shards[i]) : NULL;
   SeerStatus status = SEER_OK;
-  if (sample->container == NULL) status = shard_describe(make, i, part);
-  if (status == SEER_OK && !data_companions_read(sample, &facts, &reason)) status = SEER_MACHINE;
-  if (status == SEER_OK) data_part_picture(part, sample->name, &facts);
+  if (reason != NULL || !picture_look(make, sample, buffer, &facts, &reason)) {
+    data_part_left_out(part, sample->shown, reason);
+  } else {
+    status = shard_describe(make, i, part);
+    if (status == SEER_OK) status = facts_tell(sample, &facts, part);
+  }
   data_facts_release(&facts);
+  data_progress_expect(&make->progress, 1);
+  data_progress_add(&make->progress, 1, sample->picture.bytes);
   return status;
 }
 
@@ -100,12 +155,10 @@ static SeerStatus part_make(void *context, size_t job, int worker) {
   Make *make = context;
   DataPart part = {0};
   SeerBuffer buffer = {0};
-  size_t first = make->firsts[job], end = make->firsts[job + 1];
   SeerStatus status = SEER_OK;
-  if (make->samples.items[first].container != NULL) status = shard_describe(make, first, &part);
-  for (size_t i = first; status == SEER_OK && i < end; i++) {
-    status = picture_describe(make, i, &buffer, &part);
-    data_progress_add(&make->progress, 1, make->samples.items[i].picture.bytes);
+  for (size_t i = make->firsts[job]; status == SEER_OK && i < make->firsts[job + 1]; i++) {
+    bool is_archive = make->samples.items[i].is_archive;
+    status = is_archive ? archive_describe(make, i, &buffer, &part) : file_describe(make, i, &buffer, &part);
   }
   if (status == SEER_OK) status = data_part_save(&part, make->parts[job]);
   data_part_release(&part);
@@ -120,8 +173,8 @@ static void parts_plan(Make *make, const char *folder) {
   const DataSample *samples = make->samples.items;
   make->firsts = arena_array(make->arena, size_t, count + 1);
   for (size_t i = 0; i < count; i++) {
-    bool begins = i == 0 || samples[i].container != samples[i - 1].container ||
-                  (samples[i].container == NULL && i - make->firsts[make->part_count - 1] == FILES_A_PART);
+    bool begins = i == 0 || samples[i].is_archive || samples[i - 1].is_archive ||
+                  i - make->firsts[make->part_count - 1] == FILES_A_PART;
     if (begins) make->firsts[make->part_count++] = i;
   }
   make->firsts[make->part_count] = count;
@@ -134,10 +187,7 @@ static SeerStatus shards_name(Make *make) {
   make->shards = arena_array(make->arena, const char *, make->samples.count + 1);
   for (size_t i = 0; i < make->samples.count; i++) {
     const DataSample *sample = &make->samples.items[i];
-    if (sample->damage != NULL && sample->container == NULL) continue;
-    if (i > 0 && sample->container != NULL && sample->container == make->samples.items[i - 1].container)
-      make->shards[i] = make->shards[i - 1];
-    if (make->shards[i] != NULL) continue;
+    if (sample->damage != NULL) continue;
     SeerStatus status = data_path_relative(make->arena, make->options->is_for_once ? NULL : folder,
                                            sample->picture.path, &make->shards[i]);
     if (status != SEER_OK) return status;
@@ -147,7 +197,7 @@ static SeerStatus shards_name(Make *make) {
 
 static SeerStatus make_in(Make *make, const char *folder, DataBuilt *built) {
   parts_plan(make, folder);
-  data_progress_begin(&make->progress, "indexing", make->samples.count);
+  data_progress_begin(&make->progress, "indexing", 0);
   SeerStatus status = data_jobs_run(make->options->jobs, make->part_count, part_make, make);
   data_progress_end(&make->progress);
   if (status != SEER_OK) return status;
@@ -156,7 +206,7 @@ static SeerStatus make_in(Make *make, const char *folder, DataBuilt *built) {
 
 SeerStatus data_index_make(Arena *arena, const DataIndexOptions *options, DataBuilt *built) {
   Make make = {.arena = arena, .options = options};
-  SeerStatus status = data_samples_gather(arena, options->sources, options->source_count, &make.samples);
+  SeerStatus status = data_samples_gather(arena, options->sources, options->source_count, false, &make.samples);
   if (status == SEER_OK) status = shards_name(&make);
   if (status != SEER_OK) return status;
   const char *slash = strrchr(options->path, '/');

@@ -26,6 +26,12 @@ static void progress_print(DataProgress *progress, double now) {
           (double)progress->bytes * 1e-6 / seconds, left);
 }
 
+void data_progress_expect(DataProgress *progress, uint64_t pictures) {
+  pthread_mutex_lock(&progress->lock);
+  progress->all_pictures += pictures;
+  pthread_mutex_unlock(&progress->lock);
+}
+
 void data_progress_add(DataProgress *progress, uint64_t pictures, uint64_t bytes) {
   pthread_mutex_lock(&progress->lock);
   progress->pictures += pictures;

@@ -19,7 +19,8 @@ typedef struct DataProgress {
 
 // `doing`: "packing".
 void data_progress_begin(DataProgress *progress, const char *doing, uint64_t all_pictures);
-// Any thread.
+// That more pictures have come to light. Any thread, as the next.
+void data_progress_expect(DataProgress *progress, uint64_t pictures);
 void data_progress_add(DataProgress *progress, uint64_t pictures, uint64_t bytes);
 void data_progress_end(DataProgress *progress);
 

@@ -242,7 +242,7 @@ static SeerStatus summary_print(const Pack *pack, bool was_done, Writer *out) {
 SeerStatus data_pack(Arena *arena, const DataPackOptions *options, Writer *out) {
   Pack pack = {.arena = arena, .options = options};
   bool done = false;
-  SeerStatus status = data_samples_gather(arena, options->sources, options->source_count, &pack.samples);
+  SeerStatus status = data_samples_gather(arena, options->sources, options->source_count, true, &pack.samples);
   if (status != SEER_OK) return status;
   shards_plan(&pack);
   status = input_hash(&pack, false, pack.input);

@@ -128,15 +128,14 @@ static SeerStatus member_take(void *context, int file, const SeerTarMember *memb
   return SEER_OK;
 }
 
-static SeerStatus archive_gather(Arena *arena, DataSamples *samples, const char *path, const char *relative,
-                                 int64_t changed) {
+SeerStatus data_archive_gather(Arena *arena, const DataSample *archive, DataSamples *samples) {
   Gather gather = {.arena = arena,
                    .samples = samples,
-                   .container = arena_string(arena, path, strlen(path)),
-                   .container_name = relative,
+                   .container = archive->container,
+                   .container_name = archive->shown,
                    .first = samples->count,
-                   .changed = changed};
-  SeerStatus status = seer_tar_walk(path, member_take, &gather, NULL);
+                   .changed = archive->changed};
+  SeerStatus status = seer_tar_walk(archive->container, member_take, &gather, NULL);
   return status != SEER_OK ? status : gather_finish(&gather);
 }
 
@@ -151,14 +150,6 @@ static SeerStatus refuse(const char *path, bool is_picture_kind) {
       path);
 }
 
-typedef struct Archives {
-  struct Archive {
-    const char *path, *relative;
-    int64_t changed;
-  } * items;
-  size_t count, capacity;
-} Archives;
-
 // The first bytes of a file; none when it cannot be read.
 static size_t file_start(const char *path, uint8_t *bytes, size_t room) {
   int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -168,7 +159,7 @@ static size_t file_start(const char *path, uint8_t *bytes, size_t room) {
 }
 
 // A file found in a folder or named; archives are kept for later.
-static SeerStatus found_take(Gather *gather, const SeerFound *found, Archives *archives) {
+static SeerStatus found_take(Gather *gather, const SeerFound *found, DataSamples *archives) {
   enum { TAR_MAGIC_AT = 257, PROBE_BYTES = 512 };
   const char *relative = found->path + found->root_length;
   relative += strspn(relative, "/");
@@ -191,7 +182,13 @@ static SeerStatus found_take(Gather *gather, const SeerFound *found, Archives *a
   int64_t changed = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
   bool is_tar = start_bytes >= TAR_MAGIC_AT + 5 && memcmp(start + TAR_MAGIC_AT, "ustar", 5) == 0;
   if (suffix == SEER_SUFFIX_TAR || (!found->from_folder && is_tar)) {
-    arena_push(gather->arena, archives, struct Archive, (struct Archive){path, name, changed});
+    DataSample archive = {.picture = {path, 0, (uint64_t)info.st_size},
+                          .name = name,
+                          .container = path,
+                          .shown = name,
+                          .changed = changed,
+                          .is_archive = true};
+    arena_push(gather->arena, archives, DataSample, archive);
     return SEER_OK;
   }
   bool is_picture = suffix == SEER_SUFFIX_PICTURE || seer_magic_is_picture(start, start_bytes);
@@ -203,9 +200,9 @@ static SeerStatus found_take(Gather *gather, const SeerFound *found, Archives *a
   return SEER_OK;
 }
 
-static SeerStatus source_gather(Arena *arena, const char *source, DataSamples *samples) {
+static SeerStatus source_gather(Arena *arena, const char *source, bool opens_archives, DataSamples *samples) {
   SeerPaths paths = {.sees_all = true};
-  Archives archives = {0};
+  DataSamples archives = {0};
   Gather gather = {.arena = arena, .samples = samples, .first = samples->count};
   SeerStatus status = seer_paths_expand(&paths, source);
   if (status == SEER_OK) seer_paths_sort(&paths);
@@ -214,15 +211,19 @@ static SeerStatus source_gather(Arena *arena, const char *source, DataSamples *s
   seer_paths_release(&paths);
   if (status == SEER_OK) status = gather_finish(&gather);
   for (size_t i = 0; status == SEER_OK && i < archives.count; i++) {
-    const struct Archive *archive = &archives.items[i];
-    status = archive_gather(arena, samples, archive->path, archive->relative, archive->changed);
+    if (opens_archives)
+      status = data_archive_gather(arena, &archives.items[i], samples);
+    else
+      arena_push(arena, samples, DataSample, archives.items[i]);
   }
   return status;
 }
 
-SeerStatus data_samples_gather(Arena *arena, const char *const *sources, int count, DataSamples *samples) {
+SeerStatus data_samples_gather(Arena *arena, const char *const *sources, int count, bool opens_archives,
+                               DataSamples *samples) {
   SeerStatus status = SEER_OK;
-  for (int i = 0; status == SEER_OK && i < count; i++) status = source_gather(arena, sources[i], samples);
+  for (int i = 0; status == SEER_OK && i < count; i++)
+    status = source_gather(arena, sources[i], opens_archives, samples);
   if (status != SEER_OK || samples->count > 0) return status;
   return seer_fail(SEER_INPUT,
                    "no pictures in '%s'%s\nnote: pictures are JPEG, PNG or WebP, in folders or tar archives",

@@ -24,6 +24,7 @@ typedef struct DataSample {
   const char *shown;      // relative, with the archive's name: "a.tar:cats/1.jpg"
   const char *label;      // from its folder; NULL: none
   const char *damage;     // why it cannot be a sample at all; NULL
+  bool is_archive;        // stands for all of `container`, which has not been opened
   int64_t changed;        // when its file was, in ns
 } DataSample;
 
@@ -32,8 +33,11 @@ typedef struct DataSamples {
   size_t count, capacity;
 } DataSamples;
 
-// In the order of `sources`, in each by path, then by name in the archive. Folders are walked as trainers walk them;
-// about 500 bytes a picture are held.
-SeerStatus data_samples_gather(Arena *arena, const char *const *sources, int count, DataSamples *samples);
+// In the order of `sources`; in each first the files by path, then the archives by path, in these by name. Folders are
+// walked as trainers walk them. About 500 bytes a picture are held; where archives are not opened, none for theirs.
+SeerStatus data_samples_gather(Arena *arena, const char *const *sources, int count, bool opens_archives,
+                               DataSamples *samples);
+// The samples of an archive that has not been opened.
+SeerStatus data_archive_gather(Arena *arena, const DataSample *archive, DataSamples *samples);
 
 #endif

@@ -19,22 +19,26 @@
 #include "runtime/files.h"
 
 #define VERIFY_MAX_PIXELS ((int64_t)1 << 26)  // data.max_pixels unless a spec says other
-enum { PICTURES_A_JOB = 64 };
+enum { PICTURES_A_JOB = 512 };
 
 typedef struct Fault {
   uint64_t order;  // shards first, then pictures
   char *text;
 } Fault;
 
+typedef struct Scratch {
+  SeerPicture picture;
+  int64_t shard;           // whose members are known
+  SeerPictureSet members;  // hashes of their places
+} Scratch;
+
 typedef struct Verify {
   const SeerIndex *index;
   int64_t shards, pictures;
   Fault *faults;
   uint64_t kept, count;
-  bool no_memory;
-  SeerPictureSet places;  // hashes of (shard, offset, bytes) of the members of all archives
-  uint8_t *is_archive;    // by shard
-  SeerPicture *scratch;   // by worker
+  uint8_t *is_archive;  // by shard
+  Scratch *scratch;     // by worker
   DataProgress progress;
 } Verify;
 
@@ -55,34 +59,18 @@ static void fault_add(Verify *verify, uint64_t order, const char *where, const c
 
 // ---- shards ----
 
-static int64_t place_hash(int64_t shard, uint64_t offset, uint64_t bytes) {
-  uint64_t numbers[] = {(uint64_t)shard, offset, bytes};
-  return (int64_t)(XXH3_64bits(numbers, sizeof numbers) >> 2);
-}
-
-typedef struct ShardVisit {
-  Verify *verify;
-  int64_t shard;
-} ShardVisit;
-
-static SeerStatus member_note(void *context, int file, const SeerTarMember *member) {
+static SeerStatus member_pass(void *context, int file, const SeerTarMember *member) {
+  (void)context;
   (void)file;
-  const ShardVisit *visit = context;
-  Verify *verify = visit->verify;
-  bool fresh;
-  pthread_mutex_lock(&verify->progress.lock);
-  verify->no_memory |=
-      !seer_picture_set_add(&verify->places, place_hash(visit->shard, member->content, member->size), &fresh);
-  pthread_mutex_unlock(&verify->progress.lock);
+  (void)member;
   return SEER_OK;
 }
 
 // What the walk records as an error is a fault here: the record is this thread's own meanwhile.
 static void archive_verify(Verify *verify, int64_t shard, const char *path) {
   char error[SEER_ERROR_BYTES];
-  ShardVisit visit = {verify, shard};
   seer_error_keep(error);
-  SeerStatus status = seer_tar_walk(path, member_note, &visit, NULL);
+  SeerStatus status = seer_tar_walk(path, member_pass, NULL, NULL);
   error[strcspn(error, "\n")] = '\0';
   if (status != SEER_OK) fault_add(verify, (uint64_t)shard, path, error);
   seer_error_keep(NULL);
@@ -132,16 +120,42 @@ static void shard_verify(Verify *verify, int64_t shard) {
 
 // ---- pictures ----
 
-static const char *picture_fault(Verify *verify, const SeerIndexEntry *entry, const char *path, SeerPicture *scratch) {
+static int64_t place_hash(uint64_t offset, uint64_t bytes) {
+  uint64_t numbers[] = {offset, bytes};
+  return (int64_t)(XXH3_64bits(numbers, sizeof numbers) >> 2);
+}
+
+static SeerStatus member_note(void *context, int file, const SeerTarMember *member) {
+  (void)file;
+  bool fresh;
+  if (seer_picture_set_add(context, place_hash(member->content, member->size), &fresh)) return SEER_OK;
+  return seer_fail(SEER_MACHINE, "out of memory for the members of an archive");
+}
+
+// Whether a member of the archive lies where the entry says. What a walk finds wrong with it has been told.
+static bool member_lies(Scratch *scratch, const SeerIndexEntry *entry, const char *path) {
+  SeerPictureSet *members = &scratch->members;
+  if (scratch->shard != (int64_t)entry->shard) {
+    char error[SEER_ERROR_BYTES];
+    free(members->slots);
+    *members = (SeerPictureSet){0};
+    seer_error_keep(error);
+    seer_tar_walk(path, member_note, members, NULL);
+    seer_error_keep(NULL);
+    scratch->shard = entry->shard;
+  }
+  int64_t hash = place_hash(entry->offset, entry->bytes);
+  return members->slot_count > 0 && *seer_picture_set_slot(members->slots, members->slot_count, hash) != 0;
+}
+
+static const char *picture_fault(Verify *verify, const SeerIndexEntry *entry, const char *path, Scratch *worker) {
+  SeerPicture *scratch = &worker->picture;
   const char *reason = NULL;
   DataPlace place = {path, entry->offset, entry->bytes};
   if (!data_place_read(&place, SEER_MAX_FILE_BYTES, &scratch->file, &reason)) return reason;
   if (entry->hash != 0 && XXH3_64bits(scratch->file.bytes, entry->bytes) != entry->hash)
     return "its bytes are not those that were indexed";
-  int64_t hash = place_hash(entry->shard, entry->offset, entry->bytes);
-  bool lies = entry->is_whole_file || !verify->is_archive[entry->shard] ||
-              (verify->places.slot_count > 0 &&
-               *seer_picture_set_slot(verify->places.slots, verify->places.slot_count, hash) != 0);
+  bool lies = entry->is_whole_file || !verify->is_archive[entry->shard] || member_lies(worker, entry, path);
   if (!lies) return "no member of its shard lies where the index says";
   int width, height;
   if (entry->width != 0 && (!seer_picture_size(scratch->file.bytes, entry->bytes, &width, &height) ||
@@ -150,7 +164,7 @@ static const char *picture_fault(Verify *verify, const SeerIndexEntry *entry, co
   return seer_decode(scratch->file.bytes, entry->bytes, VERIFY_MAX_PIXELS, scratch, &reason) ? NULL : reason;
 }
 
-static void picture_verify(Verify *verify, int64_t picture, SeerPicture *scratch) {
+static void picture_verify(Verify *verify, int64_t picture, Scratch *scratch) {
   uint64_t order = (uint64_t)verify->shards + (uint64_t)picture;
   char path[2 * SEER_INDEX_NAME_MAX], where[3 * SEER_INDEX_NAME_MAX + 64];
   SeerIndexEntry entry;
@@ -212,8 +226,7 @@ static SeerStatus all_verify(Verify *verify, int jobs, Writer *out) {
   for (uint64_t i = 0; i < verify->kept; i++) writer_printf(out, "%s\n", verify->faults[i].text);
   uint64_t more = verify->count - of_index - verify->kept;
   if (more > 0) writer_printf(out, "and %" PRIu64 " more faults\n", more);
-  return status == SEER_OK && verify->no_memory ? seer_fail(SEER_MACHINE, "out of memory for the members of archives")
-                                                : status;
+  return status;
 }
 
 SeerStatus data_verify(const SeerIndex *index, int jobs, Writer *out, uint64_t *faults) {
@@ -222,19 +235,22 @@ SeerStatus data_verify(const SeerIndex *index, int jobs, Writer *out, uint64_t *
                    .pictures = seer_index_count(index),
                    .faults = calloc(DATA_FAULTS_SHOWN, sizeof(Fault)),
                    .is_archive = calloc((size_t)seer_index_shard_count(index) + 1, 1),
-                   .scratch = calloc((size_t)jobs, sizeof(SeerPicture))};
+                   .scratch = calloc((size_t)jobs, sizeof(Scratch))};
   SeerStatus status = SEER_OK;
   data_progress_begin(&verify.progress, "verifying", (uint64_t)verify.pictures);
   if (verify.faults == NULL || verify.is_archive == NULL || verify.scratch == NULL)
     status = seer_fail(SEER_MACHINE, "out of memory to verify pictures");
+  for (int i = 0; status == SEER_OK && i < jobs; i++) verify.scratch[i].shard = -1;
   if (status == SEER_OK) status = all_verify(&verify, jobs, out);
   data_progress_end(&verify.progress);
   for (uint64_t i = 0; i < verify.kept; i++) free(verify.faults[i].text);
-  for (int i = 0; verify.scratch != NULL && i < jobs; i++) seer_picture_release(&verify.scratch[i]);
+  for (int i = 0; verify.scratch != NULL && i < jobs; i++) {
+    seer_picture_release(&verify.scratch[i].picture);
+    free(verify.scratch[i].members.slots);
+  }
   free(verify.scratch);
   free(verify.faults);
   free(verify.is_archive);
-  free(verify.places.slots);
   *faults = verify.count;
   return status;
 }

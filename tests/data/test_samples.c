@@ -67,7 +67,7 @@ static SeerStatus bytes_gather(const char *bytes, size_t count, DataSamples *sam
   assert_int_equal(write(file, bytes, count), count);
   snprintf(name, sizeof name, "/proc/self/fd/%d", file);
   seer_error_clear();
-  SeerStatus status = data_samples_gather(arena, sources, 1, samples);
+  SeerStatus status = data_samples_gather(arena, sources, 1, true, samples);
   const char **keys = status == SEER_OK ? data_keys_make(arena, samples) : NULL;
   for (size_t i = 0; status == SEER_OK && i < samples->count; i++) {
     DataFacts facts = {0};
