@@ -15,7 +15,10 @@
 
 enum { COMPANION_BYTES_MAX = 1 << 20 };
 
+static _Thread_local int place_error;  // errno of the last data_place_read, 0: it was none
+
 bool data_place_read(const DataPlace *place, uint64_t limit, SeerBuffer *buffer, const char **reason) {
+  place_error = 0;
   if (place->bytes > limit) {
     *reason = seer_decode_reason("%llu bytes are more than the %llu that are read", (unsigned long long)place->bytes,
                                  (unsigned long long)limit);
@@ -35,9 +38,17 @@ bool data_place_read(const DataPlace *place, uint64_t limit, SeerBuffer *buffer,
     fine = got > 0;
     if (fine) done += (uint64_t)got;
   }
-  if (!fine) *reason = seer_decode_reason("cannot be read: %s", strerror(errno));
+  place_error = fine ? 0 : errno;
+  if (!fine) *reason = seer_decode_reason("cannot be read: %s", strerror(place_error));
   if (file >= 0) close(file);
   return fine;
+}
+
+bool data_machine_failed(const char *reason) {
+  static const int errors[] = {EIO, ENOMEM, EMFILE, ENFILE, ESTALE, ENODEV, ENXIO, ETIMEDOUT};
+  bool failed = strstr(reason, "not enough memory") != NULL || strstr(reason, "Insufficient memory") != NULL;
+  for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) failed |= place_error == errors[i];
+  return failed;
 }
 
 void data_facts_measure(const uint8_t *bytes, size_t count, DataFacts *facts) {

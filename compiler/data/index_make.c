@@ -110,6 +110,13 @@ static SeerStatus facts_tell(const DataSample *sample, DataFacts *facts, DataPar
   return SEER_OK;
 }
 
+static SeerStatus left_out_tell(const DataSample *sample, const char *reason, DataPart *part) {
+  if (sample->damage == NULL && data_machine_failed(reason))
+    return seer_fail(SEER_MACHINE, "'%s' %s", sample->picture.path, reason);
+  data_part_left_out(part, sample->shown, reason);
+  return SEER_OK;
+}
+
 static SeerStatus archive_describe(Make *make, size_t i, SeerBuffer *buffer, DataPart *part) {
   const DataSample *archive = &make->samples.items[i];
   const char *fault = path_fault(make->shards[i]);
@@ -125,7 +132,7 @@ static SeerStatus archive_describe(Make *make, size_t i, SeerBuffer *buffer, Dat
     if (picture_look(make, &samples.items[k], buffer, &facts, &reason))
       status = facts_tell(&samples.items[k], &facts, part);
     else
-      data_part_left_out(part, samples.items[k].shown, reason);
+      status = left_out_tell(&samples.items[k], reason, part);
     data_facts_release(&facts);
     data_progress_add(&make->progress, 1, samples.items[k].picture.bytes);
   }
@@ -139,7 +146,7 @@ static SeerStatus file_describe(Make *make, size_t i, SeerBuffer *buffer, DataPa
   const char *reason = make->shards[i] != NULL ? path_fault(make->shards[i]) : NULL;
   SeerStatus status = SEER_OK;
   if (reason != NULL || !picture_look(make, sample, buffer, &facts, &reason)) {
-    data_part_left_out(part, sample->shown, reason);
+    status = left_out_tell(sample, reason, part);
   } else {
     status = shard_describe(make, i, part);
     if (status == SEER_OK) status = facts_tell(sample, &facts, part);

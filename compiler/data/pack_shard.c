@@ -16,8 +16,6 @@
 #include "runtime/data/decode.h"
 #include "runtime/files.h"
 
-#define PACK_MAX_PIXELS ((int64_t)1 << 26)  // data.max_pixels unless a spec says other
-
 typedef struct ShardWork {
   const DataShardPlan *plan;
   SeerFile file;
@@ -73,7 +71,7 @@ static bool picture_check(ShardWork *work, const DataSample *sample, DataFacts *
   *reason = sample->damage;
   if (*reason != NULL || !data_place_read(&sample->picture, SEER_MAX_FILE_BYTES, &picture->file, reason)) return false;
   size_t count = (size_t)sample->picture.bytes;
-  if (!seer_decode(picture->file.bytes, count, PACK_MAX_PIXELS, picture, reason)) return false;
+  if (!seer_decode(picture->file.bytes, count, DATA_MAX_PIXELS, picture, reason)) return false;
   data_facts_measure(picture->file.bytes, count, facts);
   return true;
 }
@@ -83,6 +81,10 @@ static SeerStatus sample_write(ShardWork *work, size_t i) {
   const char *key = work->plan->keys[i], *reason;
   DataFacts facts = {0};
   if (!picture_check(work, sample, &facts, &reason)) {
+    if (sample->damage == NULL && data_machine_failed(reason))
+      return seer_fail(SEER_MACHINE,
+                       "'%s' %s\nnote: when that is repaired, or the file removed, the same command goes on",
+                       sample->picture.path, reason);
     data_part_left_out(&work->rows, sample->shown, reason);
     return SEER_OK;
   }

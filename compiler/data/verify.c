@@ -9,16 +9,14 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
+#include "compiler/data/facts.h"
 #include "compiler/data/jobs.h"
 #include "compiler/data/list.h"
-#include "compiler/data/samples.h"
-#include "compiler/data/facts.h"
 #include "runtime/data/decode.h"
 #include "runtime/data/picture_set.h"
 #include "runtime/data/tar.h"
 #include "runtime/files.h"
 
-#define VERIFY_MAX_PIXELS ((int64_t)1 << 26)  // data.max_pixels unless a spec says other
 enum { PICTURES_A_JOB = 512 };
 
 typedef struct Fault {
@@ -161,7 +159,7 @@ static const char *picture_fault(Verify *verify, const SeerIndexEntry *entry, co
   if (entry->width != 0 && (!seer_picture_size(scratch->file.bytes, entry->bytes, &width, &height) ||
                             width != entry->width || height != entry->height))
     return "has another width or height than the index says";
-  return seer_decode(scratch->file.bytes, entry->bytes, VERIFY_MAX_PIXELS, scratch, &reason) ? NULL : reason;
+  return seer_decode(scratch->file.bytes, entry->bytes, DATA_MAX_PIXELS, scratch, &reason) ? NULL : reason;
 }
 
 static void picture_verify(Verify *verify, int64_t picture, Scratch *scratch) {

@@ -15,11 +15,12 @@ SEERC, SHIM = sys.argv[3:5]
 SANITIZED = {"ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}  # the shim comes before the sanitizer's library
 
 
-def seerc(*arguments, code=0, kill_at=0, largest=None):
+def seerc(*arguments, code=0, kill_at=0, fail_at=0, largest=None):
     """Runs `seerc data`, with files of at most `largest` bytes; gives what it printed. A code of None: any."""
     environment = dict(os.environ)
-    if kill_at:
-        environment.update(SANITIZED, LD_PRELOAD=SHIM, SEER_TEST_KILL_AT=str(kill_at))
+    if kill_at or fail_at:
+        environment.update(SANITIZED, LD_PRELOAD=SHIM, SEER_TEST_KILL_AT=str(kill_at),
+                           SEER_TEST_FAIL_AT=str(fail_at))
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write then fails as on a full disk

@@ -1,8 +1,9 @@
 // Loaded before the C library: storage that answers late, and a process that dies at a chosen write.
 // SEER_TEST_READ_DELAY_MS: every read of a file takes so long. SEER_TEST_KILL_AT=N: SIGKILL at the N-th call that
-// changes files.
+// changes files. SEER_TEST_FAIL_AT=N: the N-th pread of a file fails, as of a device that is broken.
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -34,7 +35,13 @@ static void change_count(void) {
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 ssize_t pread(int file, void *bytes, size_t count, off_t offset) {
+  static atomic_long reads;
+  long fail_at = setting("SEER_TEST_FAIL_AT");
   read_wait(file);
+  if (fail_at > 0 && atomic_fetch_add(&reads, 1) + 1 == fail_at) {
+    errno = EIO;
+    return -1;
+  }
   return NEXT(pread)(file, bytes, count, offset);
 }
 

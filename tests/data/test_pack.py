@@ -149,6 +149,12 @@ def check_refusals(root, source, packed):
     text = seerc("pack", source, "-o", f"{root}/full", "--shard-bytes", "150kB", code=3, largest=100000)
     expect(".tar': File too large" in text and "note: free some space" in text, f"a full disk: {text}")
     seerc("pack", source, "-o", f"{root}/full", "--shard-bytes", "150kB")
+    for at in (3, 20, 46):
+        text = seerc("pack", source, "-o", f"{root}/broken", "--shard-bytes", "150kB", code=3, fail_at=at)
+        expect("Input/output error" in text and f"{source}/" in text and "goes on" in text, f"a broken disk: {text}")
+        seerc("pack", source, "-o", f"{root}/broken", "--shard-bytes", "150kB")
+        expect(tree(f"{root}/broken") == tree(f"{root}/full"), "a broken disk: other bytes")
+        shutil.rmtree(f"{root}/broken")
     expect("-o DIR" in seerc("pack", source, code=2), "no folder")
     expect("a size such as" in seerc("pack", source, "-o", f"{root}/x", "--shard-bytes", "12parsecs", code=2), "a size")
     expect("IDX files need no shards" in seerc("pack", f"{PICTURES}/photos/readme.txt", "-o", f"{root}/x", code=1),

@@ -173,6 +173,12 @@ def check_split(root, source):
         expect({key for key in keys if int(key) < 60} == parts[name], f"{name}: pictures moved when others came")
     seerc("split", source, "-o", f"{root}/other", "--parts", "train=0.7,val=0.2,test=0.1", "--seed", 5)
     expect({e["key"] for e in listed(f"{root}/other/train.index")} != parts["train"], "another seed, the same split")
+    archive(f"{root}/single/s.tar", [("1.jpg", picture(1))])
+    seerc("index", f"{root}/single")
+    text = seerc("split", f"{root}/single", "--parts", "a=0.5,b=0.5")
+    expect("1 pictures" in text and "0 pictures" in text, f"a part without pictures: {text}")
+    both = [tool("list", "-", f"{root}/single/{name}.index", check=False) for name in "ab"]
+    expect(sorted("no pictures in" in lines[0].get("error", "") for lines in both) == [False, True], f"trainers: {both}")
     os.makedirs(f"{root}/bare")
     shutil.copy(f"{source}/s-0.tar", f"{root}/bare")
     expect("has no index" in seerc("split", f"{root}/bare", code=1), "a split without an index")
