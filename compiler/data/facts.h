@@ -23,8 +23,8 @@ typedef struct DataFacts {
 
 // Reads `place` into `buffer`. False with a reason, which the next call of this thread overwrites.
 bool data_place_read(const DataPlace *place, uint64_t limit, SeerBuffer *buffer, const char **reason);
-// Whether it was the machine that failed (memory, descriptors, a device) when data_place_read or a decoder of this thread
-// gave this reason: then another time the picture may be sound, and it must not be left out.
+// Whether it was the machine that failed (memory, descriptors, a device) when data_place_read or a decoder of this
+// thread gave this reason: then another time the picture may be sound, and it must not be left out.
 bool data_machine_failed(const char *reason);
 // Label and columns from the companions of a sample, over the label of its folder. *left: what of them could not be
 // read, and why, or NULL; lasts until the next call of this thread. False without memory (the error is recorded).
