@@ -7,5 +7,7 @@
 
 uint32_t seer_crc32c(const void *data, size_t bytes);
 uint32_t seer_crc32c_masked(const void *data, size_t bytes);
+// Of what `crc` is of with `bytes` more behind it; `crc` of nothing is 0.
+uint32_t seer_crc32c_extend(uint32_t crc, const void *data, size_t bytes);
 
 #endif

@@ -14,7 +14,7 @@ static _Thread_local char *kept_text;  // NULL: error_text
 static char *text_of_thread(void) { return kept_text ? kept_text : error_text; }
 
 void seer_error_keep(char *text) {
-  text[0] = '\0';
+  if (text) text[0] = '\0';
   kept_text = text;
 }
 

@@ -23,7 +23,7 @@ SeerStatus seer_note(SeerStatus status, const char *format, ...) __attribute__((
 // The recorded error, or "" when there is none.
 const char *seer_error(void);
 // From here on the calling thread keeps its errors apart, in `text` of SEER_ERROR_BYTES, which starts empty: for work
-// beside the main thread, which takes them over when it has waited for it.
+// beside the main thread, which takes them over when it has waited for it. NULL: with all others' again.
 enum { SEER_ERROR_BYTES = 8192 };
 void seer_error_keep(char *text);
 void seer_error_clear(void);

@@ -18,6 +18,18 @@ static void print_option_row(const Option *option, Writer *out) {
   writer_release(&left);
 }
 
+// Subcommands of 'data'.
+static const struct {
+  const char *name, *arguments, *help;
+} data_rows[] = {
+#define DATA(name, arguments, options, help) {#name, arguments, help},
+#include "compiler/driver/data.def"
+#undef DATA
+};
+enum { DATA_ROWS = sizeof data_rows / sizeof *data_rows };
+
+static bool has_subcommands(const Command *command) { return strcmp(command->name, "data") == 0; }
+
 void help_print_all(Writer *out) {
   writer_text(out,
               "usage: seerc COMMAND [OPTION]... [FILE]...\n\nseerc compiles a spec of a RegNet and its training into a "
@@ -33,8 +45,14 @@ void help_print_all(Writer *out) {
 }
 
 void help_print_command(const Command *command, Writer *out) {
-  writer_printf(out, "usage: seerc %s [OPTION]...%s%s\n\n%s\n\noptions:\n", command->name,
+  writer_printf(out, "usage: seerc %s [OPTION]...%s%s\n\n%s\n", command->name,
                 *command->arguments ? " " : "", command->arguments, command->help);
+  if (has_subcommands(command)) {
+    writer_text(out, "\nsubcommands:\n");
+    for (int i = 0; i < DATA_ROWS; i++)
+      writer_printf(out, "  %-8s%-20s  %s\n", data_rows[i].name, data_rows[i].arguments, data_rows[i].help);
+  }
+  writer_text(out, "\noptions:\n");
   for (int i = 0; i < driver_option_count; i++) {
     if (option_applies(&driver_options[i], command)) print_option_row(&driver_options[i], out);
   }
@@ -79,6 +97,15 @@ void help_print_man(Writer *out) {
     writer_printf(out, ".SS \"seerc %s%s%s\"\n", command->name, *command->arguments ? " " : "", command->arguments);
     print_roff(command->help, out);
     writer_text(out, "\n");
+    for (int k = 0; has_subcommands(command) && k < DATA_ROWS; k++) {
+      writer_text(out, ".TP\n\\fB");
+      print_roff(data_rows[k].name, out);
+      writer_text(out, "\\fR ");
+      print_roff(data_rows[k].arguments, out);
+      writer_text(out, "\n");
+      print_roff(data_rows[k].help, out);
+      writer_text(out, "\n");
+    }
     for (int k = 0; k < driver_option_count; k++) {
       bool own = *driver_options[k].commands && option_applies(&driver_options[k], command);
       if (own) print_man_option(&driver_options[k], out);
@@ -108,6 +135,11 @@ static void print_bash(Writer *out) {
   for (int i = 0; i < driver_command_count; i++) writer_printf(out, "%s ", driver_commands[i].name);
   writer_text(out,
               "--help --version' -- \"$current\"))\n    return\n  fi\n"
+              "  if [ \"$COMP_CWORD\" -eq 2 ] && [ \"${COMP_WORDS[1]}\" = data ] && [[ $current != -* ]]; then\n"
+              "    COMPREPLY=($(compgen -W '");
+  for (int i = 0; i < DATA_ROWS; i++) writer_printf(out, "%s ", data_rows[i].name);
+  writer_text(out,
+              "' -- \"$current\"))\n    return\n  fi\n"
               "  [ \"$current\" = '=' ] && current=\n  [ \"$previous\" = '=' ] && "
               "previous=${COMP_WORDS[COMP_CWORD-2]}\n  case $previous in\n");
   for (int k = 0; k < driver_option_count; k++) {

@@ -167,6 +167,12 @@ SeerStatus seer_catalogue_sort_labels(SeerSource *source) {
   for (int64_t i = 0; i < source->count; i++) {
     if (source->items[i].label >= 0) { source->items[i].label = renumbered[source->items[i].label]; }
   }
+  for (int i = 0; i < source->indexed_count; i++) {
+    const SeerIndexed *indexed = &source->indexed[i];
+    for (int label = 0; label < seer_index_label_count(indexed->index); label++) {
+      indexed->labels[label] = renumbered[indexed->labels[label]];
+    }
+  }
   free(sorted);
   free(renumbered);
   free(source->label_slots);  // it points to the old numbers
@@ -181,6 +187,11 @@ void seer_catalogue_release(SeerSource *source) {
     next = block->next;
     free(block);
   }
+  for (int i = 0; i < source->indexed_count; i++) {
+    seer_index_close(source->indexed[i].index);
+    free(source->indexed[i].labels);
+  }
+  free(source->indexed);
   free(source->containers);
   free(source->items);
   free(source->labels);

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "runtime/data/index.h"
 #include "runtime/data/source.h"
 
 enum { SEER_MAGIC_BYTES = 16 };  // enough of a file's start to tell its kind
@@ -27,9 +28,19 @@ typedef struct SeerItem {
   int32_t container, label;
 } SeerItem;
 
+// Shards with an index: their pictures are looked up in it and take no memory here.
+typedef struct SeerIndexed {
+  SeerIndex *index;
+  int64_t first;    // number of its first picture in the source
+  int32_t *labels;  // of the source, by label of the index
+} SeerIndexed;
+
 struct SeerSource {
   SeerItem *items;
   int64_t count, capacity;
+  SeerIndexed *indexed;  // their pictures come behind the items
+  int indexed_count;
+  int64_t total;  // pictures, once opened
   SeerContainer *containers;
   int32_t container_count, container_capacity;
 
@@ -59,8 +70,18 @@ SeerStatus seer_no_memory(const char *what);
 
 // The readers. Each adds the pictures of `path` in sorted order.
 SeerStatus seer_tar_index(SeerSource *source, const char *path);
+SeerStatus seer_indexed_add(SeerSource *source, const char *path);
 SeerStatus seer_idx_images(SeerSource *source, const char *path);
 SeerStatus seer_idx_labels(SeerSource *source, const char *path);
 bool seer_idx_is(const uint8_t *bytes, size_t count);  // plain or gzip
+
+// The index that holds a picture of the source, and its number there; NULL: it is an item.
+const SeerIndexed *seer_indexed_find(const SeerSource *source, int64_t picture, int64_t *number);
+// As the functions of source.h, for a picture of an index.
+const char *seer_indexed_name(const SeerIndexed *indexed, int64_t number);
+int32_t seer_indexed_label(const SeerIndexed *indexed, int64_t number);
+// Where its bytes lie. False with a reason.
+bool seer_indexed_place(const SeerIndexed *indexed, int64_t number, char *path, size_t room, SeerIndexEntry *entry,
+                        const char **reason);
 
 #endif

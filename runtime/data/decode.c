@@ -7,8 +7,6 @@
 
 #include "runtime/data/catalogue.h"
 
-enum { MAX_SIDE = 65535 };
-
 const char *seer_decode_reason(const char *format, ...) {
   static _Thread_local char text[256];
   va_list arguments;
@@ -24,9 +22,9 @@ bool seer_picture_prepare(SeerPicture *picture, uint64_t width, uint64_t height,
     *reason = "has no pixels";
     return false;
   }
-  if (width > MAX_SIDE || height > MAX_SIDE) {
+  if (width > SEER_MAX_SIDE || height > SEER_MAX_SIDE) {
     *reason = seer_decode_reason("%llu x %llu pixels: a side is longer than %d", (unsigned long long)width,
-                                 (unsigned long long)height, MAX_SIDE);
+                                 (unsigned long long)height, SEER_MAX_SIDE);
     return false;
   }
   if (width * height > (uint64_t)max_pixels) {

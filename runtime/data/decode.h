@@ -13,10 +13,14 @@
 // All that decoding holds at once is less than so many bytes for each such pixel: the file (8), the picture and its
 // turned copy (4 each, with alpha), the coefficients of a progressive JPEG of four components (8).
 enum { SEER_FILE_BYTES_A_PIXEL = 8, SEER_DECODE_BYTES_A_PIXEL = 24 };
+enum { SEER_MAX_SIDE = 65535 };
 enum { SEER_MAX_SCANS = 64 };  // a progressive JPEG may legally hold so many scans that decoding takes hours
 
 // `bytes` must have SEER_BUFFER_PADDING readable bytes behind them. Kind by content. False with a reason on failure.
 bool seer_decode(const uint8_t *bytes, size_t count, int64_t max_pixels, SeerPicture *picture, const char **reason);
+
+// Width and height as stored, from the header alone. False when there are none.
+bool seer_picture_size(const uint8_t *bytes, size_t count, int *width, int *height);
 
 // Formats a reason into thread-local memory, kept until the next one of this thread.
 const char *seer_decode_reason(const char *format, ...) __attribute__((format(printf, 1, 2)));

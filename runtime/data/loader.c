@@ -10,7 +10,9 @@
 #include <time.h>
 
 #include "runtime/data/augment.h"
+#include "runtime/data/picture_set.h"
 #include "runtime/data/quarantine.h"
+#include "runtime/data/read_ahead.h"
 #include "runtime/random.h"
 
 enum { MAX_TRIES = 1000, SHARE_FLOOR = 1000 };
@@ -48,8 +50,9 @@ struct SeerLoader {
   Worker *workers;
   int started;
   SeerQuarantine *quarantine;
-  uint8_t *met;  // per picture: known not to decode
-  int64_t met_count, seen;
+  SeerPictureSet met;  // pictures known not to decode
+  int64_t seen;
+  SeerReadAhead *ahead;  // NULL: the source reads no files
 
   pthread_mutex_t lock;
   pthread_cond_t work, ready;
@@ -121,17 +124,42 @@ static SeerStatus views_make(Worker *worker, RingBatch *batch, int slot, uint32_
   return SEER_OK;
 }
 
+// The picture that is the attempt-th choice for a position.
+static int64_t picture_at(const SeerLoader *loader, int64_t global_position, int attempt) {
+  uint32_t epoch = (uint32_t)(global_position / loader->positions_per_epoch);
+  int64_t position = global_position % loader->positions_per_epoch;
+  int64_t place = (position + attempt * loader->stride) % loader->count;
+  return seer_permutation(loader->config.seed, epoch, loader->count, place);
+}
+
+static int64_t picture_of_task(const void *context, int64_t task) {
+  const SeerLoader *loader = context;
+  return picture_at(loader, seer_loader_position(&loader->config, task), 0);
+}
+
+// The bytes of a first choice have been read ahead.
+static SeerStatus picture_decode(Worker *worker, int64_t task, int attempt, int64_t picture, const char **reason) {
+  const SeerLoader *loader = worker->loader;
+  int64_t max_pixels = loader->config.max_pixels;
+  size_t count;
+  if (attempt == 0 && loader->ahead != NULL &&
+      seer_read_ahead_take(loader->ahead, task, &worker->picture.file, &count)) {
+    return seer_source_decode_read(loader->source, picture, max_pixels, count, &worker->picture, reason);
+  }
+  return seer_source_decode(loader->source, picture, max_pixels, &worker->picture, reason);
+}
+
 // Fills one slot. *lost: none of the tries gave a picture.
-static SeerStatus slot_fill(Worker *worker, RingBatch *batch, int slot, int64_t global_position, bool *lost) {
+static SeerStatus slot_fill(Worker *worker, RingBatch *batch, int slot, int64_t task, bool *lost) {
   SeerLoader *loader = worker->loader;
+  int64_t global_position = seer_loader_position(&loader->config, task);
   uint32_t epoch = (uint32_t)(global_position / loader->positions_per_epoch);
   int64_t position = global_position % loader->positions_per_epoch;
   *lost = false;
   for (int attempt = 0; attempt < loader->tries; attempt++) {
-    int64_t place = (position + attempt * loader->stride) % loader->count;
-    int64_t picture = seer_permutation(loader->config.seed, epoch, loader->count, place);
+    int64_t picture = picture_at(loader, global_position, attempt);
     const char *reason = NULL;
-    if (seer_source_decode(loader->source, picture, loader->config.max_pixels, &worker->picture, &reason) == SEER_OK) {
+    if (picture_decode(worker, task, attempt, picture, &reason) == SEER_OK) {
       batch->pictures[slot] = picture;
       batch->labels[slot] = seer_source_label(loader->source, picture);
       return views_make(worker, batch, slot, epoch, position);
@@ -159,7 +187,7 @@ static void *worker_run(void *argument) {
     pthread_mutex_unlock(&loader->lock);
 
     bool lost;
-    SeerStatus status = slot_fill(worker, batch, slot, seer_loader_position(&loader->config, task), &lost);
+    SeerStatus status = slot_fill(worker, batch, slot, task, &lost);
 
     pthread_mutex_lock(&loader->lock);
     if (status != SEER_OK) {
@@ -228,11 +256,13 @@ SeerStatus seer_loader_make(const SeerLoaderConfig *config, const SeerSource *so
   pthread_cond_init(&made->ready, NULL);
   made->ring = calloc((size_t)config->ring_depth, sizeof *made->ring);
   made->workers = calloc((size_t)config->threads, sizeof *made->workers);
-  made->met = calloc((size_t)count, 1);
-  SeerStatus status = made->ring != NULL && made->workers != NULL && made->met != NULL ? SEER_OK : out_of_memory();
+  SeerStatus status = made->ring != NULL && made->workers != NULL ? SEER_OK : out_of_memory();
   if (status == SEER_OK) {
     ring_lay_out(made);
     status = seer_quarantine_make(config->quarantine_path, &made->quarantine);
+  }
+  if (status == SEER_OK && seer_source_reads_files(source)) {
+    status = seer_read_ahead_make(source, config->threads, picture_of_task, made, &made->ahead);
   }
   if (status == SEER_OK) { status = threads_start(made); }
   if (status != SEER_OK) {
@@ -253,11 +283,11 @@ static SeerStatus share_check(const SeerLoader *loader, const Failure *last) {
   int64_t seen = loader->seen < loader->count ? loader->seen : loader->count;
   int64_t floor_count = loader->count < SHARE_FLOOR ? loader->count : SHARE_FLOOR;
   double base = (double)(seen > floor_count ? seen : floor_count);
-  if ((double)loader->met_count <= loader->config.max_undecodable * base) { return SEER_OK; }
+  if ((double)loader->met.count <= loader->config.max_undecodable * base) { return SEER_OK; }
   return seer_fail(SEER_INPUT,
                    "%lld of the first %lld pictures cannot be decoded, more than data.max_undecodable = %g "
                    "allows; the last is '%s': %s\nnote: %s%s; repair or remove them, or raise data.max_undecodable",
-                   (long long)loader->met_count, (long long)loader->seen, loader->config.max_undecodable,
+                   (long long)loader->met.count, (long long)loader->seen, loader->config.max_undecodable,
                    seer_source_name(loader->source, last->picture), last->reason,
                    loader->config.quarantine_path != NULL ? "all are listed in " : "no list is kept",
                    loader->config.quarantine_path != NULL ? loader->config.quarantine_path : "");
@@ -277,9 +307,9 @@ static SeerStatus failures_settle(SeerLoader *loader, RingBatch *batch) {
   const Failure *last = NULL;
   for (size_t i = 0; i < count && status == SEER_OK; i++) {
     last = sorted[i];
-    if (!loader->met[last->picture]) {
-      loader->met[last->picture] = 1;
-      loader->met_count++;
+    bool fresh;
+    if (!seer_picture_set_add(&loader->met, last->picture, &fresh)) { status = out_of_memory(); }
+    if (status == SEER_OK && fresh) {
       status = seer_quarantine_add(loader->quarantine, seer_source_name(loader->source, last->picture), last->reason);
     }
   }
@@ -340,7 +370,7 @@ SeerStatus seer_loader_next(SeerLoader *loader, SeerBatch *batch) {
   return SEER_OK;
 }
 
-int64_t seer_loader_quarantined(const SeerLoader *loader) { return loader->met_count; }
+int64_t seer_loader_quarantined(const SeerLoader *loader) { return loader->met.count; }
 
 void seer_loader_release(SeerLoader *loader) {
   if (loader == NULL) { return; }
@@ -353,6 +383,7 @@ void seer_loader_release(SeerLoader *loader) {
     seer_picture_release(&loader->workers[i].picture);
     seer_augmenter_release(&loader->workers[i].augmenter);
   }
+  seer_read_ahead_release(loader->ahead);
   for (int i = 0; loader->ring != NULL && i < loader->config.ring_depth; i++) {
     for (Failure *failure = loader->ring[i].failures, *next; failure != NULL; failure = next) {
       next = failure->next;
@@ -364,7 +395,7 @@ void seer_loader_release(SeerLoader *loader) {
   pthread_cond_destroy(&loader->ready);
   pthread_cond_destroy(&loader->work);
   pthread_mutex_destroy(&loader->lock);
-  free(loader->met);
+  free(loader->met.slots);
   free(loader->workers);
   free(loader->ring);
   free(loader);

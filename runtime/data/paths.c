@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "runtime/data/index.h"
+
 enum { MAX_EXPANSION = 10 * 1000 * 1000 };
 
 typedef struct Walk {
@@ -27,14 +29,14 @@ static SeerStatus no_memory(void) { return seer_fail(SEER_MACHINE, "out of memor
 static SeerStatus paths_add(SeerPaths *paths, const char *path, size_t root_length, bool from_folder) {
   if (paths->count == paths->capacity) {
     size_t capacity = paths->capacity != 0 ? paths->capacity * 2 : 256;
-    SeerPath *items = realloc(paths->items, capacity * sizeof *items);
+    SeerFound *items = realloc(paths->items, capacity * sizeof *items);
     if (items == NULL) { return no_memory(); }
     paths->items = items;
     paths->capacity = capacity;
   }
   char *copy = strdup(path);
   if (copy == NULL) { return no_memory(); }
-  paths->items[paths->count++] = (SeerPath){copy, root_length, from_folder};
+  paths->items[paths->count++] = (SeerFound){copy, root_length, from_folder};
   return SEER_OK;
 }
 
@@ -123,7 +125,12 @@ static SeerStatus walk_folder(Walk *walk, const char *path, size_t root_length) 
   char **names;
   size_t count;
   status = folder_names(path, &names, &count);
-  for (size_t i = 0; status == SEER_OK && i < count; i++) { status = walk_entry(walk, path, names[i], root_length); }
+  const char *index = SEER_INDEX_NAME;
+  if (count > 0 && !walk->paths->sees_all && bsearch(&index, names, count, sizeof *names, name_compare) != NULL) {
+    status = walk_entry(walk, path, index, root_length);  // it names all that there is to read
+  } else {
+    for (size_t i = 0; status == SEER_OK && i < count; i++) { status = walk_entry(walk, path, names[i], root_length); }
+  }
   names_release(names, count);
   return status;
 }
@@ -299,7 +306,7 @@ SeerStatus seer_paths_expand(SeerPaths *paths, const char *pattern) {
 }
 
 static int path_compare(const void *a, const void *b) {
-  return strcmp(((const SeerPath *)a)->path, ((const SeerPath *)b)->path);
+  return strcmp(((const SeerFound *)a)->path, ((const SeerFound *)b)->path);
 }
 
 void seer_paths_sort(SeerPaths *paths) {

@@ -1,5 +1,6 @@
 // From patterns to files: {a..b} and {a,b} braces, then *, ? and [..], then folders, recursively.
-// Gives every file once, in strcmp order of its path. Knows nothing of what files hold.
+// Gives every file once, in strcmp order of its path. Of a folder with a SEER_INDEX_NAME that file alone.
+// Knows nothing of what files hold.
 #ifndef SEER_RUNTIME_DATA_PATHS_H
 #define SEER_RUNTIME_DATA_PATHS_H
 
@@ -8,14 +9,15 @@
 
 #include "runtime/status.h"
 
-typedef struct SeerPath {
+typedef struct SeerFound {
   char *path;
   size_t root_length;  // bytes of `path` that are the data root, its '/' included
   bool from_folder;    // found while walking a folder, not named by the user
-} SeerPath;
+} SeerFound;
 
 typedef struct SeerPaths {
-  SeerPath *items;
+  bool sees_all;  // of a folder with an index all files, and not only the index
+  SeerFound *items;
   size_t count, capacity;
 } SeerPaths;
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/utf8.h"
+
 struct SeerQuarantine {
   char *path;
   FILE *file;
@@ -17,38 +19,6 @@ struct SeerQuarantine {
 };
 
 static SeerStatus no_memory(void) { return seer_fail(SEER_MACHINE, "out of memory for the quarantine list"); }
-
-// Length of the UTF-8 sequence at `text`, 0 when it is none.
-static size_t utf8_length(const unsigned char *text) {
-  static const struct {
-    unsigned char mask, lead;
-    uint32_t least;
-  } forms[] = {{0x80, 0x00, 0}, {0xE0, 0xC0, 0x80}, {0xF0, 0xE0, 0x800}, {0xF8, 0xF0, 0x10000}};
-  for (size_t extra = 0; extra < 4; extra++) {
-    if ((text[0] & forms[extra].mask) != forms[extra].lead) { continue; }
-    uint32_t code = text[0] & (unsigned char)~forms[extra].mask;
-    for (size_t i = 1; i <= extra; i++) {
-      if ((text[i] & 0xC0) != 0x80) { return 0; }
-      code = code << 6 | (text[i] & 0x3Fu);
-    }
-    bool surrogate = code >= 0xD800 && code <= 0xDFFF;
-    return code >= forms[extra].least && code <= 0x10FFFF && !surrogate ? extra + 1 : 0;
-  }
-  return 0;
-}
-
-static char *utf8_clean(const char *text) {
-  char *clean = malloc(strlen(text) * 3 + 1), *to = clean;
-  for (const char *from = text; clean != NULL && *from != '\0';) {
-    size_t length = utf8_length((const unsigned char *)from);
-    const char *source = length > 0 ? from : "\xEF\xBF\xBD";
-    memcpy(to, source, length > 0 ? length : 3);
-    to += length > 0 ? length : 3;
-    from += length > 0 ? length : 1;
-  }
-  if (clean != NULL) { *to = '\0'; }
-  return clean;
-}
 
 // Index of `name`, or of where it belongs.
 static size_t name_find(const SeerQuarantine *quarantine, const char *name, bool *found) {
@@ -160,7 +130,7 @@ static SeerStatus line_write(SeerQuarantine *quarantine, const char *name, const
 
 SeerStatus seer_quarantine_add(SeerQuarantine *quarantine, const char *name, const char *reason) {
   if (quarantine->path == NULL) { return SEER_OK; }
-  char *clean = utf8_clean(name), *clean_reason = utf8_clean(reason);
+  char *clean = seer_utf8_clean(name), *clean_reason = seer_utf8_clean(reason);
   bool fresh = false;
   SeerStatus status = clean != NULL && clean_reason != NULL ? SEER_OK : no_memory();
   if (status == SEER_OK) {

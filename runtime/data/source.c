@@ -27,7 +27,7 @@ static size_t file_probe(const char *path, uint8_t *bytes, size_t room) {
   return got > 0 ? (size_t)got : 0;
 }
 
-static SeerStatus file_add(SeerSource *source, const SeerPath *path, int32_t folder) {
+static SeerStatus file_add(SeerSource *source, const SeerFound *path, int32_t folder) {
   SeerItem item = {
       .name = seer_catalogue_string(source, path->path, strlen(path->path)), .container = folder, .label = -1};
   if (item.name == NULL) { return SEER_MACHINE; }
@@ -42,10 +42,11 @@ static SeerStatus file_add(SeerSource *source, const SeerPath *path, int32_t fol
 }
 
 // A file that the user named: it must be something.
-static SeerStatus named_add(SeerSource *source, const SeerPath *path, int32_t folder) {
+static SeerStatus named_add(SeerSource *source, const SeerFound *path, int32_t folder) {
   uint8_t start[PROBE_BYTES];
   SeerSuffix suffix = seer_suffix_of(path->path);
   size_t count = file_probe(path->path, start, sizeof start);
+  if (count >= 8 && memcmp(start, SEER_INDEX_MAGIC, 8) == 0) { return seer_indexed_add(source, path->path); }
   if (seer_magic_is_picture(start, count) || suffix == SEER_SUFFIX_PICTURE) { return file_add(source, path, folder); }
   if (suffix == SEER_SUFFIX_TAR || (count >= TAR_MAGIC_AT + 5 && memcmp(start + TAR_MAGIC_AT, "ustar", 5) == 0)) {
     return seer_tar_index(source, path->path);
@@ -67,7 +68,11 @@ static SeerStatus named_add(SeerSource *source, const SeerPath *path, int32_t fo
   return seer_fail(SEER_INPUT, "'%s' is no picture, tar archive or IDX file", path->path);
 }
 
-static SeerStatus found_add(SeerSource *source, const SeerPath *path, int32_t folder) {
+static SeerStatus found_add(SeerSource *source, const SeerFound *path, int32_t folder) {
+  const char *slash = strrchr(path->path, '/');
+  if (strcmp(slash != NULL ? slash + 1 : path->path, SEER_INDEX_NAME) == 0) {
+    return seer_indexed_add(source, path->path);
+  }
   switch (seer_suffix_of(path->path)) {
     case SEER_SUFFIX_PICTURE: return file_add(source, path, folder);
     case SEER_SUFFIX_TAR: return seer_tar_index(source, path->path);
@@ -105,12 +110,21 @@ static SeerStatus source_fill(SeerSource *source, const char *const *patterns, c
   if (status != SEER_OK) { return status; }
   seer_paths_sort(paths);
   for (size_t i = 0; status == SEER_OK && i < paths->count; i++) {
-    const SeerPath *path = &paths->items[i];
+    const SeerFound *path = &paths->items[i];
     status = path->from_folder ? found_add(source, path, folder) : named_add(source, path, folder);
   }
-  if (status == SEER_OK && source->count == 0) { status = empty_fail(source, patterns, paths->count); }
+  source->total = source->count;
+  for (int i = 0; i < source->indexed_count; i++) {
+    source->indexed[i].first = source->total;
+    source->total += seer_index_count(source->indexed[i].index);
+  }
+  if (status == SEER_OK && source->total == 0) { status = empty_fail(source, patterns, paths->count); }
   if (status == SEER_OK && labels != NULL && labels[0] != '\0') {
-    status = seer_idx_labels(source, labels);
+    status =
+        source->indexed_count == 0
+            ? seer_idx_labels(source, labels)
+            : seer_fail(SEER_INPUT, "'%s' cannot be the labels of '%s', which has its own\nnote: leave out data.labels",
+                        labels, seer_index_path(source->indexed[0].index));
   } else if (status == SEER_OK) {
     status = seer_catalogue_sort_labels(source);
   }
@@ -139,11 +153,19 @@ void seer_source_close(SeerSource *source) {
   if (source != NULL) { seer_catalogue_release(source); }
 }
 
-int64_t seer_source_count(const SeerSource *source) { return source->count; }
+int64_t seer_source_count(const SeerSource *source) { return source->total; }
 
-const char *seer_source_name(const SeerSource *source, int64_t picture) { return source->items[picture].name; }
+const char *seer_source_name(const SeerSource *source, int64_t picture) {
+  int64_t number;
+  const SeerIndexed *indexed = seer_indexed_find(source, picture, &number);
+  return indexed != NULL ? seer_indexed_name(indexed, number) : source->items[picture].name;
+}
 
-int32_t seer_source_label(const SeerSource *source, int64_t picture) { return source->items[picture].label; }
+int32_t seer_source_label(const SeerSource *source, int64_t picture) {
+  int64_t number;
+  const SeerIndexed *indexed = seer_indexed_find(source, picture, &number);
+  return indexed != NULL ? seer_indexed_label(indexed, number) : source->items[picture].label;
+}
 
 int seer_source_label_count(const SeerSource *source) { return source->label_count; }
 
@@ -152,7 +174,7 @@ const char *seer_source_label_name(const SeerSource *source, int32_t label) { re
 static uint64_t text_hash(const char *text, uint64_t seed) { return XXH3_64bits_withSeed(text, strlen(text), seed); }
 
 uint64_t seer_source_hash(const SeerSource *source) {
-  uint64_t hash = (uint64_t)source->count;
+  uint64_t hash = (uint64_t)source->total;
   for (int32_t i = 0; i < source->label_count; i++) hash = text_hash(source->labels[i], hash);
   for (int64_t i = 0; i < source->count; i++) {
     const SeerItem *item = &source->items[i];
@@ -162,6 +184,10 @@ uint64_t seer_source_hash(const SeerSource *source) {
     if (container->kind != SEER_IDX) continue;
     size_t bytes = (size_t)container->width * (size_t)container->height * (size_t)container->channels;
     hash = XXH3_64bits_withSeed(container->pixels + item->offset * bytes, bytes, hash);
+  }
+  for (int i = 0; i < source->indexed_count; i++) {
+    const uint64_t of_index = seer_index_hash(source->indexed[i].index);
+    hash = XXH3_64bits_withSeed(&of_index, sizeof of_index, hash);
   }
   return hash;
 }
@@ -231,20 +257,57 @@ static bool idx_decode(const SeerContainer *container, uint64_t index, int64_t m
   return true;
 }
 
-SeerStatus seer_source_decode(const SeerSource *source, int64_t picture, int64_t max_pixels, SeerPicture *decoded,
-                              const char **reason) {
+static bool indexed_read(const SeerIndexed *indexed, int64_t number, uint64_t limit, SeerBuffer *file, size_t *count,
+                         const char **reason) {
+  char path[2 * SEER_INDEX_NAME_MAX];
+  SeerIndexEntry entry;
+  if (!seer_indexed_place(indexed, number, path, sizeof path, &entry, reason) ||
+      !bytes_read(path, entry.offset, entry.bytes, limit, file, count, reason)) {
+    return false;
+  }
+  if (entry.hash == 0 || XXH3_64bits(file->bytes, *count) == entry.hash) { return true; }
+  *reason = "its bytes are not those that were indexed";
+  return false;
+}
+
+SeerStatus seer_source_read(const SeerSource *source, int64_t picture, uint64_t limit, SeerBuffer *file, size_t *count,
+                            const char **reason) {
+  int64_t number;
+  const SeerIndexed *indexed = seer_indexed_find(source, picture, &number);
+  *count = 0;
+  if (indexed != NULL) { return indexed_read(indexed, number, limit, file, count, reason) ? SEER_OK : SEER_INPUT; }
   const SeerItem *item = &source->items[picture];
   const SeerContainer *container = &source->containers[item->container];
-  if (container->kind == SEER_IDX) {
-    return idx_decode(container, item->offset, max_pixels, decoded, reason) ? SEER_OK : SEER_INPUT;
-  }
+  if (container->kind == SEER_IDX) { return SEER_OK; }
   bool in_tar = container->kind == SEER_TAR;
-  size_t count = 0;
-  if (!bytes_read(in_tar ? container->path : item->name, in_tar ? item->offset : 0, in_tar ? item->size : UINT64_MAX,
-                  file_limit(max_pixels), &decoded->file, &count, reason)) {
-    return SEER_INPUT;
+  return bytes_read(in_tar ? container->path : item->name, in_tar ? item->offset : 0, in_tar ? item->size : UINT64_MAX,
+                    limit, file, count, reason)
+             ? SEER_OK
+             : SEER_INPUT;
+}
+
+SeerStatus seer_source_decode_read(const SeerSource *source, int64_t picture, int64_t max_pixels, size_t count,
+                                   SeerPicture *decoded, const char **reason) {
+  const SeerItem *item = picture < source->count ? &source->items[picture] : NULL;
+  const SeerContainer *container = item != NULL ? &source->containers[item->container] : NULL;
+  bool fine = container != NULL && container->kind == SEER_IDX
+                  ? idx_decode(container, item->offset, max_pixels, decoded, reason)
+                  : seer_decode(decoded->file.bytes, count, max_pixels, decoded, reason);
+  return fine ? SEER_OK : SEER_INPUT;
+}
+
+SeerStatus seer_source_decode(const SeerSource *source, int64_t picture, int64_t max_pixels, SeerPicture *decoded,
+                              const char **reason) {
+  size_t count;
+  SeerStatus status = seer_source_read(source, picture, file_limit(max_pixels), &decoded->file, &count, reason);
+  return status != SEER_OK ? status : seer_source_decode_read(source, picture, max_pixels, count, decoded, reason);
+}
+
+bool seer_source_reads_files(const SeerSource *source) {
+  for (int64_t i = 0; i < source->count; i++) {
+    if (source->containers[source->items[i].container].kind != SEER_IDX) { return true; }
   }
-  return seer_decode(decoded->file.bytes, count, max_pixels, decoded, reason) ? SEER_OK : SEER_INPUT;
+  return source->indexed_count > 0;
 }
 
 void seer_picture_release(SeerPicture *picture) {

@@ -1,10 +1,13 @@
-// A set of pictures, by index: folders (recursive), tar shards, IDX files, and glob and {a..b} patterns of them.
-// Indices follow the sorted order of paths, then of members; labels are folder names in sorted order, or IDX labels.
+// A set of pictures, by number: folders (recursive), tar shards, IDX files, indices of shards (index.h), and glob and
+// {a..b} patterns of them. Numbers follow the sorted order of paths, then of members, pictures of indices last; labels
+// are folder names in sorted order, IDX labels, or those of the index.
 //
 // What counts as a picture: a file or member whose suffix says JPEG, PNG or WebP (even if its content does not decode:
 // that is a damaged picture), or, under any other suffix, one whose first bytes say so. The rest is passed over.
 // Hidden files and folders are passed over; a folder reached twice through links is read once. A `.tar` file inside a
 // folder is a shard.
+//
+// A folder with a SEER_INDEX_NAME is what that index says; any other index must be named.
 //
 // Labels: the folder of a picture relative to the data root ("cats", "birds/owls"), none for pictures in the root
 // itself; in a shard the first folder of the member's path. The data root of a pattern is the part of it that is
@@ -12,6 +15,7 @@
 #ifndef SEER_RUNTIME_DATA_SOURCE_H
 #define SEER_RUNTIME_DATA_SOURCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,9 +30,10 @@ SeerStatus seer_source_open(const char *const *patterns, const char *labels, See
 void seer_source_close(SeerSource *source);
 int64_t seer_source_count(const SeerSource *source);
 // A hash of all names and labels in their order, and of what is known of sizes without opening files that hold one
-// picture: places in shards, IDX files to the last pixel.
+// picture: places in shards, IDX files to the last pixel, indices whole.
 uint64_t seer_source_hash(const SeerSource *source);
-// "photos/cats/1.jpg", "a.tar:cats/1.jpg", "train.gz#17"
+// "photos/cats/1.jpg", "a.tar:cats/1.jpg", "train.gz#17". Of a picture of an index it lasts until this thread asks for
+// another.
 const char *seer_source_name(const SeerSource *source, int64_t picture);
 int32_t seer_source_label(const SeerSource *source, int64_t picture);  // -1: none
 int seer_source_label_count(const SeerSource *source);
@@ -48,6 +53,15 @@ typedef struct SeerPicture {
 SeerStatus seer_source_decode(const SeerSource *source, int64_t picture, int64_t max_pixels, SeerPicture *decoded,
                               const char **reason);
 void seer_picture_release(SeerPicture *picture);
+
+// The two halves of seer_source_decode, for who reads ahead: reads the picture's bytes, *count of them and no more than
+// `limit`, into `file` (none where the source holds pixels, IDX); decodes what was read into decoded->file.
+SeerStatus seer_source_read(const SeerSource *source, int64_t picture, uint64_t limit, SeerBuffer *file, size_t *count,
+                            const char **reason);
+SeerStatus seer_source_decode_read(const SeerSource *source, int64_t picture, int64_t max_pixels, size_t count,
+                                   SeerPicture *decoded, const char **reason);
+// Whether any picture has to be read from a file.
+bool seer_source_reads_files(const SeerSource *source);
 
 // Evaluation view: shorter side to `resize` (bilinear, antialiased, as Pillow; at least `size`), centre crop of `size`,
 // into u8 [size][size][3]. Fails only for want of memory.

@@ -1,4 +1,4 @@
-// Index of a tar shard, by one walk over its headers: ustar, GNU long names, pax 'path' and 'size'. Members are only
+// One walk over the headers of a tar archive: ustar, GNU long names, pax 'path' and 'size'. Members are only
 // ever read in place, never written anywhere. Links, devices, folders and sparse files are passed over. Every header's
 // checksum is verified; a name or size that no honest archive holds is an error that names the member.
 #include <errno.h>
@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 #include "runtime/data/catalogue.h"
+#include "runtime/data/tar.h"
 
-enum { BLOCK = 512, MAX_NAME = 4096, MAX_PAX = 1 << 20 };
+enum { BLOCK = 512, MAX_PAX = 1 << 20 };
 
 // Offsets of fields in a header.
 enum {
@@ -32,10 +33,10 @@ enum {
 typedef struct TarReader {
   const char *path;
   int file;
-  uint64_t offset, file_bytes;   // offset: of the next header
-  char name[MAX_NAME + 1];       // of the member at hand
-  char next_name[MAX_NAME + 1];  // said by a GNU or pax header for the next member; "": nothing
-  uint64_t next_size;            // said by a pax header; UINT64_MAX: nothing
+  uint64_t offset, file_bytes;            // offset: of the next header
+  char name[SEER_TAR_NAME_MAX + 1];       // of the member at hand
+  char next_name[SEER_TAR_NAME_MAX + 1];  // said by a GNU or pax header for the next member; "": nothing
+  uint64_t next_size;                     // said by a pax header; UINT64_MAX: nothing
   bool next_sparse;
   uint8_t *extra;  // content of a pax header
 } TarReader;
@@ -117,14 +118,14 @@ static SeerStatus name_check(const TarReader *tar) {
 }
 
 static SeerStatus long_name_read(TarReader *tar, uint64_t content, uint64_t size) {
-  if (size == 0 || size > MAX_NAME + 1) {
+  if (size == 0 || size > SEER_TAR_NAME_MAX + 1) {
     return tar_fail(tar, "has a long name of an impossible length (at most 4096 bytes are read)");
   }
-  char name[MAX_NAME + 1];
+  char name[SEER_TAR_NAME_MAX + 1];
   SeerStatus status = tar_read(tar, name, (size_t)size, content);
   if (status != SEER_OK) { return status; }
   size_t length = strnlen(name, (size_t)size);
-  if (length > MAX_NAME) {
+  if (length > SEER_TAR_NAME_MAX) {
     return tar_fail(tar, "has a long name of an impossible length (at most 4096 bytes are read)");
   }
   memcpy(tar->next_name, name, length);
@@ -135,7 +136,7 @@ static SeerStatus long_name_read(TarReader *tar, uint64_t content, uint64_t size
 static SeerStatus pax_apply(TarReader *tar, const char *key, size_t key_length, const char *value,
                             size_t value_length) {
   if (key_length == 4 && memcmp(key, "path", 4) == 0) {
-    if (value_length == 0 || value_length > MAX_NAME || memchr(value, '\0', value_length) != NULL) {
+    if (value_length == 0 || value_length > SEER_TAR_NAME_MAX || memchr(value, '\0', value_length) != NULL) {
       return tar_fail(tar, "has a pax path that is empty, too long or holds a zero byte");
     }
     memcpy(tar->next_name, value, value_length);
@@ -181,29 +182,6 @@ static SeerStatus pax_read(TarReader *tar, uint64_t content, uint64_t size) {
   return status;
 }
 
-static SeerStatus member_add(SeerSource *source, TarReader *tar, int32_t container, const uint8_t *start,
-                             size_t start_bytes, uint64_t content, uint64_t size) {
-  const char *member = tar->name;
-  while (strncmp(member, "./", 2) == 0) { member += 2; }
-  const char *slash = strrchr(member, '/');
-  const char *base = slash != NULL ? slash + 1 : member;
-  if (base[0] == '\0' || base[0] == '.') { return SEER_OK; }
-  SeerSuffix suffix = seer_suffix_of(member);
-  if (suffix == SEER_SUFFIX_UNREAD) { source->unread++; }
-  if (suffix != SEER_SUFFIX_PICTURE && !seer_magic_is_picture(start, start_bytes)) { return SEER_OK; }
-  SeerItem item = {.offset = content, .size = size, .container = container, .label = -1};
-  const char *first_slash = strchr(member, '/');
-  if (first_slash != NULL && first_slash != member) {
-    SeerStatus status = seer_catalogue_label(source, member, (size_t)(first_slash - member), &item.label);
-    if (status != SEER_OK) { return status; }
-  }
-  char full[2 * MAX_NAME + 2];
-  int length = snprintf(full, sizeof full, "%s:%s", tar->path, member);
-  item.name = length < (int)sizeof full ? seer_catalogue_string(source, full, (size_t)length) : NULL;
-  if (item.name == NULL) { return length < (int)sizeof full ? SEER_MACHINE : tar_fail(tar, "has too long a path"); }
-  return seer_catalogue_item(source, item);
-}
-
 // Old GNU sparse files put blocks of a map between header and content.
 static SeerStatus sparse_map_skip(TarReader *tar, const uint8_t *header, uint64_t *content) {
   uint8_t extension[BLOCK];
@@ -245,7 +223,7 @@ static SeerStatus header_parse(TarReader *tar, const uint8_t *header, uint64_t *
 }
 
 // Takes the header at tar->offset; *end when the archive ends there.
-static SeerStatus member_index(SeerSource *source, TarReader *tar, int32_t container, bool *end) {
+static SeerStatus header_take(TarReader *tar, SeerTarVisit *visit, void *context, bool *end) {
   uint8_t block[2 * BLOCK];
   memcpy(tar->name, "?", sizeof "?");
   uint64_t left = tar->file_bytes - tar->offset;
@@ -275,7 +253,9 @@ static SeerStatus member_index(SeerSource *source, TarReader *tar, int32_t conta
     status = name_check(tar);
     if (status == SEER_OK) {
       size_t start_bytes = take - BLOCK < size ? take - BLOCK : (size_t)size;
-      status = member_add(source, tar, container, block + BLOCK, start_bytes, content, size);
+      SeerTarMember member = {tar->name, content, size, block + BLOCK, start_bytes};
+      while (strncmp(member.name, "./", 2) == 0) { member.name += 2; }
+      status = visit(context, tar->file, &member);
     }
   }
   uint64_t padded = (size + BLOCK - 1) / BLOCK * BLOCK;
@@ -283,44 +263,23 @@ static SeerStatus member_index(SeerSource *source, TarReader *tar, int32_t conta
   return status;
 }
 
-static int item_compare(const void *a, const void *b) {
-  const SeerItem *one = a, *other = b;
-  int order = strcmp(one->name, other->name);
-  return order != 0 ? order : (one->offset > other->offset) - (one->offset < other->offset);
-}
-
-static SeerStatus duplicates_check(const SeerSource *source, int64_t first) {
-  for (int64_t i = first + 1; i < source->count; i++) {
-    if (strcmp(source->items[i - 1].name, source->items[i].name) == 0) {
-      return seer_fail(SEER_INPUT, "'%s' occurs twice in its archive\nnote: write the shard again, each member once",
-                       source->items[i].name);
-    }
-  }
-  return SEER_OK;
-}
-
-SeerStatus seer_tar_index(SeerSource *source, const char *path) {
-  int32_t container = 0;
-  SeerContainer shard = {.kind = SEER_TAR, .path = seer_catalogue_string(source, path, strlen(path))};
-  if (shard.path == NULL || seer_catalogue_container(source, shard, &container) != SEER_OK) { return SEER_MACHINE; }
+SeerStatus seer_tar_walk(const char *path, SeerTarVisit *visit, void *context, uint64_t *bytes) {
   TarReader *tar = calloc(1, sizeof *tar);
   if (tar == NULL) { return seer_no_memory("reading a shard"); }
   tar->path = path;
   tar->next_size = UINT64_MAX;
-  tar->file = open(path, O_RDONLY | O_CLOEXEC);
+  tar->file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat info;
   SeerStatus status = SEER_OK;
   if (tar->file < 0 || fstat(tar->file, &info) != 0) {
     status = seer_fail(SEER_INPUT, "cannot read '%s': %s", path, strerror(errno));
+  } else if (!S_ISREG(info.st_mode)) {
+    status = seer_fail(SEER_INPUT, "'%s' is no file", path);
   } else {
     tar->file_bytes = (uint64_t)info.st_size;
   }
-  int64_t first = source->count;
-  for (bool end = false; status == SEER_OK && !end;) { status = member_index(source, tar, container, &end); }
-  if (status == SEER_OK && source->count > first) {
-    qsort(source->items + first, (size_t)(source->count - first), sizeof *source->items, item_compare);
-    status = duplicates_check(source, first);
-  }
+  for (bool end = false; status == SEER_OK && !end;) { status = header_take(tar, visit, context, &end); }
+  if (bytes != NULL) { *bytes = tar->file_bytes; }
   if (tar->file >= 0) { close(tar->file); }
   free(tar->extra);
   free(tar);
