@@ -113,7 +113,7 @@ static const char *emit_modules(const Trainer *trainer, const Folder *folder) {
   const CudaModules *modules = trainer->modules;
   Writer numbers = {0}, bytes = {0};
   print_cuda_numbers(modules, &numbers);
-  print_cuda_bytes(modules, &bytes);
+  print_cuda_bytes(modules, trainer->carried != NULL, &bytes);
   const char *error = save(folder, &numbers, "modules.h"), *next;
   next = save(folder, &bytes, "code.S");
   error = error ? error : next;
@@ -153,5 +153,7 @@ const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *path)
   const char *error = make_folder(arena, path);
   if (!error) error = emit_carried(trainer, &folder);
   for (int i = 0; i < trainer->world_count && !error; i++) error = emit_world(trainer, &trainer->worlds[i], &folder);
-  return error ? error : emit_printed(trainer, &folder);
+  if (!error) error = emit_printed(trainer, &folder);
+  if (error || !trainer->carried) return error;
+  return trainer_emit(trainer->carried, arena, arena_printf(arena, "%s/carried", path));
 }

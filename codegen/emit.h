@@ -21,22 +21,25 @@ typedef struct TrainerWorld {
 
 // What one trainer is made of. `settings` carries everything of SeerProgram that all worlds share and that is not
 // derived from the programs.
-typedef struct Trainer {
+typedef struct Trainer Trainer;
+struct Trainer {
   const TrainerWorld *worlds;  // the declared one first; one is of one rank
   int world_count;
   const SourceMap *sources;
   SeerProgram settings;
   KernelTuning tuning;
   struct CudaModules *modules;  // of target cuda; NULL: target c
-  bool sanitize;   // the Makefile builds under ASan and UBSan
+  const Trainer *carried;       // of target cuda: one of target c that it carries; NULL: none
+  bool sanitize;                // the Makefile builds under ASan and UBSan
   bool keep_same;  // files that are there already are left alone, so that make compiles what has changed
-} Trainer;
+};
 
 // Of a world's functions, so that those of several worlds can be linked together.
 void program_add_prefix(Program *program, const char *prefix);
 
 // Writes model.h, step.c, blocks/*.c, program.c (again for each other world, with its prefix), plan_page.c, kernels/
-// with their tuning, runtime/ and a Makefile into `folder`, which is made if need be. Returns NULL, or what went wrong
+// with their tuning, runtime/ and a Makefile into `folder`, which is made if need be; and the same of what it carries
+// into folder/carried. Returns NULL, or what went wrong
 // ("cannot write 'x/step.c': No space left on device").
 const char *trainer_emit(const Trainer *trainer, Arena *arena, const char *folder);
 // Of a trainer for GPUs, once its modules are compiled: modules.c.

@@ -430,6 +430,7 @@ void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *are
       settings.name);
   writer_printf(out, "#include \"runtime/program.h\"\n\n#include \"model.h\"\n#include \"runtime/plan_page.h\"\n%s\n",
                 trainer->modules ? "#include \"runtime/device/gpu.h\"\n" : "");
+  if (trainer->carried) writer_text(out, "extern const unsigned char seer_carried[], seer_carried_end[];\n\n");
   int tensor_count = print_tensors(world, arena, out), unit_count = print_units(world->train, out);
   int launch_count = print_launches(trainer, world, arena, out);
   if (declared) print_lists(&settings, out);
@@ -448,6 +449,7 @@ void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *are
   if (trainer->modules)
     writer_printf(out, "  .accelerator = &seer_gpu, .input_bytes = %" PRIu64 "u, .host_bytes = %" PRIu64 "u,\n",
                   world->input_bytes, world->host_bytes);
+  if (trainer->carried) writer_text(out, "  .carried = seer_carried, .carried_end = seer_carried_end,\n");
   writer_text(out, "};\n");
   if (declared) print_list_of_worlds(trainer, out);
 }

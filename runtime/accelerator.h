@@ -16,6 +16,9 @@ typedef struct SeerAcceleratorType {
   // each takes one, in their order. Collective.
   SeerStatus (*open)(const SeerProgram *program, struct SeerComm *comm, SeerAccelerator **accelerator);
   void (*close)(SeerAccelerator *accelerator);
+  // What `open` would take, and how much of its memory is free, in a few words; fails where `open` would. Takes no more
+  // than a look: `doctor`. Not collective.
+  SeerStatus (*look)(const SeerProgram *program, const struct SeerComm *comm, char *text, size_t bytes);
   // Of a program of several ranks, before its first run: decides how they send each other what their accelerators have,
   // as `asked` by --exchange. NULL comm: started alone. Collective.
   SeerStatus (*join)(SeerAccelerator *accelerator, struct SeerComm *comm, const char *asked);

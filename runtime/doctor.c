@@ -10,6 +10,7 @@
 #include <xxhash.h>
 #include <zlib.h>
 
+#include "runtime/accelerator.h"
 #include "runtime/comm/mpi.h"
 #include "runtime/commands.h"
 #include "runtime/doctor.h"
@@ -48,6 +49,8 @@ static void ranks_print(const SeerComm *comm, const SeerRankFacts *all) {
     if (all[i].pictures >= 0) printf(", %" PRId64 " pictures", all[i].pictures);
     if (strcmp(all[i].program, all[0].program) != 0) printf(", another trainer");
     if (*all[i].folder) printf(", no common folder");
+    if (*all[i].gpu) printf(", %s", all[i].gpu);
+    if (*all[i].no_gpu) printf(", no GPU");
     printf("\n");
   }
   printf("  %-14s %.1f ms apart at most\n", "clocks", 1e3 * seer_clocks_apart(all, ranks));
@@ -70,6 +73,7 @@ static void doctor_print(const SeerProgram *program, const SeerComm *comm, const
   printf("  %-14s %d for the step, %d cores\n", "threads", facts->threads, facts->cores);
   printf("  %-14s needs %.1f MiB, %.1f MiB available\n", "memory", (double)facts->needed / 1048576,
          (double)facts->available / 1048576);
+  if (program->accelerator) printf("  %-14s %s\n", "GPU", *facts->no_gpu ? "none that it could use" : facts->gpu);
   printf("  %-14s %s\n", "huge pages", huge_pages);
   printf("  %-14s %.1f MiB a snapshot, %.1f MiB for a run, %.1f MiB free\n", "disk", (double)facts->snapshot / 1048576,
          (double)seer_run_disk_bytes(program, facts) / 1048576, (double)facts->disk / 1048576);
@@ -80,10 +84,10 @@ static void doctor_print(const SeerProgram *program, const SeerComm *comm, const
 }
 
 static json_t *rank_describe(const SeerRankFacts *facts) {
-  return json_pack("{s:s, s:i, s:i, s:I, s:I, s:f, s:b, s:s}", "host", facts->host, "cores", (int)facts->cores,
-                   "threads", (int)facts->threads, "memory_available_bytes", (json_int_t)facts->available, "pictures",
-                   (json_int_t)facts->pictures, "clock_seconds", facts->clock_seconds, "folder_ok", !*facts->folder,
-                   "program", facts->program);
+  return json_pack("{s:s, s:s, s:i, s:i, s:I, s:I, s:f, s:b, s:s}", "gpu", facts->gpu, "host", facts->host, "cores",
+                   (int)facts->cores, "threads", (int)facts->threads, "memory_available_bytes",
+                   (json_int_t)facts->available, "pictures", (json_int_t)facts->pictures, "clock_seconds",
+                   facts->clock_seconds, "folder_ok", !*facts->folder, "program", facts->program);
 }
 
 static void doctor_print_json(const SeerProgram *program, const SeerComm *comm, const SeerRankFacts *all, bool ok) {

@@ -67,6 +67,7 @@ static SeerStatus host_judge(const SeerProgram *program, const SeerRankFacts *al
   if (*facts->missing)
     return seer_fail(SEER_MACHINE, "%sthis processor lacks '%s'\nnote: rebuild with `seerc build --cpu %s`", who,
                      facts->missing, facts->level);
+  if (*facts->no_gpu) return seer_fail(SEER_MACHINE, "%s%s", who, facts->no_gpu);
   if (share.needed > facts->available)
     return seer_fail(SEER_MACHINE,
                      "%snot enough memory\nnote: stop other programs, %sor build with a smaller train.batch", who,

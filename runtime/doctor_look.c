@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/accelerator.h"
 #include "runtime/data/source.h"
 #include "runtime/doctor.h"
 #include "runtime/engine.h"
@@ -142,7 +143,7 @@ static void rank_look(const SeerProgram *program, const SeerOptions *options, co
   // A rank that is bound to cores does not divide them among the ranks of its host.
   facts->bound = seer_cpu_share(2) == facts->cores && sysconf(_SC_NPROCESSORS_ONLN) > 1;
   facts->threads = options->threads > 0 ? (int32_t)options->threads : seer_cpu_share(seer_comm_local_size(comm));
-  facts->needed = seer_program_bytes(program);
+  facts->needed = seer_machine_bytes(program, true);
   facts->available = seer_memory_available();
   for (int i = 0; i < program->tensor_count; i++) {
     if (seer_tensor_is_kept(&program->tensors[i])) facts->snapshot += seer_tensor_bytes(&program->tensors[i]);
@@ -160,6 +161,8 @@ SeerStatus seer_doctor_look(const SeerProgram *program, const SeerOptions *optio
   memset(&mine, 0, sizeof mine);  // padding travels, too
   rank_look(program, options, comm, &mine);
   data_look(program, options, &mine);
+  if (program->accelerator && program->accelerator->look(program, comm, mine.gpu, sizeof mine.gpu))
+    error_keep(mine.no_gpu);
   SeerStatus status = folder_look(options, comm, &mine);
   if (!status) status = clock_look(comm, &mine);
   if (!status) status = seer_comm_all_gather(comm, &mine, sizeof mine, all);

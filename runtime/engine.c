@@ -20,10 +20,13 @@ SeerStatus seer_engine_check_cpu(const SeerProgram *program) {
                    program->cpu, missing, seer_cpu_level());
 }
 
+uint64_t seer_machine_bytes(const SeerProgram *program, bool training) {
+  uint64_t step_bytes = program->state_bytes + (program->accelerator ? program->host_bytes : program->arena_bytes);
+  return training ? step_bytes + program->ring_bytes + program->snapshot_bytes : step_bytes;
+}
+
 static SeerStatus memory_check(const SeerProgram *program, bool training) {
-  uint64_t needed = program->state_bytes + (program->accelerator ? program->host_bytes : program->arena_bytes);
-  if (training) needed += program->ring_bytes + program->snapshot_bytes;
-  uint64_t available = seer_memory_available();
+  uint64_t needed = seer_machine_bytes(program, training), available = seer_memory_available();
   if (needed <= available) return SEER_OK;
   return seer_fail(SEER_MACHINE,
                    "this trainer needs %.1f MiB of memory, and %.1f MiB are available\n"

@@ -46,6 +46,9 @@ unsigned char *seer_engine_unit_memory(const SeerEngine *engine);
 
 // What the plan gave the run, in bytes: state, arena, ring and staging; of a GPU's memory: state, arena and inputs.
 uint64_t seer_program_bytes(const SeerProgram *program);
+// What it needs of this machine's memory: of a GPU's trainer the state's copy and what is offloaded; `training`: ring
+// and staging, too.
+uint64_t seer_machine_bytes(const SeerProgram *program, bool training);
 
 // Zeroed, aligned to SEER_ALIGNMENT, with huge pages where the system grants them. `what` is for the error.
 SeerStatus seer_memory_map(uint64_t size_bytes, const char *what, unsigned char **memory);

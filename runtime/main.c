@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/carried.h"
 #include "runtime/comm/comm.h"
 #include "runtime/commands.h"
 #include "runtime/engine.h"
@@ -56,7 +57,8 @@ int main(int argc, char **argv) {
     bool one = argc > 1 && argv[1][0] != '-';
     seer_options_help(stdout, options.program, program->name, one ? options.command : SEER_COMMAND_COUNT);
   } else if (!status) {
-    if (computes(options.command)) {
+    if (options.processor && program->accelerator) status = seer_carried_start(program, argv);
+    if (!status && computes(options.command)) {
       status = seer_engine_check_cpu(program);
       if (!status && options.command != SEER_COMMAND_TRAIN) status = one_rank_check(options.command);
     }

@@ -191,6 +191,7 @@ typedef struct SeerProgram {
   const struct SeerAcceleratorType *accelerator;  // that the step runs on; NULL: the processor
   uint64_t input_bytes;  // of its memory, behind state and arena: runtime/device/inputs.h
   uint64_t host_bytes;   // of this machine's, page-locked: activations that wait there
+  const unsigned char *carried, *carried_end;  // of the same spec, for the processor: carried.h; NULL: none
 } SeerProgram;
 
 // The first is the declared one; one is of one rank, and evaluates. See runtime/worlds.h.

@@ -51,6 +51,21 @@ SeerStatus seer_context(SeerStatus status, const char *format, ...) {
   return status;
 }
 
+SeerStatus seer_note(SeerStatus status, const char *format, ...) {
+  char *text = text_of_thread();
+  pthread_mutex_lock(&error_lock);
+  size_t length = strlen(text);
+  if (length) {
+    va_list arguments;
+    va_start(arguments, format);
+    length += (size_t)snprintf(text + length, SEER_ERROR_BYTES - length, "\nnote: ");
+    if (length < SEER_ERROR_BYTES) vsnprintf(text + length, SEER_ERROR_BYTES - length, format, arguments);
+    va_end(arguments);
+  }
+  pthread_mutex_unlock(&error_lock);
+  return status;
+}
+
 const char *seer_error(void) { return text_of_thread(); }
 
 void seer_error_print(const char *name) {

@@ -18,6 +18,8 @@ typedef enum SeerStatus {
 SeerStatus seer_fail(SeerStatus status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // Puts "context: " in front of the recorded error and returns `status`.
 SeerStatus seer_context(SeerStatus status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// Puts "note: ..." behind the recorded error, on a line of its own, and returns `status`.
+SeerStatus seer_note(SeerStatus status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // The recorded error, or "" when there is none.
 const char *seer_error(void);
 // From here on the calling thread keeps its errors apart, in `text` of SEER_ERROR_BYTES, which starts empty: for work

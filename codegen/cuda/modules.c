@@ -173,7 +173,7 @@ void print_cuda_table(const CudaModules *modules, Writer *out) {
   writer_text(out, "};\n");
 }
 
-void print_cuda_bytes(const CudaModules *modules, Writer *out) {
+void print_cuda_bytes(const CudaModules *modules, bool carries, Writer *out) {
   Arena *scratch = arena_make("printing modules");
   writer_text(out, "// The code of the modules. Written by seerc; edits are lost.\n  .section .rodata\n");
   for (int a = 0; a < modules->architecture_count; a++) {
@@ -184,6 +184,10 @@ void print_cuda_bytes(const CudaModules *modules, Writer *out) {
                     module->name, name, module->name, cuda_code_path(scratch, module, name));
     }
   }
+  if (carries)
+    writer_text(out,
+                "  .globl seer_carried\n  .globl seer_carried_end\nseer_carried:\n  .incbin \"carried/trainer\"\n"
+                "seer_carried_end:\n  .byte 0\n");
   writer_text(out, "  .section .note.GNU-stack,\"\",@progbits\n");
   arena_release(scratch);
 }

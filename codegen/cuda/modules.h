@@ -50,7 +50,7 @@ void print_cuda_module(const Trainer *trainer, const CudaModule *module, Writer 
 void print_cuda_numbers(const CudaModules *modules, Writer *out);
 // modules.c: what the runtime knows of them, and code.S: their code.
 void print_cuda_table(const CudaModules *modules, Writer *out);
-void print_cuda_bytes(const CudaModules *modules, Writer *out);
+void print_cuda_bytes(const CudaModules *modules, bool carries, Writer *out);
 void print_cuda_launch(const Trainer *trainer, const Program *program, const ProgramSegment *segment, size_t launch,
                        Writer *out);
 // The file of a module's code, below the trainer's folder.

@@ -17,6 +17,7 @@
 #include "compiler/passes/pipeline.h"
 #include "runtime/data/decode.h"
 #include "runtime/device/inputs.h"
+#include "runtime/engine.h"
 
 bool cpu_is_known(const char *cpu) {
   return strcmp(cpu, "x86-64") == 0 || strcmp(cpu, "x86-64-v3") == 0 || strcmp(cpu, "x86-64-v4") == 0 ||
@@ -24,14 +25,8 @@ bool cpu_is_known(const char *cpu) {
 }
 
 const char *native_cpu(void) {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return __builtin_cpu_supports("avx512bf16") ? "x86-64-v4+bf16" : "x86-64-v4";
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
-    return "x86-64-v3";
-#endif
-  return "x86-64";
+  const char *level = seer_cpu_level();
+  return cpu_is_known(level) ? level : "x86-64";
 }
 
 const char *cpu_of_options(const CompileOptions *options) {
@@ -624,6 +619,26 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   return true;
 }
 
+// Of the same spec, for the processor of a machine like this one: in bf16 where that is asked for and it has that.
+static bool compile_carried(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
+                            const CompileOptions *options, Compiled *compiled) {
+  Spec *own = arena_new(arena, Spec);
+  *own = *spec;
+  own->values[KEY_cluster_machine].text = "this";
+  if (!spec_is(spec, KEY_train_precision, "bf16") || strcmp(cpu_of_options(options), "x86-64-v4+bf16") != 0)
+    own->values[KEY_train_precision].text = "fp32";
+  CompileOptions of_processor = *options;
+  of_processor.architectures = NULL;
+  of_processor.hook = NULL;
+  Compiled *carried = arena_new(arena, Compiled);
+  if (compile_spec(arena, sources, diags, own, library, &of_processor, carried)) {
+    compiled->trainer.carried = &carried->trainer;
+    return true;
+  }
+  diag_note(diags, (SourceSpan){0}, "this is the trainer for the processor, which 'c' of --target asks for");
+  return false;
+}
+
 int cpu_check(const Invocation *invocation) {
   const char *cpu = option_text(invocation, "cpu");
   if (!cpu || strcmp(cpu, "native") == 0 || cpu_is_known(cpu)) return EXIT_DONE;
@@ -655,6 +670,10 @@ static int target_choose(const Invocation *invocation, CompileOptions *options) 
   long oldest = 0;
   for (const char *at = target + 5; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
     names[count] = arena_string(arena, at, strcspn(at, ","));
+    if (strcmp(names[count], "c") == 0) {
+      options->carries = true;
+      continue;
+    }
     if (!architecture_is_known(names[count]))
       return usage_error(invocation, "unknown architecture '%s': sm_80, sm_90a and the like are known", names[count]);
     if (architecture_is_simulated(names[count++])) continue;
@@ -664,6 +683,7 @@ static int target_choose(const Invocation *invocation, CompileOptions *options) 
                          names[count - 1]);
     if (!oldest || number < oldest) oldest = number;
   }
+  if (!count) return usage_error(invocation, "'--target=%s' names no architecture: sm_80, sm_90a", target);
   if (oldest) names[count++] = arena_printf(arena, "compute_%ld", oldest);
   options->architectures = names;
   options->architecture_count = count;
@@ -684,7 +704,12 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
   if (target_choose(invocation, &options) != EXIT_DONE) return EXIT_USAGE;
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
   *diags = loaded.diags;
-  if (loaded.spec && spec_require_model(loaded.spec, loaded.diags) && tuning_choose(invocation, &loaded, &options))
-    compile_spec(invocation->arena, loaded.sources, loaded.diags, loaded.spec, invocation->library, &options, compiled);
+  bool good = loaded.spec && spec_require_model(loaded.spec, loaded.diags) &&
+              tuning_choose(invocation, &loaded, &options) &&
+              compile_spec(invocation->arena, loaded.sources, loaded.diags, loaded.spec, invocation->library, &options,
+                           compiled);
+  if (good && options.carries && strcmp(invocation->command->name, "build") == 0)
+    compile_carried(invocation->arena, loaded.sources, loaded.diags, loaded.spec, invocation->library, &options,
+                    compiled);
   return driver_report(invocation, loaded.diags);
 }

@@ -10,6 +10,7 @@ typedef struct CompileOptions {
   const char *cpu;  // "native", or a level: x86-64, x86-64-v3, x86-64-v4, x86-64-v4+bf16
   const char *const *architectures;  // of target cuda: "sm_90a", ...; NULL: target c
   int architecture_count;
+  bool carries;                      // of target cuda: a trainer of target c as well
   bool sanitize;
   bool plan_only;              // no program: clusters and precisions that no target builds yet can be planned
   bool curve;                  // step time for a range of budgets

@@ -17,7 +17,8 @@ static int count_functions(const Program *program) {
   return functions;
 }
 
-// Block functions appear once each, step and program once for each world; the runtime's files are the carried .c files.
+// With those of the trainer that it carries. Block functions appear once each, step and program once for each world;
+// the runtime's files are the carried .c files.
 static int count_sources(const Trainer *trainer) {
   int files = 1;
   for (int i = 0; i < trainer->world_count; i++)
@@ -28,7 +29,7 @@ static int count_sources(const Trainer *trainer) {
     bool is_source = length > 2 && strcmp(embedded_files[i].path + length - 2, ".c") == 0;
     files += is_source && trainer_carries(trainer, &embedded_files[i]);
   }
-  return files;
+  return trainer->carried ? files + count_sources(trainer->carried) : files;
 }
 
 int trainer_build(Invocation *invocation, const Trainer *trainer, const char *folder, const char *output) {

@@ -6,15 +6,18 @@
 #include "runtime/device/gpu.h"
 
 #include <float.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/carried.h"
 #include "runtime/comm/comm.h"
 #include "runtime/comm/traffic.h"
 #include "runtime/device/exchange.h"
 #include "runtime/device/inputs.h"
 #include "runtime/device/launch.h"
 #include "runtime/device/offload.h"
+#include "runtime/engine.h"
 #include "runtime/finite.h"
 #include "runtime/gradient.h"
 #include "runtime/profile.h"
@@ -56,12 +59,12 @@ static void gpu_close(SeerAccelerator *gpu) {
   free(gpu);
 }
 
-static SeerStatus memory_check(const SeerAccelerator *gpu) {
-  const SeerProgram *program = gpu->program;
-  uint64_t needed = program->state_bytes + program->arena_bytes + program->input_bytes, free_bytes = 0;
-  SeerStatus status = seer_device_free_bytes(gpu->device, &free_bytes);
+static SeerStatus memory_check(const SeerProgram *program, SeerDevice *device, uint64_t *free_bytes_there) {
+  uint64_t needed = seer_program_bytes(program), free_bytes = 0;
+  SeerStatus status = seer_device_free_bytes(device, &free_bytes);
+  *free_bytes_there = free_bytes;
   if (status || needed <= free_bytes) return status;
-  const SeerDeviceFacts *facts = seer_device_facts(gpu->device);
+  const SeerDeviceFacts *facts = seer_device_facts(device);
   return seer_fail(SEER_MACHINE,
                    "GPU %d '%s' has %.1f MiB free and the plan needs %.1f MiB: %.1f of state, %.1f of arena, %.1f of "
                    "pictures\nnote: stop other programs on it, or build with a smaller checkpoint.budget, a smaller "
@@ -72,10 +75,23 @@ static SeerStatus memory_check(const SeerAccelerator *gpu) {
 }
 
 // Ranks of one host take its GPUs in turn; who sees one alone takes that.
-static SeerStatus device_choose(SeerAccelerator *gpu, const SeerComm *comm) {
+static SeerStatus device_choose(const SeerComm *comm, SeerDevice **device) {
   int count = 0;
   SeerStatus status = seer_device_count(&count);
-  return status ? status : seer_device_open(&seer_gpu_kernels, seer_comm_local_rank(comm) % count, &gpu->device);
+  return status ? status : seer_device_open(&seer_gpu_kernels, seer_comm_local_rank(comm) % count, device);
+}
+
+static SeerStatus gpu_look(const SeerProgram *program, const SeerComm *comm, char *text, size_t bytes) {
+  SeerDevice *device = NULL;
+  uint64_t free_bytes = 0;
+  SeerStatus status = device_choose(comm, &device);
+  if (!status) status = memory_check(program, device, &free_bytes);
+  if (!status)
+    snprintf(text, bytes, "%s, by %s: needs %.1f MiB, %.1f MiB free", seer_device_facts(device)->name,
+             seer_device_facts(device)->architecture, (double)seer_program_bytes(program) / 1048576,
+             (double)free_bytes / 1048576);
+  seer_device_close(device);
+  return seer_carried_offer(program, status);
 }
 
 static SeerStatus gpu_open(const SeerProgram *program, SeerComm *comm, SeerAccelerator **accelerator) {
@@ -89,8 +105,9 @@ static SeerStatus gpu_open(const SeerProgram *program, SeerComm *comm, SeerAccel
   if (!gpu) return seer_fail(SEER_MACHINE, "out of memory");
   gpu->program = program;
   gpu->places = places;
-  SeerStatus status = device_choose(gpu, comm);
-  if (!status) status = memory_check(gpu);
+  uint64_t free_bytes = 0;
+  SeerStatus status = device_choose(comm, &gpu->device);
+  if (!status) status = memory_check(program, gpu->device, &free_bytes);
   if (!status) status = seer_device_stream_make(gpu->device, &gpu->stream);
   if (!status) status = seer_device_event_make(gpu->device, true, &gpu->began);
   if (!status) status = seer_device_event_make(gpu->device, true, &gpu->ended);
@@ -104,7 +121,7 @@ static SeerStatus gpu_open(const SeerProgram *program, SeerComm *comm, SeerAccel
     status = seer_offload_make(gpu->device, gpu->stream, program->host_bytes, &gpu->offload);
   if (status) {
     gpu_close(gpu);
-    return status;
+    return seer_carried_offer(program, status);
   }
   *accelerator = gpu;
   return SEER_OK;
@@ -362,6 +379,7 @@ static unsigned char *gpu_unit_memory(SeerAccelerator *gpu) {
 
 const SeerAcceleratorType seer_gpu = {
     .open = gpu_open,
+    .look = gpu_look,
     .join = gpu_join,
     .exchange = gpu_exchange,
     .close = gpu_close,

@@ -155,13 +155,52 @@ def check_bad_starts(folder, gpu):
                done.returncode == 3 and all(word in done.stderr for word in words) and not (out / "snapshots").exists())
     spec = folder / "gpu.seer"
     for target, precision, code, word in (("cuda:sm_80", "bf16", 3, "SEER_NVRTC"), ("cuda:sm_75", "bf16", 2, "sm_80"),
-                                          ("cuda:", "bf16", 2, "unknown target"), ("cuda:x", "bf16", 2, "unknown"),
+                                          ("cuda:", "bf16", 2, "unknown target"), ("cuda:c", "bf16", 2, "names no"),
+                                          ("cuda:x", "bf16", 2, "unknown"),
                                           ("cuda:simulated", "fp32", 1, "precision")):
         done = subprocess.run([SEERC, "build", spec, f"--target={target}", "-D", f"train.precision={precision}", "-o",
                                folder / "never"], capture_output=True, text=True, cwd=folder,
                               env={**os.environ, "SEER_NVRTC": "/nowhere/libnvrtc.so"})
         expect(f"--target={target} in {precision}: exit {done.returncode}: {done.stderr.strip().splitlines()[:1]}",
                done.returncode == code and word in done.stderr and not (folder / "never").exists())
+
+
+def check_doctor(folder, gpu):
+    for what, environment, code, word in (
+            ("a GPU", {}, 0, "Simulated GPU, by simulated"),
+            ("no driver", {"SEER_LIBCUDA": "/nowhere/libcuda.so"}, 3, "/nowhere/libcuda.so"),
+            ("too little memory", {"SEER_SIMULATED_BYTES": "1000000"}, 3, "the plan needs")):
+        environment.setdefault("SEER_LIBCUDA", DRIVER)
+        done = common.run(gpu, "doctor", cwd=folder, env=environment, expect=None)
+        expect(f"doctor, {what}: exit {done.returncode}: {done.stderr.strip().splitlines()[:1]}",
+               done.returncode == code and word in done.stdout + done.stderr)
+
+
+def check_carried(folder, gpu, narrow, wide):
+    """The trainer for the processor within the one for GPUs: offered where there is no GPU, the same bits as one that
+    was built for the processor, and it goes on from what the GPU has saved."""
+    none = {"SEER_LIBCUDA": "/nowhere/libcuda.so"}
+    done = train(gpu, folder / "offered", expected=None, **none)
+    expect(f"it is offered: exit {done.returncode}: {done.stderr.strip().splitlines()[-1:]}",
+           done.returncode == 3 and "start it with --processor" in done.stderr)
+    with open("/proc/cpuinfo") as file:
+        like = narrow if "avx512_bf16" in file.read() else wide
+    plans = [json.loads(common.run(trainer, "plan", "--json", *words, env=none).stdout)["memory"]
+             for trainer, words in ((gpu, ["--processor"]), (like, []), (gpu, []))]
+    expect("its plan is that of the processor", plans[0] == plans[1] != plans[2])
+    first, resumed = folder / "carried", folder / "carried-on"
+    train(gpu, first, "--steps", 1, "--processor", **none)
+    wanted = state(folder / f"first-8.0-{like.name}", 1)
+    expect(f"its step is that of '{like.name}', to the bit",
+           all((tensor == wanted[name]).all() for name, tensor in state(first, 1).items()))
+    train(gpu, resumed, "--stop-after", 2, expected=75)
+    common.run(gpu, "--resume", resumed, "--no-report", "--processor", cwd=folder, env=none, timeout=600)
+    expect("it goes on from the GPU's snapshot",
+           len(losses(resumed)) == 4 and losses(resumed)[:2] == losses(folder / "order-1")[:2])
+    common.run(like, "plan", "--processor")
+    done = common.run(folder / "half", "train", "--processor", expect=None)
+    expect(f"a trainer that carries none: exit {done.returncode}: {done.stderr.strip().splitlines()}",
+           done.returncode == 1 and "sm_90a,c" in done.stderr)
 
 
 def check_sources(folder):
@@ -182,7 +221,7 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         common.pictures_make(str(folder / "pictures"))
-        gpu = build(folder, "gpu", "bf16", "--target=cuda:simulated,simulated_sm_90a")
+        gpu = build(folder, "gpu", "bf16", "--target=cuda:simulated,simulated_sm_90a,c")
         narrow, wide = build(folder, "narrow", "bf16"), build(folder, "wide", "fp32")
         for capability in ("8.0", "9.0"):
             check_step(folder, gpu, narrow, wide, capability)
@@ -193,6 +232,8 @@ def main():
         check_losses_of_gpu(folder, gpu, whole)
         check_memory(folder, gpu)
         check_bad_starts(folder, gpu)
+        check_doctor(folder, gpu)
+        check_carried(folder, gpu, narrow, wide)
         check_sources(folder)
     print(f"{'failed' if failures else 'passed'}: {len(failures)} failures")
     return bool(failures)
