@@ -14,7 +14,7 @@
 #include <xxhash.h>
 
 static const char full_note[] =
-    "note: free some space or choose another folder with --out; snapshots written before are intact";
+    "note: free some space or choose another folder with --out; shards and snapshots written before are intact";
 
 // The error of a failed write-side call, by errno.
 static SeerStatus write_failed(const char *verb, const char *path) {

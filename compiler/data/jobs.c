@@ -13,6 +13,7 @@
 void data_progress_begin(DataProgress *progress, const char *doing, uint64_t all_pictures) {
   *progress = (DataProgress){
       .is_shown = isatty(STDERR_FILENO), .doing = doing, .all_pictures = all_pictures, .began = seer_seconds_now()};
+  progress->printed = progress->began;
   pthread_mutex_init(&progress->lock, NULL);
 }
 
@@ -38,7 +39,7 @@ void data_progress_add(DataProgress *progress, uint64_t pictures, uint64_t bytes
 }
 
 void data_progress_end(DataProgress *progress) {
-  if (progress->printed > 0) fprintf(stderr, "\r\033[K");
+  if (progress->printed > progress->began) fprintf(stderr, "\r\033[K");
   pthread_mutex_destroy(&progress->lock);
 }
 

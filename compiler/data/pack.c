@@ -1,4 +1,5 @@
 // Plans the shards, has them written, then makes the index of them; see pack.h.
+#define _XOPEN_SOURCE 700
 #include "compiler/data/pack.h"
 
 #include <dirent.h>
@@ -6,6 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +106,22 @@ static SeerStatus folder_lock(const Pack *pack) {
   if (flock(file, LOCK_EX | LOCK_NB) == 0) return SEER_OK;
   close(file);
   return seer_fail(SEER_INPUT, "another process is packing into '%s'\nnote: wait for it to end", pack->options->folder);
+}
+
+// What lies in a folder that is packed would be packed the next time.
+static SeerStatus place_check(const Pack *pack) {
+  char folder[PATH_MAX], source[PATH_MAX];
+  if (realpath(pack->options->folder, folder) == NULL)
+    return seer_fail(SEER_INPUT, "cannot read '%s': %s", pack->options->folder, strerror(errno));
+  for (int i = 0; i < pack->options->source_count; i++) {
+    size_t length = realpath(pack->options->sources[i], source) != NULL ? strlen(source) : 0;
+    if (length == 0 || strncmp(folder, source, length) != 0) continue;
+    if (length > 1 && folder[length] != '/' && folder[length] != '\0') continue;
+    rmdir(folder);  // if it was made for this
+    return seer_fail(SEER_INPUT, "'%s' lies in '%s', which is to be packed\nnote: choose a folder elsewhere with -o",
+                     pack->options->folder, pack->options->sources[i]);
+  }
+  return SEER_OK;
 }
 
 // Sets *done when all of this input has been packed there.
@@ -230,6 +248,7 @@ SeerStatus data_pack(Arena *arena, const DataPackOptions *options, Writer *out) 
   status = input_hash(&pack, false, pack.input);
   if (status == SEER_OK) status = input_hash(&pack, true, pack.state);
   if (status == SEER_OK) status = seer_folder_make(options->folder);
+  if (status == SEER_OK) status = place_check(&pack);
   if (status == SEER_OK) status = folder_open(&pack, &done);
   if (status == SEER_OK && !done) status = pack_run(&pack);
   if (status == SEER_OK) status = seer_folder_remove(in_folder(&pack, ".pack"));

@@ -108,6 +108,10 @@ static void shard_verify(Verify *verify, int64_t shard) {
     fault_add(verify, (uint64_t)shard, path, what);
     return;
   }
+  if (!S_ISREG(info.st_mode)) {
+    fault_add(verify, (uint64_t)shard, path, "is no file");
+    return;
+  }
   if ((uint64_t)info.st_size != seer_index_shard_bytes(verify->index, shard)) {
     snprintf(what, sizeof what, "has %lld bytes, the index says %llu", (long long)info.st_size,
              (unsigned long long)seer_index_shard_bytes(verify->index, shard));

@@ -11,10 +11,10 @@
 //   1 shards: u64 count; count times {u64 bytes, 16 bytes XXH3-128 of the file, high half first, zero: not known};
 //     then a list of words, the shards' paths, absolute or relative to the index's folder. A shard is a tar archive, or
 //     a picture's file by itself.
-//   2 entries, 48 bytes a picture: u64 offset in the shard; u64 XXH3-64 of its bytes, 0: not known; u64 place of its name
-//     in section 3; u32 bytes; u32 shard; u32 label, 0xFFFFFFFF: none; u16 width, u16 height as stored, before EXIF
-//     orientation, 0: not known; u16 length of its name; u16 flags, 1: the shard is the picture's own file; u32 CRC-32C of
-//     the entry's number as u64 and of the 44 bytes before
+//   2 entries, 48 bytes a picture: u64 offset in the shard; u64 XXH3-64 of its bytes, 0: not known; u64 place of its
+//     name in section 3; u32 bytes; u32 shard; u32 label, 0xFFFFFFFF: none; u16 width, u16 height as stored, before
+//     EXIF orientation, 0: not known; u16 length of its name; u16 flags, 1: the shard is the picture's own file; u32
+//     CRC-32C of the entry's number as u64 and of the 44 bytes before
 //   3 names: for each picture its name in the shard, and a u32 CRC-32C of it
 //   4 labels: a list of words in strcmp order
 // and for each column of metadata, numbered from 0:

@@ -9,7 +9,7 @@
 
 #include "runtime/data/source.h"
 
-enum { SEER_READ_AHEAD_BYTES = 1 << 20, SEER_READERS_MAX = 64, SEER_READERS_A_DECODER = 8 };
+enum { SEER_READ_AHEAD_BYTES = 1 << 19, SEER_READERS_MAX = 128, SEER_READERS_A_DECODER = 16 };
 
 typedef struct SeerReadAhead SeerReadAhead;
 

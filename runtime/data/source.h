@@ -32,7 +32,8 @@ int64_t seer_source_count(const SeerSource *source);
 // A hash of all names and labels in their order, and of what is known of sizes without opening files that hold one
 // picture: places in shards, IDX files to the last pixel, indices whole.
 uint64_t seer_source_hash(const SeerSource *source);
-// "photos/cats/1.jpg", "a.tar:cats/1.jpg", "train.gz#17". Of a picture of an index it lasts until this thread asks again.
+// "photos/cats/1.jpg", "a.tar:cats/1.jpg", "train.gz#17". Of a picture of an index it lasts until this thread asks for
+// another.
 const char *seer_source_name(const SeerSource *source, int64_t picture);
 int32_t seer_source_label(const SeerSource *source, int64_t picture);  // -1: none
 int seer_source_label_count(const SeerSource *source);

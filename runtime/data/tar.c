@@ -268,11 +268,13 @@ SeerStatus seer_tar_walk(const char *path, SeerTarVisit *visit, void *context, u
   if (tar == NULL) { return seer_no_memory("reading a shard"); }
   tar->path = path;
   tar->next_size = UINT64_MAX;
-  tar->file = open(path, O_RDONLY | O_CLOEXEC);
+  tar->file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat info;
   SeerStatus status = SEER_OK;
   if (tar->file < 0 || fstat(tar->file, &info) != 0) {
     status = seer_fail(SEER_INPUT, "cannot read '%s': %s", path, strerror(errno));
+  } else if (!S_ISREG(info.st_mode)) {
+    status = seer_fail(SEER_INPUT, "'%s' is no file", path);
   } else {
     tar->file_bytes = (uint64_t)info.st_size;
   }
