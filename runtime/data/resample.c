@@ -1,6 +1,6 @@
 // Two separable passes, over pixels of four bytes: red, green, blue and one that means nothing. The first takes as many
-// rows at once as a vector holds; the second runs along whole rows and parts the colours. Only rows and columns that the
-// window needs are computed.
+// rows at once as a vector holds; the second runs along whole rows and parts the colours. Only rows and columns that
+// the window needs are computed.
 #include "runtime/data/resample.h"
 
 #include <math.h>
