@@ -32,8 +32,8 @@ void seer_view_draw(const SeerViews *views, const SeerSizeGroup *group, int widt
                     SeerViewDraw *draw);
 // Sides of the picture by those of the smallest that will do for the draw and `size`: 1, 2, 4 or 8.
 int seer_view_shrink(const SeerViewDraw *draw, int size);
-// Makes the view, u8 [size][size][3], also of a picture that was decoded smaller than its file has it. False when memory
-// runs out.
+// Makes the view, u8 [size][size][3], also of a picture that was decoded smaller than its file has it. False when
+// memory runs out.
 bool seer_view_apply(SeerAugmenter *augmenter, const SeerPicture *picture, const SeerViewDraw *draw, int size,
                      uint8_t *pixels);
 // [3] planes to [count / width][width][3], rows mirrored when `flip`.
