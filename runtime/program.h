@@ -157,6 +157,7 @@ typedef struct SeerProgram {
   int decode_threads;           // 0: auto
   double max_undecodable;
   int64_t max_pixels;
+  bool scaled_decoding;
   double mean[3], std[3];
 
   int tensor_count;

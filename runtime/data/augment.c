@@ -62,6 +62,25 @@ void seer_view_draw(const SeerViews *views, const SeerSizeGroup *group, int widt
   draw->box = crop_draw(views, group, width, height, random);
 }
 
+int seer_view_shrink(const SeerViewDraw *draw, int size) {
+  int side = draw->box.width < draw->box.height ? draw->box.width : draw->box.height;
+  return side >= 8 * size ? 8 : side >= 4 * size ? 4 : side >= 2 * size ? 2 : 1;
+}
+
+// [begin, begin + length) of `full` pixels, where there are `count`.
+static int place_shrink(int begin, int length, int full, int count, int *shrunk_length) {
+  int first = (int)((int64_t)begin * count / full), end = (int)(((int64_t)(begin + length) * count + full - 1) / full);
+  *shrunk_length = end - first;
+  return first;
+}
+
+static SeerBox box_of(const SeerPicture *picture, SeerBox box) {
+  SeerBox shrunk;
+  shrunk.left = place_shrink(box.left, box.width, picture->full_width, picture->width, &shrunk.width);
+  shrunk.top = place_shrink(box.top, box.height, picture->full_height, picture->height, &shrunk.height);
+  return shrunk;
+}
+
 static void jitter_apply(SeerJitter jitter, uint8_t *const planes[3], size_t count, double amount) {
   switch (jitter) {
     case SEER_BRIGHTNESS: seer_adjust_brightness(planes, count, amount); break;
@@ -100,7 +119,8 @@ bool seer_view_apply(SeerAugmenter *augmenter, const SeerPicture *picture, const
   uint8_t *memory = augmenter->planes.bytes;
   uint8_t *planes[3] = {memory, memory + count, memory + 2 * count};
   SeerBox window = {0, 0, size, size};
-  if (!seer_resample(&augmenter->resampler, picture, draw->box, size, size, window, planes)) { return false; }
+  SeerBox box = box_of(picture, draw->box);
+  if (!seer_resample(&augmenter->resampler, picture, box, size, size, window, planes)) { return false; }
   for (int i = 0; draw->jitter && i < SEER_JITTER_COUNT; i++) {
     jitter_apply(draw->order[i], planes, count, draw->amount[draw->order[i]]);
   }

@@ -13,7 +13,7 @@
 typedef enum SeerJitter { SEER_BRIGHTNESS, SEER_CONTRAST, SEER_SATURATION, SEER_HUE, SEER_JITTER_COUNT } SeerJitter;
 
 typedef struct SeerViewDraw {
-  SeerBox box;  // of the picture
+  SeerBox box;  // of the picture as the file has it
   bool flip, jitter, grey, blur;
   SeerJitter order[SEER_JITTER_COUNT];
   double amount[SEER_JITTER_COUNT];  // by SeerJitter: three factors, and the hue's turn
@@ -30,7 +30,10 @@ typedef struct SeerAugmenter {
 // whatever its size group's probabilities, apart from the tries of the crop, which come last.
 void seer_view_draw(const SeerViews *views, const SeerSizeGroup *group, int width, int height, SeerRandom *random,
                     SeerViewDraw *draw);
-// Makes the view: u8 [size][size][3]. False when memory runs out.
+// Sides of the picture by those of the smallest that will do for the draw and `size`: 1, 2, 4 or 8.
+int seer_view_shrink(const SeerViewDraw *draw, int size);
+// Makes the view, u8 [size][size][3], also of a picture that was decoded smaller than its file has it. False when
+// memory runs out.
 bool seer_view_apply(SeerAugmenter *augmenter, const SeerPicture *picture, const SeerViewDraw *draw, int size,
                      uint8_t *pixels);
 // [3] planes to [count / width][width][3], rows mirrored when `flip`.

@@ -37,9 +37,17 @@ bool seer_picture_prepare(SeerPicture *picture, uint64_t width, uint64_t height,
     return false;
   }
   picture->pixels = picture->image.bytes;
-  picture->width = (int)width;
-  picture->height = (int)height;
+  picture->width = picture->full_width = (int)width;
+  picture->height = picture->full_height = (int)height;
   return true;
+}
+
+static bool orientation_swaps(int orientation) { return orientation >= 5; }
+
+int seer_picture_shrink(const SeerPicture *picture, int width, int height, int orientation) {
+  if (picture->shrink == NULL) { return 1; }
+  return orientation_swaps(orientation) ? picture->shrink(picture->shrink_data, height, width)
+                                        : picture->shrink(picture->shrink_data, width, height);
 }
 
 void seer_compose_over_white(uint8_t *pixels, size_t count) {
@@ -92,7 +100,7 @@ int seer_exif_orientation(const uint8_t *bytes, size_t count) {
 // mirrors of the upright axes.
 static bool picture_turn(SeerPicture *picture, int orientation, const char **reason) {
   size_t width = (size_t)picture->width, height = (size_t)picture->height;
-  bool swap = orientation >= 5;
+  bool swap = orientation_swaps(orientation);
   bool mirror_x = orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
   bool mirror_y = orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
   size_t upright_width = swap ? height : width, upright_height = swap ? width : height;
@@ -117,6 +125,9 @@ static bool picture_turn(SeerPicture *picture, int orientation, const char **rea
   picture->pixels = turned.bytes;
   picture->width = (int)upright_width;
   picture->height = (int)upright_height;
+  int full_width = picture->full_width;
+  picture->full_width = swap ? picture->full_height : full_width;
+  picture->full_height = swap ? full_width : picture->full_height;
   return true;
 }
 

@@ -28,6 +28,8 @@ const char *seer_decode_reason(const char *format, ...) __attribute__((format(pr
 // For the decoders of single formats: checks the limit and makes room for `channels` bytes per pixel in `image`.
 bool seer_picture_prepare(SeerPicture *picture, uint64_t width, uint64_t height, int channels, int64_t max_pixels,
                           const char **reason);
+// By how much a decoder that can may make the picture smaller: its sides as stored, of an orientation (below).
+int seer_picture_shrink(const SeerPicture *picture, int width, int height, int orientation);
 // [pixels][4] RGBA to [pixels][3] over white, in place.
 void seer_compose_over_white(uint8_t *pixels, size_t count);
 // Orientation 1..8 in a TIFF structure as EXIF holds it; 1 when there is none or the bytes are damaged.

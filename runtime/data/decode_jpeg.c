@@ -1,6 +1,7 @@
 // JPEG by libjpeg-turbo: grey, YCbCr, RGB, CMYK and YCCK (inverted when an Adobe marker says so), baseline and
-// progressive. Damage that libjpeg would paint over (truncation, bad codes, lost markers) is a failure here: half a
-// picture must not be learnt from. All of libjpeg's memory is its own pool, so one longjmp and a destroy leave nothing.
+// progressive, and smaller where that is enough, by a smaller inverse DCT. Damage that libjpeg would paint over
+// (truncation, bad codes, lost markers) is a failure here: half a picture must not be learnt from. All of libjpeg's
+// memory is its own pool, so one longjmp and a destroy leave nothing.
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
@@ -109,6 +110,12 @@ static bool jpeg_run(JpegDecoder *decoder) {
     return false;
   }
   orientation_find(decoder);
+  jpeg->scale_num = 1;
+  jpeg->scale_denom = (unsigned)seer_picture_shrink(decoder->picture, decoder->picture->width, decoder->picture->height,
+                                                    decoder->orientation);
+  jpeg_calc_output_dimensions(jpeg);
+  decoder->picture->width = (int)jpeg->output_width;
+  decoder->picture->height = (int)jpeg->output_height;
   bool cmyk = jpeg->num_components == 4;
   jpeg->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
   jpeg_start_decompress(jpeg);

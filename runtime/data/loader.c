@@ -37,6 +37,8 @@ typedef struct RingBatch {
 typedef struct Worker {
   struct SeerLoader *loader;
   pthread_t thread;
+  uint32_t epoch;  // of the slot at hand, whose views are drawn by it
+  int64_t position;
   SeerPicture picture;
   SeerAugmenter augmenter;
 } Worker;
@@ -102,8 +104,33 @@ static SeerStatus failure_note(SeerLoader *loader, RingBatch *batch, int slot, i
   return SEER_OK;
 }
 
-static SeerStatus views_make(Worker *worker, RingBatch *batch, int slot, uint32_t epoch, int64_t position) {
+static void view_draw(const Worker *worker, int g, uint32_t lane, int width, int height, SeerViewDraw *draw) {
   const SeerLoaderConfig *config = &worker->loader->config;
+  SeerRandom random =
+      seer_random_make(config->seed, SEER_STREAM_VIEWS, worker->epoch, (uint64_t)worker->position, lane);
+  seer_view_draw(config->views, &config->views->size_groups[g], width, height, &random, draw);
+}
+
+// What all views of the worker's slot can do with; they will be drawn alike again.
+static int views_shrink(void *data, int width, int height) {
+  const Worker *worker = data;
+  const SeerViews *views = worker->loader->config.views;
+  uint32_t lane = 0;
+  int least = 8;
+  for (int g = 0; g < views->size_group_count; g++) {
+    for (int crop = 0; crop < views->size_groups[g].crops; crop++, lane++) {
+      SeerViewDraw draw;
+      view_draw(worker, g, lane, width, height, &draw);
+      int shrink = seer_view_shrink(&draw, views->size_groups[g].size);
+      least = shrink < least ? shrink : least;
+    }
+  }
+  return least;
+}
+
+static SeerStatus views_make(Worker *worker, RingBatch *batch, int slot) {
+  const SeerLoaderConfig *config = &worker->loader->config;
+  const SeerPicture *picture = &worker->picture;
   uint32_t lane = 0;
   int slices = config->slices > 0 ? config->slices : 1, slice_batch = config->batch / slices;
   int slice = slot / slice_batch, place = slot % slice_batch;
@@ -111,14 +138,11 @@ static SeerStatus views_make(Worker *worker, RingBatch *batch, int slot, uint32_
     const SeerSizeGroup *group = &config->views->size_groups[g];
     size_t view_bytes = (size_t)group->size * (size_t)group->size * 3;
     for (int crop = 0; crop < group->crops; crop++, lane++) {
-      SeerRandom random = seer_random_make(config->seed, SEER_STREAM_VIEWS, epoch, (uint64_t)position, lane);
       SeerViewDraw draw;
-      seer_view_draw(config->views, group, worker->picture.width, worker->picture.height, &random, &draw);
+      view_draw(worker, g, lane, picture->full_width, picture->full_height, &draw);
       int row = (slice * group->crops + crop) * slice_batch + place;
       uint8_t *pixels = batch->images[g] + (size_t)row * view_bytes;
-      if (!seer_view_apply(&worker->augmenter, &worker->picture, &draw, group->size, pixels)) {
-        return out_of_memory();
-      }
+      if (!seer_view_apply(&worker->augmenter, picture, &draw, group->size, pixels)) { return out_of_memory(); }
     }
   }
   return SEER_OK;
@@ -153,8 +177,12 @@ static SeerStatus picture_decode(Worker *worker, int64_t task, int attempt, int6
 static SeerStatus slot_fill(Worker *worker, RingBatch *batch, int slot, int64_t task, bool *lost) {
   SeerLoader *loader = worker->loader;
   int64_t global_position = seer_loader_position(&loader->config, task);
-  uint32_t epoch = (uint32_t)(global_position / loader->positions_per_epoch);
-  int64_t position = global_position % loader->positions_per_epoch;
+  worker->epoch = (uint32_t)(global_position / loader->positions_per_epoch);
+  worker->position = global_position % loader->positions_per_epoch;
+  if (loader->config.scaled_decoding) {
+    worker->picture.shrink = views_shrink;
+    worker->picture.shrink_data = worker;
+  }
   *lost = false;
   for (int attempt = 0; attempt < loader->tries; attempt++) {
     int64_t picture = picture_at(loader, global_position, attempt);
@@ -162,7 +190,7 @@ static SeerStatus slot_fill(Worker *worker, RingBatch *batch, int slot, int64_t 
     if (picture_decode(worker, task, attempt, picture, &reason) == SEER_OK) {
       batch->pictures[slot] = picture;
       batch->labels[slot] = seer_source_label(loader->source, picture);
-      return views_make(worker, batch, slot, epoch, position);
+      return views_make(worker, batch, slot);
     }
     SeerStatus status = failure_note(loader, batch, slot, attempt, picture, reason);
     if (status != SEER_OK) { return status; }

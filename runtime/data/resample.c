@@ -1,16 +1,25 @@
-// Two separable passes. The first loads a pixel as four lanes (red, green, blue and the next byte) and writes planes;
-// the second runs along whole rows of a plane. Only rows and columns that the window needs are computed.
+// Two separable passes, over pixels of four bytes: red, green, blue and one that means nothing. The first takes as many
+// rows at once as a vector holds; the second runs along whole rows and parts the colours. Only rows and columns that
+// the window needs are computed.
 #include "runtime/data/resample.h"
 
 #include <math.h>
 #include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 enum { PRECISION = 22 };
+#if defined(__AVX512BW__)
+enum { ROWS = 4 };
+#elif defined(__AVX2__)
+enum { ROWS = 2 };
+#else
+enum { ROWS = 1 };
+#endif
 
-typedef int32_t Lanes __attribute__((vector_size(16)));
+typedef int32_t Lanes __attribute__((vector_size(16 * ROWS)));
 typedef uint32_t Words __attribute__((vector_size(16)));
-typedef uint16_t Halves __attribute__((vector_size(16)));
-typedef uint8_t Bytes __attribute__((vector_size(16)));
 
 // Of one output coordinate: weights of inputs first..first+count-1.
 typedef struct Taps {
@@ -47,53 +56,87 @@ static const Taps *taps_make(SeerBuffer *memory, int in, int out, int from, int 
   return taps;
 }
 
-static inline uint8_t to_byte(int32_t sum) {
-  int32_t value = sum >> PRECISION;
-  return (uint8_t)(value > 255 ? 255 : value);
-}
-
-// Four bytes, each widened to a lane (little-endian), by two interleavings with zero that every SSE2 machine has.
-static inline Lanes pixel_load(const uint8_t *pixel) {
-  uint32_t word;
-  memcpy(&word, pixel, sizeof word);
-  Words words = {word, 0, 0, 0};
+// Each byte as a lane, of ROWS words.
+static inline Lanes bytes_widen(Words words) {
+#if defined(__AVX512BW__)
+  return (Lanes)_mm512_cvtepu8_epi32((__m128i)words);
+#elif defined(__AVX2__)
+  return (Lanes)_mm256_cvtepu8_epi32((__m128i)words);
+#else
+  // By two interleavings with zero, which every SSE2 machine has.
+  typedef uint16_t Halves __attribute__((vector_size(16)));
+  typedef uint8_t Bytes __attribute__((vector_size(16)));
   Bytes zero = {0};
   Bytes pairs = __builtin_shufflevector((Bytes)words, zero, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
   Halves none = {0};
   return (Lanes)__builtin_shufflevector((Halves)pairs, none, 0, 8, 1, 9, 2, 10, 3, 11);
+#endif
 }
 
-static void row_resample(const uint8_t *restrict from, const Taps *restrict taps, int count, uint8_t *restrict red,
-                         uint8_t *restrict green, uint8_t *restrict blue) {
-  const int32_t half = 1 << (PRECISION - 1);
-  const Lanes most = {255, 255, 255, 255};
+// And each lane, none of them negative, as a byte, 255 at most.
+static inline void lanes_narrow(Lanes lanes, uint8_t bytes[4 * ROWS]) {
+#if defined(__AVX512BW__)
+  _mm_storeu_si128((__m128i *)(void *)bytes, _mm512_cvtusepi32_epi8((__m512i)lanes));
+#elif defined(__AVX2__)
+  __m256i halves = _mm256_packus_epi32((__m256i)lanes, (__m256i)lanes), narrow = _mm256_packus_epi16(halves, halves);
+  uint32_t words[2] = {(uint32_t)_mm256_extract_epi32(narrow, 0), (uint32_t)_mm256_extract_epi32(narrow, 4)};
+  memcpy(bytes, words, sizeof words);
+#else
+  const Lanes most = (Lanes){0} + 255;
+  Lanes over = lanes > most;
+  lanes = (most & over) | (lanes & ~over);
+  for (int i = 0; i < 4 * ROWS; i++) { bytes[i] = (uint8_t)lanes[i]; }
+#endif
+}
+
+// The four bytes at `at` of each row.
+static inline Lanes pixels_load(const uint8_t *const from[ROWS], size_t at) {
+  Words words = {0};
+  for (int row = 0; row < ROWS; row++) {
+    uint32_t word;
+    memcpy(&word, from[row] + at, sizeof word);
+    words[row] = word;
+  }
+  return bytes_widen(words);
+}
+
+// Rows `from`, of which the last ones may be the same, to rows `to`.
+static void rows_resample(const uint8_t *const from[ROWS], const Taps *restrict taps, int count,
+                          uint8_t *const to[ROWS]) {
+  const Lanes half = (Lanes){0} + (1 << (PRECISION - 1));
   for (int x = 0; x < count; x++) {
-    const uint8_t *pixel = from + (size_t)taps[x].first * 3;
+    size_t at = (size_t)taps[x].first * 3;
     const int32_t *weights = taps[x].weights;
-    Lanes sum = {half, half, half, half};
-    for (int k = 0; k < taps[x].count; k++, pixel += 3) { sum += pixel_load(pixel) * weights[k]; }
-    sum >>= PRECISION;
-    Lanes over = sum > most;
-    sum = (most & over) | (sum & ~over);
-    red[x] = (uint8_t)sum[0];
-    green[x] = (uint8_t)sum[1];
-    blue[x] = (uint8_t)sum[2];
+    uint8_t bytes[4 * ROWS];
+    Lanes sum = half;
+    for (int k = 0; k < taps[x].count; k++, at += 3) { sum += pixels_load(from, at) * weights[k]; }
+    lanes_narrow(sum >> PRECISION, bytes);
+    for (int row = 0; row < ROWS; row++) { memcpy(to[row] + 4 * x, bytes + 4 * row, 4); }
   }
 }
 
-static void column_resample(const uint8_t *restrict rows, size_t stride, const Taps *taps, int width,
-                            uint8_t *restrict to) {
-  enum { CHUNK = 64 };
+enum { CHUNK = 16 };  // pixels of a row at once
+
+// Rows from `rows` on, `stride` bytes apart, to `width` pixels of three planes. Reads whole chunks.
+static void columns_resample(const uint8_t *restrict rows, size_t stride, const Taps *taps, int width,
+                             uint8_t *const to[3]) {
   for (int start = 0; start < width; start += CHUNK) {
-    int32_t sums[CHUNK];
-    int count = width - start < CHUNK ? width - start : CHUNK;
-    for (int x = 0; x < CHUNK; x++) { sums[x] = 1 << (PRECISION - 1); }
+    int32_t sums[4 * CHUNK];
+    uint8_t bytes[4 * CHUNK];
+    for (int i = 0; i < 4 * CHUNK; i++) { sums[i] = 1 << (PRECISION - 1); }
     for (int k = 0; k < taps->count; k++) {
-      const uint8_t *row = rows + (size_t)k * stride + start;
+      const uint8_t *row = rows + (size_t)k * stride + 4 * (size_t)start;
       int32_t weight = taps->weights[k];
-      for (int x = 0; x < count; x++) { sums[x] += row[x] * weight; }
+      for (int i = 0; i < 4 * CHUNK; i++) { sums[i] += row[i] * weight; }
     }
-    for (int x = 0; x < count; x++) { to[start + x] = to_byte(sums[x]); }
+    for (int i = 0; i < 4 * CHUNK; i++) {
+      int32_t value = sums[i] >> PRECISION;
+      bytes[i] = (uint8_t)(value > 255 ? 255 : value);
+    }
+    int count = width - start < CHUNK ? width - start : CHUNK;
+    for (int channel = 0; channel < 3; channel++) {
+      for (int x = 0; x < count; x++) { to[channel][start + x] = bytes[4 * x + channel]; }
+    }
   }
 }
 
@@ -104,20 +147,23 @@ bool seer_resample(SeerResampler *resampler, const SeerPicture *picture, SeerBox
   if (across == NULL || down == NULL) { return false; }
   int first = down[0].first;
   int row_count = down[window.height - 1].first + down[window.height - 1].count - first;
-  size_t stride = (size_t)window.width, plane_bytes = stride * (size_t)row_count;
-  if (!seer_buffer_reserve(&resampler->rows, plane_bytes * 3)) { return false; }
+  size_t stride = 4 * (size_t)((window.width + CHUNK - 1) / CHUNK * CHUNK);
+  if (!seer_buffer_reserve(&resampler->rows, stride * (size_t)row_count)) { return false; }
   uint8_t *rows = resampler->rows.bytes;
-  for (int y = 0; y < row_count; y++) {
-    size_t at = (size_t)(box.top + first + y) * (size_t)picture->width + (size_t)box.left;
-    uint8_t *red = rows + (size_t)y * stride;
-    row_resample(picture->pixels + at * 3, across, window.width, red, red + plane_bytes, red + 2 * plane_bytes);
-  }
-  for (int channel = 0; channel < 3; channel++) {
-    const uint8_t *plane = rows + (size_t)channel * plane_bytes;
-    for (int y = 0; y < window.height; y++) {
-      column_resample(plane + (size_t)(down[y].first - first) * stride, stride, &down[y], window.width,
-                      planes[channel] + (size_t)y * stride);
+  for (int y = 0; y < row_count; y += ROWS) {
+    const uint8_t *from[ROWS];
+    uint8_t *to[ROWS];
+    for (int i = 0; i < ROWS; i++) {
+      int row = y + i < row_count ? y + i : row_count - 1;
+      from[i] = picture->pixels + ((size_t)(box.top + first + row) * (size_t)picture->width + (size_t)box.left) * 3;
+      to[i] = rows + (size_t)row * stride;
     }
+    rows_resample(from, across, window.width, to);
+  }
+  for (int y = 0; y < window.height; y++) {
+    size_t at = (size_t)y * (size_t)window.width;
+    uint8_t *const to[3] = {planes[0] + at, planes[1] + at, planes[2] + at};
+    columns_resample(rows + (size_t)(down[y].first - first) * stride, stride, &down[y], window.width, to);
   }
   return true;
 }

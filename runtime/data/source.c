@@ -252,8 +252,8 @@ static bool idx_decode(const SeerContainer *container, uint64_t index, int64_t m
     to[2] = from[channels == 3 ? 2 : 0];
   }
   decoded->pixels = decoded->image.bytes;
-  decoded->width = container->width;
-  decoded->height = container->height;
+  decoded->width = decoded->full_width = container->width;
+  decoded->height = decoded->full_height = container->height;
   return true;
 }
 

@@ -39,10 +39,17 @@ int32_t seer_source_label(const SeerSource *source, int64_t picture);  // -1: no
 int seer_source_label_count(const SeerSource *source);
 const char *seer_source_label_name(const SeerSource *source, int32_t label);
 
+// Asked once, before decoding, by a decoder that can leave pixels out: by how much a picture whose sides are so long,
+// upright, may be made smaller: 1, 2, 4 or 8.
+typedef int SeerShrink(void *data, int width, int height);
+
 // A decoded picture: 8-bit RGB, upright (EXIF orientation applied), alpha composed over white. Start from {0}: its
 // memory is used again by the next decode, and lasts until seer_picture_release.
 typedef struct SeerPicture {
-  int width, height;
+  SeerShrink *shrink;  // NULL: every pixel is wanted
+  void *shrink_data;
+  int full_width, full_height;    // as the file has it, upright
+  int width, height;              // as decoded
   uint8_t *pixels;                // [height][width][3], at least SEER_BUFFER_PADDING bytes readable after the last
   SeerBuffer image, spare, file;  // pixels lie in `image`
 } SeerPicture;

@@ -243,7 +243,7 @@ static double seconds_now(void) {
   return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-// speed PATTERN THREADS SECONDS: pictures per second of the loader with the SEER views.
+// speed PATTERN THREADS SECONDS [scaled]: pictures per second of the loader with the SEER views.
 static int run_speed(int count, char **arguments) {
   if (count < 3) { return 2; }
   SeerSource *source = open_one(arguments[0]);
@@ -253,7 +253,8 @@ static int run_speed(int count, char **arguments) {
                              .threads = atoi(arguments[1]),
                              .ring_depth = 2,
                              .max_undecodable = 1,
-                             .max_pixels = 1 << 26};
+                             .max_pixels = 1 << 26,
+                             .scaled_decoding = count > 3 && strcmp(arguments[3], "scaled") == 0};
   SeerLoader *loader = loader_open(source, &config);
   double start = seconds_now(), end = start + atof(arguments[2]);
   int64_t pictures = 0;

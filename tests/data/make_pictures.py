@@ -134,6 +134,18 @@ def write_speed(folder):
         picture.save(f"{folder}/{i:02}.jpg", quality=90)
 
 
+def write_large(folder):
+    """Smooth at a scale of eight pixels, so that what is decoded smaller shows the same."""
+    os.makedirs(folder)
+    for name, width, height, orientation in (("wide", 1700, 1290, 1), ("turned", 1401, 1003, 6), ("cmyk", 1203, 1207, 1),
+                                             ("grey", 1000, 1600, 3), ("progressive", 2001, 901, 8)):
+        small = Image.fromarray(scene(width // 8, height // 8, len(name)))
+        picture = small.resize((width, height), Image.BICUBIC)
+        picture = picture.convert({"cmyk": "CMYK", "grey": "L"}.get(name, "RGB"))
+        picture.save(f"{folder}/{name}.jpg", quality=92, progressive=name == "progressive",
+                     exif=b"Exif\0\0" + exif_with_orientation(orientation))
+
+
 def main():
     root = sys.argv[1]
     shutil.rmtree(root, ignore_errors=True)
@@ -143,6 +155,7 @@ def main():
     write_photos(f"{root}/photos")
     write_damaged(f"{root}/damaged")
     write_speed(f"{root}/speed")
+    write_large(f"{root}/large")
 
 
 main()
