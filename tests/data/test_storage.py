@@ -1,7 +1,7 @@
 """Reading ahead hides storage that answers late: with 20 ms to each read the loader is about as fast as without.
 
-A thread takes some 3 ms to a picture and would wait 20 ms for each: without reading ahead it would have an eighth of its
-speed. The two run side by side, so that a machine that is busy with other work slows both alike; where they are not
+A thread takes some 3 ms to a picture and would wait 20 ms for each: without reading ahead it would have an eighth of
+its speed. The two run side by side, so that a machine that is busy with other work slows both alike; where they are not
 near at first, chance gets some rounds more to even out.
 """
 import json
@@ -33,8 +33,8 @@ def check(name, pattern, threads):
         plain += speed_of(pair[0])
         late += speed_of(pair[1])
         rounds += 1
-    print(f"{name}, {threads} threads, side by side: {plain / rounds:.0f} pictures/s, {late / rounds:.0f} when each read "
-          f"takes {DELAY_MS} ms: {late / plain:.2f}, {rounds} rounds")
+    print(f"{name}, {threads} threads, side by side: {plain / rounds:.0f} pictures/s, {late / rounds:.0f} when each "
+          f"read takes {DELAY_MS} ms: {late / plain:.2f}, {rounds} rounds")
     expect(late >= NEAR * plain, f"{name}: waits for storage")
 
 
