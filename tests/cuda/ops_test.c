@@ -10,8 +10,8 @@
 // not pile up, and what is wrong is told by op, kernel and place. Every value has memory of its own, which ends where
 // the GPU's does and is full of NaNs until it is made; the addresses in the emitted text must be those of the plan.
 //
-// KERNEL ARGUMENT: plants a fault. In the kernel's launches a constant is another one, or a pointer is exchanged with the
-// next; the test ends after the first op that shows it, and has to fail.
+// KERNEL ARGUMENT: plants a fault. In the kernel's launches a constant is another one, or a pointer is exchanged with
+// the next; the test ends after the first op that shows it, and has to fail.
 #include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
