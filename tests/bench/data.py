@@ -89,8 +89,8 @@ def make_pictures(folder, width, height, count):
 
 
 def run_peer(python, folder, seconds):
-    told = subprocess.run([python, __file__, PEER, str(folder), str(seconds)], stdout=subprocess.PIPE, check=True).stdout
-    return json.loads(told)
+    told = subprocess.run([python, __file__, PEER, str(folder), str(seconds)], stdout=subprocess.PIPE, check=True)
+    return json.loads(told.stdout)
 
 
 def run_seer(tool, folder, seconds, scaled):
@@ -118,7 +118,8 @@ def measure(name, folder, tool, options):
 
 def print_table(results):
     print(f"{results['machine']['cpu']}; {results['date'][:10]}; one thread, milliseconds of its time a picture.\n")
-    print("| JPEGs | best peer | ms | seer, ms | ratio | seer, scaled decoding, ms | ratio |\n|---|---|---|---|---|---|---|")
+    print("| JPEGs | best peer | ms | seer, ms | ratio | seer, scaled decoding, ms | ratio |")
+    print("|---|---|---|---|---|---|---|")
     for c in results["cases"]:
         cells = [f"{c[side]['milliseconds']:.2f} | **{c[side]['ratio']:.1f}** ({c[side]['ratio_least']:.1f} to "
                  f"{c[side]['ratio_most']:.1f})" for side in ("seer", "seer_scaled")]

@@ -137,8 +137,9 @@ def write_speed(folder):
 def write_large(folder):
     """Smooth at a scale of eight pixels, so that what is decoded smaller shows the same."""
     os.makedirs(folder)
-    for name, width, height, orientation in (("wide", 1700, 1290, 1), ("turned", 1401, 1003, 6), ("cmyk", 1203, 1207, 1),
-                                             ("grey", 1000, 1600, 3), ("progressive", 2001, 901, 8)):
+    for name, width, height, orientation in (("wide", 1700, 1290, 1), ("turned", 1401, 1003, 6),
+                                             ("cmyk", 1203, 1207, 1), ("grey", 1000, 1600, 3),
+                                             ("progressive", 2001, 901, 8)):
         small = Image.fromarray(scene(width // 8, height // 8, len(name)))
         picture = small.resize((width, height), Image.BICUBIC)
         picture = picture.convert({"cmyk": "CMYK", "grey": "L"}.get(name, "RGB"))
