@@ -5,7 +5,8 @@ usage: gpu.py prepare [--tiny] [--target TARGET] [--simulator LIBSIMULATED_CUDA]
 Method. check: three small networks take two steps on the simulated GPU when they are prepared, and on the GPU, as
 sm_90a and, by PTX, as sm_80: every tensor's L2-relative distance (both round what they store to 16 bits, but a tensor
 core adds up in its own order), and the same bits in a second run. step16, step128, step10b: `TRAINER bench` before
-and after the peers, median of its steps, the faster of both; the peers are PyTorch's same network, pictures a step,
+and after the peers, median of its steps, the faster of both, in bf16, in fp16, and of the first two parts also with all
+views and with none (docs/gpu.md); the peers are PyTorch's same network, pictures a step,
 loss and optimizer, each in a process of its own, median of the steps that fit in its share of the time: eager,
 compiled and max-autotune, channels last and not, fp16 and bf16. The ratio is the fastest peer's step by ours.
 convolutions: our kernels one by one as `bench` times them, of RegNetY-128GF and RG-10B, against PyTorch's same
@@ -90,11 +91,12 @@ def attempt(found, what, work, *arguments):
 
 # ---- prepare ----
 
-def build(options, name, text, target):
+def build(options, name, text, target, *words):
     spec = options.folder / f"{name}.seer"
     spec.write_text(text)
     began = time.monotonic()
-    run([options.seerc, "build", spec, f"--target={target}", "-o", options.folder / name], cwd=options.folder)
+    run([options.seerc, "build", spec, f"--target={target}", *words, "-o", options.folder / name],
+        cwd=options.folder)
     print(f"{name}: built in {time.monotonic() - began:.0f} s", flush=True)
     return options.folder / name
 
@@ -118,9 +120,15 @@ def check_prepare(options):
 def step_prepare(options, part):
     model, batch = STEPS[part]
     model, batch, size = TINY if options.tiny else (f'use "models/{model}"', batch, 224)
-    for precision in ("bf16",) if part == "step10b" else ("bf16", "fp16"):
+    # What is not written (docs/gpu.md) is chosen by a model, which the GPU is asked about, too.
+    for precision, views in (("bf16", None), ("fp16", None), ("bf16", "always"), ("bf16", "never")):
+        if part == "step10b" and (precision, views) != ("bf16", None):
+            continue
         text = STEP.format(model=model, batch=batch, precision=precision, size=size, evaluated=min(batch, 16))
-        trainer = build(options, f"{part}_{precision}", text, options.target or CHECKED[0])
+        name, words = f"{part}_{precision}", []
+        if views:
+            name, words = f"{name}_{views}", [f"--normalize-on-read={views}"]
+        trainer = build(options, name, text, options.target or CHECKED[0], *words)
     plan = json.loads(run([trainer, "plan", "--json"]).stdout)["model"]
     (options.folder / f"{part}.json").write_text(json.dumps({"batch": batch, "size": size, **plan}))
 
