@@ -30,6 +30,14 @@ void seer_progress_begin(SeerProgress *progress, bool quiet, int64_t first, int6
                              .printed = now - line_seconds};
 }
 
+// Worth saying from a hundredth on.
+static const char *waiting_text(const SeerProgress *progress, char *text, int bytes) {
+  text[0] = '\0';
+  if (progress->waiting >= 0.01)
+    snprintf(text, (size_t)bytes, "  %.0f %% waiting for pictures", 100 * progress->waiting);
+  return text;
+}
+
 static int terminal_columns(void) {
   struct winsize size;
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
@@ -37,10 +45,10 @@ static int terminal_columns(void) {
 
 static void bar_print(const SeerProgress *progress, const SeerStepRecord *record, const char *eta) {
   static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  char right[160];
-  int used =
-      snprintf(right, sizeof right, " %lld/%lld  loss %.4f  lr %.4g  %.1f img/s  eta %s", (long long)record->step,
-               (long long)progress->steps, progress->loss, record->learning_rate, progress->rate, eta);
+  char right[192], waiting[48];
+  int used = snprintf(right, sizeof right, " %lld/%lld  loss %.4f  lr %.4g  %.1f img/s%s  eta %s",
+                      (long long)record->step, (long long)progress->steps, progress->loss, record->learning_rate,
+                      progress->rate, waiting_text(progress, waiting, sizeof waiting), eta);
   int width = terminal_columns() - used - 1;
   if (width > 40) width = 40;
   printf("\r");
@@ -62,6 +70,7 @@ void seer_progress_step(SeerProgress *progress, const SeerStepRecord *record) {
   bool first = record->step == progress->first + 1, last = record->step == progress->steps;
   progress->loss = first ? record->loss : 0.9 * progress->loss + 0.1 * record->loss;
   progress->rate = first ? record->images_per_second : 0.9 * progress->rate + 0.1 * record->images_per_second;
+  progress->waiting = first ? record->loader_wait : 0.9 * progress->waiting + 0.1 * record->loader_wait;
   double now = seer_seconds_now();
   if (progress->quiet || (!last && now - progress->printed < (progress->terminal ? redraw_seconds : line_seconds)))
     return;
@@ -75,8 +84,10 @@ void seer_progress_step(SeerProgress *progress, const SeerStepRecord *record) {
     progress->drawn = true;
     return;
   }
-  printf("step %lld/%lld  loss %.4f  learning rate %.4g  %.1f images/s  eta %s\n", (long long)record->step,
-         (long long)progress->steps, record->loss, record->learning_rate, progress->rate, eta);
+  char waiting[48];
+  printf("step %lld/%lld  loss %.4f  learning rate %.4g  %.1f images/s%s  eta %s\n", (long long)record->step,
+         (long long)progress->steps, record->loss, record->learning_rate, progress->rate,
+         waiting_text(progress, waiting, sizeof waiting), eta);
   fflush(stdout);
 }
 

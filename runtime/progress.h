@@ -13,6 +13,7 @@ typedef struct SeerProgress {
   int64_t first, steps;   // step at which this process began, and the run's length
   double began, printed;  // seconds
   double loss, rate;      // smoothed
+  double waiting;         // smoothed: share of a step that passes before its pictures are there
 } SeerProgress;
 
 void seer_progress_begin(SeerProgress *progress, bool quiet, int64_t first, int64_t steps);

@@ -9,9 +9,9 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 SPEC = """model { family = regnetx depths = [1] widths = [8] group_widths = [8] stem_width = 8 }
-supervised { classes = 2 }
+swav { prototypes = 8 head = [16, 8] freeze_prototypes = 0 }
 data { pictures = "pictures" }
-views { crops = [crop(count = 1, size = 32px)] }
+views { crops = [crop(count = 2, size = 32px)] }
 train { batch = 8 steps = 1 }
 """
 
