@@ -79,7 +79,7 @@ def main():
         check_lost(folder, full, folder / "run-full")
         if "--all" in sys.argv:
             narrow = ("shard.reduce=bf16", "train.accumulate=2")
-            # What accumulates in parts is averaged in every micro-step, what is whole once: only parts have the same bits.
+            # What accumulates in parts is averaged in every micro-step, what is whole once: parts are as other parts.
             check_parts(folder, build(folder, "narrow-full", "shard.parameters=full", *narrow),
                         build(folder, "narrow-hybrid", "shard.parameters=hybrid(2)", *narrow))
             half = ("shard.reduce=fp16", "train.precision=fp16")
