@@ -335,7 +335,7 @@ static SeerStatus failures_settle(SeerLoader *loader, RingBatch *batch) {
   const Failure *last = NULL;
   for (size_t i = 0; i < count && status == SEER_OK; i++) {
     last = sorted[i];
-    bool fresh;
+    bool fresh = false;
     if (!seer_picture_set_add(&loader->met, last->picture, &fresh)) { status = out_of_memory(); }
     if (status == SEER_OK && fresh) {
       status = seer_quarantine_add(loader->quarantine, seer_source_name(loader->source, last->picture), last->reason);
