@@ -257,7 +257,7 @@ int command_data(Invocation *invocation) {
   int code = check_options(invocation, subcommand);
   if (code != EXIT_DONE) return code;
   if (command.source_count == 0)
-    return usage_error(invocation, "'data %s' needs a folder, tar archives or an index", subcommand->name);
+    return usage_error(invocation, "'data %s' needs a folder, tar archives, a manifest or an index", subcommand->name);
   const char *jobs = option_text(invocation, "jobs");
   uint64_t count;
   if (jobs != NULL && (!read_number(jobs, 1024, &count) || count == 0))
