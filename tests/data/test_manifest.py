@@ -129,6 +129,8 @@ def check_where_they_lie(root, made):
     expect([e.get("label_name") for e in seen] == [e.get("label") for e in entries], "labels in a trainer")
     loaded = {p for batch in tool("load", f"{root}/m.index", 3, 2, 2, 0, 9, 0, "-") for p in batch["pictures"]}
     expect(len(loaded) == 27, f"a trainer reads {len(loaded)}")
+    error = tool("list", "-", f"{root}/m.csv", check=False)[-1]["error"]
+    expect("seerc data index TABLE.csv" in error, f"a trainer that is given a manifest: {error}")
     expect("0 faults" in seerc("verify", f"{root}/m.index"), "verify of the index")
     expect("27 pictures in 24 files, 0 faults" in seerc("verify", f"{root}/m.csv"), "verify of the manifest")
     bare = [(e["key"], e.get("label"), e["columns"]) for e in listed(f"{root}/m.tsv")]
