@@ -130,7 +130,7 @@ SeerStatus data_companions_read(const DataSample *sample, DataFacts *facts, cons
   SeerBuffer buffer = {0};
   *left = NULL;
   facts->columns = json_object();
-  if (facts->columns != NULL && sample->row.manifest != NULL) return data_manifest_row_read(&sample->row, facts);
+  if (facts->columns != NULL && sample->row != NULL) return data_manifest_row_read(sample->row, facts);
   bool fine = facts->columns != NULL && (sample->label == NULL || data_label_set(facts, sample->label));
   for (DataCompanion kind = COMPANION_JSON; fine && kind < COMPANION_KINDS; kind++) {
     const DataPlace *place = &sample->companions[kind];

@@ -58,11 +58,13 @@ static const char *path_resolve(Walk *walk, const char *path) {
 
 // A key of the row in place of the path; the suffix stays, for keys are names without it.
 static void sample_rename(Arena *arena, DataSample *sample) {
-  const char *key = sample->row.key != NULL ? path_plain(arena, sample->row.key) : "";
+  const char *key = sample->row->key != NULL ? path_plain(arena, sample->row->key) : "";
   key += strspn(key, "/");
   if (*key == '\0') return;
-  bool has_suffix = seer_suffix_of(sample->name) == SEER_SUFFIX_PICTURE;
-  sample->name = arena_printf(arena, "%s%s", key, has_suffix ? strrchr(sample->name, '.') : ".picture");
+  const char *suffix = sample->row->suffix;
+  if (suffix == NULL)
+    suffix = seer_suffix_of(sample->name) == SEER_SUFFIX_PICTURE ? strrchr(sample->name, '.') : ".none";
+  sample->name = arena_printf(arena, "%s%s", key, suffix);
 }
 
 // ---- rows ----
@@ -188,12 +190,13 @@ static SeerStatus sample_add(Walk *walk, const TableRow *row, uint64_t hash, con
   DataSample sample = {.picture = {.path = path_resolve(walk, file)},
                        .name = name + strspn(name, "/"),
                        .shown = shown,
-                       .row = {.manifest = walk->manifest,
-                               .key = key != NULL && *key != '\0' ? arena_string(arena, key, strlen(key)) : NULL,
-                               .offset = row->offset,
-                               .bytes = row->length,
-                               .line = row->line,
-                               .hash = hash}};
+                       .row = arena_new(arena, DataManifestRow)};
+  *sample.row = (DataManifestRow){.manifest = walk->manifest,
+                                  .key = key != NULL && *key != '\0' ? arena_string(arena, key, strlen(key)) : NULL,
+                                  .offset = row->offset,
+                                  .bytes = row->length,
+                                  .line = row->line,
+                                  .hash = hash};
   if (member != NULL) sample.container = sample.picture.path;
   arena_push(arena, walk->samples, DataSample, sample);
   return SEER_OK;
@@ -223,8 +226,8 @@ static SeerStatus row_take(Walk *walk, TableRow *row) {
 // ---- pictures ----
 
 static void damage_set(Arena *arena, DataSample *sample, const char *what) {
-  sample->damage = arena_printf(arena, "line %llu of '%s': %s", (unsigned long long)sample->row.line,
-                                data_path_base(sample->row.manifest->path), what);
+  sample->damage = arena_printf(arena, "line %llu of '%s': %s", (unsigned long long)sample->row->line,
+                                data_path_base(sample->row->manifest->path), what);
 }
 
 // Whether a path leads nowhere; else it was the machine that failed.
@@ -248,7 +251,10 @@ static SeerStatus file_find(Arena *arena, DataSample *sample, struct stat *info,
 }
 
 static void kind_check(Arena *arena, DataSample *sample, const uint8_t *start, size_t start_bytes) {
-  if (seer_suffix_of(sample->name) != SEER_SUFFIX_PICTURE && !seer_magic_is_picture(start, start_bytes))
+  if (seer_suffix_of(sample->name) == SEER_SUFFIX_PICTURE) return;
+  if (seer_magic_is_picture(start, start_bytes))
+    sample->row->suffix = start[0] == 0xFF ? ".jpg" : start[0] == 0x89 ? ".png" : ".webp";
+  else
     damage_set(arena, sample, "is no picture of a kind that seer reads");
 }
 
@@ -318,7 +324,7 @@ static int sample_compare(const void *a, const void *b) {
   if ((one->container == NULL) != (other->container == NULL)) return one->container == NULL ? -1 : 1;
   int order = strcmp(one->picture.path, other->picture.path);
   if (order == 0 && one->container != NULL) order = strcmp(one->name, other->name);
-  return order != 0 ? order : (one->row.line > other->row.line) - (one->row.line < other->row.line);
+  return order != 0 ? order : (one->row->line > other->row->line) - (one->row->line < other->row->line);
 }
 
 static bool picture_is_same(const DataSample *one, const DataSample *other) {
@@ -331,8 +337,9 @@ static bool picture_is_same(const DataSample *one, const DataSample *other) {
 static void repeats_mark(Arena *arena, DataSample *samples, size_t count) {
   for (size_t i = 1, first = 0; i < count; i++) {
     if (picture_is_same(&samples[first], &samples[i]))
-      damage_set(arena, &samples[i],
-                 arena_printf(arena, "is the picture of line %llu again", (unsigned long long)samples[first].row.line));
+      damage_set(
+          arena, &samples[i],
+          arena_printf(arena, "is the picture of line %llu again", (unsigned long long)samples[first].row->line));
     else
       first = i;
   }

@@ -68,7 +68,7 @@ static SeerStatus input_hash(const Pack *pack, bool with_times, char hex[33]) {
                           with_times ? (uint64_t)sample->changed : 0};
     text_add(hash, sample->shown);
     text_add(hash, sample->label != NULL ? sample->label : "");
-    if (sample->row.manifest != NULL) text_add(hash, sample->row.manifest->hash);
+    if (sample->row != NULL) text_add(hash, sample->row->manifest->hash);
     XXH3_128bits_update(hash, numbers, sizeof numbers);
   }
   XXH128_hash_t value = XXH3_128bits_digest(hash);

@@ -26,7 +26,7 @@ typedef struct ShardWork {
 
 uint64_t data_sample_bytes(const DataSample *sample) {
   uint64_t bytes = 2 * TAR_BLOCK_BYTES + (sample->picture.bytes + TAR_BLOCK_BYTES) / TAR_BLOCK_BYTES * TAR_BLOCK_BYTES;
-  uint64_t json = TAR_BLOCK_BYTES + sample->row.bytes;
+  uint64_t json = TAR_BLOCK_BYTES + (sample->row != NULL ? sample->row->bytes : 0);
   for (DataCompanion kind = COMPANION_JSON; kind < COMPANION_KINDS; kind++) json += sample->companions[kind].bytes;
   return bytes + json / TAR_BLOCK_BYTES * TAR_BLOCK_BYTES;
 }

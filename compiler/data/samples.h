@@ -20,14 +20,15 @@ typedef struct DataPlace {
 
 // The row of a manifest that tells of a picture; it is read again when it is needed.
 typedef struct DataManifestRow {
-  const struct DataManifest *manifest;  // NULL: the picture is from none
-  const char *key;                      // as the row has it; NULL: from the path
+  const struct DataManifest *manifest;
+  const char *key;     // as the row has it; NULL: from the path
+  const char *suffix;  // of what its first bytes are, where the name has none; else NULL
   uint64_t offset, bytes, line, hash;
 } DataManifestRow;
 
 typedef struct DataSample {
   DataPlace picture, companions[COMPANION_KINDS];
-  DataManifestRow row;    // instead of companions
+  DataManifestRow *row;   // instead of companions; NULL: from no manifest
   const char *name;       // relative to the folder that the user named, or in the archive; or a manifest's key
   const char *container;  // the archive's path; NULL: the picture is a file of its own
   const char *shown;      // relative, with the archive's name: "a.tar:cats/1.jpg"; or as the manifest has it

@@ -268,6 +268,9 @@ def check_columns(root):
           '{"image": "2.jpg", "label": 4, "b": true}')
     got = [(e.get("label"), e["columns"]) for e in listed(f"{root}/j.jsonl")]
     expect(got == [(None, {"file": "f", "n": 1}), ("4", {"b": "true"})], f"columns of objects: {got}")
+    write(f"{root}/bare", picture(3, form="WEBP"))
+    write(f"{root}/b.jsonl", '{"path": "bare", "key": "a.b"}')
+    expect([e["name"] for e in listed(f"{root}/b.jsonl")] == ["a.b.webp"], "a key for a file without a suffix")
     write(f"{root}/k.csv", "path,key\n1.jpg,same\n2.jpg,same\n")
     seerc("pack", f"{root}/k.csv", "-o", f"{root}/out")
     expect([e["name"] for e in listed(f"{root}/out")] == ["same.jpg", "same~2.jpg"], "one key twice")
