@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "compiler/data/manifest.h"
 #include "runtime/data/decode.h"
 #include "runtime/utf8.h"
 
@@ -63,7 +64,7 @@ void data_facts_release(DataFacts *facts) {
   *facts = (DataFacts){0};
 }
 
-static bool label_set(DataFacts *facts, const char *text) {
+bool data_label_set(DataFacts *facts, const char *text) {
   char *clean = seer_utf8_clean(text);
   if (clean == NULL) return false;
   free(facts->label);
@@ -72,12 +73,12 @@ static bool label_set(DataFacts *facts, const char *text) {
   return true;
 }
 
-static bool label_from_json(DataFacts *facts, const json_t *label) {
+bool data_label_from_json(DataFacts *facts, const json_t *label) {
   char number[32];
-  if (json_is_string(label)) return label_set(facts, json_string_value(label));
+  if (json_is_string(label)) return data_label_set(facts, json_string_value(label));
   if (!json_is_integer(label)) return true;
   snprintf(number, sizeof number, "%lld", (long long)json_integer_value(label));
-  return label_set(facts, number);
+  return data_label_set(facts, number);
 }
 
 static bool columns_from_json(DataFacts *facts, json_t *object) {
@@ -91,7 +92,7 @@ static bool columns_from_json(DataFacts *facts, json_t *object) {
     for (size_t i = 0; !nested && i < sizeof known / sizeof *known; i++) is_known |= strcmp(name, known[i]) == 0;
     if (!is_known && json_object_set(facts->columns, name, value) != 0) return false;
   }
-  return label_from_json(facts, json_object_get(object, "label"));
+  return data_label_from_json(facts, json_object_get(object, "label"));
 }
 
 // Without the line end and blanks around it.
@@ -118,18 +119,19 @@ static bool companion_take(DataCompanion kind, char *bytes, size_t count, DataFa
   }
   bytes[count] = '\0';
   char *text = text_trim(bytes);
-  if (kind == COMPANION_CLS) return label_set(facts, text);
+  if (kind == COMPANION_CLS) return data_label_set(facts, text);
   char *clean = seer_utf8_clean(text);
   bool fine = clean != NULL && json_object_set_new(facts->columns, "txt", json_string(clean)) == 0;
   free(clean);
   return fine;
 }
 
-bool data_companions_read(const DataSample *sample, DataFacts *facts, const char **left) {
+SeerStatus data_companions_read(const DataSample *sample, DataFacts *facts, const char **left) {
   SeerBuffer buffer = {0};
   *left = NULL;
   facts->columns = json_object();
-  bool fine = facts->columns != NULL && (sample->label == NULL || label_set(facts, sample->label));
+  if (facts->columns != NULL && sample->row != NULL) return data_manifest_row_read(sample->row, facts);
+  bool fine = facts->columns != NULL && (sample->label == NULL || data_label_set(facts, sample->label));
   for (DataCompanion kind = COMPANION_JSON; fine && kind < COMPANION_KINDS; kind++) {
     const DataPlace *place = &sample->companions[kind];
     if (place->path == NULL) continue;
@@ -137,6 +139,5 @@ bool data_companions_read(const DataSample *sample, DataFacts *facts, const char
       fine = companion_take(kind, (char *)buffer.bytes, (size_t)place->bytes, facts, left);
   }
   seer_buffer_release(&buffer);
-  if (!fine) seer_fail(SEER_MACHINE, "out of memory for the metadata of pictures");
-  return fine;
+  return fine ? SEER_OK : seer_fail(SEER_MACHINE, "out of memory for the metadata of pictures");
 }

@@ -26,12 +26,17 @@ bool data_place_read(const DataPlace *place, uint64_t limit, SeerBuffer *buffer,
 // Whether it was the machine that failed (memory, descriptors, a device) when data_place_read or a decoder of this
 // thread gave this reason: then another time the picture may be sound, and it must not be left out.
 bool data_machine_failed(const char *reason);
-// Label and columns from the companions of a sample, over the label of its folder. *left: what of them could not be
-// read, and why, or NULL; lasts until the next call of this thread. False without memory (the error is recorded).
+// Label and columns from the companions of a sample, over the label of its folder, or from its row of a manifest.
+// *left: what of companions could not be read, and why, or NULL; lasts until the next call of this thread. SEER_INPUT:
+// the manifest has changed since it was first read.
 //
 // A JSON object's members are columns, but for 'key', 'width', 'height' and 'hash'; 'label' is the label, and an object
 // 'columns', as pack writes it, stands for the rest. Text is a column 'txt', a class the label.
-bool data_companions_read(const DataSample *sample, DataFacts *facts, const char **left);
+SeerStatus data_companions_read(const DataSample *sample, DataFacts *facts, const char **left);
+// The text of a label; empty: none. False without memory.
+bool data_label_set(DataFacts *facts, const char *text);
+// Text or a whole number; anything else is none.
+bool data_label_from_json(DataFacts *facts, const json_t *label);
 // Hash and size, from the bytes.
 void data_facts_measure(const uint8_t *bytes, size_t count, DataFacts *facts);
 void data_facts_release(DataFacts *facts);

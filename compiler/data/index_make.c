@@ -100,7 +100,8 @@ static bool picture_look(const Make *make, const DataSample *sample, SeerBuffer 
 
 static SeerStatus facts_tell(const DataSample *sample, DataFacts *facts, DataPart *part) {
   const char *left;
-  if (!data_companions_read(sample, facts, &left)) return SEER_MACHINE;
+  SeerStatus status = data_companions_read(sample, facts, &left);
+  if (status != SEER_OK) return status;
   data_part_picture(part, sample->name, facts);
   if (left != NULL) {
     char what[400];
@@ -140,7 +141,13 @@ static SeerStatus archive_describe(Make *make, size_t i, SeerBuffer *buffer, Dat
   return status;
 }
 
-static SeerStatus file_describe(Make *make, size_t i, SeerBuffer *buffer, DataPart *part) {
+static bool container_is_same(const DataSample *one, const DataSample *other) {
+  return one->container != NULL && other->container != NULL && strcmp(one->container, other->container) == 0;
+}
+
+// `described`: a sample in this part whose archive has been described. Samples of one archive follow each other.
+static SeerStatus file_describe(Make *make, size_t i, SeerBuffer *buffer, DataPart *part,
+                                const DataSample **described) {
   const DataSample *sample = &make->samples.items[i];
   DataFacts facts = {0};
   const char *reason = make->shards[i] != NULL ? path_fault(make->shards[i]) : NULL;
@@ -148,7 +155,8 @@ static SeerStatus file_describe(Make *make, size_t i, SeerBuffer *buffer, DataPa
   if (reason != NULL || !picture_look(make, sample, buffer, &facts, &reason)) {
     status = left_out_tell(sample, reason, part);
   } else {
-    status = shard_describe(make, i, part);
+    if (*described == NULL || !container_is_same(*described, sample)) status = shard_describe(make, i, part);
+    *described = sample;
     if (status == SEER_OK) status = facts_tell(sample, &facts, part);
   }
   data_facts_release(&facts);
@@ -162,10 +170,12 @@ static SeerStatus part_make(void *context, size_t job, int worker) {
   Make *make = context;
   DataPart part = {0};
   SeerBuffer buffer = {0};
+  const DataSample *described = NULL;
   SeerStatus status = SEER_OK;
   for (size_t i = make->firsts[job]; status == SEER_OK && i < make->firsts[job + 1]; i++) {
     bool is_archive = make->samples.items[i].is_archive;
-    status = is_archive ? archive_describe(make, i, &buffer, &part) : file_describe(make, i, &buffer, &part);
+    status =
+        is_archive ? archive_describe(make, i, &buffer, &part) : file_describe(make, i, &buffer, &part, &described);
   }
   if (status == SEER_OK) status = data_part_save(&part, make->parts[job]);
   data_part_release(&part);
@@ -181,7 +191,9 @@ static void parts_plan(Make *make, const char *folder) {
   make->firsts = arena_array(make->arena, size_t, count + 1);
   for (size_t i = 0; i < count; i++) {
     bool begins = i == 0 || samples[i].is_archive || samples[i - 1].is_archive ||
-                  i - make->firsts[make->part_count - 1] == FILES_A_PART;
+                  (!container_is_same(&samples[i - 1], &samples[i]) &&
+                   (samples[i].container != NULL || samples[i - 1].container != NULL ||
+                    i - make->firsts[make->part_count - 1] >= FILES_A_PART));
     if (begins) make->firsts[make->part_count++] = i;
   }
   make->firsts[make->part_count] = count;
@@ -195,6 +207,11 @@ static SeerStatus shards_name(Make *make) {
   for (size_t i = 0; i < make->samples.count; i++) {
     const DataSample *sample = &make->samples.items[i];
     if (sample->damage != NULL) continue;
+    const char *before = i > 0 && container_is_same(sample - 1, sample) ? make->shards[i - 1] : NULL;
+    if (before != NULL) {
+      make->shards[i] = before;
+      continue;
+    }
     SeerStatus status = data_path_relative(make->arena, make->options->is_for_once ? NULL : folder,
                                            sample->picture.path, &make->shards[i]);
     if (status != SEER_OK) return status;

@@ -18,6 +18,7 @@
 #include "compiler/data/duplicates.h"
 #include "compiler/data/index_build.h"
 #include "compiler/data/keys.h"
+#include "compiler/data/manifest.h"
 #include "compiler/data/pack_shard.h"
 #include "compiler/data/part.h"
 #include "runtime/data/index.h"
@@ -67,6 +68,7 @@ static SeerStatus input_hash(const Pack *pack, bool with_times, char hex[33]) {
                           with_times ? (uint64_t)sample->changed : 0};
     text_add(hash, sample->shown);
     text_add(hash, sample->label != NULL ? sample->label : "");
+    if (sample->row != NULL) text_add(hash, sample->row->manifest->hash);
     XXH3_128bits_update(hash, numbers, sizeof numbers);
   }
   XXH128_hash_t value = XXH3_128bits_digest(hash);

@@ -26,7 +26,7 @@ typedef struct ShardWork {
 
 uint64_t data_sample_bytes(const DataSample *sample) {
   uint64_t bytes = 2 * TAR_BLOCK_BYTES + (sample->picture.bytes + TAR_BLOCK_BYTES) / TAR_BLOCK_BYTES * TAR_BLOCK_BYTES;
-  uint64_t json = TAR_BLOCK_BYTES;
+  uint64_t json = TAR_BLOCK_BYTES + (sample->row != NULL ? sample->row->bytes : 0);
   for (DataCompanion kind = COMPANION_JSON; kind < COMPANION_KINDS; kind++) json += sample->companions[kind].bytes;
   return bytes + json / TAR_BLOCK_BYTES * TAR_BLOCK_BYTES;
 }
@@ -88,7 +88,7 @@ static SeerStatus sample_write(ShardWork *work, size_t i) {
     data_part_left_out(&work->rows, sample->shown, reason);
     return SEER_OK;
   }
-  SeerStatus status = data_companions_read(sample, &facts, &reason) ? SEER_OK : SEER_MACHINE;
+  SeerStatus status = data_companions_read(sample, &facts, &reason);
   if (status == SEER_OK && reason != NULL) {
     char what[400];
     snprintf(what, sizeof what, "packed, but without its metadata: %s", reason);

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "compiler/data/manifest.h"
+#include "compiler/data/table.h"
 #include "runtime/data/catalogue.h"
 #include "runtime/data/paths.h"
 #include "runtime/data/tar.h"
@@ -34,7 +36,7 @@ typedef struct Gather {
   int64_t changed;
 } Gather;
 
-static const char *base_of(const char *name) {
+const char *data_path_base(const char *name) {
   const char *slash = strrchr(name, '/');
   return slash != NULL ? slash + 1 : name;
 }
@@ -42,7 +44,7 @@ static const char *base_of(const char *name) {
 // Which companion a name is of; COMPANION_KINDS: none.
 static DataCompanion companion_of(const char *name) {
   static const char *const suffixes[] = {"json", "txt", "cls"};
-  const char *dot = strrchr(base_of(name), '.');
+  const char *dot = strrchr(data_path_base(name), '.');
   DataCompanion kind = COMPANION_JSON;
   while (kind < COMPANION_KINDS && (dot == NULL || strcasecmp(dot + 1, suffixes[kind]) != 0)) kind++;
   return kind;
@@ -102,7 +104,7 @@ static SeerStatus gather_finish(Gather *gather) {
   if (gather->companions.count > 0)
     qsort(gather->companions.items, gather->companions.count, sizeof *gather->companions.items, companion_compare);
   for (size_t i = 0; i < count; i++) {
-    const char *base = base_of(samples[i].name), *last = strrchr(base, '.');
+    const char *base = data_path_base(samples[i].name), *last = strrchr(base, '.');
     if (i > 0 && gather->container != NULL && strcmp(samples[i - 1].name, samples[i].name) == 0) {
       return seer_fail(SEER_INPUT, "'%s' occurs twice in '%s'\nnote: write the archive again, each member once",
                        samples[i].name, gather->container);
@@ -117,7 +119,7 @@ static SeerStatus gather_finish(Gather *gather) {
 static SeerStatus member_take(void *context, int file, const SeerTarMember *member) {
   (void)file;
   Gather *gather = context;
-  const char *base = base_of(member->name), *slash = strchr(member->name, '/');
+  const char *base = data_path_base(member->name), *slash = strchr(member->name, '/');
   if (base[0] == '\0' || base[0] == '.') return SEER_OK;
   const char *name = arena_string(gather->arena, member->name, strlen(member->name));
   const char *label = slash != NULL && slash != member->name
@@ -145,25 +147,24 @@ static SeerStatus refuse(const char *path, bool is_picture_kind) {
                      path);
   return seer_fail(
       SEER_INPUT,
-      "'%s' is no folder, tar archive or picture\nnote: compressed archives must be unpacked with gzip -d; "
+      "'%s' is no folder, tar archive, manifest or picture\nnote: compressed archives must be unpacked with gzip -d; "
       "IDX files need no shards, trainers read them as they are",
       path);
 }
 
-// The first bytes of a file; none when it cannot be read.
-static size_t file_start(const char *path, uint8_t *bytes, size_t room) {
+size_t data_file_start(const char *path, uint8_t *bytes, size_t room) {
   int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   ssize_t got = file >= 0 ? pread(file, bytes, room, 0) : 0;
   if (file >= 0) close(file);
   return got > 0 ? (size_t)got : 0;
 }
 
-// A file found in a folder or named; archives are kept for later.
+// A file found in a folder or named; archives and named manifests are kept for later.
 static SeerStatus found_take(Gather *gather, const SeerFound *found, DataSamples *archives) {
   enum { TAR_MAGIC_AT = 257, PROBE_BYTES = 512 };
   const char *relative = found->path + found->root_length;
   relative += strspn(relative, "/");
-  if (*relative == '\0') relative = base_of(found->path);
+  if (*relative == '\0') relative = data_path_base(found->path);
   const char *name = arena_string(gather->arena, relative, strlen(relative));
   const char *path = arena_string(gather->arena, found->path, strlen(found->path));
   SeerSuffix suffix = seer_suffix_of(name);
@@ -178,8 +179,12 @@ static SeerStatus found_take(Gather *gather, const SeerFound *found, DataSamples
   }
   uint8_t start[PROBE_BYTES];
   bool probes = !found->from_folder || (suffix == SEER_SUFFIX_OTHER && companion_of(name) == COMPANION_KINDS);
-  size_t start_bytes = probes ? file_start(path, start, sizeof start) : 0;
+  size_t start_bytes = probes ? data_file_start(path, start, sizeof start) : 0;
   int64_t changed = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+  if (!found->from_folder && table_kind_of(path) != TABLE_NONE) {
+    arena_push(gather->arena, archives, DataSample, (DataSample){.container = path});
+    return SEER_OK;
+  }
   bool is_tar = start_bytes >= TAR_MAGIC_AT + 5 && memcmp(start + TAR_MAGIC_AT, "ustar", 5) == 0;
   if (suffix == SEER_SUFFIX_TAR || (!found->from_folder && is_tar)) {
     DataSample archive = {.picture = {path, 0, (uint64_t)info.st_size},
@@ -211,7 +216,9 @@ static SeerStatus source_gather(Arena *arena, const char *source, bool opens_arc
   seer_paths_release(&paths);
   if (status == SEER_OK) status = gather_finish(&gather);
   for (size_t i = 0; status == SEER_OK && i < archives.count; i++) {
-    if (opens_archives)
+    if (!archives.items[i].is_archive)
+      status = data_manifest_gather(arena, archives.items[i].container, samples);
+    else if (opens_archives)
       status = data_archive_gather(arena, &archives.items[i], samples);
     else
       arena_push(arena, samples, DataSample, archives.items[i]);
@@ -225,7 +232,8 @@ SeerStatus data_samples_gather(Arena *arena, const char *const *sources, int cou
   for (int i = 0; status == SEER_OK && i < count; i++)
     status = source_gather(arena, sources[i], opens_archives, samples);
   if (status != SEER_OK || samples->count > 0) return status;
-  return seer_fail(SEER_INPUT,
-                   "no pictures in '%s'%s\nnote: pictures are JPEG, PNG or WebP, in folders or tar archives",
-                   sources[0], count > 1 ? " and the others" : "");
+  return seer_fail(
+      SEER_INPUT,
+      "no pictures in '%s'%s\nnote: pictures are JPEG, PNG or WebP, in folders or tar archives, or named by a manifest",
+      sources[0], count > 1 ? " and the others" : "");
 }

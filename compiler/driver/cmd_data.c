@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/data/by.h"
 #include "compiler/data/index_make.h"
 #include "compiler/data/list.h"
 #include "compiler/data/pack.h"
@@ -128,10 +129,51 @@ static int data_list_command(DataCommand *command) {
   return report(status);
 }
 
+// "country,gender" into `columns`; how many, -1: none, too many, or one twice.
+static int read_columns(Arena *arena, const char *text, const char **columns) {
+  int count = 0;
+  for (const char *at = text;; at++) {
+    size_t length = strcspn(at, ",");
+    if (length == 0 || count == DATA_BY_COLUMNS_MAX) return -1;
+    columns[count] = arena_string(arena, at, length);
+    for (int i = 0; i < count; i++) {
+      if (strcmp(columns[i], columns[count]) == 0) return -1;
+    }
+    count++;
+    at += length;
+    if (*at == '\0') return count;
+  }
+}
+
+static SeerStatus stats_by(DataCommand *command, const char *const *columns, int count) {
+  Arena *arena = command->invocation->arena;
+  const char *file = option_text(command->invocation, "reference");
+  ByTable tables[DATA_BY_COLUMNS_MAX + 1];
+  ByReference reference;
+  SeerIndex *index = NULL;
+  SeerStatus status = file != NULL ? by_reference_load(arena, file, columns[0], &reference) : SEER_OK;
+  if (status == SEER_OK) status = set_open(command, false, &index);
+  if (status == SEER_OK) status = by_count(arena, index, columns, count, tables);
+  if (status == SEER_OK)
+    by_print(arena, index, tables, count, file != NULL ? &reference : NULL, option_is_set(command->invocation, "json"),
+             &command->out);
+  seer_index_close(index);
+  return status;
+}
+
 static int data_stats_command(DataCommand *command) {
+  const Invocation *invocation = command->invocation;
+  const char *by = option_text(invocation, "by"), *columns[DATA_BY_COLUMNS_MAX];
+  int count = by != NULL ? read_columns(invocation->arena, by, columns) : 0;
+  if (count < 0)
+    return usage_error(invocation, "'--by' takes columns such as country,gender, each once and at most %d, not '%s'",
+                       DATA_BY_COLUMNS_MAX, by);
+  if (option_is_set(invocation, "reference") && count != 1)
+    return usage_error(invocation, "'--reference' needs one column to compare: --by COLUMN");
+  if (by != NULL) return report(stats_by(command, columns, count));
   SeerIndex *index;
   SeerStatus status = set_open(command, true, &index);
-  if (status == SEER_OK) status = data_stats(index, option_is_set(command->invocation, "json"), &command->out);
+  if (status == SEER_OK) status = data_stats(index, option_is_set(invocation, "json"), &command->out);
   if (status != SEER_OK) command->out.size = 0;
   seer_index_close(index);
   return report(status);
@@ -257,7 +299,7 @@ int command_data(Invocation *invocation) {
   int code = check_options(invocation, subcommand);
   if (code != EXIT_DONE) return code;
   if (command.source_count == 0)
-    return usage_error(invocation, "'data %s' needs a folder, tar archives or an index", subcommand->name);
+    return usage_error(invocation, "'data %s' needs a folder, tar archives, a manifest or an index", subcommand->name);
   const char *jobs = option_text(invocation, "jobs");
   uint64_t count;
   if (jobs != NULL && (!read_number(jobs, 1024, &count) || count == 0))

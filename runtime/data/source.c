@@ -65,7 +65,10 @@ static SeerStatus named_add(SeerSource *source, const SeerFound *path, int32_t f
     return seer_fail(SEER_INPUT, "'%s' is of a kind that seer does not read\nnote: pictures are JPEG, PNG or WebP",
                      path->path);
   }
-  return seer_fail(SEER_INPUT, "'%s' is no picture, tar archive or IDX file", path->path);
+  return seer_fail(SEER_INPUT,
+                   "'%s' is no picture, tar archive, IDX file or index\nnote: of a table that names pictures make an "
+                   "index: 'seerc data index TABLE.csv -o NAME.index'",
+                   path->path);
 }
 
 static SeerStatus found_add(SeerSource *source, const SeerFound *path, int32_t folder) {

@@ -75,7 +75,7 @@ static SeerStatus bytes_gather(const char *bytes, size_t count, DataSamples *sam
     assert_non_null(keys);
     key_check(keys[i]);
     for (size_t j = 0; j < i; j++) { assert_string_not_equal(keys[i], keys[j]); }
-    assert_true(data_companions_read(&samples->items[i], &facts, &left));
+    assert_int_equal(data_companions_read(&samples->items[i], &facts, &left), SEER_OK);
     assert_true(json_is_object(facts.columns));
     *companions += json_object_size(facts.columns) > 0 && left == NULL;
     data_facts_release(&facts);
