@@ -30,11 +30,11 @@ void seer_progress_begin(SeerProgress *progress, bool quiet, int64_t first, int6
                              .printed = now - line_seconds};
 }
 
-// Worth saying from a hundredth on.
-static const char *waiting_text(const SeerProgress *progress, char *text, int bytes) {
+// Worth saying from a hundredth on; a bar has little room.
+static const char *waiting_text(const SeerProgress *progress, bool brief, char *text, int bytes) {
   text[0] = '\0';
   if (progress->waiting >= 0.01)
-    snprintf(text, (size_t)bytes, "  %.0f %% waiting for pictures", 100 * progress->waiting);
+    snprintf(text, (size_t)bytes, brief ? "  %.0f%% wait" : "  %.0f %% waiting for pictures", 100 * progress->waiting);
   return text;
 }
 
@@ -48,7 +48,7 @@ static void bar_print(const SeerProgress *progress, const SeerStepRecord *record
   char right[192], waiting[48];
   int used = snprintf(right, sizeof right, " %lld/%lld  loss %.4f  lr %.4g  %.1f img/s%s  eta %s",
                       (long long)record->step, (long long)progress->steps, progress->loss, record->learning_rate,
-                      progress->rate, waiting_text(progress, waiting, sizeof waiting), eta);
+                      progress->rate, waiting_text(progress, true, waiting, sizeof waiting), eta);
   int width = terminal_columns() - used - 1;
   if (width > 40) width = 40;
   printf("\r");
@@ -87,7 +87,7 @@ void seer_progress_step(SeerProgress *progress, const SeerStepRecord *record) {
   char waiting[48];
   printf("step %lld/%lld  loss %.4f  learning rate %.4g  %.1f images/s%s  eta %s\n", (long long)record->step,
          (long long)progress->steps, record->loss, record->learning_rate, progress->rate,
-         waiting_text(progress, waiting, sizeof waiting), eta);
+         waiting_text(progress, false, waiting, sizeof waiting), eta);
   fflush(stdout);
 }
 
