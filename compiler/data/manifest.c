@@ -346,9 +346,9 @@ static void repeats_mark(Arena *arena, DataSample *samples, size_t count) {
 }
 
 static SeerStatus samples_look(Walk *walk) {
-  DataSample *samples = walk->samples->items + walk->first;
   size_t count = walk->samples->count - walk->first;
   if (count == 0) return SEER_OK;
+  DataSample *samples = walk->samples->items + walk->first;
   qsort(samples, count, sizeof *samples, sample_compare);
   SeerStatus status = SEER_OK;
   for (size_t i = 0, next; status == SEER_OK && i < count; i = next) {
