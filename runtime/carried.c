@@ -6,16 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static bool write_all(int file, const unsigned char *bytes, size_t size) {
-  while (size) {
-    ssize_t written = write(file, bytes, size);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    bytes += written;
-    size -= (size_t)written;
-  }
-  return true;
-}
+#include "runtime/files.h"
 
 SeerStatus seer_carried_start(const SeerProgram *program, char **arguments) {
   if (!program->carried)
@@ -23,7 +14,8 @@ SeerStatus seer_carried_start(const SeerProgram *program, char **arguments) {
                      "this trainer is for GPUs alone\nnote: `seerc build --target=cuda:sm_90a,c` and the like carry a "
                      "trainer for the processor");
   int file = memfd_create(program->name, MFD_CLOEXEC);
-  if (file >= 0 && write_all(file, program->carried, (size_t)(program->carried_end - program->carried)))
+  uint64_t bytes = (uint64_t)(program->carried_end - program->carried);
+  if (file >= 0 && seer_fd_write(file, "the carried trainer's memory", program->carried, bytes) == SEER_OK)
     fexecve(file, arguments, environ);
   int failure = errno;
   if (file >= 0) close(file);

@@ -626,7 +626,7 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
 }
 
 // Of the same spec, for the processor of a machine like this one: in bf16 where that is asked for and it has that.
-static bool compile_carried(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
+static void compile_carried(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
                             const CompileOptions *options, Compiled *compiled) {
   Spec *own = arena_new(arena, Spec);
   *own = *spec;
@@ -637,12 +637,10 @@ static bool compile_carried(Arena *arena, SourceMap *sources, DiagList *diags, c
   of_processor.architectures = NULL;
   of_processor.hook = NULL;
   Compiled *carried = arena_new(arena, Compiled);
-  if (compile_spec(arena, sources, diags, own, library, &of_processor, carried)) {
+  if (compile_spec(arena, sources, diags, own, library, &of_processor, carried))
     compiled->trainer.carried = &carried->trainer;
-    return true;
-  }
-  diag_note(diags, (SourceSpan){0}, "this is the trainer for the processor, which 'c' of --target asks for");
-  return false;
+  else
+    diag_note(diags, (SourceSpan){0}, "this is the trainer for the processor, which 'c' of --target asks for");
 }
 
 int cpu_check(const Invocation *invocation) {

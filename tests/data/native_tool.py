@@ -22,9 +22,9 @@ def build(seerc, folder):
     spec, sources, tool = folder / "tool.seer", folder / "sources", folder / "data_tool"
     spec.write_text(SPEC)
     subprocess.run([seerc, "build", spec, "--keep", sources, "-o", folder / "trainer"], check=True)
-    makefile = "include Makefile\\nprint:\\n\\t@echo $(objects)\\n\\t@echo $(libraries)\\n"
-    told = subprocess.run(["make", "-s", "-f", "-", "print"], input=makefile.encode().decode("unicode_escape"),
-                          cwd=sources, check=True, capture_output=True, text=True).stdout.splitlines()
+    makefile = "include Makefile\nprint:\n\t@echo $(objects)\n\t@echo $(libraries)\n"
+    told = subprocess.run(["make", "-s", "-f", "-", "print"], input=makefile, cwd=sources, check=True,
+                          capture_output=True, text=True).stdout.splitlines()
     objects = [name for name in told[0].split() if not name.endswith("runtime/main.o")]
     subprocess.run(["cc", "-std=gnu11", "-O2", "-I.", HERE / "data_tool.c", *objects, "-o", tool,
                     *shlex.split(told[1])], cwd=sources, check=True)
