@@ -104,8 +104,11 @@ void check_group_width(CheckContext *context) {
   const SpecValue *groups = spec_value(context->spec, KEY_model_group_widths);
   double bottleneck = check_number(context, KEY_model_bottleneck, 1);
   if (groups->kind != SPEC_LIST || groups->item_count == 0) return;
+  // Where 'depths' is itself in error, nothing has said yet that the lists differ in length.
+  bool one_for_all = groups->item_count == 1;
+  if (!one_for_all && groups->item_count != widths->item_count) return;
   for (int i = 0; i < widths->item_count; i++) {
-    const SpecValue *group = &groups->items[groups->item_count == 1 ? 0 : i];
+    const SpecValue *group = &groups->items[one_for_all ? 0 : i];
     double width = widths->items[i].number, inner = nearbyint(width * bottleneck);
     if (group->number >= inner || fmod(inner, group->number) == 0) continue;
     check_error(context, group->span, "'group_width' %g does not divide 'widths' %g", group->number, width);
