@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "compiler/data/countries.h"
+#include "runtime/data/countries.h"
 #include "compiler/data/list.h"
 #include "compiler/data/tally.h"
 

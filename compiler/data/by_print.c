@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "compiler/data/by.h"
-#include "compiler/data/countries.h"
+#include "runtime/data/countries.h"
 #include "compiler/data/list.h"
-#include "compiler/data/shares.h"
+#include "runtime/data/shares.h"
 
 enum { ROWS_SHOWN = 50 };
 

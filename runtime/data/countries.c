@@ -1,11 +1,11 @@
 // Looks a code up in the table, which is small.
-#include "compiler/data/countries.h"
+#include "runtime/data/countries.h"
 
 #include <strings.h>
 
 static const Country countries[] = {
 #define COUNTRY(alpha2, alpha3, name) {alpha2, alpha3, name},
-#include "compiler/data/countries.def"
+#include "runtime/data/countries.def"
 #undef COUNTRY
 };
 

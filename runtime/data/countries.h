@@ -1,6 +1,6 @@
 // Country codes of ISO 3166-1: 249, of two and of three letters, in any case.
-#ifndef SEER_COMPILER_DATA_COUNTRIES_H
-#define SEER_COMPILER_DATA_COUNTRIES_H
+#ifndef SEER_RUNTIME_DATA_COUNTRIES_H
+#define SEER_RUNTIME_DATA_COUNTRIES_H
 
 #include <stddef.h>
 

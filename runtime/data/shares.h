@@ -1,6 +1,6 @@
 // What is said of shares: how sure one may be of them, how even they are, how far from others.
-#ifndef SEER_COMPILER_DATA_SHARES_H
-#define SEER_COMPILER_DATA_SHARES_H
+#ifndef SEER_RUNTIME_DATA_SHARES_H
+#define SEER_RUNTIME_DATA_SHARES_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // Closed forms; see shares.h.
-#include "compiler/data/shares.h"
+#include "runtime/data/shares.h"
 
 #include <math.h>
 
