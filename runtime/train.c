@@ -250,6 +250,7 @@ static SeerStatus loader_start(Training *training) {
       .first_position = position_of(training),
       .max_undecodable = program->max_undecodable,
       .max_pixels = program->max_pixels,
+      .sandbox = program->sandbox,
       .scaled_decoding = program->scaled_decoding,
       .quarantine_path = quarantine.text,
       .ring = training->engine.ring,

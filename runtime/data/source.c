@@ -195,7 +195,7 @@ uint64_t seer_source_hash(const SeerSource *source) {
   return hash;
 }
 
-static uint64_t file_limit(int64_t max_pixels) {
+uint64_t seer_source_byte_limit(int64_t max_pixels) {
   uint64_t limit = SEER_MAX_FILE_BYTES / SEER_FILE_BYTES_A_PIXEL;
   if ((uint64_t)max_pixels < limit) limit = (uint64_t)max_pixels;
   limit *= SEER_FILE_BYTES_A_PIXEL;
@@ -302,7 +302,8 @@ SeerStatus seer_source_decode_read(const SeerSource *source, int64_t picture, in
 SeerStatus seer_source_decode(const SeerSource *source, int64_t picture, int64_t max_pixels, SeerPicture *decoded,
                               const char **reason) {
   size_t count;
-  SeerStatus status = seer_source_read(source, picture, file_limit(max_pixels), &decoded->file, &count, reason);
+  SeerStatus status =
+      seer_source_read(source, picture, seer_source_byte_limit(max_pixels), &decoded->file, &count, reason);
   return status != SEER_OK ? status : seer_source_decode_read(source, picture, max_pixels, count, decoded, reason);
 }
 

@@ -67,6 +67,8 @@ SeerStatus seer_source_read(const SeerSource *source, int64_t picture, uint64_t 
                             const char **reason);
 SeerStatus seer_source_decode_read(const SeerSource *source, int64_t picture, int64_t max_pixels, size_t count,
                                    SeerPicture *decoded, const char **reason);
+// More bytes than a picture of so many pixels needs are not read.
+uint64_t seer_source_byte_limit(int64_t max_pixels);
 // Whether any picture has to be read from a file.
 bool seer_source_reads_files(const SeerSource *source);
 

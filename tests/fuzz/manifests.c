@@ -38,6 +38,7 @@ static void rows_read(Arena *arena, const DataSamples *samples) {
   for (size_t i = 0; i < samples->count; i++) {
     DataFacts facts = {0};
     const char *left;
+    if (samples->items[i].damage != NULL) continue;  // it is left out
     expect(keys[i][0] != '\0' && keys[i][0] != '/' && strstr(keys[i], "/../") == NULL);
     expect(data_companions_read(&samples->items[i], &facts, &left) == SEER_OK && json_is_object(facts.columns));
     data_facts_release(&facts);
