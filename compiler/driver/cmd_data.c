@@ -29,16 +29,6 @@ typedef struct DataCommand {
   Writer out;
 } DataCommand;
 
-// The recorded error, as the driver prints errors.
-static int report(SeerStatus status) {
-  if (status == SEER_OK) return EXIT_DONE;
-  char text[SEER_ERROR_BYTES];
-  snprintf(text, sizeof text, "%s", seer_error());
-  char *note = strstr(text, "\nnote: ");
-  if (note != NULL) *note = '\0';
-  return driver_fail((int)status, "data", text, note != NULL ? note + strlen("\nnote: ") : NULL);
-}
-
 static bool read_number(const char *text, uint64_t most, uint64_t *value) {
   char *end;
   errno = 0;
@@ -84,7 +74,7 @@ static int data_pack_command(DataCommand *command) {
   if (size != NULL && (!read_size(size, &options.shard_bytes) || options.shard_bytes == 0))
     return usage_error(invocation, "'--shard-bytes' takes a size such as 256MiB, not '%s'", size);
   options.folder = path_trim(invocation->arena, folder);
-  return report(data_pack(invocation->arena, &options, &command->out));
+  return driver_report_runtime("data", data_pack(invocation->arena, &options, &command->out));
 }
 
 static int data_index_command(DataCommand *command) {
@@ -104,7 +94,7 @@ static int data_index_command(DataCommand *command) {
                               .reads_pictures = true};
   DataBuilt built;
   SeerStatus status = data_index_make(arena, &options, &built);
-  if (status != SEER_OK) return report(status);
+  if (status != SEER_OK) return driver_report_runtime("data", status);
   writer_printf(&command->out, "%s: %llu pictures in %llu files\n", path, (unsigned long long)built.pictures,
                 (unsigned long long)built.shards);
   if (built.left_out > 0)
@@ -156,7 +146,7 @@ static int data_list_command(DataCommand *command) {
   SeerStatus status = set_open(command, false, &index);
   if (status == SEER_OK) status = data_list(index, option_is_set(command->invocation, "json"));
   seer_index_close(index);
-  return report(status);
+  return driver_report_runtime("data", status);
 }
 
 // "country,gender" into `columns`; how many, -1: none, too many, or one twice.
@@ -200,13 +190,13 @@ static int data_stats_command(DataCommand *command) {
                        DATA_BY_COLUMNS_MAX, by);
   if (option_is_set(invocation, "reference") && count != 1)
     return usage_error(invocation, "'--reference' needs one column to compare: --by COLUMN");
-  if (by != NULL) return report(stats_by(command, columns, count));
+  if (by != NULL) return driver_report_runtime("data", stats_by(command, columns, count));
   SeerIndex *index;
   SeerStatus status = set_open(command, true, &index);
   if (status == SEER_OK) status = data_stats(index, option_is_set(invocation, "json"), &command->out);
   if (status != SEER_OK) command->out.size = 0;
   seer_index_close(index);
-  return report(status);
+  return driver_report_runtime("data", status);
 }
 
 static int data_verify_command(DataCommand *command) {
@@ -218,7 +208,7 @@ static int data_verify_command(DataCommand *command) {
     writer_printf(&command->out, "%lld pictures in %lld files, %llu faults\n", (long long)seer_index_count(index),
                   (long long)seer_index_shard_count(index), (unsigned long long)faults);
   seer_index_close(index);
-  return status != SEER_OK ? report(status) : faults > 0 ? EXIT_INPUT : EXIT_DONE;
+  return status != SEER_OK ? driver_report_runtime("data", status) : faults > 0 ? EXIT_INPUT : EXIT_DONE;
 }
 
 // "train=0.9,test=0.1"
@@ -274,7 +264,7 @@ static int data_split_command(DataCommand *command) {
     status =
         data_split(invocation->arena, index, parts, count, seed, path_trim(invocation->arena, folder), &command->out);
   seer_index_close(index);
-  return report(status);
+  return driver_report_runtime("data", status);
 }
 
 typedef struct Subcommand {
