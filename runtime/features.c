@@ -16,6 +16,7 @@
 #include "runtime/rundir.h"
 #include "runtime/safetensors.h"
 #include "runtime/snapshot.h"
+#include "runtime/weights/load.h"
 
 // Of a thread of the pool.
 typedef struct Decoding {
@@ -280,9 +281,10 @@ SeerStatus seer_command_features(const SeerProgram *program, const SeerOptions *
   SeerStatus status = seer_source_open(options->data.count ? options->data.items : program->pictures, labels, &source);
   if (!status) status = seer_engine_make(program, NULL, threads, false, &engine);
   if (!status)
-    seer_state_init(program, options->seed >= 0 ? (uint64_t)options->seed : program->seed, 0, engine.context.pool,
-                    engine.context.state);
-  if (!status) status = seer_weights_load(program, options->weights, 0, engine.context.state, &weights);
+    seer_state_init(program, options->seed >= 0 ? (uint64_t)options->seed : program->seed, 0,
+                    engine.context.pool, engine.context.state);
+  if (!status)
+    status = seer_weights_load(program, options->weights, SEER_USE_TRUNK, 0, engine.context.state, &weights);
   SeerFeatureRequest request = {.engine = &engine,
                                 .states = {engine.context.state},
                                 .state_count = 1,
