@@ -106,6 +106,7 @@ void finish_trainer(const Compilation *compilation, const Planning *plannings, i
                                 .sources = compilation->sources,
                                 .settings = settings,
                                 .tuning = compilation->tuning,
+                                .reader = compilation->options->reader,
                                 .sanitize = compilation->options->sanitize};
   if (plannings[0].target != TARGET_CUDA) return;
   CudaModules *modules = cuda_modules_make(arena, &compiled->trainer, plannings[0].train->image_type);
