@@ -405,6 +405,7 @@ typedef struct Compilation {
   KernelTuning tuning;
   PlanMachine machine;  // of the declared world
   int64_t classes;
+  SeerMonitorRule monitor;
 } Compilation;
 
 // The world of one rank is always there: it can evaluate where it cannot train.
@@ -557,6 +558,7 @@ static void finish_trainer(const Compilation *compilation, const Planning *plann
   for (int i = 0; i < count; i++) worlds[i] = trainer_world(&plannings[i], i == 0, &trains[i]);
   share_steps(arena, worlds, trains, count);
   SeerProgram settings = plannings[0].settings;
+  settings.monitor = compilation->monitor;
   const PlanModel *model = &compiled->report.model;
   settings.seer_version = SEER_VERSION;
   settings.cpu = compilation->cpu;
@@ -620,6 +622,8 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   compilation.tuning.images_bf16 = narrow;
   SeerProgram settings = settings_from_spec(arena, spec);
   if (!count_classes(diags, spec, &settings, &compilation.classes)) return false;
+  compilation.monitor = settings.monitor;
+  if (!references_from_spec(arena, diags, spec, &compilation.monitor)) return false;
   if (!compile_worlds(&compilation, &worlds, compiled)) return false;
   bug_set_stage(NULL);
   return true;

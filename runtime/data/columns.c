@@ -344,12 +344,7 @@ SeerStatus seer_columns_look(const SeerColumns *columns, int64_t picture, uint64
   return status;
 }
 
-const char *seer_columns_text(const SeerColumns *columns, int column, uint64_t code, char room[SEER_NUMBER_BYTES]) {
-  if (code == SEER_CODE_UNKNOWN) return NULL;
-  if (code == SEER_CODE_OTHERS) return "(others)";
-  const Column *of = &columns->items[column];
-  if (!of->is_number) return code <= of->classes ? of->texts[code] : "(others)";
-  double number = seer_code_number(code);
+const char *seer_number_text(double number, char room[SEER_NUMBER_BYTES]) {
   if (number == floor(number) && fabs(number) < 9007199254740992.0) {
     snprintf(room, SEER_NUMBER_BYTES, "%.0f", number);
     return room;
@@ -359,6 +354,13 @@ const char *seer_columns_text(const SeerColumns *columns, int column, uint64_t c
     if (strtod(room, NULL) == number) break;
   }
   return room;
+}
+
+const char *seer_columns_text(const SeerColumns *columns, int column, uint64_t code, char room[SEER_NUMBER_BYTES]) {
+  if (code == SEER_CODE_UNKNOWN) return NULL;
+  if (code == SEER_CODE_OTHERS) return "(others)";
+  const Column *of = &columns->items[column];
+  return of->is_number ? seer_number_text(seer_code_number(code), room) : of->texts[code];
 }
 
 SeerStatus seer_columns_code(SeerColumns *columns, int column, const char *text, uint64_t *code) {

@@ -39,6 +39,8 @@ SeerStatus seer_columns_code(SeerColumns *columns, int column, const char *text,
 // Not finite: unknown.
 uint64_t seer_number_code(double number);
 double seer_code_number(uint64_t code);
+// The shortest text that reads back as the same number.
+const char *seer_number_text(double number, char room[SEER_NUMBER_BYTES]);
 
 // Whether the values of a column of this name are taken for country codes: then "fr", "FR" and "FRA" are "FR".
 bool seer_column_is_country(const char *name);
