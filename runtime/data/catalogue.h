@@ -1,5 +1,5 @@
 // The inside of a SeerSource while it is filled: containers, pictures, labels and the strings they point to.
-// Shared by the readers of folders, shards and IDX files; nobody else includes it.
+// Shared by the readers of folders, shards and IDX files, and by columns.c; nobody else includes it.
 #ifndef SEER_RUNTIME_DATA_CATALOGUE_H
 #define SEER_RUNTIME_DATA_CATALOGUE_H
 
