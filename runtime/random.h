@@ -7,7 +7,13 @@
 #include <stdint.h>
 
 // Purposes never share numbers. At most 256.
-typedef enum SeerStream { SEER_STREAM_ORDER, SEER_STREAM_VIEWS, SEER_STREAM_INIT, SEER_STREAM_STEP } SeerStream;
+typedef enum SeerStream {
+  SEER_STREAM_ORDER,
+  SEER_STREAM_VIEWS,
+  SEER_STREAM_INIT,
+  SEER_STREAM_STEP,
+  SEER_STREAM_BOOTSTRAP
+} SeerStream;
 
 typedef struct SeerRandom {
   uint32_t key[2], counter[4], block[4];
