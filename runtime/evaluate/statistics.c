@@ -27,10 +27,10 @@ static double quantile(const double *sorted, int count, double level) {
   return sorted[below] + (at - below) * (sorted[below + 1] - sorted[below]);
 }
 
-// By how much Student's interval of `units` is wider than the normal one of the bootstrap, which divides by n and not
-// by n - 1. Student's quantile by the series of Cornish and Fisher.
-static double widening(int64_t units) {
-  double z = NORMAL_QUANTILE, v = (double)(units - 1);
+// By how much Student's interval of `units` is wider than one of `z` deviations of the bootstrap, which divides by n and
+// not by n - 1. Student's quantile by the series of Cornish and Fisher.
+static double widening(double z, int64_t units) {
+  double v = (double)(units - 1);
   if (units < 2) return NAN;
   double t = z + (pow(z, 3) + z) / (4 * v) + (5 * pow(z, 5) + 16 * pow(z, 3) + 3 * z) / (96 * v * v);
   return t / z * sqrt((double)units / v);
@@ -51,7 +51,7 @@ static void interval_percentile(double *values, int count, int64_t units, SeerIn
   int kept;
   interval->low = interval->high = NAN;
   if (units < 2 || !finite_sort(values, count, &kept)) return;
-  double level = erfc(NORMAL_QUANTILE * widening(units) / sqrt(2)) / 2;
+  double level = erfc(NORMAL_QUANTILE * widening(NORMAL_QUANTILE, units) / sqrt(2)) / 2;
   interval->low = fmin(interval->value, quantile(values, kept, level));
   interval->high = fmax(interval->value, quantile(values, kept, 1 - level));
 }
@@ -72,10 +72,12 @@ typedef struct Bootstrap {
   const SeerBootstrap *bootstrap;
   SeerStatistics *statistics;
   Entries entries;
+  int32_t unit_count;  // of those with a case in a group
   int group_count;
   int32_t *times;      // [threads][units]
   double *sums;        // [threads][groups][width]
   double *replicates;  // [groups][measures][replicates]
+  bool *rare;          // [groups][measures]
 } Bootstrap;
 
 static bool entries_grow(Entries *entries) {
@@ -130,8 +132,9 @@ static bool entries_make(Bootstrap *b) {
         if (made && group >= 0) case_add(b, order[at], b->statistics->first[p] + group, touched, entries);
       }
     }
-    for (int64_t e = entries->of_unit[u]; made && e < entries->count; e++) touched[entries->groups[e]] = -1;
-    if (made) entries->of_unit[u + 1] = entries->count;
+    int64_t first = entries->of_unit[b->unit_count];
+    for (int64_t e = first; made && e < entries->count; e++) touched[entries->groups[e]] = -1;
+    if (made && entries->count > first) entries->of_unit[++b->unit_count] = entries->count;
   }
   free(starts);
   free(touched);
@@ -152,7 +155,7 @@ static void groups_sum(const Bootstrap *b, const int32_t *times, double *sums) {
   const Entries *entries = &b->entries;
   int width = entries->width;
   memset(sums, 0, (size_t)b->group_count * (size_t)width * sizeof *sums);
-  for (int32_t u = 0; u < b->observations->unit_count; u++) {
+  for (int32_t u = 0; u < b->unit_count; u++) {
     double weight = times ? times[u] : 1;
     if (times && times[u] == 0) continue;
     for (int64_t e = entries->of_unit[u]; e < entries->of_unit[u + 1]; e++) {
@@ -172,9 +175,9 @@ static double measure_of(const Bootstrap *b, int measure, const double *sums) {
 static void replicate_run(const void *arguments, int task, int worker) {
   const Bootstrap *b = arguments;
   const SeerObservations *o = b->observations;
-  int32_t *times = b->times + (size_t)worker * (size_t)o->unit_count;
+  int32_t *times = b->times + (size_t)worker * (size_t)b->unit_count;
   double *sums = b->sums + (size_t)worker * (size_t)b->group_count * (size_t)b->entries.width;
-  units_draw(o->unit_count, b->bootstrap->seed, task, times);
+  units_draw(b->unit_count, b->bootstrap->seed, task, times);
   groups_sum(b, times, sums);
   for (int g = 0; g < b->group_count; g++) {
     for (int m = 0; m < o->measure_count; m++)
@@ -196,9 +199,31 @@ static SeerInterval *value_of(const Bootstrap *b, int group, int measure) {
 
 // Shares that too few units have, or lack, for their interval to be seen in the replicates.
 static bool is_rare(const Bootstrap *b, int group, int measure) {
-  double value = value_of(b, group, measure)->value, units = (double)b->statistics->sizes[group].units;
-  if (!(value >= 0 && value <= 1)) return false;
-  return fmin(value, 1 - value) * units < RARE;
+  return b->rare[(size_t)group * (size_t)b->observations->measure_count + (size_t)measure];
+}
+
+// Counts the units of each group that have something of a measure, and those that do not have all.
+static bool rare_find(Bootstrap *b) {
+  const SeerObservations *o = b->observations;
+  size_t places = (size_t)b->group_count * (size_t)o->measure_count;
+  int64_t *have = calloc(places + 1, sizeof *have), *lack = calloc(places + 1, sizeof *lack);
+  bool made = have && lack;
+  for (int64_t e = 0; made && e < b->entries.count; e++) {
+    const double *sums = b->entries.sums + e * b->entries.width;
+    for (int m = 0; m < o->measure_count; m++) {
+      size_t place = (size_t)b->entries.groups[e] * (size_t)o->measure_count + (size_t)m;
+      int under = o->measures[m].denominator < 0 ? o->column_count : o->measures[m].denominator;
+      have[place] += sums[o->measures[m].numerator] > 0;
+      lack[place] += sums[o->measures[m].numerator] < sums[under];
+    }
+  }
+  for (size_t place = 0; made && place < places; place++) {
+    double value = b->statistics->values[place].value;
+    b->rare[place] = value >= 0 && value <= 1 && (have[place] < RARE || lack[place] < RARE);
+  }
+  free(have);
+  free(lack);
+  return made;
 }
 
 static void group_finish(const Bootstrap *b, int group, int measure, double *scratch) {
@@ -218,7 +243,7 @@ static void group_finish(const Bootstrap *b, int group, int measure, double *scr
   interval_percentile(scratch, replicates, units, interval);
 }
 
-static void groups_finish(const Bootstrap *b, double *scratch) {
+static SeerStatus groups_finish(Bootstrap *b, double *scratch) {
   const SeerObservations *o = b->observations;
   SeerStatistics *statistics = b->statistics;
   groups_sum(b, NULL, b->sums);
@@ -227,19 +252,23 @@ static void groups_finish(const Bootstrap *b, double *scratch) {
     const double *sums = b->sums + (size_t)g * (size_t)b->entries.width;
     statistics->sizes[g].cases = (int64_t)sums[o->column_count];
     statistics->sizes[g].small = statistics->sizes[g].units < b->bootstrap->least;
-    for (int m = 0; m < o->measure_count; m++) {
-      value_of(b, g, m)->value = measure_of(b, m, sums);
-      group_finish(b, g, m, scratch);
-    }
+    for (int m = 0; m < o->measure_count; m++) value_of(b, g, m)->value = measure_of(b, m, sums);
   }
+  if (!rare_find(b)) return seer_fail(SEER_MACHINE, "no memory for the statistics of %d groups", b->group_count);
+  for (int g = 0; g < b->group_count; g++) {
+    for (int m = 0; m < o->measure_count; m++) group_finish(b, g, m, scratch);
+  }
+  return SEER_OK;
 }
 
 // ---- pairs of groups ----
 
 typedef struct Pair {
-  int high, low;                    // groups among all
-  double difference, below, above;  // below, above: distances of the bounds, as if of this pair alone
-  double deviation;                 // of the replicates; 0: they tell nothing, and the bounds are of the groups' own
+  int high, low;  // groups among all
+  int64_t units;  // of the smaller one
+  double difference;
+  double deviation;     // of the replicates; 0: they tell nothing, and the bounds are of the groups' own
+  double below, above;  // then: how far off the bounds of the pair alone are
 } Pair;
 
 static bool is_compared(const Bootstrap *b, int group, int measure) {
@@ -251,7 +280,7 @@ static void pair_make(const Bootstrap *b, int one, int other, int measure, Pair 
   const SeerInterval *x = value_of(b, one, measure), *y = value_of(b, other, measure);
   bool swapped = x->value < y->value;
   const SeerInterval *up = swapped ? y : x, *down = swapped ? x : y;
-  *pair = (Pair){swapped ? other : one, swapped ? one : other, up->value - down->value, 0, 0, 0};
+  *pair = (Pair){.high = swapped ? other : one, .low = swapped ? one : other, .difference = up->value - down->value};
   const double *high = replicates_of(b, pair->high, measure), *low = replicates_of(b, pair->low, measure);
   double squares = 0;
   int count = 0;
@@ -262,9 +291,9 @@ static void pair_make(const Bootstrap *b, int one, int other, int measure, Pair 
     count++;
   }
   int64_t units = b->statistics->sizes[one].units, others = b->statistics->sizes[other].units;
+  pair->units = units < others ? units : others;
   if (!is_rare(b, one, measure) && !is_rare(b, other, measure) && count > 0) {
-    pair->deviation = sqrt(squares / count) * widening(units < others ? units : others);
-    pair->below = pair->above = NORMAL_QUANTILE * pair->deviation;
+    pair->deviation = sqrt(squares / count);
   } else {
     pair->below = hypot(up->value - up->low, down->high - down->value);
     pair->above = hypot(up->high - up->value, down->value - down->low);
@@ -284,12 +313,12 @@ static double normal_quantile(double tail) {
   return (low + high) / 2;
 }
 
-// What the bounds of a pair alone have to be multiplied with to hold for all pairs at once: the quantile, over the
-// replicates, of the farthest that any pair lies off, in deviations. Where some have none, as Bonferroni has it.
+// How many deviations off the bounds have to be to hold for all pairs at once: the quantile, over the replicates, of the
+// farthest that any pair lies off. Where some have no deviation, as Bonferroni has it.
 static double simultaneous(const Bootstrap *b, const Pair *pairs, int count, int measure, double *scratch) {
   int kept, replicates = b->bootstrap->replicates;
   bool all_tell = true;
-  if (count < 2) return 1;
+  if (count < 2) return NORMAL_QUANTILE;
   for (int p = 0; p < count; p++) all_tell = all_tell && pairs[p].deviation > 0;
   for (int r = 0; all_tell && r < replicates; r++) {
     scratch[r] = NAN;
@@ -301,7 +330,13 @@ static double simultaneous(const Bootstrap *b, const Pair *pairs, int count, int
   double widest = all_tell && finite_sort(scratch, replicates, &kept)
                       ? quantile(scratch, kept, SEER_CONFIDENCE)
                       : normal_quantile((1 - SEER_CONFIDENCE) / 2 / count);
-  return fmax(1, widest / NORMAL_QUANTILE);
+  return fmax(NORMAL_QUANTILE, widest);
+}
+
+static SeerInterval pair_interval(const Pair *pair, double deviations) {
+  double below = pair->below * deviations / NORMAL_QUANTILE, above = pair->above * deviations / NORMAL_QUANTILE;
+  if (pair->deviation > 0) below = above = pair->deviation * deviations * widening(deviations, pair->units);
+  return (SeerInterval){pair->difference, pair->difference - below, pair->difference + above};
 }
 
 // Newcombe's way on a logarithmic scale, where replicates tell too little.
@@ -325,8 +360,7 @@ static void ratio_make(const Bootstrap *b, const Pair *pair, int measure, double
   }
   const double *high = replicates_of(b, pair->high, measure), *low = replicates_of(b, pair->low, measure);
   for (int r = 0; r < b->bootstrap->replicates; r++) scratch[r] = low[r] > 0 ? high[r] / low[r] : (double)NAN;
-  int64_t units = b->statistics->sizes[pair->high].units, others = b->statistics->sizes[pair->low].units;
-  interval_percentile(scratch, b->bootstrap->replicates, units < others ? units : others, ratio);
+  interval_percentile(scratch, b->bootstrap->replicates, pair->units, ratio);
 }
 
 static void disparity_make(const Bootstrap *b, int partition, int measure, Pair *pairs, double *scratch) {
@@ -342,17 +376,16 @@ static void disparity_make(const Bootstrap *b, int partition, int measure, Pair 
     }
   }
   if (count == 0) return;
-  double factor = simultaneous(b, pairs, count, measure, scratch);
+  double deviations = simultaneous(b, pairs, count, measure, scratch);
   for (int p = 0; p < count; p++) {
     if (pairs[p].difference > pairs[widest].difference) widest = p;
-    disparity->clear_pairs += pairs[p].difference - factor * pairs[p].below > 0;
+    disparity->clear_pairs += pair_interval(&pairs[p], deviations).low > 0;
   }
   const Pair *pair = &pairs[widest];
   disparity->pairs = count;
   disparity->high = pair->high - first;
   disparity->low = pair->low - first;
-  disparity->difference = (SeerInterval){pair->difference, pair->difference - factor * pair->below,
-                                         pair->difference + factor * pair->above};
+  disparity->difference = pair_interval(pair, deviations);
   disparity->is_clear = disparity->difference.low > 0;
   ratio_make(b, pair, measure, scratch, &disparity->ratio);
 }
@@ -404,8 +437,9 @@ static SeerStatus memory_make(Bootstrap *b, int threads) {
   b->times = calloc((size_t)threads * ((size_t)o->unit_count + 1), sizeof *b->times);
   b->sums = calloc((size_t)threads * groups * ((size_t)o->column_count + 1), sizeof *b->sums);
   b->replicates = calloc(groups * measures * (size_t)b->bootstrap->replicates, sizeof *b->replicates);
-  bool made = statistics->sizes && statistics->values && statistics->apart && statistics->disparities && b->times &&
-              b->sums && b->replicates && entries_make(b);
+  b->rare = calloc(groups * measures + 1, sizeof *b->rare);
+  bool made = b->rare && statistics->sizes && statistics->values && statistics->apart && statistics->disparities &&
+              b->times && b->sums && b->replicates && entries_make(b);
   return made ? SEER_OK : seer_fail(SEER_MACHINE, "no memory for the statistics of %d groups", b->group_count);
 }
 
@@ -432,13 +466,13 @@ SeerStatus seer_statistics_make(const SeerObservations *observations, const Seer
   Pair *pairs = malloc(((size_t)widest * (size_t)widest / 2 + 1) * sizeof *pairs);
   double *scratch = malloc((size_t)bootstrap->replicates * sizeof *scratch);
   if (!status && (!pairs || !scratch)) status = seer_fail(SEER_MACHINE, "no memory for pairs of %d groups", widest);
-  if (!status && o->unit_count > 0) {
+  if (!status && b.unit_count > 0) {
     seer_pool_run(pool, replicate_run, &b, bootstrap->replicates);
-    groups_finish(&b, scratch);
-    for (int p = 0; p < o->partition_count; p++) {
+    status = groups_finish(&b, scratch);
+    for (int p = 0; !status && p < o->partition_count; p++) {
       for (int m = 0; m < o->measure_count; m++) disparity_make(&b, p, m, pairs, scratch);
     }
-    for (int p = 0; p < o->partition_count; p++) {
+    for (int p = 0; !status && p < o->partition_count; p++) {
       for (int g = statistics->first[p]; g < statistics->first[p + 1]; g++) {
         for (int m = 0; m < o->measure_count; m++) apart_make(&b, p, g, m, scratch);
       }
@@ -449,6 +483,7 @@ SeerStatus seer_statistics_make(const SeerObservations *observations, const Seer
   free(b.times);
   free(b.sums);
   free(b.replicates);
+  free(b.rare);
   free(b.entries.groups);
   free(b.entries.sums);
   free(b.entries.of_unit);

@@ -28,7 +28,7 @@ typedef struct SeerMeasureColumns {
 typedef struct SeerObservations {
   int64_t case_count;
   int32_t unit_count;
-  const int32_t *units;  // [cases], 0..unit_count-1
+  const int32_t *units;  // [cases], 0..unit_count-1; those without a case in a group are not drawn
   int column_count;
   const float *const *columns;  // [column_count][cases], finite
   int measure_count;
