@@ -16,7 +16,8 @@ static Command *const commands[] = {
     [SEER_COMMAND_CHECK] = seer_command_check,       [SEER_COMMAND_DOCTOR] = seer_command_doctor,
     [SEER_COMMAND_FEATURES] = seer_command_features, [SEER_COMMAND_KNN] = seer_command_knn,
     [SEER_COMMAND_EXPORT] = seer_command_export,     [SEER_COMMAND_REPORT] = seer_command_report,
-    [SEER_COMMAND_BENCH] = seer_command_bench,
+    [SEER_COMMAND_BENCH] = seer_command_bench,       [SEER_COMMAND_PROBE] = seer_command_probe,
+    [SEER_COMMAND_HATE_SPEECH] = seer_command_hate_speech,
 };
 
 // The others must answer on any machine.
