@@ -44,6 +44,7 @@ static bool views_make(const DecodeArguments *decode, int task, const SeerPictur
   uint8_t small[SEER_PIXEL_WIDTH], *view = decode->views + (size_t)task * size * size * 3;
   const SeerAugmentedPass *pass = decode->request->augmented;
   if (pass) return view_augment(pass, decode->pictures[task], program->evaluate_size, picture, view);
+  if (decode->request->stretch) return seer_picture_stretch(picture, program->evaluate_size, view) == SEER_OK;
   if (seer_picture_evaluate(picture, program->evaluate_resize, program->evaluate_size, view) != SEER_OK) return false;
   if (!decode->pixels) return true;
   if (seer_picture_evaluate(picture, SEER_PIXEL_SIDE, SEER_PIXEL_SIDE, small) != SEER_OK) return false;

@@ -47,7 +47,7 @@ static bool finite_sort(double *values, int count, int *kept) {
 }
 
 // `values` of the replicates, which are sorted.
-static void interval_percentile(double *values, int count, int64_t units, SeerInterval *interval) {
+static void interval_percentile(double *values, int count, int64_t units, SeerEstimate *interval) {
   int kept;
   interval->low = interval->high = NAN;
   if (units < 2 || !finite_sort(values, count, &kept)) return;
@@ -193,7 +193,7 @@ static double *replicates_of(const Bootstrap *b, int group, int measure) {
 
 // ---- groups ----
 
-static SeerInterval *value_of(const Bootstrap *b, int group, int measure) {
+static SeerEstimate *value_of(const Bootstrap *b, int group, int measure) {
   return &b->statistics->values[(size_t)group * (size_t)b->observations->measure_count + (size_t)measure];
 }
 
@@ -227,7 +227,7 @@ static bool rare_find(Bootstrap *b) {
 }
 
 static void group_finish(const Bootstrap *b, int group, int measure, double *scratch) {
-  SeerInterval *interval = value_of(b, group, measure);
+  SeerEstimate *interval = value_of(b, group, measure);
   int64_t units = b->statistics->sizes[group].units;
   int replicates = b->bootstrap->replicates;
   interval->low = interval->high = NAN;
@@ -272,14 +272,14 @@ typedef struct Pair {
 } Pair;
 
 static bool is_compared(const Bootstrap *b, int group, int measure) {
-  const SeerInterval *value = value_of(b, group, measure);
+  const SeerEstimate *value = value_of(b, group, measure);
   return !b->statistics->sizes[group].small && isfinite(value->low) && isfinite(value->high);
 }
 
 static void pair_make(const Bootstrap *b, int one, int other, int measure, Pair *pair) {
-  const SeerInterval *x = value_of(b, one, measure), *y = value_of(b, other, measure);
+  const SeerEstimate *x = value_of(b, one, measure), *y = value_of(b, other, measure);
   bool swapped = x->value < y->value;
-  const SeerInterval *up = swapped ? y : x, *down = swapped ? x : y;
+  const SeerEstimate *up = swapped ? y : x, *down = swapped ? x : y;
   *pair = (Pair){.high = swapped ? other : one, .low = swapped ? one : other, .difference = up->value - down->value};
   const double *high = replicates_of(b, pair->high, measure), *low = replicates_of(b, pair->low, measure);
   double squares = 0;
@@ -333,14 +333,14 @@ static double simultaneous(const Bootstrap *b, const Pair *pairs, int count, int
   return fmax(NORMAL_QUANTILE, widest);
 }
 
-static SeerInterval pair_interval(const Pair *pair, double deviations) {
+static SeerEstimate pair_interval(const Pair *pair, double deviations) {
   double below = pair->below * deviations / NORMAL_QUANTILE, above = pair->above * deviations / NORMAL_QUANTILE;
   if (pair->deviation > 0) below = above = pair->deviation * deviations * widening(deviations, pair->units);
-  return (SeerInterval){pair->difference, pair->difference - below, pair->difference + above};
+  return (SeerEstimate){pair->difference, pair->difference - below, pair->difference + above};
 }
 
 // Newcombe's way on a logarithmic scale, where replicates tell too little.
-static void ratio_of_intervals(const SeerInterval *up, const SeerInterval *down, SeerInterval *ratio) {
+static void ratio_of_intervals(const SeerEstimate *up, const SeerEstimate *down, SeerEstimate *ratio) {
   if (!(down->low > 0) || !(up->low > 0)) {
     ratio->low = up->low > 0 ? up->low / down->high : 0;
     ratio->high = down->low > 0 ? up->high / down->low : (double)INFINITY;
@@ -350,9 +350,9 @@ static void ratio_of_intervals(const SeerInterval *up, const SeerInterval *down,
   ratio->high = ratio->value * exp(hypot(log(up->high / up->value), log(down->value / down->low)));
 }
 
-static void ratio_make(const Bootstrap *b, const Pair *pair, int measure, double *scratch, SeerInterval *ratio) {
-  const SeerInterval *up = value_of(b, pair->high, measure), *down = value_of(b, pair->low, measure);
-  *ratio = (SeerInterval){down->value > 0 ? up->value / down->value : (double)NAN, NAN, NAN};
+static void ratio_make(const Bootstrap *b, const Pair *pair, int measure, double *scratch, SeerEstimate *ratio) {
+  const SeerEstimate *up = value_of(b, pair->high, measure), *down = value_of(b, pair->low, measure);
+  *ratio = (SeerEstimate){down->value > 0 ? up->value / down->value : (double)NAN, NAN, NAN};
   if (isnan(ratio->value)) return;
   if (!(pair->deviation > 0)) {
     ratio_of_intervals(up, down, ratio);
@@ -393,12 +393,12 @@ static void disparity_make(const Bootstrap *b, int partition, int measure, Pair 
 // Of one group: its value less the mean of the others that are compared.
 static void apart_make(const Bootstrap *b, int partition, int group, int measure, double *scratch) {
   int first = b->statistics->first[partition], end = b->statistics->first[partition + 1], others = 0;
-  const SeerInterval *own = value_of(b, group, measure);
-  SeerInterval *apart = &b->statistics->apart[(size_t)group * (size_t)b->observations->measure_count + (size_t)measure];
+  const SeerEstimate *own = value_of(b, group, measure);
+  SeerEstimate *apart = &b->statistics->apart[(size_t)group * (size_t)b->observations->measure_count + (size_t)measure];
   double mean = 0, below = 0, above = 0;
   bool tells = !is_rare(b, group, measure);
   for (int g = first; g < end; g++) {
-    const SeerInterval *value = value_of(b, g, measure);
+    const SeerEstimate *value = value_of(b, g, measure);
     if (g == group || !is_compared(b, g, measure)) continue;
     others++;
     mean += value->value;
@@ -406,7 +406,7 @@ static void apart_make(const Bootstrap *b, int partition, int group, int measure
     above = hypot(above, value->value - value->low);
     tells = tells && !is_rare(b, g, measure);
   }
-  *apart = (SeerInterval){NAN, NAN, NAN};
+  *apart = (SeerEstimate){NAN, NAN, NAN};
   if (others == 0 || !is_compared(b, group, measure)) return;
   apart->value = own->value - mean / others;
   if (!tells) {
@@ -519,7 +519,7 @@ static void freely_run(const void *arguments, int task, int worker) {
 }
 
 SeerStatus seer_bootstrap_interval(SeerStatistic *function, const void *data, int32_t unit_count,
-                                   const SeerBootstrap *bootstrap, SeerPool *pool, SeerInterval *interval) {
+                                   const SeerBootstrap *bootstrap, SeerPool *pool, SeerEstimate *interval) {
   size_t threads = (size_t)seer_pool_threads(pool), units = (size_t)unit_count + 1;
   Freely freely = {function,
                    data,
@@ -527,7 +527,7 @@ SeerStatus seer_bootstrap_interval(SeerStatistic *function, const void *data, in
                    bootstrap->seed,
                    malloc(threads * units * sizeof *freely.times),
                    malloc((size_t)bootstrap->replicates * sizeof *freely.values)};
-  *interval = (SeerInterval){NAN, NAN, NAN};
+  *interval = (SeerEstimate){NAN, NAN, NAN};
   SeerStatus status = SEER_OK;
   if (!freely.times || !freely.values) {
     status = seer_fail(SEER_MACHINE, "no memory for %d replicates", bootstrap->replicates);

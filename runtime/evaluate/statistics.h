@@ -43,10 +43,10 @@ typedef struct SeerBootstrap {
   int64_t least;   // units; smaller groups are compared with none
 } SeerBootstrap;
 
-// NaN where there is nothing to divide by. low <= high enclose the value with SEER_CONFIDENCE.
-typedef struct SeerInterval {
+// NaN where there is nothing to divide by. low and high enclose the value with SEER_CONFIDENCE.
+typedef struct SeerEstimate {
   double value, low, high;
-} SeerInterval;
+} SeerEstimate;
 
 typedef struct SeerGroupSize {
   int64_t cases, units;
@@ -58,7 +58,7 @@ typedef struct SeerGroupSize {
 // leaves out 0, is not what chance makes of many comparisons. -1 as `high`: fewer than two groups are large enough.
 typedef struct SeerDisparity {
   int high, low;                   // groups
-  SeerInterval difference, ratio;  // ratio: of this pair, without regard to others; NaN when one divides by 0
+  SeerEstimate difference, ratio;  // ratio: of this pair, without regard to others; NaN when one divides by 0
   bool is_clear;
   int compared;            // groups
   int pairs, clear_pairs;  // of them; those whose difference leaves out 0, too
@@ -68,8 +68,8 @@ typedef struct SeerStatistics {
   int partition_count, measure_count;
   int *first;                  // [partition_count + 1]: of the first group of each, among all groups
   SeerGroupSize *sizes;        // [groups]
-  SeerInterval *values;        // [groups][measure_count]
-  SeerInterval *apart;         // likewise: the value less the mean of the partition's other groups, of the compared
+  SeerEstimate *values;        // [groups][measure_count]
+  SeerEstimate *apart;         // likewise: the value less the mean of the partition's other groups, of the compared
   SeerDisparity *disparities;  // [partition_count][measure_count]
 } SeerStatistics;
 
@@ -87,6 +87,6 @@ void seer_statistics_release(SeerStatistics *statistics);
 // how often each unit was drawn, from any thread, and may give NaN for a draw that means nothing.
 typedef double SeerStatistic(const void *data, const int32_t *times);
 SeerStatus seer_bootstrap_interval(SeerStatistic *function, const void *data, int32_t unit_count,
-                                   const SeerBootstrap *bootstrap, SeerPool *pool, SeerInterval *interval);
+                                   const SeerBootstrap *bootstrap, SeerPool *pool, SeerEstimate *interval);
 
 #endif

@@ -66,7 +66,7 @@ static void coverage_check(const double shares[2], double alike) {
     sample_draw(&random, shares, alike, &sample);
     SeerStatistics s = judge(&sample, 2, (uint64_t)round, 30, 1);
     for (int g = 0; g < 2; g++) covered[g] += s.values[g].low <= shares[g] && shares[g] <= s.values[g].high;
-    SeerInterval d = s.disparities[0].difference;
+    SeerEstimate d = s.disparities[0].difference;
     double truth = s.disparities[0].high == 1 ? shares[1] - shares[0] : shares[0] - shares[1];
     difference += d.low <= truth && truth <= d.high;
     apart += s.apart[0].low <= shares[0] - shares[1] && shares[0] - shares[1] <= s.apart[0].high;
@@ -177,7 +177,7 @@ static void test_any_function(void **state) {
   (void)state;
   double sorted[UNITS];
   for (int i = 0; i < UNITS; i++) sorted[i] = i;
-  SeerInterval interval;
+  SeerEstimate interval;
   SeerBootstrap bootstrap = {1, 4000, 0};
   SeerPool *pool = seer_pool_make(2);
   assert_int_equal(seer_bootstrap_interval(median, sorted, UNITS, &bootstrap, pool, &interval), SEER_OK);
