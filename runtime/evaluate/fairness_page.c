@@ -172,7 +172,7 @@ static void comparison_print(Page *page, int one, int other) {
   }
   fprintf(page->out,
           "</b>: of %d largest disparities <b>%d are smaller</b> and <b>%d larger</b> than sampling explains; "
-          "<b>%d cannot be told apart</b>, since their intervals overlap. ",
+          "<b>%d cannot be told apart</b>: their intervals overlap. ",
           all, verdicts.smaller, verdicts.larger, verdicts.open);
   if (!same_size)
     fputs(verdicts.smaller && verdicts.larger  ? "Being larger goes with both."
@@ -217,12 +217,13 @@ static void conclusions_print(Page *page) {
   }
   fputs(
       "<p class=\"note\">A disparity is the distance between the two groups that are farthest apart, of those that are "
-      "large enough. Its interval holds for all pairs of groups at once, so it is not widened further for having "
-      "picked "
-      "the largest. Intervals that do not overlap settle which of two models has the larger disparity; intervals that "
-      "do overlap settle nothing, in either direction. Models differ in more than size: in data and training, too, "
-      "which this page knows nothing of. Many comparisons are made: of twenty, chance alone settles about one.</p>"
-      "</section>\n",
+      "large enough; fairer means here that it is smaller, and nothing else. Its interval holds for all pairs of "
+      "groups "
+      "at once, so having picked the largest is allowed for. Intervals that do not overlap settle which of two models "
+      "has the larger disparity; intervals that do overlap settle nothing, in either direction. Where many are "
+      "compared "
+      "some are settled by chance. Models differ in more than size, in data and in training, of which this page knows "
+      "nothing.</p></section>\n",
       page->out);
 }
 
@@ -303,6 +304,12 @@ static void name_cut(const char *name, char cut[NAME_BYTES + 1]) {
   cut[length] = '\0';
 }
 
+// Of four or so round steps in a span.
+static double step_choose(double span) {
+  double power = pow(10, floor(log10(span / 4))), share = span / 4 / power;
+  return power * (share <= 1 ? 1 : share <= 2 ? 2 : share <= 5 ? 5 : 10);
+}
+
 static void chart_print(const Page *page, const char *by, const json_t *measure) {
   double x[MODELS_MAX], low = 0, high = 0.01;
   SeerEstimate bars[MODELS_MAX];
@@ -314,16 +321,20 @@ static void chart_print(const Page *page, const char *by, const json_t *measure)
     if (bars[i].high > high) high = bars[i].high;
   }
   if (known == 0) return;
+  double step = step_choose(high - low);
+  low = step * floor(low / step + 1e-9);
+  high = step * ceil(high / step - 1e-9);
   places_make(page, x);
   fprintf(page->out,
-          "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"Largest disparity of each model with its "
+          "<p class=\"note\">Largest disparity of each model, in percentage points, with its interval.</p><svg "
+          "viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"Largest disparity of each model with its "
           "interval, in percentage points; the numbers are in the table below\">",
           WIDTH, HEIGHT);
-  for (int tick = 0; tick <= 4; tick++) {
-    double value = low + (high - low) * tick / 4, y = TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM);
+  for (double value = low; value < high + step / 2; value += step) {
+    double y = TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM);
     fprintf(page->out,
-            "<path class=\"rule\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.1f</text>", LEFT,
-            y, WIDTH - RIGHT, LEFT - 8, y + 4, 100 * value);
+            "<path class=\"rule\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>", LEFT,
+            y, WIDTH - RIGHT, LEFT - 8, y + 4, 100 * (fabs(value) < step / 2 ? 0 : value));
   }
   double zero = TOP + high / (high - low) * (HEIGHT - TOP - BOTTOM);
   fprintf(page->out, "<path class=\"zero\" d=\"M%d %.1fH%d\"/>", LEFT, zero, WIDTH - RIGHT);

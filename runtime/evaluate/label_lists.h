@@ -1,5 +1,5 @@
-// Lists of labels by name: the groups that the first indicator counts ("human", "crime"), or the labels that stand for a
-// concept. Tables of two columns, list and label, a row for each label; the first row names the columns.
+// Lists of labels by name: those that the first indicator counts ("human", "crime"), or those that stand for a concept.
+// Tables of two columns, list and label, a row for each label; the first row names the columns.
 #ifndef SEER_RUNTIME_EVALUATE_LABEL_LISTS_H
 #define SEER_RUNTIME_EVALUATE_LABEL_LISTS_H
 

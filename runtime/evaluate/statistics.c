@@ -27,8 +27,8 @@ static double quantile(const double *sorted, int count, double level) {
   return sorted[below] + (at - below) * (sorted[below + 1] - sorted[below]);
 }
 
-// By how much Student's interval of `units` is wider than one of `z` deviations of the bootstrap, which divides by n and
-// not by n - 1. Student's quantile by the series of Cornish and Fisher.
+// By how much Student's interval of `units` is wider than one of `z` deviations of the bootstrap, which divides by n
+// and not by n - 1. Student's quantile by the series of Cornish and Fisher.
 static double widening(double z, int64_t units) {
   double v = (double)(units - 1);
   if (units < 2) return NAN;
@@ -313,8 +313,8 @@ static double normal_quantile(double tail) {
   return (low + high) / 2;
 }
 
-// How many deviations off the bounds have to be to hold for all pairs at once: the quantile, over the replicates, of the
-// farthest that any pair lies off. Where some have no deviation, as Bonferroni has it.
+// How many deviations off the bounds have to be to hold for all pairs at once: the quantile, over the replicates, of
+// the farthest that any pair lies off. Where some have no deviation, as Bonferroni has it.
 static double simultaneous(const Bootstrap *b, const Pair *pairs, int count, int measure, double *scratch) {
   int kept, replicates = b->bootstrap->replicates;
   bool all_tell = true;

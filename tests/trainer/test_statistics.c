@@ -1,5 +1,5 @@
-// Intervals of groups hold what they promise: simulated many times over with units of several cases each, they cover the
-// truth as often as they say. Figures by hand; same bits for any number of threads.
+// Intervals of groups hold what they promise: simulated many times over with units of several cases each, they cover
+// the truth as often as they say. Figures by hand; same bits for any number of threads.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
