@@ -15,6 +15,7 @@
 #include "runtime/rundir.h"
 #include "runtime/safetensors.h"
 #include "runtime/snapshot.h"
+#include "runtime/weights/load.h"
 
 typedef struct DecodeArguments {
   const SeerFeatureRequest *request;
@@ -257,7 +258,8 @@ SeerStatus seer_command_features(const SeerProgram *program, const SeerOptions *
   if (!status)
     seer_state_init(program, options->seed >= 0 ? (uint64_t)options->seed : program->seed, 0,
                     engine.context.pool, engine.context.state);
-  if (!status) status = seer_weights_load(program, options->weights, 0, engine.context.state, &weights);
+  if (!status)
+    status = seer_weights_load(program, options->weights, SEER_USE_TRUNK, 0, engine.context.state, &weights);
   SeerFeatureRequest request = {.engine = &engine,
                                 .states = {engine.context.state},
                                 .state_count = 1,

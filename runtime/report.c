@@ -12,6 +12,7 @@
 #include "runtime/page.h"
 #include "runtime/rundir.h"
 #include "runtime/snapshot.h"
+#include "runtime/weights/load.h"
 
 enum {
   PICTURES_DEFAULT = 1000,
@@ -373,11 +374,14 @@ SeerStatus seer_command_report(const SeerProgram *program, const SeerOptions *op
   const SeerTextList *data = options->data.count ? &options->data : &run.data;
   const char *labels = options->labels ? options->labels : options->data.count ? NULL : run.labels;
   if (!status && data->count > 0) status = seer_source_open(data->items, labels, &source);
+  if (!status && source && program->keep && data == &run.data)
+    status = seer_source_keep(source, program->keep, threads, folder, &run.kept);
   if (!status) status = seer_engine_make(program, NULL, threads, false, &engine);
   if (!status) seer_state_init(program, run.seed, 0, engine.context.pool, engine.context.state);
   if (!status)
     status =
-        seer_weights_load(program, options->weights ? options->weights : folder, 0, engine.context.state, &weights);
+        seer_weights_load(program, options->weights ? options->weights : folder, SEER_USE_TRUNK, 0,
+                               engine.context.state, &weights);
   SeerReportRequest request = {
       .run = folder, .options = options, .engine = &engine, .source = source, .seed = run.seed};
   if (!status) status = seer_report_write(&request, &path);

@@ -266,7 +266,9 @@ class Trainer(unittest.TestCase):
                          "note:"])
         self.assertEqual(snapshot_steps(self.whole), [20, 24])
         self.fails(1, "--data", self.data, "--out", self.folder("other"), "--weights", self.whole, program="tiny_wide",
-                   says=["is of another model"])
+                   says=["does not fit this trainer", "of another shape: 2",
+                         "'embed.weight' is [16, 192], wanted [32, 192]"])
+        self.fails(2, "--data", self.data, "--new-head", says=["'--new-head'", "--weights"])
 
     def test_weights_start_a_run(self):
         out = self.train("warm", "--weights", self.whole, "--steps", 1)

@@ -211,7 +211,8 @@ class Labels(Case):
                                                    for i, name in enumerate(["x/%d.jpg" % i for i in range(300)])])
         refused(1, "more than 200 groups", "--manifest", many, "--by", "mood", "--predictions",
                 scores_write(self.path("s"), numpy.ones((300, 30)), ["x/%d.jpg" % i for i in range(300)]))
-        for text, line in (("path,gender\na.jpg\n", "line 2"), ("path,path\n", "line 1"), ("gender\nmale\n", "column of"),
+        for text, line in (("path,gender\na.jpg\n", "line 2"), ("path,path\n", "line 1"),
+                           ("gender\nmale\n", "column of"),
                            ("path,xmin,ymin\na,1,2\n", "not all"), ("path,xmin,ymin,xmax,ymax\na,1,2,b,4\n", "line 2"),
                            ("path,xmin,ymin,xmax,ymax\na,1,2,,4\n", "line 2"), ("path,gender\n,male\n", "line 2"),
                            ("path,gender\n", "no picture"), ("", "no picture")):
