@@ -87,15 +87,19 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "objects/kernels/%.o: kernels/%.c kernels/kernels.h kernels/tuned.h\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) $(common) $(kernel_flags) -c -o $@ $<\n\n"
-      "# What the processor can do at most is measured with the vectors that kernels have.\n"
-      "objects/runtime/peak.o: runtime/peak.c\n"
+      "# What the processor can do at most is measured with the vectors that kernels have; heads multiply with them.\n"
+      "objects/runtime/peak.o objects/runtime/evaluate/matrix.o: objects/%.o: %.c\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) $(common) $(kernel_flags) -c -o $@ $<\n\n"
       "objects/runtime/data/%.o: runtime/data/%.c\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) $(common) $(data_flags) -c -o $@ $<\n\n"
       "# What loops over many numbers or bytes.\n"
-      "$(patsubst %,objects/runtime/%.o,crc32c init knn pairwise random report sample): plain_flags := $(OPTIMIZE)\n\n"
+      "$(patsubst %,objects/runtime/%.o,crc32c evaluate/head evaluate/mlp evaluate/statistics init knn pairwise random \
+"
+      "  report sample): plain_flags := $(OPTIMIZE)
+
+"
       "objects/code.o: code.S $(carried)\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) -c -o $@ $<\n\n"

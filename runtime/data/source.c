@@ -304,7 +304,9 @@ SeerStatus seer_source_decode(const SeerSource *source, int64_t picture, int64_t
                               const char **reason) {
   size_t count;
   SeerStatus status = seer_source_read(source, picture, file_limit(max_pixels), &decoded->file, &count, reason);
-  return status != SEER_OK ? status : seer_source_decode_read(source, picture, max_pixels, count, decoded, reason);
+  if (status == SEER_OK) status = seer_source_decode_read(source, picture, max_pixels, count, decoded, reason);
+  if (status != SEER_OK || source->cuts == NULL || source->cuts[picture].whole) { return status; }
+  return seer_picture_cut(decoded, &source->cuts[picture], reason) ? SEER_OK : SEER_INPUT;
 }
 
 bool seer_source_reads_files(const SeerSource *source) {
