@@ -28,8 +28,8 @@ typedef struct SeerSource SeerSource;
 // `patterns` NULL-terminated; `labels` an IDX label file or NULL. An empty set is an error that says what was looked
 // at.
 SeerStatus seer_source_open(const char *const *patterns, const char *labels, SeerSource **source);
-// Leaves the pictures that the condition holds for, and counts: before anything else is asked of the source. Labels keep
-// their numbers. `threads` and `folder` as for seer_index_keep. SEER_INPUT when none is left.
+// Leaves the pictures that the condition holds for, and counts, before anything else is asked of the source. Labels
+// keep their numbers. `threads` and `folder` as for seer_index_keep. SEER_INPUT when none is left.
 SeerStatus seer_source_keep(SeerSource *source, const SeerKeep *keep, int threads, const char *folder,
                             SeerKeepCounts *counts);
 
