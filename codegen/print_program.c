@@ -411,6 +411,7 @@ static void print_settings(const SeerProgram *s, Writer *out) {
   if (s->scales_loss) writer_text(out, "  .scales_loss = true,\n");
   writer_printf(out, "  .pictures = pictures, .decode_threads = %d, .max_pixels = %" PRId64 ",\n", s->decode_threads,
                 s->max_pixels);
+  if (s->sandbox) writer_text(out, "  .sandbox = true,\n");
   if (s->scaled_decoding) writer_text(out, "  .scaled_decoding = true,\n");
   if (s->keep) writer_text(out, "  .keep = &keep,\n");
   print_number_field(out, "max_undecodable", s->max_undecodable);

@@ -179,6 +179,7 @@ typedef struct SeerProgram {
   double max_undecodable;
   int64_t max_pixels;
   bool scaled_decoding;
+  bool sandbox;                 // pictures are decoded in the sandbox: runtime/data/decoder.h
   double mean[3], std[3];
 
   int tensor_count;

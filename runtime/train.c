@@ -257,6 +257,7 @@ static SeerStatus loader_start(Training *training) {
       .first_position = position_of(training),
       .max_undecodable = program->max_undecodable,
       .max_pixels = program->max_pixels,
+      .sandbox = program->sandbox,
       .scaled_decoding = program->scaled_decoding,
       .columns = seer_monitor_columns(training->monitor),
       .quarantine_path = quarantine.text,

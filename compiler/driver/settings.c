@@ -188,6 +188,7 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .decode_threads = (int)number_or(spec, KEY_data_decode_threads, 0),
                          .max_undecodable = spec_number(spec, KEY_data_max_undecodable),
                          .max_pixels = spec_integer(spec, KEY_data_max_pixels),
+                         .sandbox = spec_flag(spec, KEY_data_sandbox),
                          .scaled_decoding = spec_flag(spec, KEY_data_scaled_decoding),
                          .ring_depth = RING_DEPTH,
                          .evaluate_batch = int_of(spec, KEY_evaluate_batch),
