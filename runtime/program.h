@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/keep.h"
 #include "runtime/narrow.h"
 #include "runtime/parallel.h"
 #include "runtime/pieces.h"
@@ -154,6 +155,7 @@ typedef struct SeerProgram {
   bool tensorboard;
   const char *const *pictures;  // of the spec, NULL-terminated; may be empty
   const char *labels;           // or NULL
+  const SeerKeep *keep;         // which of them are trained on; NULL: all
   int decode_threads;           // 0: auto
   double max_undecodable;
   int64_t max_pixels;

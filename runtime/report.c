@@ -374,6 +374,8 @@ SeerStatus seer_command_report(const SeerProgram *program, const SeerOptions *op
   const SeerTextList *data = options->data.count ? &options->data : &run.data;
   const char *labels = options->labels ? options->labels : options->data.count ? NULL : run.labels;
   if (!status && data->count > 0) status = seer_source_open(data->items, labels, &source);
+  if (!status && source && program->keep && data == &run.data)
+    status = seer_source_keep(source, program->keep, threads, folder, &run.kept);
   if (!status) status = seer_engine_make(program, NULL, threads, false, &engine);
   if (!status) seer_state_init(program, run.seed, 0, engine.context.pool, engine.context.state);
   if (!status)

@@ -160,7 +160,11 @@ static SeerStatus source_open(Training *training) {
   if (run->data.count == 0) {
     return seer_fail(SEER_INPUT, "no pictures are named\nnote: give --data FOLDER, or set data.pictures in the spec");
   }
-  return seer_source_open(run->data.items, run->labels, &training->source);
+  SeerStatus status = seer_source_open(run->data.items, run->labels, &training->source);
+  const SeerKeep *keep = training->program->keep;
+  if (status || !keep) return status;
+  return seer_source_keep(training->source, keep, seer_cpu_share(seer_comm_local_size(training->comm)),
+                          run->folder.text, &run->kept);
 }
 
 static SeerStatus weights_start(Training *training) {
@@ -534,6 +538,12 @@ static void training_announce(Training *training) {
                      training->program->batch, (long long)training->steps,
                      seer_pool_threads(training->engine.context.pool),
                      (double)seer_program_bytes(training->program) / 1048576, training->run.folder.text);
+  const SeerKeep *keep = training->program->keep;
+  if (keep) {
+    char text[512];
+    seer_keep_describe(keep, &training->run.kept, text, sizeof text);
+    seer_progress_note(&training->progress, "%s", text);
+  }
   const char *exchange = seer_engine_exchange(&training->engine);
   if (exchange) seer_progress_note(&training->progress, "%s", exchange);
 }

@@ -12,7 +12,9 @@
 #include "compiler/data/split.h"
 #include "compiler/data/verify.h"
 #include "compiler/driver/driver.h"
+#include "compiler/driver/keep.h"
 #include "lang/schema.h"
+#include "runtime/data/keep.h"
 #include "runtime/engine.h"
 #include "runtime/files.h"
 
@@ -23,6 +25,7 @@ typedef struct DataCommand {
   const char *name;
   const char *const *sources;
   int source_count, jobs;
+  const SeerKeep *keep;  // NULL: all pictures
   Writer out;
 } DataCommand;
 
@@ -103,12 +106,39 @@ static int data_index_command(DataCommand *command) {
   return EXIT_DONE;
 }
 
+// --keep as data.keep; EXIT_DONE, or another code after messages.
+static int read_keep(DataCommand *command) {
+  const Invocation *invocation = command->invocation;
+  const char *text = option_text(invocation, "keep");
+  if (text == NULL) return EXIT_DONE;
+  SourceMap *sources = source_map_make(invocation->arena);
+  DiagList *diags = diag_list_make(invocation->arena, sources);
+  const SpecValue *condition = spec_condition(invocation->arena, sources, diags, "--keep", text);
+  if (condition != NULL) command->keep = keep_from_condition(invocation->arena, condition);
+  return driver_report(invocation, diags);
+}
+
+// Leaves what --keep holds for, and says how much that is.
+static SeerStatus set_keep(const DataCommand *command, SeerIndex *index) {
+  if (command->keep == NULL) return SEER_OK;
+  const char *temporary = getenv("TMPDIR");
+  SeerKeepCounts counts = {0};
+  char text[512];
+  SeerStatus status = seer_index_keep(index, command->keep, command->jobs,
+                                      temporary != NULL && *temporary ? temporary : "/tmp", &counts);
+  if (status != SEER_OK) return status;
+  seer_keep_describe(command->keep, &counts, text, sizeof text);
+  fprintf(stderr, "seerc: note: %s\n", text);
+  return SEER_OK;
+}
+
 static SeerStatus set_open(const DataCommand *command, bool reads_pictures, SeerIndex **index) {
   DataIndexOptions options = {.sources = command->sources,
                               .source_count = command->source_count,
                               .jobs = command->jobs,
-                              .reads_pictures = reads_pictures};
-  return data_set_open(command->invocation->arena, &options, index);
+                              .reads_pictures = reads_pictures || command->keep != NULL};
+  SeerStatus status = data_set_open(command->invocation->arena, &options, index);
+  return status == SEER_OK ? set_keep(command, *index) : status;
 }
 
 static int data_list_command(DataCommand *command) {
@@ -229,6 +259,7 @@ static int data_split_command(DataCommand *command) {
   if (folder == NULL) folder = slash == NULL ? "." : arena_string(invocation->arena, there, (size_t)(slash - there));
   SeerIndex *index;
   SeerStatus status = seer_index_open(there, &index);
+  if (status == SEER_OK) status = set_keep(command, index);
   if (status == SEER_OK)
     status =
         data_split(invocation->arena, index, parts, count, seed, path_trim(invocation->arena, folder), &command->out);
@@ -295,6 +326,8 @@ int command_data(Invocation *invocation) {
   if (jobs != NULL && (!read_number(jobs, 1024, &count) || count == 0))
     return usage_error(invocation, "'--jobs' takes a whole number from 1 to 1024, not '%s'", jobs);
   if (jobs != NULL) command.jobs = (int)count;
+  code = read_keep(&command);
+  if (code != EXIT_DONE) return code;
   code = subcommand->run(&command);
   int written = driver_write_stream(&command.out);
   writer_release(&command.out);

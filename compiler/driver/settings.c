@@ -1,4 +1,5 @@
 // Settings: one function per group of keys. Derived defaults (auto) are worked out here, in one place.
+#include "compiler/driver/keep.h"
 #include "compiler/driver/settings.h"
 
 #include <string.h>
@@ -140,6 +141,7 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .tensorboard = spec_flag(spec, KEY_log_tensorboard),
                          .pictures = pictures_from_spec(arena, spec),
                          .labels = spec_is_set(spec, KEY_data_labels) ? spec_text(spec, KEY_data_labels) : NULL,
+                         .keep = keep_from_condition(arena, spec_value(spec, KEY_data_keep)),
                          .decode_threads = (int)number_or(spec, KEY_data_decode_threads, 0),
                          .max_undecodable = spec_number(spec, KEY_data_max_undecodable),
                          .max_pixels = spec_integer(spec, KEY_data_max_pixels),

@@ -40,7 +40,8 @@ struct SeerSource {
   int64_t count, capacity;
   SeerIndexed *indexed;  // their pictures come behind the items
   int indexed_count;
-  int64_t total;  // pictures, once opened
+  int64_t total;         // pictures, once opened
+  const SeerKeep *keep;  // NULL: all
   SeerContainer *containers;
   int32_t container_count, container_capacity;
 

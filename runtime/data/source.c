@@ -178,6 +178,7 @@ static uint64_t text_hash(const char *text, uint64_t seed) { return XXH3_64bits_
 
 uint64_t seer_source_hash(const SeerSource *source) {
   uint64_t hash = (uint64_t)source->total;
+  if (source->keep != NULL) { hash = text_hash(source->keep->text, hash); }
   for (int32_t i = 0; i < source->label_count; i++) hash = text_hash(source->labels[i], hash);
   for (int64_t i = 0; i < source->count; i++) {
     const SeerItem *item = &source->items[i];

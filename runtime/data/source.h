@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "runtime/data/buffer.h"
+#include "runtime/data/keep.h"
 #include "runtime/status.h"
 
 typedef struct SeerSource SeerSource;
@@ -27,10 +28,14 @@ typedef struct SeerSource SeerSource;
 // `patterns` NULL-terminated; `labels` an IDX label file or NULL. An empty set is an error that says what was looked
 // at.
 SeerStatus seer_source_open(const char *const *patterns, const char *labels, SeerSource **source);
+// Leaves the pictures that the condition holds for, and counts: before anything else is asked of the source. Labels keep
+// their numbers. `threads` and `folder` as for seer_index_keep. SEER_INPUT when none is left.
+SeerStatus seer_source_keep(SeerSource *source, const SeerKeep *keep, int threads, const char *folder,
+                            SeerKeepCounts *counts);
 void seer_source_close(SeerSource *source);
 int64_t seer_source_count(const SeerSource *source);
 // A hash of all names and labels in their order, and of what is known of sizes without opening files that hold one
-// picture: places in shards, IDX files to the last pixel, indices whole.
+// picture: places in shards, IDX files to the last pixel, indices whole; and of the condition.
 uint64_t seer_source_hash(const SeerSource *source);
 // "photos/cats/1.jpg", "a.tar:cats/1.jpg", "train.gz#17". Of a picture of an index it lasts until this thread asks for
 // another.
