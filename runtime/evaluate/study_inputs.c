@@ -10,7 +10,7 @@
 #include "runtime/evaluate/study.h"
 #include "runtime/features.h"
 #include "runtime/init.h"
-#include "runtime/snapshot.h"
+#include "runtime/weights/load.h"
 
 static SeerStatus no_memory(const SeerStudySet *set) {
   return seer_fail(SEER_MACHINE, "no memory for what is known of %lld pictures", (long long)set->cases.count);
@@ -290,7 +290,7 @@ static SeerStatus rows_make(const SeerProgram *program, const SeerOptions *optio
   if (!status) status = seer_engine_make(program, NULL, threads_of(options), false, &engine);
   if (!status) {
     seer_state_init(program, program->seed, 0, engine.context.pool, engine.context.state);
-    status = seer_weights_load(program, options->weights, 0, engine.context.state, &weights);
+    status = seer_weights_load(program, options->weights, SEER_USE_TRUNK, 0, engine.context.state, &weights);
     seer_engine_state_changed(&engine);
   }
   SeerFeatureRequest request = {.engine = &engine,
