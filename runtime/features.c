@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "runtime/commands.h"
+#include "runtime/data/augment.h"
 #include "runtime/data/decoder.h"
 #include "runtime/data/read_ahead.h"
 #include "runtime/init.h"
@@ -35,10 +36,27 @@ typedef struct DecodeArguments {
   bool *decoded;
 } DecodeArguments;
 
+// A random resized crop, perhaps mirrored: the same for a picture and a pass, whatever else is asked for.
+static bool view_augment(const SeerAugmentedPass *pass, int64_t index, int size, const SeerPicture *picture,
+                         uint8_t *view) {
+  static const SeerViews views = {.flip = 0.5, .aspect_low = 3.0 / 4, .aspect_high = 4.0 / 3};
+  static const SeerSizeGroup group = {.crops = 1, .scale_low = 0.08, .scale_high = 1};
+  SeerRandom random = seer_random_make(pass->seed, SEER_STREAM_PROBE_VIEWS, pass->number, (uint64_t)index, 0);
+  SeerViewDraw draw;
+  SeerAugmenter augmenter = {0};
+  seer_view_draw(&views, &group, picture->full_width, picture->full_height, &random, &draw);
+  bool made = seer_view_apply(&augmenter, picture, &draw, size, view);
+  seer_augmenter_release(&augmenter);
+  return made;
+}
+
 static bool views_make(const DecodeArguments *decode, int task, const SeerPicture *picture) {
   const SeerProgram *program = decode->request->engine->program;
   size_t size = (size_t)program->evaluate_size;
   uint8_t small[SEER_PIXEL_WIDTH], *view = decode->views + (size_t)task * size * size * 3;
+  const SeerAugmentedPass *pass = decode->request->augmented;
+  if (pass) return view_augment(pass, decode->pictures[task], program->evaluate_size, picture, view);
+  if (decode->request->stretch) return seer_picture_stretch(picture, program->evaluate_size, view) == SEER_OK;
   if (seer_picture_evaluate(picture, program->evaluate_resize, program->evaluate_size, view) != SEER_OK) return false;
   if (!decode->pixels) return true;
   if (seer_picture_evaluate(picture, SEER_PIXEL_SIDE, SEER_PIXEL_SIDE, small) != SEER_OK) return false;
@@ -247,15 +265,19 @@ static SeerStatus features_write(const SeerSource *source, const SeerProgram *pr
       {{.name = "labels", .dtype = SEER_DTYPE_I32, .rank = 1, .size = {set->count}}, set->labels},
       {{.name = "names", .dtype = SEER_DTYPE_U8, .rank = 1, .size = {(int64_t)name_bytes}}, names},
   };
-  SeerMetadata metadata[] = {
-      {"format", "pt"}, {"program", program->name}, {"label_names", label_names ? label_names : "[]"}};
+  char network[32];
+  snprintf(network, sizeof network, "%016llx", (unsigned long long)program->model_hash);
+  SeerMetadata metadata[] = {{"format", "pt"},
+                             {"program", program->name},
+                             {"network", network},
+                             {"label_names", label_names ? label_names : "[]"}};
   uint64_t bytes = 0;
   SeerStatus status = names ? SEER_OK : seer_fail(SEER_MACHINE, "no memory for picture names");
   SeerPath temporary;
   if (!status) status = seer_path_print(&temporary, "%s.tmp", path);
   if (!status) {
     unlink(temporary.text);
-    status = seer_safetensors_write(temporary.text, tensors, 3, metadata, 3, &bytes, NULL);
+    status = seer_safetensors_write(temporary.text, tensors, 3, metadata, 4, &bytes, NULL);
     if (!status && rename(temporary.text, path) != 0) status = seer_fail(SEER_MACHINE, "cannot rename to '%s'", path);
     if (status) unlink(temporary.text);
   }

@@ -1,5 +1,5 @@
 // The inside of a SeerSource while it is filled: containers, pictures, labels and the strings they point to.
-// Shared by the readers of folders, shards and IDX files; nobody else includes it.
+// Shared by the readers of folders, shards and IDX files, and by columns.c; nobody else includes it.
 #ifndef SEER_RUNTIME_DATA_CATALOGUE_H
 #define SEER_RUNTIME_DATA_CATALOGUE_H
 
@@ -51,6 +51,7 @@ struct SeerSource {
   int32_t *label_slots;  // open addressing over `labels`; -1: free
   uint32_t slot_count;
 
+  SeerCut *cuts;  // [count]; NULL: pictures are whole
   struct SeerStringBlock *strings;
   int64_t unread;  // files of picture kinds that seer does not read
 };
@@ -69,6 +70,9 @@ SeerStatus seer_catalogue_sort_labels(SeerSource *source);
 void seer_catalogue_release(SeerSource *source);
 
 SeerStatus seer_no_memory(const char *what);
+
+// Leaves of a decoded picture what a cut takes. False with a reason.
+bool seer_picture_cut(SeerPicture *picture, const SeerCut *cut, const char **reason);
 
 // The readers. Each adds the pictures of `path` in sorted order.
 SeerStatus seer_tar_index(SeerSource *source, const char *path);

@@ -30,6 +30,7 @@ typedef struct RingBatch {
   uint8_t *images[SEER_MAX_SIZE_GROUPS];
   int32_t *labels;
   int64_t *pictures;
+  uint64_t *codes;
   int left;       // slots still to fill
   int lost_slot;  // first slot for which nothing decoded, or -1
   Failure *failures;
@@ -51,6 +52,7 @@ struct SeerLoader {
   int64_t count, positions_per_epoch, stride;
   int tries;
   RingBatch *ring;
+  uint64_t *codes;  // of all batches of the ring; NULL: there are no columns
   Worker *workers;
   int started;
   SeerQuarantine *quarantine;
@@ -65,8 +67,13 @@ struct SeerLoader {
   SeerStatus status;
 };
 
+static size_t codes_of_batch(const SeerLoaderConfig *config) {
+  return (size_t)config->batch * (size_t)seer_columns_count(config->columns);
+}
+
 static void ring_lay_out(SeerLoader *loader) {
   const SeerViews *views = loader->config.views;
+  size_t codes = loader->codes != NULL ? codes_of_batch(&loader->config) : 0;
   unsigned char *at = loader->config.ring;
   for (int i = 0; i < loader->config.ring_depth; i++) {
     RingBatch *batch = &loader->ring[i];
@@ -78,6 +85,7 @@ static void ring_lay_out(SeerLoader *loader) {
     at += seer_ring_align((uint64_t)loader->config.batch * sizeof(int64_t));
     batch->labels = (int32_t *)(void *)at;
     at += seer_ring_align((uint64_t)loader->config.batch * sizeof(int32_t));
+    batch->codes = loader->codes != NULL ? loader->codes + (size_t)i * codes : NULL;
     batch->left = loader->config.batch;
     batch->lost_slot = -1;
   }
@@ -175,6 +183,12 @@ static SeerStatus picture_decode(Worker *worker, int64_t task, int attempt, int6
   return seer_decoder_decode(worker->decoder, picture, max_pixels, &worker->picture, reason);
 }
 
+static SeerStatus codes_look(const SeerLoader *loader, const RingBatch *batch, int slot, int64_t picture) {
+  if (batch->codes == NULL) { return SEER_OK; }
+  const SeerColumns *columns = loader->config.columns;
+  return seer_columns_look(columns, picture, batch->codes + (size_t)slot * (size_t)seer_columns_count(columns));
+}
+
 // Fills one slot. *lost: none of the tries gave a picture.
 static SeerStatus slot_fill(Worker *worker, RingBatch *batch, int slot, int64_t task, bool *lost) {
   SeerLoader *loader = worker->loader;
@@ -192,7 +206,8 @@ static SeerStatus slot_fill(Worker *worker, RingBatch *batch, int slot, int64_t 
     if (picture_decode(worker, task, attempt, picture, &reason) == SEER_OK) {
       batch->pictures[slot] = picture;
       batch->labels[slot] = seer_source_label(loader->source, picture);
-      return views_make(worker, batch, slot);
+      SeerStatus status = codes_look(loader, batch, slot, picture);
+      return status == SEER_OK ? views_make(worker, batch, slot) : status;
     }
     SeerStatus status = failure_note(loader, batch, slot, attempt, picture, reason);
     if (status != SEER_OK) { return status; }
@@ -294,7 +309,11 @@ SeerStatus seer_loader_make(const SeerLoaderConfig *config, const SeerSource *so
   pthread_cond_init(&made->ready, NULL);
   made->ring = calloc((size_t)config->ring_depth, sizeof *made->ring);
   made->workers = calloc((size_t)config->threads, sizeof *made->workers);
-  SeerStatus status = made->ring != NULL && made->workers != NULL ? SEER_OK : out_of_memory();
+  if (config->columns != NULL) {
+    made->codes = calloc((size_t)config->ring_depth * codes_of_batch(config), sizeof *made->codes);
+  }
+  bool has_codes = made->codes != NULL || config->columns == NULL;
+  SeerStatus status = made->ring != NULL && made->workers != NULL && has_codes ? SEER_OK : out_of_memory();
   if (status == SEER_OK) {
     ring_lay_out(made);
     status = seer_quarantine_make(config->quarantine_path, &made->quarantine);
@@ -398,8 +417,10 @@ SeerStatus seer_loader_next(SeerLoader *loader, SeerBatch *batch) {
     pthread_mutex_unlock(&loader->lock);
     return status;
   }
-  loader->handed_out++;
   memset(batch, 0, sizeof *batch);
+  batch->codes = ready->codes;
+  batch->first_position = seer_loader_position(&loader->config, loader->handed_out * loader->config.batch);
+  loader->handed_out++;
   for (int group = 0; group < loader->config.views->size_group_count; group++) {
     batch->images[group] = ready->images[group];
   }
@@ -439,6 +460,7 @@ void seer_loader_release(SeerLoader *loader) {
   pthread_mutex_destroy(&loader->lock);
   free(loader->met.slots);
   free(loader->workers);
+  free(loader->codes);
   free(loader->ring);
   free(loader);
 }

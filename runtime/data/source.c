@@ -308,6 +308,8 @@ SeerStatus seer_source_decode_read(const SeerSource *source, int64_t picture, in
     case SEER_TAR:
     case SEER_FOLDER: fine = seer_decode(bytes, count, max_pixels, decoded, reason); break;
   }
+  bool cut = fine && source->cuts != NULL && !source->cuts[picture].whole;
+  if (cut) { fine = seer_picture_cut(decoded, &source->cuts[picture], reason); }
   return fine ? SEER_OK : SEER_INPUT;
 }
 
