@@ -96,7 +96,7 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "\t$(CC) $(common) $(data_flags) -c -o $@ $<\n\n"
       "# What loops over many numbers or bytes.\n"
       "$(patsubst %,objects/runtime/%.o,crc32c init knn pairwise random report sample): plain_flags := $(OPTIMIZE)\n\n"
-      "objects/code.o: code.S $(carried)\n"
+      "objects/code.o: code.S $(carried) $(wildcard modules/*/*)\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) -c -o $@ $<\n\n"
       "carried/trainer: always\n"
@@ -108,4 +108,8 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "\trm -rf objects $(OUT)\n"
       "\t$(if $(carried),$(MAKE) -C carried OUT=trainer clean)\n\n"
       ".PHONY: always clean\n");
+  if (trainer->modules)
+    writer_text(out,
+                "# Kernels are launched by their numbers.\n"
+                "$(filter-out objects/runtime/%,$(blocks:%.c=objects/%.o) $(plain:%.c=objects/%.o)): modules.h\n");
 }
