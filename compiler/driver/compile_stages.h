@@ -20,6 +20,7 @@ typedef struct Compilation {
   CudaTuning gpu_tuning;
   PlanMachine machine;  // of the declared world
   int64_t classes;
+  SeerMonitorRule monitor;
 } Compilation;
 
 // Everything of one world's compilation on its way from the spec to the plan.

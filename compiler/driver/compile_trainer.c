@@ -93,6 +93,7 @@ void finish_trainer(const Compilation *compilation, const Planning *plannings, i
   for (int i = 0; i < count; i++) worlds[i] = trainer_world(&plannings[i], i == 0, &trains[i]);
   share_steps(arena, worlds, trains, count);
   SeerProgram settings = plannings[0].settings;
+  settings.monitor = compilation->monitor;
   const PlanModel *model = &compiled->report.model;
   settings.seer_version = SEER_VERSION;
   settings.cpu = compilation->cpu;
