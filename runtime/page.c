@@ -59,7 +59,8 @@ static const char style[] =
 // Of who_page.c and its charts; then, for all of a page, of dark screens.
 static const char style_more[] =
     ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));gap:18px;margin-bottom:18px}"
-    ".pair .card{margin:0}.legend{list-style:none;margin:8px 0 0;padding:0;display:flex;flex-wrap:wrap;gap:4px 18px;font-size:13px}"
+    ".pair .card{margin:0}.legend{list-style:none;margin:8px 0 0;padding:0;display:flex;flex-wrap:wrap;gap:4px 18px;"
+    "font-size:13px}"
     ".legend svg{display:inline-block;width:34px;height:8px;margin-right:7px}"
     ".wide{overflow-x:auto}table.who{border-collapse:collapse;width:100%;font-size:13.5px;font-variant-numeric:"
     "tabular-nums}table.who caption{text-align:left;color:var(--soft);padding:0 0 8px}table.who th{font-weight:600;"
@@ -70,8 +71,8 @@ static const char style_more[] =
     ".part i{position:absolute;left:0;top:0;bottom:0;background:var(--blue);opacity:.75}.part u{position:absolute;"
     "top:3px;bottom:3px;background:var(--ink);min-width:2px;border-radius:2px}.part s{position:absolute;top:0;bottom:0;"
     "width:2px;background:var(--amber)}"
-    "table.heat td,table.heat thead th{text-align:right;padding:5px 8px}table.heat td.none{outline:2px dashed var(--amber);outline-offset:"
-    "-3px}.warn{border-left:4px solid var(--amber);padding:2px 0 2px 12px;margin:12px 0}"
+    "table.heat td,table.heat thead th{text-align:right;padding:5px 8px}table.heat td.none{outline:2px dashed "
+    "var(--amber);outline-offset:-3px}.warn{border-left:4px solid var(--amber);padding:2px 0 2px 12px;margin:12px 0}"
     "@media(prefers-color-scheme:dark){:root{--ink:#e7eaf1;--soft:#9aa5b8;--line:#2c3342;--paper:#171b24;--blue:"
     "#6d9bff;--teal:#35c4ae;--amber:#f0a24a}body,pre{background:#0f1219}svg text{fill:#9aa5b8}svg path[stroke="
     "\"#e9ecf2\"]{stroke:#2c3342}svg image{mix-blend-mode:normal}.race .bar,figure img{background:#242a37}figure.other "

@@ -140,9 +140,8 @@ static void absent_print(FILE *page, const SeerTable *table, const SeerCompariso
     share += from_data ? comparison->reference[i] : comparison->shares[i];
   }
   if (count == 0) return;
-  fprintf(page,
-          from_data ? "<p class=\"warn\"><b>Absent from the data: %zu values, " : "<p class=\"note\">%zu values, ",
-          count);
+  fputs(from_data ? "<p class=\"warn\"><b>Absent from the data: " : "<p class=\"note\">", page);
+  fprintf(page, "%zu value%s, ", count, count > 1 ? "s" : "");
   share_text(page, share);
   fputs(from_data ? " of the reference.</b> " : " of the pictures, not in the reference: ", page);
   for (size_t i = 0; i < comparison->count && told < 3 * ROWS_SHOWN; i++) {
