@@ -20,11 +20,16 @@
 
 #define SEER_MONITOR_NAME "monitor.json"
 enum {
-  SEER_MONITOR_PICTURES = 1 << 18,
-  SEER_MONITOR_CELLS = 1 << 20,
+  SEER_MONITOR_PICTURES = 1 << 17,
+  SEER_MONITOR_CELLS = 1 << 18,
   SEER_MONITOR_LEVELS = 64,
-  SEER_MONITOR_TOLD = 12
+  SEER_MONITOR_TOLD = 12  // values of a column in a line of metrics
 };
+
+// Memory of rank 0 at the very most, while combinations are folded: three tables that have just doubled.
+static inline uint64_t seer_monitor_bytes(int columns) {
+  return 3 * 2 * (uint64_t)SEER_MONITOR_CELLS * (8 * (uint64_t)columns + 24);
+}
 
 typedef struct SeerMonitor SeerMonitor;
 

@@ -18,6 +18,7 @@
 #include "runtime/data/decode.h"
 #include "runtime/device/inputs.h"
 #include "runtime/engine.h"
+#include "runtime/monitor.h"
 
 bool cpu_is_known(const char *cpu) {
   return strcmp(cpu, "x86-64") == 0 || strcmp(cpu, "x86-64-v3") == 0 || strcmp(cpu, "x86-64-v4") == 0 ||
@@ -382,6 +383,10 @@ static void list_outside(PlanReport *report, const SeerProgram *settings) {
                     "for each decoding thread a picture of data.max_pixels: its file, decoded, turned upright, and "
                     "what the image libraries hold",
                     decoders * picture};
+  if (settings->monitor.column_count > 0)
+    outside[report->outside_count++] =
+        (PlanOutside){"monitor", "what is counted of the data, on rank 0, where nearly every picture is another",
+                      seer_monitor_bytes(settings->monitor.column_count)};
 }
 
 static const char *const *block_names(Arena *arena, const PlanBlocks *blocks) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What a run counts of its data is what it was trained on: the same numbers, worked out anew from the order of pictures,
-on one, two and four ranks, and after stops, kills and changes of their number. Damage is found; what the data lack is
-said at the start; the page shows what was counted.
+"""What a run counts of its data is what it was trained on: the same numbers, worked out anew from the order of its
+pictures, on one, two and four ranks, and after stops, kills and changes of their number. Damage is found; what the data
+lack is said at the start; the page shows what was counted.
 
 Usage: monitor_test.py SEERC SANITIZE
 """
@@ -237,7 +237,7 @@ class Monitor(unittest.TestCase):
             file.write("path,country,sex\n" + "".join(f"{n % 4}/{n}.png,FR,m\n" for n in range(40)))
         subprocess.run([SEERC, "data", "index", pictures / "few.csv", "-o", pictures / "few.index"], check=True,
                        stdout=subprocess.DEVNULL)
-        for ranks, data, what in ((1, "few.index", "there is no column 'gender'\n.*note: there are country, sex, label"),
+        for ranks, data, what in ((1, "few.index", "there is no column 'gender'\n.*there are country, sex, label"),
                                   (2, "few.index", "there is no column 'gender'"),
                                   (1, "0", "there is no column 'country'.*labels alone\n.*seerc data index")):
             code, said = self.start(ranks, f"lack-{ranks}-{data}", "--data", pictures / data).wait()
@@ -248,8 +248,8 @@ class Monitor(unittest.TestCase):
         self.assertTrue(text in page.text, f"the page does not show '{text}'")
 
     def test_the_page_shows_what_was_counted(self):
-        run = subprocess.run([self.trainer, "report", self.folder / "whole", "--limit", "8", "--quiet", "--threads", "1"],
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        run = subprocess.run([self.trainer, "report", self.folder / "whole", "--limit", "8", "--quiet", "--threads",
+                              "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertEqual(run.returncode, 0, run.stderr)
         text = (self.folder / "whole" / "report.html").read_text(encoding="utf-8")
         page = Page(text)
