@@ -411,7 +411,9 @@ static void print_settings(const SeerProgram *s, Writer *out) {
   if (s->scales_loss) writer_text(out, "  .scales_loss = true,\n");
   writer_printf(out, "  .pictures = pictures, .decode_threads = %d, .max_pixels = %" PRId64 ",\n", s->decode_threads,
                 s->max_pixels);
+  if (s->sandbox) writer_text(out, "  .sandbox = true,\n");
   if (s->scaled_decoding) writer_text(out, "  .scaled_decoding = true,\n");
+  if (s->keep) writer_text(out, "  .keep = &keep,\n");
   print_number_field(out, "max_undecodable", s->max_undecodable);
   print_triple(out, "mean", s->mean);
   print_triple(out, "std", s->std);
@@ -473,6 +475,7 @@ void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *are
   int tensor_count = print_tensors(world, arena, out), unit_count = print_units(world->train, out);
   int launch_count = print_launches(trainer, world, arena, out);
   if (declared) print_lists(&settings, out);
+  if (declared && settings.keep) print_keep(settings.keep, out);
   if (declared) print_pieces(out, "const char *const", "spec_text", settings.spec_text);
   if (world->plan_json) print_pieces(out, "static const char *const", "plan_json", world->plan_json);
   writer_printf(out, "const SeerProgram %sprogram = {\n", world->prefix);

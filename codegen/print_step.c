@@ -63,7 +63,9 @@ void print_model_header(const Trainer *trainer, Writer *out) {
   writer_text(out,
               "// What all of them share.\nextern const char *const spec_text[], *const pictures[];\nextern const "
               "double milestones[];\nextern const char *const monitor_columns[];\nextern const SeerReference "
-              "monitor_references[];\n\n#endif\n");
+              "monitor_references[];\n");
+  if (trainer->settings.keep) writer_text(out, "extern const SeerKeep keep;\n");
+  writer_text(out, "\n#endif\n");
 }
 
 // Launches with the same kernel and constants share one instance.

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/keep.h"
 #include "runtime/narrow.h"
 #include "runtime/parallel.h"
 #include "runtime/pieces.h"
@@ -173,10 +174,12 @@ typedef struct SeerProgram {
   bool tensorboard;
   const char *const *pictures;  // of the spec, NULL-terminated; may be empty
   const char *labels;           // or NULL
+  const SeerKeep *keep;         // which of them are trained on; NULL: all
   int decode_threads;           // 0: auto
   double max_undecodable;
   int64_t max_pixels;
   bool scaled_decoding;
+  bool sandbox;                 // pictures are decoded in the sandbox: runtime/data/decoder.h
   double mean[3], std[3];
 
   int tensor_count;

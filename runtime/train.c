@@ -25,6 +25,7 @@
 #include "runtime/spikes.h"
 #include "runtime/step.h"
 #include "runtime/stop.h"
+#include "runtime/weights/load.h"
 #include "runtime/worlds.h"
 
 typedef struct Training {
@@ -161,21 +162,26 @@ static SeerStatus source_open(Training *training) {
   if (run->data.count == 0) {
     return seer_fail(SEER_INPUT, "no pictures are named\nnote: give --data FOLDER, or set data.pictures in the spec");
   }
-  return seer_source_open(run->data.items, run->labels, &training->source);
+  SeerStatus status = seer_source_open(run->data.items, run->labels, &training->source);
+  const SeerKeep *keep = training->program->keep;
+  if (status || !keep) return status;
+  return seer_source_keep(training->source, keep, seer_cpu_share(seer_comm_local_size(training->comm)),
+                          run->folder.text, &run->kept);
 }
 
 static SeerStatus weights_start(Training *training) {
   SeerWeights weights;
+  const SeerOptions *options = training->options;
   SeerStatus status =
-      seer_weights_load(training->program, training->options->weights, training->rank,
-                        training->engine.context.state, &weights);
+      seer_weights_load(training->program, options->weights, options->new_head ? SEER_USE_NEW_HEAD : SEER_USE_ALL,
+                        training->rank, training->engine.context.state, &weights);
   seer_engine_state_changed(&training->engine);
   if (status) return status;
-  seer_progress_note(&training->progress, "weights: %d tensors from '%s'%s", weights.loaded, training->options->weights,
-                     weights.missing ? "; those it lacks start at random:" : "");
-  if (weights.missing)
-    seer_progress_note(&training->progress, "  '%s'%s", weights.first_missing,
-                       weights.missing > 1 ? " and others" : "");
+  seer_progress_note(&training->progress, "weights: %d tensors from '%s', in the names of '%s'", weights.loaded,
+                     options->weights, weights.format);
+  if (weights.head_missing || weights.aside)
+    seer_progress_note(&training->progress, "  the head's %d start at random; %d of other heads are not used",
+                       weights.head_missing, weights.aside);
   return SEER_OK;
 }
 
@@ -204,7 +210,6 @@ static void resume(Training *training, const SeerSnapshot *snapshot) {
 
 // The state at the step where this process begins. *saved: there is a snapshot of it.
 static SeerStatus state_start(Training *training, bool *saved) {
-  const SeerOptions *options = training->options;
   SeerRun *run = &training->run;
   unsigned char *state = training->engine.context.state;
   *saved = false;
@@ -220,7 +225,7 @@ static SeerStatus state_start(Training *training, bool *saved) {
     seer_progress_note(&training->progress, "'%s' has no snapshot yet: starting at step 0", run->folder.text);
   }
   seer_state_init(training->program, run->seed, training->rank, training->engine.context.pool, state);
-  return options->weights ? weights_start(training) : SEER_OK;
+  return training->options->weights ? weights_start(training) : SEER_OK;
 }
 
 static int decode_threads(const Training *training) {
@@ -252,6 +257,7 @@ static SeerStatus loader_start(Training *training) {
       .first_position = position_of(training),
       .max_undecodable = program->max_undecodable,
       .max_pixels = program->max_pixels,
+      .sandbox = program->sandbox,
       .scaled_decoding = program->scaled_decoding,
       .columns = seer_monitor_columns(training->monitor),
       .quarantine_path = quarantine.text,
@@ -579,6 +585,12 @@ static void training_announce(Training *training) {
                      training->program->batch, (long long)training->steps,
                      seer_pool_threads(training->engine.context.pool),
                      (double)seer_program_bytes(training->program) / 1048576, training->run.folder.text);
+  const SeerKeep *keep = training->program->keep;
+  if (keep) {
+    char text[512];
+    seer_keep_describe(keep, &training->run.kept, text, sizeof text);
+    seer_progress_note(&training->progress, "%s", text);
+  }
   const char *exchange = seer_engine_exchange(&training->engine);
   if (exchange) seer_progress_note(&training->progress, "%s", exchange);
 }
@@ -610,7 +622,8 @@ static SeerStatus engine_for_evaluation(Training *training) {
   seer_engine_release(&training->engine);
   SeerStatus status = seer_snapshot_folder(training->run.folder.text, training->step, &folder);
   if (!status) status = seer_engine_make(program, NULL, threads, false, &training->engine);
-  return status ? status : seer_weights_load(program, folder.text, 0, training->engine.context.state, &weights);
+  if (status) return status;
+  return seer_weights_load(program, folder.text, SEER_USE_ALL, 0, training->engine.context.state, &weights);
 }
 
 // The page is a nicety: a run that is done stays done when it cannot be written.
@@ -663,6 +676,8 @@ SeerStatus seer_command_train(const SeerProgram *program, const SeerOptions *opt
   Training training = {
       .program = program, .options = options, .metrics = {.fd = -1, .events = {.fd = -1}}, .run = {.lock = -1},
       .pictures = {.fd = -1}, .spikes = {.losses = -1}};
+  if (options->new_head && !options->weights)
+    return seer_fail(SEER_USAGE, "'--new-head' says how to use other weights: --weights W --new-head");
   seer_stop_listen();
   SeerStatus status = ranks_join(&training);
   if (!status) status = training_run(&training);

@@ -7,7 +7,7 @@
 #include <strings.h>
 
 #include "compiler/data/by.h"
-#include "compiler/data/table.h"
+#include "runtime/data/table.h"
 
 typedef struct Entry {
   const char *text;

@@ -1,4 +1,5 @@
 // Settings: one function per group of keys. Derived defaults (auto) are worked out here, in one place.
+#include "compiler/driver/keep.h"
 #include "compiler/driver/settings.h"
 
 #include <string.h>
@@ -184,9 +185,11 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .tensorboard = spec_flag(spec, KEY_log_tensorboard),
                          .pictures = texts_from_spec(arena, spec, KEY_data_pictures, &picture_count),
                          .labels = spec_is_set(spec, KEY_data_labels) ? spec_text(spec, KEY_data_labels) : NULL,
+                         .keep = keep_from_condition(arena, spec_value(spec, KEY_data_keep)),
                          .decode_threads = (int)number_or(spec, KEY_data_decode_threads, 0),
                          .max_undecodable = spec_number(spec, KEY_data_max_undecodable),
                          .max_pixels = spec_integer(spec, KEY_data_max_pixels),
+                         .sandbox = spec_flag(spec, KEY_data_sandbox),
                          .scaled_decoding = spec_flag(spec, KEY_data_scaled_decoding),
                          .ring_depth = RING_DEPTH,
                          .evaluate_batch = int_of(spec, KEY_evaluate_batch),

@@ -60,6 +60,7 @@ static SeerStatus block_check(SeerIndexColumn *column, uint64_t at) {
 }
 
 SeerStatus seer_index_column_word(SeerIndexColumn *column, int64_t picture, uint32_t *word) {
+  picture = seer_index_place(column->index, picture);
   SeerStatus status = block_check(column, (uint64_t)picture * 4);
   if (status != SEER_OK) { return status; }
   *word = seer_load32(column->values + (uint64_t)picture * 4);
@@ -68,6 +69,7 @@ SeerStatus seer_index_column_word(SeerIndexColumn *column, int64_t picture, uint
 }
 
 SeerStatus seer_index_column_number(SeerIndexColumn *column, int64_t picture, double *number) {
+  picture = seer_index_place(column->index, picture);
   SeerStatus status = block_check(column, (uint64_t)picture * 8);
   if (status != SEER_OK) { return status; }
   uint64_t bits = seer_load64(column->values + (uint64_t)picture * 8);
@@ -82,7 +84,7 @@ const char *seer_index_column_text(const SeerIndexColumn *column, uint32_t word,
 static SeerStatus column_verify(const SeerIndex *index, int number) {
   SeerIndexColumn column;
   SeerStatus status = seer_index_column_open(index, number, &column);
-  for (int64_t i = 0; status == SEER_OK && i < index->count; i++) {
+  for (int64_t i = 0; status == SEER_OK && i < seer_index_count(index); i++) {
     uint32_t word;
     double value;
     status =
@@ -99,7 +101,7 @@ static SeerStatus column_verify(const SeerIndex *index, int number) {
 SeerStatus seer_index_verify(const SeerIndex *index) {
   SeerStatus status = SEER_OK;
   char text[96];
-  for (int64_t i = 0; status == SEER_OK && i < index->count; i++) {
+  for (int64_t i = 0; status == SEER_OK && i < seer_index_count(index); i++) {
     SeerIndexEntry entry;
     bool sound = seer_index_entry(index, i, &entry);
     if (sound && seer_index_name(index, &entry) != NULL) { continue; }

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "runtime/data/augment.h"
+#include "runtime/data/decoder.h"
 #include "runtime/data/picture_set.h"
 #include "runtime/data/quarantine.h"
 #include "runtime/data/read_ahead.h"
@@ -40,6 +41,7 @@ typedef struct Worker {
   pthread_t thread;
   uint32_t epoch;  // of the slot at hand, whose views are drawn by it
   int64_t position;
+  SeerDecoder *decoder;
   SeerPicture picture;
   SeerAugmenter augmenter;
 } Worker;
@@ -176,9 +178,9 @@ static SeerStatus picture_decode(Worker *worker, int64_t task, int attempt, int6
   size_t count;
   if (attempt == 0 && loader->ahead != NULL &&
       seer_read_ahead_take(loader->ahead, task, &worker->picture.file, &count)) {
-    return seer_source_decode_read(loader->source, picture, max_pixels, count, &worker->picture, reason);
+    return seer_decoder_decode_read(worker->decoder, picture, max_pixels, count, &worker->picture, reason);
   }
-  return seer_source_decode(loader->source, picture, max_pixels, &worker->picture, reason);
+  return seer_decoder_decode(worker->decoder, picture, max_pixels, &worker->picture, reason);
 }
 
 static SeerStatus codes_look(const SeerLoader *loader, const RingBatch *batch, int slot, int64_t picture) {
@@ -255,6 +257,14 @@ static int64_t greatest_common_divisor(int64_t a, int64_t b) {
   return a;
 }
 
+static SeerStatus decoders_make(SeerLoader *loader) {
+  SeerStatus status = SEER_OK;
+  for (int i = 0; i < loader->config.threads && status == SEER_OK; i++) {
+    status = seer_decoder_make(loader->source, loader->config.sandbox, &loader->workers[i].decoder);
+  }
+  return status;
+}
+
 static SeerStatus threads_start(SeerLoader *loader) {
   sigset_t all, before;
   sigfillset(&all);
@@ -311,6 +321,7 @@ SeerStatus seer_loader_make(const SeerLoaderConfig *config, const SeerSource *so
   if (status == SEER_OK && seer_source_reads_files(source)) {
     status = seer_read_ahead_make(source, config->threads, picture_of_task, made, &made->ahead);
   }
+  if (status == SEER_OK) { status = decoders_make(made); }
   if (status == SEER_OK) { status = threads_start(made); }
   if (status != SEER_OK) {
     seer_loader_release(made);
@@ -431,6 +442,9 @@ void seer_loader_release(SeerLoader *loader) {
     pthread_join(loader->workers[i].thread, NULL);
     seer_picture_release(&loader->workers[i].picture);
     seer_augmenter_release(&loader->workers[i].augmenter);
+  }
+  for (int i = 0; loader->workers != NULL && i < loader->config.threads; i++) {
+    seer_decoder_release(loader->workers[i].decoder);
   }
   seer_read_ahead_release(loader->ahead);
   for (int i = 0; loader->ring != NULL && i < loader->config.ring_depth; i++) {

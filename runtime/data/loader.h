@@ -32,6 +32,7 @@ typedef struct SeerLoaderConfig {
   int64_t first_position;  // pictures seen so far by all ranks, over all epochs
   double max_undecodable;  // share of pictures
   int64_t max_pixels;
+  bool sandbox;          // pictures are decoded in the sandbox: decoder.h
   bool scaled_decoding;  // JPEGs may be decoded at a half, a quarter or an eighth, where every crop has pixels enough
   const SeerColumns *columns;   // looked up for each picture; NULL: none
   const char *quarantine_path;  // JSON lines {picture, reason}, appended; NULL: none
