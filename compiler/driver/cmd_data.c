@@ -17,6 +17,8 @@
 #include "runtime/data/keep.h"
 #include "runtime/engine.h"
 #include "runtime/files.h"
+#include "runtime/page.h"
+#include "runtime/who_page.h"
 
 static const uint64_t usual_shard_bytes = (uint64_t)1 << 30;
 
@@ -165,6 +167,26 @@ static int read_columns(Arena *arena, const char *text, const char **columns) {
   }
 }
 
+// The same as a page that a browser shows.
+static SeerStatus who_write(const char *path, const SeerComposition *composition, const SeerReference *reference) {
+  char *text = NULL, sample[128];
+  size_t bytes = 0;
+  FILE *page = open_memstream(&text, &bytes);
+  if (page == NULL) return seer_fail(SEER_MACHINE, "out of memory for the page");
+  snprintf(sample, sizeof sample, "Counted: all %llu pictures.", (unsigned long long)composition->pictures);
+  SeerWho who = {.composition = composition,
+                 .sample = sample,
+                 .references = reference,
+                 .reference_count = reference != NULL ? 1 : 0};
+  seer_page_begin(page, "Pictures by the values of their metadata");
+  SeerStatus status = seer_who_print(page, &who);
+  seer_page_end(page);
+  if (fclose(page) != 0 && status == SEER_OK) status = seer_fail(SEER_MACHINE, "out of memory for the page");
+  if (status == SEER_OK) status = seer_file_replace(path, text, bytes);
+  free(text);
+  return status;
+}
+
 static SeerStatus stats_by(DataCommand *command, const char *const *columns, int count) {
   Arena *arena = command->invocation->arena;
   const char *file = option_text(command->invocation, "reference");
@@ -174,6 +196,9 @@ static SeerStatus stats_by(DataCommand *command, const char *const *columns, int
   SeerStatus status = file != NULL ? by_reference_load(arena, file, columns, count, &reference) : SEER_OK;
   if (status == SEER_OK) status = set_open(command, false, &index);
   if (status == SEER_OK) status = by_count(index, columns, count, &composition);
+  const char *html = option_text(command->invocation, "html");
+  if (status == SEER_OK && html != NULL)
+    status = who_write(html, &composition, file != NULL ? &reference : NULL);
   if (status == SEER_OK)
     status = by_print(&composition, file != NULL ? &reference : NULL, option_is_set(command->invocation, "json"),
                       &command->out);
@@ -191,6 +216,8 @@ static int data_stats_command(DataCommand *command) {
                        SEER_COLUMNS_MAX, by);
   if (option_is_set(invocation, "reference") && count == 0)
     return usage_error(invocation, "'--reference' needs a column to compare: --by COLUMN");
+  if (option_is_set(invocation, "html") && count == 0)
+    return usage_error(invocation, "'--html' needs columns to show: --by COLUMN,...");
   if (by != NULL) return driver_report_runtime("data", stats_by(command, columns, count));
   SeerIndex *index;
   SeerStatus status = set_open(command, true, &index);
