@@ -95,11 +95,8 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) $(common) $(data_flags) -c -o $@ $<\n\n"
       "# What loops over many numbers or bytes.\n"
-      "$(patsubst %,objects/runtime/%.o,crc32c evaluate/head evaluate/mlp evaluate/statistics init knn pairwise random \
-"
-      "  report sample): plain_flags := $(OPTIMIZE)
-
-"
+      "$(patsubst %,objects/runtime/%.o,crc32c evaluate/head evaluate/mlp evaluate/statistics init knn pairwise random "
+      "report sample): plain_flags := $(OPTIMIZE)\n\n"
       "objects/code.o: code.S $(carried)\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) -c -o $@ $<\n\n"
