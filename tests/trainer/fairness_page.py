@@ -81,7 +81,7 @@ class Page(Case):
         self.page(self.path("m.csv"), expect=1)
         text = open(one).read()
         good = json.loads(text)
-        for trial in range(120):
+        for trial in range(60):
             broken = json.loads(text)
             at = broken
             while True:  # something somewhere is of another kind, or gone
