@@ -32,6 +32,7 @@ static void list_sources(const Trainer *trainer, Writer *out) {
     writer_printf(out, " %sstep.c %sprogram.c", prefix, prefix);
   }
   writer_text(out, trainer->modules ? " plan_page.c modules.c" : " plan_page.c");
+  if (trainer->reader) writer_text(out, " reader.c");
   list_carried(trainer, "runtime/", out);
   writer_text(out, "\nkernels :=");
   list_carried(trainer, "kernels/", out);
@@ -96,7 +97,7 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "\t$(CC) $(common) $(data_flags) -c -o $@ $<\n\n"
       "# What loops over many numbers or bytes.\n"
       "$(patsubst %,objects/runtime/%.o,crc32c evaluate/head evaluate/mlp evaluate/statistics init knn pairwise random "
-      "report sample): plain_flags := $(OPTIMIZE)\n\n"
+      "\\\n  report sample): plain_flags := $(OPTIMIZE)\n\n"
       "objects/code.o: code.S $(carried)\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) -c -o $@ $<\n\n"

@@ -154,7 +154,7 @@ static int read_columns(Arena *arena, const char *text, const char **columns) {
   int count = 0;
   for (const char *at = text;; at++) {
     size_t length = strcspn(at, ",");
-    if (length == 0 || count == DATA_BY_COLUMNS_MAX) return -1;
+    if (length == 0 || count == SEER_COLUMNS_MAX) return -1;
     columns[count] = arena_string(arena, at, length);
     for (int i = 0; i < count; i++) {
       if (strcmp(columns[i], columns[count]) == 0) return -1;
@@ -168,28 +168,29 @@ static int read_columns(Arena *arena, const char *text, const char **columns) {
 static SeerStatus stats_by(DataCommand *command, const char *const *columns, int count) {
   Arena *arena = command->invocation->arena;
   const char *file = option_text(command->invocation, "reference");
-  ByTable tables[DATA_BY_COLUMNS_MAX + 1];
-  ByReference reference;
+  SeerComposition composition = {.columns = 0};
+  SeerReference reference;
   SeerIndex *index = NULL;
-  SeerStatus status = file != NULL ? by_reference_load(arena, file, columns[0], &reference) : SEER_OK;
+  SeerStatus status = file != NULL ? by_reference_load(arena, file, columns, count, &reference) : SEER_OK;
   if (status == SEER_OK) status = set_open(command, false, &index);
-  if (status == SEER_OK) status = by_count(arena, index, columns, count, tables);
+  if (status == SEER_OK) status = by_count(index, columns, count, &composition);
   if (status == SEER_OK)
-    by_print(arena, index, tables, count, file != NULL ? &reference : NULL, option_is_set(command->invocation, "json"),
-             &command->out);
+    status = by_print(&composition, file != NULL ? &reference : NULL, option_is_set(command->invocation, "json"),
+                      &command->out);
+  seer_composition_release(&composition);
   seer_index_close(index);
   return status;
 }
 
 static int data_stats_command(DataCommand *command) {
   const Invocation *invocation = command->invocation;
-  const char *by = option_text(invocation, "by"), *columns[DATA_BY_COLUMNS_MAX];
+  const char *by = option_text(invocation, "by"), *columns[SEER_COLUMNS_MAX];
   int count = by != NULL ? read_columns(invocation->arena, by, columns) : 0;
   if (count < 0)
     return usage_error(invocation, "'--by' takes columns such as country,gender, each once and at most %d, not '%s'",
-                       DATA_BY_COLUMNS_MAX, by);
-  if (option_is_set(invocation, "reference") && count != 1)
-    return usage_error(invocation, "'--reference' needs one column to compare: --by COLUMN");
+                       SEER_COLUMNS_MAX, by);
+  if (option_is_set(invocation, "reference") && count == 0)
+    return usage_error(invocation, "'--reference' needs a column to compare: --by COLUMN");
   if (by != NULL) return driver_report_runtime("data", stats_by(command, columns, count));
   SeerIndex *index;
   SeerStatus status = set_open(command, true, &index);

@@ -60,7 +60,8 @@ static int identify(Invocation *invocation, const SeerWeightFile *file, const Se
   Writer out = {0}, spec = {0};
   SeerFit fit;
   ShippedNetwork shipped = network_find_shipped(invocation, network);
-  SeerWanted wanted = {.tensors = tensors->tensors, .count = tensors->count, .who = "the network that it outlines"};
+  SeerWanted wanted = {
+      .tensors = tensors->tensors, .count = tensors->count, .who = "the network that it outlines", .whole = true};
   print_identity(file, network, tensors, &shipped, &out);
   int code = driver_write_stream(&out);
   if (code == EXIT_DONE) code = driver_report_runtime("weights", seer_weights_fit(file, &wanted, SEER_USE_ALL, &fit));

@@ -61,6 +61,7 @@ static int import_to_file(Import *import) {
   SeerWanted wanted = {.tensors = import->tensors.tensors,
                        .count = import->tensors.count,
                        .who = import->named ? "the network of the spec" : "the network that it outlines",
+                       .whole = !import->named && !trunk,
                        .head_note = "--trunk takes the trunk alone"};
   SeerStatus status = seer_weights_fit(&import->from, &wanted, trunk ? SEER_USE_NEW_HEAD : SEER_USE_ALL, &fit);
   if (status) {

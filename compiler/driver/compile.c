@@ -274,6 +274,8 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   compilation.tuning.images_bf16 = narrow;
   SeerProgram settings = settings_from_spec(arena, spec);
   if (!count_classes(diags, spec, &settings, &compilation.classes)) return false;
+  compilation.monitor = settings.monitor;
+  if (!references_from_spec(arena, diags, spec, &compilation.monitor)) return false;
   if (!compile_worlds(&compilation, &worlds, compiled)) return false;
   bug_set_stage(NULL);
   return true;

@@ -18,6 +18,7 @@ typedef struct Compilation {
   KernelTuning tuning;
   PlanMachine machine;  // of the declared world
   int64_t classes;
+  SeerMonitorRule monitor;
 } Compilation;
 
 // Everything of one world's compilation on its way from the spec to the plan.

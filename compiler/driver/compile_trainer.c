@@ -93,6 +93,7 @@ void finish_trainer(const Compilation *compilation, const Planning *plannings, i
   for (int i = 0; i < count; i++) worlds[i] = trainer_world(&plannings[i], i == 0, &trains[i]);
   share_steps(arena, worlds, trains, count);
   SeerProgram settings = plannings[0].settings;
+  settings.monitor = compilation->monitor;
   const PlanModel *model = &compiled->report.model;
   settings.seer_version = SEER_VERSION;
   settings.cpu = compilation->cpu;
@@ -106,6 +107,7 @@ void finish_trainer(const Compilation *compilation, const Planning *plannings, i
                                 .sources = compilation->sources,
                                 .settings = settings,
                                 .tuning = compilation->tuning,
+                                .reader = compilation->options->reader,
                                 .sanitize = compilation->options->sanitize};
   if (plannings[0].target != TARGET_CUDA) return;
   CudaModules *modules = cuda_modules_make(arena, &compiled->trainer, plannings[0].train->image_type);

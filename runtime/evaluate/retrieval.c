@@ -241,6 +241,8 @@ SeerStatus seer_study_retrieval(const SeerProgram *program, const SeerOptions *o
   char by[256];
   if (!options->database && (options->database_features || options->database_pictures || options->database_layout))
     return seer_fail(SEER_USAGE, "whose are the features, pictures or layout of the database?\nnote: --database FILE");
+  if (options->weights && query.file && (bank.file || !options->database))
+    return seer_fail(SEER_USAGE, "nothing is left to be made with --weights: all features are read from files");
   SeerStatus status = seer_study_set_make(program, options, &query, told, &queries);
   if (status) return status;
   if (options->database) status = seer_study_set_make(program, options, &bank, told, &database);

@@ -321,8 +321,8 @@ SeerStatus seer_study_set_make(const SeerProgram *program, const SeerOptions *op
                                SeerTold *told, SeerStudySet *set) {
   *set = (SeerStudySet){.rows = NULL};
   if (!source->cases.manifest) return seer_fail(SEER_USAGE, "which pictures?\nnote: --%s FILE", source->option);
-  if (source->file && options->weights)
-    return seer_fail(SEER_USAGE, "scores and features are either made, with --weights, or read from a file");
+  if (source->file && source->classifies && options->weights)
+    return seer_fail(SEER_USAGE, "scores are either made, with --weights, or read from a file");
   if (!source->file && !options->weights)
     return seer_fail(SEER_USAGE, "which network?\nnote: --weights RUN, SNAPSHOT or FILE.safetensors, or --%s FILE",
                      source->file_option);

@@ -91,7 +91,7 @@ static void rest_look(Comparison *c) {
   for (int i = 0; i < c->file->count; i++) {
     const SeerWeight *weight = &c->file->weights[i];
     if (c->used[i] || (!weight->understood && c->file->is_seer)) continue;
-    if (weight->understood && seer_part_is_head(weight->meaning.part))
+    if (weight->understood && seer_part_is_head(weight->meaning.part) && !c->wanted->whole)
       c->fit->aside++;
     else
       names_add(&c->extra, "'%s'", weight->own);

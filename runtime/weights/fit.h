@@ -16,6 +16,7 @@ typedef struct SeerWanted {
   const SeerTensor *tensors;  // parameters and statistics among them
   int count;
   const char *who;        // "this trainer"
+  bool whole;             // other heads are not left aside: they are too many
   const char *head_note;  // what to do where only the head does not fit; NULL: nothing to say
 } SeerWanted;
 
