@@ -14,6 +14,7 @@
 
 typedef struct DataFacts {
   uint64_t offset, hash;  // hash: XXH3-64 of the bytes, 0: not known
+  uint64_t perceptual;    // 0: not known
   uint32_t bytes;
   int width, height;  // 0: not known
   bool is_whole_file;
