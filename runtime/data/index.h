@@ -29,7 +29,8 @@
 // A column with but one word in section 5 and 8 bytes a picture in section 6 is of numbers.
 //
 // Nothing in the file is trusted. Sections of kind 1, 4, 5 and 7 are checked against their CRC before they are used,
-// entries, names and blocks of values whenever they are read; CRCs of whole sections 2, 3, 6 and 8 by 'seerc data verify'.
+// entries, names and blocks of values whenever they are read, section 8 before near duplicates are looked for; CRCs of
+// whole sections 2, 3, 6 and 8 by 'seerc data verify'.
 #ifndef SEER_RUNTIME_DATA_INDEX_H
 #define SEER_RUNTIME_DATA_INDEX_H
 
