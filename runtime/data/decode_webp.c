@@ -1,5 +1,5 @@
-// WebP by libwebp: lossy and lossless, alpha composed over white; the orientation from the container's EXIF chunk. Of an
-// animation the first frame, on its canvas.
+// WebP by libwebp: lossy and lossless, alpha composed over white; the orientation from the container's EXIF chunk. Of
+// an animation the first frame, on its canvas.
 #include <string.h>
 #include <webp/decode.h>
 

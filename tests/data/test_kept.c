@@ -1,6 +1,6 @@
 // Subsets of pictures: the k-th of those kept is found whatever the density, in memory and in a file; and a condition
-// over an index of 20 million pictures, or as many as the second argument says, takes little time and next to no memory. The
-// index is sparse: most of its blocks are zeros, which are pictures without a value.
+// over an index of 20 million pictures, or as many as the second argument says, takes little time and next to no
+// memory. The index is sparse: most of its blocks are zeros, which are pictures without a value.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

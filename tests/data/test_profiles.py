@@ -99,7 +99,8 @@ def check_cases(root):
     counts = stats["columns"]["colour_profile"]
     expect(counts["values"]["Display P3"] == 5 and counts["without"] == list(wanted.values()).count(None),
            f"stats: {counts}")
-    kept = seerc("list", "--json", "--keep", 'colour_profile in ["Display P3", "Adobe RGB (1998)"]', f"{root}/all.index")
+    wide = 'colour_profile in ["Display P3", "Adobe RGB (1998)"]'
+    kept = seerc("list", "--json", "--keep", wide, f"{root}/all.index")
     expect(kept.count('"shard"') == 8, "the others can be left out")
     seerc("pack", f"{root}/all", "-o", f"{root}/packed")
     packed = [entry["columns"].get("colour_profile") or "" for entry in listed(f"{root}/packed")]
@@ -130,7 +131,8 @@ def check_mutants(root):
         content = bytearray(seeds[i % len(seeds)])
         for _ in range(generator.choice([1, 2, 8, 40])):
             at = generator.randrange(min(len(content), 600))
-            content[at] = generator.choice([0, 255, generator.randrange(256), content[at] ^ 1 << generator.randrange(8)])
+            bit = 1 << generator.randrange(8)
+            content[at] = generator.choice([0, 255, generator.randrange(256), content[at] ^ bit])
         if generator.random() < 0.2:
             del content[generator.randrange(len(content)):]
         write(f"{root}/mutants/{i:05}.jpg", bytes(content))  # the kind is told by the bytes
