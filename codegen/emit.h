@@ -30,6 +30,7 @@ struct Trainer {
   KernelTuning tuning;
   struct CudaModules *modules;  // of target cuda; NULL: target c
   const Trainer *carried;       // of target cuda: one of target c that it carries; NULL: none
+  const char *reader;           // reader.c, the user's; NULL: none
   bool sanitize;                // the Makefile builds under ASan and UBSan
   bool keep_same;  // files that are there already are left alone, so that make compiles what has changed
 };
@@ -53,6 +54,7 @@ void print_model_header(const Trainer *trainer, Writer *out);
 void print_step(const Trainer *trainer, const TrainerWorld *world, Writer *out);
 void print_function(const Trainer *trainer, const Program *program, const ProgramSegment *segment, Writer *out);
 void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *arena, Writer *out);
+void print_keep(const SeerKeep *keep, Writer *out);
 void print_plan_page(const Trainer *trainer, Writer *out);
 void print_makefile(const Trainer *trainer, Writer *out);
 

@@ -301,10 +301,9 @@ static inline int64_t larc_parts(int64_t count, int64_t part) { return size_ceil
 static inline int64_t larc_norms_tasks(int64_t count, int64_t part, const KernelTuning *t) {
   return larc_parts(count, part) * pointwise_tasks(part, t);
 }
-// larc_norms: two doubles a task. larc_fold: two doubles a part.
+// Two doubles a task.
 static inline int64_t larc_workspace_floats(int64_t count, int64_t part, const KernelTuning *t) {
   return larc_norms_tasks(count, part, t) * 4;
 }
-static inline int64_t larc_fold_floats(int64_t count, int64_t part) { return larc_parts(count, part) * 4; }
 
 #endif
