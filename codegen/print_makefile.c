@@ -32,6 +32,7 @@ static void list_sources(const Trainer *trainer, Writer *out) {
     writer_printf(out, " %sstep.c %sprogram.c", prefix, prefix);
   }
   writer_text(out, trainer->modules ? " plan_page.c modules.c" : " plan_page.c");
+  if (trainer->reader) writer_text(out, " reader.c");
   list_carried(trainer, "runtime/", out);
   writer_text(out, "\nkernels :=");
   list_carried(trainer, "kernels/", out);

@@ -5,6 +5,7 @@
 #include "compiler/driver/compile.h"
 #include "compiler/driver/driver.h"
 #include "compiler/driver/tuning_use.h"
+#include "lang/files.h"
 
 // Of the same spec, for the processor of a machine like this one: in bf16 where that is asked for and it has that.
 static void compile_carried(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
@@ -83,6 +84,26 @@ int target_choose(const Invocation *invocation, CompileOptions *options) {
   return code == EXIT_DONE ? views_choose(invocation, options) : code;
 }
 
+// The reader's text, with its own name and lines for the C compiler.
+static int reader_choose(const Invocation *invocation, CompileOptions *options) {
+  const char *path = option_text(invocation, "reader");
+  Arena *arena = invocation->arena;
+  char *text;
+  size_t size;
+  if (!path) return EXIT_DONE;
+  int failure = spec_files_on_disk.read(spec_files_on_disk.context, arena, path, &text, &size);
+  if (failure)
+    return driver_fail(EXIT_INPUT, "reader", arena_printf(arena, "cannot read '%s': %s", path, strerror(failure)),
+                       "a reader is a file of C: see docs/readers.md");
+  Writer out = {0};
+  writer_text(&out, "#line 1 ");
+  print_c_string(&out, path);
+  writer_printf(&out, "\n%s", text);
+  options->reader = arena_string(arena, out.text, out.size);
+  writer_release(&out);
+  return EXIT_DONE;
+}
+
 int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {
   if (cpu_check(invocation) != EXIT_DONE) return EXIT_USAGE;
   const char *cpu = option_text(invocation, "cpu");
@@ -95,6 +116,8 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
                             .hook = hook,
                             .hook_data = hook_data};
   if (target_choose(invocation, &options) != EXIT_DONE) return EXIT_USAGE;
+  int code = reader_choose(invocation, &options);
+  if (code != EXIT_DONE) return code;
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
   *diags = loaded.diags;
   bool good = loaded.spec && spec_require_model(loaded.spec, loaded.diags) &&

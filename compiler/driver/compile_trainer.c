@@ -109,6 +109,7 @@ void finish_trainer(const Compilation *compilation, const Planning *plannings, i
                                 .sources = compilation->sources,
                                 .settings = settings,
                                 .tuning = compilation->tuning,
+                                .reader = compilation->options->reader,
                                 .sanitize = compilation->options->sanitize};
   if (!of_gpus) return;
   CudaModules *modules = cuda_modules_make(arena, &compiled->trainer, plannings[0].train->image_type);

@@ -12,7 +12,8 @@ enum { SEER_MAGIC_BYTES = 16 };  // enough of a file's start to tell its kind
 
 typedef enum SeerSuffix { SEER_SUFFIX_PICTURE, SEER_SUFFIX_TAR, SEER_SUFFIX_UNREAD, SEER_SUFFIX_OTHER } SeerSuffix;
 
-typedef enum SeerContainerKind { SEER_FOLDER, SEER_TAR, SEER_IDX } SeerContainerKind;
+// SEER_OWN: of a reader of the user's: reader.h.
+typedef enum SeerContainerKind { SEER_FOLDER, SEER_TAR, SEER_IDX, SEER_OWN } SeerContainerKind;
 
 typedef struct SeerContainer {
   SeerContainerKind kind;
@@ -24,7 +25,7 @@ typedef struct SeerContainer {
 
 typedef struct SeerItem {
   const char *name;
-  uint64_t offset, size;  // SEER_TAR: of the member's bytes; SEER_IDX: offset is the index; SEER_FOLDER: neither
+  uint64_t offset, size;  // SEER_TAR, SEER_OWN: of its bytes; SEER_IDX: offset is the index; SEER_FOLDER: neither
   int32_t container, label;
 } SeerItem;
 
@@ -79,6 +80,11 @@ SeerStatus seer_indexed_add(SeerSource *source, const char *path);
 SeerStatus seer_idx_images(SeerSource *source, const char *path);
 SeerStatus seer_idx_labels(SeerSource *source, const char *path);
 bool seer_idx_is(const uint8_t *bytes, size_t count);  // plain or gzip
+// Whether the user's reader takes a file, and what it does with it; with none, nothing is taken.
+bool seer_reader_takes(const char *path, const uint8_t *start, size_t count);
+SeerStatus seer_reader_add(SeerSource *source, const char *path);
+bool seer_reader_decode(const uint8_t *bytes, size_t count, int64_t max_pixels, SeerPicture *picture,
+                        const char **reason);
 
 // The index that holds a picture of the source, and its number there; NULL: it is an item.
 const SeerIndexed *seer_indexed_find(const SeerSource *source, int64_t picture, int64_t *number);
