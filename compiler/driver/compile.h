@@ -14,7 +14,7 @@ typedef struct CompileOptions {
   bool carries;                       // of target cuda: a trainer of target c as well
   NormalizeOnRead normalize_on_read;  // of target cuda
   bool sanitize;
-  const char *reader;                    // of the user's pictures, as C; NULL: none
+  const char *reader;          // of the user's pictures, as C; NULL: none
   bool plan_only;                        // no program: clusters and precisions that no target builds yet can be planned
   bool curve;                            // step time for a range of budgets
   const TuningSet *tuning, *gpu_tuning;  // of target c, for the processor's lanes; of target cuda

@@ -79,11 +79,6 @@ static int views_choose(const Invocation *invocation, CompileOptions *options) {
   return usage_error(invocation, "'--normalize-on-read' is where-it-pays, always or never, not '%s'", name);
 }
 
-int target_choose(const Invocation *invocation, CompileOptions *options) {
-  int code = architectures_choose(invocation, options);
-  return code == EXIT_DONE ? views_choose(invocation, options) : code;
-}
-
 // The reader's text, with its own name and lines for the C compiler.
 static int reader_choose(const Invocation *invocation, CompileOptions *options) {
   const char *path = option_text(invocation, "reader");
@@ -104,10 +99,15 @@ static int reader_choose(const Invocation *invocation, CompileOptions *options) 
   return EXIT_DONE;
 }
 
+int target_choose(const Invocation *invocation, CompileOptions *options) {
+  int code = architectures_choose(invocation, options);
+  return code == EXIT_DONE ? views_choose(invocation, options) : code;
+}
+
 int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {
   if (cpu_check(invocation) != EXIT_DONE) return EXIT_USAGE;
   const char *cpu = option_text(invocation, "cpu");
-  bool plan = strcmp(invocation->command->name, "plan") == 0;
+  bool plan = strcmp(invocation->command->name, "plan") == 0, build = strcmp(invocation->command->name, "build") == 0;
   CompileOptions options = {.cpu = cpu ? cpu : "native",
                             .sanitize = option_is_set(invocation, "sanitize"),
                             .plan_only = plan,
@@ -116,7 +116,7 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
                             .hook = hook,
                             .hook_data = hook_data};
   if (target_choose(invocation, &options) != EXIT_DONE) return EXIT_USAGE;
-  int code = reader_choose(invocation, &options);
+  int code = build ? reader_choose(invocation, &options) : EXIT_DONE;
   if (code != EXIT_DONE) return code;
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
   *diags = loaded.diags;
@@ -124,7 +124,7 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
               tuning_choose(invocation, &loaded, &options) &&
               compile_spec(invocation->arena, loaded.sources, loaded.diags, loaded.spec, invocation->library, &options,
                            compiled);
-  if (good && options.carries && strcmp(invocation->command->name, "build") == 0)
+  if (good && options.carries && build)
     compile_carried(invocation->arena, loaded.sources, loaded.diags, loaded.spec, invocation->library, &options,
                     compiled);
   return driver_report(invocation, loaded.diags);

@@ -104,7 +104,8 @@ bool references_from_spec(Arena *arena, DiagList *diags, const Spec *spec, SeerM
     if (by_reference_load(arena, path, rule->columns, rule->column_count, &references[i]) != SEER_OK) {
       const char *reason = seer_error(), *note = strstr(reason, "\nnote: ");
       diag_error(diags, span, "reference", "%.*s", (int)strcspn(reason, "\n"), reason);
-      diag_note(diags, (SourceSpan){0}, "%s", note ? note + strlen("\nnote: ") : "a relative path begins beside the spec");
+      diag_note(diags, (SourceSpan){0}, "%s",
+                note ? note + strlen("\nnote: ") : "a relative path begins beside the spec");
       seer_error_clear();
       return false;
     }

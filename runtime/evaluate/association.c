@@ -177,8 +177,8 @@ static json_t *extra_pack(const SeerTopLabels *top, const SeerLabelLists *lists,
     }
     json_object_set_new(object, lists->names.items[list], labels);
   }
-  return json_pack("{s:o, s:s, s:b}", "lists", object, "lists_from", options->groups ? options->groups : "published",
-                   "from_logits", top->from_logits);
+  return json_pack("{s:o, s:o, s:b}", "lists", object, "lists_from",
+                   seer_text_pack(options->groups ? options->groups : "published"), "from_logits", top->from_logits);
 }
 
 static SeerStatus associate(const SeerProgram *program, const SeerOptions *options, SeerTold *told,

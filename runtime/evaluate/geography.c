@@ -125,8 +125,8 @@ static SeerStatus survey(const SeerProgram *program, const SeerOptions *options,
   for (int g = 0; !status && g < groupings.count; g++)
     status = grouping_take(&groupings.items[g], told, &h.groups[g], &h);
   json_t *extra = status ? NULL
-                         : json_pack("{s:s, s:b, s:i}", "mapping", options->mapping, "from_logits", top->from_logits,
-                                     "concepts", (int)lists->names.count);
+                         : json_pack("{s:o, s:b, s:i}", "mapping", seer_text_pack(options->mapping), "from_logits",
+                                     top->from_logits, "concepts", (int)lists->names.count);
   SeerStudy study = {.protocol = "geography",
                      .program = program,
                      .options = options,

@@ -4,13 +4,13 @@
 
 #include <string.h>
 
-enum { WIDTH = SEER_MATRIX_LANES, BLOCK = 4, DEPTH = 1024 };
+enum { WIDE = SEER_MATRIX_LANES, BLOCK = 4, DEPTH = 1024 };
 
-typedef float Lanes __attribute__((vector_size(WIDTH * sizeof(float)), aligned(4), may_alias));
+typedef float Lanes __attribute__((vector_size(WIDE * sizeof(float)), aligned(4), may_alias));
 
 static float lanes_sum(const Lanes *lanes) {
   float sum = 0;
-  for (int i = 0; i < WIDTH; i++) sum += (*lanes)[i];
+  for (int i = 0; i < WIDE; i++) sum += (*lanes)[i];
   return sum;
 }
 
@@ -19,7 +19,7 @@ static void dots_block(const float *const a[BLOCK], const float *const b[BLOCK],
                        int columns, float *out, int64_t out_pitch) {
   Lanes sums[BLOCK][BLOCK];
   memset(sums, 0, sizeof sums);
-  for (int64_t k = from; k < to; k += WIDTH) {
+  for (int64_t k = from; k < to; k += WIDE) {
     Lanes column[BLOCK];
 #pragma GCC unroll 4
     for (int j = 0; j < BLOCK; j++) column[j] = *(const Lanes *)(b[j] + k);
@@ -63,7 +63,7 @@ static void sums_block(const float *a, int64_t pitch, int wide, int rows, const 
                        int columns, float *out) {
   Lanes sums[BLOCK][2];
   memset(sums, 0, sizeof sums);
-  int64_t second = wide > 1 ? WIDTH : 0;
+  int64_t second = wide > 1 ? WIDE : 0;
   for (int i = 0; i < rows; i++) {
     const float *row = a + i * pitch, *weight = weights + i * weight_pitch;
     Lanes low = *(const Lanes *)row, high = *(const Lanes *)(row + second);
@@ -75,14 +75,14 @@ static void sums_block(const float *a, int64_t pitch, int wide, int rows, const 
     }
   }
   for (int j = 0; j < columns; j++) {
-    for (int k = 0; k < wide; k++) *(Lanes *)(out + j * pitch + k * WIDTH) = sums[j][k];
+    for (int k = 0; k < wide; k++) *(Lanes *)(out + j * pitch + k * WIDE) = sums[j][k];
   }
 }
 
 void seer_matrix_sums(const float *a, int64_t pitch, int rows, const float *weights, int64_t weight_pitch, int columns,
                       float *out) {
-  for (int64_t k = 0; k < pitch; k += 2 * WIDTH) {
-    int wide = k + WIDTH < pitch ? 2 : 1;
+  for (int64_t k = 0; k < pitch; k += 2 * WIDE) {
+    int wide = k + WIDE < pitch ? 2 : 1;
     for (int j = 0; j < columns; j += BLOCK)
       sums_block(a + k, pitch, wide, rows, weights + j, weight_pitch, least(columns - j, BLOCK), out + j * pitch + k);
   }

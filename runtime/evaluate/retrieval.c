@@ -186,12 +186,12 @@ static SeerStatus search_run(const Search *search, json_t **result) {
     for (int64_t i = 0; !status && i < from.vectors.count; i++)
       groups[g][from.cases[i]] = search->groupings->items[g].groups[from.cases[i]];
   }
-  json_t *extra = status
-                      ? NULL
-                      : json_pack("{s:s, s:s, s:s, s:I, s:o}", "same", search->same, "database",
-                                  is_same ? search->options->manifest : search->options->database, "database_xxh3_128",
-                                  search->database->cases.hash, "database_pictures", (json_int_t)bank->vectors.count,
-                                  "by_chance", chance_pack(bank, &search->database->cases.words));
+  json_t *extra = status ? NULL
+                         : json_pack("{s:o, s:o, s:s, s:I, s:o}", "same", seer_text_pack(search->same), "database",
+                                     seer_text_pack(is_same ? search->options->manifest : search->options->database),
+                                     "database_xxh3_128", search->database->cases.hash, "database_pictures",
+                                     (json_int_t)bank->vectors.count, "by_chance",
+                                     chance_pack(bank, &search->database->cases.words));
   SeerStudy study = {.protocol = "retrieval",
                      .program = search->program,
                      .options = search->options,
@@ -241,6 +241,8 @@ SeerStatus seer_study_retrieval(const SeerProgram *program, const SeerOptions *o
   char by[256];
   if (!options->database && (options->database_features || options->database_pictures || options->database_layout))
     return seer_fail(SEER_USAGE, "whose are the features, pictures or layout of the database?\nnote: --database FILE");
+  if (options->weights && query.file && (bank.file || !options->database))
+    return seer_fail(SEER_USAGE, "nothing is left to be made with --weights: all features are read from files");
   SeerStatus status = seer_study_set_make(program, options, &query, told, &queries);
   if (status) return status;
   if (options->database) status = seer_study_set_make(program, options, &bank, told, &database);

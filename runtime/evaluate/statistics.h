@@ -83,10 +83,4 @@ SeerStatus seer_statistics_make(const SeerObservations *observations, const Seer
                                 SeerStatistics *statistics);
 void seer_statistics_release(SeerStatistics *statistics);
 
-// Percentile interval of a function of resampled units. `value` is of the sample as it is; the function is called with
-// how often each unit was drawn, from any thread, and may give NaN for a draw that means nothing.
-typedef double SeerStatistic(const void *data, const int32_t *times);
-SeerStatus seer_bootstrap_interval(SeerStatistic *function, const void *data, int32_t unit_count,
-                                   const SeerBootstrap *bootstrap, SeerPool *pool, SeerEstimate *interval);
-
 #endif

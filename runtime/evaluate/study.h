@@ -73,6 +73,8 @@ typedef struct SeerStudy {
 
 // The result with all statistics.
 SeerStatus seer_study_result(const SeerStudy *study, json_t **result);
+// Text of any bytes: names may be cut within a letter, or be files'.
+json_t *seer_text_pack(const char *text);
 SeerStatus seer_measure_make(SeerStudyMeasure *measure, int64_t case_count, bool divides);
 void seer_measures_release(SeerStudyMeasure *measures, int count);
 

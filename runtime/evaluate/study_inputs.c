@@ -209,70 +209,58 @@ static SeerStatus classifier_take(const SeerEngine *engine, int width, SeerHead 
 }
 
 // Names of labels, one a line.
-static SeerStatus label_names_read(const char *path, int classes, SeerFeatureTable *table) {
+static SeerStatus label_names_read(const char *path, SeerHeadFile *file) {
   char *text = NULL;
   uint64_t bytes = 0;
+  int classes = file->head.classes, count = 0;
   SeerStatus status = seer_file_read(path, 1 << 26, &text, &bytes);
   if (status) return status;
-  table->label_names = calloc((size_t)classes + 1, sizeof *table->label_names);
-  int count = 0;
-  for (char *at = text, *end; !status && *at; at = end) {
+  file->label_names = calloc((size_t)classes + 1, sizeof *file->label_names);
+  bool made = file->label_names != NULL;
+  for (char *at = text, *end; made && *at; at = end, count++) {
     size_t length = strcspn(at, "\r\n");
     end = at + length + strspn(at + length, "\r\n");
-    if (count < classes && table->label_names) {
-      table->label_names[count] = strndup(at, length);
-      if (table->label_names[count]) table->label_count = count + 1;
-    }
-    count++;
+    if (count < classes) made = (file->label_names[count] = strndup(at, length)) != NULL;
   }
   free(text);
-  if (count != classes)
-    return seer_fail(SEER_INPUT, "'%s' names %d labels, and the classifier has %d\nnote: one a line, in their order",
-                     path, count, classes);
-  return table->label_count == classes ? SEER_OK : seer_fail(SEER_MACHINE, "no memory for the names of labels");
+  if (!made) return seer_fail(SEER_MACHINE, "no memory for the names of labels");
+  if (count == classes) return SEER_OK;
+  return seer_fail(SEER_INPUT, "'%s' names %d labels, and the classifier has %d\nnote: one a line, in their order",
+                   path, count, classes);
 }
 
-static SeerStatus head_names_take(SeerHeadFile *file, SeerFeatureTable *table) {
-  table->label_names = file->label_names;
-  table->label_count = file->head.classes;
-  file->label_names = NULL;
-  return SEER_OK;
-}
-
-static SeerStatus head_get(const SeerEngine *engine, const SeerOptions *options, SeerFeatureTable *table,
-                           SeerHeadFile *file) {
-  int width = (int)seer_layer_width(&table->layers[0]);
+// Before any picture is decoded: what features are to be turned into scores with.
+static SeerStatus head_get(const SeerEngine *engine, const SeerOptions *options, SeerHeadFile *file) {
+  int width = engine->program->feature_width;
   if (options->head_in) {
     SeerStatus status = seer_head_load(options->head_in, file);
     if (!status && seer_head_width(&file->head) != width)
       status = seer_fail(SEER_INPUT, "the head '%s' takes %lld features, and the network makes %d", options->head_in,
                          (long long)seer_head_width(&file->head), width);
-    return status ? status : head_names_take(file, table);
+    return status;
   }
   SeerStatus status = classifier_take(engine, width, &file->head);
   if (!status && !options->label_names)
-    status = seer_fail(SEER_INPUT,
-                       "what are the classifier's %d labels called?\nnote: --label-names FILE, one a line, in "
-                       "the order of training: that of the folders' names",
-                       file->head.classes);
-  return status ? status : label_names_read(options->label_names, file->head.classes, table);
+    status =
+        seer_fail(SEER_USAGE,
+                  "what are the classifier's %d labels called?\nnote: --label-names FILE, one a line, in the order "
+                  "of training: that of the folders' names",
+                  file->head.classes);
+  return status ? status : label_names_read(options->label_names, file);
 }
 
-static SeerStatus rows_classify(const SeerEngine *engine, const SeerOptions *options, SeerStudySet *set) {
+// Scores in place of features, with the labels' names, which are taken over.
+static SeerStatus rows_classify(const SeerEngine *engine, SeerHeadFile *file, SeerStudySet *set) {
   SeerFeatureTable *table = &set->table;
-  SeerHeadFile file = {.label_names = NULL};
-  SeerStatus status = head_get(engine, options, table, &file);
-  float *scores = status ? NULL : malloc(((size_t)table->count * (size_t)file.head.classes + 1) * sizeof *scores);
-  if (!status && !scores) status = no_memory(set);
-  if (!status)
-    status = seer_head_score(&file.head, table->layers[0].values, NULL, table->count, engine->context.pool, scores);
-  if (!status) {
-    free(table->layers[0].values);
-    table->layers[0] = (SeerLayer){.name = "features", .channels = file.head.classes, .cells = 1, .values = scores};
-    scores = NULL;
-  }
-  free(scores);
-  seer_head_file_release(&file);
+  float *scores = malloc(((size_t)table->count * (size_t)file->head.classes + 1) * sizeof *scores);
+  if (!scores) return no_memory(set);
+  SeerStatus status =
+      seer_head_score(&file->head, table->layers[0].values, NULL, table->count, engine->context.pool, scores);
+  free(table->layers[0].values);
+  table->layers[0] = (SeerLayer){.name = "features", .channels = file->head.classes, .cells = 1, .values = scores};
+  table->label_names = file->label_names;
+  table->label_count = file->head.classes;
+  file->label_names = NULL;
   return status;
 }
 
@@ -283,6 +271,7 @@ static SeerStatus rows_make(const SeerProgram *program, const SeerOptions *optio
   SeerEngine engine = {.program = program};
   SeerSource *source = NULL;
   SeerFeatureSet features = {.count = 0};
+  SeerHeadFile head = {.label_names = NULL};
   SeerWeights weights;
   Listing listing;
   SeerStatus status = listing_make(set, least_of(options), &listing);
@@ -290,9 +279,12 @@ static SeerStatus rows_make(const SeerProgram *program, const SeerOptions *optio
   if (!status) status = seer_engine_make(program, NULL, threads_of(options), false, &engine);
   if (!status) {
     seer_state_init(program, program->seed, 0, engine.context.pool, engine.context.state);
-    status = seer_weights_load(program, options->weights, SEER_USE_TRUNK, 0, engine.context.state, &weights);
+    bool own_head = classifies && !options->head_in && tensor_find(program, "fc.weight");
+    SeerWeightUse use = own_head ? SEER_USE_ALL : SEER_USE_TRUNK;
+    status = seer_weights_load(program, options->weights, use, 0, engine.context.state, &weights);
     seer_engine_state_changed(&engine);
   }
+  if (!status && classifies) status = head_get(&engine, options, &head);
   SeerFeatureRequest request = {.engine = &engine,
                                 .states = {engine.context.state},
                                 .state_count = 1,
@@ -301,7 +293,8 @@ static SeerStatus rows_make(const SeerProgram *program, const SeerOptions *optio
                                 .quiet = options->quiet || options->json};
   if (!status) status = seer_features_make(&request, &features);
   if (!status) status = rows_take(program, source, &listing, &features, told, set);
-  if (!status && classifies) status = rows_classify(&engine, options, set);
+  if (!status && classifies) status = rows_classify(&engine, &head, set);
+  seer_head_file_release(&head);
   seer_features_release(&features);
   seer_source_close(source);
   if (engine.context.pool) seer_engine_release(&engine);
@@ -328,8 +321,8 @@ SeerStatus seer_study_set_make(const SeerProgram *program, const SeerOptions *op
                                SeerTold *told, SeerStudySet *set) {
   *set = (SeerStudySet){.rows = NULL};
   if (!source->cases.manifest) return seer_fail(SEER_USAGE, "which pictures?\nnote: --%s FILE", source->option);
-  if (source->file && options->weights)
-    return seer_fail(SEER_USAGE, "scores and features are either made, with --weights, or read from a file");
+  if (source->file && source->classifies && options->weights)
+    return seer_fail(SEER_USAGE, "scores are either made, with --weights, or read from a file");
   if (!source->file && !options->weights)
     return seer_fail(SEER_USAGE, "which network?\nnote: --weights RUN, SNAPSHOT or FILE.safetensors, or --%s FILE",
                      source->file_option);

@@ -6,6 +6,7 @@
 
 #include "runtime/engine.h"
 #include "runtime/evaluate/study.h"
+#include "runtime/utf8.h"
 
 SeerStatus seer_measure_make(SeerStudyMeasure *measure, int64_t case_count, bool divides) {
   *measure = (SeerStudyMeasure){.column = calloc((size_t)case_count + 1, sizeof *measure->column)};
@@ -20,6 +21,13 @@ void seer_measures_release(SeerStudyMeasure *measures, int count) {
     free(measures[i].divisor);
   }
   free(measures);
+}
+
+json_t *seer_text_pack(const char *text) {
+  char *clean = seer_utf8_clean(text);
+  json_t *packed = json_string(clean ? clean : "");
+  free(clean);
+  return packed;
 }
 
 static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
@@ -41,9 +49,9 @@ static json_t *group_pack(const SeerStudy *study, const SeerStatistics *statisti
     json_array_append_new(values, interval_pack(&statistics->values[place]));
     json_array_append_new(apart, interval_pack(&statistics->apart[place]));
   }
-  return json_pack("{s:s, s:I, s:I, s:b, s:o, s:o}", "name", study->groupings->items[grouping].names[group], "cases",
-                   (json_int_t)size->cases, "units", (json_int_t)size->units, "small", size->small, "values", values,
-                   "from_others", apart);
+  return json_pack("{s:o, s:I, s:I, s:b, s:o, s:o}", "name",
+                   seer_text_pack(study->groupings->items[grouping].names[group]), "cases", (json_int_t)size->cases,
+                   "units", (json_int_t)size->units, "small", size->small, "values", values, "from_others", apart);
 }
 
 static json_t *disparity_pack(const SeerStudy *study, const SeerStatistics *statistics, int grouping, int measure) {
@@ -51,8 +59,8 @@ static json_t *disparity_pack(const SeerStudy *study, const SeerStatistics *stat
       &statistics->disparities[(size_t)grouping * (size_t)study->measure_count + (size_t)measure];
   char *const *names = study->groupings->items[grouping].names;
   if (disparity->high < 0) return json_null();
-  return json_pack("{s:s, s:s, s:o, s:o, s:b, s:i, s:i, s:i}", "high", names[disparity->high], "low",
-                   names[disparity->low], "difference", interval_pack(&disparity->difference), "ratio",
+  return json_pack("{s:o, s:o, s:o, s:o, s:b, s:i, s:i, s:i}", "high", seer_text_pack(names[disparity->high]), "low",
+                   seer_text_pack(names[disparity->low]), "difference", interval_pack(&disparity->difference), "ratio",
                    interval_pack(&disparity->ratio), "clear", disparity->is_clear, "groups", disparity->compared,
                    "pairs", disparity->pairs, "clear_pairs", disparity->clear_pairs);
 }
@@ -68,8 +76,8 @@ static json_t *groupings_pack(const SeerStudy *study, const SeerStatistics *stat
     }
     for (int m = 0; m < study->measure_count; m++)
       json_array_append_new(largest, disparity_pack(study, statistics, g, m));
-    json_array_append_new(list, json_pack("{s:s, s:o, s:i, s:o}", "by", study->groupings->items[g].name, "groups",
-                                          groups, "small_groups", small, "largest", largest));
+    json_array_append_new(list, json_pack("{s:o, s:o, s:i, s:o}", "by", seer_text_pack(study->groupings->items[g].name),
+                                          "groups", groups, "small_groups", small, "largest", largest));
   }
   return list;
 }
@@ -77,9 +85,9 @@ static json_t *groupings_pack(const SeerStudy *study, const SeerStatistics *stat
 static json_t *told_pack(const SeerTold *told) {
   json_t *list = json_array();
   for (int i = 0; i < told->count; i++)
-    json_array_append_new(
-        list, json_pack("{s:s, s:s, s:I, s:b}", "what", told->rows[i].what, "first", told->rows[i].example, "count",
-                        (json_int_t)told->rows[i].count, "loss", told->rows[i].is_loss));
+    json_array_append_new(list, json_pack("{s:o, s:o, s:I, s:b}", "what", seer_text_pack(told->rows[i].what), "first",
+                                          seer_text_pack(told->rows[i].example), "count",
+                                          (json_int_t)told->rows[i].count, "loss", told->rows[i].is_loss));
   return list;
 }
 
@@ -100,7 +108,7 @@ static double parameters_of(const SeerStudy *study) {
 static json_t *measures_pack(const SeerStudy *study) {
   json_t *list = json_array();
   for (int m = 0; m < study->measure_count; m++)
-    json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "name", study->measures[m].name, "at",
+    json_array_append_new(list, json_pack("{s:o, s:s, s:b}", "name", seer_text_pack(study->measures[m].name), "at",
                                           study->measures[m].at, "detail", study->measures[m].is_detail));
   return list;
 }
@@ -110,14 +118,15 @@ static SeerStatus result_pack(const SeerStudy *study, const SeerBootstrap *boots
   const SeerCases *cases = &study->set->cases;
   int64_t used = 0;
   for (int64_t i = 0; i < cases->count; i++) used += study->set->rows[i] >= 0 && cases->items[i].used;
-  json_t *result = json_pack("{s:i, s:s, s:s, s:f, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:f, s:I}",
-                             "seer_fairness", SEER_RESULT_FORMAT, "indicator", study->protocol, "model",
-                             study->options->model ? study->options->model : study->program->name, "parameters",
-                             parameters_of(study), "manifest", study->options->manifest, "manifest_xxh3_128",
-                             cases->hash, "layout", cases->layout, "unit", cases->unit ? cases->unit : "picture",
-                             "units", (json_int_t)statistics->sizes[0].units, "pictures", (json_int_t)cases->named,
-                             "pictures_used", (json_int_t)used, "least", (json_int_t)bootstrap->least, "replicates",
-                             bootstrap->replicates, "confidence", SEER_CONFIDENCE, "seed", (json_int_t)bootstrap->seed);
+  json_t *result =
+      json_pack("{s:i, s:s, s:o, s:f, s:o, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:i, s:f, s:I}", "seer_fairness",
+                SEER_RESULT_FORMAT, "indicator", study->protocol, "model",
+                seer_text_pack(study->options->model ? study->options->model : study->program->name), "parameters",
+                parameters_of(study), "manifest", seer_text_pack(study->options->manifest), "manifest_xxh3_128",
+                cases->hash, "layout", cases->layout, "unit", seer_text_pack(cases->unit ? cases->unit : "picture"),
+                "units", (json_int_t)statistics->sizes[0].units, "pictures", (json_int_t)cases->named, "pictures_used",
+                (json_int_t)used, "least", (json_int_t)bootstrap->least, "replicates", bootstrap->replicates,
+                "confidence", SEER_CONFIDENCE, "seed", (json_int_t)bootstrap->seed);
   if (!result || json_object_set_new(result, "told", told_pack(study->told)) != 0 ||
       json_object_set_new(result, "measures", measures_pack(study)) != 0 ||
       json_object_set_new(result, "by", groupings_pack(study, statistics)) != 0 ||

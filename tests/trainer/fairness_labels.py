@@ -223,7 +223,7 @@ class Labels(Case):
     def test_hostile_manifests(self):
         rows, _ = self.make(30)
         sources = [open(table_write(self.path(name), rows), "rb").read() for name in ("h.csv", "h.jsonl")]
-        for trial in range(60):
+        for trial in range(40):
             kind = trial % 2
             data = bytearray(sources[kind])
             for _ in range(1 + self.random.integers(4)):
