@@ -26,10 +26,11 @@ struct Lower {
   OpId id;
   const Op *op;
   RunVariant variant;
-  uint64_t workspace_bytes;  // of this op so far
-  const KernelTuning *tuning;  // of target c
-  int64_t ranks;       // that train together: sums over the batch go over all of them
-  int64_t norm_ranks;  // but BatchNorm's
+  uint64_t workspace_bytes;       // of this op so far
+  const KernelTuning *tuning;     // of target c
+  const struct CudaTuning *cuda;  // of target cuda
+  int64_t ranks;                  // that train together: sums over the batch go over all of them
+  int64_t norm_ranks;             // but BatchNorm's
   const PlanShards *shards;
 };
 
@@ -52,7 +53,7 @@ KernelOperand mask_operand(ValueId value);
 KernelOperand no_operand(void);
 // The op's pair in the norms of parts: this rank's, or, `all`, rank 0's, behind which the others follow.
 KernelOperand norms_operand(const Lower *lower, bool all);
-int64_t norms_stride(const Lower *lower);  // doubles from one rank's to the next's
+int64_t norms_stride(const Lower *lower);                     // doubles from one rank's to the next's
 KernelOperand behind(KernelOperand operand, int64_t floats);  // so many floats on
 // Every rank's `floats` of `mine`, of those that BatchNorm goes over, in their order: scratch [norm_ranks][floats].
 KernelOperand gather_norms(Lower *lower, KernelOperand mine, int64_t floats);
@@ -60,6 +61,21 @@ KernelOperand gather_norms(Lower *lower, KernelOperand mine, int64_t floats);
 KernelOperand average_over_ranks(Lower *lower, KernelOperand mine, int64_t count, SeerFormat format);
 // The op's operand, a gradient, averaged over all ranks. That of a part has been reduced by the schedule.
 KernelOperand reduced_gradient(Lower *lower, int index, int64_t count);
+
+// LARC's norms, from sums of squares: pairs of doubles (of a parameter, of its gradient), `stride` doubles apart.
+typedef struct Norms {
+  int64_t pairs, stride;
+  KernelOperand sums;
+} Norms;
+
+// How a target launches LARC. `share`: what is summed on its own, `count` of floats in all.
+typedef struct LarcLaunches {
+  int64_t pairs_most;  // that an update adds up on its own
+  Norms (*sum)(Lower *lower, KernelOperand gradient, int64_t count, int64_t share);
+  void (*fold)(Lower *lower, Norms sums, int64_t count, int64_t share, KernelOperand to);  // to a pair for each share
+  void (*update)(Lower *lower, KernelOperand gradient, int64_t count, Norms norms);
+} LarcLaunches;
+void lower_larc(Lower *lower, const LarcLaunches *launches);
 
 // Appends a launch; `constants` and `operands` in the order of kernels.def. Zero tasks append nothing.
 void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant *constants, int constant_count,

@@ -108,7 +108,7 @@ bool seer_index_shard_hash(const SeerIndex *index, int64_t shard, char hex[33]);
 int seer_index_label_count(const SeerIndex *index);
 const char *seer_index_label(const SeerIndex *index, int label, size_t *length);
 
-// A column of metadata, opened for reading by one thread.
+// A column of metadata, opened for reading by any threads.
 typedef struct SeerIndexColumn {
   const SeerIndex *index;
   const char *name;  // not NUL-terminated

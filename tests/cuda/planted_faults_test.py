@@ -14,9 +14,10 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 CONVOLUTION = "IMAGES=2 HEIGHT=9 WIDTH=7 GROUPS=2 INPUTS=40 INPUT_PITCH=40 OUTPUTS=86 OUTPUT_PITCH=88 KERNEL=3 PAD=1 "
-TILES = "TILE_PIXELS=64 TILE_CHANNELS=64 TILE_DEPTH=16 STAGES=3 WARPS_PIXELS=2 WARPS_CHANNELS=2 "
-WEIGHT_TILES = "TILE_OUTPUTS=64 TILE_INPUTS=64 TILE_DEPTH=16 STAGES=3 WARPS_OUTPUTS=2 WARPS_INPUTS=2 SPLITS=2 "
-WIDE_TILES = "TILE_PIXELS=128 TILE_CHANNELS=96 TILE_DEPTH=32 WARPGROUP_MULTIPLY "
+TILES = "TILE_PIXELS=64 TILE_CHANNELS=64 TILE_DEPTH=16 STAGES=3 BLOCKS=2 WARPS_PIXELS=2 WARPS_CHANNELS=2 "
+WEIGHT_TILES = "TILE_OUTPUTS=64 TILE_INPUTS=64 TILE_DEPTH=16 STAGES=3 BLOCKS=2 WARPS_OUTPUTS=2 WARPS_INPUTS=2 SPLITS=2 "
+BY_WARPGROUPS = "STAGES=4 BLOCKS=2 WARPGROUP_MULTIPLY "
+WIDE_TILES = "TILE_PIXELS=128 TILE_CHANNELS=96 TILE_DEPTH=32 " + BY_WARPGROUPS
 # How kernels make what is seen of what has come.
 SEE = "step_view(step, some >> (AHEAD - 1) * PIXEL_COPIES, pixels, group, line, view.scale, tile);\n"
 SEE_INPUTS = ("step_view(step, some >> (AHEAD - 1) * INPUT_COPIES, first_pixel + step * DEPTH, channel, part, scale, "
@@ -32,11 +33,11 @@ SHAPES = {
     "conv2d_forward view warpgroups": CONVOLUTION + SCALED + WIDE_TILES + "STRIDE=1 STATISTICS=1",
     "conv2d_backward_weight view": CONVOLUTION + SCALED + WEIGHT_TILES + "STRIDE=1",
     "conv2d_backward_weight view warpgroups": CONVOLUTION + SCALED + "STRIDE=1 TILE_INPUTS=128 TILE_OUTPUTS=96 "
-    "SPLITS=1 WARPGROUP_MULTIPLY",
+    "SPLITS=1 " + BY_WARPGROUPS,
     "conv2d_backward_input warpgroups": "IMAGES=2 HEIGHT=9 WIDTH=7 GROUPS=2 INPUTS=20 INPUT_PITCH=24 OUTPUTS=86 "
-    "OUTPUT_PITCH=88 KERNEL=1 PAD=0 STRIDE=2 ADD=0 TILE_PIXELS=64 TILE_CHANNELS=32 TILE_DEPTH=32 WARPGROUP_MULTIPLY",
+    "OUTPUT_PITCH=88 KERNEL=1 PAD=0 STRIDE=2 ADD=0 TILE_PIXELS=64 TILE_CHANNELS=32 TILE_DEPTH=32 " + BY_WARPGROUPS,
     "conv2d_backward_weight warpgroups": "IMAGES=2 HEIGHT=19 WIDTH=20 GROUPS=1 INPUTS=20 INPUT_PITCH=24 OUTPUTS=86 "
-    "OUTPUT_PITCH=88 KERNEL=3 PAD=1 STRIDE=1 TILE_INPUTS=128 TILE_OUTPUTS=96 SPLITS=2 WARPGROUP_MULTIPLY " + PLAIN,
+    "OUTPUT_PITCH=88 KERNEL=3 PAD=1 STRIDE=1 TILE_INPUTS=128 TILE_OUTPUTS=96 SPLITS=2 " + BY_WARPGROUPS + PLAIN,
     "batch_norm": "CHANNELS=72 GROUP_CHANNELS=21 GROUP_PITCH=24 PIXELS=294 TILE_PIXELS=64 PART_PIXELS=100 RELU=1 ADD=1",
     "batch_norm view": "CHANNELS=72 GROUP_CHANNELS=21 GROUP_PITCH=24 PIXELS=294 TILE_PIXELS=64 PART_PIXELS=100 RELU=3 "
     "ADD=0",
@@ -323,19 +324,19 @@ FAULTS = {
          "((int)threadIdx"),
         ("ReLU is left out", "view.h", "y.pairs[pair] = elements_pack_positive(", "y.pairs[pair] = elements_pack("),
         ("shifts are factors", "view.h", "line + all + channel", "line + channel"),
-        ("what is scaled is not rounded before", "conv2d_tile.h", "    chunk = chunk_normalize(chunk, line);\n",
+        ("what is scaled is not rounded before", "view.h", "  chunk = chunk_normalize(chunk, line);\n",
          "    const Chunk raw = chunk;\n    chunk = chunk_normalize(chunk, line);\n"
          "    const auto scale_raw = [&](const float *by) {\n      float values[CHUNK];\n"
          "      for (int k = 0; k < CHUNK; k++) {\n"
          "        const float y = multiply_add(chunk_get(raw, k), line.factors[k], line.shifts[k]);\n"
          "        values[k] = (y > 0 ? y : 0) * by[k];\n      }\n      return chunk_make(values);\n    };\n"
          "#define chunk_scale(chunk, factors) scale_raw(factors)\n"),
-        ("scales of the first image", "conv2d_tile.h", "scale + pixels[i].image * vector_width(channels)", "scale"),
-        ("scales of the first group", "conv2d_tile.h", "channels, step_channel(step, group), factors",
-         "channels, step_channel(step, 0), factors"),
+        ("scales of the first image", "conv2d_tile.h", "scale, pixels[i].image, channels", "scale, 0, channels"),
+        ("scales of the first group", "conv2d_tile.h", "channels, step_channel(step, group)",
+         "channels, step_channel(step, 0)"),
         ("scales have pads", "conv2d_tile.h", "{FROM_ALL, VIEW_CHANNELS, VIEW_PITCH}",
          "{FROM_ALL, VIEW_PITCH, VIEW_PITCH}"),
-        ("scales are left out", "conv2d_tile.h", "if (VIEW == VIEW_SCALED)", "if (false)"),
+        ("scales are left out", "view.h", "if (view == VIEW_SCALED)", "if (false)"),
     ],
     "conv2d_forward view warpgroups": [
         ("rows of another thread are made", "conv2d_tile.h", "const u32 at = first + i * COPY_ROWS * DEPTH * 2;",
@@ -374,7 +375,7 @@ FAULTS = {
          "    copy_wait<AHEAD - 1>();\n    copies_publish();\n#define copies_publish()\n"),
         ("made after the others have waited", "conv2d_backward_weight.cu", "    copies_publish();\n    block_wait();",
          "    block_wait();\n    copies_publish();"),
-        ("scales are left out", "conv2d_backward_weight.cu", "if (VIEW == VIEW_SCALED)", "if (false)"),
+        ("scales are left out", "conv2d_backward_weight.cu", "shared_view<VIEW>", "shared_view<VIEW_NORMALIZED>"),
     ],
     "batch_norm": [
         ("the last tile counts as a whole one", "batch_norm_fold.cu",
@@ -383,7 +384,14 @@ FAULTS = {
         ("means that differ add nothing to the variance", "batch_norm_fold.cu", "+ apart * apart *", "+ 0 * apart *"),
         ("a segment is left out", "batch_norm_fold.cu", "for (int i = 1; i < SEGMENTS; i++)",
          "for (int i = 2; i < SEGMENTS; i++)"),
-        ("epsilon is forgotten", "batch_norm_fold.cu", "+ epsilon)", "+ 1e-3)"),
+        ("epsilon is forgotten", "batch_norm_fold.cu", "+ epsilon)", ")"),
+        ("epsilon counts twice", "batch_norm_fold.cu", "+ epsilon)", "+ 2 * epsilon)"),
+        ("epsilon counts twice in the gradient of gamma", "batch_norm_backward_fold.cu",
+         "product / square_root((double)variance[number] + epsilon)",
+         "product / square_root((double)variance[number] + 2 * epsilon)"),
+        ("epsilon counts twice in the gradient of the input", "batch_norm_backward_fold.cu",
+         "1 / square_root((double)variance[number] + epsilon)",
+         "1 / square_root((double)variance[number] + 2 * epsilon)"),
         ("the line of a pad is not written", "batch_norm_fold.cu", "  if (channel >= channels_all) return;\n",
          "  if (channel >= channels_all || channels_exist(channel, group_channels, group_pitch) <= 0) return;\n"),
         ("channels are numbered as they lie", "channels.h",
@@ -441,7 +449,6 @@ FAULTS = {
         ("a row is cut at the block's threads", "rows.cu",
          "i < d; i += THREADS) sum +=", "i < d && i < THREADS; i += THREADS) sum +="),
         ("rows of zeros are divided by nothing", "rows.cu", "norm > 1e-12 ? norm : 1e-12", "norm"),
-        ("the row after the last is not zero", "rows.cu", "row < (u64)end;", "row <= (u64)end;"),
         ("the queue is not moved", "rows.cu", "queue[at - pushed]", "queue[at]"),
         ("what is too short has the gradient of the others", "rows.cu", "along = small ? 0 :", "along = false ? 0 :"),
     ],
