@@ -61,8 +61,9 @@ void print_model_header(const Trainer *trainer, Writer *out) {
   }
   for (int i = 0; i < trainer->world_count; i++) print_world_names(trainer, &trainer->worlds[i], out);
   writer_text(out,
-              "// What all of them share.\nextern const char *const spec_text[], *const pictures[];\nextern const "
-              "double milestones[];\n\n#endif\n");
+              "// What all of them share.\n"
+              "extern const char *const spec_text[], *const pictures[], *const evaluate_pictures[];\n"
+              "extern const double milestones[];\n\n#endif\n");
 }
 
 // Launches with the same kernel and constants share one instance.

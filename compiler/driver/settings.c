@@ -72,8 +72,8 @@ static SeerSpikeRule spike_rule_from_spec(const Spec *spec) {
                          .limit = spec_integer(spec, KEY_on_spike_limit)};
 }
 
-static const char *const *pictures_from_spec(Arena *arena, const Spec *spec) {
-  const SpecValue *paths = spec_value(spec, KEY_data_pictures);
+static const char *const *pictures_from_spec(Arena *arena, const Spec *spec, SpecKey key) {
+  const SpecValue *paths = spec_value(spec, key);
   int count = paths->kind == SPEC_LIST ? paths->item_count : paths->kind == SPEC_STRING ? 1 : 0;
   const char **pictures = arena_array(arena, const char *, count + 1);
   for (int i = 0; i < count; i++) pictures[i] = paths->kind == SPEC_LIST ? paths->items[i].text : paths->text;
@@ -138,7 +138,7 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .save_keep = spec_integer(spec, KEY_save_keep),
                          .log_every = spec_integer(spec, KEY_log_every),
                          .tensorboard = spec_flag(spec, KEY_log_tensorboard),
-                         .pictures = pictures_from_spec(arena, spec),
+                         .pictures = pictures_from_spec(arena, spec, KEY_data_pictures),
                          .labels = spec_is_set(spec, KEY_data_labels) ? spec_text(spec, KEY_data_labels) : NULL,
                          .decode_threads = (int)number_or(spec, KEY_data_decode_threads, 0),
                          .max_undecodable = spec_number(spec, KEY_data_max_undecodable),
@@ -149,7 +149,11 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .evaluate_size = int_of(spec, KEY_evaluate_size),
                          .evaluate_resize = int_of(spec, KEY_evaluate_resize),
                          .neighbours = int_of(spec, KEY_evaluate_neighbours),
-                         .knn_temperature = spec_number(spec, KEY_evaluate_knn_temperature)};
+                         .knn_temperature = spec_number(spec, KEY_evaluate_knn_temperature),
+                         .knn_every = spec_integer(spec, KEY_evaluate_knn_every),
+                         .knn_pictures = spec_integer(spec, KEY_evaluate_knn_pictures),
+                         .evaluate_pictures = pictures_from_spec(arena, spec, KEY_evaluate_pictures)};
+  if (spec_is_set(spec, KEY_evaluate_labels)) program.evaluate_labels = spec_text(spec, KEY_evaluate_labels);
   triple_from_spec(spec, KEY_views_mean, program.mean);
   triple_from_spec(spec, KEY_views_std, program.std);
   set_task(spec, &program);
