@@ -12,6 +12,7 @@
 #include "runtime/data/augment.h"
 #include "runtime/init.h"
 #include "runtime/progress.h"
+#include "runtime/random.h"
 #include "runtime/rundir.h"
 #include "runtime/safetensors.h"
 #include "runtime/snapshot.h"
@@ -131,6 +132,16 @@ static SeerStatus network_run(Extraction *extraction) {
   return SEER_OK;
 }
 
+// One of each of `total` stretches of the source, by chance: pictures are often in an order of classes, in turns or not,
+// and every n-th would leave some out.
+static int64_t picture_pick(int64_t i, int64_t total, int64_t count) {
+  int64_t first = (int64_t)((__extension__(__int128)i) * count / total);
+  int64_t end = (int64_t)((__extension__(__int128)(i + 1)) * count / total);
+  SeerRandom random = seer_random_make(0, SEER_STREAM_SAMPLE, 0, (uint64_t)i, 0);
+  int64_t length = end - first;
+  return length < 2 || length > UINT32_MAX ? first : first + seer_random_below(&random, (uint32_t)length);
+}
+
 // Decodes the next batch and runs the networks over it. The last batch is filled up with black pictures.
 static SeerStatus batch_run(Extraction *extraction) {
   const SeerFeatureRequest *request = extraction->request;
@@ -139,7 +150,7 @@ static SeerStatus batch_run(Extraction *extraction) {
   int64_t count = seer_source_count(request->source), left = extraction->total - extraction->next;
   int batch = program->evaluate_batch, used = left < batch ? (int)left : batch;
   for (int i = 0; i < used; i++) {
-    extraction->pictures[i] = (int64_t)((__extension__(__int128)(extraction->next + i)) * count / extraction->total);
+    extraction->pictures[i] = picture_pick(extraction->next + i, extraction->total, count);
   }
   for (int i = 0; i < batch; i++) extraction->decoded[i] = false;
   if (used < batch) {
