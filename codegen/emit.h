@@ -53,6 +53,7 @@ void print_model_header(const Trainer *trainer, Writer *out);
 void print_step(const Trainer *trainer, const TrainerWorld *world, Writer *out);
 void print_function(const Trainer *trainer, const Program *program, const ProgramSegment *segment, Writer *out);
 void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *arena, Writer *out);
+void print_keep(const SeerKeep *keep, Writer *out);
 void print_plan_page(const Trainer *trainer, Writer *out);
 void print_makefile(const Trainer *trainer, Writer *out);
 

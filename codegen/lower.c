@@ -80,6 +80,30 @@ KernelOperand reduced_gradient(Lower *lower, int index, int64_t count) {
   return average_over_ranks(lower, operand(lower, index), count, lower->lowering->reduce);
 }
 
+// By shares of ranks even where each rank has the whole, so that sharing out changes no bit.
+static Norms norms_of_whole(Lower *lower, const LarcLaunches *launches, KernelOperand gradient, int64_t count) {
+  int64_t share = lower->ranks > 1 ? (int64_t)lower->shards->part[lower->op->operands[0]] : count;
+  Norms sums = launches->sum(lower, gradient, count, share);
+  if (lower->ranks == 1 && sums.pairs <= launches->pairs_most) return sums;
+  int64_t shares = (count + share - 1) / share;
+  KernelOperand folded = workspace(lower, 4 * shares);
+  launches->fold(lower, sums, count, share, folded);
+  return (Norms){shares, 2, folded};
+}
+
+void lower_larc(Lower *lower, const LarcLaunches *launches) {
+  int64_t count = own_count(lower, lower->op->results[0]);
+  if (lower->variant == RUN_NORMS) {
+    Norms sums = launches->sum(lower, operand(lower, 1), count, count);
+    launches->fold(lower, sums, count, count, norms_operand(lower, false));
+    return;
+  }
+  KernelOperand gradient = reduced_gradient(lower, 1, count);
+  Norms norms = {lower->ranks, norms_stride(lower), norms_operand(lower, true)};
+  if (!plan_shards_any(lower->shards)) norms = norms_of_whole(lower, launches, gradient, count);
+  launches->update(lower, gradient, count, norms);
+}
+
 static ProgramLaunch *add_launch(Lower *lower, KernelKind kernel, const KernelConstant *constants, int constant_count,
                                  const KernelOperand *operands, int operand_count) {
   const KernelInfo *info = kernel_info(kernel);

@@ -61,6 +61,21 @@ KernelOperand average_over_ranks(Lower *lower, KernelOperand mine, int64_t count
 // The op's operand, a gradient, averaged over all ranks. That of a part has been reduced by the schedule.
 KernelOperand reduced_gradient(Lower *lower, int index, int64_t count);
 
+// LARC's norms, from sums of squares: pairs of doubles (of a parameter, of its gradient), `stride` doubles apart.
+typedef struct Norms {
+  int64_t pairs, stride;
+  KernelOperand sums;
+} Norms;
+
+// How a target launches LARC. `share`: what is summed on its own, `count` of floats in all.
+typedef struct LarcLaunches {
+  int64_t pairs_most;  // that an update adds up on its own
+  Norms (*sum)(Lower *lower, KernelOperand gradient, int64_t count, int64_t share);
+  void (*fold)(Lower *lower, Norms sums, int64_t count, int64_t share, KernelOperand to);  // to a pair for each share
+  void (*update)(Lower *lower, KernelOperand gradient, int64_t count, Norms norms);
+} LarcLaunches;
+void lower_larc(Lower *lower, const LarcLaunches *launches);
+
 // Appends a launch; `constants` and `operands` in the order of kernels.def. Zero tasks append nothing.
 void launch(Lower *lower, KernelKind kernel, int64_t tasks, const KernelConstant *constants, int constant_count,
             const KernelOperand *operands, int operand_count);

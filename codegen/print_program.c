@@ -314,6 +314,39 @@ static void print_string_field(Writer *out, const char *name, const char *text) 
   writer_text(out, ",\n");
 }
 
+static void print_monitor_lists(const SeerMonitorRule *rule, Writer *out) {
+  writer_text(out, "const char *const monitor_columns[] = {");
+  for (int i = 0; i < rule->column_count; i++) {
+    print_c_string(out, rule->columns[i]);
+    writer_text(out, ", ");
+  }
+  writer_text(out, "NULL};\n");
+  for (int i = 0; i < rule->reference_count; i++) {
+    const SeerReference *reference = &rule->references[i];
+    writer_printf(out, "static const char *const reference%d_texts[] = {\n", i + 1);
+    for (size_t j = 0; j < reference->count; j++) {
+      writer_text(out, "  ");
+      print_c_string(out, reference->texts[j]);
+      writer_text(out, ",\n");
+    }
+    writer_printf(out, "};\nstatic const double reference%d_weights[] = {\n", i + 1);
+    for (size_t j = 0; j < reference->count; j++) {
+      writer_text(out, "  ");
+      print_real(out, reference->weights[j]);
+      writer_text(out, ",\n");
+    }
+    writer_text(out, "};\n");
+  }
+  writer_text(out, "const SeerReference monitor_references[] = {\n");
+  for (int i = 0; i < rule->reference_count; i++) {
+    writer_text(out, "  {");
+    print_c_string(out, rule->references[i].path);
+    writer_printf(out, ", %d, %zu, reference%d_texts, reference%d_weights},\n", rule->references[i].column,
+                  rule->references[i].count, i + 1, i + 1);
+  }
+  writer_text(out, "  {NULL, 0, 0, NULL, NULL}};\n\n");
+}
+
 static void print_paths(Writer *out, const char *name, const char *const *paths) {
   writer_printf(out, "const char *const %s[] = {", name);
   for (int i = 0; paths && paths[i]; i++) {
@@ -332,6 +365,7 @@ static void print_lists(const SeerProgram *settings, Writer *out) {
     writer_text(out, ", ");
   }
   writer_text(out, "0};\n\n");
+  print_monitor_lists(&settings->monitor, out);
 }
 
 static uint64_t output_offset(const Program *program, const char *name) {
@@ -374,11 +408,18 @@ static void print_settings(const SeerProgram *s, Writer *out) {
                 s->prototypes, s->classes, s->save_every, s->save_keep, s->log_every,
                 s->tensorboard ? "true" : "false");
   print_spike_rule(&s->spike_rule, out);
+  if (s->monitor.column_count > 0)
+    writer_printf(out,
+                  "  .monitor = {\n    .column_count = %d, .columns = monitor_columns, .sample = %" PRId64
+                  ",\n    .reference_count = %d, .references = monitor_references},\n",
+                  s->monitor.column_count, s->monitor.sample, s->monitor.reference_count);
   print_number_field(out, "patience_seconds", s->patience_seconds);
   if (s->scales_loss) writer_text(out, "  .scales_loss = true,\n");
   writer_printf(out, "  .pictures = pictures, .decode_threads = %d, .max_pixels = %" PRId64 ",\n", s->decode_threads,
                 s->max_pixels);
+  if (s->sandbox) writer_text(out, "  .sandbox = true,\n");
   if (s->scaled_decoding) writer_text(out, "  .scaled_decoding = true,\n");
+  if (s->keep) writer_text(out, "  .keep = &keep,\n");
   print_number_field(out, "max_undecodable", s->max_undecodable);
   print_triple(out, "mean", s->mean);
   print_triple(out, "std", s->std);
@@ -444,6 +485,7 @@ void print_program(const Trainer *trainer, const TrainerWorld *world, Arena *are
   int tensor_count = print_tensors(world, arena, out), unit_count = print_units(world->train, out);
   int launch_count = print_launches(trainer, world, arena, out);
   if (declared) print_lists(&settings, out);
+  if (declared && settings.keep) print_keep(settings.keep, out);
   if (declared) print_pieces(out, "const char *const", "spec_text", settings.spec_text);
   if (world->plan_json) print_pieces(out, "static const char *const", "plan_json", world->plan_json);
   writer_printf(out, "const SeerProgram %sprogram = {\n", world->prefix);

@@ -63,7 +63,10 @@ void print_model_header(const Trainer *trainer, Writer *out) {
   writer_text(out,
               "// What all of them share.\n"
               "extern const char *const spec_text[], *const pictures[], *const evaluate_pictures[];\n"
-              "extern const double milestones[];\n\n#endif\n");
+              "extern const double milestones[];\nextern const char *const monitor_columns[];\n"
+              "extern const SeerReference monitor_references[];\n");
+  if (trainer->settings.keep) writer_text(out, "extern const SeerKeep keep;\n");
+  writer_text(out, "\n#endif\n");
 }
 
 // Launches with the same kernel and constants share one instance.

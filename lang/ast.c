@@ -29,8 +29,8 @@ static void print_place(Writer *out, const SourceMap *sources, SourceSpan span) 
 }
 
 static void print_head(const AstNode *node, Writer *out) {
-  static const char *const names[] = {"error", "number", "string", "name",   "reference", "range",
-                                      "list",  "call",   "negate", "binary", "group"};
+  static const char *const names[] = {"error", "number", "string", "name",    "reference", "range", "list",
+                                      "call",  "negate", "binary", "compare", "logic",     "not",   "group"};
   writer_text(out, names[node->kind]);
   switch (node->kind) {
     case AST_NUMBER:
@@ -46,10 +46,13 @@ static void print_head(const AstNode *node, Writer *out) {
     case AST_CALL: writer_printf(out, " %s", node->text); break;
     case AST_REFERENCE: writer_printf(out, " %s.%s", node->text, node->key); break;
     case AST_BINARY: writer_printf(out, " %c", node->operation); break;
+    case AST_COMPARE:
+    case AST_LOGIC: writer_printf(out, " %s", node->text); break;
     case AST_ERROR:
     case AST_RANGE:
     case AST_LIST:
     case AST_NEGATE:
+    case AST_NOT:
     case AST_GROUP: break;
   }
 }

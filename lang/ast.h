@@ -19,6 +19,9 @@ typedef enum AstKind {
   AST_CALL,       // text(items), arguments with names
   AST_NEGATE,     // -items[0]
   AST_BINARY,     // items[0] op items[1]
+  AST_COMPARE,    // items[0] text items[1]; text "==", "!=", "<", "<=", ">", ">=", "in", "not in"
+  AST_LOGIC,      // items[0] text items[1]; text "and", "or"
+  AST_NOT,        // not items[0]
   AST_GROUP       // (items[0])
 } AstKind;
 

@@ -19,6 +19,7 @@ static const char *value_text(Resolver *resolver, const EvalValue *value) {
     case SPEC_RANGE: return "a range";
     case SPEC_LIST: return "a list";
     case SPEC_CALL: return arena_printf(resolver->arena, "a call of '%s'", value->text);
+    case SPEC_CONDITION: return "a condition";
     case SPEC_UNSET: break;
   }
   return "nothing";
@@ -274,6 +275,15 @@ static bool convert_call(Resolver *resolver, const SchemaField *field, const Eva
   return ok;
 }
 
+static bool convert_condition(Resolver *resolver, const SchemaField *field, const EvalValue *value, SpecValue *result) {
+  if (value->kind == SPEC_NAME) return convert_name(resolver, field, value, result);
+  if (value->kind != SPEC_CONDITION) return type_error(resolver, field, value);
+  SourceSpan span = result->span;
+  *result = *value->condition;
+  result->span = span;
+  return true;
+}
+
 bool convert_value(Resolver *resolver, const SchemaField *field, const EvalValue *value, SpecValue *result) {
   if (!value->ok) return false;
   result->span = value->span;
@@ -294,7 +304,9 @@ bool convert_value(Resolver *resolver, const SchemaField *field, const EvalValue
     case TYPE_LIST_INTEGER: return convert_list(resolver, field, TYPE_INTEGER, value, result);
     case TYPE_LIST_NUMBER: return convert_list(resolver, field, TYPE_NUMBER, value, result);
     case TYPE_LIST_CALL: return convert_list(resolver, field, TYPE_LIST_CALL, value, result);
-    case TYPE_PATHS: return convert_paths(resolver, field, value, result);
+    case TYPE_PATHS:
+    case TYPE_NAMES: return convert_paths(resolver, field, value, result);
+    case TYPE_CONDITION: return convert_condition(resolver, field, value, result);
     case TYPE_STRING:
       if (value->kind != SPEC_STRING) return type_error(resolver, field, value);
       result->kind = SPEC_STRING;

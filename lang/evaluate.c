@@ -65,7 +65,9 @@ static EvalValue from_spec_value(Resolver *resolver, const SpecValue *value, Sch
                       .high = value->high,
                       .unit = unit,
                       .text = value->text,
-                      .count = value->item_count};
+                      .count = value->item_count,
+                      .condition = value};
+  if (value->kind == SPEC_CONDITION) return result;
   EvalItem *items = arena_array(resolver->arena, EvalItem, value->item_count);
   for (int i = 0; i < value->item_count; i++) {
     const SpecValue *item = &value->items[i];
@@ -131,7 +133,7 @@ static EvalValue evaluate_reference(Resolver *resolver, const AstNode *node) {
   return from_spec_value(resolver, value, unit, node->span);
 }
 
-static Constant *find_constant(Resolver *resolver, const char *name) {
+Constant *find_constant(Resolver *resolver, const char *name) {
   for (size_t i = resolver->constants.count; i > 0; i--) {
     if (strcmp(resolver->constants.items[i - 1].name, name) == 0) return &resolver->constants.items[i - 1];
   }
@@ -198,17 +200,22 @@ static void report_unknown_name(Resolver *resolver, const AstNode *node, const S
 
 static EvalValue evaluate_name(Resolver *resolver, const AstNode *node, const SchemaField *target) {
   EvalValue name = {.ok = true, .kind = SPEC_NAME, .span = node->span, .text = node->text};
-  bool takes_names = target && (target->type == TYPE_NAME || target->type == TYPE_FLAG);
+  bool takes_names =
+      target && (target->type == TYPE_NAME || target->type == TYPE_FLAG || target->type == TYPE_CONDITION);
   if (takes_names && schema_names_hold(target->names, node->text)) return name;
   if (target && schema_is_auto(target, node->text)) return name;
   Constant *constant = find_constant(resolver, node->text);
   if (constant) return evaluate_constant(resolver, constant, node->span);
+  if (target && target->type == TYPE_NAMES) {
+    name.kind = SPEC_STRING;
+    return name;
+  }
   if (takes_names || some_key_takes(node->text)) return name;
   report_unknown_name(resolver, node, target);
   return failure;
 }
 
-static const char *kind_text(const EvalValue *value) {
+const char *eval_kind_text(const EvalValue *value) {
   switch (value->kind) {
     case SPEC_UNSET: return "nothing";
     case SPEC_NUMBER: return "a number";
@@ -217,6 +224,7 @@ static const char *kind_text(const EvalValue *value) {
     case SPEC_RANGE: return "a range";
     case SPEC_LIST: return "a list";
     case SPEC_CALL: return "a call";
+    case SPEC_CONDITION: return "a condition";
   }
   return "";
 }
@@ -228,7 +236,7 @@ static bool is_operand(Resolver *resolver, const EvalValue *value, const char *w
   if (value->kind == SPEC_NAME)
     diag_error(resolver->diags, value->span, "arithmetic", "%s takes numbers, not the name '%s'", where, value->text);
   else
-    diag_error(resolver->diags, value->span, "arithmetic", "%s takes numbers, not %s", where, kind_text(value));
+    diag_error(resolver->diags, value->span, "arithmetic", "%s takes numbers, not %s", where, eval_kind_text(value));
   bool is_auto = value->kind == SPEC_NAME && strcmp(value->text, "auto") == 0;
   diag_note(resolver->diags, span_none(),
             is_auto ? "'auto' is decided later; write a number or calculate from other keys"
@@ -296,13 +304,16 @@ static EvalValue evaluate_range(Resolver *resolver, const AstNode *node) {
       .ok = true, .kind = SPEC_RANGE, .span = node->span, .low = low.number, .high = high.number, .unit = unit};
 }
 
-static EvalValue evaluate_sequence(Resolver *resolver, const AstNode *node) {
+// Of a list, each element may be what the target takes by itself.
+static EvalValue evaluate_sequence(Resolver *resolver, const AstNode *node, const SchemaField *target) {
+  const SchemaField *of_element = target && target->type == TYPE_NAMES && node->kind == AST_LIST ? target : NULL;
   EvalItem *items = arena_array(resolver->arena, EvalItem, node->children.count);
   bool ok = true;
   for (size_t i = 0; i < node->children.count; i++) {
     const AstItem *child = &node->children.items[i];
-    items[i] =
-        (EvalItem){.name = child->name, .name_span = child->name_span, .value = evaluate(resolver, child->value, NULL)};
+    items[i] = (EvalItem){.name = child->name,
+                          .name_span = child->name_span,
+                          .value = evaluate(resolver, child->value, of_element)};
     ok = ok && items[i].value.ok;
   }
   bool is_call = node->kind == AST_CALL;
@@ -334,7 +345,7 @@ EvalValue evaluate(Resolver *resolver, const AstNode *node, const SchemaField *t
     case AST_REFERENCE: return evaluate_reference(resolver, node);
     case AST_RANGE: return evaluate_range(resolver, node);
     case AST_LIST:
-    case AST_CALL: return evaluate_sequence(resolver, node);
+    case AST_CALL: return evaluate_sequence(resolver, node, target);
     case AST_NEGATE:
       result = evaluate(resolver, node->children.items[0].value, NULL);
       if (!is_operand(resolver, &result, "'-'")) return failure;
@@ -342,6 +353,9 @@ EvalValue evaluate(Resolver *resolver, const AstNode *node, const SchemaField *t
       result.span = node->span;
       return result;
     case AST_BINARY: return evaluate_binary(resolver, node);
+    case AST_COMPARE:
+    case AST_LOGIC:
+    case AST_NOT: return evaluate_condition(resolver, node);
     case AST_GROUP: return evaluate(resolver, node->children.items[0].value, target);
   }
   return failure;

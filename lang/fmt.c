@@ -119,6 +119,16 @@ static void print_flat(const Formatter *formatter, const AstNode *node, Writer *
       writer_printf(out, " %c ", node->operation);
       print_flat(formatter, children[1].value, out);
       break;
+    case AST_COMPARE:
+    case AST_LOGIC:
+      print_flat(formatter, children[0].value, out);
+      writer_printf(out, " %s ", node->text);
+      print_flat(formatter, children[1].value, out);
+      break;
+    case AST_NOT:
+      writer_text(out, "not ");
+      print_flat(formatter, children[0].value, out);
+      break;
     case AST_GROUP: print_flat_items(formatter, node, "(", ")", out); break;
   }
 }

@@ -1,6 +1,6 @@
-// The grammar: sections of keys, uses, constants; values with arithmetic. It knows no section or key by name.
-// Actions make nodes and nothing else. Recovery: after an error the parser moves on to the next key or section that
-// lang/parse.c finds in the tokens, so one mistake gives one message.
+// The grammar: sections of keys, uses, constants; values with arithmetic, conditions. It knows no section or key by
+// name. Actions make nodes and nothing else. Recovery: after an error the parser moves on to the next key or section
+// that lang/parse.c finds in the tokens, so one mistake gives one message.
 %require "3.8"
 %define api.pure full
 %define api.prefix {seer_}
@@ -36,7 +36,10 @@ static void seer_error(const SourceSpan *span, Parser *parser, const char *messa
 %token USE "'use'" LET "'let'" DOTDOT "'..'" OTHER "a character"
 %token '=' "'='" '{' "'{'" '}' "'}'" '(' "'('" ')' "')'" '[' "'['" ']' "']'" ',' "','"
 %token '+' "'+'" '-' "'-'" '*' "'*'" '/' "'/'"
-%type <node> value sum product unary primary
+%token <token> EQUAL "'=='" UNEQUAL "'!='" LESS "'<'" AT_MOST "'<='" MORE "'>'" AT_LEAST "'>='"
+%token AND "'and'" OR "'or'" NOT "'not'" IN "'in'"
+%type <node> value condition conjunction negation comparison sum product unary primary
+%type <token> relation
 %type <items> elements element_list arguments argument_list
 
 %%
@@ -65,9 +68,29 @@ keys: %empty
     | keys error                                   { parser_resync_section(parser); yyclearin; yyerrok; }
     ;
 
-value: sum
+value: condition
      | sum[low] DOTDOT sum[high]                     { $$ = parser_node(parser, AST_RANGE, @$, 0, $low, $high); }
      ;
+
+condition: conjunction
+         | condition[left] OR conjunction[right]   { $$ = parser_relate(parser, AST_LOGIC, @$, "or", $left, $right); }
+         ;
+
+conjunction: negation
+           | conjunction[left] AND negation[right] { $$ = parser_relate(parser, AST_LOGIC, @$, "and", $left, $right); }
+           ;
+
+negation: comparison
+        | NOT negation[operand]                    { $$ = parser_relate(parser, AST_NOT, @$, NULL, $operand, NULL); }
+        ;
+
+comparison: sum
+          | comparison[a] relation[how] sum[b]     { $$ = parser_relate(parser, AST_COMPARE, @$, $how->text, $a, $b); }
+          | comparison[a] IN sum[b]                { $$ = parser_relate(parser, AST_COMPARE, @$, "in", $a, $b); }
+          | comparison[a] NOT IN sum[b]            { $$ = parser_relate(parser, AST_COMPARE, @$, "not in", $a, $b); }
+          ;
+
+relation: EQUAL | UNEQUAL | LESS | AT_MOST | MORE | AT_LEAST;
 
 sum: product
    | sum[left] '+' product                         { $$ = parser_node(parser, AST_BINARY, @$, '+', $left, $product); }
@@ -89,7 +112,7 @@ primary: NUMBER                                    { $$ = parser_number(parser, 
        | REFERENCE                                 { $$ = parser_text(parser, AST_REFERENCE, $REFERENCE); }
        | NAME '(' arguments ')'                    { $$ = parser_sequence(parser, AST_CALL, @$, $NAME, &$arguments); }
        | '[' elements ']'                          { $$ = parser_sequence(parser, AST_LIST, @$, NULL, &$elements); }
-       | '(' sum ')'                               { $$ = parser_node(parser, AST_GROUP, @$, 0, $sum, NULL); }
+       | '(' condition ')'                         { $$ = parser_node(parser, AST_GROUP, @$, 0, $condition, NULL); }
        ;
 
 elements: %empty                                   { $$ = (AstItems){0}; }

@@ -10,6 +10,39 @@
 
 static SourceSpan nowhere(void) { return (SourceSpan){0}; }
 
+// Behind it a value may go on or begin: a name there is part of one.
+static bool wants_operand(const Token *token) {
+  if (token->kind >= TOK_EQUAL && token->kind <= TOK_AT_LEAST) return true;
+  switch (token->kind) {
+    case '=':
+    case '(':
+    case '[':
+    case ',':
+    case TOK_AND:
+    case TOK_OR:
+    case TOK_NOT:
+    case TOK_IN: return true;
+    default: return false;
+  }
+}
+
+// Of a key, or of "section.key".
+static bool takes_condition(const Token *token) {
+  const char *name = token->key ? token->key : token->text;
+  for (int i = 0; i < schema_key_count; i++) {
+    if (schema_keys[i].type == TYPE_CONDITION && strcmp(schema_keys[i].name, name) == 0) return true;
+  }
+  return false;
+}
+
+// "country" in "keep = country = FR" and in "keep = year > 1990 and country = FR".
+static bool is_compared(const TokenList *tokens, size_t i) {
+  const Token *previous = i ? &tokens->items[i - 1] : NULL;
+  if (!previous || tokens->items[i].starts_line) return false;
+  if (previous->kind == '=') return i > 1 && takes_condition(previous - 1);
+  return previous->kind == TOK_AND || previous->kind == TOK_OR || previous->kind == TOK_NOT;
+}
+
 // A name before '=' (or ':', as users of other formats write) is a key; a name before '{' opens a section.
 // Brackets left open end where a key that cannot be an argument, a section or a brace begins.
 static void classify(TokenList *tokens) {
@@ -20,8 +53,9 @@ static void classify(TokenList *tokens) {
     const Token *next = token + 1;
     const Token *previous = i ? token - 1 : NULL;
     bool after_let = previous && previous->kind == TOK_LET;
-    if (token->kind == TOK_NAME) {
+    if (token->kind == TOK_NAME && !is_compared(tokens, i)) {
       if (next->kind == '=' || (next->kind == TOK_OTHER && strcmp(next->text, ":") == 0)) token->kind = TOK_KEY;
+      if (next->kind == TOK_EQUAL && previous && !wants_operand(previous)) token->kind = TOK_KEY;
       if (next->kind == '{') token->kind = TOK_SECTION;
     }
     bool may_be_argument = depth > 0 && innermost[depth < AST_DEEPEST ? depth : AST_DEEPEST] == '(' && previous &&
@@ -125,7 +159,8 @@ static const char *token_text(Parser *parser, const Token *token) {
 }
 
 typedef struct Expected {
-  bool value, key, equals, comma, close_list, close_call, close_brace, close_group, open_brace, statement, string, end;
+  bool value, key, equals, comma, close_list, close_call, close_brace, close_group, open_brace, statement, string,
+      relation, in, end;
 } Expected;
 
 static Expected expected_from(const char *const *names, int count) {
@@ -136,7 +171,7 @@ static Expected expected_from(const char *const *names, int count) {
   } flags[] = {{"a number", &expected.value},  {"a key", &expected.key},      {"'='", &expected.equals},
                {"','", &expected.comma},       {"']'", &expected.close_list}, {"')'", &expected.close_call},
                {"'}'", &expected.close_brace}, {"'{'", &expected.open_brace}, {"a section", &expected.statement},
-               {"a string", &expected.string}};
+               {"a string", &expected.string}, {"'=='", &expected.relation},  {"'in'", &expected.in}};
   for (int i = 0; i < count; i++) {
     for (size_t j = 0; j < sizeof flags / sizeof *flags; j++) {
       if (strcmp(names[i], flags[j].name) == 0) *flags[j].flag = true;
@@ -157,6 +192,7 @@ static const char *expected_text(const Expected *expected) {
   if (expected->open_brace) return "'{'";
   if (expected->statement) return "a section, 'use' or 'let'";
   if (expected->string) return "a path in double quotes";
+  if (expected->in && !expected->relation) return "'in'";
   if (expected->key) return "a name and '='";
   return "the end";
 }
@@ -167,9 +203,9 @@ static const char *note_for_character(const char *text, const Expected *expected
   if (strcmp(text, ";") == 0) return "no ';' is needed between keys";
   if (strcmp(text, "'") == 0) return "strings are written with double quotes";
   if (strncmp(text, "\xe2\x80", 2) == 0) return "write plain double quotes and '-', not typographic ones";
-  if (strcmp(text, "<") == 0 || strcmp(text, ">") == 0) return "write the key's value itself";
   if (strcmp(text, "@") == 0 || strcmp(text, "$") == 0)
     return "refer to a key as 'section.key', to a constant by its name";
+  if (strchr("&|!~", *text)) return "conditions are joined by 'and', 'or' and 'not'";
   if (strcmp(text, "^") == 0) return "the operators are + - * /";
   if (strcmp(text, ".") == 0) return "refer to a key as 'section.key', without blanks; a range is 'low..high'";
   return expected->value ? "values are numbers, strings, names, lists, ranges and calls" : "remove it";
@@ -181,7 +217,14 @@ static const char *note_for_token(const Parser *parser, size_t index, const Expe
   bool after_number = previous && previous->kind == TOK_NUMBER && !token->starts_line;
   if ((token->kind == TOK_NAME || token->kind == TOK_KEY) && after_number && schema_find_unit(token->text) >= 0)
     return arena_printf(parser->arena, "write the unit directly after its number: '%s%s'", previous->text, token->text);
+  if (expected->in && !expected->relation) return "write 'not in [...]', or '!='";
+  if (token->kind == TOK_DOTDOT && expected->relation) return "write both ends: 'width >= 100 and width <= 200'";
   if (token->kind == TOK_OTHER) return note_for_character(token->text, expected);
+  if (token->kind == TOK_EQUAL && expected->equals) return "a value is set with one '='";
+  if (token->kind == '=' && expected->relation) return "conditions compare with '=='";
+  if (token->kind >= TOK_EQUAL && token->kind <= TOK_AT_LEAST && expected->value) return "write the value itself";
+  if (token->kind == TOK_AND || token->kind == TOK_OR || token->kind == TOK_NOT || token->kind == TOK_IN)
+    return "'and', 'or', 'not' and 'in' make conditions: 'country in [FR, DE]'; in quotes they are words";
   if (token->kind == '/' || (previous && previous->kind == '/' && token->kind == '*')) return "comments start with '#'";
   if (token->kind == ',' && expected->close_brace) return "no ',' is needed between keys";
   if (token->kind == '=' && previous && previous->kind == '=') return "a value is set with one '='";
@@ -290,6 +333,13 @@ AstNode *parser_node(Parser *parser, AstKind kind, SourceSpan span, char operati
   ast_child_add(parser->arena, node, NULL, left->span, left);
   if (right) ast_child_add(parser->arena, node, NULL, right->span, right);
   return checked_depth(parser, node);
+}
+
+AstNode *parser_relate(Parser *parser, AstKind kind, SourceSpan span, const char *text, const AstNode *left,
+                       const AstNode *right) {
+  AstNode *node = parser_node(parser, kind, span, 0, left, right);
+  node->text = text;
+  return node;
 }
 
 AstNode *parser_sequence(Parser *parser, AstKind kind, SourceSpan span, const Token *name, const AstItems *items) {

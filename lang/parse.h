@@ -64,6 +64,9 @@ AstNode *parser_number(Parser *parser, const Token *token);
 AstNode *parser_text(Parser *parser, AstKind kind, const Token *token);
 AstNode *parser_node(Parser *parser, AstKind kind, SourceSpan span, char operation, const AstNode *left,
                      const AstNode *right);
+// Of a condition; `right` may be NULL.
+AstNode *parser_relate(Parser *parser, AstKind kind, SourceSpan span, const char *text, const AstNode *left,
+                       const AstNode *right);
 AstNode *parser_sequence(Parser *parser, AstKind kind, SourceSpan span, const Token *name, const AstItems *items);
 // `list` (NULL: a new one) with one more element; `name` NULL for a positional one.
 AstItems parser_items(Parser *parser, const AstItems *list, const Token *name, SourceSpan name_span,

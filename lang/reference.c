@@ -70,6 +70,18 @@ static const char introduction[] =
     "- **Arithmetic.** `+ - * /` and parentheses over numbers, constants and other keys (`train.batch`). Units must "
     "agree; pictures\n"
     "  are plain counts.\n"
+    "- **Conditions.** A column on the left, by its name or in quotes; `==`, `!=`, `<`, `<=`, `>`, `>=`, `in`, `not "
+    "in`; on "
+    "the right\n"
+    "  a number or a word, or a list of them (`country in [FR, DE]`); `and`, `or`, `not`, parentheses. Words need "
+    "quotes "
+    "where they are\n"
+    "  no names. `unknown` asks for pictures without a value (`age == unknown`); any other comparison with one is "
+    "unknown, "
+    "and what a\n"
+    "  condition leaves unknown is not chosen. `eu` is the list of its 27 members since 2020, unless a constant has "
+    "that "
+    "name.\n"
     "- **Constants.** `let name = value`; a file that uses another may redefine its constants.\n"
     "- **Comments** run from `#` to the end of the line.\n\n";
 

@@ -18,6 +18,7 @@ typedef struct EvalValue {
   const char *text;
   const struct EvalItem *items;
   int count;
+  const SpecValue *condition;  // SPEC_CONDITION
 } EvalValue;
 
 typedef struct EvalItem {
@@ -40,6 +41,7 @@ typedef struct Constant {
   const AstNode *node;
   int layer;
   bool used;
+  bool is_words;  // read by a condition, where other names are words: not a value by itself
   ResolveState state;
   EvalValue value;
 } Constant;
@@ -91,6 +93,12 @@ const char *load_suggest_file(Resolver *resolver, const char *folder, const char
 
 // evaluate.c. `target` (may be NULL) says which names are values rather than constants.
 EvalValue evaluate(Resolver *resolver, const AstNode *node, const SchemaField *target);
+// Constants by their latest definition; NULL.
+Constant *find_constant(Resolver *resolver, const char *name);
+// "a list"
+const char *eval_kind_text(const EvalValue *value);
+// condition.c: AST_COMPARE, AST_LOGIC, AST_NOT
+EvalValue evaluate_condition(Resolver *resolver, const AstNode *node);
 // Evaluates a key and what it refers to; the result is in spec->values.
 void resolve_key(Resolver *resolver, SpecKey key);
 

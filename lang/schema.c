@@ -14,9 +14,11 @@
 #define BOUNDS_AUTO_BYTES BOUNDS_INTEGER
 #define BOUNDS_AUTO_NUMBER BOUNDS_INTEGER
 #define BOUNDS_NAME(low, high) .names = (low)
+#define BOUNDS_CONDITION BOUNDS_NAME
 #define BOUNDS_FLAG(low, high) .names = "yes|no"
 #define BOUNDS_STRING(low, high) .names = NULL
 #define BOUNDS_PATHS BOUNDS_STRING
+#define BOUNDS_NAMES BOUNDS_STRING
 #define BOUNDS_LIST_CALL BOUNDS_STRING
 
 #define FIELD(owner_name, field_name, type_name, unit_name, default_value, low, high, help_text) \
@@ -85,6 +87,8 @@ const SchemaUnitName schema_units[] = {
     {"h", UNIT_SECONDS, 3600},
     {"images", UNIT_IMAGES, 1},
     {"image", UNIT_IMAGES, 1},
+    {"k", UNIT_IMAGES, 1e3},
+    {"M", UNIT_IMAGES, 1e6},
     {"deg", UNIT_DEGREES, 1},
 };
 const int schema_unit_count = COUNT(schema_units);
@@ -174,13 +178,6 @@ const char *schema_unit_plural(SchemaUnit unit) {
   return plurals[unit];
 }
 
-void schema_number(Writer *out, double number) {
-  if (number == floor(number) && fabs(number) < 1e15)
-    writer_printf(out, "%.0f", number);
-  else
-    writer_json_number(out, number);
-}
-
 const char *schema_quantity(Arena *arena, double number, SchemaUnit unit) {
   double shown = number;
   const char *suffix = "";
@@ -193,7 +190,7 @@ const char *schema_quantity(Arena *arena, double number, SchemaUnit unit) {
     suffix = name->name;
   }
   Writer text = {0};
-  schema_number(&text, shown);
+  writer_json_number(&text, shown);
   const char *result = arena_printf(arena, "%s%s", text.text, suffix);
   writer_release(&text);
   return result;
@@ -237,12 +234,15 @@ static const char *describe_type(Arena *arena, const SchemaField *field) {
     case TYPE_LIST_NUMBER: return describe_number(arena, field, "a list of numbers");
     case TYPE_LIST_CALL: return "a list of crop(...) calls";
     case TYPE_PATHS: return "a string, or a list of strings";
+    case TYPE_NAMES: return "a name of yours, or a list of them; in double quotes where it is more than a word";
     case TYPE_AUTO_INTEGER:
       return describe_number(arena, field, arena_printf(arena, "%s, or a whole number", describe_auto(arena, field)));
     case TYPE_AUTO_BYTES:
       return arena_printf(arena, "%s, or an amount of memory such as 40GiB", describe_auto(arena, field));
     case TYPE_AUTO_NUMBER:
       return describe_number(arena, field, arena_printf(arena, "%s, or a number", describe_auto(arena, field)));
+    case TYPE_CONDITION:
+      return arena_printf(arena, "%s, or a condition such as country not in eu", names_text(arena, field->names));
   }
   return "";
 }
@@ -250,7 +250,8 @@ static const char *describe_type(Arena *arena, const SchemaField *field) {
 const char *schema_describe(Arena *arena, const SchemaField *field) {
   const char *type = describe_type(arena, field);
   bool has_example = *field->default_text && field->type != TYPE_NAME && field->type != TYPE_FLAG &&
-                     field->type != TYPE_LIST_CALL && strcmp(field->default_text, "auto") != 0;
+                     field->type != TYPE_LIST_CALL && field->type != TYPE_CONDITION &&
+                     strcmp(field->default_text, "auto") != 0;
   if (has_example) return arena_printf(arena, "%s, such as %s", type, field->default_text);
   if (field->type == TYPE_LIST_CALL) return arena_printf(arena, "%s, such as [crop(count = 2, size = 160px)]", type);
   return type;

@@ -20,9 +20,11 @@ typedef enum SchemaType {
   TYPE_LIST_NUMBER,
   TYPE_LIST_CALL,
   TYPE_PATHS,
+  TYPE_NAMES,
   TYPE_AUTO_INTEGER,
   TYPE_AUTO_BYTES,
-  TYPE_AUTO_NUMBER
+  TYPE_AUTO_NUMBER,
+  TYPE_CONDITION
 } SchemaType;
 
 typedef enum SchemaUnit {
@@ -44,7 +46,7 @@ typedef struct SchemaField {
   const char *default_text;  // "" when there is none
   const char *help;
   double minimum, maximum;  // of numbers
-  const char *names;        // "a|b" for TYPE_NAME and TYPE_FLAG
+  const char *names;        // "a|b" for TYPE_NAME, TYPE_FLAG and, besides conditions, TYPE_CONDITION
 } SchemaField;
 
 typedef struct SchemaSection {
@@ -87,8 +89,6 @@ bool schema_name_takes_number(const char *names, const char *name);
 
 // "pixels"; "" for none.
 const char *schema_unit_plural(SchemaUnit unit);
-// A number in full: no exponent where it is whole and moderate.
-void schema_number(Writer *out, double number);
 // "160px", "40GiB", "0.15": a number in its base unit as a user would write it.
 const char *schema_quantity(Arena *arena, double number, SchemaUnit unit);
 // "a whole number of pixels from 8px to 4096px, such as 224px"

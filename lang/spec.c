@@ -68,6 +68,15 @@ static void parse_defaults(Resolver *resolver) {
   }
 }
 
+// What a condition reads as words; where nothing reads it, its names are none that must be known.
+static bool is_words(const AstNode *node) {
+  if (node->kind != AST_LIST) return node->kind == AST_NAME || node->kind == AST_STRING;
+  for (size_t i = 0; i < node->children.count; i++) {
+    if (!is_words(node->children.items[i].value)) return false;
+  }
+  return true;
+}
+
 static void warn_unused_constants(Resolver *resolver) {
   for (size_t i = 0; i < resolver->constants.count; i++) {
     Constant *constant = &resolver->constants.items[i];
@@ -75,7 +84,8 @@ static void warn_unused_constants(Resolver *resolver) {
       diag_warning(resolver->diags, constant->name_span, "unused-let", "constant '%s' is never used", constant->name);
       diag_note(resolver->diags, span_none(), "use it in a value, or remove it");
     }
-    if (constant->state == STATE_NEW) constant->value = evaluate(resolver, constant->node, NULL);
+    bool words = constant->is_words || is_words(constant->node);
+    if (constant->state == STATE_NEW && !words) constant->value = evaluate(resolver, constant->node, NULL);
     constant->state = STATE_DONE;
   }
 }
@@ -106,6 +116,21 @@ const Spec *spec_load(Arena *arena, SourceMap *sources, DiagList *diags, const c
   *resolver =
       (Resolver){.arena = arena, .sources = sources, .diags = diags, .files = &spec_files_on_disk, .library = library};
   return resolve(resolver, path, defines, define_count);
+}
+
+const SpecValue *spec_condition(Arena *arena, SourceMap *sources, DiagList *diags, const char *shown,
+                                const char *text) {
+  size_t errors = diags->error_count;
+  Resolver *resolver = arena_new(arena, Resolver);
+  *resolver = (Resolver){.arena = arena, .sources = sources, .diags = diags, .spec = arena_new(arena, Spec)};
+  parse_defaults(resolver);
+  const AstNode *node = parse_value(arena, sources, diags, source_map_add(sources, shown, text, strlen(text)));
+  if (!node) return NULL;
+  const SchemaField *field = &schema_keys[KEY_data_keep];
+  EvalValue computed = evaluate(resolver, node, field);
+  SpecValue *value = arena_new(arena, SpecValue);
+  convert_value(resolver, field, &computed, value);
+  return diags->error_count == errors ? value : NULL;
 }
 
 typedef struct TextFirst {

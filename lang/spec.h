@@ -22,18 +22,23 @@ typedef enum SpecValueKind {
   SPEC_NAME,
   SPEC_RANGE,
   SPEC_LIST,
-  SPEC_CALL
+  SPEC_CALL,
+  SPEC_CONDITION
 } SpecValueKind;
 
 typedef struct SpecValue {
   SpecValueKind kind;
   bool by_user;      // false: the default of schema.def
   SourceSpan span;   // where it was written; file 0 for a default
-  double number;     // SPEC_NUMBER: in the key's base unit; SPEC_NAME: of a name that takes one, else 0
+  double number;     // SPEC_NUMBER: in the key's base unit; SPEC_NAME: of a name that takes one, else 0;
+                     // SPEC_CONDITION: comparisons in it, at most 256
   double low, high;  // SPEC_RANGE
-  const char *text;  // SPEC_STRING, SPEC_NAME, SPEC_CALL (its name)
+  const char *text;  // SPEC_STRING, SPEC_NAME, SPEC_CALL (its name), SPEC_CONDITION (what joins its items)
   const struct SpecValue
-      *items;  // SPEC_LIST: elements; SPEC_CALL: arguments in the order of schema.def, defaults filled
+      *items;  // SPEC_LIST: elements; SPEC_CALL: arguments in the order of schema.def, defaults filled;
+               // SPEC_CONDITION: two conditions of "and" and "or", one of "not", else a column (SPEC_STRING) and what
+               // it is compared with: by "==" and "!=" a number, a SPEC_STRING or the SPEC_NAME unknown, by "<", "<=",
+               // ">" and ">=" a number, by "in" and "not in" a list of numbers or of SPEC_STRINGs
   int item_count;
 } SpecValue;
 
@@ -66,6 +71,8 @@ const Spec *spec_load(Arena *arena, SourceMap *sources, DiagList *diags, const c
 struct SpecFiles;
 const Spec *spec_load_text(Arena *arena, SourceMap *sources, DiagList *diags, const char *name, const char *text,
                            size_t size, const struct SpecFiles *files, const SpecDefine *defines, int define_count);
+// A condition by itself, as data.keep takes it; `shown` names it in messages. NULL when the list holds an error.
+const SpecValue *spec_condition(Arena *arena, SourceMap *sources, DiagList *diags, const char *shown, const char *text);
 // A trainer needs a network: false, with an error, when the model has no shape. Recipes alone have none and are fine
 // for spec_load.
 bool spec_require_model(const Spec *spec, DiagList *diags);
@@ -81,5 +88,7 @@ SourceSpan spec_span(const Spec *spec, SpecKey key);  // of the value, else of i
 const char *spec_key_name(SpecKey key);               // "model.depth"
 // The whole resolved spec as a .seer text without `use`, which reads back to the same values.
 void spec_print(const Spec *spec, Writer *out);
+// A condition as spec_print writes it: of two that say the same by other constants the text is the same.
+void spec_print_condition(const SpecValue *condition, Writer *out);
 
 #endif

@@ -20,13 +20,74 @@ static void print_string(const char *text, Writer *out) {
 }
 
 static void print_number(double number, SchemaUnit unit, Writer *out) {
-  schema_number(out, number);
+  writer_json_number(out, number);
   if (unit == UNIT_NONE || unit == UNIT_IMAGES) return;
   for (int i = 0; i < schema_unit_count; i++) {
     if (schema_units[i].unit == unit && schema_units[i].factor == 1) {
       writer_text(out, schema_units[i].name);
       return;
     }
+  }
+}
+
+// A column or a word: bare where it reads back as a name.
+static void print_word(const char *text, Writer *out) {
+  static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
+  bool is_name = *text && !strchr("0123456789", *text) && strspn(text, letters) == strlen(text);
+  if (is_name && !schema_names_hold("use|let|and|or|not|in|unknown", text))
+    writer_text(out, text);
+  else
+    print_string(text, out);
+}
+
+static void print_compared(const SpecValue *value, Writer *out) {
+  switch (value->kind) {
+    case SPEC_NUMBER: writer_json_number(out, value->number); break;
+    case SPEC_STRING: print_word(value->text, out); break;
+    case SPEC_LIST:
+      writer_text(out, "[");
+      for (int i = 0; i < value->item_count; i++) {
+        if (i) writer_text(out, ", ");
+        print_compared(&value->items[i], out);
+      }
+      writer_text(out, "]");
+      break;
+    default: writer_text(out, value->text);
+  }
+}
+
+// How tightly the parts of a condition hold together.
+static int binding(const SpecValue *condition) {
+  if (strcmp(condition->text, "or") == 0) return 0;
+  if (strcmp(condition->text, "and") == 0) return 1;
+  return strcmp(condition->text, "not") == 0 ? 2 : 3;
+}
+
+static void print_part(const SpecValue *part, int least, Writer *out) {
+  bool grouped = binding(part) < least;
+  if (grouped) writer_text(out, "(");
+  spec_print_condition(part, out);
+  if (grouped) writer_text(out, ")");
+}
+
+void spec_print_condition(const SpecValue *condition, Writer *out) {
+  int level = binding(condition);
+  const SpecValue *items = condition->items;
+  switch (level) {
+    case 0:
+    case 1:
+      print_part(&items[0], level, out);
+      writer_printf(out, " %s ", condition->text);
+      print_part(&items[1], level + 1, out);
+      break;
+    case 2:
+      writer_text(out, "not ");
+      print_part(&items[0], level, out);
+      break;
+    default:
+      print_word(items[0].text, out);
+      writer_printf(out, " %s ", condition->text);
+      print_compared(&items[1], out);
   }
 }
 
@@ -52,6 +113,7 @@ static void print_value(const SpecValue *value, SchemaUnit unit, Writer *out) {
       }
       writer_text(out, "]");
       break;
+    case SPEC_CONDITION: spec_print_condition(value, out); break;
     case SPEC_CALL: {
       writer_printf(out, "%s(", value->text);
       const char *separator = "";

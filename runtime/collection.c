@@ -112,6 +112,10 @@ void seer_collection_close(SeerCollection *collection) {
   free(collection);
 }
 
+const SeerSafetensors *seer_collection_file(const SeerCollection *collection, int index) {
+  return collection->files[index];
+}
+
 int seer_collection_count(const SeerCollection *collection) { return collection->count; }
 
 const SeerHeld *seer_collection_held(const SeerCollection *collection, int index) { return &collection->held[index]; }

@@ -22,6 +22,8 @@ typedef struct SeerHeld {
 SeerStatus seer_collection_open(const SeerPath *paths, int count, SeerCollection **collection);
 void seer_collection_close(SeerCollection *collection);
 
+// Of the path with this index.
+const SeerSafetensors *seer_collection_file(const SeerCollection *collection, int index);
 // By name, pieces of one tensor by their begin.
 int seer_collection_count(const SeerCollection *collection);
 const SeerHeld *seer_collection_held(const SeerCollection *collection, int index);

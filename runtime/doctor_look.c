@@ -118,7 +118,12 @@ static void data_look(const SeerProgram *program, const SeerOptions *options, Se
   facts->pictures = -1;
   if (!patterns || !patterns[0]) return;
   SeerSource *source = NULL;
-  if (seer_source_open(patterns, options->labels ? options->labels : given ? NULL : program->labels, &source)) {
+  SeerKeepCounts kept = {0};
+  SeerStatus status =
+      seer_source_open(patterns, options->labels ? options->labels : given ? NULL : program->labels, &source);
+  if (!status && program->keep) status = seer_source_keep(source, program->keep, seer_cpu_count(), "/tmp", &kept);
+  if (status) {
+    seer_source_close(source);
     error_keep(facts->data);
     facts->pictures = 0;
     return;

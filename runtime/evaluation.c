@@ -10,6 +10,7 @@
 #include "runtime/init.h"
 #include "runtime/rundir.h"
 #include "runtime/snapshot.h"
+#include "runtime/weights/load.h"
 
 static SeerStatus features_collect(const SeerEvaluationRequest *request, const SeerSource *source,
                                    unsigned char *untrained, SeerFeatureSet *set) {
@@ -178,7 +179,7 @@ SeerStatus seer_command_knn(const SeerProgram *program, const SeerOptions *optio
   if (!status) status = seer_engine_make(program, NULL, threads, false, &engine);
   uint64_t seed = seed_decide(program, options);
   if (!status) seer_state_init(program, seed, 0, engine.context.pool, engine.context.state);
-  if (!status) status = seer_weights_load(program, options->weights, 0, engine.context.state, &weights);
+  if (!status) status = seer_weights_load(program, options->weights, SEER_USE_TRUNK, 0, engine.context.state, &weights);
   SeerEvaluationRequest request = {.engine = &engine,
                                    .seed = seed,
                                    .source = source,

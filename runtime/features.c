@@ -10,15 +10,27 @@
 
 #include "runtime/commands.h"
 #include "runtime/data/augment.h"
+#include "runtime/data/decoder.h"
+#include "runtime/data/read_ahead.h"
 #include "runtime/init.h"
 #include "runtime/progress.h"
 #include "runtime/random.h"
 #include "runtime/rundir.h"
 #include "runtime/safetensors.h"
 #include "runtime/snapshot.h"
+#include "runtime/weights/load.h"
+
+// Of a thread of the pool.
+typedef struct Decoding {
+  SeerDecoder *decoder;
+  SeerPicture picture;
+} Decoding;
 
 typedef struct DecodeArguments {
   const SeerFeatureRequest *request;
+  Decoding *decoding;    // [threads]
+  SeerReadAhead *ahead;  // NULL: the source reads no files
+  int64_t first;         // number of the batch's first picture among those asked for
   const int64_t *pictures;
   uint8_t *views;  // [batch][size][size][3]
   float *pixels;   // [batch][SEER_PIXEL_WIDTH] or NULL
@@ -45,6 +57,7 @@ static bool views_make(const DecodeArguments *decode, int task, const SeerPictur
   uint8_t small[SEER_PIXEL_WIDTH], *view = decode->views + (size_t)task * size * size * 3;
   const SeerAugmentedPass *pass = decode->request->augmented;
   if (pass) return view_augment(pass, decode->pictures[task], program->evaluate_size, picture, view);
+  if (decode->request->stretch) return seer_picture_stretch(picture, program->evaluate_size, view) == SEER_OK;
   if (seer_picture_evaluate(picture, program->evaluate_resize, program->evaluate_size, view) != SEER_OK) return false;
   if (!decode->pixels) return true;
   if (seer_picture_evaluate(picture, SEER_PIXEL_SIDE, SEER_PIXEL_SIDE, small) != SEER_OK) return false;
@@ -56,15 +69,17 @@ static bool views_make(const DecodeArguments *decode, int task, const SeerPictur
 }
 
 static void picture_decode(const void *arguments, int task, int worker) {
-  (void)worker;
   const DecodeArguments *decode = arguments;
   const SeerProgram *program = decode->request->engine->program;
-  SeerPicture picture = {0};
+  Decoding *with = &decode->decoding[worker];
+  int64_t picture = decode->pictures[task];
   const char *reason = NULL;
-  bool decoded = seer_source_decode(decode->request->source, decode->pictures[task], program->max_pixels, &picture,
-                                    &reason) == SEER_OK;
-  decode->decoded[task] = decoded && views_make(decode, task, &picture);
-  seer_picture_release(&picture);
+  size_t count;
+  SeerStatus status =
+      decode->ahead && seer_read_ahead_take(decode->ahead, decode->first + task, &with->picture.file, &count)
+          ? seer_decoder_decode_read(with->decoder, picture, program->max_pixels, count, &with->picture, &reason)
+          : seer_decoder_decode(with->decoder, picture, program->max_pixels, &with->picture, &reason);
+  decode->decoded[task] = !status && views_make(decode, task, &with->picture);
   size_t size = (size_t)program->evaluate_size;
   if (!decode->decoded[task]) memset(decode->views + (size_t)task * size * size * 3, 0, size * size * 3);
 }
@@ -73,11 +88,47 @@ typedef struct Extraction {
   const SeerFeatureRequest *request;
   SeerFeatureSet *set;
   int64_t total, next, reported;
+  Decoding *decoding;  // [threads of the pool]
+  SeerReadAhead *ahead;
   int64_t *pictures;
   uint8_t *views;
   float *pixels, *rows;  // rows: the features of a batch
   bool *decoded;
 } Extraction;
+
+// One of each of `total` stretches of the source, by chance: pictures are often in an order of classes, in turns or not,
+// and every n-th would leave some out.
+static int64_t picture_at(const void *context, int64_t task) {
+  const Extraction *extraction = context;
+  int64_t count = seer_source_count(extraction->request->source), total = extraction->total;
+  if (task >= total) return -1;
+  int64_t first = (int64_t)((__extension__(__int128)task) * count / total);
+  int64_t length = (int64_t)((__extension__(__int128)(task + 1)) * count / total) - first;
+  SeerRandom random = seer_random_make(0, SEER_STREAM_PICK, 0, (uint64_t)task, 0);
+  return length < 2 || length > UINT32_MAX ? first : first + seer_random_below(&random, (uint32_t)length);
+}
+
+static SeerStatus decoding_make(Extraction *extraction) {
+  const SeerFeatureRequest *request = extraction->request;
+  int threads = seer_pool_threads(request->engine->context.pool);
+  extraction->decoding = calloc((size_t)threads, sizeof *extraction->decoding);
+  SeerStatus status = extraction->decoding ? SEER_OK : seer_fail(SEER_MACHINE, "no memory to decode pictures");
+  for (int i = 0; i < threads && !status; i++)
+    status = seer_decoder_make(request->source, request->engine->program->sandbox, &extraction->decoding[i].decoder);
+  if (!status && seer_source_reads_files(request->source))
+    status = seer_read_ahead_make(request->source, threads, picture_at, extraction, &extraction->ahead);
+  return status;
+}
+
+static void decoding_release(Extraction *extraction) {
+  int threads = seer_pool_threads(extraction->request->engine->context.pool);
+  for (int i = 0; extraction->decoding && i < threads; i++) {
+    seer_decoder_release(extraction->decoding[i].decoder);
+    seer_picture_release(&extraction->decoding[i].picture);
+  }
+  seer_read_ahead_release(extraction->ahead);
+  free(extraction->decoding);
+}
 
 static SeerStatus extraction_make(const SeerFeatureRequest *request, SeerFeatureSet *set, Extraction *extraction) {
   const SeerProgram *program = request->engine->program;
@@ -132,32 +183,22 @@ static SeerStatus network_run(Extraction *extraction) {
   return SEER_OK;
 }
 
-// One of each of `total` stretches of the source, by chance: pictures are often in an order of classes, in turns or not,
-// and every n-th would leave some out.
-static int64_t picture_pick(int64_t i, int64_t total, int64_t count) {
-  int64_t first = (int64_t)((__extension__(__int128)i) * count / total);
-  int64_t end = (int64_t)((__extension__(__int128)(i + 1)) * count / total);
-  SeerRandom random = seer_random_make(0, SEER_STREAM_SAMPLE, 0, (uint64_t)i, 0);
-  int64_t length = end - first;
-  return length < 2 || length > UINT32_MAX ? first : first + seer_random_below(&random, (uint32_t)length);
-}
-
 // Decodes the next batch and runs the networks over it. The last batch is filled up with black pictures.
 static SeerStatus batch_run(Extraction *extraction) {
   const SeerFeatureRequest *request = extraction->request;
   const SeerProgram *program = request->engine->program;
   SeerFeatureSet *set = extraction->set;
-  int64_t count = seer_source_count(request->source), left = extraction->total - extraction->next;
+  int64_t left = extraction->total - extraction->next;
   int batch = program->evaluate_batch, used = left < batch ? (int)left : batch;
-  for (int i = 0; i < used; i++) {
-    extraction->pictures[i] = picture_pick(extraction->next + i, extraction->total, count);
-  }
+  for (int i = 0; i < used; i++) extraction->pictures[i] = picture_at(extraction, extraction->next + i);
   for (int i = 0; i < batch; i++) extraction->decoded[i] = false;
   if (used < batch) {
     size_t view_bytes = (size_t)program->evaluate_size * (size_t)program->evaluate_size * 3;
     memset(extraction->views + (size_t)used * view_bytes, 0, (size_t)(batch - used) * view_bytes);
   }
-  DecodeArguments decode = {request, extraction->pictures, extraction->views, extraction->pixels, extraction->decoded};
+  DecodeArguments decode = {
+      request,           extraction->decoding, extraction->ahead,  extraction->next, extraction->pictures,
+      extraction->views, extraction->pixels,   extraction->decoded};
   seer_pool_run(request->engine->context.pool, picture_decode, &decode, used);
   SeerStatus status = network_run(extraction);
   if (status) return status;
@@ -179,6 +220,7 @@ static SeerStatus batch_run(Extraction *extraction) {
 SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet *set) {
   Extraction extraction;
   SeerStatus status = extraction_make(request, set, &extraction);
+  if (!status) status = decoding_make(&extraction);
   bool terminal = !request->quiet && isatty(STDERR_FILENO) == 1;
   while (!status && extraction.next < extraction.total) {
     status = batch_run(&extraction);
@@ -188,6 +230,7 @@ SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet 
   if (terminal) fprintf(stderr, "\r\033[K");
   if (!status && set->count == 0)
     status = seer_fail(SEER_INPUT, "none of %lld pictures could be decoded", (long long)set->skipped);
+  decoding_release(&extraction);
   free(extraction.pictures);
   free(extraction.views);
   free(extraction.decoded);
@@ -267,7 +310,8 @@ SeerStatus seer_command_features(const SeerProgram *program, const SeerOptions *
   if (!status)
     seer_state_init(program, options->seed >= 0 ? (uint64_t)options->seed : program->seed, 0,
                     engine.context.pool, engine.context.state);
-  if (!status) status = seer_weights_load(program, options->weights, 0, engine.context.state, &weights);
+  if (!status)
+    status = seer_weights_load(program, options->weights, SEER_USE_TRUNK, 0, engine.context.state, &weights);
   SeerFeatureRequest request = {.engine = &engine,
                                 .states = {engine.context.state},
                                 .state_count = 1,

@@ -33,7 +33,8 @@ typedef struct SeerFeatureRequest {
   int64_t limit;  // at most so many pictures, by chance, evenly spread; <= 0: all
   bool pixels;
   const SeerAugmentedPass *augmented;  // NULL: the evaluation view
-  bool quiet;  // no progress line
+  bool stretch;  // views are whole pictures made square, not their middles
+  bool quiet;    // no progress line
 } SeerFeatureRequest;
 
 SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet *set);

@@ -25,6 +25,7 @@ typedef struct SeerStepRecord {
   bool passed_over;         // the scale was too large, and nothing was updated
   bool knn_looked;          // after this step, and found:
   SeerKnnLook knn;
+  const char *monitor;      // what was counted, a member of JSON (monitor.h); NULL: nothing
 } SeerStepRecord;
 
 typedef struct SeerMetrics {

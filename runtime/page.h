@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "runtime/data/source.h"
+#include "runtime/data/decoder.h"
 
 void seer_page_begin(FILE *page, const char *title);
 void seer_page_end(FILE *page);
@@ -27,9 +27,9 @@ void seer_chart_print(FILE *page, const SeerChart *chart);
 void seer_bars_print(FILE *page, const char *title, const char *note, const double *values, int count);
 
 // An <img> of the picture's square middle. False when it cannot be decoded: nothing is printed.
-bool seer_thumbnail_print(FILE *page, const SeerSource *source, int64_t picture, int64_t max_pixels, int side,
+bool seer_thumbnail_print(FILE *page, SeerDecoder *decoder, int64_t picture, int64_t max_pixels, int side,
                           const char *attributes);
 // The bare data URI, malloc'ed; NULL when it cannot be decoded.
-char *seer_thumbnail_uri(const SeerSource *source, int64_t picture, int64_t max_pixels, int side);
+char *seer_thumbnail_uri(SeerDecoder *decoder, int64_t picture, int64_t max_pixels, int side);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/keep.h"
 #include "runtime/narrow.h"
 #include "runtime/parallel.h"
 #include "runtime/pieces.h"
@@ -80,6 +81,24 @@ typedef struct SeerSpikeRule {
   int64_t window, limit;
 } SeerSpikeRule;
 
+// Shares that the values of a column are compared with: a table that the user gives.
+typedef struct SeerReference {
+  const char *path;          // of the table
+  int column;                // of those that are counted
+  size_t count;
+  const char *const *texts;  // in strcmp order
+  const double *weights;     // shares or counts, as the table has them; their sum is positive
+} SeerReference;
+
+// Which columns of the pictures' metadata are counted while they are trained on; see runtime/monitor.h.
+typedef struct SeerMonitorRule {
+  int column_count;  // 0: nothing is counted
+  const char *const *columns;
+  int64_t sample;    // pictures of the sample, at most
+  int reference_count;
+  const SeerReference *references;
+} SeerMonitorRule;
+
 // One launch of the step, for failures and profiles: what it computes, where it was specified, what it wrote.
 //
 // An op's run is one or more launches, one behind the other: a convolution packs its weights first. What the run costs
@@ -148,16 +167,19 @@ typedef struct SeerProgram {
   int64_t freeze_prototypes_steps, queue_start_steps, queue_rows;
   int prototypes, classes;      // of the task at hand; the other is 0
   SeerSpikeRule spike_rule;
+  SeerMonitorRule monitor;
   bool scales_loss;             // trains in fp16: runtime/loss_scale.h
   double patience_seconds;      // of a rank that waits for others; 0: runtime/comm/watch.h's
   int64_t save_every, save_keep, log_every;
   bool tensorboard;
   const char *const *pictures;  // of the spec, NULL-terminated; may be empty
   const char *labels;           // or NULL
+  const SeerKeep *keep;         // which of them are trained on; NULL: all
   int decode_threads;           // 0: auto
   double max_undecodable;
   int64_t max_pixels;
   bool scaled_decoding;
+  bool sandbox;                 // pictures are decoded in the sandbox: runtime/data/decoder.h
   double mean[3], std[3];
 
   int tensor_count;

@@ -12,6 +12,7 @@
 #include "runtime/page.h"
 #include "runtime/rundir.h"
 #include "runtime/snapshot.h"
+#include "runtime/weights/load.h"
 
 enum {
   PICTURES_DEFAULT = 1000,
@@ -27,11 +28,12 @@ enum {
 };
 
 //   SERIES(field, "key in metrics.jsonl")
-#define METRIC_SERIES(SERIES)                                                                           \
-  SERIES(step, "step")                                                                                  \
-  SERIES(loss, "loss")                                                                                  \
-  SERIES(rate, "learning_rate") SERIES(speed, "images_per_second") SERIES(entropy, "prototype_entropy") \
-      SERIES(peak, "peak_bytes") SERIES(resident, "resident_bytes") SERIES(knn, "knn_accuracy")
+#define METRIC_SERIES(SERIES)                                                                        \
+  SERIES(step, "step")                                                                               \
+  SERIES(loss, "loss")                                                                               \
+  SERIES(rate, "learning_rate")                                                                      \
+  SERIES(speed, "images_per_second") SERIES(entropy, "prototype_entropy") SERIES(peak, "peak_bytes") \
+      SERIES(resident, "resident_bytes") SERIES(knn, "knn_accuracy")
 
 typedef struct Series {
   int count, capacity;
@@ -229,14 +231,14 @@ static void gallery_print(FILE *page, const SeerReportRequest *request, const Se
   for (int q = 0; q < queries; q++) {
     int64_t row = (2 * q + 1) * set->count / (2 * queries);
     fputs("<div class=\"row\"><figure class=\"query\">", page);
-    seer_thumbnail_print(page, request->source, set->pictures[row], max_pixels, SIDE, "");
+    seer_thumbnail_print(page, request->decoder, set->pictures[row], max_pixels, SIDE, "");
     caption_print(page, request->source, set->pictures[row], set->labels[row]);
     fputs("<div class=\"arrow\">›</div>", page);
     for (int i = 0; i < shown; i++) {
       int64_t other = evaluation->neighbours[row * evaluation->vote.stride + i].index;
       bool same = set->labels[row] >= 0 && set->labels[other] == set->labels[row];
       fprintf(page, "<figure class=\"%s\">", same ? "same" : "other");
-      seer_thumbnail_print(page, request->source, set->pictures[other], max_pixels, SIDE, "");
+      seer_thumbnail_print(page, request->decoder, set->pictures[other], max_pixels, SIDE, "");
       caption_print(page, request->source, set->pictures[other], set->labels[other]);
     }
     fputs("</div>", page);
@@ -288,7 +290,8 @@ static void map_draw(FILE *page, const SeerReportRequest *request, const SeerFea
           (long long)shown, MAP_WIDTH, MAP_HEIGHT);
   for (int64_t i = 0; i < shown; i++) {
     int64_t row = i * set->count / shown;
-    char *uri = seer_thumbnail_uri(request->source, set->pictures[row], request->engine->program->max_pixels, MAP_SIDE);
+    char *uri =
+        seer_thumbnail_uri(request->decoder, set->pictures[row], request->engine->program->max_pixels, MAP_SIDE);
     if (!uri) continue;
     fprintf(page, "<image href=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%d\" height=\"%d\"><title>", uri,
             x[row] * (MAP_WIDTH - MAP_SIDE), y[row] * (MAP_HEIGHT - MAP_SIDE), MAP_SIDE, MAP_SIDE);
@@ -350,8 +353,9 @@ static void page_print(FILE *page, const SeerReportRequest *request, const Serie
   seer_page_end(page);
 }
 
-SeerStatus seer_report_write(const SeerReportRequest *request, SeerPath *path) {
+SeerStatus seer_report_write(const SeerReportRequest *wanted, SeerPath *path) {
   Series series;
+  SeerReportRequest with = *wanted, *request = &with;
   SeerEvaluation evaluation = {.neighbours = NULL};
   const SeerOptions *options = request->options;
   SeerStatus status = seer_path_print(path, "%s/report.html", request->run);
@@ -369,7 +373,8 @@ SeerStatus seer_report_write(const SeerReportRequest *request, SeerPath *path) {
                                     .temperature = options->temperature,
                                     .quiet = options->quiet};
   bool pictures = request->source && seer_source_count(request->source) > 1;
-  if (pictures) status = seer_evaluation_make(&evaluate, &evaluation);
+  if (pictures) status = seer_decoder_make(request->source, request->engine->program->sandbox, &request->decoder);
+  if (pictures && !status) status = seer_evaluation_make(&evaluate, &evaluation);
   char *text = NULL;
   size_t bytes = 0;
   FILE *page = status ? NULL : open_memstream(&text, &bytes);
@@ -379,6 +384,7 @@ SeerStatus seer_report_write(const SeerReportRequest *request, SeerPath *path) {
   else if (!status)
     status = seer_fail(SEER_MACHINE, "no memory for the report page");
   free(text);
+  seer_decoder_release(request->decoder);
   seer_evaluation_release(&evaluation);
   series_release(&series);
   return status;
@@ -397,11 +403,14 @@ SeerStatus seer_command_report(const SeerProgram *program, const SeerOptions *op
   const SeerTextList *data = options->data.count ? &options->data : &run.data;
   const char *labels = options->labels ? options->labels : options->data.count ? NULL : run.labels;
   if (!status && data->count > 0) status = seer_source_open(data->items, labels, &source);
+  if (!status && source && program->keep && data == &run.data)
+    status = seer_source_keep(source, program->keep, threads, folder, &run.kept);
   if (!status) status = seer_engine_make(program, NULL, threads, false, &engine);
   if (!status) seer_state_init(program, run.seed, 0, engine.context.pool, engine.context.state);
   if (!status)
     status =
-        seer_weights_load(program, options->weights ? options->weights : folder, 0, engine.context.state, &weights);
+        seer_weights_load(program, options->weights ? options->weights : folder, SEER_USE_TRUNK, 0,
+                               engine.context.state, &weights);
   SeerReportRequest request = {
       .run = folder, .options = options, .engine = &engine, .source = source, .seed = run.seed};
   if (!status) status = seer_report_write(&request, &path);

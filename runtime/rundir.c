@@ -59,10 +59,11 @@ SeerStatus seer_run_read(const char *folder, SeerRun *run) {
   json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error), *data = NULL;
   int format = 0;
   json_int_t steps = 0, pictures = 0;
-  const char *seed = NULL, *labels = NULL;
+  const char *seed = NULL, *labels = NULL, *keep = NULL;
   if (!root ||
-      json_unpack(root, "{s:i, s:o, s?:s, s:s, s:I, s?:F, s?:I}", "format", &format, "data", &data, "labels", &labels,
-                  "seed", &seed, "steps", &steps, "epochs", &run->epochs, "pictures", &pictures) != 0 ||
+      json_unpack(root, "{s:i, s:o, s?:s, s:s, s:I, s?:F, s?:I, s?:{s:s}}", "format", &format, "data", &data, "labels",
+                  &labels, "seed", &seed, "steps", &steps, "epochs", &run->epochs, "pictures", &pictures, "keep",
+                  "condition", &keep) != 0 ||
       format != RUN_FORMAT) {
     status = seer_fail(SEER_INPUT,
                        "'%s' is damaged\nnote: name the pictures with --data and start a new run with --out "
@@ -75,6 +76,8 @@ SeerStatus seer_run_read(const char *folder, SeerRun *run) {
   }
   if (!status) {
     status = labels_set(run, labels);
+    run->keep = keep ? strdup(keep) : NULL;
+    if (!status && keep && !run->keep) status = seer_fail(SEER_MACHINE, "no memory for '%s'", keep);
     run->seed = strtoull(seed, NULL, 10);
     run->steps = steps;
     run->pictures = pictures;
@@ -152,8 +155,20 @@ static SeerStatus run_lock(SeerRun *run) {
                    path.text, strerror(errno));
 }
 
+// A run trains on the pictures that it began with.
+static SeerStatus keep_check(const SeerProgram *program, const SeerRun *run) {
+  const char *now = program->keep ? program->keep->text : "all", *then = run->keep ? run->keep : "all";
+  if (!run->existed || strcmp(now, then) == 0) return SEER_OK;
+  return seer_fail(
+      SEER_INPUT,
+      "'%s' was started with data.keep = %s, this trainer has data.keep = %s\nnote: build with the same, or "
+      "start a new run with --out and --weights '%s'",
+      run->folder.text, then, now, run->folder.text);
+}
+
 static SeerStatus options_merge(const SeerProgram *program, const SeerOptions *options, SeerRun *run) {
-  SeerStatus status = SEER_OK;
+  SeerStatus status = keep_check(program, run);
+  if (status) return status;
   if (options->data.count > 0 || !run->existed) {
     data_clear(run);
     bool given = options->data.count > 0;
@@ -224,6 +239,20 @@ static SeerStatus pieces_save(const SeerRun *run, const char *name, SeerPieces p
   return status;
 }
 
+// {condition, pictures, kept, dropped, unknown, terms: [{term, true, unknown}]}
+static json_t *keep_describe(const SeerKeep *keep, const SeerKeepCounts *counts) {
+  json_t *terms = json_array();
+  for (int i = 0; i < keep->term_count; i++) {
+    json_array_append_new(
+        terms, json_pack("{s:s, s:I, s:I}", "term", keep->terms[i].text, "true", (json_int_t)counts->holds[i],
+                         "unknown", (json_int_t)counts->without_value[i]));
+  }
+  int64_t dropped = counts->pictures - counts->kept - counts->unknown;
+  return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "condition", keep->text, "pictures", (json_int_t)counts->pictures,
+                   "kept", (json_int_t)counts->kept, "dropped", (json_int_t)dropped, "unknown",
+                   (json_int_t)counts->unknown, "terms", terms);
+}
+
 SeerStatus seer_run_describe(const SeerProgram *program, const SeerRun *run) {
   char seed[24];
   snprintf(seed, sizeof seed, "%" PRIu64, run->seed);
@@ -233,6 +262,7 @@ SeerStatus seer_run_describe(const SeerProgram *program, const SeerRun *run) {
       json_pack("{s:i, s:s, s:s, s:o, s:s*, s:s, s:I, s:f, s:I}", "format", RUN_FORMAT, "program", program->name,
                 "seer", program->seer_version, "data", data, "labels", run->labels, "seed", seed, "steps",
                 (json_int_t)run->steps, "epochs", run->epochs, "pictures", (json_int_t)run->pictures);
+  if (root && program->keep) json_object_set_new(root, "keep", keep_describe(program->keep, &run->kept));
   char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
   json_decref(root);
   if (!text) return seer_fail(SEER_INPUT, "a picture pattern or label path is no valid UTF-8");
@@ -247,6 +277,8 @@ SeerStatus seer_run_describe(const SeerProgram *program, const SeerRun *run) {
 
 void seer_run_release(SeerRun *run) {
   data_clear(run);
+  free(run->keep);
+  run->keep = NULL;
   if (run->lock >= 0) close(run->lock);
   run->lock = -1;
 }

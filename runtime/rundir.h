@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "runtime/data/keep.h"
 #include "runtime/files.h"
 #include "runtime/options.h"
 #include "runtime/program.h"
@@ -21,6 +22,8 @@ typedef struct SeerRun {
   int64_t steps;     // 0: not decided yet
   int64_t pictures;  // of the data set when the run began; 0: not known yet
   double epochs;     // 0: steps decide
+  char *keep;        // the condition in run.json; NULL: all pictures; owned
+  SeerKeepCounts kept;
 } SeerRun;
 
 // Decides the folder (--out, --resume RUN, NAME-runN), makes it, locks it, and merges run.json with the options.

@@ -19,6 +19,7 @@ typedef struct SeerSnapshot {
   uint64_t seed;
   int ranks;  // that wrote it
   SeerLossScale loss_scale;  // of the next step
+  char *monitor;  // to be written: what monitor.json is to hold (monitor.h), malloc'ed; NULL: nothing is counted
 } SeerSnapshot;
 
 // What one rank wrote.
@@ -73,15 +74,5 @@ SeerStatus seer_snapshot_find_newest(const char *run, SeerPath *folder);
 
 // Removes the snapshots of later steps than `step`, the latest first.
 SeerStatus seer_snapshot_remove_after(const char *run, int64_t step);
-
-typedef struct SeerWeights {
-  int loaded, missing;        // tensors of the program
-  const char *first_missing;  // a tensor's name, or NULL
-} SeerWeights;
-
-// What `rank` keeps of parameters and statistics, from a run folder (its newest snapshot), a snapshot folder or a
-// safetensors file, by name; tensors that the file lacks are left alone and counted.
-SeerStatus seer_weights_load(const SeerProgram *program, const char *path, int rank, unsigned char *state,
-                             SeerWeights *weights);
 
 #endif

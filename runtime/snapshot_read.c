@@ -91,8 +91,8 @@ SeerStatus seer_snapshot_reader_check(const SeerSnapshotReader *reader, const Se
                    note);
 }
 
-SeerStatus seer_tensor_fill(const SeerCollection *tensors, const SeerHeld *held, const SeerTensor *tensor,
-                            const char *where, int rank, unsigned char *state) {
+static SeerStatus tensor_fill(const SeerCollection *tensors, const SeerHeld *held, const SeerTensor *tensor,
+                              const char *where, int rank, unsigned char *state) {
   if (!shapes_equal(tensor, held)) return shape_differs(where, tensor, held);
   float *values = seer_tensor_values(tensor, state);
   SeerStatus status = SEER_OK;
@@ -107,8 +107,8 @@ SeerStatus seer_snapshot_reader_fill(const SeerSnapshotReader *reader, const See
   for (int i = 0; i < program->tensor_count && !status; i++) {
     const SeerTensor *tensor = &program->tensors[i];
     if (!seer_tensor_is_kept(tensor)) continue;
-    status = seer_tensor_fill(reader->tensors, seer_collection_find(reader->tensors, tensor->name), tensor,
-                              reader->folder.text, rank, state);
+    status = tensor_fill(reader->tensors, seer_collection_find(reader->tensors, tensor->name), tensor,
+                         reader->folder.text, rank, state);
   }
   return status;
 }
@@ -141,48 +141,6 @@ SeerStatus seer_snapshot_load(const SeerProgram *program, const char *folder, in
   if (status) return status;
   status = seer_snapshot_reader_fill(&reader, program, rank, state);
   *snapshot = reader.manifest.snapshot;
-  seer_snapshot_reader_release(&reader);
-  return status;
-}
-
-static SeerStatus weights_copy(const SeerProgram *program, const SeerCollection *tensors, const char *path, int rank,
-                               unsigned char *state, SeerWeights *weights) {
-  *weights = (SeerWeights){0};
-  for (int i = 0; i < program->tensor_count; i++) {
-    const SeerTensor *tensor = &program->tensors[i];
-    if (tensor->kind != SEER_PARAMETER && tensor->kind != SEER_STATISTIC) continue;
-    const SeerHeld *held = seer_collection_find(tensors, tensor->name);
-    if (!held) {
-      if (!weights->missing++) weights->first_missing = tensor->name;
-      continue;
-    }
-    SeerStatus status = seer_collection_check(tensors, held, path);
-    if (!status) status = seer_tensor_fill(tensors, held, tensor, path, rank, state);
-    if (status) return status;
-    weights->loaded++;
-  }
-  if (weights->loaded) return SEER_OK;
-  return seer_fail(SEER_INPUT,
-                   "'%s' has no tensor of this model, such as '%s'\nnote: tensors are found by name; names are "
-                   "torchvision's",
-                   path, weights->first_missing ? weights->first_missing : "");
-}
-
-SeerStatus seer_weights_load(const SeerProgram *program, const char *path, int rank, unsigned char *state,
-                             SeerWeights *weights) {
-  SeerPath folder, manifest;
-  SeerSnapshotReader reader = {.tensors = NULL};
-  SeerStatus status = seer_path_print(&folder, "%s", path);
-  if (!status && seer_path_is_folder(path)) {
-    status = seer_path_print(&manifest, "%s/%s", path, seer_manifest_name);
-    if (!status && !seer_path_exists(manifest.text)) status = seer_snapshot_find_newest(path, &folder);
-    if (!status) status = seer_snapshot_reader_begin(folder.text, &reader);
-    if (!status) status = seer_snapshot_reader_verify(&reader, 0, 1);
-    if (!status) status = seer_snapshot_reader_open(&reader);
-  } else if (!status) {
-    status = seer_collection_open(&folder, 1, &reader.tensors);
-  }
-  if (!status) status = weights_copy(program, reader.tensors, path, rank, state, weights);
   seer_snapshot_reader_release(&reader);
   return status;
 }

@@ -23,8 +23,4 @@ SeerStatus seer_snapshot_reader_fill(const SeerSnapshotReader *reader, const See
                                      unsigned char *state);
 void seer_snapshot_reader_release(SeerSnapshotReader *reader);
 
-// Fills what `rank` keeps of one tensor, after comparing shapes.
-SeerStatus seer_tensor_fill(const SeerCollection *tensors, const SeerHeld *held, const SeerTensor *tensor,
-                            const char *where, int rank, unsigned char *state);
-
 #endif

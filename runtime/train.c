@@ -16,6 +16,7 @@
 #include "runtime/init.h"
 #include "runtime/laggard.h"
 #include "runtime/metrics.h"
+#include "runtime/monitor.h"
 #include "runtime/picture_list.h"
 #include "runtime/progress.h"
 #include "runtime/report.h"
@@ -25,6 +26,7 @@
 #include "runtime/spikes.h"
 #include "runtime/step.h"
 #include "runtime/stop.h"
+#include "runtime/weights/load.h"
 #include "runtime/worlds.h"
 
 typedef struct Training {
@@ -43,10 +45,12 @@ typedef struct Training {
   SeerMetrics metrics;
   SeerProgress progress;
   SeerSpikes spikes;
+  SeerMonitor *monitor;  // NULL: nothing is counted
   SeerLaggard laggard;
   SeerKnnWatch *watch;   // of rank 0; NULL: nothing is looked at
   int64_t knn_every;     // steps, 0: never
   SeerStepRecord record; // of the last step, until it is told
+  char *monitor_line;    // likewise; NULL: nothing to tell
   double waited;         // seconds in collectives that the other ranks know of
   SeerStatus logged;     // how the last step's line of metrics fared; told to all with the next step
   int64_t step, steps;   // done, length
@@ -163,21 +167,26 @@ static SeerStatus source_open(Training *training) {
   if (run->data.count == 0) {
     return seer_fail(SEER_INPUT, "no pictures are named\nnote: give --data FOLDER, or set data.pictures in the spec");
   }
-  return seer_source_open(run->data.items, run->labels, &training->source);
+  SeerStatus status = seer_source_open(run->data.items, run->labels, &training->source);
+  const SeerKeep *keep = training->program->keep;
+  if (status || !keep) return status;
+  return seer_source_keep(training->source, keep, seer_cpu_share(seer_comm_local_size(training->comm)),
+                          run->folder.text, &run->kept);
 }
 
 static SeerStatus weights_start(Training *training) {
   SeerWeights weights;
+  const SeerOptions *options = training->options;
   SeerStatus status =
-      seer_weights_load(training->program, training->options->weights, training->rank,
-                        training->engine.context.state, &weights);
+      seer_weights_load(training->program, options->weights, options->new_head ? SEER_USE_NEW_HEAD : SEER_USE_ALL,
+                        training->rank, training->engine.context.state, &weights);
   seer_engine_state_changed(&training->engine);
   if (status) return status;
-  seer_progress_note(&training->progress, "weights: %d tensors from '%s'%s", weights.loaded, training->options->weights,
-                     weights.missing ? "; those it lacks start at random:" : "");
-  if (weights.missing)
-    seer_progress_note(&training->progress, "  '%s'%s", weights.first_missing,
-                       weights.missing > 1 ? " and others" : "");
+  seer_progress_note(&training->progress, "weights: %d tensors from '%s', in the names of '%s'", weights.loaded,
+                     options->weights, weights.format);
+  if (weights.head_missing || weights.aside)
+    seer_progress_note(&training->progress, "  the head's %d start at random; %d of other heads are not used",
+                       weights.head_missing, weights.aside);
   return SEER_OK;
 }
 
@@ -206,7 +215,6 @@ static void resume(Training *training, const SeerSnapshot *snapshot) {
 
 // The state at the step where this process begins. *saved: there is a snapshot of it.
 static SeerStatus state_start(Training *training, bool *saved) {
-  const SeerOptions *options = training->options;
   SeerRun *run = &training->run;
   unsigned char *state = training->engine.context.state;
   *saved = false;
@@ -222,7 +230,7 @@ static SeerStatus state_start(Training *training, bool *saved) {
     seer_progress_note(&training->progress, "'%s' has no snapshot yet: starting at step 0", run->folder.text);
   }
   seer_state_init(training->program, run->seed, training->rank, training->engine.context.pool, state);
-  return options->weights ? weights_start(training) : SEER_OK;
+  return training->options->weights ? weights_start(training) : SEER_OK;
 }
 
 static int decode_threads(const Training *training) {
@@ -254,7 +262,9 @@ static SeerStatus loader_start(Training *training) {
       .first_position = position_of(training),
       .max_undecodable = program->max_undecodable,
       .max_pixels = program->max_pixels,
+      .sandbox = program->sandbox,
       .scaled_decoding = program->scaled_decoding,
+      .columns = seer_monitor_columns(training->monitor),
       .quarantine_path = quarantine.text,
       .ring = training->engine.ring,
       .ring_depth = program->ring_depth,
@@ -286,15 +296,25 @@ static SeerStatus usage_save(const Training *training) {
 
 // Returns when the state may change again; what is written then is for the saver to finish.
 static SeerStatus state_save(Training *training) {
-  SeerSnapshot snapshot = {training->step, training->steps, position_of(training), training->run.seed,
-                           training->program->ranks, training->engine.loss_scale};
+  SeerSnapshot snapshot = {training->step,
+                           training->steps,
+                           position_of(training),
+                           training->run.seed,
+                           training->program->ranks,
+                           training->engine.loss_scale,
+                           NULL};
   SeerStatus status = training->logged;
   training->logged = SEER_OK;
   seer_comm_work(training->comm, "writing a snapshot", true);
   if (!status) status = seer_spikes_sync(&training->spikes);
   status = seer_comm_agree(training->comm, status);
+  if (!status) status = seer_monitor_save(training->monitor, &snapshot.monitor);
+  status = seer_comm_agree(training->comm, status);
   if (!status) status = seer_engine_state_fetch(&training->engine);
-  if (!status) status = seer_saver_begin(training->saver, training->engine.context.state, &snapshot);
+  if (status)
+    free(snapshot.monitor);
+  else
+    status = seer_saver_begin(training->saver, training->engine.context.state, &snapshot);
   if (!status && training->rank == 0) status = usage_save(training);
   status = seer_comm_agree(training->comm, status);
   seer_comm_work(training->comm, "the step", false);
@@ -309,6 +329,7 @@ static SeerStatus state_save_and_wait(Training *training) {
 static SeerStatus batch_next(void *source, SeerBatch *batch) {
   Training *training = source;
   SeerStatus status = seer_loader_next(training->loader, batch);
+  if (!status) seer_monitor_take(training->monitor, batch);
   if (status || training->pictures.fd < 0) return status;
   return seer_picture_list_add(&training->pictures, training->step + 1, batch->pictures,
                                seer_rank_batch(training->program));
@@ -341,6 +362,16 @@ static SeerStepRecord record_make(const Training *training, const SeerStepResult
   };
 }
 
+static bool knn_is_due(const Training *training) {
+  return training->knn_every && training->step % training->knn_every == 0;
+}
+
+// The same on every rank.
+static bool step_is_logged(const Training *training) {
+  return training->step % training->program->log_every == 0 || training->step == training->steps ||
+         knn_is_due(training);
+}
+
 static void laggard_tell(Training *training, const SeerStepRecord *record) {
   if (!seer_laggard_look(&training->laggard, record, seer_seconds_now())) return;
   seer_progress_note(&training->progress, "note: the other ranks wait for rank %d on '%s', %.0f %% of each step",
@@ -353,6 +384,7 @@ static SeerStatus step_advance(Training *training, int *stop, double *loss) {
   const SeerProgram *program = training->program;
   double began = seer_seconds_now();
   SeerStepResult result;
+  seer_monitor_drop(training->monitor);
   for (int i = 0; training->usage && i < program->prototypes; i++) training->usage[i] = 0;
   training->sent = seer_traffic_sent_bytes(training->traffic);
   seer_comm_step(training->comm, training->step + 1);
@@ -371,19 +403,28 @@ static SeerStatus step_advance(Training *training, int *stop, double *loss) {
   for (int i = 0; training->usage && i < program->prototypes; i++) {
     training->usage_recent[i] = usage_decay * training->usage_recent[i] + training->usage[i];
   }
+  bool logged = step_is_logged(training);
+  status = seer_monitor_step(training->monitor, training->step, logged);
+  if (status) return status;
+  // Taken before a snapshot of this step is written, which goes on counting behind the line.
+  free(training->monitor_line);
+  training->monitor_line = NULL;
+  if (logged && training->rank == 0) training->monitor_line = seer_monitor_line(training->monitor);
   training->record = record_make(training, &result, seer_seconds_now() - began);
   return SEER_OK;
 }
 
 // After a step that stands.
 static void step_tell(Training *training) {
-  const SeerStepRecord *record = &training->record;
-  bool logged = training->step % training->program->log_every == 0 || training->step == training->steps ||
-                record->knn_looked;
-  if (logged && training->rank == 0) {
+  SeerStepRecord *record = &training->record;
+  if (step_is_logged(training) && training->rank == 0) {
+    record->monitor = training->monitor_line;
     SeerStatus status = seer_metrics_write(&training->metrics, record);
     if (!training->logged) training->logged = status;
+    record->monitor = NULL;
   }
+  free(training->monitor_line);
+  training->monitor_line = NULL;
   seer_progress_step(&training->progress, record);
   laggard_tell(training, record);
 }
@@ -425,7 +466,7 @@ static SeerStatus snapshot_look(Training *training, SeerKnnLook *look) {
   int threads = seer_pool_threads(training->engine.context.pool);
   SeerStatus status = seer_snapshot_folder(training->run.folder.text, training->step, &folder);
   if (!status) status = seer_engine_make(program, NULL, threads, false, &engine);
-  if (!status) status = seer_weights_load(program, folder.text, 0, engine.context.state, &weights);
+  if (!status) status = seer_weights_load(program, folder.text, SEER_USE_TRUNK, 0, engine.context.state, &weights);
   if (!status) status = seer_knn_watch_look(training->watch, &engine, look);
   if (engine.context.pool) seer_engine_release(&engine);
   return status;
@@ -475,6 +516,20 @@ static SeerStatus metrics_begin(Training *training) {
                            training->program->tensorboard);
 }
 
+// What was counted up to the step at hand, of which there is a snapshot if `saved`.
+static SeerStatus monitor_restore(Training *training, bool saved) {
+  SeerPath folder;
+  bool fresh;
+  SeerStatus status = saved ? seer_snapshot_folder(training->run.folder.text, training->step, &folder) : SEER_OK;
+  if (!status)
+    status = seer_monitor_load(training->monitor, saved ? folder.text : NULL, position_of(training), &fresh);
+  if (!status && fresh && training->step > 0)
+    seer_progress_note(&training->progress, "note: the snapshot has not counted these monitor.columns: the sample "
+                                            "begins with step %lld",
+                       (long long)training->step + 1);
+  return status;
+}
+
 // After a spike in step `step`. The error of a loss that is not finite is told in passing, for the run goes on.
 static SeerStatus rewind_run(Training *training, int64_t step, double loss) {
   char why[512] = "not finite";
@@ -498,7 +553,8 @@ static SeerStatus rewind_run(Training *training, int64_t step, double loss) {
   for (int i = 0; training->usage_recent && i < training->program->prototypes; i++) training->usage_recent[i] = 0;
   seer_loader_release(training->loader);
   training->loader = NULL;
-  status = metrics_begin(training);
+  status = monitor_restore(training, true);
+  if (!status) status = metrics_begin(training);
   if (!status) status = loader_start(training);
   seer_comm_work(training->comm, "the step", false);
   if (training->rank == 0)
@@ -532,7 +588,7 @@ static SeerStatus loop_run(Training *training) {
     if (!status && stop) return stopped(training, seer_stop_name(stop));
     status = spike_look(training, status, loss, &spike);
     if (status) return spike ? status : step_failed(training, status);
-    if (!spike && training->knn_every && training->step % training->knn_every == 0) status = knn_look(training);
+    if (!spike && knn_is_due(training)) status = knn_look(training);
     if (status) return status;
     if (!spike) step_tell(training);
     bool due = !spike && (training->step % training->save_every == 0 || training->step == training->steps);
@@ -582,6 +638,11 @@ static SeerStatus training_prepare(Training *training) {
   if (!status) status = seer_comm_agree(training->comm, state_start(training, &saved));
   if (!status) status = start_agree(training);
   if (!status) status = seer_spikes_start(&training->spikes, training->step);
+  // Its sample is drawn by the run's seed, which the snapshot has.
+  if (!status)
+    status = seer_comm_agree(training->comm, seer_monitor_make(program, training->source, training->comm,
+                                                               training->run.seed, &training->monitor));
+  if (!status) status = monitor_restore(training, saved);
   if (!status)
     status = seer_saver_make(program, training->comm, training->run.folder.text, training->keep,
                              saved ? training->step : -1, training->engine.staging, &training->saver);
@@ -602,6 +663,12 @@ static void training_announce(Training *training) {
                      training->program->batch, (long long)training->steps,
                      seer_pool_threads(training->engine.context.pool),
                      (double)seer_program_bytes(training->program) / 1048576, training->run.folder.text);
+  const SeerKeep *keep = training->program->keep;
+  if (keep) {
+    char text[512];
+    seer_keep_describe(keep, &training->run.kept, text, sizeof text);
+    seer_progress_note(&training->progress, "%s", text);
+  }
   const char *exchange = seer_engine_exchange(&training->engine);
   if (exchange) seer_progress_note(&training->progress, "%s", exchange);
 }
@@ -614,11 +681,13 @@ static void training_release(Training *training) {
   seer_saver_release(training->saver);
   if (training->engine.program) seer_engine_release(&training->engine);
   seer_knn_watch_release(training->watch);
+  seer_monitor_release(training->monitor);
   seer_source_close(training->source);
   seer_spikes_release(&training->spikes);
   seer_run_release(&training->run);
   free(training->usage);
   free(training->usage_recent);
+  free(training->monitor_line);
 }
 
 // Features are one rank's work: of several, this one makes room and loads what has just been written.
@@ -633,7 +702,8 @@ static SeerStatus engine_for_evaluation(Training *training) {
   seer_engine_release(&training->engine);
   SeerStatus status = seer_snapshot_folder(training->run.folder.text, training->step, &folder);
   if (!status) status = seer_engine_make(program, NULL, threads, false, &training->engine);
-  return status ? status : seer_weights_load(program, folder.text, 0, training->engine.context.state, &weights);
+  if (status) return status;
+  return seer_weights_load(program, folder.text, SEER_USE_ALL, 0, training->engine.context.state, &weights);
 }
 
 // The page is a nicety: a run that is done stays done when it cannot be written.
@@ -686,6 +756,8 @@ SeerStatus seer_command_train(const SeerProgram *program, const SeerOptions *opt
   Training training = {
       .program = program, .options = options, .metrics = {.fd = -1, .events = {.fd = -1}}, .run = {.lock = -1},
       .pictures = {.fd = -1}, .spikes = {.losses = -1}};
+  if (options->new_head && !options->weights)
+    return seer_fail(SEER_USAGE, "'--new-head' says how to use other weights: --weights W --new-head");
   seer_stop_listen();
   SeerStatus status = ranks_join(&training);
   if (!status) status = training_run(&training);

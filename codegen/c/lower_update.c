@@ -27,45 +27,29 @@ void c_lower_sgd_update(Lower *lower) {
           result(lower, 1)));
 }
 
-// Where the sums of squares of all parts lie: `parts` pairs, `stride` doubles apart.
-typedef struct Norms {
-  int64_t parts, stride;
-  KernelOperand sums;
-} Norms;
+static Norms larc_sum(Lower *lower, KernelOperand gradient, int64_t count, int64_t share) {
+  KernelOperand sums = workspace(lower, larc_workspace_floats(count, share, lower->tuning));
+  int64_t tasks = larc_norms_tasks(count, share, lower->tuning);
+  LAUNCH(lower, larc_norms, tasks, (INT(count), INT(share)), (operand(lower, 0), gradient, sums));
+  return (Norms){tasks, 2, sums};
+}
 
-// Sums are taken by parts even where every rank has the whole, so that sharing out changes no bit.
-static Norms norms_of_whole(Lower *lower, KernelOperand mean, int64_t count) {
-  int64_t part = lower->ranks > 1 ? (int64_t)lower->shards->part[lower->op->operands[0]] : count;
-  KernelOperand sums = workspace(lower, larc_workspace_floats(count, part, lower->tuning));
-  LAUNCH(lower, larc_norms, larc_norms_tasks(count, part, lower->tuning), (INT(count), INT(part)),
-         (operand(lower, 0), mean, sums));
-  if (lower->ranks == 1) return (Norms){pointwise_tasks(count, lower->tuning), 2, sums};
-  KernelOperand folded = workspace(lower, larc_fold_floats(count, part));
-  LAUNCH(lower, larc_fold, larc_parts(count, part), (INT(part)), (sums, folded));
-  return (Norms){larc_parts(count, part), 2, folded};
+static void larc_fold(Lower *lower, Norms sums, int64_t count, int64_t share, KernelOperand to) {
+  LAUNCH(lower, larc_fold, larc_parts(count, share), (INT(share)), (sums.sums, to));
 }
 
 static void larc_update(Lower *lower, KernelOperand mean, int64_t count, Norms norms) {
   const OpAttributes *a = &lower->op->attributes;
   LAUNCH(lower, larc_update, pointwise_tasks(count, lower->tuning),
-         (INT(count), INT(norms.parts), INT(norms.stride), REAL(a->momentum), REAL(a->weight_decay), REAL(a->trust),
+         (INT(count), INT(norms.pairs), INT(norms.stride), REAL(a->momentum), REAL(a->weight_decay), REAL(a->trust),
           REAL(a->epsilon), INT(a->clip), INT(a->nesterov)),
          (operand(lower, 0), mean, operand(lower, 2), operand(lower, 3), operand(lower, 4), norms.sums,
           result(lower, 0), result(lower, 1)));
 }
 
 void c_lower_larc_update(Lower *lower) {
-  int64_t count = own_count(lower, lower->op->results[0]);
-  if (lower->variant == RUN_NORMS) {
-    KernelOperand sums = workspace(lower, larc_workspace_floats(count, count, lower->tuning));
-    LAUNCH(lower, larc_norms, larc_norms_tasks(count, count, lower->tuning), (INT(count), INT(count)),
-           (operand(lower, 0), operand(lower, 1), sums));
-    LAUNCH(lower, larc_fold, 1, (INT(count)), (sums, norms_operand(lower, false)));
-    return;
-  }
-  KernelOperand mean = reduced_gradient(lower, 1, count);
-  Norms shared = {lower->ranks, norms_stride(lower), norms_operand(lower, true)};
-  larc_update(lower, mean, count, plan_shards_any(lower->shards) ? shared : norms_of_whole(lower, mean, count));
+  static const LarcLaunches launches = {INT64_MAX, larc_sum, larc_fold, larc_update};
+  lower_larc(lower, &launches);
 }
 
 void c_lower_normalize_rows(Lower *lower) {

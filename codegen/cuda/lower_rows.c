@@ -70,19 +70,12 @@ static void pointwise(Lower *lower, KernelKind of_rows, KernelKind of_images) {
               used);
 }
 
-void cuda_lower_relu(Lower *lower) { pointwise(lower, KERNEL_cuda_relu, KERNEL_cuda_relu_images); }
-void cuda_lower_relu_backward(Lower *lower) {
-  pointwise(lower, KERNEL_cuda_relu_backward, KERNEL_cuda_relu_backward_images);
-}
+// ReLU of images is part of BatchNorm's output, its gradient of BatchNorm's.
+void cuda_lower_relu(Lower *lower) { pointwise(lower, KERNEL_cuda_relu, KERNEL_KIND_COUNT); }
+void cuda_lower_relu_backward(Lower *lower) { pointwise(lower, KERNEL_cuda_relu_backward, KERNEL_KIND_COUNT); }
 void cuda_lower_sigmoid(Lower *lower) { pointwise(lower, KERNEL_cuda_sigmoid, KERNEL_KIND_COUNT); }
 void cuda_lower_sigmoid_backward(Lower *lower) { pointwise(lower, KERNEL_cuda_sigmoid_backward, KERNEL_KIND_COUNT); }
 void cuda_lower_add(Lower *lower) { pointwise(lower, KERNEL_cuda_add, KERNEL_cuda_add_images); }
-
-void cuda_lower_scale(Lower *lower) {
-  int64_t count = count_of(lower, lower->op->results[0]);
-  CUDA_LAUNCH(lower, scale, blocks_of(count, 256), (INT(count), REAL(lower->op->attributes.scale)),
-              (operand(lower, 0), result(lower, 0)));
-}
 
 // ---- dense layers ----
 
@@ -147,13 +140,6 @@ void cuda_lower_slice_rows(Lower *lower) {
   copy(lower, behind(operand(lower, 0), begin * x.c), result(lower, 0), count_of(lower, lower->op->results[0]));
 }
 
-void cuda_lower_pad_rows(Lower *lower) {
-  Extent dx = extent_of(lower, lower->op->results[0]);
-  CUDA_LAUNCH(lower, pad_rows, blocks_of(dx.n * dx.c, 256),
-              (INT(dx.n), INT(lower->op->attributes.begin), INT(lower->op->attributes.end), INT(dx.c)),
-              (operand(lower, 0), result(lower, 0)));
-}
-
 void cuda_lower_l2_normalize(Lower *lower) {
   Extent x = extent_of(lower, lower->op->operands[0]);
   CUDA_LAUNCH(lower, l2_normalize, blocks(x.n, 1), (INT(x.n), INT(x.c), REAL(lower->op->attributes.epsilon)),
@@ -165,3 +151,7 @@ void cuda_lower_l2_normalize_backward(Lower *lower) {
   CUDA_LAUNCH(lower, l2_normalize_backward, blocks(y.n, 1), (INT(y.n), INT(y.c), REAL(lower->op->attributes.epsilon)),
               (operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)));
 }
+
+static void refuse(const Lower *lower) { BUG("'%s' is no op of a network's step", lower->op->name); }
+void cuda_lower_scale(Lower *lower) { refuse(lower); }
+void cuda_lower_pad_rows(Lower *lower) { refuse(lower); }

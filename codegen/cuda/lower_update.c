@@ -1,8 +1,8 @@
 // Lowers state and optimizer ops. Their results may lie on the operands that they update.
 #include "codegen/cuda/lower_cuda.h"
 
-// As kernels/cuda/update.cu has them; and how many parts every block of larc_update adds up on its own.
-enum { LARC_ELEMENTS = 65536, LARC_UPDATE_ELEMENTS = 4096, PARTS_MOST = 64 };
+// As kernels/cuda/update.cu has them; and how many pairs every block of larc_update adds up on its own.
+enum { LARC_ELEMENTS = 65536, LARC_UPDATE_ELEMENTS = 4096, PAIRS_MOST = 64 };
 
 static LaunchGrid by_element(int64_t count) { return blocks_of(count, 256); }
 
@@ -32,39 +32,17 @@ void cuda_lower_sgd_update(Lower *lower) {
                unscale_operand(lower), result(lower, 0), result(lower, 1)));
 }
 
-// Pairs of sums of squares, `stride` doubles apart.
-typedef struct Norms {
-  int64_t pairs, stride;
-  KernelOperand sums;
-} Norms;
-
-// Of `shares` equal shares of a parameter and its gradient, a pair for each part of one.
-static KernelOperand sums_of_shares(Lower *lower, KernelOperand gradient, int64_t count, int64_t shares,
-                                    int64_t share) {
-  int64_t parts = divide_up(share, LARC_ELEMENTS);
-  KernelOperand sums = workspace(lower, 4 * shares * parts);  // pairs of doubles
-  CUDA_LAUNCH(lower, larc_norms, blocks(shares * parts, 1), (INT(count), INT(share)),
+static Norms larc_sum(Lower *lower, KernelOperand gradient, int64_t count, int64_t share) {
+  int64_t pairs = divide_up(count, share) * divide_up(share, LARC_ELEMENTS);
+  KernelOperand sums = workspace(lower, 4 * pairs);
+  CUDA_LAUNCH(lower, larc_norms, blocks(pairs, 1), (INT(count), INT(share)),
               (operand(lower, 0), gradient, unscale_operand(lower), sums));
-  return sums;
+  return (Norms){pairs, 2, sums};
 }
 
-// And a pair for each share.
-static void norms_of_shares(Lower *lower, KernelOperand gradient, int64_t count, int64_t shares, int64_t share,
-                            KernelOperand to) {
-  KernelOperand sums = sums_of_shares(lower, gradient, count, shares, share);
-  CUDA_LAUNCH(lower, larc_fold, blocks(shares, 1), (INT(divide_up(share, LARC_ELEMENTS))), (sums, to));
-}
-
-static Norms norms_of_whole(Lower *lower, KernelOperand gradient, int64_t count) {
-  int64_t parts = divide_up(count, LARC_ELEMENTS);
-  if (lower->ranks == 1 && parts <= PARTS_MOST)
-    return (Norms){parts, 2, sums_of_shares(lower, gradient, count, 1, count)};
-  // By shares of ranks even where each has the whole, so that sharing out changes no bit.
-  int64_t share = lower->ranks > 1 ? (int64_t)lower->shards->part[lower->op->operands[0]] : count;
-  int64_t shares = divide_up(count, share);
-  KernelOperand folded = workspace(lower, 4 * shares);
-  norms_of_shares(lower, gradient, count, shares, share, folded);
-  return (Norms){shares, 2, folded};
+static void larc_fold(Lower *lower, Norms sums, int64_t count, int64_t share, KernelOperand to) {
+  CUDA_LAUNCH(lower, larc_fold, blocks(divide_up(count, share), 1), (INT(divide_up(share, LARC_ELEMENTS))),
+              (sums.sums, to));
 }
 
 static void larc_update(Lower *lower, KernelOperand gradient, int64_t count, Norms norms) {
@@ -77,15 +55,8 @@ static void larc_update(Lower *lower, KernelOperand gradient, int64_t count, Nor
 }
 
 void cuda_lower_larc_update(Lower *lower) {
-  int64_t count = own_count(lower, lower->op->results[0]);
-  if (lower->variant == RUN_NORMS) {
-    norms_of_shares(lower, operand(lower, 1), count, 1, count, norms_operand(lower, false));
-    return;
-  }
-  KernelOperand gradient = reduced_gradient(lower, 1, count);
-  Norms shared = {lower->ranks, norms_stride(lower), norms_operand(lower, true)};
-  larc_update(lower, gradient, count,
-              plan_shards_any(lower->shards) ? shared : norms_of_whole(lower, gradient, count));
+  static const LarcLaunches launches = {PAIRS_MOST, larc_sum, larc_fold, larc_update};
+  lower_larc(lower, &launches);
 }
 
 void cuda_lower_normalize_rows(Lower *lower) {

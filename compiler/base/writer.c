@@ -97,6 +97,10 @@ void writer_json_number(Writer *writer, double number) {
     return;
   }
   char text[40];
+  if (number == floor(number) && fabs(number) < 1e15) {
+    writer_printf(writer, "%.0f", number);
+    return;
+  }
   for (int digits = 1; digits <= 17; digits++) {
     snprintf(text, sizeof text, "%.*g", digits, number);
     if (strtod(text, NULL) == number) break;

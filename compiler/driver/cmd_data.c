@@ -12,7 +12,9 @@
 #include "compiler/data/split.h"
 #include "compiler/data/verify.h"
 #include "compiler/driver/driver.h"
+#include "compiler/driver/keep.h"
 #include "lang/schema.h"
+#include "runtime/data/keep.h"
 #include "runtime/engine.h"
 #include "runtime/files.h"
 
@@ -23,18 +25,9 @@ typedef struct DataCommand {
   const char *name;
   const char *const *sources;
   int source_count, jobs;
+  const SeerKeep *keep;  // NULL: all pictures
   Writer out;
 } DataCommand;
-
-// The recorded error, as the driver prints errors.
-static int report(SeerStatus status) {
-  if (status == SEER_OK) return EXIT_DONE;
-  char text[SEER_ERROR_BYTES];
-  snprintf(text, sizeof text, "%s", seer_error());
-  char *note = strstr(text, "\nnote: ");
-  if (note != NULL) *note = '\0';
-  return driver_fail((int)status, "data", text, note != NULL ? note + strlen("\nnote: ") : NULL);
-}
 
 static bool read_number(const char *text, uint64_t most, uint64_t *value) {
   char *end;
@@ -81,7 +74,7 @@ static int data_pack_command(DataCommand *command) {
   if (size != NULL && (!read_size(size, &options.shard_bytes) || options.shard_bytes == 0))
     return usage_error(invocation, "'--shard-bytes' takes a size such as 256MiB, not '%s'", size);
   options.folder = path_trim(invocation->arena, folder);
-  return report(data_pack(invocation->arena, &options, &command->out));
+  return driver_report_runtime("data", data_pack(invocation->arena, &options, &command->out));
 }
 
 static int data_index_command(DataCommand *command) {
@@ -101,7 +94,7 @@ static int data_index_command(DataCommand *command) {
                               .reads_pictures = true};
   DataBuilt built;
   SeerStatus status = data_index_make(arena, &options, &built);
-  if (status != SEER_OK) return report(status);
+  if (status != SEER_OK) return driver_report_runtime("data", status);
   writer_printf(&command->out, "%s: %llu pictures in %llu files\n", path, (unsigned long long)built.pictures,
                 (unsigned long long)built.shards);
   if (built.left_out > 0)
@@ -113,12 +106,39 @@ static int data_index_command(DataCommand *command) {
   return EXIT_DONE;
 }
 
+// --keep as data.keep; EXIT_DONE, or another code after messages.
+static int read_keep(DataCommand *command) {
+  const Invocation *invocation = command->invocation;
+  const char *text = option_text(invocation, "keep");
+  if (text == NULL) return EXIT_DONE;
+  SourceMap *sources = source_map_make(invocation->arena);
+  DiagList *diags = diag_list_make(invocation->arena, sources);
+  const SpecValue *condition = spec_condition(invocation->arena, sources, diags, "--keep", text);
+  if (condition != NULL) command->keep = keep_from_condition(invocation->arena, condition);
+  return driver_report(invocation, diags);
+}
+
+// Leaves what --keep holds for, and says how much that is.
+static SeerStatus set_keep(const DataCommand *command, SeerIndex *index) {
+  if (command->keep == NULL) return SEER_OK;
+  const char *temporary = getenv("TMPDIR");
+  SeerKeepCounts counts = {0};
+  char text[512];
+  SeerStatus status = seer_index_keep(index, command->keep, command->jobs,
+                                      temporary != NULL && *temporary ? temporary : "/tmp", &counts);
+  if (status != SEER_OK) return status;
+  seer_keep_describe(command->keep, &counts, text, sizeof text);
+  fprintf(stderr, "seerc: note: %s\n", text);
+  return SEER_OK;
+}
+
 static SeerStatus set_open(const DataCommand *command, bool reads_pictures, SeerIndex **index) {
   DataIndexOptions options = {.sources = command->sources,
                               .source_count = command->source_count,
                               .jobs = command->jobs,
-                              .reads_pictures = reads_pictures};
-  return data_set_open(command->invocation->arena, &options, index);
+                              .reads_pictures = reads_pictures || command->keep != NULL};
+  SeerStatus status = data_set_open(command->invocation->arena, &options, index);
+  return status == SEER_OK ? set_keep(command, *index) : status;
 }
 
 static int data_list_command(DataCommand *command) {
@@ -126,7 +146,7 @@ static int data_list_command(DataCommand *command) {
   SeerStatus status = set_open(command, false, &index);
   if (status == SEER_OK) status = data_list(index, option_is_set(command->invocation, "json"));
   seer_index_close(index);
-  return report(status);
+  return driver_report_runtime("data", status);
 }
 
 // "country,gender" into `columns`; how many, -1: none, too many, or one twice.
@@ -134,7 +154,7 @@ static int read_columns(Arena *arena, const char *text, const char **columns) {
   int count = 0;
   for (const char *at = text;; at++) {
     size_t length = strcspn(at, ",");
-    if (length == 0 || count == DATA_BY_COLUMNS_MAX) return -1;
+    if (length == 0 || count == SEER_COLUMNS_MAX) return -1;
     columns[count] = arena_string(arena, at, length);
     for (int i = 0; i < count; i++) {
       if (strcmp(columns[i], columns[count]) == 0) return -1;
@@ -148,35 +168,36 @@ static int read_columns(Arena *arena, const char *text, const char **columns) {
 static SeerStatus stats_by(DataCommand *command, const char *const *columns, int count) {
   Arena *arena = command->invocation->arena;
   const char *file = option_text(command->invocation, "reference");
-  ByTable tables[DATA_BY_COLUMNS_MAX + 1];
-  ByReference reference;
+  SeerComposition composition = {.columns = 0};
+  SeerReference reference;
   SeerIndex *index = NULL;
-  SeerStatus status = file != NULL ? by_reference_load(arena, file, columns[0], &reference) : SEER_OK;
+  SeerStatus status = file != NULL ? by_reference_load(arena, file, columns, count, &reference) : SEER_OK;
   if (status == SEER_OK) status = set_open(command, false, &index);
-  if (status == SEER_OK) status = by_count(arena, index, columns, count, tables);
+  if (status == SEER_OK) status = by_count(index, columns, count, &composition);
   if (status == SEER_OK)
-    by_print(arena, index, tables, count, file != NULL ? &reference : NULL, option_is_set(command->invocation, "json"),
-             &command->out);
+    status = by_print(&composition, file != NULL ? &reference : NULL, option_is_set(command->invocation, "json"),
+                      &command->out);
+  seer_composition_release(&composition);
   seer_index_close(index);
   return status;
 }
 
 static int data_stats_command(DataCommand *command) {
   const Invocation *invocation = command->invocation;
-  const char *by = option_text(invocation, "by"), *columns[DATA_BY_COLUMNS_MAX];
+  const char *by = option_text(invocation, "by"), *columns[SEER_COLUMNS_MAX];
   int count = by != NULL ? read_columns(invocation->arena, by, columns) : 0;
   if (count < 0)
     return usage_error(invocation, "'--by' takes columns such as country,gender, each once and at most %d, not '%s'",
-                       DATA_BY_COLUMNS_MAX, by);
-  if (option_is_set(invocation, "reference") && count != 1)
-    return usage_error(invocation, "'--reference' needs one column to compare: --by COLUMN");
-  if (by != NULL) return report(stats_by(command, columns, count));
+                       SEER_COLUMNS_MAX, by);
+  if (option_is_set(invocation, "reference") && count == 0)
+    return usage_error(invocation, "'--reference' needs a column to compare: --by COLUMN");
+  if (by != NULL) return driver_report_runtime("data", stats_by(command, columns, count));
   SeerIndex *index;
   SeerStatus status = set_open(command, true, &index);
   if (status == SEER_OK) status = data_stats(index, option_is_set(invocation, "json"), &command->out);
   if (status != SEER_OK) command->out.size = 0;
   seer_index_close(index);
-  return report(status);
+  return driver_report_runtime("data", status);
 }
 
 static int data_verify_command(DataCommand *command) {
@@ -188,7 +209,7 @@ static int data_verify_command(DataCommand *command) {
     writer_printf(&command->out, "%lld pictures in %lld files, %llu faults\n", (long long)seer_index_count(index),
                   (long long)seer_index_shard_count(index), (unsigned long long)faults);
   seer_index_close(index);
-  return status != SEER_OK ? report(status) : faults > 0 ? EXIT_INPUT : EXIT_DONE;
+  return status != SEER_OK ? driver_report_runtime("data", status) : faults > 0 ? EXIT_INPUT : EXIT_DONE;
 }
 
 // "train=0.9,test=0.1"
@@ -239,11 +260,12 @@ static int data_split_command(DataCommand *command) {
   if (folder == NULL) folder = slash == NULL ? "." : arena_string(invocation->arena, there, (size_t)(slash - there));
   SeerIndex *index;
   SeerStatus status = seer_index_open(there, &index);
+  if (status == SEER_OK) status = set_keep(command, index);
   if (status == SEER_OK)
     status =
         data_split(invocation->arena, index, parts, count, seed, path_trim(invocation->arena, folder), &command->out);
   seer_index_close(index);
-  return report(status);
+  return driver_report_runtime("data", status);
 }
 
 typedef struct Subcommand {
@@ -305,6 +327,8 @@ int command_data(Invocation *invocation) {
   if (jobs != NULL && (!read_number(jobs, 1024, &count) || count == 0))
     return usage_error(invocation, "'--jobs' takes a whole number from 1 to 1024, not '%s'", jobs);
   if (jobs != NULL) command.jobs = (int)count;
+  code = read_keep(&command);
+  if (code != EXIT_DONE) return code;
   code = subcommand->run(&command);
   int written = driver_write_stream(&command.out);
   writer_release(&command.out);

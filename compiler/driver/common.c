@@ -27,6 +27,24 @@ int driver_fail(int code, const char *check, const char *message, const char *no
   return code;
 }
 
+int driver_report_runtime(const char *check, SeerStatus status) {
+  static const char between[] = "\nnote: ";
+  if (status == SEER_OK) return EXIT_DONE;
+  char text[SEER_ERROR_BYTES];
+  snprintf(text, sizeof text, "%s", seer_error());
+  seer_error_clear();
+  char *note = strstr(text, between);
+  if (note) *note = '\0';
+  driver_fail((int)status, check, text, NULL);
+  while (note) {
+    char *line = note + strlen(between);
+    note = strstr(line, between);
+    if (note) *note = '\0';
+    fprintf(stderr, "seerc: note: %s\n", line);
+  }
+  return (int)status;
+}
+
 int driver_write_stream(const Writer *out) {
   bool written = !out->size || fwrite(out->text, 1, out->size, stdout) == out->size;
   if (written && fflush(stdout) == 0) return EXIT_DONE;

@@ -7,6 +7,7 @@
 
 #include "compiler/base/diag.h"
 #include "lang/spec.h"
+#include "runtime/status.h"
 
 typedef enum ExitCode {
   EXIT_DONE = 0,
@@ -82,6 +83,8 @@ LoadedSpec driver_load(Invocation *invocation, const char *path);
 int driver_report(const Invocation *invocation, DiagList *diags);
 // Prints what went wrong outside of any spec, and a note unless it is NULL. Returns `code`.
 int driver_fail(int code, const char *check, const char *message, const char *note);
+// Prints the error that the runtime has recorded, with its notes. Returns `status` as an exit code.
+int driver_report_runtime(const char *check, SeerStatus status);
 // Writes to -o, or to standard output. EXIT_DONE, or EXIT_MACHINE after saying why.
 int driver_write(const Invocation *invocation, const Writer *out);
 int driver_write_stream(const Writer *out);

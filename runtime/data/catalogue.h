@@ -1,5 +1,5 @@
 // The inside of a SeerSource while it is filled: containers, pictures, labels and the strings they point to.
-// Shared by the readers of folders, shards and IDX files; nobody else includes it.
+// Shared by the readers of folders, shards and IDX files, and by columns.c; nobody else includes it.
 #ifndef SEER_RUNTIME_DATA_CATALOGUE_H
 #define SEER_RUNTIME_DATA_CATALOGUE_H
 
@@ -40,7 +40,8 @@ struct SeerSource {
   int64_t count, capacity;
   SeerIndexed *indexed;  // their pictures come behind the items
   int indexed_count;
-  int64_t total;  // pictures, once opened
+  int64_t total;         // pictures, once opened
+  const SeerKeep *keep;  // NULL: all
   SeerContainer *containers;
   int32_t container_count, container_capacity;
 
@@ -49,6 +50,7 @@ struct SeerSource {
   int32_t *label_slots;  // open addressing over `labels`; -1: free
   uint32_t slot_count;
 
+  SeerCut *cuts;  // [count]; NULL: pictures are whole
   struct SeerStringBlock *strings;
   int64_t unread;  // files of picture kinds that seer does not read
 };
@@ -67,6 +69,9 @@ SeerStatus seer_catalogue_sort_labels(SeerSource *source);
 void seer_catalogue_release(SeerSource *source);
 
 SeerStatus seer_no_memory(const char *what);
+
+// Leaves of a decoded picture what a cut takes. False with a reason.
+bool seer_picture_cut(SeerPicture *picture, const SeerCut *cut, const char **reason);
 
 // The readers. Each adds the pictures of `path` in sorted order.
 SeerStatus seer_tar_index(SeerSource *source, const char *path);

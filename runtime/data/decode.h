@@ -11,8 +11,13 @@
 // A file may take 8 bytes for each pixel of data.max_pixels, more than any encoding needs, or this if it is more.
 #define SEER_MIN_FILE_BYTES ((uint64_t)1 << 20)
 // All that decoding holds at once is less than so many bytes for each such pixel: the file (8), the picture and its
-// turned copy (4 each, with alpha), the coefficients of a progressive JPEG of four components (8).
-enum { SEER_FILE_BYTES_A_PIXEL = 8, SEER_DECODE_BYTES_A_PIXEL = 24 };
+// turned copy (4 each, with alpha), the coefficients of a progressive JPEG of four components (8); and some for rows
+// and tables, whatever the picture's size.
+enum { SEER_FILE_BYTES_A_PIXEL = 8, SEER_JPEG_BYTES_A_PIXEL = 8, SEER_DECODE_BYTES_A_PIXEL = 24 };
+enum { SEER_DECODE_BYTES_BESIDES = 8 << 20 };
+// But a lossless WebP that was made for it can have 65,536 groups of codes, and libwebp makes tables for all of them:
+// (2300 + 2704) * 4 bytes each, and what tells of them. It needs 300 KB and 2^20 pixels for that.
+#define SEER_WEBP_TABLE_BYTES ((uint64_t)65536 * (5004 * 4 + 1024))
 enum { SEER_MAX_SIDE = 65535 };
 enum { SEER_MAX_SCANS = 64 };  // a progressive JPEG may legally hold so many scans that decoding takes hours
 

@@ -29,7 +29,9 @@ static _Noreturn void jpeg_give_up(j_common_ptr common) {
   JpegDecoder *decoder = common->client_data;
   char message[JMSG_LENGTH_MAX];
   common->err->format_message(common, message);
-  decoder->reason = seer_decode_reason("JPEG: %s", message);
+  decoder->reason = common->err->msg_code == JERR_NO_BACKING_STORE
+                        ? "JPEG: its coefficients take more memory than those of a picture of data.max_pixels"
+                        : seer_decode_reason("JPEG: %s", message);
   longjmp(decoder->give_up, 1);
 }
 
@@ -100,6 +102,8 @@ static void rows_decode_rgb(JpegDecoder *decoder) {
 static bool jpeg_run(JpegDecoder *decoder) {
   struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
   jpeg_create_decompress(jpeg);
+  // Of markers that are kept, and behind them of the coefficients of all scans.
+  jpeg->mem->max_memory_to_use = (long)(decoder->max_pixels * SEER_JPEG_BYTES_A_PIXEL + SEER_DECODE_BYTES_BESIDES);
   decoder->progress.progress_monitor = jpeg_scan_limit;
   jpeg->progress = &decoder->progress;
   jpeg_mem_src(jpeg, decoder->bytes, (unsigned long)decoder->count);

@@ -1,5 +1,7 @@
 // PNG by libpng: every colour type and depth becomes 8-bit RGB or RGBA, alpha is composed over white. Colour profiles
-// and gamma are left alone, as every training pipeline does. Missing or wrong critical chunks are failures.
+// and gamma are left alone, as every training pipeline does. Missing or wrong critical chunks are failures; what
+// changes no pixel (texts, palettes to suggest) is not even unpacked, for it can be a thousand times as large as it
+// looks.
 #include <png.h>
 #include <setjmp.h>
 #include <string.h>
@@ -13,6 +15,7 @@ typedef struct PngDecoder {
   const char *reason;
   const uint8_t *bytes;
   size_t count, at;
+  size_t row_room;  // bytes of the file that the row at hand may still take
   int64_t max_pixels;
   SeerPicture *picture;
   int orientation;
@@ -32,6 +35,8 @@ static void png_ignore(png_structp png, png_const_charp message) {
 static void png_take(png_structp png, png_bytep bytes, size_t count) {
   PngDecoder *decoder = png_get_io_ptr(png);
   if (count > decoder->count - decoder->at) { png_error(png, "premature end of file"); }
+  if (count > decoder->row_room) { png_error(png, "more data than its pixels need"); }
+  decoder->row_room -= count;
   memcpy(bytes, decoder->bytes + decoder->at, count);
   decoder->at += count;
 }
@@ -44,12 +49,36 @@ static void orientation_find(PngDecoder *decoder) {
   }
 }
 
-static bool png_run(PngDecoder *decoder) {
+static void limits_set(png_structp png) {
   enum { CHUNK_BYTES_MAX = 8 << 20, CHUNKS_MAX = 128, SIDE_MAX = 1 << 20 };
-  png_structp png = decoder->png;
+  static const png_byte wanted[] = "eXIf";
   png_set_user_limits(png, SIDE_MAX, SIDE_MAX);
   png_set_chunk_malloc_max(png, CHUNK_BYTES_MAX);
   png_set_chunk_cache_max(png, CHUNKS_MAX);
+  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, wanted, 1);
+}
+
+// Before each row: behind the last one the library unpacks all that is left, and blocks may be empty, so that a small
+// file could keep it busy for hours. A row may take twice the bytes of its pixels in the file, and ROW_BYTES_MORE.
+static void row_begin(PngDecoder *decoder, size_t stored_bytes) {
+  enum { ROW_BYTES_MORE = 1 << 16 };
+  decoder->row_room = 2 * stored_bytes + ROW_BYTES_MORE;
+}
+
+static void rows_read(PngDecoder *decoder, int passes, png_uint_32 height, size_t row_bytes, size_t stored_bytes) {
+  for (int pass = 0; pass < passes; pass++) {
+    for (png_uint_32 y = 0; y < height; y++) {
+      row_begin(decoder, stored_bytes);
+      png_read_row(decoder->png, decoder->picture->pixels + y * row_bytes, NULL);
+    }
+  }
+  decoder->row_room = SIZE_MAX;
+}
+
+static bool png_run(PngDecoder *decoder) {
+  png_structp png = decoder->png;
+  limits_set(png);
   png_set_read_fn(png, decoder, png_take);
   png_read_info(png, decoder->info);
   int color = png_get_color_type(png, decoder->info);
@@ -62,12 +91,11 @@ static bool png_run(PngDecoder *decoder) {
   if (!seer_picture_prepare(decoder->picture, width, height, alpha ? 4 : 3, decoder->max_pixels, &decoder->reason)) {
     return false;
   }
+  size_t stored_bytes = png_get_rowbytes(png, decoder->info);
   png_read_update_info(png, decoder->info);
   size_t row_bytes = (size_t)width * (alpha ? 4 : 3);
   if (png_get_rowbytes(png, decoder->info) != row_bytes) { png_error(png, "unexpected layout of rows"); }
-  for (int pass = 0; pass < passes; pass++) {
-    for (png_uint_32 y = 0; y < height; y++) { png_read_row(png, decoder->picture->pixels + y * row_bytes, NULL); }
-  }
+  rows_read(decoder, passes, height, row_bytes, stored_bytes);
   png_read_end(png, decoder->info);
   orientation_find(decoder);
   if (alpha) { seer_compose_over_white(decoder->picture->pixels, (size_t)width * height); }
@@ -78,6 +106,7 @@ bool seer_decode_png(const uint8_t *bytes, size_t count, int64_t max_pixels, See
                      const char **reason) {
   PngDecoder decoder = {.bytes = bytes,
                         .count = count,
+                        .row_room = SIZE_MAX,
                         .max_pixels = max_pixels,
                         .picture = picture,
                         .orientation = 1,

@@ -245,20 +245,23 @@ SeerStatus seer_index_check_shards(const SeerIndex *index) {
 void seer_index_close(SeerIndex *index) {
   if (index == NULL) { return; }
   if (index->map != NULL) { munmap((void *)(uintptr_t)index->map, (size_t)index->bytes); }
+  seer_kept_release(&index->kept);
   free(index->path);
   free(index);
 }
 
 const char *seer_index_path(const SeerIndex *index) { return index->path; }
 
-int64_t seer_index_count(const SeerIndex *index) { return index->count; }
+int64_t seer_index_count(const SeerIndex *index) { return index->keep != NULL ? index->kept.count : index->count; }
 
 uint64_t seer_index_hash(const SeerIndex *index) {
   uint32_t sections = seer_load32(index->map + 12);
-  return XXH3_64bits(index->map, SEER_INDEX_HEADER_BYTES + (size_t)sections * SEER_INDEX_SECTION_BYTES);
+  uint64_t hash = XXH3_64bits(index->map, SEER_INDEX_HEADER_BYTES + (size_t)sections * SEER_INDEX_SECTION_BYTES);
+  return index->keep != NULL ? XXH3_64bits_withSeed(index->keep->text, strlen(index->keep->text), hash) : hash;
 }
 
 bool seer_index_entry(const SeerIndex *index, int64_t picture, SeerIndexEntry *entry) {
+  picture = seer_index_place(index, picture);
   const uint8_t *bytes = index->sections[SEER_INDEX_ENTRIES].bytes + (uint64_t)picture * SEER_INDEX_ENTRY_BYTES;
   uint64_t number = htole64((uint64_t)picture);
   uint32_t crc = seer_crc32c_extend(seer_crc32c(&number, sizeof number), bytes, SEER_INDEX_ENTRY_BYTES - 4);

@@ -80,8 +80,9 @@ SeerStatus seer_index_check_shards(const SeerIndex *index);
 void seer_index_close(SeerIndex *index);
 
 const char *seer_index_path(const SeerIndex *index);
+// Of an index that only some pictures of are kept (keep.h), as all that counts pictures: of those.
 int64_t seer_index_count(const SeerIndex *index);
-// Of everything in the index.
+// Of everything in the index, and of the condition that pictures are kept by.
 uint64_t seer_index_hash(const SeerIndex *index);
 // False: the entry is damaged or points outside of its shard. 0 <= picture < count; any thread.
 bool seer_index_entry(const SeerIndex *index, int64_t picture, SeerIndexEntry *entry);
@@ -101,7 +102,7 @@ bool seer_index_shard_hash(const SeerIndex *index, int64_t shard, char hex[33]);
 int seer_index_label_count(const SeerIndex *index);
 const char *seer_index_label(const SeerIndex *index, int label, size_t *length);
 
-// A column of metadata, opened for reading by one thread.
+// A column of metadata, opened for reading by any threads.
 typedef struct SeerIndexColumn {
   const SeerIndex *index;
   const char *name;  // not NUL-terminated

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "runtime/data/index.h"
+#include "runtime/data/kept.h"
+#include "runtime/keep.h"
 
 typedef struct SeerIndexSection {
   const uint8_t *bytes;  // NULL: there is none
@@ -24,6 +26,8 @@ struct SeerIndex {
   const uint8_t *shard_names;  // a list of words
   int column_count;
   SeerIndexSection columns[SEER_INDEX_COLUMNS_MAX][3];  // words, values, sums
+  const SeerKeep *keep;                                 // NULL: all pictures are there
+  SeerKept kept;                                        // those that are
 };
 
 static inline uint16_t seer_load16(const uint8_t *at) {
@@ -53,6 +57,11 @@ static inline const char *seer_word(const uint8_t *list, uint64_t number, size_t
   uint64_t begin = seer_load64(places);
   *length = (size_t)(seer_load64(places + 8) - begin);
   return (const char *)list + 8 + (count + 1) * 8 + begin;
+}
+
+// Where in the file a picture stands.
+static inline int64_t seer_index_place(const SeerIndex *index, int64_t picture) {
+  return index->keep != NULL ? seer_kept_select(&index->kept, picture) : picture;
 }
 
 // Of the index's file: "... is damaged", with what to do.

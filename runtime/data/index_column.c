@@ -45,21 +45,22 @@ void seer_index_column_close(SeerIndexColumn *column) {
   column->checked = NULL;
 }
 
-// Checks the block that byte `at` of the values lies in, once.
+// Checks the block that byte `at` of the values lies in, once, or once by each of several threads that ask at once.
 static SeerStatus block_check(SeerIndexColumn *column, uint64_t at) {
   uint64_t block = at / SEER_INDEX_BLOCK_BYTES, begin = block * SEER_INDEX_BLOCK_BYTES;
   uint8_t *checked = column->checked + block / 8, bit = (uint8_t)(1u << block % 8);
-  if (*checked & bit) { return SEER_OK; }
+  if (__atomic_load_n(checked, __ATOMIC_RELAXED) & bit) { return SEER_OK; }
   uint64_t size = column->values_bytes - begin;
   if (size > SEER_INDEX_BLOCK_BYTES) { size = SEER_INDEX_BLOCK_BYTES; }
   if (seer_crc32c(column->values + begin, (size_t)size) != seer_load32(column->sums + block * 4)) {
     return seer_index_damaged(column->index, "the values of a column do not have their checksum");
   }
-  *checked |= bit;
+  __atomic_fetch_or(checked, bit, __ATOMIC_RELAXED);
   return SEER_OK;
 }
 
 SeerStatus seer_index_column_word(SeerIndexColumn *column, int64_t picture, uint32_t *word) {
+  picture = seer_index_place(column->index, picture);
   SeerStatus status = block_check(column, (uint64_t)picture * 4);
   if (status != SEER_OK) { return status; }
   *word = seer_load32(column->values + (uint64_t)picture * 4);
@@ -68,6 +69,7 @@ SeerStatus seer_index_column_word(SeerIndexColumn *column, int64_t picture, uint
 }
 
 SeerStatus seer_index_column_number(SeerIndexColumn *column, int64_t picture, double *number) {
+  picture = seer_index_place(column->index, picture);
   SeerStatus status = block_check(column, (uint64_t)picture * 8);
   if (status != SEER_OK) { return status; }
   uint64_t bits = seer_load64(column->values + (uint64_t)picture * 8);
@@ -82,7 +84,7 @@ const char *seer_index_column_text(const SeerIndexColumn *column, uint32_t word,
 static SeerStatus column_verify(const SeerIndex *index, int number) {
   SeerIndexColumn column;
   SeerStatus status = seer_index_column_open(index, number, &column);
-  for (int64_t i = 0; status == SEER_OK && i < index->count; i++) {
+  for (int64_t i = 0; status == SEER_OK && i < seer_index_count(index); i++) {
     uint32_t word;
     double value;
     status =
@@ -99,7 +101,7 @@ static SeerStatus column_verify(const SeerIndex *index, int number) {
 SeerStatus seer_index_verify(const SeerIndex *index) {
   SeerStatus status = SEER_OK;
   char text[96];
-  for (int64_t i = 0; status == SEER_OK && i < index->count; i++) {
+  for (int64_t i = 0; status == SEER_OK && i < seer_index_count(index); i++) {
     SeerIndexEntry entry;
     bool sound = seer_index_entry(index, i, &entry);
     if (sound && seer_index_name(index, &entry) != NULL) { continue; }

@@ -178,6 +178,7 @@ static uint64_t text_hash(const char *text, uint64_t seed) { return XXH3_64bits_
 
 uint64_t seer_source_hash(const SeerSource *source) {
   uint64_t hash = (uint64_t)source->total;
+  if (source->keep != NULL) { hash = text_hash(source->keep->text, hash); }
   for (int32_t i = 0; i < source->label_count; i++) hash = text_hash(source->labels[i], hash);
   for (int64_t i = 0; i < source->count; i++) {
     const SeerItem *item = &source->items[i];
@@ -195,7 +196,7 @@ uint64_t seer_source_hash(const SeerSource *source) {
   return hash;
 }
 
-static uint64_t file_limit(int64_t max_pixels) {
+uint64_t seer_source_byte_limit(int64_t max_pixels) {
   uint64_t limit = SEER_MAX_FILE_BYTES / SEER_FILE_BYTES_A_PIXEL;
   if ((uint64_t)max_pixels < limit) limit = (uint64_t)max_pixels;
   limit *= SEER_FILE_BYTES_A_PIXEL;
@@ -296,13 +297,16 @@ SeerStatus seer_source_decode_read(const SeerSource *source, int64_t picture, in
   bool fine = container != NULL && container->kind == SEER_IDX
                   ? idx_decode(container, item->offset, max_pixels, decoded, reason)
                   : seer_decode(decoded->file.bytes, count, max_pixels, decoded, reason);
+  bool cut = fine && source->cuts != NULL && !source->cuts[picture].whole;
+  if (cut) { fine = seer_picture_cut(decoded, &source->cuts[picture], reason); }
   return fine ? SEER_OK : SEER_INPUT;
 }
 
 SeerStatus seer_source_decode(const SeerSource *source, int64_t picture, int64_t max_pixels, SeerPicture *decoded,
                               const char **reason) {
   size_t count;
-  SeerStatus status = seer_source_read(source, picture, file_limit(max_pixels), &decoded->file, &count, reason);
+  SeerStatus status =
+      seer_source_read(source, picture, seer_source_byte_limit(max_pixels), &decoded->file, &count, reason);
   return status != SEER_OK ? status : seer_source_decode_read(source, picture, max_pixels, count, decoded, reason);
 }
 

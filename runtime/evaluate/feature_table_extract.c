@@ -9,7 +9,7 @@
 #include "runtime/evaluate/feature_table.h"
 #include "runtime/features.h"
 #include "runtime/init.h"
-#include "runtime/snapshot.h"
+#include "runtime/weights/load.h"
 
 static SeerStatus no_memory(const SeerFeatureTable *table, int passes) {
   return seer_fail(SEER_MACHINE,
@@ -91,7 +91,8 @@ SeerStatus seer_tables_extract(const SeerTableRequest *requests, int count, Seer
   if (!status) {
     uint64_t seed = options->seed >= 0 ? (uint64_t)options->seed : program->seed;
     seer_state_init(program, seed, 0, engine.context.pool, engine.context.state);
-    if (options->weights) status = seer_weights_load(program, options->weights, 0, engine.context.state, &weights);
+    if (options->weights)
+      status = seer_weights_load(program, options->weights, SEER_USE_TRUNK, 0, engine.context.state, &weights);
     seer_engine_state_changed(&engine);
   }
   for (; made < count && !status; made++) status = table_extract(&requests[made], &engine, &tables[made]);

@@ -31,7 +31,7 @@ enum {
   IMAGE_PIXELS = 49,  // of images that a part may begin or end within
   IMAGES = DIVIDE_UP(PIXELS, IMAGE_PIXELS)
 };
-const float EPSILON = 1e-5f;
+const float EPSILON = 0.05f;  // of the variances' order, so that it shows what is made of it
 
 // Of the channels that exist, the memory's.
 static size_t place(size_t number) { return number / GROUP_CHANNELS * GROUP_PITCH + number % GROUP_CHANNELS; }

@@ -156,7 +156,6 @@ static bool moves(const Op *op, int result) {
     case OP_relu_backward:
     case OP_concat_rows:
     case OP_slice_rows:
-    case OP_pad_rows:
     case OP_queue_push: return true;
     case OP_batch_norm_relu_backward: return result == 3;
     default: return false;

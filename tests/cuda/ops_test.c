@@ -521,11 +521,9 @@ static Compiled compile(Arena *arena, const char *path, const char *library, con
 
 // ---- which kernels there are ----
 
-// Those that only several ranks launch, only the runtime, only an update of more than four million numbers; and those
-// of ops that no model has once its passes have run.
+// Those that only several ranks launch, only the runtime, only an update of more than four million numbers.
 static bool is_for_others(const KernelInfo *info) {
-  static const char *const names[] = {"sinkhorn_fold_ranks", "not_finite",          "larc_fold", "pad_rows", "scale",
-                                      "relu_images",         "relu_backward_images"};
+  static const char *const names[] = {"sinkhorn_fold_ranks", "not_finite", "larc_fold"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     if (strcmp(names[i], info->name) == 0) return true;
   }

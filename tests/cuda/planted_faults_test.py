@@ -323,19 +323,19 @@ FAULTS = {
          "((int)threadIdx"),
         ("ReLU is left out", "view.h", "y.pairs[pair] = elements_pack_positive(", "y.pairs[pair] = elements_pack("),
         ("shifts are factors", "view.h", "line + all + channel", "line + channel"),
-        ("what is scaled is not rounded before", "conv2d_tile.h", "    chunk = chunk_normalize(chunk, line);\n",
+        ("what is scaled is not rounded before", "view.h", "  chunk = chunk_normalize(chunk, line);\n",
          "    const Chunk raw = chunk;\n    chunk = chunk_normalize(chunk, line);\n"
          "    const auto scale_raw = [&](const float *by) {\n      float values[CHUNK];\n"
          "      for (int k = 0; k < CHUNK; k++) {\n"
          "        const float y = multiply_add(chunk_get(raw, k), line.factors[k], line.shifts[k]);\n"
          "        values[k] = (y > 0 ? y : 0) * by[k];\n      }\n      return chunk_make(values);\n    };\n"
          "#define chunk_scale(chunk, factors) scale_raw(factors)\n"),
-        ("scales of the first image", "conv2d_tile.h", "scale + pixels[i].image * vector_width(channels)", "scale"),
-        ("scales of the first group", "conv2d_tile.h", "channels, step_channel(step, group), factors",
-         "channels, step_channel(step, 0), factors"),
+        ("scales of the first image", "conv2d_tile.h", "scale, pixels[i].image, channels", "scale, 0, channels"),
+        ("scales of the first group", "conv2d_tile.h", "channels, step_channel(step, group)",
+         "channels, step_channel(step, 0)"),
         ("scales have pads", "conv2d_tile.h", "{FROM_ALL, VIEW_CHANNELS, VIEW_PITCH}",
          "{FROM_ALL, VIEW_PITCH, VIEW_PITCH}"),
-        ("scales are left out", "conv2d_tile.h", "if (VIEW == VIEW_SCALED)", "if (false)"),
+        ("scales are left out", "view.h", "if (view == VIEW_SCALED)", "if (false)"),
     ],
     "conv2d_forward view warpgroups": [
         ("rows of another thread are made", "conv2d_tile.h", "const u32 at = first + i * COPY_ROWS * DEPTH * 2;",
@@ -374,7 +374,7 @@ FAULTS = {
          "    copy_wait<AHEAD - 1>();\n    copies_publish();\n#define copies_publish()\n"),
         ("made after the others have waited", "conv2d_backward_weight.cu", "    copies_publish();\n    block_wait();",
          "    block_wait();\n    copies_publish();"),
-        ("scales are left out", "conv2d_backward_weight.cu", "if (VIEW == VIEW_SCALED)", "if (false)"),
+        ("scales are left out", "conv2d_backward_weight.cu", "shared_view<VIEW>", "shared_view<VIEW_NORMALIZED>"),
     ],
     "batch_norm": [
         ("the last tile counts as a whole one", "batch_norm_fold.cu",
@@ -383,7 +383,14 @@ FAULTS = {
         ("means that differ add nothing to the variance", "batch_norm_fold.cu", "+ apart * apart *", "+ 0 * apart *"),
         ("a segment is left out", "batch_norm_fold.cu", "for (int i = 1; i < SEGMENTS; i++)",
          "for (int i = 2; i < SEGMENTS; i++)"),
-        ("epsilon is forgotten", "batch_norm_fold.cu", "+ epsilon)", "+ 1e-3)"),
+        ("epsilon is forgotten", "batch_norm_fold.cu", "+ epsilon)", ")"),
+        ("epsilon counts twice", "batch_norm_fold.cu", "+ epsilon)", "+ 2 * epsilon)"),
+        ("epsilon counts twice in the gradient of gamma", "batch_norm_backward_fold.cu",
+         "product / square_root((double)variance[number] + epsilon)",
+         "product / square_root((double)variance[number] + 2 * epsilon)"),
+        ("epsilon counts twice in the gradient of the input", "batch_norm_backward_fold.cu",
+         "1 / square_root((double)variance[number] + epsilon)",
+         "1 / square_root((double)variance[number] + 2 * epsilon)"),
         ("the line of a pad is not written", "batch_norm_fold.cu", "  if (channel >= channels_all) return;\n",
          "  if (channel >= channels_all || channels_exist(channel, group_channels, group_pitch) <= 0) return;\n"),
         ("channels are numbered as they lie", "channels.h",

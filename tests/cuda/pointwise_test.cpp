@@ -26,10 +26,7 @@ static int test(size_t count) {
       compare("gradient of sigmoid", z, SINGLE, same, [&](size_t i) { return at(b, i) * at(y, i) * (1 - at(y, i)); });
   same = RUN(add, grid, y, a.items, b.items, y.items, count);
   same = same && IN_PLACE(add, grid, a, y, a.items, b.items, a.items, count);
-  failed |= compare("add", y, SINGLE, same, [&](size_t i) { return at(a, i) + at(b, i); });
-  same = RUN(scale, grid, y, a.items, y.items, count, -0.3f);
-  same = same && IN_PLACE(scale, grid, a, y, a.items, a.items, count, -0.3f);
-  return failed | compare("scale", y, SINGLE, same, [&](size_t i) { return at(a, i) * (double)-0.3f; });
+  return failed | compare("add", y, SINGLE, same, [&](size_t i) { return at(a, i) + at(b, i); });
 }
 
 int main() {

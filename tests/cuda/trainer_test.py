@@ -17,17 +17,8 @@ import tempfile
 
 import numpy
 
-from trainers import DRIVER, SEERC, apart, build_spec, common, expect, failures, losses, state
+from trainers import DRIVER, SEERC, apart, build_spec, common, expect, failures, losses, state, swav_spec
 
-SPEC = """use "recipes/swav"
-model { family = regnety depths = [1, 1] widths = [16, 24] group_widths = [8, 12] stem_width = 16 }
-data { pictures = "pictures" }
-views { crops = [crop(count = 3, size = 32px)] }
-swav { prototypes = 20 freeze_prototypes = 0 queue = 16 queue_start = 0 }
-train { batch = 8 accumulate = 2 steps = 4 precision = PRECISION }
-save { every = 2 }
-evaluate { batch = 8 size = 32 resize = 36 }
-"""
 # Of all tensors that a step makes: how much further from fp32 the GPU's may be than the processor's in bf16, at the
 # median and at most. Both round what they store to 8 bits, but the GPU stores what BatchNorm makes, too.
 MEDIAN, MOST = 1.7, 2.0
@@ -35,7 +26,7 @@ HALF_MEDIAN, HALF_MOST = 0.03, 0.1
 
 
 def build(folder, name, precision, *words):
-    return build_spec(folder, name, SPEC.replace("PRECISION", precision), *words)
+    return build_spec(folder, name, swav_spec(precision), *words)
 
 
 def train(trainer, out, *words, expected=0, **environment):

@@ -19,6 +19,19 @@ def expect(what, holds):
         failures.append(what)
 
 
+def swav_spec(precision, family="regnety", depths="[1, 1]", steps=4, save_every=2):
+    """A small network with groups that need pads, trained by SwAV with a queue and accumulation."""
+    return f"""use "recipes/swav"
+model {{ family = {family} depths = {depths} widths = [16, 24] group_widths = [8, 12] stem_width = 16 }}
+data {{ pictures = "pictures" }}
+views {{ crops = [crop(count = 3, size = 32px)] }}
+swav {{ prototypes = 20 freeze_prototypes = 0 queue = 16 queue_start = 0 }}
+train {{ batch = 8 accumulate = 2 steps = {steps} precision = {precision} }}
+save {{ every = {save_every} }}
+evaluate {{ batch = 8 size = 32 resize = 36 }}
+"""
+
+
 def build_spec(folder, name, text, *words):
     spec = folder / f"{name}.seer"
     spec.write_text(text)

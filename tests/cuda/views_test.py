@@ -15,22 +15,12 @@ import subprocess
 import sys
 import tempfile
 
-from trainers import DRIVER, SEERC, build_spec, common, expect, failures, losses, state
-
-SPEC = """use "recipes/swav"
-model { family = FAMILY depths = [1, 2] widths = [16, 24] group_widths = [8, 12] stem_width = 16 }
-data { pictures = "pictures" }
-views { crops = [crop(count = 3, size = 32px)] }
-swav { prototypes = 20 freeze_prototypes = 0 queue = 16 queue_start = 0 }
-train { batch = 8 accumulate = 2 steps = 3 precision = PRECISION }
-save { every = 3 }
-evaluate { batch = 8 size = 32 resize = 36 }
-"""
+from trainers import DRIVER, SEERC, build_spec, common, expect, failures, losses, state, swav_spec
 
 
 def build(folder, name, family, precision, architecture, views, *words):
-    return build_spec(folder, name, SPEC.replace("FAMILY", family).replace("PRECISION", precision),
-                      f"--target=cuda:{architecture}", f"--normalize-on-read={views}", *words)
+    spec = swav_spec(precision, family, depths="[1, 2]", steps=3, save_every=3)
+    return build_spec(folder, name, spec, f"--target=cuda:{architecture}", f"--normalize-on-read={views}", *words)
 
 
 def written(folder, trainer, architecture, views):

@@ -159,4 +159,5 @@ def main():
     write_large(f"{root}/large")
 
 
-main()
+if __name__ == "__main__":
+    main()

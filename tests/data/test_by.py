@@ -179,11 +179,16 @@ def check_reference(root, source, counted):
     p = np.array([counts[v] / known for v in weights])
     q = np.array([*weights.values()]) / sum(weights.values())
     close(got["kl_divergence"], float(sum(a * math.log(a / b) for a, b in zip(p, q) if a > 0)), "divergence")
+    got_country = got
     same = "value,count\n" + "".join(f"{v},{c}\n" for v, c in counts.items())
     write(f"{root}/same.csv", same)
     got = by("country", source, "--reference", f"{root}/same.csv")["reference"]
     close(got["kl_divergence"], 0.0, "divergence of the same")
     close(got["total_variation"], 0.0, "distance of the same")
+    two = by("gender,country", source, "--reference", f"{root}/s.tsv")["reference"]
+    expect(two == got_country, f"the reference of one of two columns: {two}")
+    told = seerc("stats", "--by", "gender,country", "--reference", f"{root}/same.csv", source, code=1)
+    expect("line 1" in told and "'country,share'" in told, f"a reference of neither column: {told}")
     text = seerc("stats", "--by", "country", "--reference", f"{root}/r.csv", source)
     for part in ("compared with", "infinite", "absent in the data: CN, IN", "absent in the reference: ", "4 countries"):
         expect(part in text, f"'{part}' is not in {text}")
@@ -222,8 +227,8 @@ def check_text(root, source, counted):
 def check_command_line(source):
     for arguments, part in ((("--by", ""), "takes columns"), (("--by", "a,,b"), "takes columns"),
                             (("--by", "a,"), "takes columns"), (("--by", "a,a"), "each once"),
-                            (("--by", "a,b,c,d,e,f,g,h,i"), "at most 8"), (("--reference", "x"), "needs one column"),
-                            (("--by", "a,b", "--reference", "x"), "needs one column")):
+                            (("--by", "a,b,c,d,e,f,g,h,i"), "at most 8"), (("--reference", "x"), "needs a column"),
+                            (("--json", "--reference", "x"), "needs a column")):
         expect(part in seerc("stats", *arguments, source, code=2), f"{arguments}")
     expect("no option '--by'" in seerc("list", "--by", "country", source, code=2), "list has no --by")
     told = seerc("stats", "--by", "nationality", source, code=1)

@@ -1,13 +1,16 @@
-// Decoders on damaged bytes: thousands of mutants of every format, EXIF readers on every cut, limits. Nothing may
+// Decoders on damaged bytes: 20,000 mutants of every format, EXIF readers on every cut, limits. Nothing may
 // crash, leak or read out of bounds (run under AddressSanitizer), and every failure must give a reason.
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "cm.h"
 #include "runtime/data/decode.h"
 #include "runtime/random.h"
+
+enum { MUTANTS = 20000 };
 
 static const char *pictures_folder;
 
@@ -77,41 +80,77 @@ static size_t mutate(uint8_t *bytes, size_t count, size_t room, SeerRandom *rand
   return count;
 }
 
-static void mutate_folder(const char *folder, int mutants, int *tried, int *decoded) {
-  char path[300];
-  snprintf(path, sizeof path, "%s/%s", pictures_folder, folder);
-  DIR *listing = opendir(path);
-  assert_non_null(listing);
-  SeerPicture picture = {0};
-  uint64_t file_number = 0;
-  for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
-    if (entry->d_name[0] == '.' || strstr(entry->d_name, ".npy") != NULL) { continue; }
-    Sample sample = sample_load(folder, entry->d_name);
-    size_t room = sample.count + 64;
-    uint8_t *bytes = malloc(room);
-    assert_non_null(bytes);
-    assert_true(decode_copy(sample.bytes, sample.count, &picture));
-    SeerRandom random = seer_random_make(11, SEER_STREAM_STEP, 0, file_number++, 0);
-    for (int i = 0; i < mutants; i++) {
-      memcpy(bytes, sample.bytes, sample.count);
-      memset(bytes + sample.count, 0, room - sample.count);
-      *decoded += decode_copy(bytes, mutate(bytes, sample.count, room, &random), &picture);
-      (*tried)++;
-    }
-    free(bytes);
-    free(sample.bytes);
+// Checksums of PNG's chunks as they are now: a mutant would seldom get past them.
+static void png_repair(uint8_t *bytes, size_t count) {
+  for (size_t at = 8; at + 12 <= count;) {
+    size_t length = (size_t)bytes[at] << 24 | (size_t)bytes[at + 1] << 16 | (size_t)bytes[at + 2] << 8 | bytes[at + 3];
+    if (length > count - at - 12) { return; }
+    uint32_t sum = (uint32_t)crc32(0, bytes + at + 4, (unsigned)length + 4);
+    for (int i = 0; i < 4; i++) { bytes[at + 8 + length + (size_t)i] = (uint8_t)(sum >> (24 - 8 * i)); }
+    at += 12 + length;
   }
-  seer_picture_release(&picture);
-  closedir(listing);
 }
 
-static void test_mutants(void **state) {
-  int tried = 0, decoded = 0;
-  mutate_folder("formats", 100, &tried, &decoded);
-  mutate_folder("orientations", 20, &tried, &decoded);
-  print_message("%d mutants, %d still decode\n", tried, decoded);
-  assert_true(tried >= 3000);
-  assert_true(decoded < tried / 2);  // damage is found out, mostly
+static void sample_mutate(const Sample *sample, int from, int to, SeerPicture *picture, int *decoded) {
+  size_t room = sample->count + 64;
+  uint8_t *bytes = malloc(room);
+  assert_non_null(bytes);
+  assert_true(decode_copy(sample->bytes, sample->count, picture));
+  for (int i = from; i < to; i++) {
+    SeerRandom random = seer_random_make(11, SEER_STREAM_STEP, 0, (uint64_t)i, sample->bytes[0]);
+    memcpy(bytes, sample->bytes, sample->count);
+    memset(bytes + sample->count, 0, room - sample->count);
+    size_t count = mutate(bytes, sample->count, room, &random);
+    if (sample->bytes[0] == 0x89 && i % 8 != 0) { png_repair(bytes, count); }
+    *decoded += decode_copy(bytes, count, picture);
+  }
+  free(bytes);
+}
+
+// Of all pictures whose first byte is this, MUTANTS together.
+static void format_mutate(const char *name, uint8_t first) {
+  Sample samples[100];
+  int count = 0, decoded = 0;
+  static const char *const folders[] = {"formats", "orientations"};
+  for (size_t i = 0; i < 2; i++) {
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s", pictures_folder, folders[i]);
+    DIR *listing = opendir(path);
+    assert_non_null(listing);
+    for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
+      if (entry->d_name[0] == '.' || strstr(entry->d_name, ".npy") != NULL) { continue; }
+      assert_in_range(count, 0, 99);
+      samples[count] = sample_load(folders[i], entry->d_name);
+      if (samples[count].bytes[0] == first) {
+        count++;
+      } else {
+        free(samples[count].bytes);
+      }
+    }
+    closedir(listing);
+  }
+  SeerPicture picture = {0};
+  for (int i = 0; i < count; i++) {
+    sample_mutate(&samples[i], MUTANTS * i / count, MUTANTS * (i + 1) / count, &picture, &decoded);
+    free(samples[i].bytes);
+  }
+  seer_picture_release(&picture);
+  print_message("%s: %d mutants of %d pictures, %d still decode\n", name, MUTANTS, count, decoded);
+  assert_true(count >= 8 && decoded < MUTANTS / 2 && decoded > MUTANTS / 100);
+}
+
+static void test_jpeg_mutants(void **state) {
+  format_mutate("JPEG", 0xFF);
+  (void)state;
+}
+
+static void test_png_mutants(void **state) {
+  format_mutate("PNG", 0x89);
+  (void)state;
+}
+
+static void test_webp_mutants(void **state) {
+  format_mutate("WebP", 'R');
   (void)state;
 }
 
@@ -153,32 +192,6 @@ static void test_limits(void **state) {
   (void)state;
 }
 
-// A progressive JPEG with its last scan repeated beyond the limit.
-static void test_scan_limit(void **state) {
-  Sample sample = sample_load("formats", "progressive.jpg");
-  size_t scan = 0;
-  for (size_t i = 0; i + 1 < sample.count; i++) {
-    if (sample.bytes[i] == 0xFF && sample.bytes[i + 1] == 0xDA) { scan = i; }
-  }
-  assert_true(scan > 0);
-  size_t scan_bytes = sample.count - 2 - scan, room = sample.count + scan_bytes * 80;
-  uint8_t *bytes = malloc(room + SEER_BUFFER_PADDING);
-  assert_non_null(bytes);
-  memcpy(bytes, sample.bytes, sample.count - 2);
-  size_t count = sample.count - 2;
-  for (int i = 0; i < 80; i++, count += scan_bytes) { memcpy(bytes + count, sample.bytes + scan, scan_bytes); }
-  memcpy(bytes + count, "\xFF\xD9", 2);
-  memset(bytes + count + 2, 0, SEER_BUFFER_PADDING);
-  SeerPicture picture = {0};
-  const char *reason = NULL;
-  assert_false(seer_decode(bytes, count + 2, 1 << 20, &picture, &reason));
-  assert_true(strstr(reason, "64 scans") != NULL || strstr(reason, "JPEG:") != NULL);
-  seer_picture_release(&picture);
-  free(bytes);
-  free(sample.bytes);
-  (void)state;
-}
-
 static void test_exif(void **state) {
   // "MM", one entry: orientation 6.
   static const uint8_t sound[] = {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0};
@@ -215,8 +228,9 @@ static void test_white(void **state) {
 
 int main(int count, char **arguments) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_mutants),    cmocka_unit_test(test_truncation), cmocka_unit_test(test_limits),
-      cmocka_unit_test(test_scan_limit), cmocka_unit_test(test_exif),       cmocka_unit_test(test_white),
+      cmocka_unit_test(test_jpeg_mutants), cmocka_unit_test(test_png_mutants), cmocka_unit_test(test_webp_mutants),
+      cmocka_unit_test(test_truncation),   cmocka_unit_test(test_limits),      cmocka_unit_test(test_exif),
+      cmocka_unit_test(test_white),
   };
   if (count < 2) { return 2; }
   pictures_folder = arguments[1];

@@ -193,6 +193,7 @@ static void test_faults(void **state) {
   } faults[] = {
       {0, 1, 'X', "no index of pictures", true},
       {8, 4, 2, "version 2, this program reads version 1", true},
+      {8, 4, 1 << 24, "version 16777216, this program reads version 1", true},  // by a machine of the other endianness
       {16, 8, PICTURES + 1, "the checksum of its header", false},
       {16, 8, PICTURES + 1, "not as many entries as pictures", true},
       {16, 8, UINT64_MAX, "too many pictures", true},
@@ -200,6 +201,7 @@ static void test_faults(void **state) {
       {12, 4, 100000, "too many sections", true},
       {64, 4, 9, "no known kind", true},
       {64 + 8, 8, 8, "do not fit the file", true},
+      {64 + 32 + 8, 8, 64 + 32 * 10, "do not fit the file", true},  // where the first begins
       {64 + 16, 8, UINT64_MAX, "do not fit the file", true},
       {64 + 32, 4, 1, "or one twice", true},
       {64 + 24, 4, 77, "the checksum of its header", false},

@@ -12,7 +12,7 @@ from common import (metrics_read, pictures_make, root_make, run, safetensors_rea
                     snapshot_bytes)
 
 KINDS = {"float32": "F32", "float64": "F64", "float16": "F16", "int32": "I32", "int64": "I64", "uint8": "U8"}
-STREAM_ORDER, STREAM_HEAD = 0, 5
+STREAM_ORDER, STREAM_HEAD = 0, 6
 
 
 def safetensors_write(path, tensors, metadata=None):

@@ -100,7 +100,7 @@ class Features(unittest.TestCase):
             run(TINY, "features", "--weights", weights, "--data", self.data, "--out", path, "--quiet")
             self.assertEqual(open(path, "rb").read(), open(self.file, "rb").read())
         done = run(TINY, "features", "--weights", self.file, "--data", self.data, "--out", path, expect=1)
-        self.assertIn("has no tensor of this model", done.stderr)
+        self.assertIn("has no tensor of this trainer", done.stderr)
 
     def test_bad_pictures_are_left_out(self):
         data = os.path.join(self.root, "with-bad")

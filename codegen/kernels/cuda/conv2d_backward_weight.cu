@@ -127,16 +127,8 @@ DEVICE void step_view(int step, u32 some, int first_pixel, int channel, const Li
     if (!(some >> i & 1)) continue;
     const int row = threadIdx.x / INPUT_CHUNKS + i * INPUT_ROWS;
     const u32 at = input_place(tile, step) + i * INPUT_BYTES;
-    Chunk chunk;
-    shared_load(chunk.pairs, at);
-    chunk = chunk_normalize(chunk, line);
-    if (VIEW == VIEW_SCALED) {
-      const Channels channels = {INPUTS_ALL, VIEW_CHANNELS, VIEW_PITCH};
-      float factors[CHUNK];
-      vector_load(scale + (first_pixel + row) / (ROWS * COLUMNS) * vector_width(channels), channels, channel, factors);
-      chunk = chunk_scale(chunk, factors);
-    }
-    shared_store(at, chunk.pairs);
+    const Channels channels = {INPUTS_ALL, VIEW_CHANNELS, VIEW_PITCH};
+    shared_view<VIEW>(at, line, scale, (first_pixel + row) / (ROWS * COLUMNS), channels, channel);
   }
 }
 

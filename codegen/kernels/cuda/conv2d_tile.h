@@ -158,16 +158,8 @@ DEVICE void step_view(int step, u32 some, const Pixel (&pixels)[PIXEL_COPIES], i
   for (int i = 0; i < PIXEL_COPIES; i++) {
     if (!(some >> i & 1)) continue;
     const u32 at = first + i * COPY_ROWS * DEPTH * 2;
-    Chunk chunk;
-    shared_load(chunk.pairs, at);
-    chunk = chunk_normalize(chunk, line);
-    if (VIEW == VIEW_SCALED) {
-      const Channels channels = {FROM_ALL, VIEW_CHANNELS, VIEW_PITCH};
-      float factors[CHUNK];
-      vector_load(scale + pixels[i].image * vector_width(channels), channels, step_channel(step, group), factors);
-      chunk = chunk_scale(chunk, factors);
-    }
-    shared_store(at, chunk.pairs);
+    const Channels channels = {FROM_ALL, VIEW_CHANNELS, VIEW_PITCH};
+    shared_view<VIEW>(at, line, scale, pixels[i].image, channels, step_channel(step, group));
   }
 }
 

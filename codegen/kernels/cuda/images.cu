@@ -1,13 +1,13 @@
 // Images beside convolutions and BatchNorm: pictures into elements, pooling, the scales of squeeze-and-excitation,
-// sums, ReLU. Images lie as [n][pixels][channels_all], of whose channels those of channels.h exist and the others
+// sums. Images lie as [n][pixels][channels_all], of whose channels those of channels.h exist and the others
 // become zero; vectors by channel are floats [n][c] without pads. What is stored is rounded once. With `line`
 // [2][channels_all], what is read of x is what BatchNorm and ReLU make of it (view.h); NULL: as it lies.
 //
 // Grid: elements (grid.h), no shared memory:
 //   normalize_images(images u8 [pixels][3], y [pixels][8], pixels, scale0, scale1, scale2, shift0, shift1, shift2)
 //     y = v * scale + shift, channels 3 .. 7 zero; one pixel a thread
-//   add_images(a, b, y, chunks), relu_images(x, y, chunks), relu_backward_images(dy, y, dx, chunks)
-//     one chunk a thread; a result may lie on an operand
+//   add_images(a, b, y, chunks)
+//     one chunk a thread; y may be an operand
 // Grid: DIVIDE_UP(pixels * channels_all / CHUNK, THREADS), images, no shared memory, one chunk a thread; pixels are
 // those of one image:
 //   pool_average_backward(dy [n][c], dx, images, pixels, channels_all, group_channels, group_pitch)   dx = dy / pixels
@@ -152,24 +152,4 @@ DEVICE_KERNEL(add_images, THREADS, 1, 0, (const Element *a, const Element *b, El
 #pragma unroll
   for (int i = 0; i < CHUNK; i++) values[i] = chunk_get(first, i) + chunk_get(second, i);
   chunk_store(y + at * CHUNK, chunk_make(values));
-}
-
-DEVICE_KERNEL(relu_images, THREADS, 1, 0, (const Element *x, Element *y, u64 chunks)) {
-  const u64 at = grid_element();
-  if (at >= chunks) return;
-  const Chunk in = chunk_load(x + at * CHUNK);
-  float values[CHUNK];
-#pragma unroll
-  for (int i = 0; i < CHUNK; i++) values[i] = chunk_get(in, i) > 0 ? chunk_get(in, i) : 0;
-  chunk_store(y + at * CHUNK, chunk_make(values));
-}
-
-DEVICE_KERNEL(relu_backward_images, THREADS, 1, 0, (const Element *dy, const Element *y, Element *dx, u64 chunks)) {
-  const u64 at = grid_element();
-  if (at >= chunks) return;
-  const Chunk gradient = chunk_load(dy + at * CHUNK), out = chunk_load(y + at * CHUNK);
-  float values[CHUNK];
-#pragma unroll
-  for (int i = 0; i < CHUNK; i++) values[i] = chunk_get(out, i) > 0 ? chunk_get(gradient, i) : 0;
-  chunk_store(dx + at * CHUNK, chunk_make(values));
 }

@@ -5,7 +5,6 @@
 //   sigmoid(x, y, count)                y = 1 / (1 + exp(-x))
 //   sigmoid_backward(dy, y, dx, count)  dx = dy * y * (1 - y); y is what sigmoid made
 //   add(a, b, y, count)                 y = a + b
-//   scale(x, y, count, factor)          y = x * factor
 //
 // Grid: elements (grid.h). No shared memory.
 #include "grid.h"
@@ -33,9 +32,4 @@ DEVICE_KERNEL(sigmoid_backward, THREADS, 1, 0, (const float *dy, const float *y,
 DEVICE_KERNEL(add, THREADS, 1, 0, (const float *a, const float *b, float *y, u64 count)) {
   const u64 at = grid_element();
   if (at < count) y[at] = a[at] + b[at];
-}
-
-DEVICE_KERNEL(scale, THREADS, 1, 0, (const float *x, float *y, u64 count, float factor)) {
-  const u64 at = grid_element();
-  if (at < count) y[at] = x[at] * factor;
 }

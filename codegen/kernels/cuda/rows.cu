@@ -2,7 +2,6 @@
 //
 // Grid: elements (grid.h), no shared memory:
 //   copy_floats(x, y, count)
-//   pad_rows(dy [end-begin][d], dx [n][d], n, begin, end, d)   zero outside of rows begin .. end; count = n * d
 //   queue_push(queue [q][d], rows [b][d], y [q][d], q, b, d)   rows first, then the first q - b of the queue; y is
 //                                                              apart from both; count = q * d
 // Grid: rows, shared memory ROW_BYTES; sums in double; a result may lie on an operand:
@@ -15,14 +14,6 @@
 DEVICE_KERNEL(copy_floats, THREADS, 1, 0, (const float *x, float *y, u64 count)) {
   const u64 at = grid_element();
   if (at < count) y[at] = x[at];
-}
-
-DEVICE_KERNEL(pad_rows, THREADS, 1, 0,
-              (const float *__restrict__ dy, float *__restrict__ dx, int n, int begin, int end, int d)) {
-  const u64 at = grid_element(), row = at / d;
-  if (at >= (u64)n * d) return;
-  const bool inside = row >= (u64)begin && row < (u64)end;
-  dx[at] = inside ? dy[at - (u64)begin * d] : 0;
 }
 
 DEVICE_KERNEL(queue_push, THREADS, 1, 0,

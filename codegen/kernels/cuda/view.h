@@ -43,4 +43,19 @@ DEVICE Chunk chunk_scale(const Chunk &x, const float (&scale)[CHUNK]) {
   return chunk_make(values);
 }
 
+// Makes of a chunk in shared memory what is seen of it, in its place. `channel`: its first, of all that a pixel has;
+// scale [n][c], of which VIEW_SCALED reads the image's.
+template <int view>
+DEVICE void shared_view(u32 at, const Line &line, const float *scale, int image, Channels channels, int channel) {
+  Chunk chunk;
+  shared_load(chunk.pairs, at);
+  chunk = chunk_normalize(chunk, line);
+  if (view == VIEW_SCALED) {
+    float factors[CHUNK];
+    vector_load(scale + image * vector_width(channels), channels, channel, factors);
+    chunk = chunk_scale(chunk, factors);
+  }
+  shared_store(at, chunk.pairs);
+}
+
 #endif
