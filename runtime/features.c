@@ -96,8 +96,8 @@ typedef struct Extraction {
   bool *decoded;
 } Extraction;
 
-// One of each of `total` stretches of the source, by chance: pictures are often in an order of classes, in turns or not,
-// and every n-th would leave some out.
+// One of each of `total` stretches of the source, by chance: pictures are often in an order of classes, in turns or
+// not, and every n-th would leave some out.
 static int64_t picture_at(const void *context, int64_t task) {
   const Extraction *extraction = context;
   int64_t count = seer_source_count(extraction->request->source), total = extraction->total;

@@ -84,8 +84,8 @@ class KnnWatch(unittest.TestCase):
         with open(labels, "wb") as file:
             file.write(struct.pack(">II", 0x801, count) + bytes(i % 4 for i in range(count)))
         part = self.out("part.safetensors")
-        run(TRAINER, "features", "--weights", self.looked, "--data", images, "--labels", labels, "--limit", 100, "--out",
-            part)
+        run(TRAINER, "features", "--weights", self.looked, "--data", images, "--labels", labels, "--limit", 100,
+            "--out", part)
         names = bytes(safetensors_read(part)[0]["names"]).decode().split()
         places = [int(name.rpartition("#")[2]) for name in names]
         # One of each four, in order; 100 draws miss a quarter of some class by 3 deviations, 13, at most.
