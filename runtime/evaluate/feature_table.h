@@ -50,6 +50,7 @@ typedef struct SeerTableRequest {
   const char *labels;           // IDX label file, or NULL
   int views;                    // 0: the evaluation view, once; else so many passes of random resized crop and flip
   int first_view;               // passes are numbered from here
+  bool stretch;                 // without views: whole pictures made square, not their middles
   uint64_t seed;                // of those
 } SeerTableRequest;
 

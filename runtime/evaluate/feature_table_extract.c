@@ -62,6 +62,7 @@ SeerStatus seer_table_extract(const SeerTableRequest *request, SeerEngine *engin
                                    .source = source,
                                    .limit = options->limit,
                                    .augmented = request->views > 0 ? &augmented : NULL,
+                                   .stretch = request->stretch && !request->views,
                                    .quiet = options->quiet};
     SeerFeatureSet set = {.count = 0};
     status = seer_features_make(&features, &set);

@@ -2,7 +2,7 @@
 // come in, and results of several models side by side.
 //
 // The list is a table with the columns name, train, test, and perhaps train_labels, test_labels (IDX label files),
-// metric and group. Paths are relative to it, and patterns as --data takes them.
+// metric, view and group. Paths are relative to it, and patterns as --data takes them.
 #ifndef SEER_RUNTIME_EVALUATE_TASKS_H
 #define SEER_RUNTIME_EVALUATE_TASKS_H
 
@@ -22,6 +22,7 @@ typedef enum SeerSide { SEER_TRAIN, SEER_TEST } SeerSide;
 typedef struct SeerTaskRow {
   const char *name, *group;             // group "": none
   const char *metric;                   // "top1" or "mean_per_class"
+  const char *view;                     // "centre", or "square": whole pictures made square, in training, too
   const char *data[2];                  // [SeerSide]
   const char *labels[2];                // "": folders tell
   char *data_path[2], *labels_path[2];  // as they can be opened; labels_path NULL: none
@@ -37,13 +38,15 @@ typedef struct SeerTaskList {
 SeerStatus seer_task_list_load(const char *path, SeerTaskList *list);
 void seer_task_list_release(SeerTaskList *list);
 
-// Measures what of the list --out does not hold yet; the result is to be released, and is there even where tasks failed.
+// Measures what of the list --out does not hold yet. The result is to be released, and is there where tasks failed,
+// too.
 SeerStatus seer_tasks_measure(const SeerProgram *program, const SeerOptions *options, const char *list, const char *out,
                               json_t **result);
 // SEER_INPUT when not all tasks of a result have a value: "N of M tasks", with the first fault.
 SeerStatus seer_tasks_judge(const json_t *result);
 
-// A result's file. SEER_INPUT when it is none: what is loaded has all that is read of it, in the kinds that belong there.
+// A file of a result. SEER_INPUT when it is none: what is loaded has all that is read of it, in the kinds that belong
+// there.
 SeerStatus seer_tasks_load(const char *path, json_t **result);
 void seer_tasks_print(const json_t *result, FILE *out);
 

@@ -28,6 +28,13 @@ static SeerStatus metric_read(const SeerTaskList *list, int64_t at, const char *
                                  "and mean_per_class");
 }
 
+static SeerStatus view_read(const SeerTaskList *list, int64_t at, const char *text, const char **view) {
+  *view = !*text || strcasecmp(text, "centre") == 0 ? "centre" : strcasecmp(text, "square") == 0 ? "square" : NULL;
+  if (*view) return SEER_OK;
+  return seer_grid_fail(&list->grid, at, "has an unknown view",
+                        "views are centre, which an empty field means, and square, whole pictures made square");
+}
+
 // Relative to the list.
 static SeerStatus path_make(const SeerTaskList *list, const char *text, char **path) {
   const char *slash = strrchr(list->grid.path, '/');
@@ -52,6 +59,7 @@ static SeerStatus row_read(SeerTaskList *list, int64_t at) {
       return seer_grid_fail(grid, at, "names a task that an earlier row names", row->name);
   }
   SeerStatus status = metric_read(list, at, seer_grid_cell(grid, at, seer_grid_column(grid, "metric")), &row->metric);
+  if (!status) status = view_read(list, at, seer_grid_cell(grid, at, seer_grid_column(grid, "view")), &row->view);
   for (int side = SEER_TRAIN; side <= SEER_TEST && !status; side++) {
     row->data[side] = seer_grid_cell(grid, at, seer_grid_column(grid, sides[side]));
     row->labels[side] = seer_grid_cell(grid, at, seer_grid_column(grid, labels[side]));
@@ -71,7 +79,7 @@ SeerStatus seer_task_list_load(const char *path, SeerTaskList *list) {
       status =
           seer_fail(SEER_INPUT,
                     "'%s' has no column '%s'\nnote: its first row names the columns: name, train, test, and perhaps "
-                    "train_labels, test_labels, metric, group",
+                    "train_labels, test_labels, metric, view, group",
                     path, wanted[i]);
   }
   if (!status && list->grid.rows > 10000) status = seer_fail(SEER_INPUT, "'%s' has more than 10,000 tasks", path);

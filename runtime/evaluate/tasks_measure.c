@@ -43,7 +43,26 @@ typedef struct Run {
   double began;
 } Run;
 
-static int views_of(const Run *run) { return run->options->views > 0 ? (int)run->options->views : 0; }
+static int views_asked(const Run *run) { return run->options->views > 0 ? (int)run->options->views : 0; }
+
+static bool is_square(const Run *run, int task) { return strcmp(run->list.rows[task].view, "square") == 0; }
+
+// Random crops that a side is seen in; 0: one view of its own.
+static int crops_of(const Run *run, int task, int side) {
+  return side == SEER_TRAIN && !is_square(run, task) ? views_asked(run) : 0;
+}
+
+static int passes_of(const Run *run, int task, int side) {
+  int crops = crops_of(run, task, side);
+  return crops > 1 ? crops : 1;
+}
+
+// A crop's number, or one of these.
+enum { VIEW_CENTRE = -1, VIEW_SQUARE = -2 };
+
+static int view_of(const Run *run, int task, int side, int pass) {
+  return crops_of(run, task, side) ? pass : is_square(run, task) ? VIEW_SQUARE : VIEW_CENTRE;
+}
 
 static uint64_t view_seed(const Run *run) {
   return run->options->seed >= 0 ? (uint64_t)run->options->seed : run->program->seed;
@@ -80,7 +99,7 @@ static json_t *protocol_make(const Run *run) {
   return json_pack("{s:i, s:i, s:f, s:s, s:o, s:i, s:I, s:f, s:i, s:I, s:i, s:i}", "epochs", plan->recipe.epochs,
                    "batch", plan->recipe.batch, "weight_decay", plan->recipe.weight_decay, "schedule",
                    plan->recipe.cosine ? "cosine" : "step", "learning_rates", rates, "seeds", plan->seed_count,
-                   "first_seed", (json_int_t)plan->seed, "share", plan->shares[0], "views", views_of(run), "limit",
+                   "first_seed", (json_int_t)plan->seed, "share", plan->shares[0], "views", views_asked(run), "limit",
                    (json_int_t)(run->options->limit > 0 ? run->options->limit : 0), "size", run->program->evaluate_size,
                    "resize", run->program->evaluate_resize);
 }
@@ -111,10 +130,11 @@ static SeerStatus result_write(const Run *run) {
 }
 
 static json_t *row_begin(const SeerTaskRow *task) {
-  return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "name", seer_text_pack(task->name), "group",
-                   seer_text_pack(task->group), "metric", task->metric, "train", seer_text_pack(task->data[SEER_TRAIN]),
-                   "test", seer_text_pack(task->data[SEER_TEST]), "train_labels",
-                   seer_text_pack(task->labels[SEER_TRAIN]), "test_labels", seer_text_pack(task->labels[SEER_TEST]));
+  return json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o}", "name", seer_text_pack(task->name), "group",
+                   seer_text_pack(task->group), "metric", task->metric, "view", task->view, "train",
+                   seer_text_pack(task->data[SEER_TRAIN]), "test", seer_text_pack(task->data[SEER_TEST]),
+                   "train_labels", seer_text_pack(task->labels[SEER_TRAIN]), "test_labels",
+                   seer_text_pack(task->labels[SEER_TEST]));
 }
 
 // The recorded error becomes the task's.
@@ -236,7 +256,7 @@ static SeerStatus tasks_look(Run *run) {
 
 static int64_t work_pictures(const Run *run, int task) {
   const Work *work = &run->work[task];
-  int64_t views = views_of(run) > 1 ? views_of(run) : 1;
+  int64_t views = passes_of(run, task, SEER_TRAIN);
   return work->row ? 0 : work->sides[SEER_TRAIN].pictures * views + work->sides[SEER_TEST].pictures;
 }
 
@@ -253,22 +273,18 @@ static SeerStatus cache_name(const Run *run, int task, int side, int view, SeerP
                          (unsigned long long)sum.low64);
 }
 
-static int passes_of(const Run *run, int side) { return side == SEER_TRAIN && views_of(run) > 1 ? views_of(run) : 1; }
-
-// -1: the evaluation view.
-static int view_of(const Run *run, int side, int pass) { return side == SEER_TRAIN && views_of(run) ? pass : -1; }
-
 // From the cache, or made and put there. A file that was cut short is made again.
 static SeerStatus pass_get(Run *run, int task, int side, int pass, SeerFeatureTable *table) {
   const SeerTaskRow *row = &run->list.rows[task];
   const char *const patterns[] = {row->data_path[side], NULL};
-  int view = view_of(run, side, pass);
+  int view = view_of(run, task, side, pass);
   SeerTableRequest request = {.program = run->program,
                               .options = run->options,
                               .pictures = patterns,
                               .labels = row->labels_path[side],
                               .views = view < 0 ? 0 : 1,
                               .first_view = view < 0 ? 0 : view,
+                              .stretch = view == VIEW_SQUARE,
                               .seed = view_seed(run)};
   SeerPath path;
   SeerStatus status = cache_name(run, task, side, view, &path);
@@ -287,7 +303,7 @@ static SeerStatus pass_get(Run *run, int task, int side, int pass, SeerFeatureTa
 }
 
 static SeerStatus side_get(Run *run, int task, int side, SeerFeatureTable *table) {
-  int passes = passes_of(run, side);
+  int passes = passes_of(run, task, side);
   SeerStatus status = pass_get(run, task, side, 0, table);
   if (status) return status;
   free(table->origin);
@@ -314,11 +330,13 @@ static SeerStatus side_get(Run *run, int task, int side, SeerFeatureTable *table
   return status;
 }
 
-// Is a side of a task that is still to be measured the same pictures?
-static bool side_is_wanted(const Run *run, const Side *side) {
+// Does a task that is still to be measured want the features of this side?
+static bool side_is_wanted(const Run *run, int task, int side) {
   for (int i = 0; i < run->list.count; i++) {
     for (int other = 0; other < 2 && !run->work[i].row; other++) {
-      if (strcmp(run->work[i].sides[other].hash, side->hash) == 0) return true;
+      if (strcmp(run->work[i].sides[other].hash, run->work[task].sides[side].hash) == 0 &&
+          view_of(run, i, other, 0) == view_of(run, task, side, 0))
+        return true;
     }
   }
   return false;
@@ -327,9 +345,9 @@ static bool side_is_wanted(const Run *run, const Side *side) {
 static void cache_drop(const Run *run, int task) {
   SeerPath path;
   for (int side = 0; side < 2 && !run->keeps_cache; side++) {
-    if (side_is_wanted(run, &run->work[task].sides[side])) continue;
-    for (int pass = 0; pass < passes_of(run, side); pass++) {
-      if (!cache_name(run, task, side, view_of(run, side, pass), &path)) unlink(path.text);
+    if (side_is_wanted(run, task, side)) continue;
+    for (int pass = 0; pass < passes_of(run, task, side); pass++) {
+      if (!cache_name(run, task, side, view_of(run, task, side, pass), &path)) unlink(path.text);
     }
   }
   // Gone with the last of them; another run's stay.

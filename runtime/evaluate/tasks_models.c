@@ -45,15 +45,19 @@ static SeerStatus protocol_check(const char *const *paths, const SeerTaskModels 
 }
 
 static SeerStatus row_check(const char *const *paths, const SeerTaskModels *models, int at, const json_t *row) {
+  static const char *const texts[] = {"metric", "view"};
   static const char *const counts[] = {"train_pictures", "test_pictures", "classes"};
   static const char *const words[] = {"pictures to train on", "pictures to test on", "classes"};
   const char *task = seer_result_text(row, "name");
   for (int earlier = 0; earlier < at; earlier++) {
     const json_t *other = row_find(models->results[earlier], task);
     if (!other) continue;
-    if (strcmp(seer_result_text(row, "metric"), seer_result_text(other, "metric")) != 0)
-      return seer_fail(SEER_INPUT, "'%.100s' is %s in '%s', and %s in '%s': the two do not compare", task,
-                       seer_result_text(other, "metric"), paths[earlier], seer_result_text(row, "metric"), paths[at]);
+    for (int i = 0; i < 2; i++) {
+      const char *here = seer_result_text(row, texts[i]), *there = seer_result_text(other, texts[i]);
+      if (strcmp(here, there) != 0)
+        return seer_fail(SEER_INPUT, "'%.100s' has the %s '%.40s' in '%s', and '%.40s' in '%s': the two do not compare",
+                         task, texts[i], there, paths[earlier], here, paths[at]);
+    }
     for (int i = 0; i < 3 && !json_object_get(row, "error") && !json_object_get(other, "error"); i++) {
       double here = seer_result_number(row, counts[i]), there = seer_result_number(other, counts[i]);
       if (here < there || here > there)
@@ -349,7 +353,8 @@ void seer_task_models_print(const SeerTaskModels *models, FILE *out) {
     cells_print(models, name, group, NULL, out);
   }
   cells_print(models, "mean", NULL, NULL, out);
-  if (models->own_count > 1) cells_print(models, "mean of what all have", NULL, models->common, out);
+  if (models->common_count < models->task_count)
+    cells_print(models, "mean of what all have", NULL, models->common, out);
   fputs("ties: no farther apart than the deviations over seeds, as the root of the sum of their squares\n", out);
   for (int m = 0; m < models->own_count; m++) {
     for (int other = 0; other < models->model_count; other++) {

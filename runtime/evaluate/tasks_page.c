@@ -109,10 +109,10 @@ static bool plot_print(const SeerTaskModels *models, const Plot *plot, const dou
     seer_page_escape(out, model->name);
     fprintf(out, ": %.2f</title></circle>", 100 * values[m]);
     if (!plot->names) continue;
-    bool flips = x > plot->width * 0.75;
+    bool flips = x > plot->width * 0.7;
     seer_models_name(model->name, name);
-    fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", flips ? x - 8 : x + 8, y - 6,
-            flips ? "end" : "start");
+    fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", flips ? x - 8 : x + 8,
+            model->is_own ? y + 16 : y - 6, flips ? "end" : "start");
     seer_page_escape(out, name);
     fputs("</text>", out);
   }
@@ -121,7 +121,7 @@ static bool plot_print(const SeerTaskModels *models, const Plot *plot, const dou
 }
 
 static void means_print(const SeerTaskModels *models, FILE *out) {
-  static const Plot plot = {760, 340, 48, 24, 18, 34, true};
+  static const Plot plot = {760, 340, 48, 44, 18, 34, true};
   double values[1024];
   int left_out = 0;
   for (int m = 0; m < models->model_count; m++) {
@@ -242,12 +242,13 @@ static void table_print(const SeerTaskModels *models, FILE *out) {
     mean_row_print(models, name, group, NULL, out);
   }
   mean_row_print(models, "mean", NULL, NULL, out);
-  mean_row_print(models, "mean of what all results have", NULL, models->common, out);
+  if (models->common_count < models->task_count)
+    mean_row_print(models, "mean of what all results have", NULL, models->common, out);
   fputs("</tbody></table></div></section>\n", out);
 }
 
 static void multiples_print(const SeerTaskModels *models, FILE *out) {
-  static const Plot plot = {250, 150, 34, 20, 8, 24, false};
+  static const Plot plot = {250, 150, 34, 34, 8, 24, false};
   double values[1024];
   fputs("<section class=\"card\"><h2>Task by task</h2><div class=\"small\">", out);
   for (int t = 0; t < models->task_count; t++) {

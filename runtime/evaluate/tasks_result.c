@@ -28,8 +28,8 @@ static bool count_is(const json_t *object, const char *key) {
 }
 
 static bool row_is(const json_t *row) {
-  if (!texts_are(
-          row, (const char *const[]){"name", "group", "metric", "train", "test", "train_labels", "test_labels", NULL}))
+  if (!texts_are(row, (const char *const[]){"name", "group", "metric", "view", "train", "test", "train_labels",
+                                            "test_labels", NULL}))
     return false;
   if (json_object_get(row, "error")) return json_is_string(json_object_get(row, "error"));
   return share_is(row, "value") && share_is(row, "deviation") && count_is(row, "train_pictures") &&

@@ -1,5 +1,5 @@
-# Many tasks: what is measured is what `probe` measures, a run that was stopped goes on, faults of one task stop no other,
-# and means, wins and ties of models side by side are numpy's.
+# Many tasks: what is measured is what `probe` measures, a run that was stopped goes on, faults of one task stop no
+# other, and means, wins and ties of models side by side are numpy's.
 import csv
 import html.parser
 import json
@@ -195,12 +195,14 @@ class Tasks(unittest.TestCase):
             self.assertFalse(os.path.exists(self.path("x.json")))
 
         fails("name,train\na,b\n", "has no column 'test'")
-        fails("name,train,test\na,b,c\nA,b,c\n", "line 3 of '%s' names a task that an earlier row" % self.path("list.csv"))
+        fails("name,train,test\na,b,c\nA,b,c\n",
+              "line 3 of '%s' names a task that an earlier row" % self.path("list.csv"))
         fails("name,train,test\n,b,c\n", "has no name")
         fails("name,train,test\na,b\n", "has not as many fields")
         fails("name,train,test,name\na,b,c,d\n", "names a column twice")
         fails("name,train,test,metric\na,b,c,map11\n", "pictures have one label each")
         fails("name,train,test,metric\na,b,c,recall\n", "unknown metric")
+        fails("name,train,test,view\na,b,c,round\n", "unknown view")
         fails("name,train,test\n", "has no rows")
         fails("", "has no rows")
         listed = self.listed(self.rows)
@@ -209,6 +211,27 @@ class Tasks(unittest.TestCase):
                                (["--result", "a.json", "--untrained"], "are not wanted then")):
             self.assertIn(message, run(TRAINER, "tasks", *words, expect=2, cwd=self.root).stderr)
         self.assertIn("ends in .csv", run(TRAINER, "tasks", "--tasks", self.data, *WORDS, expect=1).stderr)
+
+    def test_the_list_that_is_shipped_is_one(self):
+        shipped = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../specs/tasks/seer.csv")
+        done = run(TRAINER, "tasks", "--tasks", shipped, "--out", self.path("x.json"), *WORDS, expect=1)
+        self.assertIn("0 of 29 tasks have a value; 'imagenet1k': no pictures are named to train on", done.stderr)
+
+    def test_square_views_are_of_whole_pictures(self):
+        """What tells the classes apart lies at the ends of wide pictures, which their middles do not show."""
+        random = numpy.random.default_rng(6)
+        for folder, count in (("wide", 12), ("wide-test", 10)):
+            for label, level in (("dark", 20), ("bright", 235)):
+                os.makedirs(os.path.join(self.data, folder, label))
+                for i in range(count):
+                    pixels = random.integers(90, 160, (24, 96, 3))
+                    pixels[:, :30] = pixels[:, -30:] = level
+                    Image.fromarray(pixels.astype("uint8")).save(os.path.join(self.data, folder, label, "%d.png" % i))
+        rows = [dict(name=view, train="wide", test="wide-test", view=view) for view in ("centre", "square")]
+        centre, square = self.tasks(rows, "--views", 2)["tasks"]
+        self.assertEqual(square["value"], 1)
+        self.assertLess(centre["value"], 0.95)
+        self.assertFalse(os.path.exists(self.path("r.json.features")))
 
     # ---- models side by side ----
 
@@ -220,7 +243,8 @@ class Tasks(unittest.TestCase):
         deviations = numpy.round(random.uniform(0, 0.15, (3, 6)), 4)
         paths = []
         for m, model in enumerate(("<b>small</b>", "middle", "large & old")):
-            rows = [{"name": name, "group": "even" if t % 2 == 0 else "odd", "metric": "top1", "train": "a", "test": "b",
+            rows = [{"name": name, "group": "even" if t % 2 == 0 else "odd", "metric": "top1",
+                     "view": "centre", "train": "a", "test": "b",
                      "train_labels": "", "test_labels": "", "value": values[m, t], "deviation": deviations[m, t],
                      "train_pictures": 10, "test_pictures": 20, "classes": 3, "undecodable": m, "train_hash": "x",
                      "test_hash": "y"} for t, name in enumerate(names)]
@@ -312,13 +336,15 @@ class Tasks(unittest.TestCase):
         good = json.load(open(paths[1]))
         for change, message in (
                 (dict(rows=good["tasks"], epochs=5), "results of different protocols do not compare: 'epochs' is 28"),
-                (dict(rows=[dict(good["tasks"][0], metric="mean_per_class")]), "'t0' is top1 in"),
+                (dict(rows=[dict(good["tasks"][0], metric="mean_per_class")]), "'t0' has the metric 'top1' in"),
                 (dict(rows=[dict(good["tasks"][0], test_pictures=21)]), "has 20 pictures to test on in")):
             self.result_write(self.path("x.json"), "x", 1e6, **change)
             self.assertIn(message, self.side_by_side([paths[0], self.path("x.json")], expect=1).stderr)
         self.result_write(self.path("x.json"), "middle", 1e6, good["tasks"])
-        self.assertIn("are both of a model 'middle'", self.side_by_side([paths[1], self.path("x.json")], expect=1).stderr)
-        for text, message in (("model,t0\na,0.5\nb,0.7\n", "look like shares"), ("name,t0\na,50\n", "no column 'model'"),
+        self.side_by_side([paths[1], self.path("x.json")], expect=1)
+        self.assertIn("are both of a model 'middle'", self.done.stderr)
+        for text, message in (("model,t0\na,0.5\nb,0.7\n", "look like shares"),
+                              ("name,t0\na,50\n", "no column 'model'"),
                               ("model,t0\na,many\n", "has 'many' as 't0'"), ("model,t0\na,101\n", "has '101' as 't0'"),
                               ("model,t0\na,nan\n", "has 'nan'"), ("model,t0\na,5\na,6\n", "that an earlier row names"),
                               ("model,parameters\na,big\n", "has 'big' as 'parameters'")):
