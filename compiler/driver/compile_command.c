@@ -81,7 +81,8 @@ static int views_choose(const Invocation *invocation, CompileOptions *options) {
 
 // The reader's text, with its own name and lines for the C compiler.
 static int reader_choose(const Invocation *invocation, CompileOptions *options) {
-  const char *path = option_text(invocation, "reader");
+  bool builds = strcmp(invocation->command->name, "build") == 0;
+  const char *path = builds ? option_text(invocation, "reader") : NULL;
   Arena *arena = invocation->arena;
   char *text;
   size_t size;
