@@ -98,7 +98,7 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "# What loops over many numbers or bytes.\n"
       "$(patsubst %,objects/runtime/%.o,crc32c evaluate/head evaluate/mlp evaluate/statistics init knn pairwise random "
       "\\\n  report sample): plain_flags := $(OPTIMIZE)\n\n"
-      "objects/code.o: code.S $(carried)\n"
+      "objects/code.o: code.S $(carried) $(wildcard modules/*/*)\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) -c -o $@ $<\n\n"
       "carried/trainer: always\n"
@@ -110,4 +110,8 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "\trm -rf objects $(OUT)\n"
       "\t$(if $(carried),$(MAKE) -C carried OUT=trainer clean)\n\n"
       ".PHONY: always clean\n");
+  if (trainer->modules)
+    writer_text(out,
+                "# Kernels are launched by their numbers.\n"
+                "$(filter-out objects/runtime/%,$(blocks:%.c=objects/%.o) $(plain:%.c=objects/%.o)): modules.h\n");
 }

@@ -206,7 +206,8 @@ void check_no_effect(CheckContext *context) {
   for (size_t i = 0; i < sizeof of_spikes / sizeof *of_spikes; i++)
     warn_if(context, !spikes, of_spikes[i], "'rewind' is not set", "set 'rewind', such as 100, or remove it");
   bool counts = check_is_set(context, KEY_monitor_columns);
-  warn_if(context, !counts, KEY_monitor_sample, "'columns' is not set", "set 'columns', such as [country], or remove it");
+  warn_if(context, !counts, KEY_monitor_sample, "'columns' is not set",
+          "set 'columns', such as [country], or remove it");
   warn_if(context, !counts, KEY_monitor_reference, "'columns' is not set",
           "set 'columns', such as [country], or remove it");
   warn_if(context, !spec_is(spec, KEY_checkpoint_placement, "random"), KEY_checkpoint_seed, "'placement' is not random",

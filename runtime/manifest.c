@@ -158,6 +158,13 @@ static SeerStatus hash_check(const SeerSnapshotFile *file, const char *path, con
 
 typedef SeerStatus Check(const SeerSnapshotFile *file, const char *path, const char *whose);
 
+static SeerStatus monitor_check(const SeerManifest *manifest, const char *folder, Check *check) {
+  SeerPath path;
+  if (manifest->monitor.bytes == 0) return SEER_OK;
+  SeerStatus status = seer_path_print(&path, "%s/%s", folder, SEER_MONITOR_NAME);
+  return status ? status : check(&manifest->monitor, path.text, "");
+}
+
 // Of the file of `rank`; with that of rank 0, of what was counted, too.
 static SeerStatus files_check(const SeerManifest *manifest, const char *folder, int rank, Check *check) {
   SeerPath path;
@@ -165,9 +172,7 @@ static SeerStatus files_check(const SeerManifest *manifest, const char *folder, 
   SeerStatus status = seer_manifest_file(folder, rank, manifest->snapshot.ranks, &path);
   if (!status)
     status = check(&manifest->files[rank], path.text, rank_text(whose, rank, manifest->snapshot.ranks));
-  if (status || rank > 0 || manifest->monitor.bytes == 0) return status;
-  status = seer_path_print(&path, "%s/%s", folder, SEER_MONITOR_NAME);
-  return status ? status : check(&manifest->monitor, path.text, "");
+  return status || rank > 0 ? status : monitor_check(manifest, folder, check);
 }
 
 SeerStatus seer_manifest_read(const char *folder, SeerManifest *manifest) {
@@ -184,13 +189,18 @@ SeerStatus seer_manifest_read(const char *folder, SeerManifest *manifest) {
                 : seer_fail(SEER_INPUT, "'%s' is damaged: %s", path.text, error.text);
   json_decref(root);
   free(text);
-  for (int rank = 0; rank < manifest->snapshot.ranks && !status; rank++) status = files_check(manifest, folder, rank, size_check);
+  for (int rank = 0; rank < manifest->snapshot.ranks && !status; rank++)
+    status = files_check(manifest, folder, rank, size_check);
   if (status) seer_manifest_release(manifest);
   return status;
 }
 
 SeerStatus seer_manifest_verify(const SeerManifest *manifest, const char *folder, int rank) {
   return files_check(manifest, folder, rank, hash_check);
+}
+
+SeerStatus seer_manifest_verify_monitor(const SeerManifest *manifest, const char *folder) {
+  return monitor_check(manifest, folder, hash_check);
 }
 
 void seer_manifest_release(SeerManifest *manifest) {

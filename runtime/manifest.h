@@ -24,6 +24,8 @@ SeerStatus seer_manifest_write(const SeerProgram *program, const SeerSnapshot *s
 SeerStatus seer_manifest_read(const char *folder, SeerManifest *manifest);
 // Compares one file's content with its hash; with that of rank 0, what was counted, too.
 SeerStatus seer_manifest_verify(const SeerManifest *manifest, const char *folder, int rank);
+// Of what was counted alone; fine where nothing was.
+SeerStatus seer_manifest_verify_monitor(const SeerManifest *manifest, const char *folder);
 void seer_manifest_release(SeerManifest *manifest);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/random.h"
+#include "runtime/utf8.h"
 
 SeerStatus seer_monitor_no_memory(void) {
   return seer_fail(SEER_MACHINE, "out of memory to count what is in the data\nnote: name fewer monitor.columns");
@@ -15,6 +16,10 @@ SeerStatus seer_monitor_make(const SeerProgram *program, const SeerSource *sourc
   const SeerMonitorRule *rule = &program->monitor;
   *monitor = NULL;
   if (rule->column_count == 0) return SEER_OK;
+  for (int i = 0; i < rule->column_count; i++) {
+    if (!seer_utf8_is(rule->columns[i]))
+      return seer_fail(SEER_INPUT, "the name of column %d of monitor.columns is no UTF-8", i + 1);
+  }
   SeerMonitor *made = calloc(1, sizeof *made);
   if (made == NULL) return seer_monitor_no_memory();
   int width = rule->column_count;

@@ -1,10 +1,10 @@
 // Who is in the data, while it trains: what the pictures that steps are made of have in some columns of their metadata,
 // counted over a uniform sample of them.
 //
-// A picture's place in the run's order and the run's seed give it a level: l with probability 2^-(l+1). The sample is all
-// pictures of level L and above, L the least for which they are at most `sample`. So what is in it depends on nothing but
-// (seed, places): not on ranks, threads, or where a run was interrupted. Cells count pictures by (values of the columns,
-// level); when L rises, those below it are dropped.
+// A picture's place in the run's order and the run's seed give it a level: l with probability 2^-(l+1). The sample is
+// all pictures of level L and above, L the least for which they are at most `sample`. So what is in it depends on
+// nothing but (seed, places): not on ranks, threads, or where a run was interrupted. Cells count pictures by (values of
+// the columns, level); when L rises, those below it are dropped.
 //
 // Each rank counts its own pictures. Rank 0 has the sum, of which all ranks send their part when it is asked for: with
 // lines of metrics, snapshots, and every SEER_MONITOR_PICTURES pictures at the latest. Not more than SEER_MONITOR_CELLS
@@ -20,11 +20,16 @@
 
 #define SEER_MONITOR_NAME "monitor.json"
 enum {
-  SEER_MONITOR_PICTURES = 1 << 18,
-  SEER_MONITOR_CELLS = 1 << 20,
+  SEER_MONITOR_PICTURES = 1 << 17,
+  SEER_MONITOR_CELLS = 1 << 18,
   SEER_MONITOR_LEVELS = 64,
-  SEER_MONITOR_TOLD = 12
+  SEER_MONITOR_TOLD = 12  // values of a column in a line of metrics
 };
+
+// Memory of rank 0 at the very most, while combinations are folded: three tables that have just doubled.
+static inline uint64_t seer_monitor_bytes(int columns) {
+  return 3 * 2 * (uint64_t)SEER_MONITOR_CELLS * (8 * (uint64_t)columns + 24);
+}
 
 typedef struct SeerMonitor SeerMonitor;
 
@@ -40,8 +45,8 @@ void seer_monitor_take(SeerMonitor *monitor, const SeerBatch *batch);
 void seer_monitor_drop(SeerMonitor *monitor);
 // Step `step` (1 for the first) is done. With `line` all ranks learn what is due for metrics. Collective.
 SeerStatus seer_monitor_step(SeerMonitor *monitor, int64_t step, bool line);
-// Rank 0, after a step with `line`: a member of metrics.jsonl, `"monitor": {...}`, of the sample and of the window, which
-// is what was counted since the last line. To be freed; NULL: nothing is counted, or there is no memory.
+// Rank 0, after a step with `line`: a member of metrics.jsonl, `"monitor": {...}`, of the sample and of the window,
+// which is what was counted since the last line. To be freed; NULL: nothing is counted, or there is no memory.
 char *seer_monitor_line(SeerMonitor *monitor);
 
 // *text, of rank 0, is what a snapshot keeps, to be freed; NULL elsewhere. Collective.

@@ -1,9 +1,9 @@
 // What has been counted, as text: for lines of metrics and for snapshots, and back; see monitor.h.
 //
-// monitor.json: {"format": 1, "columns": [names], "sample": most pictures, "level": L, "since": place, "seen": pictures,
-// "words": [for each column, its values: text, number, or {"bytes": hexadecimal digits} where the text is no UTF-8],
-// "cells": [[word of each column, level, count]], "window": [for each column [[word, level, count]]]}. Words count from
-// 1; 0 is unknown, -1 all others. Cells are sorted, so the same counts are the same bytes.
+// monitor.json: {"format": 1, "columns": [names], "sample": most pictures, "level": L, "since": place, "seen":
+// pictures, "words": [for each column, its values: text, number, or {"bytes": hexadecimal digits} where the text is no
+// UTF-8], "cells": [[word of each column, level, count]], "window": [for each column [[word, level, count]]]}. Words
+// count from 1; 0 is unknown, -1 all others. Cells are sorted, so the same counts are the same bytes.
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
@@ -33,16 +33,8 @@ static bool word_number(Words *words, int column, uint64_t code, int64_t *number
   return true;
 }
 
-static bool text_is_utf8(const char *text) {
-  for (size_t length; *text; text += length) {
-    length = seer_utf8_length(text);
-    if (length == 0) return false;
-  }
-  return true;
-}
-
 static void text_print(FILE *out, const char *text) {
-  if (!text_is_utf8(text)) {
+  if (!seer_utf8_is(text)) {
     fputs("{\"bytes\": \"", out);
     for (; *text; text++) fprintf(out, "%02x", (unsigned char)*text);
     fputs("\"}", out);

@@ -9,10 +9,13 @@
 #include "runtime/commands.h"
 #include "runtime/evaluation.h"
 #include "runtime/init.h"
+#include "runtime/manifest.h"
+#include "runtime/monitor.h"
 #include "runtime/page.h"
 #include "runtime/rundir.h"
 #include "runtime/snapshot.h"
 #include "runtime/weights/load.h"
+#include "runtime/who_page.h"
 
 enum {
   PICTURES_DEFAULT = 1000,
@@ -33,7 +36,7 @@ enum {
   SERIES(loss, "loss")                                                                               \
   SERIES(rate, "learning_rate")                                                                      \
   SERIES(speed, "images_per_second") SERIES(entropy, "prototype_entropy") SERIES(peak, "peak_bytes") \
-      SERIES(resident, "resident_bytes")
+      SERIES(resident, "resident_bytes") SERIES(knn, "knn_accuracy")
 
 typedef struct Series {
   int count, capacity;
@@ -141,6 +144,29 @@ static void race_print(FILE *page, const SeerEvaluation *evaluation, bool superv
   fputs("</div></section>\n", page);
 }
 
+// Lines of steps after which nobody looked have 0 there.
+static void knn_chart_print(FILE *page, const Series *series) {
+  double *steps = calloc((size_t)series->count + 1, sizeof *steps);
+  double *shares = calloc((size_t)series->count + 1, sizeof *shares);
+  int count = 0;
+  for (int i = 0; steps && shares && i < series->count; i++) {
+    if (series->knn[i] <= 0) continue;
+    steps[count] = series->step[i];
+    shares[count++] = series->knn[i];
+  }
+  const SeerChart chart = {"Nearest neighbours in training",
+                           "share of labelled pictures whose label their neighbours vote",
+                           steps,
+                           shares,
+                           count,
+                           "#c2410c",
+                           false,
+                           false};
+  if (count > 0) seer_chart_print(page, &chart);
+  free(steps);
+  free(shares);
+}
+
 static void charts_print(FILE *page, const Series *series, int prototypes) {
   SeerChart charts[] = {
       {"Loss", "per step; the strong line is smoothed", series->step, series->loss, series->count, "#2f6fed", true,
@@ -152,6 +178,7 @@ static void charts_print(FILE *page, const Series *series, int prototypes) {
   };
   fputs("<div class=\"grid\">", page);
   for (int i = 0; i < (prototypes > 0 ? 4 : 3); i++) seer_chart_print(page, &charts[i]);
+  knn_chart_print(page, series);
 }
 
 // Closes the grid that charts_print opened, after the histogram where there is one.
@@ -299,14 +326,90 @@ static void map_print(FILE *page, const SeerReportRequest *request, const SeerEv
   free(memory);
 }
 
+// What the newest snapshot that has one, and is as it was written, has counted. *found: there is one.
+static SeerStatus monitor_find(const char *run, SeerMonitorFile *file, bool *found) {
+  SeerSnapshotList list;
+  SeerStatus status = seer_snapshot_list(run, &list);
+  *found = false;
+  for (int i = list.count - 1; i >= 0 && !status && !*found; i--) {
+    SeerPath folder, path;
+    SeerManifest manifest;
+    status = seer_snapshot_folder(run, list.steps[i], &folder);
+    if (!status) status = seer_path_print(&path, "%s/%s", folder.text, SEER_MONITOR_NAME);
+    if (status || seer_manifest_read(folder.text, &manifest)) {
+      seer_error_clear();
+      continue;
+    }
+    *found = manifest.monitor.bytes > 0 && !seer_manifest_verify_monitor(&manifest, folder.text) &&
+             !seer_monitor_file_read(path.text, file);
+    seer_manifest_release(&manifest);
+    if (!*found) seer_error_clear();
+  }
+  seer_snapshot_list_release(&list);
+  return status;
+}
+
+// The references whose columns have the names that were counted, numbered as those.
+static int references_match(const SeerMonitorRule *rule, const SeerMonitorFile *file,
+                            SeerReference references[SEER_COLUMNS_MAX]) {
+  int count = 0;
+  for (int i = 0; i < rule->reference_count; i++) {
+    for (int c = 0; c < file->columns && count < SEER_COLUMNS_MAX; c++) {
+      if (strcmp(rule->columns[rule->references[i].column], file->names[c]) != 0) continue;
+      references[count] = rule->references[i];
+      references[count++].column = c;
+    }
+  }
+  return count;
+}
+
+static SeerStatus who_show(FILE *page, const SeerReportRequest *request, const SeerMonitorFile *file,
+                           const SeerComposition *composition) {
+  char sample[320], chosen[96] = "";
+  SeerReference references[SEER_COLUMNS_MAX];
+  SeerDrift *drift = calloc(1, sizeof *drift);
+  if (!drift) return seer_fail(SEER_MACHINE, "out of memory for the page");
+  if (composition->pictures < file->seen)
+    snprintf(chosen, sizeof chosen, "a uniform sample of %llu, at most %llu, of ",
+             (unsigned long long)composition->pictures, (unsigned long long)file->sample);
+  snprintf(sample, sizeof sample,
+           "Counted: %sthe %llu pictures that the run was trained on, those of each epoch anew%s.", chosen,
+           (unsigned long long)file->seen, file->since > 0 ? ", since it began to count" : "");
+  SeerStatus status = seer_drift_read(request->run, composition, drift);
+  SeerWho who = {.composition = composition,
+                 .sample = sample,
+                 .references = references,
+                 .reference_count = references_match(&request->engine->program->monitor, file, references),
+                 .drift = drift};
+  if (!status) status = seer_who_print(page, &who);
+  free(drift);
+  return status;
+}
+
+static SeerStatus who_print(FILE *page, const SeerReportRequest *request) {
+  SeerMonitorFile file;
+  SeerComposition composition;
+  bool found;
+  SeerStatus status = monitor_find(request->run, &file, &found);
+  if (status || !found) return status;
+  status = seer_composition_make(&file.cells, file.level, file.names, file.columns, seer_monitor_file_text, &file,
+                                 &composition);
+  if (!status) {
+    if (composition.pictures > 0) status = who_show(page, request, &file, &composition);
+    seer_composition_release(&composition);
+  }
+  seer_monitor_file_release(&file);
+  return status;
+}
+
 static void spec_print(FILE *page, const SeerProgram *program) {
   fputs("<section class=\"card\"><details><summary>The spec, resolved</summary><pre>", page);
   for (SeerPieces piece = program->spec_text; *piece; piece++) seer_page_escape(page, *piece);
   fputs("</pre></details></section>\n", page);
 }
 
-static void page_print(FILE *page, const SeerReportRequest *request, const Series *series,
-                       const SeerEvaluation *evaluation) {
+static SeerStatus page_print(FILE *page, const SeerReportRequest *request, const Series *series,
+                             const SeerEvaluation *evaluation) {
   const SeerProgram *program = request->engine->program;
   int prototypes = program->task == SEER_SWAV ? program->prototypes : 0;
   seer_page_begin(page, program->name);
@@ -321,12 +424,14 @@ static void page_print(FILE *page, const SeerReportRequest *request, const Serie
   if (evaluation && evaluation->vote.labels > 1) race_print(page, evaluation, prototypes == 0);
   charts_print(page, series, prototypes);
   usage_print(page, request->run);
+  SeerStatus status = who_print(page, request);
   if (evaluation) {
     gallery_print(page, request, evaluation);
     map_print(page, request, evaluation);
   }
   spec_print(page, program);
   seer_page_end(page);
+  return status;
 }
 
 SeerStatus seer_report_write(const SeerReportRequest *wanted, SeerPath *path) {
@@ -354,8 +459,9 @@ SeerStatus seer_report_write(const SeerReportRequest *wanted, SeerPath *path) {
   char *text = NULL;
   size_t bytes = 0;
   FILE *page = status ? NULL : open_memstream(&text, &bytes);
-  if (page) page_print(page, request, &series, pictures ? &evaluation : NULL);
-  if (page && fclose(page) == 0)
+  if (page) status = page_print(page, request, &series, pictures ? &evaluation : NULL);
+  bool written = page && fclose(page) == 0;
+  if (written && !status)
     status = seer_file_replace(path->text, text, bytes);
   else if (!status)
     status = seer_fail(SEER_MACHINE, "no memory for the report page");

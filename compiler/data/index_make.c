@@ -2,17 +2,20 @@
 #define _XOPEN_SOURCE 700
 #include "compiler/data/index_make.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "compiler/data/jobs.h"
 #include "compiler/data/part.h"
+#include "compiler/data/perceptual.h"
 #include "runtime/data/decode.h"
 #include "runtime/files.h"
 #include "runtime/utf8.h"
@@ -85,7 +88,7 @@ static SeerStatus shard_describe(Make *make, size_t i, DataPart *part) {
 }
 
 // Finds out what is told of a picture. False with a reason.
-static bool picture_look(const Make *make, const DataSample *sample, SeerBuffer *buffer, DataFacts *facts,
+static bool picture_look(const Make *make, const DataSample *sample, SeerPicture *picture, DataFacts *facts,
                          const char **reason) {
   *facts = (DataFacts){.offset = sample->picture.offset,
                        .bytes = (uint32_t)sample->picture.bytes,
@@ -93,8 +96,17 @@ static bool picture_look(const Make *make, const DataSample *sample, SeerBuffer 
   *reason = sample->damage;
   if (sample->picture.bytes > SEER_MAX_FILE_BYTES) *reason = "is larger than any picture";
   if (*reason != NULL || !make->options->reads_pictures) return *reason == NULL;
-  if (!data_place_read(&sample->picture, SEER_MAX_FILE_BYTES, buffer, reason)) return false;
-  data_facts_measure(buffer->bytes, (size_t)sample->picture.bytes, facts);
+  if (!data_place_read(&sample->picture, SEER_MAX_FILE_BYTES, &picture->file, reason)) return false;
+  size_t count = (size_t)sample->picture.bytes;
+  data_facts_measure(picture->file.bytes, count, facts);
+  picture->shrink = data_perceptual_shrink;
+  // One that does not decode looks like nothing; want of memory is no trait of a picture.
+  if (make->options->is_perceptual) {
+    if (seer_decode(picture->file.bytes, count, DATA_MAX_PIXELS, picture, reason))
+      facts->perceptual = data_perceptual_hash(picture);
+    else if (data_machine_failed(*reason))
+      return false;
+  }
   return true;
 }
 
@@ -118,7 +130,7 @@ static SeerStatus left_out_tell(const DataSample *sample, const char *reason, Da
   return SEER_OK;
 }
 
-static SeerStatus archive_describe(Make *make, size_t i, SeerBuffer *buffer, DataPart *part) {
+static SeerStatus archive_describe(Make *make, size_t i, SeerPicture *picture, DataPart *part) {
   const DataSample *archive = &make->samples.items[i];
   const char *fault = path_fault(make->shards[i]);
   if (fault != NULL) return seer_fail(SEER_INPUT, "'%s' %s\nnote: rename it", archive->container, fault);
@@ -130,7 +142,7 @@ static SeerStatus archive_describe(Make *make, size_t i, SeerBuffer *buffer, Dat
   for (size_t k = 0; status == SEER_OK && k < samples.count; k++) {
     DataFacts facts;
     const char *reason;
-    if (picture_look(make, &samples.items[k], buffer, &facts, &reason))
+    if (picture_look(make, &samples.items[k], picture, &facts, &reason))
       status = facts_tell(&samples.items[k], &facts, part);
     else
       status = left_out_tell(&samples.items[k], reason, part);
@@ -146,13 +158,13 @@ static bool container_is_same(const DataSample *one, const DataSample *other) {
 }
 
 // `described`: a sample in this part whose archive has been described. Samples of one archive follow each other.
-static SeerStatus file_describe(Make *make, size_t i, SeerBuffer *buffer, DataPart *part,
+static SeerStatus file_describe(Make *make, size_t i, SeerPicture *picture, DataPart *part,
                                 const DataSample **described) {
   const DataSample *sample = &make->samples.items[i];
   DataFacts facts = {0};
   const char *reason = make->shards[i] != NULL ? path_fault(make->shards[i]) : NULL;
   SeerStatus status = SEER_OK;
-  if (reason != NULL || !picture_look(make, sample, buffer, &facts, &reason)) {
+  if (reason != NULL || !picture_look(make, sample, picture, &facts, &reason)) {
     status = left_out_tell(sample, reason, part);
   } else {
     if (*described == NULL || !container_is_same(*described, sample)) status = shard_describe(make, i, part);
@@ -169,17 +181,17 @@ static SeerStatus part_make(void *context, size_t job, int worker) {
   (void)worker;
   Make *make = context;
   DataPart part = {0};
-  SeerBuffer buffer = {0};
+  SeerPicture picture = {0};
   const DataSample *described = NULL;
   SeerStatus status = SEER_OK;
   for (size_t i = make->firsts[job]; status == SEER_OK && i < make->firsts[job + 1]; i++) {
     bool is_archive = make->samples.items[i].is_archive;
     status =
-        is_archive ? archive_describe(make, i, &buffer, &part) : file_describe(make, i, &buffer, &part, &described);
+        is_archive ? archive_describe(make, i, &picture, &part) : file_describe(make, i, &picture, &part, &described);
   }
   if (status == SEER_OK) status = data_part_save(&part, make->parts[job]);
   data_part_release(&part);
-  seer_buffer_release(&buffer);
+  seer_picture_release(&picture);
   return status;
 }
 
@@ -228,19 +240,50 @@ static SeerStatus make_in(Make *make, const char *folder, DataBuilt *built) {
   return data_index_build(make->arena, make->parts, make->part_count, make->options->path, built);
 }
 
+// ---- the folder of parts ----
+
+// Locked while its process lives. -1: it cannot be, or another process has it.
+static int lock_take(Arena *arena, const char *folder, int flags) {
+  int lock = open(arena_printf(arena, "%s/lock", folder), O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0666);
+  if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0) return lock;
+  if (lock >= 0) close(lock);
+  return -1;
+}
+
+// Removes what runs for the same index left behind that were killed.
+static void abandoned_remove(Arena *arena, const char *where, const char *name) {
+  DIR *stream = opendir(where);
+  size_t length = strlen(name);
+  for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
+    const char *rest = entry->d_name + 1 + length;
+    bool is_one = entry->d_name[0] == '.' && strncmp(entry->d_name + 1, name, length) == 0 && rest[0] == '.' &&
+                  strlen(rest) == strlen(".XXXXXX");
+    if (!is_one) continue;
+    const char *folder = arena_printf(arena, "%s/%s", where, entry->d_name);
+    int lock = lock_take(arena, folder, 0);
+    if (lock < 0) continue;
+    // What cannot be removed is in nobody's way.
+    if (seer_folder_remove(folder) != SEER_OK) seer_error_clear();
+    close(lock);
+  }
+  if (stream != NULL) closedir(stream);
+}
+
 SeerStatus data_index_make(Arena *arena, const DataIndexOptions *options, DataBuilt *built) {
   Make make = {.arena = arena, .options = options};
   SeerStatus status = data_samples_gather(arena, options->sources, options->source_count, false, &make.samples);
   if (status == SEER_OK) status = shards_name(&make);
   if (status != SEER_OK) return status;
-  const char *slash = strrchr(options->path, '/');
-  char *folder =
-      arena_printf(arena, "%s/.%s.XXXXXX", folder_of(arena, options->path), slash != NULL ? slash + 1 : options->path);
+  const char *slash = strrchr(options->path, '/'), *name = slash != NULL ? slash + 1 : options->path;
+  char *folder = arena_printf(arena, "%s/.%s.XXXXXX", folder_of(arena, options->path), name);
+  abandoned_remove(arena, folder_of(arena, options->path), name);
   if (mkdtemp(folder) == NULL)
     return seer_fail(SEER_MACHINE, "cannot write to folder '%s': %s\nnote: name another place for the index with -o",
                      folder_of(arena, options->path), strerror(errno));
+  int lock = lock_take(arena, folder, O_CREAT);
   status = make_in(&make, folder, built);
   SeerStatus removed = seer_folder_remove(folder);
+  if (lock >= 0) close(lock);
   return status != SEER_OK ? status : removed;
 }
 

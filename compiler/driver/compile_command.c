@@ -32,20 +32,8 @@ int cpu_check(const Invocation *invocation) {
                      "unknown processor '%s': native, x86-64, x86-64-v3, x86-64-v4 and x86-64-v4+bf16 are known", cpu);
 }
 
-// The tests' GPU: as sm_80, or as sm_90a.
-static bool architecture_is_simulated(const char *name) {
-  return strcmp(name, "simulated") == 0 || strcmp(name, "simulated_sm_90a") == 0;
-}
-
-// An architecture is sm_ and a number, with or without a letter; or the tests' simulated GPU.
-static bool architecture_is_known(const char *name) {
-  size_t digits = strncmp(name, "sm_", 3) == 0 ? strspn(name + 3, "0123456789") : 0;
-  const char *rest = name + 3 + digits;
-  return (digits >= 2 && (!*rest || strcmp(rest, "a") == 0)) || architecture_is_simulated(name);
-}
-
 // Splits "cuda:sm_90a,sm_80", and adds PTX for what comes after the oldest.
-static int target_choose(const Invocation *invocation, CompileOptions *options) {
+static int architectures_choose(const Invocation *invocation, CompileOptions *options) {
   const char *target = option_text(invocation, "target");
   Arena *arena = invocation->arena;
   if (!target || strcmp(target, "c") == 0) return EXIT_DONE;
@@ -111,10 +99,15 @@ static int reader_choose(const Invocation *invocation, CompileOptions *options) 
   return EXIT_DONE;
 }
 
+int target_choose(const Invocation *invocation, CompileOptions *options) {
+  int code = architectures_choose(invocation, options);
+  return code == EXIT_DONE ? views_choose(invocation, options) : code;
+}
+
 int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {
   if (cpu_check(invocation) != EXIT_DONE) return EXIT_USAGE;
   const char *cpu = option_text(invocation, "cpu");
-  bool plan = strcmp(invocation->command->name, "plan") == 0;
+  bool plan = strcmp(invocation->command->name, "plan") == 0, build = strcmp(invocation->command->name, "build") == 0;
   CompileOptions options = {.cpu = cpu ? cpu : "native",
                             .sanitize = option_is_set(invocation, "sanitize"),
                             .plan_only = plan,
@@ -122,9 +115,8 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
                                      option_is_set(invocation, "svg"),
                             .hook = hook,
                             .hook_data = hook_data};
-  if (target_choose(invocation, &options) != EXIT_DONE || views_choose(invocation, &options) != EXIT_DONE)
-    return EXIT_USAGE;
-  int code = reader_choose(invocation, &options);
+  if (target_choose(invocation, &options) != EXIT_DONE) return EXIT_USAGE;
+  int code = build ? reader_choose(invocation, &options) : EXIT_DONE;
   if (code != EXIT_DONE) return code;
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
   *diags = loaded.diags;
@@ -132,7 +124,7 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
               tuning_choose(invocation, &loaded, &options) &&
               compile_spec(invocation->arena, loaded.sources, loaded.diags, loaded.spec, invocation->library, &options,
                            compiled);
-  if (good && options.carries && strcmp(invocation->command->name, "build") == 0)
+  if (good && options.carries && build)
     compile_carried(invocation->arena, loaded.sources, loaded.diags, loaded.spec, invocation->library, &options,
                     compiled);
   return driver_report(invocation, loaded.diags);

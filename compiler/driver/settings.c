@@ -104,7 +104,8 @@ bool references_from_spec(Arena *arena, DiagList *diags, const Spec *spec, SeerM
     if (by_reference_load(arena, path, rule->columns, rule->column_count, &references[i]) != SEER_OK) {
       const char *reason = seer_error(), *note = strstr(reason, "\nnote: ");
       diag_error(diags, span, "reference", "%.*s", (int)strcspn(reason, "\n"), reason);
-      diag_note(diags, (SourceSpan){0}, "%s", note ? note + strlen("\nnote: ") : "a relative path begins beside the spec");
+      diag_note(diags, (SourceSpan){0}, "%s",
+                note ? note + strlen("\nnote: ") : "a relative path begins beside the spec");
       seer_error_clear();
       return false;
     }
@@ -195,7 +196,11 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .evaluate_size = int_of(spec, KEY_evaluate_size),
                          .evaluate_resize = int_of(spec, KEY_evaluate_resize),
                          .neighbours = int_of(spec, KEY_evaluate_neighbours),
-                         .knn_temperature = spec_number(spec, KEY_evaluate_knn_temperature)};
+                         .knn_temperature = spec_number(spec, KEY_evaluate_knn_temperature),
+                         .knn_every = spec_integer(spec, KEY_evaluate_knn_every),
+                         .knn_pictures = spec_integer(spec, KEY_evaluate_knn_pictures),
+                         .evaluate_pictures = texts_from_spec(arena, spec, KEY_evaluate_pictures, &picture_count)};
+  if (spec_is_set(spec, KEY_evaluate_labels)) program.evaluate_labels = spec_text(spec, KEY_evaluate_labels);
   triple_from_spec(spec, KEY_views_mean, program.mean);
   triple_from_spec(spec, KEY_views_std, program.std);
   set_task(spec, &program);

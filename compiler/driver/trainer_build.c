@@ -32,10 +32,11 @@ static int count_sources(const Trainer *trainer) {
   return trainer->carried ? files + count_sources(trainer->carried) : files;
 }
 
-int trainer_build(Invocation *invocation, const Trainer *trainer, const char *folder, const char *output) {
+int trainer_build(Invocation *invocation, const Trainer *trainer, const char *folder, const char *output,
+                  const char **refusal) {
   const char *error = trainer_emit(trainer, invocation->arena, folder);
   if (error) return driver_fail(EXIT_MACHINE, "output", error, NULL);
-  int code = trainer->modules ? modules_build(invocation, trainer, folder) : EXIT_DONE;
+  int code = trainer->modules ? modules_build(invocation, trainer, folder, refusal) : EXIT_DONE;
   if (code != EXIT_DONE) return code;
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
   MakeRun run = {.folder = folder,

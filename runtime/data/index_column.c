@@ -117,5 +117,6 @@ SeerStatus seer_index_verify(const SeerIndex *index) {
     status = seer_index_damaged(index, text);
   }
   for (int i = 0; status == SEER_OK && i < index->column_count; i++) { status = column_verify(index, i); }
+  if (status == SEER_OK && seer_index_has_perceptual(index)) { status = seer_index_perceptual_check(index); }
   return status;
 }

@@ -1,6 +1,6 @@
 // Subsets of pictures: the k-th of those kept is found whatever the density, in memory and in a file; and a condition
-// over an index of 10^8 pictures, or as many as the second argument says, takes little time and next to no memory. The
-// index is sparse: most of its blocks are zeros, which are pictures without a value.
+// over an index of 20 million pictures, or as many as the second argument says, takes little time and next to no
+// memory. The index is sparse: most of its blocks are zeros, which are pictures without a value.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 
 enum { WRITTEN = 6, BLOCK = SEER_INDEX_BLOCK_BYTES / 4, SAMPLES = 200000, MOST_ANONYMOUS_KIB = 24 << 10 };
 
-static int64_t pictures = 100000000;
+static int64_t pictures = 20000000;
 static char folder[] = "/tmp/seer-kept-XXXXXX";
 static char path[80];
 

@@ -76,8 +76,9 @@ def check(folder):
         file.write(SPEC)
     batches_make(folder)
     trainer, data, out = f"{folder}/small", f"{folder}/batches", f"{folder}/run"
-    run(SEERC, "build", f"{folder}/small.seer", "--reader", f"{folder}/cifar10.c", "-o", trainer,
-        "-D", "data.sandbox=yes", CFLAGS="-Werror")
+    said = run(SEERC, "build", f"{folder}/small.seer", "--reader", f"{folder}/cifar10.c", "-o", trainer,
+               "-D", "data.sandbox=yes")
+    require("no warning", "cifar10.c:" not in said, said)
     run(trainer, "--data", data, "--out", out, "--no-report")
     require("four steps", len(open(f"{out}/metrics.jsonl").readlines()) == 4)
     names, rows, labels, classes = features(trainer, out, data, f"{folder}/own.safetensors")

@@ -3,7 +3,10 @@
 // wrapped here, so that a decoder can be made to do what one that was taken over would.
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -163,6 +167,35 @@ static void test_others_are_free(void **state) {
   (void)state;
 }
 
+// As in a container that forbids filters.
+static void test_without_seccomp(void **state) {
+  struct sock_filter rules[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_seccomp, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = {.len = sizeof rules / sizeof *rules, .filter = rules};
+  int status;
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    SeerDecoder *decoder;
+    SeerSource *source = source_open("formats/baseline.jpg");
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0) { _exit(101); }
+    if (seer_decoder_make(source, true, &decoder) != SEER_MACHINE || decoder != NULL) { _exit(102); }
+    bool told = strstr(seer_error(), "Operation not permitted") && strstr(seer_error(), "note: ") &&
+                strstr(seer_error(), "set data.sandbox = no");
+    if (!told) { _exit(103); }
+    _exit(seer_decoder_make(source, false, &decoder) == SEER_OK ? 0 : 104);
+  }
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), 0);
+  (void)state;
+}
+
 typedef struct Epoch {
   uint8_t *bytes;
   size_t count;
@@ -239,7 +272,8 @@ static void test_same_bytes(void **state) {
 
 int main(int count, char **arguments) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_violations), cmocka_unit_test(test_memory_is_left),
-                                     cmocka_unit_test(test_others_are_free), cmocka_unit_test(test_same_bytes)};
+                                     cmocka_unit_test(test_others_are_free), cmocka_unit_test(test_without_seccomp),
+                                     cmocka_unit_test(test_same_bytes)};
   if (count < 2) { return 2; }
   pictures_folder = arguments[1];
   return cmocka_run_group_tests(tests, NULL, NULL);
