@@ -1,20 +1,11 @@
-// Features of pictures, and the command that writes them; see features.h. Decoding and the network take turns on the
-// same threads: both are parallel over the batch, so no core waits for the other kind of work.
+// Features of pictures; see features.h. Decoding and the network take turns on the same threads: both are parallel over
+// the batch, so no core waits for the other kind of work.
 #include "runtime/features.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "runtime/commands.h"
-#include "runtime/init.h"
-#include "runtime/progress.h"
-#include "runtime/rundir.h"
-#include "runtime/safetensors.h"
-#include "runtime/snapshot.h"
-#include "runtime/weights/load.h"
 
 typedef struct DecodeArguments {
   const SeerFeatureRequest *request;
@@ -55,7 +46,7 @@ static void picture_decode(const void *arguments, int task, int worker) {
 typedef struct Extraction {
   const SeerFeatureRequest *request;
   SeerFeatureSet *set;
-  int64_t total, next, reported;
+  int64_t total, next, end;
   int64_t *pictures;
   uint8_t *views;
   float *pixels, *rows;  // rows: the features of a batch
@@ -67,9 +58,10 @@ static SeerStatus extraction_make(const SeerFeatureRequest *request, SeerFeature
   size_t batch = (size_t)program->evaluate_batch, size = (size_t)program->evaluate_size;
   int64_t count = seer_source_count(request->source);
   int64_t total = request->limit > 0 && request->limit < count ? request->limit : count;
-  size_t n = (size_t)total + 1;
+  int64_t end = request->end > 0 && request->end < total ? request->end : total;
+  size_t n = (size_t)(end - request->begin) + 1;
   *set = (SeerFeatureSet){.width = program->feature_width, .state_count = request->state_count};
-  *extraction = (Extraction){.request = request, .set = set, .total = total};
+  *extraction = (Extraction){.request = request, .set = set, .total = total, .next = request->begin, .end = end};
   extraction->pictures = calloc(batch, sizeof *extraction->pictures);
   extraction->views =
       aligned_alloc(SEER_ALIGNMENT, (batch * size * size * 3 + SEER_ALIGNMENT - 1) / SEER_ALIGNMENT * SEER_ALIGNMENT);
@@ -87,7 +79,7 @@ static SeerStatus extraction_make(const SeerFeatureRequest *request, SeerFeature
   }
   return made ? SEER_OK
               : seer_fail(SEER_MACHINE, "no memory for features of %lld pictures\nnote: take fewer with --limit",
-                          (long long)total);
+                          (long long)(end - request->begin));
 }
 
 static SeerStatus network_run(Extraction *extraction) {
@@ -120,7 +112,7 @@ static SeerStatus batch_run(Extraction *extraction) {
   const SeerFeatureRequest *request = extraction->request;
   const SeerProgram *program = request->engine->program;
   SeerFeatureSet *set = extraction->set;
-  int64_t count = seer_source_count(request->source), left = extraction->total - extraction->next;
+  int64_t count = seer_source_count(request->source), left = extraction->end - extraction->next;
   int batch = program->evaluate_batch, used = left < batch ? (int)left : batch;
   for (int i = 0; i < used; i++) {
     extraction->pictures[i] = (int64_t)((__extension__(__int128)(extraction->next + i)) * count / extraction->total);
@@ -153,13 +145,13 @@ SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet 
   Extraction extraction;
   SeerStatus status = extraction_make(request, set, &extraction);
   bool terminal = !request->quiet && isatty(STDERR_FILENO) == 1;
-  while (!status && extraction.next < extraction.total) {
+  while (!status && extraction.next < extraction.end) {
     status = batch_run(&extraction);
     if (terminal)
-      fprintf(stderr, "\rfeatures %lld/%lld\033[K", (long long)extraction.next, (long long)extraction.total);
+      fprintf(stderr, "\rfeatures %lld/%lld\033[K", (long long)extraction.next, (long long)extraction.end);
   }
   if (terminal) fprintf(stderr, "\r\033[K");
-  if (!status && set->count == 0)
+  if (!status && set->count == 0 && request->end <= 0)
     status = seer_fail(SEER_INPUT, "none of %lld pictures could be decoded", (long long)set->skipped);
   free(extraction.pictures);
   free(extraction.views);
@@ -176,83 +168,4 @@ void seer_features_release(SeerFeatureSet *set) {
   free(set->labels);
   free(set->pixels);
   *set = (SeerFeatureSet){.count = 0};
-}
-
-// Names of the pictures, one a line, malloc'ed.
-static char *names_make(const SeerSource *source, const SeerFeatureSet *set, size_t *bytes) {
-  char *text = NULL;
-  FILE *stream = open_memstream(&text, bytes);
-  for (int64_t i = 0; stream && i < set->count; i++)
-    fprintf(stream, "%s\n", seer_source_name(source, set->pictures[i]));
-  return stream && fclose(stream) == 0 ? text : NULL;
-}
-
-static SeerStatus features_write(const SeerSource *source, const SeerProgram *program, const SeerFeatureSet *set,
-                                 const char *path) {
-  size_t name_bytes = 0;
-  char *names = names_make(source, set, &name_bytes);
-  json_t *labels = json_array();
-  for (int i = 0; i < seer_source_label_count(source); i++)
-    json_array_append_new(labels, json_string(seer_source_label_name(source, i)));
-  char *label_names = json_dumps(labels, JSON_COMPACT);
-  SeerToStore tensors[] = {
-      {{.name = "features", .dtype = SEER_DTYPE_F32, .rank = 2, .size = {set->count, set->width}}, set->features[0]},
-      {{.name = "labels", .dtype = SEER_DTYPE_I32, .rank = 1, .size = {set->count}}, set->labels},
-      {{.name = "names", .dtype = SEER_DTYPE_U8, .rank = 1, .size = {(int64_t)name_bytes}}, names},
-  };
-  SeerMetadata metadata[] = {
-      {"format", "pt"}, {"program", program->name}, {"label_names", label_names ? label_names : "[]"}};
-  uint64_t bytes = 0;
-  SeerStatus status = names ? SEER_OK : seer_fail(SEER_MACHINE, "no memory for picture names");
-  SeerPath temporary;
-  if (!status) status = seer_path_print(&temporary, "%s.tmp", path);
-  if (!status) {
-    unlink(temporary.text);
-    status = seer_safetensors_write(temporary.text, tensors, 3, metadata, 3, &bytes, NULL);
-    if (!status && rename(temporary.text, path) != 0) status = seer_fail(SEER_MACHINE, "cannot rename to '%s'", path);
-    if (status) unlink(temporary.text);
-  }
-  free(names);
-  free(label_names);
-  json_decref(labels);
-  return status;
-}
-
-SeerStatus seer_command_features(const SeerProgram *program, const SeerOptions *options) {
-  if (!options->weights)
-    return seer_fail(SEER_USAGE, "which network?\nnote: --weights RUN, SNAPSHOT or FILE.safetensors");
-  if (!options->data.count && !(program->pictures && program->pictures[0])) {
-    return seer_fail(SEER_USAGE, "which pictures?\nnote: --data FOLDER");
-  }
-  const char *path = options->out ? options->out : "features.safetensors";
-  const char *labels = options->labels ? options->labels : options->data.count ? NULL : program->labels;
-  SeerSource *source = NULL;
-  SeerEngine engine = {.program = program};
-  SeerFeatureSet set = {.count = 0};
-  SeerWeights weights;
-  int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
-  SeerStatus status = seer_source_open(options->data.count ? options->data.items : program->pictures, labels, &source);
-  if (!status) status = seer_engine_make(program, NULL, threads, false, &engine);
-  if (!status)
-    seer_state_init(program, options->seed >= 0 ? (uint64_t)options->seed : program->seed, 0,
-                    engine.context.pool, engine.context.state);
-  if (!status)
-    status = seer_weights_load(program, options->weights, SEER_USE_TRUNK, 0, engine.context.state, &weights);
-  SeerFeatureRequest request = {.engine = &engine,
-                                .states = {engine.context.state},
-                                .state_count = 1,
-                                .source = source,
-                                .limit = options->limit,
-                                .quiet = options->quiet};
-  if (!status) status = seer_features_make(&request, &set);
-  if (!status) status = features_write(source, program, &set, path);
-  if (!status && !options->quiet) {
-    printf("features of %lld pictures, %d wide, in '%s'", (long long)set.count, set.width, path);
-    if (set.skipped) printf("; %lld could not be decoded", (long long)set.skipped);
-    printf("\n");
-  }
-  seer_features_release(&set);
-  if (engine.context.pool) seer_engine_release(&engine);
-  seer_source_close(source);
-  return status;
 }
