@@ -15,12 +15,12 @@ enum { TENSORS = 4, CHUNK_BYTES = 1 << 20, PART_BYTES_MAX = 64 << 20 };
 
 static const char *const tensor_names[TENSORS] = {"features", "labels", "names", "ids"};
 
-SeerStatus seer_feature_parts_plan(const SeerProgram *program, const char *file, SeerHash key, int64_t total,
+SeerStatus seer_feature_parts_plan(const SeerProgram *program, const char *file, SeerHash key, int width, int64_t total,
                                    int64_t part, SeerFeatureParts *parts) {
-  int64_t batch = program->evaluate_batch, row = (int64_t)program->feature_width * (int64_t)sizeof(float);
+  int64_t batch = program->evaluate_batch, row = (int64_t)width * (int64_t)sizeof(float);
   if (part > PART_BYTES_MAX / row) part = PART_BYTES_MAX / row;
   part = part < batch ? batch : part / batch * batch;
-  *parts = (SeerFeatureParts){.key = key, .total = total, .part = part, .width = program->feature_width};
+  *parts = (SeerFeatureParts){.key = key, .total = total, .part = part, .width = width};
   parts->count = (total + part - 1) / part;
   SeerStatus status = seer_path_print(&parts->file, "%s", file);
   return status ? status : seer_path_print(&parts->folder, "%s.parts", file);

@@ -16,7 +16,7 @@ typedef struct SeerFeatureParts {
 } SeerFeatureParts;
 
 // `part` of pictures at most, a multiple of the program's batch unless that is larger; `total` of them.
-SeerStatus seer_feature_parts_plan(const SeerProgram *program, const char *file, SeerHash key, int64_t total,
+SeerStatus seer_feature_parts_plan(const SeerProgram *program, const char *file, SeerHash key, int width, int64_t total,
                                    int64_t part, SeerFeatureParts *parts);
 // The folder, and room for everything on its disk. For one rank, before the others begin.
 SeerStatus seer_feature_parts_begin(const SeerFeatureParts *parts);

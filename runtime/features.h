@@ -26,6 +26,7 @@ typedef struct SeerFeatureRequest {
   const SeerSource *source;
   int64_t limit;  // at most so many pictures, evenly spread; <= 0: all
   int64_t begin, end;  // of those, from the begin-th to before the end-th; end <= 0: all, and none decoded is an error
+  const SeerLayer *layer;  // NULL: pooled features
   bool pixels;
   bool quiet;  // no progress line
 } SeerFeatureRequest;
