@@ -1,4 +1,5 @@
-// Parts of features and the file that they become; see feature_parts.h. A part is a safetensors file of the same tensors.
+// Parts of features and the file that they become; see feature_parts.h. A part is a safetensors file of the same
+// tensors.
 #include "runtime/feature_parts.h"
 
 #include <errno.h>

@@ -60,7 +60,8 @@ static SeerStatus extraction_make(const SeerFeatureRequest *request, SeerFeature
   int64_t total = request->limit > 0 && request->limit < count ? request->limit : count;
   int64_t end = request->end > 0 && request->end < total ? request->end : total;
   size_t n = (size_t)(end - request->begin) + 1;
-  *set = (SeerFeatureSet){.width = request->layer ? request->layer->width : program->feature_width, .state_count = request->state_count};
+  *set = (SeerFeatureSet){.width = request->layer ? request->layer->width : program->feature_width,
+                          .state_count = request->state_count};
   *extraction = (Extraction){.request = request, .set = set, .total = total, .next = request->begin, .end = end};
   extraction->pictures = calloc(batch, sizeof *extraction->pictures);
   extraction->views =
@@ -95,8 +96,8 @@ static SeerStatus network_run(Extraction *extraction) {
     context.state = extraction->request->states[s];
     SeerStatus status = seer_engine_run(engine, &context, program->features);
     if (!status)
-      status = seer_engine_read(engine, 0, layer ? layer->offset : program->features_offset, (size_t)program->evaluate_batch * row_bytes,
-                                extraction->rows);
+      status = seer_engine_read(engine, 0, layer ? layer->offset : program->features_offset,
+                                (size_t)program->evaluate_batch * row_bytes, extraction->rows);
     if (status) return status;
     int64_t to = set->count;
     for (int i = 0; i < program->evaluate_batch; i++) {

@@ -122,7 +122,7 @@ typedef enum SeerWay { SEER_WAY_GATHER, SEER_WAY_REFRESH, SEER_WAY_REDUCE, SEER_
 
 // What features can be taken of: f32 [evaluate_batch][width] at `offset` of the arena after `features`.
 typedef struct SeerLayer {
-  const char *name;  // "stem", "s1": means over pixels; "avgpool": the last stage's; "head": logits, or SwAV's embeddings
+  const char *name;  // "stem", "s1": means over pixels; "avgpool": the last stage's; "head": logits, or embeddings
   int width;
   uint64_t offset;
 } SeerLayer;
