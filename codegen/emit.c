@@ -136,7 +136,12 @@ static const char *emit_printed(const Trainer *trainer, const Folder *folder) {
   error = error ? error : next;
   next = save(folder, &makefile, "Makefile");
   error = error ? error : next;
-  error = error ? error : next;
+  if (trainer->reader) {
+    Writer reader = {0};
+    writer_text(&reader, trainer->reader);
+    next = save(folder, &reader, "reader.c");
+    error = error ? error : next;
+  }
   next = trainer->modules ? emit_modules(trainer, folder) : save(folder, &tuned, "kernels/tuned.h");
   return error ? error : next;
 }

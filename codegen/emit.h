@@ -30,6 +30,7 @@ struct Trainer {
   KernelTuning tuning;
   struct CudaModules *modules;  // of target cuda; NULL: target c
   const Trainer *carried;       // of target cuda: one of target c that it carries; NULL: none
+  const char *reader;           // reader.c, the user's; NULL: none
   bool sanitize;                // the Makefile builds under ASan and UBSan
   bool keep_same;  // files that are there already are left alone, so that make compiles what has changed
 };

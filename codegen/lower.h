@@ -26,10 +26,11 @@ struct Lower {
   OpId id;
   const Op *op;
   RunVariant variant;
-  uint64_t workspace_bytes;  // of this op so far
-  const KernelTuning *tuning;  // of target c
-  int64_t ranks;       // that train together: sums over the batch go over all of them
-  int64_t norm_ranks;  // but BatchNorm's
+  uint64_t workspace_bytes;       // of this op so far
+  const KernelTuning *tuning;     // of target c
+  const struct CudaTuning *cuda;  // of target cuda
+  int64_t ranks;                  // that train together: sums over the batch go over all of them
+  int64_t norm_ranks;             // but BatchNorm's
   const PlanShards *shards;
 };
 
@@ -52,7 +53,7 @@ KernelOperand mask_operand(ValueId value);
 KernelOperand no_operand(void);
 // The op's pair in the norms of parts: this rank's, or, `all`, rank 0's, behind which the others follow.
 KernelOperand norms_operand(const Lower *lower, bool all);
-int64_t norms_stride(const Lower *lower);  // doubles from one rank's to the next's
+int64_t norms_stride(const Lower *lower);                     // doubles from one rank's to the next's
 KernelOperand behind(KernelOperand operand, int64_t floats);  // so many floats on
 // Every rank's `floats` of `mine`, of those that BatchNorm goes over, in their order: scratch [norm_ranks][floats].
 KernelOperand gather_norms(Lower *lower, KernelOperand mine, int64_t floats);

@@ -2,6 +2,7 @@
 #ifndef SEER_CODEGEN_LOWERINGS_H
 #define SEER_CODEGEN_LOWERINGS_H
 
+#include "codegen/cuda/tuning.h"
 #include "codegen/program.h"
 
 // The ranks of `shards` train together: Sinkhorn and the gradients go over all of them, BatchNorm over `norm_ranks` of
@@ -9,6 +10,7 @@
 Lowering *lower_for_c(Arena *arena, const Graph *graph, const KernelTuning *tuning, int norm_ranks, SeerFormat reduce,
                       const PlanShards *shards);
 // The same for GPUs; images are what the graph's image type says.
-Lowering *lower_for_cuda(Arena *arena, const Graph *graph, int norm_ranks, SeerFormat reduce, const PlanShards *shards);
+Lowering *lower_for_cuda(Arena *arena, const Graph *graph, const CudaTuning *tuning, int norm_ranks, SeerFormat reduce,
+                         const PlanShards *shards);
 
 #endif

@@ -32,6 +32,7 @@ static void list_sources(const Trainer *trainer, Writer *out) {
     writer_printf(out, " %sstep.c %sprogram.c", prefix, prefix);
   }
   writer_text(out, trainer->modules ? " plan_page.c modules.c" : " plan_page.c");
+  if (trainer->reader) writer_text(out, " reader.c");
   list_carried(trainer, "runtime/", out);
   writer_text(out, "\nkernels :=");
   list_carried(trainer, "kernels/", out);
@@ -87,16 +88,17 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "objects/kernels/%.o: kernels/%.c kernels/kernels.h kernels/tuned.h\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) $(common) $(kernel_flags) -c -o $@ $<\n\n"
-      "# What the processor can do at most is measured with the vectors that kernels have.\n"
-      "objects/runtime/peak.o: runtime/peak.c\n"
+      "# What the processor can do at most is measured with the vectors that kernels have; heads multiply with them.\n"
+      "objects/runtime/peak.o objects/runtime/evaluate/matrix.o: objects/%.o: %.c\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) $(common) $(kernel_flags) -c -o $@ $<\n\n"
       "objects/runtime/data/%.o: runtime/data/%.c\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) $(common) $(data_flags) -c -o $@ $<\n\n"
       "# What loops over many numbers or bytes.\n"
-      "$(patsubst %,objects/runtime/%.o,crc32c init knn pairwise random report sample): plain_flags := $(OPTIMIZE)\n\n"
-      "objects/code.o: code.S $(carried)\n"
+      "$(patsubst %,objects/runtime/%.o,crc32c evaluate/head evaluate/mlp evaluate/statistics init knn pairwise random "
+      "\\\n  report sample): plain_flags := $(OPTIMIZE)\n\n"
+      "objects/code.o: code.S $(carried) $(wildcard modules/*/*)\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) -c -o $@ $<\n\n"
       "carried/trainer: always\n"
@@ -108,4 +110,8 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "\trm -rf objects $(OUT)\n"
       "\t$(if $(carried),$(MAKE) -C carried OUT=trainer clean)\n\n"
       ".PHONY: always clean\n");
+  if (trainer->modules)
+    writer_text(out,
+                "# Kernels are launched by their numbers.\n"
+                "$(filter-out objects/runtime/%,$(blocks:%.c=objects/%.o) $(plain:%.c=objects/%.o)): modules.h\n");
 }

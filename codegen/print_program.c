@@ -314,6 +314,39 @@ static void print_string_field(Writer *out, const char *name, const char *text) 
   writer_text(out, ",\n");
 }
 
+static void print_monitor_lists(const SeerMonitorRule *rule, Writer *out) {
+  writer_text(out, "const char *const monitor_columns[] = {");
+  for (int i = 0; i < rule->column_count; i++) {
+    print_c_string(out, rule->columns[i]);
+    writer_text(out, ", ");
+  }
+  writer_text(out, "NULL};\n");
+  for (int i = 0; i < rule->reference_count; i++) {
+    const SeerReference *reference = &rule->references[i];
+    writer_printf(out, "static const char *const reference%d_texts[] = {\n", i + 1);
+    for (size_t j = 0; j < reference->count; j++) {
+      writer_text(out, "  ");
+      print_c_string(out, reference->texts[j]);
+      writer_text(out, ",\n");
+    }
+    writer_printf(out, "};\nstatic const double reference%d_weights[] = {\n", i + 1);
+    for (size_t j = 0; j < reference->count; j++) {
+      writer_text(out, "  ");
+      print_real(out, reference->weights[j]);
+      writer_text(out, ",\n");
+    }
+    writer_text(out, "};\n");
+  }
+  writer_text(out, "const SeerReference monitor_references[] = {\n");
+  for (int i = 0; i < rule->reference_count; i++) {
+    writer_text(out, "  {");
+    print_c_string(out, rule->references[i].path);
+    writer_printf(out, ", %d, %zu, reference%d_texts, reference%d_weights},\n", rule->references[i].column,
+                  rule->references[i].count, i + 1, i + 1);
+  }
+  writer_text(out, "  {NULL, 0, 0, NULL, NULL}};\n\n");
+}
+
 static void print_lists(const SeerProgram *settings, Writer *out) {
   writer_text(out, "const char *const pictures[] = {");
   for (int i = 0; settings->pictures && settings->pictures[i]; i++) {
@@ -326,6 +359,7 @@ static void print_lists(const SeerProgram *settings, Writer *out) {
     writer_text(out, ", ");
   }
   writer_text(out, "0};\n\n");
+  print_monitor_lists(&settings->monitor, out);
 }
 
 static uint64_t output_offset(const Program *program, const char *name) {
@@ -368,10 +402,16 @@ static void print_settings(const SeerProgram *s, Writer *out) {
                 s->prototypes, s->classes, s->save_every, s->save_keep, s->log_every,
                 s->tensorboard ? "true" : "false");
   print_spike_rule(&s->spike_rule, out);
+  if (s->monitor.column_count > 0)
+    writer_printf(out,
+                  "  .monitor = {\n    .column_count = %d, .columns = monitor_columns, .sample = %" PRId64
+                  ",\n    .reference_count = %d, .references = monitor_references},\n",
+                  s->monitor.column_count, s->monitor.sample, s->monitor.reference_count);
   print_number_field(out, "patience_seconds", s->patience_seconds);
   if (s->scales_loss) writer_text(out, "  .scales_loss = true,\n");
   writer_printf(out, "  .pictures = pictures, .decode_threads = %d, .max_pixels = %" PRId64 ",\n", s->decode_threads,
                 s->max_pixels);
+  if (s->sandbox) writer_text(out, "  .sandbox = true,\n");
   if (s->scaled_decoding) writer_text(out, "  .scaled_decoding = true,\n");
   if (s->keep) writer_text(out, "  .keep = &keep,\n");
   print_number_field(out, "max_undecodable", s->max_undecodable);
@@ -402,7 +442,7 @@ static void print_features(const Program *features, Writer *out) {
   int count = 2, stages = 0;
   uint64_t offset = output_offset(features, "features");
   writer_printf(out, "  .features = step_features, .features_offset = %" PRIu64 "u,\n", offset);
-  writer_text(out, "  .layers = (const SeerLayer[]){");
+  writer_text(out, "  .layers = (const SeerProgramLayer[]){");
   for (size_t i = 0; i < graph->outputs.count; i++) {
     const GraphOutput *output = &graph->outputs.items[i];
     if (strncmp(output->name, "features.", 9) != 0) continue;

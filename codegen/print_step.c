@@ -62,7 +62,8 @@ void print_model_header(const Trainer *trainer, Writer *out) {
   for (int i = 0; i < trainer->world_count; i++) print_world_names(trainer, &trainer->worlds[i], out);
   writer_text(out,
               "// What all of them share.\nextern const char *const spec_text[], *const pictures[];\nextern const "
-              "double milestones[];\n");
+              "double milestones[];\nextern const char *const monitor_columns[];\nextern const SeerReference "
+              "monitor_references[];\n");
   if (trainer->settings.keep) writer_text(out, "extern const SeerKeep keep;\n");
   writer_text(out, "\n#endif\n");
 }

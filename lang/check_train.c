@@ -1,5 +1,6 @@
 // Checks of the run: length, batch, optimiser, schedule, snapshots, and settings that others switch off.
 #include <math.h>
+#include <string.h>
 
 #include "lang/check.h"
 
@@ -140,6 +141,38 @@ void check_milestones(CheckContext *context) {
   }
 }
 
+static const SpecValue *column_of(const SpecValue *columns, int i) {
+  return columns->kind == SPEC_LIST ? &columns->items[i] : columns;
+}
+
+void check_monitor(CheckContext *context) {
+  enum { COLUMNS_MAX = 8 };
+  NEEDS(context, KEY_monitor_columns);
+  const SpecValue *columns = spec_value(context->spec, KEY_monitor_columns);
+  if (columns->kind == SPEC_UNSET) return;
+  int count = columns->kind == SPEC_LIST ? columns->item_count : 1;
+  if (count == 0) {
+    check_error(context, columns->span, "'columns' names none");
+    check_note(context, span_none(), "name some, such as [country, gender], or remove it");
+  }
+  if (count > COLUMNS_MAX) {
+    check_error(context, columns->span, "'columns' names %d, more than %d", count, COLUMNS_MAX);
+    check_note(context, span_none(), "keep those that matter most: combinations are counted, too");
+  }
+  for (int i = 0; i < count; i++) {
+    const SpecValue *column = column_of(columns, i);
+    if (*column->text == '\0') {
+      check_error(context, column->span, "a column without a name");
+      check_note(context, span_none(), "'seerc data stats' lists the columns of an index");
+    }
+    bool twice = false;
+    for (int j = 0; j < i; j++) twice = twice || strcmp(column_of(columns, j)->text, column->text) == 0;
+    if (!twice) continue;
+    check_error(context, column->span, "column '%s' is named twice", column->text);
+    check_note(context, span_none(), "keep one of them");
+  }
+}
+
 static void warn_if(CheckContext *context, bool off, SpecKey key, const char *reason, const char *advice) {
   if (!off || check_failed(context, &key, 1) || !check_changed(context, key)) return;
   check_warning(context, check_span(context, key), "'%s' has no effect: %s", check_short(key), reason);
@@ -148,7 +181,7 @@ static void warn_if(CheckContext *context, bool off, SpecKey key, const char *re
 
 void check_no_effect(CheckContext *context) {
   NEEDS(context, KEY_optimizer_name, KEY_schedule_shape, KEY_schedule_peak, KEY_views_jitter, KEY_views_blur,
-        KEY_model_depths, KEY_checkpoint_placement, KEY_train_reproducible);
+        KEY_model_depths, KEY_checkpoint_placement, KEY_train_reproducible, KEY_monitor_columns);
   const Spec *spec = context->spec;
   bool sgd = spec_is(spec, KEY_optimizer_name, "sgd");
   warn_if(context, sgd, KEY_optimizer_trust, "the optimizer is sgd", "set 'name = larc', or remove it");
@@ -172,6 +205,11 @@ void check_no_effect(CheckContext *context) {
   const SpecKey of_spikes[] = {KEY_on_spike_skip, KEY_on_spike_factor, KEY_on_spike_window, KEY_on_spike_limit};
   for (size_t i = 0; i < sizeof of_spikes / sizeof *of_spikes; i++)
     warn_if(context, !spikes, of_spikes[i], "'rewind' is not set", "set 'rewind', such as 100, or remove it");
+  bool counts = check_is_set(context, KEY_monitor_columns);
+  warn_if(context, !counts, KEY_monitor_sample, "'columns' is not set",
+          "set 'columns', such as [country], or remove it");
+  warn_if(context, !counts, KEY_monitor_reference, "'columns' is not set",
+          "set 'columns', such as [country], or remove it");
   warn_if(context, !spec_is(spec, KEY_checkpoint_placement, "random"), KEY_checkpoint_seed, "'placement' is not random",
           "set 'placement = random', or remove it");
 }

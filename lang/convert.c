@@ -304,7 +304,8 @@ bool convert_value(Resolver *resolver, const SchemaField *field, const EvalValue
     case TYPE_LIST_INTEGER: return convert_list(resolver, field, TYPE_INTEGER, value, result);
     case TYPE_LIST_NUMBER: return convert_list(resolver, field, TYPE_NUMBER, value, result);
     case TYPE_LIST_CALL: return convert_list(resolver, field, TYPE_LIST_CALL, value, result);
-    case TYPE_PATHS: return convert_paths(resolver, field, value, result);
+    case TYPE_PATHS:
+    case TYPE_NAMES: return convert_paths(resolver, field, value, result);
     case TYPE_CONDITION: return convert_condition(resolver, field, value, result);
     case TYPE_STRING:
       if (value->kind != SPEC_STRING) return type_error(resolver, field, value);

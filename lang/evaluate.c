@@ -206,6 +206,10 @@ static EvalValue evaluate_name(Resolver *resolver, const AstNode *node, const Sc
   if (target && schema_is_auto(target, node->text)) return name;
   Constant *constant = find_constant(resolver, node->text);
   if (constant) return evaluate_constant(resolver, constant, node->span);
+  if (target && target->type == TYPE_NAMES) {
+    name.kind = SPEC_STRING;
+    return name;
+  }
   if (takes_names || some_key_takes(node->text)) return name;
   report_unknown_name(resolver, node, target);
   return failure;
@@ -300,13 +304,16 @@ static EvalValue evaluate_range(Resolver *resolver, const AstNode *node) {
       .ok = true, .kind = SPEC_RANGE, .span = node->span, .low = low.number, .high = high.number, .unit = unit};
 }
 
-static EvalValue evaluate_sequence(Resolver *resolver, const AstNode *node) {
+// Of a list, each element may be what the target takes by itself.
+static EvalValue evaluate_sequence(Resolver *resolver, const AstNode *node, const SchemaField *target) {
+  const SchemaField *of_element = target && target->type == TYPE_NAMES && node->kind == AST_LIST ? target : NULL;
   EvalItem *items = arena_array(resolver->arena, EvalItem, node->children.count);
   bool ok = true;
   for (size_t i = 0; i < node->children.count; i++) {
     const AstItem *child = &node->children.items[i];
-    items[i] =
-        (EvalItem){.name = child->name, .name_span = child->name_span, .value = evaluate(resolver, child->value, NULL)};
+    items[i] = (EvalItem){.name = child->name,
+                          .name_span = child->name_span,
+                          .value = evaluate(resolver, child->value, of_element)};
     ok = ok && items[i].value.ok;
   }
   bool is_call = node->kind == AST_CALL;
@@ -338,7 +345,7 @@ EvalValue evaluate(Resolver *resolver, const AstNode *node, const SchemaField *t
     case AST_REFERENCE: return evaluate_reference(resolver, node);
     case AST_RANGE: return evaluate_range(resolver, node);
     case AST_LIST:
-    case AST_CALL: return evaluate_sequence(resolver, node);
+    case AST_CALL: return evaluate_sequence(resolver, node, target);
     case AST_NEGATE:
       result = evaluate(resolver, node->children.items[0].value, NULL);
       if (!is_operand(resolver, &result, "'-'")) return failure;

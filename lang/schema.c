@@ -18,6 +18,7 @@
 #define BOUNDS_FLAG(low, high) .names = "yes|no"
 #define BOUNDS_STRING(low, high) .names = NULL
 #define BOUNDS_PATHS BOUNDS_STRING
+#define BOUNDS_NAMES BOUNDS_STRING
 #define BOUNDS_LIST_CALL BOUNDS_STRING
 
 #define FIELD(owner_name, field_name, type_name, unit_name, default_value, low, high, help_text) \
@@ -86,6 +87,8 @@ const SchemaUnitName schema_units[] = {
     {"h", UNIT_SECONDS, 3600},
     {"images", UNIT_IMAGES, 1},
     {"image", UNIT_IMAGES, 1},
+    {"k", UNIT_IMAGES, 1e3},
+    {"M", UNIT_IMAGES, 1e6},
     {"deg", UNIT_DEGREES, 1},
 };
 const int schema_unit_count = COUNT(schema_units);
@@ -231,6 +234,7 @@ static const char *describe_type(Arena *arena, const SchemaField *field) {
     case TYPE_LIST_NUMBER: return describe_number(arena, field, "a list of numbers");
     case TYPE_LIST_CALL: return "a list of crop(...) calls";
     case TYPE_PATHS: return "a string, or a list of strings";
+    case TYPE_NAMES: return "a name of yours, or a list of them; in double quotes where it is more than a word";
     case TYPE_AUTO_INTEGER:
       return describe_number(arena, field, arena_printf(arena, "%s, or a whole number", describe_auto(arena, field)));
     case TYPE_AUTO_BYTES:

@@ -27,6 +27,9 @@ typedef struct SeerAcceleratorType {
   // Runs an entry on the context's pictures, labels, scalars and state, and waits for it. The state is brought along
   // where it was changed here or another one was there.
   SeerStatus (*run)(SeerAccelerator *accelerator, SeerContext *context, SeerEntry *entry);
+  // How long runs have taken since it was asked last, without what was brought for them, by the accelerator's clock: 0
+  // at first, since only then it begins to look at that.
+  SeerStatus (*seconds)(SeerAccelerator *accelerator, double *seconds);
   // Until this machine's memory has what the last run made of the state.
   SeerStatus (*state_fetch)(SeerAccelerator *accelerator);
   // The state was changed here; what the accelerator has is void.

@@ -47,7 +47,7 @@ typedef struct SeerBench {
   char machine[128];  // the processor's name
   int threads, warmup_steps, profiled_steps;
   SeerSample step;                // seconds
-  double quiet_step;              // without ops: a step of the fastest that was seen of each launch
+  double quiet_step;              // without ops: a step of the fastest that was seen of each launch; a GPU's own time
   double profiled_median;         // seconds: of the steps that were profiled
   double rest_seconds;            // in no launch: median of them
   double ops_seconds;             // in launches: the sum of their medians

@@ -11,6 +11,9 @@ SeerStatus seer_command_check(const SeerProgram *program, const SeerOptions *opt
 SeerStatus seer_command_doctor(const SeerProgram *program, const SeerOptions *options);
 SeerStatus seer_command_features(const SeerProgram *program, const SeerOptions *options);
 SeerStatus seer_command_knn(const SeerProgram *program, const SeerOptions *options);
+SeerStatus seer_command_probe(const SeerProgram *program, const SeerOptions *options);
+SeerStatus seer_command_hate_speech(const SeerProgram *program, const SeerOptions *options);
+SeerStatus seer_command_fairness(const SeerProgram *program, const SeerOptions *options);
 SeerStatus seer_command_export(const SeerProgram *program, const SeerOptions *options);
 SeerStatus seer_command_report(const SeerProgram *program, const SeerOptions *options);
 SeerStatus seer_command_bench(const SeerProgram *program, const SeerOptions *options);

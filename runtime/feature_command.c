@@ -27,7 +27,7 @@ typedef struct Featuring {
   SeerSource *source;
   SeerEngine engine;
   SeerFeatureParts parts;
-  const SeerLayer *layer;  // NULL: pooled features
+  const SeerProgramLayer *layer;  // NULL: pooled features
   double began, printed;
   int64_t found;  // parts that were there already
 } Featuring;
@@ -84,7 +84,7 @@ static SeerStatus layer_find(Featuring *f) {
   char names[512] = "avgpool";
   if (!name || strcmp(name, "avgpool") == 0) return SEER_OK;
   for (int i = 0; i < program->layer_count; i++) {
-    const SeerLayer *layer = &program->layers[i];
+    const SeerProgramLayer *layer = &program->layers[i];
     size_t at = strlen(names);
     if (strcmp(layer->name, name) == 0) f->layer = layer;
     if (strcmp(layer->name, "avgpool") != 0) snprintf(names + at, sizeof names - at, ", %s", layer->name);

@@ -150,7 +150,7 @@ static SeerStatus tensor_append(Joining *joining, const SeerSafetensors *file, c
   SeerStatus status = SEER_OK;
   for (uint64_t at = 0; at < size && !status; at += CHUNK_BYTES) {
     uint64_t bytes = size - at < CHUNK_BYTES ? size - at : CHUNK_BYTES;
-    status = seer_safetensors_read_bytes(file, tensor, at, bytes, joining->chunk);
+    status = seer_safetensors_read_range(file, tensor, at, bytes, joining->chunk);
     if (!status) status = seer_file_write(&joining->file, joining->chunk, bytes);
   }
   return status;
@@ -183,9 +183,13 @@ static SeerStatus file_write(Joining *joining, const SeerProgram *program, const
       {{.name = tensor_names[2], .dtype = SEER_DTYPE_U8, .rank = 1, .size = {totals->name_bytes}}, NULL},
       {{.name = tensor_names[3], .dtype = SEER_DTYPE_I64, .rank = 1, .size = {count}}, NULL},
   };
-  SeerMetadata metadata[] = {
-      {"format", "pt"}, {"program", program->name}, {"label_names", label_names ? label_names : "[]"}};
-  SeerStatus status = seer_safetensors_create(&joining->file, path, tensors, TENSORS, metadata, 3);
+  char network[32];
+  snprintf(network, sizeof network, "%016llx", (unsigned long long)program->model_hash);
+  SeerMetadata metadata[] = {{"format", "pt"},
+                             {"program", program->name},
+                             {"network", network},
+                             {"label_names", label_names ? label_names : "[]"}};
+  SeerStatus status = seer_safetensors_create(&joining->file, path, tensors, TENSORS, metadata, 4);
   if (!status) status = tensors_write(joining);
   free(label_names);
   json_decref(labels);

@@ -7,18 +7,48 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/data/augment.h"
+#include "runtime/data/decoder.h"
+#include "runtime/data/read_ahead.h"
+
+// Of a thread of the pool.
+typedef struct Decoding {
+  SeerDecoder *decoder;
+  SeerPicture picture;
+} Decoding;
+
 typedef struct DecodeArguments {
   const SeerFeatureRequest *request;
+  Decoding *decoding;    // [threads]
+  SeerReadAhead *ahead;  // NULL: the source reads no files
+  int64_t first;         // number of the batch's first picture among those read ahead
   const int64_t *pictures;
   uint8_t *views;  // [batch][size][size][3]
   float *pixels;   // [batch][SEER_PIXEL_WIDTH] or NULL
   bool *decoded;
 } DecodeArguments;
 
+// A random resized crop, perhaps mirrored: the same for a picture and a pass, whatever else is asked for.
+static bool view_augment(const SeerAugmentedPass *pass, int64_t index, int size, const SeerPicture *picture,
+                         uint8_t *view) {
+  static const SeerViews views = {.flip = 0.5, .aspect_low = 3.0 / 4, .aspect_high = 4.0 / 3};
+  static const SeerSizeGroup group = {.crops = 1, .scale_low = 0.08, .scale_high = 1};
+  SeerRandom random = seer_random_make(pass->seed, SEER_STREAM_PROBE_VIEWS, pass->number, (uint64_t)index, 0);
+  SeerViewDraw draw;
+  SeerAugmenter augmenter = {0};
+  seer_view_draw(&views, &group, picture->full_width, picture->full_height, &random, &draw);
+  bool made = seer_view_apply(&augmenter, picture, &draw, size, view);
+  seer_augmenter_release(&augmenter);
+  return made;
+}
+
 static bool views_make(const DecodeArguments *decode, int task, const SeerPicture *picture) {
   const SeerProgram *program = decode->request->engine->program;
   size_t size = (size_t)program->evaluate_size;
   uint8_t small[SEER_PIXEL_WIDTH], *view = decode->views + (size_t)task * size * size * 3;
+  const SeerAugmentedPass *pass = decode->request->augmented;
+  if (pass) return view_augment(pass, decode->pictures[task], program->evaluate_size, picture, view);
+  if (decode->request->stretch) return seer_picture_stretch(picture, program->evaluate_size, view) == SEER_OK;
   if (seer_picture_evaluate(picture, program->evaluate_resize, program->evaluate_size, view) != SEER_OK) return false;
   if (!decode->pixels) return true;
   if (seer_picture_evaluate(picture, SEER_PIXEL_SIDE, SEER_PIXEL_SIDE, small) != SEER_OK) return false;
@@ -30,15 +60,17 @@ static bool views_make(const DecodeArguments *decode, int task, const SeerPictur
 }
 
 static void picture_decode(const void *arguments, int task, int worker) {
-  (void)worker;
   const DecodeArguments *decode = arguments;
   const SeerProgram *program = decode->request->engine->program;
-  SeerPicture picture = {0};
+  Decoding *with = &decode->decoding[worker];
+  int64_t picture = decode->pictures[task];
   const char *reason = NULL;
-  bool decoded = seer_source_decode(decode->request->source, decode->pictures[task], program->max_pixels, &picture,
-                                    &reason) == SEER_OK;
-  decode->decoded[task] = decoded && views_make(decode, task, &picture);
-  seer_picture_release(&picture);
+  size_t count;
+  SeerStatus status =
+      decode->ahead && seer_read_ahead_take(decode->ahead, decode->first + task, &with->picture.file, &count)
+          ? seer_decoder_decode_read(with->decoder, picture, program->max_pixels, count, &with->picture, &reason)
+          : seer_decoder_decode(with->decoder, picture, program->max_pixels, &with->picture, &reason);
+  decode->decoded[task] = !status && views_make(decode, task, &with->picture);
   size_t size = (size_t)program->evaluate_size;
   if (!decode->decoded[task]) memset(decode->views + (size_t)task * size * size * 3, 0, size * size * 3);
 }
@@ -47,11 +79,43 @@ typedef struct Extraction {
   const SeerFeatureRequest *request;
   SeerFeatureSet *set;
   int64_t total, next, end;
+  Decoding *decoding;  // [threads of the pool]
+  SeerReadAhead *ahead;
   int64_t *pictures;
   uint8_t *views;
   float *pixels, *rows;  // rows: the features of a batch
   bool *decoded;
 } Extraction;
+
+// The pictures that are asked for are spread evenly over the source; tasks are counted from the first of them.
+static int64_t picture_at(const void *context, int64_t task) {
+  const Extraction *extraction = context;
+  int64_t count = seer_source_count(extraction->request->source), number = extraction->request->begin + task;
+  if (number >= extraction->end) return -1;
+  return (int64_t)((__extension__(__int128) number) * count / extraction->total);
+}
+
+static SeerStatus decoding_make(Extraction *extraction) {
+  const SeerFeatureRequest *request = extraction->request;
+  int threads = seer_pool_threads(request->engine->context.pool);
+  extraction->decoding = calloc((size_t)threads, sizeof *extraction->decoding);
+  SeerStatus status = extraction->decoding ? SEER_OK : seer_fail(SEER_MACHINE, "no memory to decode pictures");
+  for (int i = 0; i < threads && !status; i++)
+    status = seer_decoder_make(request->source, request->engine->program->sandbox, &extraction->decoding[i].decoder);
+  if (!status && seer_source_reads_files(request->source))
+    status = seer_read_ahead_make(request->source, threads, picture_at, extraction, &extraction->ahead);
+  return status;
+}
+
+static void decoding_release(Extraction *extraction) {
+  int threads = seer_pool_threads(extraction->request->engine->context.pool);
+  for (int i = 0; extraction->decoding && i < threads; i++) {
+    seer_decoder_release(extraction->decoding[i].decoder);
+    seer_picture_release(&extraction->decoding[i].picture);
+  }
+  seer_read_ahead_release(extraction->ahead);
+  free(extraction->decoding);
+}
 
 static SeerStatus extraction_make(const SeerFeatureRequest *request, SeerFeatureSet *set, Extraction *extraction) {
   const SeerProgram *program = request->engine->program;
@@ -88,7 +152,7 @@ static SeerStatus network_run(Extraction *extraction) {
   SeerContext context = engine->context;
   const SeerProgram *program = engine->program;
   SeerFeatureSet *set = extraction->set;
-  const SeerLayer *layer = extraction->request->layer;
+  const SeerProgramLayer *layer = extraction->request->layer;
   size_t row_bytes = (size_t)set->width * sizeof(float);
   context.images[0] = extraction->views;
   context.labels = NULL;
@@ -114,17 +178,16 @@ static SeerStatus batch_run(Extraction *extraction) {
   const SeerFeatureRequest *request = extraction->request;
   const SeerProgram *program = request->engine->program;
   SeerFeatureSet *set = extraction->set;
-  int64_t count = seer_source_count(request->source), left = extraction->end - extraction->next;
+  int64_t left = extraction->end - extraction->next, first = extraction->next - request->begin;
   int batch = program->evaluate_batch, used = left < batch ? (int)left : batch;
-  for (int i = 0; i < used; i++) {
-    extraction->pictures[i] = (int64_t)((__extension__(__int128)(extraction->next + i)) * count / extraction->total);
-  }
+  for (int i = 0; i < used; i++) extraction->pictures[i] = picture_at(extraction, first + i);
   for (int i = 0; i < batch; i++) extraction->decoded[i] = false;
   if (used < batch) {
     size_t view_bytes = (size_t)program->evaluate_size * (size_t)program->evaluate_size * 3;
     memset(extraction->views + (size_t)used * view_bytes, 0, (size_t)(batch - used) * view_bytes);
   }
-  DecodeArguments decode = {request, extraction->pictures, extraction->views, extraction->pixels, extraction->decoded};
+  DecodeArguments decode = {request,           extraction->decoding, extraction->ahead,  first, extraction->pictures,
+                            extraction->views, extraction->pixels,   extraction->decoded};
   seer_pool_run(request->engine->context.pool, picture_decode, &decode, used);
   SeerStatus status = network_run(extraction);
   if (status) return status;
@@ -146,15 +209,16 @@ static SeerStatus batch_run(Extraction *extraction) {
 SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet *set) {
   Extraction extraction;
   SeerStatus status = extraction_make(request, set, &extraction);
+  if (!status) status = decoding_make(&extraction);
   bool terminal = !request->quiet && isatty(STDERR_FILENO) == 1;
   while (!status && extraction.next < extraction.end) {
     status = batch_run(&extraction);
-    if (terminal)
-      fprintf(stderr, "\rfeatures %lld/%lld\033[K", (long long)extraction.next, (long long)extraction.end);
+    if (terminal) fprintf(stderr, "\rfeatures %lld/%lld\033[K", (long long)extraction.next, (long long)extraction.end);
   }
   if (terminal) fprintf(stderr, "\r\033[K");
   if (!status && set->count == 0 && request->end <= 0)
     status = seer_fail(SEER_INPUT, "none of %lld pictures could be decoded", (long long)set->skipped);
+  decoding_release(&extraction);
   free(extraction.pictures);
   free(extraction.views);
   free(extraction.decoded);

@@ -19,6 +19,12 @@ typedef struct SeerFeatureSet {
   float *pixels;  // [count][SEER_PIXEL_WIDTH], normalised by the program's mean and deviation; NULL unless asked for
 } SeerFeatureSet;
 
+// Of augmented views: random resized crop (0.08 to 1 of the area, 3:4 to 4:3) and flip, by the loader's code.
+typedef struct SeerAugmentedPass {
+  uint64_t seed;
+  uint32_t number;  // passes differ
+} SeerAugmentedPass;
+
 typedef struct SeerFeatureRequest {
   SeerEngine *engine;
   unsigned char *states[SEER_FEATURE_STATES_MAX];  // as many networks, each seeing the same views
@@ -26,9 +32,11 @@ typedef struct SeerFeatureRequest {
   const SeerSource *source;
   int64_t limit;  // at most so many pictures, evenly spread; <= 0: all
   int64_t begin, end;  // of those, from the begin-th to before the end-th; end <= 0: all, and none decoded is an error
-  const SeerLayer *layer;  // NULL: pooled features
+  const SeerProgramLayer *layer;  // NULL: pooled features
   bool pixels;
-  bool quiet;  // no progress line
+  const SeerAugmentedPass *augmented;  // NULL: the evaluation view
+  bool stretch;  // views are whole pictures made square, not their middles
+  bool quiet;    // no progress line
 } SeerFeatureRequest;
 
 SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet *set);

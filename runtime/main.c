@@ -12,11 +12,18 @@
 typedef SeerStatus Command(const SeerProgram *program, const SeerOptions *options);
 
 static Command *const commands[] = {
-    [SEER_COMMAND_TRAIN] = seer_command_train,       [SEER_COMMAND_PLAN] = seer_command_plan,
-    [SEER_COMMAND_CHECK] = seer_command_check,       [SEER_COMMAND_DOCTOR] = seer_command_doctor,
-    [SEER_COMMAND_FEATURES] = seer_command_features, [SEER_COMMAND_KNN] = seer_command_knn,
-    [SEER_COMMAND_EXPORT] = seer_command_export,     [SEER_COMMAND_REPORT] = seer_command_report,
+    [SEER_COMMAND_TRAIN] = seer_command_train,
+    [SEER_COMMAND_PLAN] = seer_command_plan,
+    [SEER_COMMAND_CHECK] = seer_command_check,
+    [SEER_COMMAND_DOCTOR] = seer_command_doctor,
+    [SEER_COMMAND_FEATURES] = seer_command_features,
+    [SEER_COMMAND_KNN] = seer_command_knn,
+    [SEER_COMMAND_EXPORT] = seer_command_export,
+    [SEER_COMMAND_REPORT] = seer_command_report,
     [SEER_COMMAND_BENCH] = seer_command_bench,
+    [SEER_COMMAND_PROBE] = seer_command_probe,
+    [SEER_COMMAND_HATE_SPEECH] = seer_command_hate_speech,
+    [SEER_COMMAND_FAIRNESS] = seer_command_fairness,
 };
 
 // The others must answer on any machine.

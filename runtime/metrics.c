@@ -1,4 +1,4 @@
-// metrics.jsonl; see metrics.h. Lines are printed by hand: fixed keys, numbers only, no allocation in the step.
+// metrics.jsonl; see metrics.h. Lines are printed by hand: fixed keys and numbers, and behind them what was counted.
 #include "runtime/metrics.h"
 
 #include <errno.h>
@@ -39,6 +39,17 @@ SeerStatus seer_metrics_open(SeerMetrics *metrics, const char *run, int64_t step
   return status;
 }
 
+// In one write: who reads along sees whole lines.
+static SeerStatus line_write(const SeerMetrics *metrics, const char *line, size_t length, const char *monitor) {
+  size_t more = monitor ? strlen(monitor) : 0;
+  char *whole = malloc(length + more + 8);
+  if (!whole) return seer_fail(SEER_MACHINE, "out of memory to write '%s'", metrics->path.text);
+  int bytes = snprintf(whole, length + more + 8, "%s%s%s}\n", line, monitor ? ", " : "", monitor ? monitor : "");
+  SeerStatus status = seer_fd_write(metrics->fd, metrics->path.text, whole, (uint64_t)bytes);
+  free(whole);
+  return status;
+}
+
 SeerStatus seer_metrics_write(SeerMetrics *metrics, const SeerStepRecord *record) {
   char line[1024], entropy[48] = "", ranks[80] = "", sent[48] = "", spike[80] = "", scale[80] = "";
   if (record->prototype_entropy >= 0)
@@ -57,12 +68,12 @@ SeerStatus seer_metrics_write(SeerMetrics *metrics, const SeerStepRecord *record
   int length = snprintf(line, sizeof line,
                         "{\"step\": %lld, \"loss\": %.9g, \"learning_rate\": %.9g, \"images_per_second\": %.6g, "
                         "\"peak_bytes\": %llu, \"resident_bytes\": %llu, \"epoch\": %.6g, \"seconds\": %.6g, "
-                        "\"loader_wait\": %.4g%s, \"quarantined\": %lld%s%s%s%s}\n",
+                        "\"loader_wait\": %.4g%s, \"quarantined\": %lld%s%s%s%s",
                         (long long)record->step, record->loss, record->learning_rate, record->images_per_second,
                         (unsigned long long)record->peak_bytes, (unsigned long long)record->resident_bytes,
                         record->epoch, record->seconds, record->loader_wait, entropy, (long long)record->quarantined,
                         ranks, sent, spike, scale);
-  SeerStatus status = seer_fd_write(metrics->fd, metrics->path.text, line, (uint64_t)length);
+  SeerStatus status = line_write(metrics, line, (size_t)length, record->monitor);
   const SeerScalar scalars[] = {
       {"train/loss", record->loss},
       {"train/learning_rate", record->learning_rate},

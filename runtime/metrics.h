@@ -22,6 +22,7 @@ typedef struct SeerStepRecord {
   int64_t skipped;          // pictures passed over then
   double loss_scale;        // of the next step; 0: the loss is not scaled
   bool passed_over;         // the scale was too large, and nothing was updated
+  const char *monitor;      // what was counted, a member of JSON (monitor.h); NULL: nothing
 } SeerStepRecord;
 
 typedef struct SeerMetrics {

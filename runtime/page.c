@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/utf8.h"
+
 enum {
   WIDTH = 640,
   HEIGHT = 230,
@@ -54,16 +56,44 @@ static const char style[] =
     "repeat(4,minmax(0,1fr))}"
     ".row figure:nth-of-type(n+6){display:none}}";
 
+// Of who_page.c and its charts; then, for all of a page, of dark screens.
+static const char style_more[] =
+    ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));gap:18px;margin-bottom:18px}"
+    ".pair .card{margin:0}.legend{list-style:none;margin:8px 0 0;padding:0;display:flex;flex-wrap:wrap;gap:4px 18px;"
+    "font-size:13px}"
+    ".legend svg{display:inline-block;width:34px;height:8px;margin-right:7px}"
+    ".wide{overflow-x:auto}table.who{border-collapse:collapse;width:100%;font-size:13.5px;font-variant-numeric:"
+    "tabular-nums}table.who caption{text-align:left;color:var(--soft);padding:0 0 8px}table.who th{font-weight:600;"
+    "text-align:left}table.who thead th{color:var(--soft);font-size:12.5px}table.who th,table.who td{padding:4px 10px "
+    "4px 0;border-bottom:1px solid var(--line);vertical-align:middle}table.who .n{text-align:right;white-space:nowrap}"
+    "table.who tbody th{font-weight:500;max-width:300px;overflow-wrap:anywhere}"
+    ".part{position:relative;height:14px;min-width:140px;background:var(--line);border-radius:4px;overflow:hidden}"
+    ".part i{position:absolute;left:0;top:0;bottom:0;background:var(--blue);opacity:.75}.part u{position:absolute;"
+    "top:3px;bottom:3px;background:var(--ink);min-width:2px;border-radius:2px}.part s{position:absolute;top:0;bottom:0;"
+    "width:2px;background:var(--amber)}"
+    "table.heat td,table.heat thead th{text-align:right;padding:5px 8px}table.heat td.none{outline:2px dashed "
+    "var(--amber);outline-offset:-3px}.warn{border-left:4px solid var(--amber);padding:2px 0 2px 12px;margin:12px 0}"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e7eaf1;--soft:#9aa5b8;--line:#2c3342;--paper:#171b24;--blue:"
+    "#6d9bff;--teal:#35c4ae;--amber:#f0a24a}body,pre{background:#0f1219}svg text{fill:#9aa5b8}svg path[stroke="
+    "\"#e9ecf2\"]{stroke:#2c3342}svg image{mix-blend-mode:normal}.race .bar,figure img{background:#242a37}figure.other "
+    "img{border-color:#2c3342}}";
+
 void seer_page_escape(FILE *page, const char *text) {
   for (; *text; text++) {
-    switch (*text) {
+    size_t length = seer_utf8_length(text);
+    if (length > 1) {
+      fwrite(text, 1, length, page);
+      text += length - 1;
+      continue;
+    }
+    switch (length == 0 ? 1 : *text) {
       case '&': fputs("&amp;", page); break;
       case '<': fputs("&lt;", page); break;
       case '>': fputs("&gt;", page); break;
       case '"': fputs("&quot;", page); break;
       case '\'': fputs("&#39;", page); break;
       default:
-        if ((unsigned char)*text >= 32 || *text == '\n' || *text == '\t')
+        if (length > 0 && ((unsigned char)*text >= 32 || *text == '\n' || *text == '\t'))
           fputc(*text, page);
         else
           fputs("&#65533;", page);
@@ -79,7 +109,7 @@ void seer_page_begin(FILE *page, const char *title) {
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>",
       page);
   seer_page_escape(page, title);
-  fprintf(page, "</title>\n<style>%s</style></head><body><main>\n", style);
+  fprintf(page, "</title>\n<style>%s%s</style></head><body><main>\n", style, style_more);
 }
 
 void seer_page_end(FILE *page) { fputs("</main></body></html>\n", page); }
@@ -199,6 +229,66 @@ void seer_chart_print(FILE *page, const SeerChart *chart) {
     fprintf(page, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>", place_x(&frame, x[0]), place_y(&frame, y[0]),
             chart->color);
   fputs("</svg></section>\n", page);
+}
+
+// A path through the values that are known, broken where they are not.
+static void known_path_print(FILE *page, const Frame *frame, const double *x, const double *y, int count) {
+  bool drawing = false;
+  for (int i = 0; i < count; i++) {
+    if (isnan(y[i])) {
+      drawing = false;
+      continue;
+    }
+    fprintf(page, "%c%.1f %.1f", drawing ? 'L' : 'M', place_x(frame, x[i]), place_y(frame, y[i]));
+    drawing = true;
+  }
+}
+
+static void band_fill(FILE *page, const Frame *frame, const double *x, const SeerBand *band, int count,
+                      const char *color) {
+  for (int from = 0, to; from < count; from = to + 1) {
+    for (to = from; to < count && !isnan(band->low[to]);) to++;
+    if (to - from < 2) continue;
+    fprintf(page, "<path fill=\"%s\" fill-opacity=\".14\" d=\"", color);
+    for (int i = from; i < to; i++)
+      fprintf(page, "%c%.1f %.1f", i > from ? 'L' : 'M', place_x(frame, x[i]), place_y(frame, band->high[i]));
+    for (int i = to; i-- > from;) fprintf(page, "L%.1f %.1f", place_x(frame, x[i]), place_y(frame, band->low[i]));
+    fputs("Z\"/>", page);
+  }
+}
+
+void seer_bands_print(FILE *page, const char *title, const char *note, const double *x, int count,
+                      const SeerBand *bands, int band_count) {
+  static const char *const colors[] = {"#2f6fed", "#d97b0d", "#0f9d8a", "#7a5af8", "#c2417c", "#667085"};
+  static const char *const dashes[] = {"", "7 3", "2 3", "9 3 2 3", "4 4", "1 4"};
+  double high = 0;
+  if (count < 1) return;
+  for (int b = 0; b < band_count; b++) {
+    const double *top = bands[b].low ? bands[b].high : bands[b].y;
+    for (int i = 0; i < count; i++) high = top[i] > high ? top[i] : high;
+  }
+  Frame frame = {x[0], x[count - 1], axis_make(0, high > 0 ? high : 1)};
+  card_begin(page, title, note);
+  frame_print(page, &frame);
+  for (int b = 0; b < band_count; b++) {
+    if (bands[b].low) band_fill(page, &frame, x, &bands[b], count, colors[b]);
+  }
+  for (int b = 0; b < band_count; b++) {
+    fprintf(page, "<path fill=\"none\" stroke=\"%s\" stroke-width=\"2\" stroke-dasharray=\"%s\" d=\"", colors[b],
+            dashes[b]);
+    known_path_print(page, &frame, x, bands[b].y, count);
+    fputs("\"/>", page);
+  }
+  fputs("</svg><ul class=\"legend\">", page);
+  for (int b = 0; b < band_count; b++) {
+    fprintf(page,
+            "<li><svg viewBox=\"0 0 34 8\" aria-hidden=\"true\"><path stroke=\"%s\" stroke-width=\"3\" "
+            "stroke-dasharray=\"%s\" d=\"M0 4H34\"/></svg>",
+            colors[b], dashes[b]);
+    seer_page_escape(page, bands[b].name);
+    fputs("</li>", page);
+  }
+  fputs("</ul></section>\n", page);
 }
 
 static int value_compare(const void *a, const void *b) {

@@ -81,6 +81,24 @@ typedef struct SeerSpikeRule {
   int64_t window, limit;
 } SeerSpikeRule;
 
+// Shares that the values of a column are compared with: a table that the user gives.
+typedef struct SeerReference {
+  const char *path;          // of the table
+  int column;                // of those that are counted
+  size_t count;
+  const char *const *texts;  // in strcmp order
+  const double *weights;     // shares or counts, as the table has them; their sum is positive
+} SeerReference;
+
+// Which columns of the pictures' metadata are counted while they are trained on; see runtime/monitor.h.
+typedef struct SeerMonitorRule {
+  int column_count;  // 0: nothing is counted
+  const char *const *columns;
+  int64_t sample;    // pictures of the sample, at most
+  int reference_count;
+  const SeerReference *references;
+} SeerMonitorRule;
+
 // One launch of the step, for failures and profiles: what it computes, where it was specified, what it wrote.
 //
 // An op's run is one or more launches, one behind the other: a convolution packs its weights first. What the run costs
@@ -121,11 +139,11 @@ typedef struct SeerUnit {
 typedef enum SeerWay { SEER_WAY_GATHER, SEER_WAY_REFRESH, SEER_WAY_REDUCE, SEER_WAY_COUNT } SeerWay;
 
 // What features can be taken of: f32 [evaluate_batch][width] at `offset` of the arena after `features`.
-typedef struct SeerLayer {
+typedef struct SeerProgramLayer {
   const char *name;  // "stem", "s1": means over pixels; "avgpool": the last stage's; "head": logits, or embeddings
   int width;
   uint64_t offset;
-} SeerLayer;
+} SeerProgramLayer;
 
 struct SeerContext;
 struct SeerSlice;
@@ -156,6 +174,7 @@ typedef struct SeerProgram {
   int64_t freeze_prototypes_steps, queue_start_steps, queue_rows;
   int prototypes, classes;      // of the task at hand; the other is 0
   SeerSpikeRule spike_rule;
+  SeerMonitorRule monitor;
   bool scales_loss;             // trains in fp16: runtime/loss_scale.h
   double patience_seconds;      // of a rank that waits for others; 0: runtime/comm/watch.h's
   int64_t save_every, save_keep, log_every;
@@ -167,6 +186,7 @@ typedef struct SeerProgram {
   double max_undecodable;
   int64_t max_pixels;
   bool scaled_decoding;
+  bool sandbox;                 // pictures are decoded in the sandbox: runtime/data/decoder.h
   double mean[3], std[3];
 
   int tensor_count;
@@ -193,7 +213,7 @@ typedef struct SeerProgram {
   // Of one rank, else NULL. Images of size group 0 = [evaluate_batch][evaluate_size][evaluate_size][3].
   SeerEntry *features;
   uint64_t features_offset;     // f32 [evaluate_batch][feature_width], in the arena after `features`: "avgpool"
-  const SeerLayer *layers;
+  const SeerProgramLayer *layers;
   int layer_count;
 
   int launch_count;

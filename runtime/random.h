@@ -7,7 +7,16 @@
 #include <stdint.h>
 
 // Purposes never share numbers. At most 256.
-typedef enum SeerStream { SEER_STREAM_ORDER, SEER_STREAM_VIEWS, SEER_STREAM_INIT, SEER_STREAM_STEP } SeerStream;
+typedef enum SeerStream {
+  SEER_STREAM_ORDER,
+  SEER_STREAM_VIEWS,
+  SEER_STREAM_INIT,
+  SEER_STREAM_STEP,
+  SEER_STREAM_SAMPLE,      // which pictures monitor counts
+  SEER_STREAM_BOOTSTRAP,   // items drawn again, for intervals
+  SEER_STREAM_HEAD,        // heads of runtime/evaluate: their start, their dropout
+  SEER_STREAM_PROBE_VIEWS  // views of pictures whose features heads are trained on
+} SeerStream;
 
 typedef struct SeerRandom {
   uint32_t key[2], counter[4], block[4];

@@ -9,10 +9,13 @@
 #include "runtime/commands.h"
 #include "runtime/evaluation.h"
 #include "runtime/init.h"
+#include "runtime/manifest.h"
+#include "runtime/monitor.h"
 #include "runtime/page.h"
 #include "runtime/rundir.h"
 #include "runtime/snapshot.h"
 #include "runtime/weights/load.h"
+#include "runtime/who_page.h"
 
 enum {
   PICTURES_DEFAULT = 1000,
@@ -28,11 +31,12 @@ enum {
 };
 
 //   SERIES(field, "key in metrics.jsonl")
-#define METRIC_SERIES(SERIES)                                                                           \
-  SERIES(step, "step")                                                                                  \
-  SERIES(loss, "loss")                                                                                  \
-  SERIES(rate, "learning_rate") SERIES(speed, "images_per_second") SERIES(entropy, "prototype_entropy") \
-      SERIES(peak, "peak_bytes") SERIES(resident, "resident_bytes")
+#define METRIC_SERIES(SERIES)                                                                        \
+  SERIES(step, "step")                                                                               \
+  SERIES(loss, "loss")                                                                               \
+  SERIES(rate, "learning_rate")                                                                      \
+  SERIES(speed, "images_per_second") SERIES(entropy, "prototype_entropy") SERIES(peak, "peak_bytes") \
+      SERIES(resident, "resident_bytes")
 
 typedef struct Series {
   int count, capacity;
@@ -206,14 +210,14 @@ static void gallery_print(FILE *page, const SeerReportRequest *request, const Se
   for (int q = 0; q < queries; q++) {
     int64_t row = (2 * q + 1) * set->count / (2 * queries);
     fputs("<div class=\"row\"><figure class=\"query\">", page);
-    seer_thumbnail_print(page, request->source, set->pictures[row], max_pixels, SIDE, "");
+    seer_thumbnail_print(page, request->decoder, set->pictures[row], max_pixels, SIDE, "");
     caption_print(page, request->source, set->pictures[row], set->labels[row]);
     fputs("<div class=\"arrow\">›</div>", page);
     for (int i = 0; i < shown; i++) {
       int64_t other = evaluation->neighbours[row * evaluation->vote.stride + i].index;
       bool same = set->labels[row] >= 0 && set->labels[other] == set->labels[row];
       fprintf(page, "<figure class=\"%s\">", same ? "same" : "other");
-      seer_thumbnail_print(page, request->source, set->pictures[other], max_pixels, SIDE, "");
+      seer_thumbnail_print(page, request->decoder, set->pictures[other], max_pixels, SIDE, "");
       caption_print(page, request->source, set->pictures[other], set->labels[other]);
     }
     fputs("</div>", page);
@@ -265,7 +269,8 @@ static void map_draw(FILE *page, const SeerReportRequest *request, const SeerFea
           (long long)shown, MAP_WIDTH, MAP_HEIGHT);
   for (int64_t i = 0; i < shown; i++) {
     int64_t row = i * set->count / shown;
-    char *uri = seer_thumbnail_uri(request->source, set->pictures[row], request->engine->program->max_pixels, MAP_SIDE);
+    char *uri =
+        seer_thumbnail_uri(request->decoder, set->pictures[row], request->engine->program->max_pixels, MAP_SIDE);
     if (!uri) continue;
     fprintf(page, "<image href=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%d\" height=\"%d\"><title>", uri,
             x[row] * (MAP_WIDTH - MAP_SIDE), y[row] * (MAP_HEIGHT - MAP_SIDE), MAP_SIDE, MAP_SIDE);
@@ -297,14 +302,90 @@ static void map_print(FILE *page, const SeerReportRequest *request, const SeerEv
   free(memory);
 }
 
+// What the newest snapshot that has one, and is as it was written, has counted. *found: there is one.
+static SeerStatus monitor_find(const char *run, SeerMonitorFile *file, bool *found) {
+  SeerSnapshotList list;
+  SeerStatus status = seer_snapshot_list(run, &list);
+  *found = false;
+  for (int i = list.count - 1; i >= 0 && !status && !*found; i--) {
+    SeerPath folder, path;
+    SeerManifest manifest;
+    status = seer_snapshot_folder(run, list.steps[i], &folder);
+    if (!status) status = seer_path_print(&path, "%s/%s", folder.text, SEER_MONITOR_NAME);
+    if (status || seer_manifest_read(folder.text, &manifest)) {
+      seer_error_clear();
+      continue;
+    }
+    *found = manifest.monitor.bytes > 0 && !seer_manifest_verify_monitor(&manifest, folder.text) &&
+             !seer_monitor_file_read(path.text, file);
+    seer_manifest_release(&manifest);
+    if (!*found) seer_error_clear();
+  }
+  seer_snapshot_list_release(&list);
+  return status;
+}
+
+// The references whose columns have the names that were counted, numbered as those.
+static int references_match(const SeerMonitorRule *rule, const SeerMonitorFile *file,
+                            SeerReference references[SEER_COLUMNS_MAX]) {
+  int count = 0;
+  for (int i = 0; i < rule->reference_count; i++) {
+    for (int c = 0; c < file->columns && count < SEER_COLUMNS_MAX; c++) {
+      if (strcmp(rule->columns[rule->references[i].column], file->names[c]) != 0) continue;
+      references[count] = rule->references[i];
+      references[count++].column = c;
+    }
+  }
+  return count;
+}
+
+static SeerStatus who_show(FILE *page, const SeerReportRequest *request, const SeerMonitorFile *file,
+                           const SeerComposition *composition) {
+  char sample[320], chosen[96] = "";
+  SeerReference references[SEER_COLUMNS_MAX];
+  SeerDrift *drift = calloc(1, sizeof *drift);
+  if (!drift) return seer_fail(SEER_MACHINE, "out of memory for the page");
+  if (composition->pictures < file->seen)
+    snprintf(chosen, sizeof chosen, "a uniform sample of %llu, at most %llu, of ",
+             (unsigned long long)composition->pictures, (unsigned long long)file->sample);
+  snprintf(sample, sizeof sample,
+           "Counted: %sthe %llu pictures that the run was trained on, those of each epoch anew%s.", chosen,
+           (unsigned long long)file->seen, file->since > 0 ? ", since it began to count" : "");
+  SeerStatus status = seer_drift_read(request->run, composition, drift);
+  SeerWho who = {.composition = composition,
+                 .sample = sample,
+                 .references = references,
+                 .reference_count = references_match(&request->engine->program->monitor, file, references),
+                 .drift = drift};
+  if (!status) status = seer_who_print(page, &who);
+  free(drift);
+  return status;
+}
+
+static SeerStatus who_print(FILE *page, const SeerReportRequest *request) {
+  SeerMonitorFile file;
+  SeerComposition composition;
+  bool found;
+  SeerStatus status = monitor_find(request->run, &file, &found);
+  if (status || !found) return status;
+  status = seer_composition_make(&file.cells, file.level, file.names, file.columns, seer_monitor_file_text, &file,
+                                 &composition);
+  if (!status) {
+    if (composition.pictures > 0) status = who_show(page, request, &file, &composition);
+    seer_composition_release(&composition);
+  }
+  seer_monitor_file_release(&file);
+  return status;
+}
+
 static void spec_print(FILE *page, const SeerProgram *program) {
   fputs("<section class=\"card\"><details><summary>The spec, resolved</summary><pre>", page);
   for (SeerPieces piece = program->spec_text; *piece; piece++) seer_page_escape(page, *piece);
   fputs("</pre></details></section>\n", page);
 }
 
-static void page_print(FILE *page, const SeerReportRequest *request, const Series *series,
-                       const SeerEvaluation *evaluation) {
+static SeerStatus page_print(FILE *page, const SeerReportRequest *request, const Series *series,
+                             const SeerEvaluation *evaluation) {
   const SeerProgram *program = request->engine->program;
   int prototypes = program->task == SEER_SWAV ? program->prototypes : 0;
   seer_page_begin(page, program->name);
@@ -319,16 +400,19 @@ static void page_print(FILE *page, const SeerReportRequest *request, const Serie
   if (evaluation && evaluation->vote.labels > 1) race_print(page, evaluation, prototypes == 0);
   charts_print(page, series, prototypes);
   usage_print(page, request->run);
+  SeerStatus status = who_print(page, request);
   if (evaluation) {
     gallery_print(page, request, evaluation);
     map_print(page, request, evaluation);
   }
   spec_print(page, program);
   seer_page_end(page);
+  return status;
 }
 
-SeerStatus seer_report_write(const SeerReportRequest *request, SeerPath *path) {
+SeerStatus seer_report_write(const SeerReportRequest *wanted, SeerPath *path) {
   Series series;
+  SeerReportRequest with = *wanted, *request = &with;
   SeerEvaluation evaluation = {.neighbours = NULL};
   const SeerOptions *options = request->options;
   SeerStatus status = seer_path_print(path, "%s/report.html", request->run);
@@ -346,16 +430,19 @@ SeerStatus seer_report_write(const SeerReportRequest *request, SeerPath *path) {
                                     .temperature = options->temperature,
                                     .quiet = options->quiet};
   bool pictures = request->source && seer_source_count(request->source) > 1;
-  if (pictures) status = seer_evaluation_make(&evaluate, &evaluation);
+  if (pictures) status = seer_decoder_make(request->source, request->engine->program->sandbox, &request->decoder);
+  if (pictures && !status) status = seer_evaluation_make(&evaluate, &evaluation);
   char *text = NULL;
   size_t bytes = 0;
   FILE *page = status ? NULL : open_memstream(&text, &bytes);
-  if (page) page_print(page, request, &series, pictures ? &evaluation : NULL);
-  if (page && fclose(page) == 0)
+  if (page) status = page_print(page, request, &series, pictures ? &evaluation : NULL);
+  bool written = page && fclose(page) == 0;
+  if (written && !status)
     status = seer_file_replace(path->text, text, bytes);
   else if (!status)
     status = seer_fail(SEER_MACHINE, "no memory for the report page");
   free(text);
+  seer_decoder_release(request->decoder);
   seer_evaluation_release(&evaluation);
   series_release(&series);
   return status;

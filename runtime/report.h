@@ -2,7 +2,7 @@
 #ifndef SEER_RUNTIME_REPORT_H
 #define SEER_RUNTIME_REPORT_H
 
-#include "runtime/data/source.h"
+#include "runtime/data/decoder.h"
 #include "runtime/engine.h"
 #include "runtime/files.h"
 #include "runtime/options.h"
@@ -12,10 +12,11 @@ typedef struct SeerReportRequest {
   const SeerOptions *options;
   SeerEngine *engine;        // its state holds the trained network
   const SeerSource *source;  // NULL: no pictures, so no neighbours
+  SeerDecoder *decoder;      // of its pictures; left to seer_report_write
   uint64_t seed;             // of the run: of the untrained network that is compared against
 } SeerReportRequest;
 
 // Writes RUN/report.html, whose path is left in *path.
-SeerStatus seer_report_write(const SeerReportRequest *request, SeerPath *path);
+SeerStatus seer_report_write(const SeerReportRequest *wanted, SeerPath *path);
 
 #endif

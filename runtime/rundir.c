@@ -61,8 +61,9 @@ SeerStatus seer_run_read(const char *folder, SeerRun *run) {
   json_int_t steps = 0, pictures = 0;
   const char *seed = NULL, *labels = NULL, *keep = NULL;
   if (!root ||
-      json_unpack(root, "{s:i, s:o, s?:s, s:s, s:I, s?:F, s?:I, s?:{s:s}}", "format", &format, "data", &data, "labels", &labels,
-                  "seed", &seed, "steps", &steps, "epochs", &run->epochs, "pictures", &pictures, "keep", "condition", &keep) != 0 ||
+      json_unpack(root, "{s:i, s:o, s?:s, s:s, s:I, s?:F, s?:I, s?:{s:s}}", "format", &format, "data", &data, "labels",
+                  &labels, "seed", &seed, "steps", &steps, "epochs", &run->epochs, "pictures", &pictures, "keep",
+                  "condition", &keep) != 0 ||
       format != RUN_FORMAT) {
     status = seer_fail(SEER_INPUT,
                        "'%s' is damaged\nnote: name the pictures with --data and start a new run with --out "
@@ -158,10 +159,11 @@ static SeerStatus run_lock(SeerRun *run) {
 static SeerStatus keep_check(const SeerProgram *program, const SeerRun *run) {
   const char *now = program->keep ? program->keep->text : "all", *then = run->keep ? run->keep : "all";
   if (!run->existed || strcmp(now, then) == 0) return SEER_OK;
-  return seer_fail(SEER_INPUT,
-                   "'%s' was started with data.keep = %s, this trainer has data.keep = %s\nnote: build with the same, or "
-                   "start a new run with --out and --weights '%s'",
-                   run->folder.text, then, now, run->folder.text);
+  return seer_fail(
+      SEER_INPUT,
+      "'%s' was started with data.keep = %s, this trainer has data.keep = %s\nnote: build with the same, or "
+      "start a new run with --out and --weights '%s'",
+      run->folder.text, then, now, run->folder.text);
 }
 
 static SeerStatus options_merge(const SeerProgram *program, const SeerOptions *options, SeerRun *run) {
@@ -241,14 +243,14 @@ static SeerStatus pieces_save(const SeerRun *run, const char *name, SeerPieces p
 static json_t *keep_describe(const SeerKeep *keep, const SeerKeepCounts *counts) {
   json_t *terms = json_array();
   for (int i = 0; i < keep->term_count; i++) {
-    json_array_append_new(terms, json_pack("{s:s, s:I, s:I}", "term", keep->terms[i].text, "true",
-                                           (json_int_t)counts->holds[i], "unknown",
-                                           (json_int_t)counts->without_value[i]));
+    json_array_append_new(
+        terms, json_pack("{s:s, s:I, s:I}", "term", keep->terms[i].text, "true", (json_int_t)counts->holds[i],
+                         "unknown", (json_int_t)counts->without_value[i]));
   }
   int64_t dropped = counts->pictures - counts->kept - counts->unknown;
-  return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "condition", keep->text, "pictures",
-                   (json_int_t)counts->pictures, "kept", (json_int_t)counts->kept, "dropped", (json_int_t)dropped,
-                   "unknown", (json_int_t)counts->unknown, "terms", terms);
+  return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "condition", keep->text, "pictures", (json_int_t)counts->pictures,
+                   "kept", (json_int_t)counts->kept, "dropped", (json_int_t)dropped, "unknown",
+                   (json_int_t)counts->unknown, "terms", terms);
 }
 
 SeerStatus seer_run_describe(const SeerProgram *program, const SeerRun *run) {

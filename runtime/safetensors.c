@@ -331,7 +331,11 @@ SeerStatus seer_safetensors_read_floats(const SeerSafetensors *file, const SeerS
   return status;
 }
 
-SeerStatus seer_safetensors_read_bytes(const SeerSafetensors *file, const SeerStored *tensor, uint64_t first,
+SeerStatus seer_safetensors_read_bytes(const SeerSafetensors *file, const SeerStored *tensor, void *bytes) {
+  return bytes_read(file, file->data_at + tensor->begin, bytes, tensor->end - tensor->begin);
+}
+
+SeerStatus seer_safetensors_read_range(const SeerSafetensors *file, const SeerStored *tensor, uint64_t first,
                                        uint64_t count, void *bytes) {
   return bytes_read(file, file->data_at + tensor->begin + first, bytes, count);
 }

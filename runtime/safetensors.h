@@ -47,8 +47,10 @@ const char *seer_safetensors_metadata(const SeerSafetensors *file, const char *k
 // `count` elements from the `first` on, as f32, from F32, F16, BF16 or F64; other types are SEER_INPUT.
 SeerStatus seer_safetensors_read_floats(const SeerSafetensors *file, const SeerStored *tensor, uint64_t first,
                                         uint64_t count, float *values);
-// Bytes first..first+count of the tensor, as they are.
-SeerStatus seer_safetensors_read_bytes(const SeerSafetensors *file, const SeerStored *tensor, uint64_t first,
+// A whole tensor's bytes as they lie there, little-endian: its end - begin of them.
+SeerStatus seer_safetensors_read_bytes(const SeerSafetensors *file, const SeerStored *tensor, void *bytes);
+// Bytes first..first+count of it.
+SeerStatus seer_safetensors_read_range(const SeerSafetensors *file, const SeerStored *tensor, uint64_t first,
                                        uint64_t count, void *bytes);
 uint64_t seer_stored_count(const SeerStored *tensor);
 // "[64, 3, 3, 3]"

@@ -20,6 +20,7 @@ struct SeerSaver {
   unsigned char *staging;
   const unsigned char *state;
   SeerSnapshot snapshot;
+  char *monitor;  // of the snapshot; owned
   Phase phase;
   SeerSnapshotFile *files;  // [ranks]
 
@@ -119,6 +120,8 @@ SeerStatus seer_saver_finish(SeerSaver *saver) {
 
 SeerStatus seer_saver_begin(SeerSaver *saver, const unsigned char *state, const SeerSnapshot *snapshot) {
   SeerStatus status = seer_saver_finish(saver);
+  free(saver->monitor);
+  saver->monitor = snapshot->monitor;
   if (status || saver->step == snapshot->step) return status;
   int rank = seer_comm_rank(saver->comm);
   if (rank == 0) status = seer_snapshot_prepare(saver->program, snapshot, saver->run);
@@ -139,5 +142,6 @@ void seer_saver_release(SeerSaver *saver) {
   if (!saver) return;
   if (saver->has_thread) pthread_join(saver->thread, NULL);
   free(saver->files);
+  free(saver->monitor);
   free(saver);
 }

@@ -13,7 +13,7 @@ typedef struct SeerSaver SeerSaver;
 SeerStatus seer_saver_make(const SeerProgram *program, SeerComm *comm, const char *run, int64_t keep, int64_t step,
                            unsigned char *staging, SeerSaver **saver);
 // Begins a snapshot, after the one before is committed; nothing happens when there is one of this step. A failed
-// snapshot is abandoned; those before it stay.
+// snapshot is abandoned; those before it stay. Takes over snapshot->monitor.
 SeerStatus seer_saver_begin(SeerSaver *saver, const unsigned char *state, const SeerSnapshot *snapshot);
 // Takes the snapshot in flight a step further, if all ranks are ready; never waits for a disk.
 SeerStatus seer_saver_poll(SeerSaver *saver);

@@ -19,6 +19,7 @@ typedef struct SeerSnapshot {
   uint64_t seed;
   int ranks;  // that wrote it
   SeerLossScale loss_scale;  // of the next step
+  char *monitor;  // to be written: what monitor.json is to hold (monitor.h), malloc'ed; NULL: nothing is counted
 } SeerSnapshot;
 
 // What one rank wrote.

@@ -87,8 +87,8 @@ static SeerStatus temporary_print(const SeerSnapshot *snapshot, const char *run,
   return seer_path_print(temporary, "%s/snapshots/.step-%lld.tmp", run, (long long)snapshot->step);
 }
 
-static uint64_t snapshot_bytes(const SeerProgram *program) {
-  uint64_t bytes = (uint64_t)program->ranks << 16;
+static uint64_t snapshot_bytes(const SeerProgram *program, const SeerSnapshot *snapshot) {
+  uint64_t bytes = ((uint64_t)program->ranks << 16) + (snapshot->monitor ? strlen(snapshot->monitor) : 0);
   for (int i = 0; i < program->tensor_count; i++) {
     bytes += 256;
     if (seer_tensor_is_kept(&program->tensors[i])) bytes += seer_tensor_bytes(&program->tensors[i]);
@@ -96,8 +96,8 @@ static uint64_t snapshot_bytes(const SeerProgram *program) {
   return bytes;
 }
 
-static SeerStatus space_check(const SeerProgram *program, const char *parent) {
-  uint64_t needed = snapshot_bytes(program), free_bytes = seer_folder_free_bytes(parent);
+static SeerStatus space_check(const SeerProgram *program, const SeerSnapshot *snapshot, const char *parent) {
+  uint64_t needed = snapshot_bytes(program, snapshot), free_bytes = seer_folder_free_bytes(parent);
   if (needed <= free_bytes) return SEER_OK;
   return seer_fail(SEER_MACHINE,
                    "cannot write a snapshot to '%s': it takes %.1f MiB, the disk has %.1f MiB free\nnote: free "
@@ -114,7 +114,7 @@ SeerStatus seer_snapshot_prepare(const SeerProgram *program, const SeerSnapshot 
   SeerStatus status = seer_path_print(&parent, "%s/snapshots", run);
   if (!status) status = temporary_print(snapshot, run, &temporary);
   if (!status) status = seer_folder_make(parent.text);
-  if (!status) status = space_check(program, parent.text);
+  if (!status) status = space_check(program, snapshot, parent.text);
   if (!status) status = seer_folder_remove(temporary.text);
   if (!status) status = seer_folder_make(temporary.text);
   return write_context(status, snapshot);

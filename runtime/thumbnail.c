@@ -66,14 +66,14 @@ static char *base64_uri(const unsigned char *bytes, size_t length) {
   return text;
 }
 
-char *seer_thumbnail_uri(const SeerSource *source, int64_t picture, int64_t max_pixels, int side) {
+char *seer_thumbnail_uri(SeerDecoder *decoder, int64_t picture, int64_t max_pixels, int side) {
   SeerPicture decoded = {0};
   const char *reason = NULL;
   uint8_t *pixels = malloc((size_t)side * (size_t)side * 3);
   unsigned char *jpeg = NULL;
   unsigned long length = 0;
   char *uri = NULL;
-  if (pixels && seer_source_decode(source, picture, max_pixels, &decoded, &reason) == SEER_OK &&
+  if (pixels && seer_decoder_decode(decoder, picture, max_pixels, &decoded, &reason) == SEER_OK &&
       seer_picture_evaluate(&decoded, side, side, pixels) == SEER_OK && jpeg_encode(pixels, side, &jpeg, &length)) {
     uri = base64_uri(jpeg, length);
   }
@@ -83,12 +83,12 @@ char *seer_thumbnail_uri(const SeerSource *source, int64_t picture, int64_t max_
   return uri;
 }
 
-bool seer_thumbnail_print(FILE *page, const SeerSource *source, int64_t picture, int64_t max_pixels, int side,
+bool seer_thumbnail_print(FILE *page, SeerDecoder *decoder, int64_t picture, int64_t max_pixels, int side,
                           const char *attributes) {
-  char *uri = seer_thumbnail_uri(source, picture, max_pixels, side);
+  char *uri = seer_thumbnail_uri(decoder, picture, max_pixels, side);
   if (!uri) return false;
   fprintf(page, "<img src=\"%s\" width=\"%d\" height=\"%d\" %s alt=\"", uri, side, side, attributes);
-  seer_page_escape(page, seer_source_name(source, picture));
+  seer_page_escape(page, seer_source_name(seer_decoder_source(decoder), picture));
   fputs("\">", page);
   free(uri);
   return true;

@@ -15,6 +15,7 @@
 #include "runtime/init.h"
 #include "runtime/laggard.h"
 #include "runtime/metrics.h"
+#include "runtime/monitor.h"
 #include "runtime/picture_list.h"
 #include "runtime/progress.h"
 #include "runtime/report.h"
@@ -43,6 +44,7 @@ typedef struct Training {
   SeerMetrics metrics;
   SeerProgress progress;
   SeerSpikes spikes;
+  SeerMonitor *monitor;  // NULL: nothing is counted
   SeerLaggard laggard;
   double waited;         // seconds in collectives that the other ranks know of
   SeerStatus logged;     // how the last step's line of metrics fared; told to all with the next step
@@ -255,7 +257,9 @@ static SeerStatus loader_start(Training *training) {
       .first_position = position_of(training),
       .max_undecodable = program->max_undecodable,
       .max_pixels = program->max_pixels,
+      .sandbox = program->sandbox,
       .scaled_decoding = program->scaled_decoding,
+      .columns = seer_monitor_columns(training->monitor),
       .quarantine_path = quarantine.text,
       .ring = training->engine.ring,
       .ring_depth = program->ring_depth,
@@ -287,15 +291,25 @@ static SeerStatus usage_save(const Training *training) {
 
 // Returns when the state may change again; what is written then is for the saver to finish.
 static SeerStatus state_save(Training *training) {
-  SeerSnapshot snapshot = {training->step, training->steps, position_of(training), training->run.seed,
-                           training->program->ranks, training->engine.loss_scale};
+  SeerSnapshot snapshot = {training->step,
+                           training->steps,
+                           position_of(training),
+                           training->run.seed,
+                           training->program->ranks,
+                           training->engine.loss_scale,
+                           NULL};
   SeerStatus status = training->logged;
   training->logged = SEER_OK;
   seer_comm_work(training->comm, "writing a snapshot", true);
   if (!status) status = seer_spikes_sync(&training->spikes);
   status = seer_comm_agree(training->comm, status);
+  if (!status) status = seer_monitor_save(training->monitor, &snapshot.monitor);
+  status = seer_comm_agree(training->comm, status);
   if (!status) status = seer_engine_state_fetch(&training->engine);
-  if (!status) status = seer_saver_begin(training->saver, training->engine.context.state, &snapshot);
+  if (status)
+    free(snapshot.monitor);
+  else
+    status = seer_saver_begin(training->saver, training->engine.context.state, &snapshot);
   if (!status && training->rank == 0) status = usage_save(training);
   status = seer_comm_agree(training->comm, status);
   seer_comm_work(training->comm, "the step", false);
@@ -310,6 +324,7 @@ static SeerStatus state_save_and_wait(Training *training) {
 static SeerStatus batch_next(void *source, SeerBatch *batch) {
   Training *training = source;
   SeerStatus status = seer_loader_next(training->loader, batch);
+  if (!status) seer_monitor_take(training->monitor, batch);
   if (status || training->pictures.fd < 0) return status;
   return seer_picture_list_add(&training->pictures, training->step + 1, batch->pictures,
                                seer_rank_batch(training->program));
@@ -342,6 +357,15 @@ static SeerStepRecord record_make(const Training *training, const SeerStepResult
   };
 }
 
+static SeerStatus record_write(Training *training, SeerStepRecord *record) {
+  char *monitor = seer_monitor_line(training->monitor);
+  record->monitor = monitor;
+  SeerStatus status = seer_metrics_write(&training->metrics, record);
+  record->monitor = NULL;
+  free(monitor);
+  return status;
+}
+
 static void laggard_tell(Training *training, const SeerStepRecord *record) {
   if (!seer_laggard_look(&training->laggard, record, seer_seconds_now())) return;
   seer_progress_note(&training->progress, "note: the other ranks wait for rank %d on '%s', %.0f %% of each step",
@@ -354,6 +378,7 @@ static SeerStatus step_advance(Training *training, int *stop, double *loss) {
   const SeerProgram *program = training->program;
   double began = seer_seconds_now();
   SeerStepResult result;
+  seer_monitor_drop(training->monitor);
   for (int i = 0; training->usage && i < program->prototypes; i++) training->usage[i] = 0;
   training->sent = seer_traffic_sent_bytes(training->traffic);
   seer_comm_step(training->comm, training->step + 1);
@@ -372,9 +397,11 @@ static SeerStatus step_advance(Training *training, int *stop, double *loss) {
   for (int i = 0; training->usage && i < program->prototypes; i++) {
     training->usage_recent[i] = usage_decay * training->usage_recent[i] + training->usage[i];
   }
-  SeerStepRecord record = record_make(training, &result, seer_seconds_now() - began);
   bool logged = training->step % program->log_every == 0 || training->step == training->steps;
-  if (logged && training->rank == 0) training->logged = seer_metrics_write(&training->metrics, &record);
+  status = seer_monitor_step(training->monitor, training->step, logged);
+  if (status) return status;
+  SeerStepRecord record = record_make(training, &result, seer_seconds_now() - began);
+  if (logged && training->rank == 0) training->logged = record_write(training, &record);
   seer_progress_step(&training->progress, &record);
   laggard_tell(training, &record);
   return SEER_OK;
@@ -415,6 +442,20 @@ static SeerStatus metrics_begin(Training *training) {
                            training->program->tensorboard);
 }
 
+// What was counted up to the step at hand, of which there is a snapshot if `saved`.
+static SeerStatus monitor_restore(Training *training, bool saved) {
+  SeerPath folder;
+  bool fresh;
+  SeerStatus status = saved ? seer_snapshot_folder(training->run.folder.text, training->step, &folder) : SEER_OK;
+  if (!status)
+    status = seer_monitor_load(training->monitor, saved ? folder.text : NULL, position_of(training), &fresh);
+  if (!status && fresh && training->step > 0)
+    seer_progress_note(&training->progress, "note: the snapshot has not counted these monitor.columns: the sample "
+                                            "begins with step %lld",
+                       (long long)training->step + 1);
+  return status;
+}
+
 // After a spike in step `step`. The error of a loss that is not finite is told in passing, for the run goes on.
 static SeerStatus rewind_run(Training *training, int64_t step, double loss) {
   char why[512] = "not finite";
@@ -438,7 +479,8 @@ static SeerStatus rewind_run(Training *training, int64_t step, double loss) {
   for (int i = 0; training->usage_recent && i < training->program->prototypes; i++) training->usage_recent[i] = 0;
   seer_loader_release(training->loader);
   training->loader = NULL;
-  status = metrics_begin(training);
+  status = monitor_restore(training, true);
+  if (!status) status = metrics_begin(training);
   if (!status) status = loader_start(training);
   seer_comm_work(training->comm, "the step", false);
   if (training->rank == 0)
@@ -518,6 +560,11 @@ static SeerStatus training_prepare(Training *training) {
   if (!status) status = seer_comm_agree(training->comm, state_start(training, &saved));
   if (!status) status = start_agree(training);
   if (!status) status = seer_spikes_start(&training->spikes, training->step);
+  // Its sample is drawn by the run's seed, which the snapshot has.
+  if (!status)
+    status = seer_comm_agree(training->comm, seer_monitor_make(program, training->source, training->comm,
+                                                               training->run.seed, &training->monitor));
+  if (!status) status = monitor_restore(training, saved);
   if (!status)
     status = seer_saver_make(program, training->comm, training->run.folder.text, training->keep,
                              saved ? training->step : -1, training->engine.staging, &training->saver);
@@ -555,6 +602,7 @@ static void training_release(Training *training) {
   seer_picture_list_close(&training->pictures);
   seer_saver_release(training->saver);
   if (training->engine.program) seer_engine_release(&training->engine);
+  seer_monitor_release(training->monitor);
   seer_source_close(training->source);
   seer_spikes_release(&training->spikes);
   seer_run_release(&training->run);

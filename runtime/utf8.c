@@ -25,6 +25,14 @@ size_t seer_utf8_length(const char *bytes) {
   return 0;
 }
 
+bool seer_utf8_is(const char *text) {
+  for (size_t length; *text; text += length) {
+    length = seer_utf8_length(text);
+    if (length == 0) return false;
+  }
+  return true;
+}
+
 char *seer_utf8_clean(const char *text) {
   char *clean = malloc(strlen(text) * 3 + 1), *to = clean;
   for (const char *from = text; clean != NULL && *from != '\0';) {

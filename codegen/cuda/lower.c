@@ -34,7 +34,7 @@ static LowerOp *const ops[OP_KIND_COUNT] = {
 #undef OP
 };
 
-Lowering *lower_for_cuda(Arena *arena, const Graph *graph, int norm_ranks, SeerFormat reduce,
+Lowering *lower_for_cuda(Arena *arena, const Graph *graph, const CudaTuning *tuning, int norm_ranks, SeerFormat reduce,
                          const PlanShards *shards) {
   static const LowerTarget target = {
       .ops = ops, .count = count, .average_parts = cuda_average_parts, .narrow_parts = cuda_narrow_parts};
@@ -42,6 +42,7 @@ Lowering *lower_for_cuda(Arena *arena, const Graph *graph, int norm_ranks, SeerF
                  .graph = graph,
                  .target = &target,
                  .channels = channel_layouts_make(arena, graph),
+                 .cuda = tuning,
                  .norm_ranks = norm_ranks,
                  .shards = shards};
   return lower_graph(&lower, reduce);

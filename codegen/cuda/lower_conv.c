@@ -3,8 +3,6 @@
 #include "codegen/cuda/lower_cuda.h"
 #include "compiler/base/bug.h"
 
-enum { BLOCKS_WANTED = 528 };  // four for each multiprocessor of the largest GPUs
-
 typedef struct Convolution {
   Images x, y;
   int64_t k, stride, pad, groups;
@@ -36,34 +34,71 @@ static int64_t existing(ChannelLayout channels, int64_t groups) {
   INT((v).groups), INT((v).k), INT((v).y.channels.all), INT((v).y.channels.group_channels),         \
       INT((v).y.channels.group_pitch), INT((v).x.channels.all), INT((v).x.channels.group_channels), \
       INT((v).x.channels.group_pitch)
-#define TILE(t) \
-  INT((t).pixels), INT((t).channels), INT((t).depth), INT((t).stages), INT((t).warps_pixels), INT((t).warps_channels)
+#define TILE(t)                                                                                                \
+  INT((t).pixels), INT((t).channels), INT((t).depth), INT((t).stages), INT((t).blocks), INT((t).warps_pixels), \
+      INT((t).warps_channels)
 
-// Of a block; of the gradient of weights, taps' inputs take the place of pixels. Depth, stages and warps are those of
-// products of warps: sm_90a chooses its own.
+// Of a block; of the gradient of weights, taps' inputs take the place of pixels. Depth and warps are those of products
+// of warps: sm_90a chooses its own. Blocks are those that are to fit a multiprocessor of sm_90a.
 typedef struct Tile {
-  int64_t pixels, channels, depth, stages, warps_pixels, warps_channels;
+  int64_t pixels, channels, depth, stages, blocks, warps_pixels, warps_channels;
 } Tile;
+
+// What tunings choose (tuning.def): pixels and most channels of a tile, how far it is copied ahead, what copies cost.
+typedef struct TileWish {
+  int64_t pixels, channels_most, ahead, reuse;
+} TileWish;
+
+static Tile halve_pixels(Tile tile) {
+  tile.pixels /= 2;
+  if (tile.warps_pixels > 1)
+    tile.warps_pixels /= 2;
+  else
+    tile.warps_channels /= 2;
+  return tile;
+}
+
+// Whether two blocks share a multiprocessor of sm_90a: by the sums that threads have registers for, and by stages of
+// operands, three of them at least, that are 64 deep.
+static bool fits_twice(Tile tile) {
+  enum { SUMS = 128 * 128, STAGES_LEAST = 3, DEPTH = 64, STAGE_BYTES = 112 * 1024 };
+  return tile.pixels * tile.channels <= SUMS && STAGES_LEAST * (tile.pixels + tile.channels) * DEPTH * 2 <= STAGE_BYTES;
+}
 
 // By how much of the products would be for nothing, and how often what is copied is used. `depth`: of all products;
 // tiles' channels are multiples of `multiple`.
-static Tile choose_tile(int64_t channels, int64_t depth, int64_t multiple) {
-  static const Tile tiles[] = {{128, 128, 32, 4, 2, 4}, {128, 120, 32, 4, 8, 1}, {128, 112, 32, 4, 4, 2},
-                               {128, 96, 32, 4, 4, 2},  {128, 88, 32, 4, 4, 1},  {128, 64, 32, 4, 4, 2},
-                               {128, 32, 32, 3, 4, 1},  {128, 16, 32, 3, 4, 1}};
-  enum { TILES = sizeof tiles / sizeof *tiles, COPIED = 24 };
-  int best = 0;
+static Tile choose_tile(TileWish wish, int64_t channels, int64_t depth, int64_t multiple) {
+  enum { PIXELS = 128, DEPTH = 32, NARROW = 32 };
+  static const struct {
+    int64_t channels, warps_pixels, warps_channels;
+  } tiles[] = {{256, 2, 4}, {224, 4, 2}, {192, 2, 4}, {176, 4, 2}, {128, 2, 4}, {120, 8, 1},
+               {112, 4, 2}, {96, 4, 2},  {88, 4, 1},  {64, 4, 2},  {32, 4, 1},  {16, 4, 1}};
+  enum { TILES = sizeof tiles / sizeof *tiles };
+  int best = TILES - 1;
   double least = 0;
   for (int i = 0; i < TILES; i++) {
     double multiplied = (double)(divide_up(channels, tiles[i].channels) * tiles[i].channels);
-    double cost = multiplied * (1 + (double)COPIED / (double)tiles[i].channels);
-    if (tiles[i].channels % multiple || (i && cost >= least)) continue;
+    double cost = multiplied * (1 + (double)wish.reuse / (double)tiles[i].channels);
+    bool fits = tiles[i].channels <= wish.channels_most && tiles[i].channels % multiple == 0;
+    if (!fits || (least > 0 && cost >= least)) continue;
     best = i;
     least = cost;
   }
-  Tile tile = tiles[best];
-  if (depth <= 16) tile.depth = 16;
+  Tile tile = {.pixels = PIXELS,
+               .channels = tiles[best].channels,
+               .depth = depth <= 16 ? 16 : DEPTH,
+               .stages = tiles[best].channels <= NARROW && wish.ahead > 2 ? wish.ahead - 1 : wish.ahead,
+               .warps_pixels = tiles[best].warps_pixels,
+               .warps_channels = tiles[best].warps_channels};
+  for (; tile.pixels < wish.pixels; tile.pixels *= 2) tile.warps_pixels *= 2;
+  while (tile.pixels > wish.pixels) tile = halve_pixels(tile);
+  tile.blocks = fits_twice(tile) ? 2 : 1;
   return tile;
+}
+
+static TileWish conv_wish(const Lower *lower) {
+  const CudaTuning *t = lower->cuda;
+  return (TileWish){t->conv_pixels, t->conv_channels, t->conv_ahead, t->conv_reuse};
 }
 
 // Rows, or columns, of a kernel that leave a remainder, as in kernels/cuda/weights.h.
@@ -108,7 +143,7 @@ static Sight sight(const Lower *lower, int first) {
 static void lower_forward(Lower *lower, bool with_statistics) {
   Sight x = sight(lower, 2);
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[1], lower->op->results[0]);
-  Tile tile = choose_tile(outputs_of(v), v.k * v.k * inputs_of(v), 8);
+  Tile tile = choose_tile(conv_wish(lower), outputs_of(v), v.k * v.k * inputs_of(v), 8);
   int64_t tiles = divide_up(pixels_of(v.y), tile.pixels);
   KernelOperand packed = pack(lower, v, tile, false);
   KernelOperand statistics = with_statistics ? workspace(lower, tiles * v.y.channels.all * 2) : no_operand();
@@ -126,7 +161,7 @@ void cuda_lower_conv2d_backward_input(Lower *lower) {
   const OpAttributes *a = &lower->op->attributes;
   if (a->gradient) BUG("'%s' reads a gradient through a view", lower->op->name);
   Convolution v = convolution(lower, lower->op->results[0], lower->op->operands[1], lower->op->operands[0]);
-  Tile tile = choose_tile(inputs_of(v), v.k * v.k * outputs_of(v), 8);
+  Tile tile = choose_tile(conv_wish(lower), inputs_of(v), v.k * v.k * outputs_of(v), 8);
   KernelOperand packed = pack(lower, v, tile, true);
   int64_t phase = v.x.n * divide_up(v.x.h, v.stride) * divide_up(v.x.w, v.stride);
   LaunchGrid grid = {divide_up(phase, tile.pixels), divide_up(inputs_of(v), tile.channels),
@@ -136,17 +171,19 @@ void cuda_lower_conv2d_backward_input(Lower *lower) {
 }
 
 void cuda_lower_conv2d_backward_weight(Lower *lower) {
-  enum { PIXELS = 64, STEPS_LEAST = 4 };  // that a step multiplies at most; of a split
+  enum { PIXELS = 64, INPUTS_LEAST = 64, REUSE = 24 };  // PIXELS: that a step multiplies at most
+  const CudaTuning *tuning = lower->cuda;
   if (lower->op->attributes.gradient) BUG("'%s' reads a gradient through a view", lower->op->name);
   Sight sees = sight(lower, 3);
   Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[2], lower->op->operands[1]);
   int64_t inputs = v.k * v.k * inputs_of(v);
-  Tile tile = choose_tile(outputs_of(v), pixels_of(v.y), 16);
-  if (inputs <= tile.pixels / 2) tile.pixels /= 2, tile.warps_pixels /= 2;
+  TileWish wish = {tuning->weight_inputs, tuning->weight_outputs, tuning->weight_ahead, REUSE};
+  while (inputs <= wish.pixels / 2 && wish.pixels > INPUTS_LEAST) wish.pixels /= 2;
+  Tile tile = choose_tile(wish, outputs_of(v), pixels_of(v.y), 16);
   int64_t x = divide_up(outputs_of(v), tile.channels) * divide_up(inputs, tile.pixels);
-  int64_t steps = divide_up(pixels_of(v.y), PIXELS), most = steps / STEPS_LEAST > 1 ? steps / STEPS_LEAST : 1;
-  int64_t splits = divide_up(BLOCKS_WANTED, x * v.groups);
-  if (splits > most) splits = most;
+  int64_t steps = divide_up(pixels_of(v.y), PIXELS), most = steps / tuning->weight_steps;
+  int64_t splits = divide_up(tuning->weight_blocks, x * v.groups);
+  if (splits > most) splits = most > 1 ? most : 1;
   KernelOperand parts = workspace(lower, splits * v.y.channels.all * v.k * v.k * inputs_of(v));
   CUDA_LAUNCH(lower, conv2d_backward_weight, ((LaunchGrid){x, v.groups, splits}),
               (SHAPE(v), TILE(tile), INT(splits), VIEW(sees)),

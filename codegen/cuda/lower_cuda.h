@@ -3,6 +3,7 @@
 #define SEER_CODEGEN_CUDA_LOWER_CUDA_H
 
 #include "codegen/cuda/channels.h"
+#include "codegen/cuda/tuning.h"
 #include "codegen/lower.h"
 
 static inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -2,7 +2,7 @@
 #include "codegen/cuda/lower_cuda.h"
 #include "compiler/base/bug.h"
 
-enum { CHANNELS_OF_BLOCK = 64, PIXELS_LEAST = 256, BLOCKS_WANTED = 1056 };
+enum { CHANNELS_OF_BLOCK = 64 };
 
 // Two vectors by channel, which become one for all ranks that BatchNorm goes over.
 typedef struct Pair {
@@ -112,7 +112,8 @@ static void backward_images(Lower *lower, const Backward *b) {
   Images x = images_of(lower, b->x_value);
   double epsilon = lower->op->attributes.epsilon;
   int64_t columns = divide_up(x.channels.all, CHANNELS_OF_BLOCK), pixels = pixels_of(x);
-  int64_t wanted = divide_up(BLOCKS_WANTED, columns), most = divide_up(pixels, PIXELS_LEAST);
+  int64_t wanted = divide_up(lower->cuda->norm_blocks, columns);
+  int64_t most = divide_up(pixels, lower->cuda->norm_pixels);
   int64_t part_pixels = divide_up(pixels, wanted < most ? wanted : most), parts = divide_up(pixels, part_pixels);
   KernelOperand sums = workspace(lower, parts * x.channels.all * 2), lines = workspace(lower, 3 * x.channels.all);
   CUDA_LAUNCH(lower, batch_norm_backward_sums, blocks(columns, parts),

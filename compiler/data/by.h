@@ -5,48 +5,21 @@
 
 #include "compiler/base/arena.h"
 #include "compiler/base/writer.h"
-#include "runtime/data/index.h"
+#include "runtime/data/composition.h"
 
-// At most so many columns, different numbers in one, combinations.
-enum { DATA_BY_COLUMNS_MAX = 8, DATA_BY_NUMBERS_MAX = 1 << 16, DATA_BY_COMBINATIONS_MAX = 1 << 20 };
+// At most so many different numbers in a column, and so many combinations.
+enum { DATA_BY_NUMBERS_MAX = 1 << 16, DATA_BY_COMBINATIONS_MAX = 1 << 20 };
 
-// A value, or a combination of values, that pictures have.
-typedef struct ByRow {
-  const char *const *texts;  // one a column; NULL: unknown
-  uint64_t count;
-} ByRow;
+// Counts; "label" is the label. SEER_INPUT: the index has no such column, is damaged, or has more values than above.
+// `columns` must outlive the composition.
+SeerStatus by_count(const SeerIndex *index, const char *const *columns, int count, SeerComposition *composition);
 
-// Rows are the most frequent first, then by text.
-typedef struct ByTable {
-  const char *const *names;  // of its columns
-  int columns;
-  ByRow *rows;  // of one column: its values alone, `unknown` counts pictures without
-  size_t count;
-  uint64_t unknown;
-} ByTable;
+// A table (CSV or TSV) with a column named as one of `columns`, whose values these are; or 'value' where there is but
+// one; and a column 'share' or 'count'. SEER_INPUT with file and line.
+SeerStatus by_reference_load(Arena *arena, const char *path, const char *const *columns, int count,
+                             SeerReference *reference);
 
-typedef struct ByReference {
-  const char *path;
-  const char **texts;
-  double *weights;  // shares or counts, as the file has them; their sum is positive
-  size_t count;
-} ByReference;
-
-// Whether values are taken for country codes: then "fr", "FR" and "FRA" are "FR".
-bool by_is_country(const char *column);
-// The text that a value is counted under.
-const char *by_value(const char *column, const char *text);
-
-// Counts: tables[0..count-1] for each column ("label" is the label), and for more than one tables[count] for all of
-// them. SEER_INPUT: the index has no such column, is damaged, or has more values than above.
-SeerStatus by_count(Arena *arena, const SeerIndex *index, const char *const *columns, int count, ByTable *tables);
-
-// A table (CSV or TSV) with a column 'value', or named as `column`, and one 'share' or 'count'. SEER_INPUT with file
-// and line.
-SeerStatus by_reference_load(Arena *arena, const char *path, const char *column, ByReference *reference);
-
-// `reference` of the first and only column, or NULL.
-void by_print(Arena *arena, const SeerIndex *index, const ByTable *tables, int count, const ByReference *reference,
-              bool json, Writer *out);
+// `reference`, or NULL. SEER_MACHINE: no memory.
+SeerStatus by_print(const SeerComposition *composition, const SeerReference *reference, bool json, Writer *out);
 
 #endif

@@ -5,91 +5,19 @@
 #include <string.h>
 
 #include "compiler/data/by.h"
-#include "runtime/data/countries.h"
 #include "compiler/data/list.h"
 #include "runtime/data/shares.h"
 
 enum { ROWS_SHOWN = 50 };
 
 typedef struct Print {
-  Arena *arena;
   Writer *out;
   uint64_t all;  // pictures
 } Print;
 
-// A value that occurs in either distribution.
-typedef struct Compared {
-  const char *text;
-  uint64_t count;
-} Compared;
-
-typedef struct Comparison {
-  Compared *values;            // of the data the most frequent first, then those of the reference alone
-  double *shares, *reference;  // among pictures whose value is known
-  size_t count;
-  uint64_t known;
-} Comparison;
-
 static void number_print(Writer *out, const char *name, double number) {
   writer_printf(out, ",\"%s\":", name);
   writer_json_number(out, number);
-}
-
-static double table_entropy(const Print *print, const ByTable *table) {
-  uint64_t *counts = arena_array(print->arena, uint64_t, table->count + 1);
-  for (size_t i = 0; i < table->count; i++) counts[i] = table->rows[i].count;
-  return shares_entropy(counts, table->count);
-}
-
-static const Country *row_country(const ByTable *table, const ByRow *row) {
-  bool is_country = table->columns == 1 && by_is_country(table->names[0]);
-  return is_country ? country_find(row->texts[0], strlen(row->texts[0])) : NULL;
-}
-
-static size_t country_count(const ByTable *table) {
-  size_t count = 0;
-  for (size_t i = 0; i < table->count; i++) count += row_country(table, &table->rows[i]) != NULL;
-  return count;
-}
-
-// ---- comparison ----
-
-static int text_find(const void *wanted, const void *text) { return strcmp(wanted, *(const char *const *)text); }
-
-static Comparison comparison_make(const Print *print, const ByTable *table, const ByReference *reference) {
-  Arena *arena = print->arena;
-  size_t room = table->count + reference->count + 1;
-  Comparison compared = {.values = arena_array(arena, Compared, room),
-                         .shares = arena_array(arena, double, room),
-                         .reference = arena_array(arena, double, room),
-                         .known = print->all - table->unknown};
-  bool *met = arena_array(arena, bool, reference->count + 1);
-  double sum = 0;
-  for (size_t i = 0; i < reference->count; i++) sum += reference->weights[i];
-  for (size_t i = 0; i < table->count; i++) {
-    const ByRow *row = &table->rows[i];
-    const char **at = bsearch(row->texts[0], reference->texts, reference->count, sizeof *at, text_find);
-    compared.values[i] = (Compared){row->texts[0], row->count};
-    compared.shares[i] = (double)row->count / (double)compared.known;
-    if (at != NULL) {
-      met[at - reference->texts] = true;
-      compared.reference[i] = reference->weights[at - reference->texts] / sum;
-    }
-  }
-  compared.count = table->count;
-  for (size_t i = 0; i < reference->count; i++) {
-    if (met[i]) continue;
-    compared.values[compared.count].text = reference->texts[i];
-    compared.reference[compared.count++] = reference->weights[i] / sum;
-  }
-  return compared;
-}
-
-// Whether value `i` is of one side alone: of the data, or of the reference.
-static bool is_absent(const Comparison *compared, size_t i, bool from_data) {
-  double there = from_data ? compared->reference[i] : compared->shares[i];
-  double absent = from_data ? compared->shares[i] : compared->reference[i];
-  return there > 0 && absent == 0;
 }
 
 // ---- JSON ----
@@ -103,11 +31,11 @@ static void share_json(const Print *print, uint64_t count) {
   number_print(print->out, "high", high);
 }
 
-static void rows_json(const Print *print, const ByTable *table) {
+static void rows_json(const Print *print, const SeerTable *table) {
   Writer *out = print->out;
   writer_text(out, ",\"values\":[");
   for (size_t i = 0; i < table->count; i++) {
-    const ByRow *row = &table->rows[i];
+    const SeerRow *row = &table->rows[i];
     writer_text(out, i > 0 ? ",{\"value\":" : "{\"value\":");
     if (table->columns > 1) writer_text(out, "[");
     for (int column = 0; column < table->columns; column++) {
@@ -118,7 +46,7 @@ static void rows_json(const Print *print, const ByTable *table) {
         writer_text(out, "null");
     }
     writer_text(out, table->columns > 1 ? "]," : ",");
-    const Country *country = row_country(table, row);
+    const Country *country = seer_row_country(table, row);
     if (country != NULL) {
       writer_text(out, "\"name\":");
       writer_json_string(out, country->name);
@@ -130,21 +58,21 @@ static void rows_json(const Print *print, const ByTable *table) {
   writer_text(out, "]");
 }
 
-static void column_json(const Print *print, const ByTable *table) {
+static void column_json(const Print *print, const SeerTable *table) {
   Writer *out = print->out;
   writer_text(out, "{\"column\":");
   writer_json_string(out, table->names[0]);
   writer_printf(out, ",\"distinct\":%zu", table->count);
-  number_print(out, "normalised_entropy", table_entropy(print, table));
+  number_print(out, "normalised_entropy", seer_table_entropy(table));
   writer_text(out, ",\"unknown\":{");
   share_json(print, table->unknown);
   writer_text(out, "}");
-  if (by_is_country(table->names[0])) {
+  if (seer_column_is_country(table->names[0])) {
     size_t others = 0;
-    writer_printf(out, ",\"countries\":%zu,\"not_iso_3166\":[", country_count(table));
+    writer_printf(out, ",\"countries\":%zu,\"not_iso_3166\":[", seer_table_countries(table));
     for (size_t i = 0; i < table->count; i++) {
-      const ByRow *row = &table->rows[i];
-      if (row_country(table, row) != NULL) continue;
+      const SeerRow *row = &table->rows[i];
+      if (seer_row_country(table, row) != NULL) continue;
       writer_text(out, others++ > 0 ? ",{\"value\":" : "{\"value\":");
       writer_json_string(out, row->texts[0]);
       writer_printf(out, ",\"count\":%" PRIu64 "}", row->count);
@@ -155,34 +83,32 @@ static void column_json(const Print *print, const ByTable *table) {
   writer_text(out, "}");
 }
 
-static void absent_json(const Print *print, const Comparison *compared, bool from_data) {
+static void absent_json(const Print *print, const SeerComparison *compared, bool from_data) {
   size_t count = 0;
   writer_text(print->out, from_data ? ",\"absent_in_data\":[" : ",\"absent_in_reference\":[");
   for (size_t i = 0; i < compared->count; i++) {
-    if (!is_absent(compared, i, from_data)) continue;
+    if (!seer_comparison_is_absent(compared, i, from_data)) continue;
     if (count++ > 0) writer_text(print->out, ",");
-    writer_json_string(print->out, compared->values[i].text);
+    writer_json_string(print->out, compared->texts[i]);
   }
   writer_text(print->out, "]");
 }
 
-static void comparison_json(const Print *print, const Comparison *compared, const ByReference *reference) {
+static void comparison_json(const Print *print, const SeerComparison *compared, const SeerReference *reference) {
   Writer *out = print->out;
   bool any = compared->known > 0;
   writer_text(out, ",\"reference\":{\"file\":");
   writer_json_string(out, reference->path);
   writer_printf(out, ",\"known\":%" PRIu64, compared->known);
-  number_print(out, "total_variation",
-               any ? shares_distance(compared->shares, compared->reference, compared->count) : (double)NAN);
-  number_print(out, "kl_divergence",
-               any ? shares_divergence(compared->shares, compared->reference, compared->count) : (double)NAN);
+  number_print(out, "total_variation", compared->distance);
+  number_print(out, "kl_divergence", compared->divergence);
   absent_json(print, compared, true);
   absent_json(print, compared, false);
   writer_text(out, ",\"values\":[");
   for (size_t i = 0; i < compared->count; i++) {
     double ratio = compared->reference[i] > 0 && any ? compared->shares[i] / compared->reference[i] : (double)NAN;
     writer_text(out, i > 0 ? ",{\"value\":" : "{\"value\":");
-    writer_json_string(out, compared->values[i].text);
+    writer_json_string(out, compared->texts[i]);
     number_print(out, "share", any ? compared->shares[i] : (double)NAN);
     number_print(out, "reference", compared->reference[i]);
     number_print(out, "ratio", ratio);
@@ -203,11 +129,11 @@ static void share_text(const Print *print, uint64_t count) {
   writer_printf(print->out, "  %12" PRIu64 "  %6.2f %%  %6.2f to %6.2f  ", count, 100 * share, 100 * low, 100 * high);
 }
 
-static void rows_text(const Print *print, const ByTable *table) {
+static void rows_text(const Print *print, const SeerTable *table) {
   writer_printf(print->out, "  %12s  %8s  %16s  %s\n", "pictures", "share", "95 % interval", "value");
   for (size_t i = 0; i < table->count && i < ROWS_SHOWN; i++) {
-    const ByRow *row = &table->rows[i];
-    const Country *country = row_country(table, row);
+    const SeerRow *row = &table->rows[i];
+    const Country *country = seer_row_country(table, row);
     share_text(print, row->count);
     for (int column = 0; column < table->columns; column++) {
       const char *text = row->texts[column] != NULL ? row->texts[column] : "(unknown)";
@@ -219,24 +145,24 @@ static void rows_text(const Print *print, const ByTable *table) {
   more_text(print, table->count);
 }
 
-static void column_text(const Print *print, const ByTable *table) {
+static void column_text(const Print *print, const SeerTable *table) {
   Writer *out = print->out;
-  double entropy = table_entropy(print, table);
-  size_t countries = country_count(table), others = 0;
+  double entropy = seer_table_entropy(table);
+  size_t countries = seer_table_countries(table), others = 0;
   writer_text(out, "\ncolumn ");
   data_plain_text(out, table->names[0], strlen(table->names[0]));
   writer_printf(out, ": %zu values", table->count);
-  if (by_is_country(table->names[0])) writer_printf(out, ", %zu countries", countries);
+  if (seer_column_is_country(table->names[0])) writer_printf(out, ", %zu countries", countries);
   if (!isnan(entropy)) writer_printf(out, ", normalised entropy %.3f", entropy);
   writer_text(out, "\n");
   rows_text(print, table);
   share_text(print, table->unknown);
   writer_text(out, "(unknown)\n");
-  if (!by_is_country(table->names[0]) || countries == table->count) return;
+  if (!seer_column_is_country(table->names[0]) || countries == table->count) return;
   writer_text(out, "  no codes of ISO 3166-1: ");
   for (size_t i = 0; i < table->count; i++) {
-    const ByRow *row = &table->rows[i];
-    if (row_country(table, row) != NULL || others++ >= ROWS_SHOWN) continue;
+    const SeerRow *row = &table->rows[i];
+    if (seer_row_country(table, row) != NULL || others++ >= ROWS_SHOWN) continue;
     if (others > 1) writer_text(out, ", ");
     data_plain_text(out, row->texts[0], strlen(row->texts[0]));
     writer_printf(out, " (%" PRIu64 ")", row->count);
@@ -245,18 +171,18 @@ static void column_text(const Print *print, const ByTable *table) {
   writer_text(out, "\n");
 }
 
-static void absent_text(const Print *print, const Comparison *compared, bool from_data) {
+static void absent_text(const Print *print, const SeerComparison *compared, bool from_data) {
   size_t count = 0;
   for (size_t i = 0; i < compared->count; i++) {
-    if (!is_absent(compared, i, from_data) || count++ >= ROWS_SHOWN) continue;
+    if (!seer_comparison_is_absent(compared, i, from_data) || count++ >= ROWS_SHOWN) continue;
     writer_text(print->out, count > 1 ? ", " : from_data ? "  absent in the data: " : "  absent in the reference: ");
-    data_plain_text(print->out, compared->values[i].text, strlen(compared->values[i].text));
+    data_plain_text(print->out, compared->texts[i], strlen(compared->texts[i]));
   }
   if (count > ROWS_SHOWN) writer_printf(print->out, " and %zu more", count - ROWS_SHOWN);
   if (count > 0) writer_text(print->out, "\n");
 }
 
-static void comparison_text(const Print *print, const Comparison *compared, const ByReference *reference) {
+static void comparison_text(const Print *print, const SeerComparison *compared, const SeerReference *reference) {
   Writer *out = print->out;
   writer_text(out, "\ncompared with ");
   data_plain_text(out, reference->path, strlen(reference->path));
@@ -264,13 +190,12 @@ static void comparison_text(const Print *print, const Comparison *compared, cons
     writer_text(out, ": no picture has a known value\n");
     return;
   }
-  double divergence = shares_divergence(compared->shares, compared->reference, compared->count);
   writer_printf(out, ", among %" PRIu64 " pictures with a known value:\n  total variation distance %.4f, ",
-                compared->known, shares_distance(compared->shares, compared->reference, compared->count));
-  if (isinf(divergence))
+                compared->known, compared->distance);
+  if (isinf(compared->divergence))
     writer_text(out, "Kullback-Leibler divergence infinite: the reference lacks values\n");
   else
-    writer_printf(out, "Kullback-Leibler divergence %.4f nats\n", divergence);
+    writer_printf(out, "Kullback-Leibler divergence %.4f nats\n", compared->divergence);
   writer_printf(out, "  %9s  %9s  %8s  %s\n", "share", "reference", "ratio", "value");
   for (size_t i = 0; i < compared->count && i < ROWS_SHOWN; i++) {
     writer_printf(out, "  %7.2f %%  %7.2f %%  ", 100 * compared->shares[i], 100 * compared->reference[i]);
@@ -278,7 +203,7 @@ static void comparison_text(const Print *print, const Comparison *compared, cons
       writer_printf(out, "%8.3f  ", compared->shares[i] / compared->reference[i]);
     else
       writer_printf(out, "%8s  ", "-");
-    data_plain_text(out, compared->values[i].text, strlen(compared->values[i].text));
+    data_plain_text(out, compared->texts[i], strlen(compared->texts[i]));
     writer_text(out, "\n");
   }
   more_text(print, compared->count);
@@ -286,25 +211,31 @@ static void comparison_text(const Print *print, const Comparison *compared, cons
   absent_text(print, compared, false);
 }
 
-void by_print(Arena *arena, const SeerIndex *index, const ByTable *tables, int count, const ByReference *reference,
-              bool json, Writer *out) {
-  Print print = {.arena = arena, .out = out, .all = (uint64_t)seer_index_count(index)};
-  Comparison compared;
-  if (reference != NULL) compared = comparison_make(&print, &tables[0], reference);
+SeerStatus by_print(const SeerComposition *composition, const SeerReference *reference, bool json, Writer *out) {
+  Print print = {.out = out, .all = composition->pictures};
+  SeerComparison compared = {.texts = NULL};
+  int count = composition->columns;
+  if (reference != NULL) {
+    const SeerTable *table = &composition->tables[reference->column];
+    SeerStatus status = seer_comparison_make(table, composition->pictures, reference, &compared);
+    if (status != SEER_OK) return status;
+  }
   writer_printf(out, json ? "{\"pictures\":%" PRIu64 ",\"columns\":[" : "%" PRIu64 " pictures\n", print.all);
   for (int i = 0; i < count; i++) {
     if (json && i > 0) writer_text(out, ",");
-    (json ? column_json : column_text)(&print, &tables[i]);
+    (json ? column_json : column_text)(&print, &composition->tables[i]);
   }
   if (json) writer_text(out, "]");
   if (count > 1 && json) {
-    writer_printf(out, ",\"combinations\":{\"distinct\":%zu", tables[count].count);
-    rows_json(&print, &tables[count]);
+    writer_printf(out, ",\"combinations\":{\"distinct\":%zu", composition->tables[count].count);
+    rows_json(&print, &composition->tables[count]);
     writer_text(out, "}");
   } else if (count > 1) {
-    writer_printf(out, "\ncombinations: %zu\n", tables[count].count);
-    rows_text(&print, &tables[count]);
+    writer_printf(out, "\ncombinations: %zu\n", composition->tables[count].count);
+    rows_text(&print, &composition->tables[count]);
   }
   if (reference != NULL) (json ? comparison_json : comparison_text)(&print, &compared, reference);
   if (json) writer_text(out, "}\n");
+  seer_comparison_release(&compared);
+  return SEER_OK;
 }

@@ -7,7 +7,7 @@
 #include <strings.h>
 
 #include "compiler/data/by.h"
-#include "compiler/data/table.h"
+#include "runtime/data/table.h"
 
 typedef struct Entry {
   const char *text;
@@ -17,7 +17,9 @@ typedef struct Entry {
 
 typedef struct Load {
   Arena *arena;
-  const char *path, *column;
+  const char *path;
+  const char *const *columns;
+  int column_count, column;  // column: that the table is of
   TableKind kind;
   int count, value_at, weight_at;  // fields; count 0: the first row has not been read
   struct {
@@ -30,14 +32,21 @@ static SeerStatus header_take(Load *load, const TableRow *row, char *const *fiel
   load->count = count;
   load->value_at = load->weight_at = -1;
   for (int i = count - 1; i >= 0; i--) {
-    if (strcasecmp(fields[i], "value") == 0 || strcasecmp(fields[i], load->column) == 0) load->value_at = i;
+    if (load->column_count == 1 && strcasecmp(fields[i], "value") == 0) load->value_at = i;
+    for (int column = 0; column < load->column_count; column++) {
+      if (strcasecmp(fields[i], load->columns[column]) != 0) continue;
+      load->value_at = i;
+      load->column = column;
+    }
     if (strcasecmp(fields[i], "count") == 0 && load->weight_at < 0) load->weight_at = i;
     if (strcasecmp(fields[i], "share") == 0) load->weight_at = i;
   }
   if (load->value_at >= 0 && load->weight_at >= 0 && load->value_at != load->weight_at) return SEER_OK;
   return table_fail(
       load->path, row->line, "names no column of values, or none of shares",
-      "the first row is 'value,share' or 'value,count'; the column that is counted may stand for 'value'");
+      load->column_count == 1
+          ? "the first row is 'value,share' or 'value,count'; the column that is counted may stand for 'value'"
+          : "the first row names the column that is counted, and 'share' or 'count', as in 'country,share'");
 }
 
 static SeerStatus row_take(Load *load, TableRow *row) {
@@ -53,7 +62,7 @@ static SeerStatus row_take(Load *load, TableRow *row) {
   if (!is_number || *end != '\0' || !isfinite(entry.weight) || strpbrk(weight, "xX") != NULL)
     return table_fail(load->path, row->line, "has a share that is no number from 0 up", NULL);
   if (*value == '\0') return table_fail(load->path, row->line, "has no value", NULL);
-  entry.text = by_value(load->column, arena_string(load->arena, value, strlen(value)));
+  entry.text = seer_column_value(load->columns[load->column], arena_string(load->arena, value, strlen(value)));
   arena_push(load->arena, &load->entries, Entry, entry);
   return SEER_OK;
 }
@@ -64,20 +73,20 @@ static int entry_compare(const void *a, const void *b) {
   return order != 0 ? order : (one->line > other->line) - (one->line < other->line);
 }
 
-static SeerStatus entries_check(Load *load, ByReference *reference) {
+static SeerStatus entries_check(Load *load, SeerReference *reference) {
   size_t count = load->entries.count;
   double sum = 0;
   if (count > 0) qsort(load->entries.items, count, sizeof *load->entries.items, entry_compare);
-  *reference = (ByReference){.path = load->path,
-                             .texts = arena_array(load->arena, const char *, count + 1),
-                             .weights = arena_array(load->arena, double, count + 1),
-                             .count = count};
+  const char **texts = arena_array(load->arena, const char *, count + 1);
+  double *weights = arena_array(load->arena, double, count + 1);
+  *reference =
+      (SeerReference){.path = load->path, .column = load->column, .texts = texts, .weights = weights, .count = count};
   for (size_t i = 0; i < count; i++) {
     const Entry *entry = &load->entries.items[i];
     if (i > 0 && strcmp(entry->text, entry[-1].text) == 0)
       return table_fail(load->path, entry->line, "has a value that stands in a line before", entry->text);
-    reference->texts[i] = entry->text;
-    reference->weights[i] = entry->weight;
+    texts[i] = entry->text;
+    weights[i] = entry->weight;
     sum += entry->weight;
   }
   if (sum > 0 && isfinite(sum)) return SEER_OK;
@@ -85,8 +94,9 @@ static SeerStatus entries_check(Load *load, ByReference *reference) {
                    load->path);
 }
 
-SeerStatus by_reference_load(Arena *arena, const char *path, const char *column, ByReference *reference) {
-  Load load = {.arena = arena, .path = path, .column = column, .kind = table_kind_of(path)};
+SeerStatus by_reference_load(Arena *arena, const char *path, const char *const *columns, int count,
+                             SeerReference *reference) {
+  Load load = {.arena = arena, .path = path, .columns = columns, .column_count = count, .kind = table_kind_of(path)};
   TableReader reader;
   TableRow row = {0};
   if (load.kind == TABLE_JSONL)

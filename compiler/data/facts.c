@@ -56,6 +56,7 @@ void data_facts_measure(const uint8_t *bytes, size_t count, DataFacts *facts) {
   facts->hash = XXH3_64bits(bytes, count);
   facts->bytes = (uint32_t)count;
   if (!seer_picture_size(bytes, count, &facts->width, &facts->height)) facts->width = facts->height = 0;
+  data_profile_find(bytes, count, facts->profile);
 }
 
 void data_facts_release(DataFacts *facts) {
@@ -126,7 +127,7 @@ static bool companion_take(DataCompanion kind, char *bytes, size_t count, DataFa
   return fine;
 }
 
-SeerStatus data_companions_read(const DataSample *sample, DataFacts *facts, const char **left) {
+static SeerStatus companions_read(const DataSample *sample, DataFacts *facts, const char **left) {
   SeerBuffer buffer = {0};
   *left = NULL;
   facts->columns = json_object();
@@ -139,5 +140,15 @@ SeerStatus data_companions_read(const DataSample *sample, DataFacts *facts, cons
       fine = companion_take(kind, (char *)buffer.bytes, (size_t)place->bytes, facts, left);
   }
   seer_buffer_release(&buffer);
+  return fine ? SEER_OK : seer_fail(SEER_MACHINE, "out of memory for the metadata of pictures");
+}
+
+SeerStatus data_companions_read(const DataSample *sample, DataFacts *facts, const char **left) {
+  static const char name[] = "colour_profile";
+  SeerStatus status = companions_read(sample, facts, left);
+  if (status != SEER_OK || facts->profile[0] == '\0' || json_object_get(facts->columns, name) != NULL) return status;
+  char *clean = seer_utf8_clean(facts->profile);
+  bool fine = clean != NULL && json_object_set_new(facts->columns, name, json_string(clean)) == 0;
+  free(clean);
   return fine ? SEER_OK : seer_fail(SEER_MACHINE, "out of memory for the metadata of pictures");
 }

@@ -36,6 +36,7 @@ typedef struct Build {
   } all;
   ShardList shards;
   uint64_t name_bytes;
+  bool has_perceptual;
   Column *kept[SEER_INDEX_COLUMNS_MAX];  // in the order of their names
   int kept_count;
   IndexWriter *writer;
@@ -138,6 +139,7 @@ static SeerStatus line_collect(void *context, DataLine kind, json_t *line) {
   build->built->pictures++;
   build->built->bytes += (uint64_t)json_integer_value(json_object_get(line, "bytes"));
   build->name_bytes += name_length(line);
+  build->has_perceptual |= json_object_get(line, "perceptual") != NULL;
   const char *label = json_string_value(json_object_get(line, "label")), *name;
   if (label != NULL) set_add(build, build->labels, label);
   json_t *value;
@@ -167,6 +169,7 @@ static SeerStatus line_write(void *context, DataLine kind, json_t *line) {
   }
   const char *label = json_string_value(json_object_get(line, "label"));
   const char *hash = json_string_value(json_object_get(line, "hash"));
+  const char *perceptual = json_string_value(json_object_get(line, "perceptual"));
   IndexRow row = {
       .name = json_string_value(json_object_get(line, "picture")),
       .name_length = name_length(line),
@@ -179,6 +182,7 @@ static SeerStatus line_write(void *context, DataLine kind, json_t *line) {
       .height = (int)json_integer_value(json_object_get(line, "height")),
       .is_whole_file = json_is_true(json_object_get(line, "whole")),
       .values = values,
+      .perceptual = perceptual != NULL ? strtoull(perceptual, NULL, 16) : 0,
   };
   return index_writer_add(build->writer, &row);
 }
@@ -230,6 +234,7 @@ static SeerStatus index_write(Build *build, const char *const *parts, size_t cou
   index_words_print(&plan.labels, set_sort(build->arena, build->labels, 0), json_object_size(build->labels));
   columns_choose(build, columns);
   plan.column_count = build->kept_count;
+  plan.has_perceptual = build->has_perceptual;
   SeerStatus status = index_writer_open(path, &plan, &build->writer);
   if (status == SEER_OK) status = index_writer_finish(build->writer, parts_read(parts, count, line_write, build));
   writer_release(&plan.shards);

@@ -13,6 +13,7 @@
 
 #include "compiler/data/jobs.h"
 #include "compiler/data/part.h"
+#include "compiler/data/perceptual.h"
 #include "runtime/data/decode.h"
 #include "runtime/files.h"
 #include "runtime/utf8.h"
@@ -85,7 +86,7 @@ static SeerStatus shard_describe(Make *make, size_t i, DataPart *part) {
 }
 
 // Finds out what is told of a picture. False with a reason.
-static bool picture_look(const Make *make, const DataSample *sample, SeerBuffer *buffer, DataFacts *facts,
+static bool picture_look(const Make *make, const DataSample *sample, SeerPicture *picture, DataFacts *facts,
                          const char **reason) {
   *facts = (DataFacts){.offset = sample->picture.offset,
                        .bytes = (uint32_t)sample->picture.bytes,
@@ -93,8 +94,17 @@ static bool picture_look(const Make *make, const DataSample *sample, SeerBuffer 
   *reason = sample->damage;
   if (sample->picture.bytes > SEER_MAX_FILE_BYTES) *reason = "is larger than any picture";
   if (*reason != NULL || !make->options->reads_pictures) return *reason == NULL;
-  if (!data_place_read(&sample->picture, SEER_MAX_FILE_BYTES, buffer, reason)) return false;
-  data_facts_measure(buffer->bytes, (size_t)sample->picture.bytes, facts);
+  if (!data_place_read(&sample->picture, SEER_MAX_FILE_BYTES, &picture->file, reason)) return false;
+  size_t count = (size_t)sample->picture.bytes;
+  data_facts_measure(picture->file.bytes, count, facts);
+  picture->shrink = data_perceptual_shrink;
+  // One that does not decode looks like nothing; want of memory is no trait of a picture.
+  if (make->options->is_perceptual) {
+    if (seer_decode(picture->file.bytes, count, DATA_MAX_PIXELS, picture, reason))
+      facts->perceptual = data_perceptual_hash(picture);
+    else if (data_machine_failed(*reason))
+      return false;
+  }
   return true;
 }
 
@@ -118,7 +128,7 @@ static SeerStatus left_out_tell(const DataSample *sample, const char *reason, Da
   return SEER_OK;
 }
 
-static SeerStatus archive_describe(Make *make, size_t i, SeerBuffer *buffer, DataPart *part) {
+static SeerStatus archive_describe(Make *make, size_t i, SeerPicture *picture, DataPart *part) {
   const DataSample *archive = &make->samples.items[i];
   const char *fault = path_fault(make->shards[i]);
   if (fault != NULL) return seer_fail(SEER_INPUT, "'%s' %s\nnote: rename it", archive->container, fault);
@@ -130,7 +140,7 @@ static SeerStatus archive_describe(Make *make, size_t i, SeerBuffer *buffer, Dat
   for (size_t k = 0; status == SEER_OK && k < samples.count; k++) {
     DataFacts facts;
     const char *reason;
-    if (picture_look(make, &samples.items[k], buffer, &facts, &reason))
+    if (picture_look(make, &samples.items[k], picture, &facts, &reason))
       status = facts_tell(&samples.items[k], &facts, part);
     else
       status = left_out_tell(&samples.items[k], reason, part);
@@ -146,13 +156,13 @@ static bool container_is_same(const DataSample *one, const DataSample *other) {
 }
 
 // `described`: a sample in this part whose archive has been described. Samples of one archive follow each other.
-static SeerStatus file_describe(Make *make, size_t i, SeerBuffer *buffer, DataPart *part,
+static SeerStatus file_describe(Make *make, size_t i, SeerPicture *picture, DataPart *part,
                                 const DataSample **described) {
   const DataSample *sample = &make->samples.items[i];
   DataFacts facts = {0};
   const char *reason = make->shards[i] != NULL ? path_fault(make->shards[i]) : NULL;
   SeerStatus status = SEER_OK;
-  if (reason != NULL || !picture_look(make, sample, buffer, &facts, &reason)) {
+  if (reason != NULL || !picture_look(make, sample, picture, &facts, &reason)) {
     status = left_out_tell(sample, reason, part);
   } else {
     if (*described == NULL || !container_is_same(*described, sample)) status = shard_describe(make, i, part);
@@ -169,17 +179,17 @@ static SeerStatus part_make(void *context, size_t job, int worker) {
   (void)worker;
   Make *make = context;
   DataPart part = {0};
-  SeerBuffer buffer = {0};
+  SeerPicture picture = {0};
   const DataSample *described = NULL;
   SeerStatus status = SEER_OK;
   for (size_t i = make->firsts[job]; status == SEER_OK && i < make->firsts[job + 1]; i++) {
     bool is_archive = make->samples.items[i].is_archive;
     status =
-        is_archive ? archive_describe(make, i, &buffer, &part) : file_describe(make, i, &buffer, &part, &described);
+        is_archive ? archive_describe(make, i, &picture, &part) : file_describe(make, i, &picture, &part, &described);
   }
   if (status == SEER_OK) status = data_part_save(&part, make->parts[job]);
   data_part_release(&part);
-  seer_buffer_release(&buffer);
+  seer_picture_release(&picture);
   return status;
 }
 

@@ -11,6 +11,7 @@ typedef struct DataIndexOptions {
   const char *path;  // of the index
   int jobs;
   bool reads_pictures;  // else hashes, widths and heights stay unknown
+  bool is_perceptual;   // what pictures look like is told, too; they are decoded for it
   bool is_for_once;     // paths of shards are absolute
 } DataIndexOptions;
 

@@ -31,9 +31,9 @@ struct IndexWriter {
   SeerPath path, temporary;
   int file, column_count;
   uint64_t pictures, added, bytes, name_at;
-  Section sections[SEER_INDEX_LABELS + 3 * SEER_INDEX_COLUMNS_MAX];
+  Section sections[SEER_INDEX_LABELS + 3 * SEER_INDEX_COLUMNS_MAX + 1];
   int section_count;
-  Stream entries, names, values[SEER_INDEX_COLUMNS_MAX];
+  Stream entries, names, values[SEER_INDEX_COLUMNS_MAX], perceptual;
   bool is_number[SEER_INDEX_COLUMNS_MAX];
   Writer sums[SEER_INDEX_COLUMNS_MAX];
 };
@@ -146,7 +146,7 @@ static SeerStatus stream_place(IndexWriter *writer, uint32_t kind, uint32_t colu
 
 // The order of sections is fixed, so the same pictures give the same bytes.
 static SeerStatus sections_lay_out(IndexWriter *writer, const IndexPlan *plan) {
-  uint64_t sections = SEER_INDEX_LABELS + 3 * (uint64_t)plan->column_count;
+  uint64_t sections = SEER_INDEX_LABELS + 3 * (uint64_t)plan->column_count + plan->has_perceptual;
   writer->bytes = SEER_INDEX_HEADER_BYTES + sections * SEER_INDEX_SECTION_BYTES;
   SeerStatus status = text_place(writer, SEER_INDEX_SHARDS, 0, &plan->shards);
   if (status == SEER_OK)
@@ -164,6 +164,8 @@ static SeerStatus sections_lay_out(IndexWriter *writer, const IndexPlan *plan) {
     section_place(writer, SEER_INDEX_SUMS, (uint32_t)i,
                   (bytes + SEER_INDEX_BLOCK_BYTES - 1) / SEER_INDEX_BLOCK_BYTES * 4);
   }
+  if (status == SEER_OK && plan->has_perceptual)
+    status = stream_place(writer, SEER_INDEX_PERCEPTUAL, 0, plan->pictures * 8, &writer->perceptual);
   return status;
 }
 
@@ -216,6 +218,10 @@ SeerStatus index_writer_add(IndexWriter *writer, const IndexRow *row) {
       store32(value, row->values[i].word);
     status = stream_add(writer, &writer->values[i], value, writer->is_number[i] ? 8 : 4);
   }
+  if (status == SEER_OK && writer->perceptual.block != NULL) {
+    store64(number, row->perceptual);
+    status = stream_add(writer, &writer->perceptual, number, sizeof number);
+  }
   return status;
 }
 
@@ -247,10 +253,11 @@ static SeerStatus sections_close(IndexWriter *writer) {
   SeerStatus status = SEER_OK;
   for (int i = 0; status == SEER_OK && i < writer->section_count; i++) {
     Section *section = &writer->sections[i];
-    Stream *stream = section->kind == SEER_INDEX_ENTRIES  ? &writer->entries
-                     : section->kind == SEER_INDEX_NAMES  ? &writer->names
-                     : section->kind == SEER_INDEX_VALUES ? &writer->values[section->column]
-                                                          : NULL;
+    Stream *stream = section->kind == SEER_INDEX_ENTRIES      ? &writer->entries
+                     : section->kind == SEER_INDEX_NAMES      ? &writer->names
+                     : section->kind == SEER_INDEX_VALUES     ? &writer->values[section->column]
+                     : section->kind == SEER_INDEX_PERCEPTUAL ? &writer->perceptual
+                                                              : NULL;
     if (stream != NULL) {
       status = stream_flush(writer, stream);
       section->crc = stream->crc;
@@ -285,6 +292,7 @@ SeerStatus index_writer_finish(IndexWriter *writer, SeerStatus status) {
   if (writer->file >= 0) close(writer->file);
   free(writer->entries.block);
   free(writer->names.block);
+  free(writer->perceptual.block);
   for (int i = 0; i < writer->column_count; i++) {
     free(writer->values[i].block);
     writer_release(&writer->sums[i]);

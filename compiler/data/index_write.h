@@ -17,6 +17,7 @@ typedef struct IndexPlan {
   Writer labels;
   const IndexColumnPlan *columns;
   int column_count;
+  bool has_perceptual;
 } IndexPlan;
 
 typedef union IndexValue {
@@ -32,6 +33,7 @@ typedef struct IndexRow {
   int width, height;
   bool is_whole_file;
   const IndexValue *values;  // by column
+  uint64_t perceptual;
 } IndexRow;
 
 typedef struct IndexWriter IndexWriter;

@@ -8,8 +8,9 @@
 // One picture a line: place, bytes, width x height, label, columns; or as JSON. Written to standard output as it goes.
 // SEER_INPUT after a damaged entry or column.
 SeerStatus data_list(const SeerIndex *index, bool json);
-// Counts, bytes, formats, sides, labels, values of columns, exact duplicates; as text or one JSON object.
-SeerStatus data_stats(const SeerIndex *index, bool json, Writer *out);
+// Counts, bytes, formats, sides, labels, values of columns, exact duplicates; as text or one JSON object. near_distance
+// -1, or as for data_near_print: near duplicates, too.
+SeerStatus data_stats(const SeerIndex *index, int near_distance, int jobs, bool json, Writer *out);
 
 // All columns of an index, opened.
 typedef struct DataColumns {

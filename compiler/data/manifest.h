@@ -17,7 +17,7 @@
 
 #include "compiler/data/facts.h"
 #include "compiler/data/samples.h"
-#include "compiler/data/table.h"
+#include "runtime/data/table.h"
 
 typedef struct DataManifest {
   const char *path;

@@ -58,6 +58,7 @@ static SeerStatus input_hash(const Pack *pack, bool with_times, char hex[33]) {
   if (hash == NULL) return seer_fail(SEER_MACHINE, "out of memory to pack");
   XXH3_128bits_reset(hash);
   XXH3_128bits_update(hash, &pack->options->shard_bytes, sizeof pack->options->shard_bytes);
+  if (pack->options->is_perceptual) text_add(hash, "perceptual");
   for (size_t i = 0; i < pack->samples.count; i++) {
     const DataSample *sample = &pack->samples.items[i];
     uint64_t numbers[] = {sample->picture.bytes,
@@ -161,7 +162,8 @@ static SeerStatus shard_job(void *context, size_t job, int worker) {
                         .samples = pack->samples.items + first,
                         .keys = pack->keys + first,
                         .count = pack->firsts[job + 1] - first,
-                        .number = job};
+                        .number = job,
+                        .is_perceptual = pack->options->is_perceptual};
   return data_shard_write(&plan, &pack->progress);
 }
 

@@ -9,6 +9,7 @@
 #ifndef SEER_COMPILER_DATA_PACK_H
 #define SEER_COMPILER_DATA_PACK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "compiler/base/arena.h"
@@ -21,6 +22,7 @@ typedef struct DataPackOptions {
   const char *folder;
   uint64_t shard_bytes;  // about; one picture at least goes into each
   int jobs;
+  bool is_perceptual;  // what pictures look like is told in the index
 } DataPackOptions;
 
 // Prints what came of it to `out`.

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "compiler/data/part.h"
+#include "compiler/data/perceptual.h"
 #include "compiler/data/tar_write.h"
 #include "runtime/data/catalogue.h"
 #include "runtime/data/decode.h"
@@ -73,6 +74,7 @@ static bool picture_check(ShardWork *work, const DataSample *sample, DataFacts *
   size_t count = (size_t)sample->picture.bytes;
   if (!seer_decode(picture->file.bytes, count, DATA_MAX_PIXELS, picture, reason)) return false;
   data_facts_measure(picture->file.bytes, count, facts);
+  if (work->plan->is_perceptual) facts->perceptual = data_perceptual_hash(picture);
   return true;
 }
 

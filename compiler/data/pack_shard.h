@@ -11,6 +11,7 @@ typedef struct DataShardPlan {
   const char *const *keys;
   size_t count;
   size_t number;
+  bool is_perceptual;
 } DataShardPlan;
 
 // About how many bytes a sample takes in a shard, before anything of it was read.

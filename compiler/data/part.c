@@ -23,6 +23,7 @@ void data_part_picture(DataPart *part, const char *name, const DataFacts *facts)
                 facts->bytes, facts->hash);
   writer_printf(text, ",\"width\":%d,\"height\":%d,\"whole\":%s", facts->width, facts->height,
                 facts->is_whole_file ? "true" : "false");
+  if (facts->perceptual != 0) writer_printf(text, ",\"perceptual\":\"%016" PRIx64 "\"", facts->perceptual);
   if (facts->label != NULL) {
     writer_text(text, ",\"label\":");
     writer_json_string(text, facts->label);

@@ -2,7 +2,7 @@
 // A part is complete or absent, so a run that was killed goes on behind the last.
 //
 //   {"shard": PATH, "bytes": N, "xxh3": HEX or ""}   the shard that the next pictures lie in
-//   {"picture": NAME, "offset", "bytes", "hash", "width", "height", "whole", "label", "columns"}
+//   {"picture": NAME, "offset", "bytes", "hash", "width", "height", "whole", "perceptual", "label", "columns"}
 //   {"left_out": SHOWN, "reason": TEXT}
 //   {"end": N}                                        so many lines stand before
 #ifndef SEER_COMPILER_DATA_PART_H

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "compiler/data/manifest.h"
-#include "compiler/data/table.h"
+#include "runtime/data/table.h"
 #include "runtime/data/catalogue.h"
 #include "runtime/data/paths.h"
 #include "runtime/data/tar.h"

@@ -112,7 +112,8 @@ static SeerStatus picture_write(Split *split, int64_t picture) {
                   .width = entry.width,
                   .height = entry.height,
                   .is_whole_file = entry.is_whole_file,
-                  .values = values};
+                  .values = values,
+                  .perceptual = seer_index_perceptual(split->index, picture)};
   return index_writer_add(split->writers[part_of(split, name, row.name_length)], &row);
 }
 
@@ -123,6 +124,7 @@ static SeerStatus parts_write(Split *split, const char *folder) {
     IndexPlan *plan = &split->plans[opened];
     plan->columns = split->column_plans;
     plan->column_count = split->columns->count;
+    plan->has_perceptual = seer_index_has_perceptual(split->index);
     const char *path = arena_printf(split->arena, "%s/%s.index", folder, split->parts[opened].name);
     status = index_writer_open(path, plan, &split->writers[opened]);
   }

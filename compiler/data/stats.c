@@ -8,6 +8,7 @@
 
 #include "compiler/data/duplicates.h"
 #include "compiler/data/list.h"
+#include "compiler/data/near.h"
 #include "runtime/data/decode.h"
 
 enum { SIDES = SEER_MAX_SIDE + 1, MOST_SHOWN = 10 };
@@ -244,7 +245,7 @@ static void totals_print(const SeerIndex *index, Stats *stats, bool json, Writer
   sides_print("height", stats->heights, stats->sized, json, out);
 }
 
-SeerStatus data_stats(const SeerIndex *index, bool json, Writer *out) {
+SeerStatus data_stats(const SeerIndex *index, int near_distance, int jobs, bool json, Writer *out) {
   Stats *stats = calloc(1, sizeof *stats);
   uint64_t *sides = calloc(2 * SIDES, sizeof *sides);
   uint64_t *labels = calloc((size_t)seer_index_label_count(index) + 1, sizeof *labels);
@@ -263,6 +264,7 @@ SeerStatus data_stats(const SeerIndex *index, bool json, Writer *out) {
     status = labels_print(index, stats, json, out);
   }
   if (status == SEER_OK) status = columns_print(index, json, out);
+  if (status == SEER_OK && near_distance >= 0) status = data_near_print(index, near_distance, jobs, json, out);
   if (json) writer_text(out, "}\n");
   free(labels);
   free(sides);

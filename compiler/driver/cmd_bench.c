@@ -87,7 +87,7 @@ static int bench_in(Invocation *invocation, const Trainer *trainer, const char *
   }
   const char *output = arena_printf(invocation->arena, "%s/%s", absolute, trainer->settings.name);
   const char *sources = arena_printf(invocation->arena, "%s.sources", output);
-  int code = trainer_build(invocation, trainer, sources, output);
+  int code = trainer_build(invocation, trainer, sources, output, NULL);
   return code == EXIT_DONE ? run_trainer(arguments_of(invocation, output), signal_number) : code;
 }
 

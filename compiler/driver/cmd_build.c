@@ -33,11 +33,11 @@ static int sources_write(Invocation *invocation, const Trainer *trainer, const c
 
 static int build_in(Invocation *invocation, const Trainer *trainer, const char *output) {
   const char *keep = option_text(invocation, "keep");
-  if (keep) return trainer_build(invocation, trainer, keep, output);
+  if (keep) return trainer_build(invocation, trainer, keep, output, NULL);
   int code;
   const char *folder = trainer_folder_make(invocation, &code);
   if (!folder) return code;
-  code = trainer_build(invocation, trainer, folder, output);
+  code = trainer_build(invocation, trainer, folder, output, NULL);
   remove_folder(folder);
   return code;
 }

@@ -8,6 +8,7 @@
 #include "compiler/data/by.h"
 #include "compiler/data/index_make.h"
 #include "compiler/data/list.h"
+#include "compiler/data/near.h"
 #include "compiler/data/pack.h"
 #include "compiler/data/split.h"
 #include "compiler/data/verify.h"
@@ -17,6 +18,8 @@
 #include "runtime/data/keep.h"
 #include "runtime/engine.h"
 #include "runtime/files.h"
+#include "runtime/page.h"
+#include "runtime/who_page.h"
 
 static const uint64_t usual_shard_bytes = (uint64_t)1 << 30;
 
@@ -68,7 +71,8 @@ static int data_pack_command(DataCommand *command) {
   DataPackOptions options = {.sources = command->sources,
                              .source_count = command->source_count,
                              .shard_bytes = usual_shard_bytes,
-                             .jobs = command->jobs};
+                             .jobs = command->jobs,
+                             .is_perceptual = option_is_set(invocation, "perceptual-hash")};
   if (folder == NULL || *folder == '\0')
     return usage_error(invocation, "'data pack' needs a folder for the shards: -o DIR");
   if (size != NULL && (!read_size(size, &options.shard_bytes) || options.shard_bytes == 0))
@@ -91,7 +95,8 @@ static int data_index_command(DataCommand *command) {
                               .source_count = command->source_count,
                               .path = path,
                               .jobs = command->jobs,
-                              .reads_pictures = true};
+                              .reads_pictures = true,
+                              .is_perceptual = option_is_set(command->invocation, "perceptual-hash")};
   DataBuilt built;
   SeerStatus status = data_index_make(arena, &options, &built);
   if (status != SEER_OK) return driver_report_runtime("data", status);
@@ -136,7 +141,8 @@ static SeerStatus set_open(const DataCommand *command, bool reads_pictures, Seer
   DataIndexOptions options = {.sources = command->sources,
                               .source_count = command->source_count,
                               .jobs = command->jobs,
-                              .reads_pictures = reads_pictures || command->keep != NULL};
+                              .reads_pictures = reads_pictures || command->keep != NULL,
+                              .is_perceptual = option_is_set(command->invocation, "near-duplicates")};
   SeerStatus status = data_set_open(command->invocation->arena, &options, index);
   return status == SEER_OK ? set_keep(command, *index) : status;
 }
@@ -154,7 +160,7 @@ static int read_columns(Arena *arena, const char *text, const char **columns) {
   int count = 0;
   for (const char *at = text;; at++) {
     size_t length = strcspn(at, ",");
-    if (length == 0 || count == DATA_BY_COLUMNS_MAX) return -1;
+    if (length == 0 || count == SEER_COLUMNS_MAX) return -1;
     columns[count] = arena_string(arena, at, length);
     for (int i = 0; i < count; i++) {
       if (strcmp(columns[i], columns[count]) == 0) return -1;
@@ -165,35 +171,70 @@ static int read_columns(Arena *arena, const char *text, const char **columns) {
   }
 }
 
+// The same as a page that a browser shows.
+static SeerStatus who_write(const char *path, const SeerComposition *composition, const SeerReference *reference) {
+  char *text = NULL, sample[128];
+  size_t bytes = 0;
+  FILE *page = open_memstream(&text, &bytes);
+  if (page == NULL) return seer_fail(SEER_MACHINE, "out of memory for the page");
+  snprintf(sample, sizeof sample, "Counted: all %llu pictures.", (unsigned long long)composition->pictures);
+  SeerWho who = {.composition = composition,
+                 .sample = sample,
+                 .references = reference,
+                 .reference_count = reference != NULL ? 1 : 0};
+  seer_page_begin(page, "Pictures by the values of their metadata");
+  SeerStatus status = seer_who_print(page, &who);
+  seer_page_end(page);
+  if (fclose(page) != 0 && status == SEER_OK) status = seer_fail(SEER_MACHINE, "out of memory for the page");
+  if (status == SEER_OK) status = seer_file_replace(path, text, bytes);
+  free(text);
+  return status;
+}
+
 static SeerStatus stats_by(DataCommand *command, const char *const *columns, int count) {
   Arena *arena = command->invocation->arena;
   const char *file = option_text(command->invocation, "reference");
-  ByTable tables[DATA_BY_COLUMNS_MAX + 1];
-  ByReference reference;
+  SeerComposition composition = {.columns = 0};
+  SeerReference reference;
   SeerIndex *index = NULL;
-  SeerStatus status = file != NULL ? by_reference_load(arena, file, columns[0], &reference) : SEER_OK;
+  SeerStatus status = file != NULL ? by_reference_load(arena, file, columns, count, &reference) : SEER_OK;
   if (status == SEER_OK) status = set_open(command, false, &index);
-  if (status == SEER_OK) status = by_count(arena, index, columns, count, tables);
+  if (status == SEER_OK) status = by_count(index, columns, count, &composition);
+  const char *html = option_text(command->invocation, "html");
+  if (status == SEER_OK && html != NULL)
+    status = who_write(html, &composition, file != NULL ? &reference : NULL);
   if (status == SEER_OK)
-    by_print(arena, index, tables, count, file != NULL ? &reference : NULL, option_is_set(command->invocation, "json"),
-             &command->out);
+    status = by_print(&composition, file != NULL ? &reference : NULL, option_is_set(command->invocation, "json"),
+                      &command->out);
+  seer_composition_release(&composition);
   seer_index_close(index);
   return status;
 }
 
 static int data_stats_command(DataCommand *command) {
   const Invocation *invocation = command->invocation;
-  const char *by = option_text(invocation, "by"), *columns[DATA_BY_COLUMNS_MAX];
+  const char *by = option_text(invocation, "by"), *columns[SEER_COLUMNS_MAX];
   int count = by != NULL ? read_columns(invocation->arena, by, columns) : 0;
   if (count < 0)
     return usage_error(invocation, "'--by' takes columns such as country,gender, each once and at most %d, not '%s'",
-                       DATA_BY_COLUMNS_MAX, by);
-  if (option_is_set(invocation, "reference") && count != 1)
-    return usage_error(invocation, "'--reference' needs one column to compare: --by COLUMN");
+                       SEER_COLUMNS_MAX, by);
+  if (option_is_set(invocation, "reference") && count == 0)
+    return usage_error(invocation, "'--reference' needs a column to compare: --by COLUMN");
+  if (option_is_set(invocation, "html") && count == 0)
+    return usage_error(invocation, "'--html' needs columns to show: --by COLUMN,...");
+  const char *text = option_text(invocation, "distance");
+  bool near = option_is_set(invocation, "near-duplicates");
+  uint64_t distance = DATA_NEAR_USUAL;
+  if (by != NULL && near) return usage_error(invocation, "'--by' and '--near-duplicates' are two questions: ask one");
+  if (text != NULL && (!near || !read_number(text, DATA_NEAR_MOST, &distance)))
+    return usage_error(invocation, "'--distance' takes a whole number of bits up to %d, beside '--near-duplicates'",
+                       DATA_NEAR_MOST);
   if (by != NULL) return driver_report_runtime("data", stats_by(command, columns, count));
   SeerIndex *index;
   SeerStatus status = set_open(command, true, &index);
-  if (status == SEER_OK) status = data_stats(index, option_is_set(invocation, "json"), &command->out);
+  if (status == SEER_OK)
+    status =
+        data_stats(index, near ? (int)distance : -1, command->jobs, option_is_set(invocation, "json"), &command->out);
   if (status != SEER_OK) command->out.size = 0;
   seer_index_close(index);
   return driver_report_runtime("data", status);

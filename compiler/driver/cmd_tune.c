@@ -12,8 +12,11 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "codegen/c/tuning.h"
+#include "codegen/cuda/tuning.h"
 #include "compiler/driver/run_make.h"
 #include "compiler/driver/trainer_build.h"
+#include "compiler/driver/tune_gpu.h"
 #include "compiler/driver/tune_lab.h"
 #include "compiler/driver/tune_search.h"
 #include "compiler/driver/tuning_use.h"
@@ -59,7 +62,7 @@ static TuneOutcome save(const Tune *tune) {
 static void print_candidate(const Tune *tune, const TuningMeasure *m) {
   double left = minutes_left(tune);
   printf("%-20s %7" PRId64 " -> %-7" PRId64 "  %.3f (%.3f to %.3f)  %-8s  %.1f minutes left\n",
-         tuning_rows[m->row].name, m->from, m->to, m->ratio.median, m->ratio.low, m->ratio.high,
+         tune->file.values.table->rows[m->row].name, m->from, m->to, m->ratio.median, m->ratio.low, m->ratio.high,
          m->kept ? "kept" : "not kept", left > 0 ? left : 0);
   fflush(stdout);
 }
@@ -71,19 +74,31 @@ static void swap_names(Tune *tune) {
   memcpy(tune->other, name, sizeof name);
 }
 
+static const char *first_line(Arena *arena, const char *text) { return arena_string(arena, text, strcspn(text, "\n")); }
+
+// It is not tried again in this run, and nothing of it is kept.
+static TuneOutcome skip(Tune *tune, TuneCandidate candidate, const char *what, const char *why) {
+  tune->refused[tune->refused_count++] = candidate;
+  printf("%s: %s\n", what, why);
+  fflush(stdout);
+  return TUNE_DONE;
+}
+
 static TuneOutcome try_candidate(Tune *tune, TuneCandidate candidate) {
-  KernelTuning tuning = tune->file.values;
-  TuningMeasure measure = {.row = candidate.row, .from = *tuning_value(&tuning, candidate.row), .to = candidate.value};
-  *tuning_value(&tuning, candidate.row) = candidate.value;
-  TuneOutcome outcome = tune_lab_build(&tune->lab, &tuning, tune->other);
-  const char *what =
-      arena_printf(tune->arena, "%s %" PRId64 " -> %" PRId64, tuning_rows[measure.row].name, measure.from, measure.to);
-  if (outcome == TUNE_UNFIT && tune->refused_count < MOST_REFUSED) {
-    tune->refused[tune->refused_count++] = candidate;
-    printf("%s: the plan does not fit its budget\n", what);
-    return TUNE_DONE;
-  }
-  if (outcome == TUNE_DONE) outcome = tune_lab_compare(&tune->lab, tune->best, tune->other, what, &measure.ratio);
+  TuningSet tuning = tune->file.values;
+  TuningMeasure measure = {.row = candidate.row, .from = tuning.values[candidate.row], .to = candidate.value};
+  tuning.values[candidate.row] = candidate.value;
+  const char *why = NULL, *what = arena_printf(tune->arena, "%s %" PRId64 " -> %" PRId64,
+                                               tuning.table->rows[measure.row].name, measure.from, measure.to);
+  TuneOutcome outcome = tune_lab_build(&tune->lab, tune->arena, &tuning, tune->other, &why);
+  bool room = tune->refused_count < MOST_REFUSED;
+  if (outcome == TUNE_UNFIT && room) return skip(tune, candidate, what, "the plan does not fit its budget");
+  if (outcome == TUNE_REFUSED && room)
+    return skip(tune, candidate, what, arena_printf(tune->arena, "refused: %s", first_line(tune->arena, why)));
+  if (outcome == TUNE_DONE && tune_lab_is_same(&tune->lab, tune->best, tune->other))
+    measure.ratio = (TuningRatio){1, 1, 1};  // no layer chooses otherwise by it
+  else if (outcome == TUNE_DONE)
+    outcome = tune_lab_compare(&tune->lab, tune->best, tune->other, what, &measure.ratio);
   if (outcome != TUNE_DONE) return outcome;
   measure.kept = tune_is_faster(measure.ratio);
   arena_push(tune->arena, &tune->file, TuningMeasure, measure);
@@ -111,10 +126,11 @@ static TuneOutcome search(Tune *tune, bool *finished) {
 
 // All parameters against the defaults. What is no faster was chance, and goes back to them.
 static TuneOutcome measure_total(Tune *tune) {
-  KernelTuning usual = tuning_default((int)tune->file.values.lanes);
+  TuningSet usual = tuning_usual(tune->file.values.table);
+  const char *why = NULL;
   if (!tuning_changes(&tune->file.values) || tune->file.total.median > 0) return TUNE_DONE;
-  TuneOutcome outcome = tune_lab_build(&tune->lab, &usual, tune->other);
-  if (outcome == TUNE_UNFIT) return TUNE_DONE;
+  TuneOutcome outcome = tune_lab_build(&tune->lab, tune->arena, &usual, tune->other, &why);
+  if (outcome == TUNE_UNFIT || outcome == TUNE_REFUSED) return TUNE_DONE;
   if (outcome == TUNE_DONE)
     outcome = tune_lab_compare(&tune->lab, tune->other, tune->best, "all against the defaults", &tune->file.total);
   if (outcome != TUNE_DONE) return outcome;
@@ -141,14 +157,17 @@ static int run(Tune *tune) {
   TuneOutcome outcome = TUNE_DONE;
   if (!finished || (tuning_changes(&tune->file.values) && tune->file.total.median <= 0)) {
     outcome = save(tune);  // what cannot be written is said now
-    if (outcome == TUNE_DONE) outcome = tune_lab_build(&tune->lab, &tune->file.values, tune->best);
+    const char *why = NULL;
+    if (outcome == TUNE_DONE) outcome = tune_lab_build(&tune->lab, tune->arena, &tune->file.values, tune->best, &why);
+    if (outcome == TUNE_REFUSED) fprintf(stderr, "seerc: error: %s [compiler]\n", why);
     if (outcome == TUNE_UNFIT) fprintf(stderr, "seerc: error: the plan does not fit its budget [budget]\n");
     if (outcome == TUNE_DONE) outcome = tune_lab_settle(&tune->lab, tune->best);
     if (outcome == TUNE_DONE) outcome = search(tune, &finished);
     if (outcome == TUNE_DONE) outcome = measure_total(tune);
   }
   if (outcome == TUNE_DONE) print_result(tune, finished);
-  return outcome == TUNE_DONE ? EXIT_DONE : outcome == TUNE_UNFIT ? EXIT_INPUT : EXIT_MACHINE;
+  bool input = outcome == TUNE_UNFIT || outcome == TUNE_REFUSED;
+  return outcome == TUNE_DONE ? EXIT_DONE : input ? EXIT_INPUT : EXIT_MACHINE;
 }
 
 static int run_in_folder(Tune *tune) {
@@ -187,13 +206,19 @@ static bool refuse(const Tune *tune, const char *what, const char *there, const 
 // Whether the file that is there is of what `wanted` describes. What it does not say it takes over.
 static bool take_over(Tune *tune, const TuningFile *wanted) {
   TuningFile *file = &tune->file;
+  bool of_gpus = wanted->architectures != NULL;
+  if (of_gpus != (file->architectures != NULL))
+    return refuse(tune, "target", tuning_made_for(tune->arena, file), tuning_made_for(tune->arena, wanted));
   const struct {
     const char *what, **there, *here;
   } texts[] = {{"spec", &file->spec, wanted->spec},
                {"processor", &file->cpu, wanted->cpu},
-               {"machine", &file->machine, wanted->machine},
+               {"target", &file->architectures, wanted->architectures},
+               {of_gpus ? "GPU" : "machine", &file->machine, wanted->machine},
+               {"driver", &file->driver, wanted->driver},
                {"step, by its hash", &file->step, wanted->step}};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    if (!texts[i].here) continue;
     if (!*texts[i].there) *texts[i].there = texts[i].here;
     if (strcmp(*texts[i].there, texts[i].here) != 0) return refuse(tune, texts[i].what, *texts[i].there, texts[i].here);
   }
@@ -231,16 +256,40 @@ static int read_values(Invocation *invocation, Tune *tune) {
       return usage_error(invocation, "'--threads' takes a whole number of at least 1, not '%s'", threads);
     tune->lab.threads = (int)count;
   }
+  const char *cpu = option_text(invocation, "cpu");
+  tune->lab.options = (CompileOptions){.cpu = cpu ? cpu : "native"};
+  int code = target_choose(invocation, &tune->lab.options);
+  if (code != EXIT_DONE) return code;
+  if (tune->lab.options.architectures) {
+    if (threads) return usage_error(invocation, "'--threads' is not of target cuda");
+    tune->lab.threads = 0;
+  }
   tune->path = option_text(invocation, "out");
-  if (!tune->path) tune->path = tuning_path(tune->arena, invocation->files[0]);
+  if (!tune->path) tune->path = tuning_path(tune->arena, invocation->files[0], tune->lab.threads == 0);
   if (!tune->path)
     return usage_error(invocation, "a spec from standard input has no file beside it: name one with '-o'");
   return EXIT_DONE;
 }
 
+// What the file tells of the machine, and the defaults.
+static int describe(const Tune *tune, const Compiled *compiled, TuningFile *wanted) {
+  const CompileOptions *options = &tune->lab.options;
+  *wanted = (TuningFile){.spec = compiled->trainer.settings.name,
+                         .step = hash_of_step(tune->arena, compiled->train_graph),
+                         .threads = tune->lab.threads};
+  if (options->architectures) {
+    wanted->values = tuning_usual(&cuda_tuning_table);
+    return tune_gpu_describe(tune->arena, options, wanted);
+  }
+  char machine[128];
+  seer_cpu_name(machine, sizeof machine);
+  wanted->machine = arena_printf(tune->arena, "%s", machine);
+  wanted->cpu = compiled->trainer.settings.cpu;
+  wanted->values = tuning_usual(c_tuning_table(lanes_of_cpu(wanted->cpu)));
+  return EXIT_DONE;
+}
+
 static int prepare(Invocation *invocation, const LoadedSpec *loaded, Tune *tune) {
-  const char *cpu = option_text(invocation, "cpu");
-  tune->lab.options = (CompileOptions){.cpu = cpu ? cpu : "native"};
   tune->lab.invocation = invocation;
   tune->lab.loaded = loaded;
   tune->lab.live = isatty(STDERR_FILENO);
@@ -252,16 +301,9 @@ static int prepare(Invocation *invocation, const LoadedSpec *loaded, Tune *tune)
                  &compiled);
   int code = driver_report(invocation, loaded->diags);
   if (code != EXIT_DONE) return code;
-  char machine[128];
-  seer_cpu_name(machine, sizeof machine);
-  const char *level = compiled.trainer.settings.cpu;
-  TuningFile wanted = {.spec = compiled.trainer.settings.name,
-                       .cpu = level,
-                       .machine = arena_printf(tune->arena, "%s", machine),
-                       .step = hash_of_step(tune->arena, compiled.train_graph),
-                       .threads = tune->lab.threads,
-                       .values = tuning_default(lanes_of_cpu(level))};
-  return open_file(tune, &wanted);
+  TuningFile wanted;
+  code = describe(tune, &compiled, &wanted);
+  return code == EXIT_DONE ? open_file(tune, &wanted) : code;
 }
 
 int command_tune(Invocation *invocation) {

@@ -83,21 +83,23 @@ static PlanPolicy policy_from_spec(Arena *arena, const Spec *spec, const PlanMac
   return policy;
 }
 
-static void lower_graphs(Planning *planning, const KernelTuning *tuning) {
+static void lower_graphs(Planning *planning, const Compilation *compilation) {
   Arena *arena = planning->arena;
   int norm_ranks = (int)norm_ranks_from_spec(planning->world->step);
   SeerFormat reduce = reduce_format_from_spec(planning->spec);
   const Graph *train = planning->train, *features = planning->features;
+  const KernelTuning *tuning = &compilation->tuning;
+  const CudaTuning *gpu_tuning = &compilation->gpu_tuning;
   if (planning->target == TARGET_CUDA) {
-    planning->train_lowering = lower_for_cuda(arena, train, norm_ranks, reduce, planning->train_shards);
-    planning->features_lowering = lower_for_cuda(arena, features, 1, SEER_FP32, planning->features_shards);
+    planning->train_lowering = lower_for_cuda(arena, train, gpu_tuning, norm_ranks, reduce, planning->train_shards);
+    planning->features_lowering = lower_for_cuda(arena, features, gpu_tuning, 1, SEER_FP32, planning->features_shards);
   } else {
     planning->train_lowering = lower_for_c(arena, train, tuning, norm_ranks, reduce, planning->train_shards);
     planning->features_lowering = lower_for_c(arena, features, tuning, 1, SEER_FP32, planning->features_shards);
   }
 }
 
-static void make_costs(Planning *planning, const KernelTuning *tuning) {
+static void make_costs(Planning *planning, const Compilation *compilation) {
   Arena *arena = planning->arena;
   const Spec *spec = planning->spec;
   PlanPrecision precision = precision_from_spec(planning->target, spec);
@@ -108,7 +110,7 @@ static void make_costs(Planning *planning, const KernelTuning *tuning) {
                                             shard_group_from_spec(spec), planning->target == TARGET_NONE);
   planning->features_shards = plan_shards_make(arena, planning->features, SHARD_NONE, 1, 1, false);
   if (planning->target != TARGET_NONE) {
-    lower_graphs(planning, tuning);
+    lower_graphs(planning, compilation);
     *planning->train_costs = costs_of_lowering(planning->train_lowering);
     *planning->features_costs = costs_of_lowering(planning->features_lowering);
   } else {
@@ -208,7 +210,7 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   if (!planning->features) return false;
   planning->policy = policy_from_spec(arena, spec, &planning->machine);
   bug_set_stage("lower");
-  make_costs(planning, &compilation->tuning);
+  make_costs(planning, compilation);
   planning->settings.snapshot_bytes = snapshot_bytes_from_spec(arena, spec, planning->train, planning->train_shards);
   const SeerProgram *settings = &planning->settings;
   *report =
@@ -223,9 +225,13 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
     report->ring_bytes = settings->ring_bytes;
     report->snapshot_bytes = settings->snapshot_bytes;
     report->tuning = compilation->options->tuning_name;
-    report->tuning_changes = tuning_changes(&compilation->tuning);
+    report->tuning_changes = compilation->options->tuning ? tuning_changes(compilation->options->tuning) : 0;
     report->vector_pictures = (int)compilation->tuning.lanes;
     report->vector_fill = vector_fill(world->step, settings, planning->train, (int)compilation->tuning.lanes);
+  }
+  if (target == TARGET_CUDA && compilation->options->gpu_tuning) {
+    report->tuning = compilation->options->gpu_tuning_name;
+    report->tuning_changes = tuning_changes(compilation->options->gpu_tuning);
   }
   list_outside(report, settings);
   make_plans(planning, report);
@@ -272,10 +278,14 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   bool narrow = target == TARGET_C && graph_target(options, target, spec).images == DATA_BF16;
   bool chosen = strcmp(options->cpu, "native") != 0;
   if (!narrow && !chosen && strcmp(compilation.cpu, "x86-64-v4+bf16") == 0) compilation.cpu = "x86-64-v4";
-  compilation.tuning = options->tuning ? *options->tuning : tuning_default(lanes_of_cpu(compilation.cpu));
+  TuningSet usual = tuning_usual(c_tuning_table(lanes_of_cpu(compilation.cpu)));
+  compilation.tuning = c_tuning(options->tuning ? options->tuning : &usual);
+  compilation.gpu_tuning = cuda_tuning(options->gpu_tuning);
   compilation.tuning.images_bf16 = narrow;
   SeerProgram settings = settings_from_spec(arena, spec);
   if (!count_classes(diags, spec, &settings, &compilation.classes)) return false;
+  compilation.monitor = settings.monitor;
+  if (!references_from_spec(arena, diags, spec, &compilation.monitor)) return false;
   if (!compile_worlds(&compilation, &worlds, compiled)) return false;
   bug_set_stage(NULL);
   return true;

@@ -3,21 +3,23 @@
 #define SEER_DRIVER_COMPILE_H
 
 #include "codegen/emit.h"
+#include "codegen/tuning.h"
 #include "compiler/driver/settings.h"
 #include "compiler/passes/pipeline.h"
 
 typedef struct CompileOptions {
-  const char *cpu;  // "native", or a level: x86-64, x86-64-v3, x86-64-v4, x86-64-v4+bf16
+  const char *cpu;                   // "native", or a level: x86-64, x86-64-v3, x86-64-v4, x86-64-v4+bf16
   const char *const *architectures;  // of target cuda: "sm_90a", ...; NULL: target c
   int architecture_count;
   bool carries;                       // of target cuda: a trainer of target c as well
   NormalizeOnRead normalize_on_read;  // of target cuda
   bool sanitize;
-  bool plan_only;              // no program: clusters and precisions that no target builds yet can be planned
-  bool curve;                  // step time for a range of budgets
-  const KernelTuning *tuning;  // for the processor's lanes; NULL: the defaults
-  const char *tuning_name;     // what it is called; NULL: the defaults
-  PassHook *hook;              // sees the training graph after each pass; or NULL
+  const char *reader;          // of the user's pictures, as C; NULL: none
+  bool plan_only;                        // no program: clusters and precisions that no target builds yet can be planned
+  bool curve;                            // step time for a range of budgets
+  const TuningSet *tuning, *gpu_tuning;  // of target c, for the processor's lanes; of target cuda
+  const char *tuning_name, *gpu_tuning_name;  // what they are called; NULL with it: the defaults
+  PassHook *hook;                             // sees the training graph after each pass; or NULL
   void *hook_data;
 } CompileOptions;
 
@@ -39,11 +41,18 @@ const char *cpu_of_options(const CompileOptions *options);
 // The level of this machine's processor, by what it supports.
 const char *native_cpu(void);
 bool cpu_is_known(const char *cpu);
+bool architecture_is_known(const char *name);  // of GPUs, PTX apart
+bool architecture_is_simulated(const char *name);
+bool architecture_is_ptx(const char *name);
+// Those of the options but PTX: "sm_90a,sm_80".
+const char *architectures_join(Arena *arena, const CompileOptions *options);
 
 // What the commands share: loads the invocation's spec, compiles it for its --cpu and --sanitize, and prints the
 // messages. EXIT_DONE, or an exit code.
 struct Invocation;
 int cpu_check(const struct Invocation *invocation);  // EXIT_USAGE where --cpu is unknown
+// From --target and --normalize-on-read. EXIT_USAGE after saying why.
+int target_choose(const struct Invocation *invocation, CompileOptions *options);
 int driver_compile(struct Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled,
                    DiagList **diags);
 

@@ -5,6 +5,7 @@
 #include "compiler/driver/compile.h"
 #include "compiler/driver/driver.h"
 #include "compiler/driver/tuning_use.h"
+#include "lang/files.h"
 
 // Of the same spec, for the processor of a machine like this one: in bf16 where that is asked for and it has that.
 static void compile_carried(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
@@ -31,20 +32,8 @@ int cpu_check(const Invocation *invocation) {
                      "unknown processor '%s': native, x86-64, x86-64-v3, x86-64-v4 and x86-64-v4+bf16 are known", cpu);
 }
 
-// The tests' GPU: as sm_80, or as sm_90a.
-static bool architecture_is_simulated(const char *name) {
-  return strcmp(name, "simulated") == 0 || strcmp(name, "simulated_sm_90a") == 0;
-}
-
-// An architecture is sm_ and a number, with or without a letter; or the tests' simulated GPU.
-static bool architecture_is_known(const char *name) {
-  size_t digits = strncmp(name, "sm_", 3) == 0 ? strspn(name + 3, "0123456789") : 0;
-  const char *rest = name + 3 + digits;
-  return (digits >= 2 && (!*rest || strcmp(rest, "a") == 0)) || architecture_is_simulated(name);
-}
-
 // Splits "cuda:sm_90a,sm_80", and adds PTX for what comes after the oldest.
-static int target_choose(const Invocation *invocation, CompileOptions *options) {
+static int architectures_choose(const Invocation *invocation, CompileOptions *options) {
   const char *target = option_text(invocation, "target");
   Arena *arena = invocation->arena;
   if (!target || strcmp(target, "c") == 0) return EXIT_DONE;
@@ -90,6 +79,31 @@ static int views_choose(const Invocation *invocation, CompileOptions *options) {
   return usage_error(invocation, "'--normalize-on-read' is where-it-pays, always or never, not '%s'", name);
 }
 
+// The reader's text, with its own name and lines for the C compiler.
+static int reader_choose(const Invocation *invocation, CompileOptions *options) {
+  const char *path = option_text(invocation, "reader");
+  Arena *arena = invocation->arena;
+  char *text;
+  size_t size;
+  if (!path) return EXIT_DONE;
+  int failure = spec_files_on_disk.read(spec_files_on_disk.context, arena, path, &text, &size);
+  if (failure)
+    return driver_fail(EXIT_INPUT, "reader", arena_printf(arena, "cannot read '%s': %s", path, strerror(failure)),
+                       "a reader is a file of C: see docs/readers.md");
+  Writer out = {0};
+  writer_text(&out, "#line 1 ");
+  print_c_string(&out, path);
+  writer_printf(&out, "\n%s", text);
+  options->reader = arena_string(arena, out.text, out.size);
+  writer_release(&out);
+  return EXIT_DONE;
+}
+
+int target_choose(const Invocation *invocation, CompileOptions *options) {
+  int code = architectures_choose(invocation, options);
+  return code == EXIT_DONE ? views_choose(invocation, options) : code;
+}
+
 int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {
   if (cpu_check(invocation) != EXIT_DONE) return EXIT_USAGE;
   const char *cpu = option_text(invocation, "cpu");
@@ -101,8 +115,9 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
                                      option_is_set(invocation, "svg"),
                             .hook = hook,
                             .hook_data = hook_data};
-  if (target_choose(invocation, &options) != EXIT_DONE || views_choose(invocation, &options) != EXIT_DONE)
-    return EXIT_USAGE;
+  if (target_choose(invocation, &options) != EXIT_DONE) return EXIT_USAGE;
+  int code = reader_choose(invocation, &options);
+  if (code != EXIT_DONE) return code;
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
   *diags = loaded.diags;
   bool good = loaded.spec && spec_require_model(loaded.spec, loaded.diags) &&

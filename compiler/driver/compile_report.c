@@ -5,6 +5,7 @@
 
 #include "compiler/driver/compile_stages.h"
 #include "runtime/data/decode.h"
+#include "runtime/monitor.h"
 
 static bool is_trunk(const char *name) {
   return strncmp(name, "stem.", 5) == 0 || strncmp(name, "trunk_output.", 13) == 0;
@@ -92,6 +93,10 @@ void list_outside(PlanReport *report, const SeerProgram *settings) {
                     "for each decoding thread a picture of data.max_pixels: its file, decoded, turned upright, and "
                     "what the image libraries hold",
                     decoders * picture};
+  if (settings->monitor.column_count > 0)
+    outside[report->outside_count++] =
+        (PlanOutside){"monitor", "what is counted of the data, on rank 0, where nearly every picture is another",
+                      seer_monitor_bytes(settings->monitor.column_count)};
 }
 
 void list_worlds(Arena *arena, const Planning *plannings, int count) {

@@ -2,6 +2,7 @@
 #ifndef SEER_DRIVER_COMPILE_STAGES_H
 #define SEER_DRIVER_COMPILE_STAGES_H
 
+#include "codegen/cuda/tuning.h"
 #include "compiler/driver/compile.h"
 #include "compiler/driver/worlds.h"
 
@@ -15,9 +16,11 @@ typedef struct Compilation {
   DiagList *diags;
   const CompileOptions *options;
   const char *cpu;
-  KernelTuning tuning;
+  KernelTuning tuning;  // of target c
+  CudaTuning gpu_tuning;
   PlanMachine machine;  // of the declared world
   int64_t classes;
+  SeerMonitorRule monitor;
 } Compilation;
 
 // Everything of one world's compilation on its way from the spec to the plan.

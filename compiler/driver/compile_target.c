@@ -18,6 +18,29 @@ const char *cpu_of_options(const CompileOptions *options) {
   return strcmp(options->cpu, "native") == 0 ? native_cpu() : options->cpu;
 }
 
+// The tests' GPU: as sm_80, or as sm_90a.
+bool architecture_is_simulated(const char *name) {
+  return strcmp(name, "simulated") == 0 || strcmp(name, "simulated_sm_90a") == 0;
+}
+
+// An architecture is sm_ and a number, with or without a letter; or the tests' simulated GPU.
+bool architecture_is_known(const char *name) {
+  size_t digits = strncmp(name, "sm_", 3) == 0 ? strspn(name + 3, "0123456789") : 0;
+  const char *rest = name + 3 + digits;
+  return (digits >= 2 && (!*rest || strcmp(rest, "a") == 0)) || architecture_is_simulated(name);
+}
+
+bool architecture_is_ptx(const char *name) { return strncmp(name, "compute_", strlen("compute_")) == 0; }
+
+const char *architectures_join(Arena *arena, const CompileOptions *options) {
+  const char *list = "";
+  for (int i = 0; i < options->architecture_count; i++) {
+    if (!architecture_is_ptx(options->architectures[i]))
+      list = arena_printf(arena, "%s%s%s", list, *list ? "," : "", options->architectures[i]);
+  }
+  return list;
+}
+
 // Target c trains in fp32, and in bf16 where the machine is the one at hand. Anything else can be planned, not built.
 static bool is_for_c(const Spec *spec) {
   return spec_is(spec, KEY_train_precision, "fp32") ||
@@ -36,7 +59,12 @@ GraphTarget graph_target(const CompileOptions *options, BuildTarget target, cons
                         .scales_on_read = target == TARGET_CUDA,
                         .images = DATA_F32};
   if (target == TARGET_C) wanted.normalize_on_read = NORMALIZE_ALWAYS;
-  if (target == TARGET_CUDA) wanted.normalize_on_read = options->normalize_on_read;
+  if (target == TARGET_CUDA) {
+    CudaTuning tuning = cuda_tuning(options->gpu_tuning);
+    wanted.normalize_on_read = options->normalize_on_read;
+    wanted.view_percent = (int)tuning.views_percent;
+    wanted.tile_channels = (int)tuning.conv_channels;
+  }
   if (target != TARGET_NONE && spec_is(spec, KEY_train_precision, "bf16")) wanted.images = DATA_BF16;
   if (target == TARGET_CUDA && spec_is(spec, KEY_train_precision, "fp16")) wanted.images = DATA_F16;
   return wanted;

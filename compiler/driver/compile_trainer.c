@@ -93,10 +93,13 @@ void finish_trainer(const Compilation *compilation, const Planning *plannings, i
   for (int i = 0; i < count; i++) worlds[i] = trainer_world(&plannings[i], i == 0, &trains[i]);
   share_steps(arena, worlds, trains, count);
   SeerProgram settings = plannings[0].settings;
+  settings.monitor = compilation->monitor;
   const PlanModel *model = &compiled->report.model;
   settings.seer_version = SEER_VERSION;
   settings.cpu = compilation->cpu;
-  settings.tuning = compilation->options->tuning_name ? compilation->options->tuning_name : "default";
+  bool of_gpus = plannings[0].target == TARGET_CUDA;
+  const char *tuning = of_gpus ? compilation->options->gpu_tuning_name : compilation->options->tuning_name;
+  settings.tuning = tuning ? tuning : "default";
   settings.spec_text = spec_text_of(arena, plannings[0].spec);
   settings.plan_page = embedded_page;
   settings.feature_width = (int)model->widths[model->stage_count - 1];
@@ -106,8 +109,9 @@ void finish_trainer(const Compilation *compilation, const Planning *plannings, i
                                 .sources = compilation->sources,
                                 .settings = settings,
                                 .tuning = compilation->tuning,
+                                .reader = compilation->options->reader,
                                 .sanitize = compilation->options->sanitize};
-  if (plannings[0].target != TARGET_CUDA) return;
+  if (!of_gpus) return;
   CudaModules *modules = cuda_modules_make(arena, &compiled->trainer, plannings[0].train->image_type);
   modules->architectures = compilation->options->architectures;
   modules->architecture_count = compilation->options->architecture_count;

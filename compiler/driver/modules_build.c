@@ -17,8 +17,7 @@
 #include "codegen/cuda/cubin.h"
 #include "codegen/cuda/nvrtc.h"
 #include "compiler/base/hash.h"
-
-static const char simulated[] = "simulated", simulated_sm_90a[] = "simulated_sm_90a";
+#include "compiler/driver/compile.h"
 
 enum { HASHES = 2 };
 
@@ -34,6 +33,7 @@ typedef struct ModulesBuild {
   uint64_t hashes[HASHES];  // of what all modules have in common
   _Atomic int *next;        // task, of all processes
   int tasks;                // module by module, its architectures one behind the other
+  const char **refusal;     // where a refusal goes; NULL: it is an error
 } ModulesBuild;
 
 static const char *architecture_of(const ModulesBuild *build, int task) {
@@ -46,11 +46,6 @@ static const char *code_path(const ModulesBuild *build, int task) {
   return arena_printf(build->arena, "%s/%s", build->folder,
                       cuda_code_path(build->arena, module_of(build, task), architecture_of(build, task)));
 }
-
-static bool is_simulated(const char *architecture) {
-  return strcmp(architecture, simulated) == 0 || strcmp(architecture, simulated_sm_90a) == 0;
-}
-static bool is_ptx(const char *architecture) { return strncmp(architecture, "compute_", 8) == 0; }
 
 // NULL: it cannot be read.
 static char *file_read(Arena *arena, const char *path, size_t *size_bytes) {
@@ -132,7 +127,7 @@ static bool complain(const ModulesBuild *build, int task, const char *text) {
 static int source_of_ptx(const ModulesBuild *build, int task) {
   const CudaModules *modules = build->modules;
   const char *name = architecture_of(build, task);
-  for (int a = 0; is_ptx(name) && a < modules->architecture_count; a++) {
+  for (int a = 0; architecture_is_ptx(name) && a < modules->architecture_count; a++) {
     if (strncmp(modules->architectures[a], "sm_", 3) == 0 && strcmp(modules->architectures[a] + 3, name + 8) == 0)
       return task / modules->architecture_count * modules->architecture_count + a;
   }
@@ -177,7 +172,7 @@ static bool compile_by_nvrtc(const ModulesBuild *build, int task, const char *so
   NvrtcCode compiled;
   if (!nvrtc_compile(build->nvrtc, arena, &kernel, &compiled))
     return complain(build, task, *compiled.log ? compiled.log : "NVRTC does not say why");
-  if (is_ptx(architecture_of(build, task))) return ptx_put(build, task, source, compiled.ptx);
+  if (architecture_is_ptx(architecture_of(build, task))) return ptx_put(build, task, source, compiled.ptx);
   Cubin cubin;
   if (!cubin_read(arena, compiled.cubin, compiled.cubin_bytes, &cubin))
     return complain(build, task, "what was compiled cannot be read");
@@ -193,7 +188,7 @@ static bool compile_by_nvrtc(const ModulesBuild *build, int task, const char *so
 static bool compile_by_cxx(const ModulesBuild *build, int task) {
   Arena *arena = build->arena;
   const char *cxx = getenv("CXX"), *command = cxx && *cxx ? cxx : "c++", *path = code_path(build, task);
-  bool by_warpgroups = strcmp(architecture_of(build, task), simulated_sm_90a) == 0;
+  bool by_warpgroups = strcmp(architecture_of(build, task), "simulated_sm_90a") == 0;
   char *const arguments[] = {
       "sh",
       "-c",
@@ -215,10 +210,21 @@ static bool compile_by_cxx(const ModulesBuild *build, int task) {
   return status == 0;
 }
 
+// Where a folder is built in again: since its text was last written.
+static bool is_made(const ModulesBuild *build, int task) {
+  struct stat text, code;
+  if (!build->trainer->keep_same) return false;
+  const char *path = arena_printf(build->arena, "%s/modules/%s.cu", build->folder, module_of(build, task)->name);
+  if (stat(path, &text) != 0 || stat(code_path(build, task), &code) != 0) return false;
+  struct timespec a = text.st_mtim, b = code.st_mtim;
+  return b.tv_sec != a.tv_sec ? b.tv_sec > a.tv_sec : b.tv_nsec > a.tv_nsec;
+}
+
 static void work(const ModulesBuild *build) {
   for (int task; (task = atomic_fetch_add(build->next, 1)) < build->tasks;) {
-    if (source_of_ptx(build, task) >= 0) continue;
-    bool good = is_simulated(architecture_of(build, task))
+    if (source_of_ptx(build, task) >= 0 || is_made(build, task)) continue;
+    unlink(arena_printf(build->arena, "%s.log", code_path(build, task)));  // of an earlier build
+    bool good = architecture_is_simulated(architecture_of(build, task))
                     ? compile_by_cxx(build, task)
                     : compile_by_nvrtc(build, task, module_text(build, module_of(build, task)));
     if (!good) _exit(1);
@@ -229,7 +235,7 @@ static void work(const ModulesBuild *build) {
 
 static bool wants_nvrtc(const CudaModules *modules) {
   for (int a = 0; a < modules->architecture_count; a++) {
-    if (!is_simulated(modules->architectures[a])) return true;
+    if (!architecture_is_simulated(modules->architectures[a])) return true;
   }
   return false;
 }
@@ -280,15 +286,22 @@ static bool workers_run(const ModulesBuild *build) {
   return good;
 }
 
+// What the GPU cannot run, or not well.
+static int refuse(const ModulesBuild *build, int task, const char *why) {
+  const char *what = arena_printf(build->arena, "module '%s' was not compiled for %s: %s", module_of(build, task)->name,
+                                  architecture_of(build, task), why);
+  if (build->refusal) *build->refusal = what;
+  if (build->refusal) return EXIT_BUG;
+  return driver_fail(EXIT_BUG, "compiler", what,
+                     "this is a fault of seer or of the compiler; please report it with the spec");
+}
+
 static int tell_fault(const ModulesBuild *build) {
   for (int task = 0; task < build->tasks; task++) {
     size_t size;
     const char *log = file_read(build->arena, arena_printf(build->arena, "%s.log", code_path(build, task)), &size);
     if (!log || !size) continue;
-    return driver_fail(EXIT_BUG, "compiler",
-                       arena_printf(build->arena, "module '%s' was not compiled for %s: %s",
-                                    module_of(build, task)->name, architecture_of(build, task), log),
-                       "this is a fault of seer or of the compiler; please report it with the spec");
+    return refuse(build, task, log);
   }
   return driver_fail(EXIT_MACHINE, "compiler", "a compiler of GPU kernels did not run to its end",
                      "for the simulated GPU a C++ compiler is needed, c++ or $CXX");
@@ -298,15 +311,16 @@ static int tell_fault(const ModulesBuild *build) {
 static bool read_kernels(const ModulesBuild *build, int architecture, size_t module, const char *code, size_t size) {
   CudaModules *modules = build->modules;
   Cubin cubin = {0};
-  bool is_cubin = !is_ptx(modules->architectures[architecture]) && !is_simulated(modules->architectures[architecture]);
+  bool is_cubin = !architecture_is_ptx(modules->architectures[architecture]) &&
+                  !architecture_is_simulated(modules->architectures[architecture]);
   if (is_cubin && !cubin_read(build->arena, code, size, &cubin)) return false;
   for (size_t k = 0; k < modules->kernels.count; k++) {
     const CudaKernel *kernel = &modules->kernels.items[k];
     uint32_t shape[2];
     if (kernel->module != (int)module) continue;
     const char *name = kernel_info(kernel->kernel)->name, *symbol = arena_printf(build->arena, "%s_shape", name);
-    bool found = is_ptx(modules->architectures[architecture]) ? ptx_words(code, symbol, shape, 2)
-                                                              : cubin_words(code, size, symbol, shape, 2);
+    bool found = architecture_is_ptx(modules->architectures[architecture]) ? ptx_words(code, symbol, shape, 2)
+                                                                           : cubin_words(code, size, symbol, shape, 2);
     if (!found) return false;
     modules->blocks[architecture][k] = (CudaBlock){(int)shape[0], (int)shape[1]};
     for (size_t i = 0; i < cubin.count; i++) {
@@ -336,13 +350,47 @@ static bool read_code(const ModulesBuild *build) {
   return true;
 }
 
-int modules_build(Invocation *invocation, const Trainer *trainer, const char *folder) {
+// Shared memory of a block, beyond which a GPU of that kind refuses to load a kernel. 0: PTX, of whose GPU nothing is
+// known.
+static int shared_bytes_most(const char *architecture) {
+  static const struct {
+    const char *name;
+    int kibibytes;
+  } most[] = {{"sm_80", 163},  {"sm_87", 163},   {"simulated", 163},
+              {"sm_90", 227},  {"sm_90a", 227},  {"simulated_sm_90a", 227},
+              {"sm_100", 227}, {"sm_100a", 227}, {"sm_103", 227},
+              {"sm_103a", 227}};
+  if (architecture_is_ptx(architecture)) return 0;
+  for (size_t i = 0; i < sizeof most / sizeof *most; i++) {
+    if (strcmp(most[i].name, architecture) == 0) return most[i].kibibytes * 1024;
+  }
+  return 99 * 1024;
+}
+
+static int check_blocks(const ModulesBuild *build) {
+  const CudaModules *modules = build->modules;
+  for (int a = 0; a < modules->architecture_count; a++) {
+    int most = shared_bytes_most(modules->architectures[a]);
+    for (size_t k = 0; k < modules->kernels.count && most; k++) {
+      int task = modules->kernels.items[k].module * modules->architecture_count + a;
+      int bytes = modules->blocks[a][k].shared_bytes;
+      if (bytes > most)
+        return refuse(
+            build, task,
+            arena_printf(build->arena, "a block takes %d bytes of shared memory, and there are %d", bytes, most));
+    }
+  }
+  return EXIT_DONE;
+}
+
+int modules_build(Invocation *invocation, const Trainer *trainer, const char *folder, const char **refusal) {
   CudaModules *modules = trainer->modules;
   Arena *arena = invocation->arena;
   ModulesBuild build = {.arena = arena,
                         .trainer = trainer,
                         .modules = modules,
                         .folder = folder,
+                        .refusal = refusal,
                         .tasks = (int)modules->count * modules->architecture_count};
   const char *why = NULL;
   if (wants_nvrtc(modules) && !(build.nvrtc = nvrtc_open(arena, NULL, &why)))
@@ -362,6 +410,8 @@ int modules_build(Invocation *invocation, const Trainer *trainer, const char *fo
   munmap((void *)build.next, sizeof *build.next);
   if (!good) return tell_fault(&build);
   if (!read_code(&build)) return driver_fail(EXIT_BUG, "compiler", "compiled kernels cannot be read", NULL);
+  int code = check_blocks(&build);
+  if (code != EXIT_DONE) return code;
   const char *error = trainer_emit_modules(trainer, arena, folder);
   return error ? driver_fail(EXIT_MACHINE, "output", error, NULL) : EXIT_DONE;
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "compiler/base/bug.h"
+#include "compiler/data/by.h"
 #include "compiler/passes/build_model.h"
 #include "runtime/data/loader.h"
 #include "runtime/snapshot.h"
@@ -73,12 +74,53 @@ static SeerSpikeRule spike_rule_from_spec(const Spec *spec) {
                          .limit = spec_integer(spec, KEY_on_spike_limit)};
 }
 
-static const char *const *pictures_from_spec(Arena *arena, const Spec *spec) {
-  const SpecValue *paths = spec_value(spec, KEY_data_pictures);
-  int count = paths->kind == SPEC_LIST ? paths->item_count : paths->kind == SPEC_STRING ? 1 : 0;
-  const char **pictures = arena_array(arena, const char *, count + 1);
-  for (int i = 0; i < count; i++) pictures[i] = paths->kind == SPEC_LIST ? paths->items[i].text : paths->text;
-  return pictures;
+// A string or a list of them, NULL behind the last.
+static const char *const *texts_from_spec(Arena *arena, const Spec *spec, SpecKey key, int *count) {
+  const SpecValue *value = spec_value(spec, key);
+  *count = value->kind == SPEC_LIST ? value->item_count : value->kind == SPEC_STRING ? 1 : 0;
+  const char **texts = arena_array(arena, const char *, *count + 1);
+  for (int i = 0; i < *count; i++) texts[i] = value->kind == SPEC_LIST ? value->items[i].text : value->text;
+  return texts;
+}
+
+// References come with references_from_spec, which may fail.
+static SeerMonitorRule monitor_from_spec(Arena *arena, const Spec *spec) {
+  SeerMonitorRule rule = {.sample = spec_integer(spec, KEY_monitor_sample)};
+  rule.columns = texts_from_spec(arena, spec, KEY_monitor_columns, &rule.column_count);
+  return rule;
+}
+
+bool references_from_spec(Arena *arena, DiagList *diags, const Spec *spec, SeerMonitorRule *rule) {
+  const SpecValue *value = spec_value(spec, KEY_monitor_reference);
+  int count;
+  const char *const *paths = texts_from_spec(arena, spec, KEY_monitor_reference, &count);
+  if (rule->column_count == 0) return true;
+  const char *slash = strrchr(spec->path, '/');
+  SeerReference *references = arena_array(arena, SeerReference, count + 1);
+  for (int i = 0; i < count; i++) {
+    SourceSpan span = value->kind == SPEC_LIST ? value->items[i].span : value->span;
+    const char *path = paths[i];
+    if (*path != '/' && slash) path = arena_printf(arena, "%.*s/%s", (int)(slash - spec->path), spec->path, path);
+    if (by_reference_load(arena, path, rule->columns, rule->column_count, &references[i]) != SEER_OK) {
+      const char *reason = seer_error(), *note = strstr(reason, "\nnote: ");
+      diag_error(diags, span, "reference", "%.*s", (int)strcspn(reason, "\n"), reason);
+      diag_note(diags, (SourceSpan){0}, "%s",
+                note ? note + strlen("\nnote: ") : "a relative path begins beside the spec");
+      seer_error_clear();
+      return false;
+    }
+    for (int j = 0; j < i; j++) {
+      if (references[j].column != references[i].column) continue;
+      diag_error(diags, span, "reference", "'%s' is the second table for column '%s'", paths[i],
+                 rule->columns[references[i].column]);
+      diag_note(diags, (SourceSpan){0}, "keep one of them");
+      return false;
+    }
+    references[i].path = paths[i];
+  }
+  rule->references = references;
+  rule->reference_count = count;
+  return true;
 }
 
 static void triple_from_spec(const Spec *spec, SpecKey key, double triple[3]) {
@@ -121,6 +163,7 @@ SeerFormat reduce_format_from_spec(const Spec *spec) {
 }
 
 SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
+  int picture_count;
   SeerProgram program = {.name = program_name(arena, spec->path),
                          .views = views_from_spec(spec),
                          .schedule = schedule_from_spec(arena, spec),
@@ -134,17 +177,19 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .epochs = epochs_of(spec),
                          .seed = (uint64_t)spec_integer(spec, KEY_train_seed),
                          .spike_rule = spike_rule_from_spec(spec),
+                         .monitor = monitor_from_spec(arena, spec),
                          .patience_seconds = spec_number(spec, KEY_cluster_patience),
                          .save_every = spec_integer(spec, KEY_save_every),
                          .save_keep = spec_integer(spec, KEY_save_keep),
                          .log_every = spec_integer(spec, KEY_log_every),
                          .tensorboard = spec_flag(spec, KEY_log_tensorboard),
-                         .pictures = pictures_from_spec(arena, spec),
+                         .pictures = texts_from_spec(arena, spec, KEY_data_pictures, &picture_count),
                          .labels = spec_is_set(spec, KEY_data_labels) ? spec_text(spec, KEY_data_labels) : NULL,
                          .keep = keep_from_condition(arena, spec_value(spec, KEY_data_keep)),
                          .decode_threads = (int)number_or(spec, KEY_data_decode_threads, 0),
                          .max_undecodable = spec_number(spec, KEY_data_max_undecodable),
                          .max_pixels = spec_integer(spec, KEY_data_max_pixels),
+                         .sandbox = spec_flag(spec, KEY_data_sandbox),
                          .scaled_decoding = spec_flag(spec, KEY_data_scaled_decoding),
                          .ring_depth = RING_DEPTH,
                          .evaluate_batch = int_of(spec, KEY_evaluate_batch),

@@ -12,6 +12,9 @@ SeerFormat reduce_format_from_spec(const Spec *spec);
 // Everything of SeerProgram that a spec alone decides; tables, addresses and texts are left zero.
 SeerProgram settings_from_spec(Arena *arena, const Spec *spec);
 
+// Loads the tables of monitor.reference into `rule`, which is of settings_from_spec. False after a diagnostic.
+bool references_from_spec(Arena *arena, DiagList *diags, const Spec *spec, SeerMonitorRule *rule);
+
 // Bytes of the copy that one rank's share of a snapshot is written from; 0: it is written without one.
 uint64_t snapshot_bytes_from_spec(Arena *arena, const Spec *spec, const Graph *train, const PlanShards *shards);
 

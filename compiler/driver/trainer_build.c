@@ -20,7 +20,7 @@ static int count_functions(const Program *program) {
 // With those of the trainer that it carries. Block functions appear once each, step and program once for each world;
 // the runtime's files are the carried .c files.
 static int count_sources(const Trainer *trainer) {
-  int files = 1;
+  int files = trainer->reader ? 2 : 1;
   for (int i = 0; i < trainer->world_count; i++)
     files += 2 + count_functions(trainer_own_train(trainer, &trainer->worlds[i])) +
              count_functions(trainer->worlds[i].features);
@@ -32,10 +32,11 @@ static int count_sources(const Trainer *trainer) {
   return trainer->carried ? files + count_sources(trainer->carried) : files;
 }
 
-int trainer_build(Invocation *invocation, const Trainer *trainer, const char *folder, const char *output) {
+int trainer_build(Invocation *invocation, const Trainer *trainer, const char *folder, const char *output,
+                  const char **refusal) {
   const char *error = trainer_emit(trainer, invocation->arena, folder);
   if (error) return driver_fail(EXIT_MACHINE, "output", error, NULL);
-  int code = trainer->modules ? modules_build(invocation, trainer, folder) : EXIT_DONE;
+  int code = trainer->modules ? modules_build(invocation, trainer, folder, refusal) : EXIT_DONE;
   if (code != EXIT_DONE) return code;
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
   MakeRun run = {.folder = folder,
@@ -47,6 +48,10 @@ int trainer_build(Invocation *invocation, const Trainer *trainer, const char *fo
   error = run_make(invocation->arena, &run, &fault);
   if (!error) return EXIT_DONE;
   if (fault == MAKE_INTERRUPTED) return EXIT_MACHINE;
+  if (fault == MAKE_FAILED && trainer->reader)
+    return driver_fail(EXIT_INPUT, "reader", error,
+                       "if that was in the file of --reader, mend it there; else this is a fault of seer or of the C "
+                       "compiler: please report it with the spec");
   if (fault == MAKE_FAILED)
     return driver_fail(EXIT_BUG, "compiler", error,
                        "this is a fault of seer or of the C compiler; please report it with the spec");

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "compiler/driver/trainer_build.h"
+#include "lang/files.h"
 #include "runtime/sample.h"
 
 // A round is a bench of each. The first verdicts fall after FEW: slower, whatever more rounds would say. Better after
@@ -27,21 +28,24 @@ static TuneOutcome failed(const char *what, const char *reason) {
   return TUNE_FAILED;
 }
 
-TuneOutcome tune_lab_build(TuneLab *lab, const KernelTuning *tuning, const char *name) {
+TuneOutcome tune_lab_build(TuneLab *lab, Arena *kept, const TuningSet *tuning, const char *name, const char **why) {
   Arena *arena = arena_make("candidate");
   DiagList *diags = diag_list_make(arena, lab->loaded->sources);
   CompileOptions options = lab->options;
-  options.tuning = tuning;
-  options.tuning_name = "candidate";
+  *(options.architectures ? &options.gpu_tuning : &options.tuning) = tuning;
+  *(options.architectures ? &options.gpu_tuning_name : &options.tuning_name) = "candidate";
   Compiled compiled;
   TuneOutcome outcome = TUNE_UNFIT;
   if (compile_spec(arena, lab->loaded->sources, diags, lab->loaded->spec, lab->invocation->library, &options,
                    &compiled)) {
+    Invocation invocation = *lab->invocation;
+    invocation.arena = arena;
     compiled.trainer.keep_same = true;
-    const char *sources = arena_printf(arena, "%s/sources", lab->folder);
-    int code =
-        trainer_build(lab->invocation, &compiled.trainer, sources, arena_printf(arena, "%s/%s", lab->folder, name));
-    outcome = tune_signal ? TUNE_STOPPED : code == EXIT_DONE ? TUNE_DONE : TUNE_FAILED;
+    const char *sources = arena_printf(arena, "%s/sources", lab->folder), *refusal = NULL;
+    int code = trainer_build(&invocation, &compiled.trainer, sources, arena_printf(arena, "%s/%s", lab->folder, name),
+                             &refusal);
+    outcome = tune_signal ? TUNE_STOPPED : refusal ? TUNE_REFUSED : code == EXIT_DONE ? TUNE_DONE : TUNE_FAILED;
+    if (refusal) *why = arena_printf(kept, "%s", refusal);
   }
   arena_release(arena);
   return outcome;
@@ -51,7 +55,7 @@ static _Noreturn void become_bench(const TuneLab *lab, char *trainer, const char
   char threads[32], steps[32];
   snprintf(threads, sizeof threads, "--threads=%d", lab->threads);
   snprintf(steps, sizeof steps, "--steps=%d", lab->steps);
-  char *arguments[] = {trainer, "bench", "--json", "--no-ops", threads, steps, NULL};
+  char *arguments[] = {trainer, "bench", "--json", "--no-ops", steps, lab->threads ? threads : NULL, NULL};
   int out = open(results, O_WRONLY | O_CREAT | O_TRUNC, 0666), err = open(messages, O_WRONLY | O_CREAT | O_TRUNC, 0666);
   if (out >= 0 && err >= 0 && dup2(out, STDOUT_FILENO) >= 0 && dup2(err, STDERR_FILENO) >= 0) execv(trainer, arguments);
   _exit(127);
@@ -65,15 +69,16 @@ static void copy_to_stderr(const char *path) {
   if (file) fclose(file);
 }
 
-static TuneOutcome read_seconds(const char *results, double *seconds) {
+static TuneOutcome read_seconds(const char *results, const char *key, double *seconds) {
   json_error_t error;
   json_t *bench = json_load_file(results, 0, &error);
-  *seconds = json_real_value(json_object_get(bench, "step_seconds_quiet"));
+  *seconds = json_real_value(json_object_get(bench, key));
   json_decref(bench);
   return *seconds > 0 ? TUNE_DONE : failed("cannot read what the bench of the trainer says", error.text);
 }
 
-static TuneOutcome bench(const TuneLab *lab, const char *name, double *seconds) {
+// `key`: of what it says, which time.
+static TuneOutcome bench(const TuneLab *lab, const char *name, const char *key, double *seconds) {
   Arena *arena = arena_make("bench");
   char *trainer = arena_printf(arena, "%s/%s", lab->folder, name);
   const char *results = arena_printf(arena, "%s/results", lab->folder);
@@ -93,7 +98,7 @@ static TuneOutcome bench(const TuneLab *lab, const char *name, double *seconds) 
     outcome =
         failed("the bench of the trainer failed", WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "see above");
   } else {
-    outcome = read_seconds(results, seconds);
+    outcome = read_seconds(results, key, seconds);
   }
   arena_release(arena);
   return outcome;
@@ -102,11 +107,27 @@ static TuneOutcome bench(const TuneLab *lab, const char *name, double *seconds) 
 TuneOutcome tune_lab_settle(TuneLab *lab, const char *name) {
   double seconds;
   lab->steps = LEAST_STEPS;
-  TuneOutcome outcome = bench(lab, name, &seconds);
+  TuneOutcome outcome = bench(lab, name, "step_seconds_min", &seconds);
   if (outcome != TUNE_DONE) return outcome;
   double steps = bench_seconds / seconds;
   lab->steps = steps < LEAST_STEPS ? LEAST_STEPS : steps > MOST_STEPS ? MOST_STEPS : (int)steps;
   return TUNE_DONE;
+}
+
+static char *read_trainer(const TuneLab *lab, Arena *arena, const char *name, size_t *size) {
+  char *bytes = NULL;
+  *size = 0;
+  const char *path = arena_printf(arena, "%s/%s", lab->folder, name);
+  return spec_files_on_disk.read(NULL, arena, path, &bytes, size) ? NULL : bytes;
+}
+
+bool tune_lab_is_same(const TuneLab *lab, const char *a, const char *b) {
+  Arena *arena = arena_make("trainers");
+  size_t sizes[2];
+  const char *first = read_trainer(lab, arena, a, &sizes[0]), *second = read_trainer(lab, arena, b, &sizes[1]);
+  bool same = first && second && sizes[0] == sizes[1] && memcmp(first, second, sizes[0]) == 0;
+  arena_release(arena);
+  return same;
 }
 
 bool tune_is_faster(TuningRatio ratio) { return ratio.high < 1; }
@@ -121,13 +142,14 @@ static void show_round(const TuneLab *lab, const char *what, int round) {
 }
 
 TuneOutcome tune_lab_compare(TuneLab *lab, const char *a, const char *b, const char *what, TuningRatio *ratio) {
+  static const char quiet[] = "step_seconds_quiet";  // what others do to the machine is not in it
   double ratios[MOST_ROUNDS], sorted[MOST_ROUNDS], old, new;
   TuneOutcome outcome = TUNE_DONE;
   for (int round = 0; round < MOST_ROUNDS && outcome == TUNE_DONE; round++) {
     bool swap = round % 2;  // so that a machine that slows down favours neither
     show_round(lab, what, round);
-    outcome = bench(lab, swap ? b : a, swap ? &new : &old);
-    if (outcome == TUNE_DONE) outcome = bench(lab, swap ? a : b, swap ? &old : &new);
+    outcome = bench(lab, swap ? b : a, quiet, swap ? &new : &old);
+    if (outcome == TUNE_DONE) outcome = bench(lab, swap ? a : b, quiet, swap ? &old : &new);
     if (outcome != TUNE_DONE) break;
     ratios[round] = new / old;
     memcpy(sorted, ratios, sizeof sorted);

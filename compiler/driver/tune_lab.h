@@ -14,13 +14,14 @@ typedef struct TuneLab {
   const LoadedSpec *loaded;
   CompileOptions options;
   const char *folder;  // absolute
-  int threads, steps;  // of a bench
+  int threads, steps;  // of a bench; threads 0: the step runs on a GPU
   bool live;           // says on the terminal what is being done
 } TuneLab;
 
 typedef enum TuneOutcome {
   TUNE_DONE,
   TUNE_UNFIT,    // the plan does not fit its budget with this tuning
+  TUNE_REFUSED,  // what was compiled for a GPU spills, or takes more than there is
   TUNE_STOPPED,  // by the user
   TUNE_FAILED    // it has said why
 } TuneOutcome;
@@ -28,8 +29,11 @@ typedef enum TuneOutcome {
 // Set by a signal that asks to end; what runs then ends soon.
 extern volatile sig_atomic_t tune_signal;
 
-// Compiles what has changed since the last time; `name` is the trainer's, in the folder.
-TuneOutcome tune_lab_build(TuneLab *lab, const KernelTuning *tuning, const char *name);
+// Compiles what has changed since the last time; `name` is the trainer's, in the folder. TUNE_REFUSED tells why in
+// `arena`.
+TuneOutcome tune_lab_build(TuneLab *lab, Arena *arena, const TuningSet *tuning, const char *name, const char **why);
+// Whether two of its trainers are the same program.
+bool tune_lab_is_same(const TuneLab *lab, const char *a, const char *b);
 // Chooses lab->steps so that a bench takes a few seconds.
 TuneOutcome tune_lab_settle(TuneLab *lab, const char *name);
 // Ratio of `b`'s step by `a`'s: benches in turn, until it is clear whether it is below 1, or enough of them were made.

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codegen/c/tuning.h"
+#include "codegen/cuda/tuning.h"
 #include "compiler/driver/compile.h"
 #include "lang/files.h"
 #include "lang/schema.h"
@@ -25,23 +27,29 @@ typedef struct Reader {
 
 int lanes_of_cpu(const char *cpu) { return strncmp(cpu, "x86-64-v4", strlen("x86-64-v4")) == 0 ? 16 : 8; }
 
-int tuning_changes(const KernelTuning *tuning) {
-  KernelTuning values = *tuning, usual = tuning_default((int)tuning->lanes);
-  int changes = 0;
-  for (int i = 0; i < TUNING_ROW_COUNT; i++) changes += *tuning_value(&values, i) != *tuning_value(&usual, i);
-  return changes;
+static bool is_listed(const char *list, const char *name) {
+  size_t length = strlen(name);
+  for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+    if (strcspn(at, ",") == length && strncmp(at, name, length) == 0) return true;
+  }
+  return false;
+}
+
+bool tuning_is_for(const TuningFile *file, const char *const *architectures, int count) {
+  bool fits = file->architectures != NULL;
+  for (int i = 0; i < count && fits; i++)
+    fits = architecture_is_ptx(architectures[i]) || is_listed(file->architectures, architectures[i]);
+  return fits;
+}
+
+const char *tuning_made_for(Arena *arena, const TuningFile *file) {
+  if (file->architectures) return file->architectures;
+  return arena_printf(arena, "%s and its %d lanes", file->cpu, lanes_of_cpu(file->cpu));
 }
 
 static bool fail(Reader *reader, const char *message) {
   diag_error(reader->diags, reader->line, "tuning", "%s", message);
   return false;
-}
-
-static int find_row(const char *name) {
-  for (int i = 0; i < TUNING_ROW_COUNT; i++) {
-    if (strcmp(tuning_rows[i].name, name) == 0) return i;
-  }
-  return -1;
 }
 
 // The whole text as a number.
@@ -54,39 +62,66 @@ static bool read_integer(const char *text, int64_t *value) {
 
 static bool unknown_name(Reader *reader, const char *name) {
   Suggestion suggestion = suggestion_make(name);
-  for (int i = 0; i < TUNING_ROW_COUNT; i++) suggestion_offer(&suggestion, tuning_rows[i].name);
+  const TuningTable *table = reader->file->values.table;
+  for (int i = 0; i < table->count; i++) suggestion_offer(&suggestion, table->rows[i].name);
   const char *best = suggestion_best(&suggestion);
   fail(reader, arena_printf(reader->arena, "no parameter of the kernels is named '%s'", name));
   if (best) diag_note(reader->diags, (SourceSpan){0}, "did you mean '%s'?", best);
   return false;
 }
 
-static bool check_value(Reader *reader, int row, int64_t value) {
-  const TuningRow *r = &tuning_rows[row];
-  if (value >= r->least && value <= r->most && value % r->unit == 0) return true;
-  const char *what = r->unit == 1 ? "a whole number" : arena_printf(reader->arena, "a multiple of %" PRId64, r->unit);
-  return fail(reader, arena_printf(reader->arena, "'%s' is %s from %" PRId64 " to %" PRId64 ", not %" PRId64, r->name,
-                                   what, r->least, r->most, value));
+static bool check_value(Reader *reader, const TuningRow *row, int64_t value) {
+  if (value >= row->least && value <= row->most && tuning_allowed(row, value) == value) return true;
+  const char *what = row->unit == 0   ? "a power of two"
+                     : row->unit == 1 ? "a whole number"
+                                      : arena_printf(reader->arena, "a multiple of %" PRId64, row->unit);
+  return fail(reader, arena_printf(reader->arena, "'%s' is %s from %" PRId64 " to %" PRId64 ", not %" PRId64, row->name,
+                                   what, row->least, row->most, value));
+}
+
+// Which parameters there are: what a tuning is for comes first.
+static bool has_table(Reader *reader) {
+  if (reader->file->values.table) return true;
+  return fail(reader, "'cpu' or 'architectures' comes first: this is no tuning, or part of one");
 }
 
 static bool read_parameter(Reader *reader, const char *name, const char *text) {
-  int row = find_row(name);
   int64_t value;
+  if (!has_table(reader)) return false;
+  TuningSet *set = &reader->file->values;
+  int row = tuning_find(set->table, name);
   if (row < 0) return unknown_name(reader, name);
   if (reader->given[row]) return fail(reader, arena_printf(reader->arena, "'%s' is set twice", name));
   if (!read_integer(text, &value))
     return fail(reader, arena_printf(reader->arena, "'%s' is a whole number, not '%s'", name, text));
-  if (!check_value(reader, row, value)) return false;
+  if (!check_value(reader, &set->table->rows[row], value)) return false;
   reader->given[row] = true;
-  *tuning_value(&reader->file->values, row) = value;
+  set->values[row] = value;
+  return true;
+}
+
+// The parameters that follow are of this table, with its defaults.
+static bool use_table(Reader *reader, const TuningTable *table) {
+  if (reader->file->values.table) return fail(reader, "a tuning is for one processor, or for GPUs");
+  reader->file->values = tuning_usual(table);
+  reader->file->made_for = reader->line;
   return true;
 }
 
 static bool read_cpu(Reader *reader, const char *text) {
   if (!cpu_is_known(text)) return fail(reader, arena_printf(reader->arena, "unknown processor '%s'", text));
   reader->file->cpu = text;
-  reader->file->cpu_span = reader->line;
-  return true;
+  return use_table(reader, c_tuning_table(lanes_of_cpu(text)));
+}
+
+static bool read_architectures(Reader *reader, const char *text) {
+  for (const char *at = text; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+    const char *name = arena_string(reader->arena, at, strcspn(at, ","));
+    if (!architecture_is_known(name))
+      return fail(reader, arena_printf(reader->arena, "unknown architecture '%s'", name));
+  }
+  reader->file->architectures = text;
+  return use_table(reader, &cuda_tuning_table);
 }
 
 static bool read_count(Reader *reader, const char *name, const char *text, int *count) {
@@ -121,7 +156,8 @@ static bool read_measure(Reader *reader, const char *text) {
   if (got != 7 || text[end] || (!measure.kept && strcmp(word, "not kept") != 0) || !ratio_is_sound(measure.ratio))
     return fail(reader,
                 "a measurement is written 'measured NAME = OLD -> NEW, RATIO (LOW to HIGH), kept', or 'not kept'");
-  measure.row = find_row(name);
+  if (!has_table(reader)) return false;
+  measure.row = tuning_find(reader->file->values.table, name);
   if (measure.row < 0) return unknown_name(reader, name);
   arena_push(reader->arena, reader->file, TuningMeasure, measure);
   return true;
@@ -132,13 +168,14 @@ static bool read_setting(Reader *reader, const char *name, const char *text) {
   const struct {
     const char *name;
     const char **place;
-  } texts[] = {{"spec", &file->spec}, {"machine", &file->machine}, {"step", &file->step}};
+  } texts[] = {{"spec", &file->spec}, {"machine", &file->machine}, {"driver", &file->driver}, {"step", &file->step}};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
     if (strcmp(name, texts[i].name) != 0) continue;
     *texts[i].place = text;
     return true;
   }
   if (strcmp(name, "cpu") == 0) return read_cpu(reader, text);
+  if (strcmp(name, "architectures") == 0) return read_architectures(reader, text);
   if (strcmp(name, "threads") == 0) return read_count(reader, name, text, &file->threads);
   if (strcmp(name, "lanes") == 0) return read_count(reader, name, text, &reader->lanes);
   if (strcmp(name, "total") == 0) return read_total(reader, text);
@@ -176,17 +213,13 @@ static bool read_lines(Reader *reader, const char *text, size_t size) {
 static bool finish(Reader *reader) {
   TuningFile *file = reader->file;
   reader->line = (SourceSpan){reader->source, 0, 0};
-  if (!file->cpu || !reader->lanes)
-    return fail(reader, arena_printf(reader->arena, "'%s' is missing: this is no tuning, or part of one",
-                                     file->cpu ? "lanes" : "cpu"));
-  if (reader->lanes != lanes_of_cpu(file->cpu))
-    return fail(reader, arena_printf(reader->arena, "'%s' has %d lanes, not %d", file->cpu, lanes_of_cpu(file->cpu),
-                                     reader->lanes));
-  KernelTuning usual = tuning_default(reader->lanes);
-  file->values.lanes = reader->lanes;
-  for (int i = 0; i < TUNING_ROW_COUNT; i++) {
-    if (!reader->given[i]) *tuning_value(&file->values, i) = *tuning_value(&usual, i);
-  }
+  const char *missing = !file->values.table ? "cpu" : file->cpu && !reader->lanes ? "lanes" : NULL;
+  if (missing)
+    return fail(reader, arena_printf(reader->arena, "'%s' is missing: this is no tuning, or part of one", missing));
+  int lanes = file->cpu ? lanes_of_cpu(file->cpu) : 0;
+  if (reader->lanes != lanes)
+    return fail(reader, arena_printf(reader->arena, "'%s' has %d lanes, not %d",
+                                     file->cpu ? file->cpu : file->architectures, lanes, reader->lanes));
   return true;
 }
 
@@ -204,7 +237,7 @@ bool tuning_file_read(Arena *arena, SourceMap *sources, DiagList *diags, const c
                    .diags = diags,
                    .file = file,
                    .source = source_map_add(sources, path, text ? text : "", size),
-                   .given = arena_array(arena, bool, TUNING_ROW_COUNT)};
+                   .given = arena_array(arena, bool, TUNING_ROWS_MOST)};
   if (read_lines(&reader, text ? text : "", size) && finish(&reader)) return true;
   diag_note(diags, (SourceSpan){0}, "'seerc tune' writes such files; '--tuning=none' does without");
   return false;
@@ -219,23 +252,25 @@ static void print_setting(const char *name, const char *value, Writer *out) {
 }
 
 void tuning_file_print(const TuningFile *file, Writer *out) {
-  KernelTuning values = file->values;
+  const TuningTable *table = file->values.table;
   writer_text(out,
               "# The kernels' parameters, found by 'seerc tune', which goes on from here; read by show, plan, build "
               "and bench.\n");
   print_setting("spec", file->spec, out);
   print_setting("cpu", file->cpu, out);
-  writer_printf(out, "lanes = %" PRId64 "\n", values.lanes);
+  if (file->cpu) writer_printf(out, "lanes = %d\n", lanes_of_cpu(file->cpu));
+  print_setting("architectures", file->architectures, out);
   if (file->threads) writer_printf(out, "threads = %d\n", file->threads);
   print_setting("machine", file->machine, out);
+  print_setting("driver", file->driver, out);
   print_setting("step", file->step, out);
   writer_text(out, "\n");
-  for (int i = 0; i < TUNING_ROW_COUNT; i++)
-    writer_printf(out, "%s = %" PRId64 "\n", tuning_rows[i].name, *tuning_value(&values, i));
+  for (int i = 0; i < table->count; i++)
+    writer_printf(out, "%s = %" PRId64 "\n", table->rows[i].name, file->values.values[i]);
   writer_text(out, "\n# Times of a step, the new one's by the old one's.\n");
   for (size_t i = 0; i < file->count; i++) {
     const TuningMeasure *m = &file->items[i];
-    writer_printf(out, "measured %s = %" PRId64 " -> %" PRId64 ", ", tuning_rows[m->row].name, m->from, m->to);
+    writer_printf(out, "measured %s = %" PRId64 " -> %" PRId64 ", ", table->rows[m->row].name, m->from, m->to);
     print_ratio(m->ratio, out);
     writer_text(out, m->kept ? ", kept\n" : ", not kept\n");
   }

@@ -10,12 +10,17 @@
 //   measured conv_pixels = 32 -> 48, 0.98 (0.97 to 0.99), kept
 //   total = 0.93 (0.92 to 0.95)
 //
+// Of target cuda, instead of cpu, lanes and threads:
+//
+//   architectures = sm_90a,sm_80     what the kernels were compiled for: what passes for these may not for others
+//   driver = 13.0                    of CUDA; `machine` is the GPU
+//
 // Ratios are of times of a step, the new one's by the old one's: medians with their intervals. Lines that begin with
 // `#` are comments.
 #ifndef SEER_DRIVER_TUNING_FILE_H
 #define SEER_DRIVER_TUNING_FILE_H
 
-#include "codegen/c/tuning.h"
+#include "codegen/tuning.h"
 #include "compiler/base/diag.h"
 
 typedef struct TuningRatio {
@@ -24,17 +29,18 @@ typedef struct TuningRatio {
 
 // In the order in which they were made.
 typedef struct TuningMeasure {
-  int row;  // of tuning_rows
+  int row;  // of the table
   int64_t from, to;
   TuningRatio ratio;
   bool kept;
 } TuningMeasure;
 
 typedef struct TuningFile {
-  const char *spec, *cpu, *machine, *step;  // NULL: not said, but cpu
-  SourceSpan cpu_span;
-  int threads;  // 0: not said
-  KernelTuning values;
+  const char *spec, *machine, *driver, *step;  // NULL: not said
+  const char *cpu, *architectures;             // one of them is NULL
+  SourceSpan made_for;                         // the line of that which is not
+  int threads;                                 // 0: not said
+  TuningSet values;
   TuningMeasure *items;
   size_t count, capacity;
   TuningRatio total;  // of the values by the defaults; median 0: not measured
@@ -45,7 +51,9 @@ bool tuning_file_read(Arena *arena, SourceMap *sources, DiagList *diags, const c
 void tuning_file_print(const TuningFile *file, Writer *out);
 // 16 with AVX-512, else 8.
 int lanes_of_cpu(const char *cpu);
-// How many parameters have another value than by default.
-int tuning_changes(const KernelTuning *tuning);
+// What it is for, as messages call it: "x86-64-v4 and its 16 lanes", "sm_90a,sm_80".
+const char *tuning_made_for(Arena *arena, const TuningFile *file);
+// Whether it is for all of these architectures; PTX counts for nothing.
+bool tuning_is_for(const TuningFile *file, const char *const *architectures, int count);
 
 #endif

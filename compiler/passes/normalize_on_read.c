@@ -127,7 +127,7 @@ static OpId masking(const Rewrite *r, const Op *norm) {
 // How often readers make an element of a value, on average, while they multiply: each tile of output channels makes
 // what it reads, tap by tap.
 static double times_made(const Rewrite *r, ValueId value) {
-  enum { TILE_CHANNELS = 128 };  // of a block of target cuda, at most
+  int64_t tile_channels = r->target.tile_channels;
   double times = 0;
   for (int i = r->first[value]; i < r->first[value + 1]; i++) {
     const Op *op = op_at(r, r->readers[i].op);
@@ -135,7 +135,7 @@ static double times_made(const Rewrite *r, ValueId value) {
     bool forward = op->kind == OP_conv2d_statistics;
     const Shape *x = shape_at(r, value), *w = shape_at(r, op->operands[forward ? 1 : 2]);
     const Shape *y = shape_at(r, forward ? op->results[0] : op->operands[1]);
-    int64_t outputs = w->size[0] / op->attributes.groups, tiles = (outputs + TILE_CHANNELS - 1) / TILE_CHANNELS;
+    int64_t outputs = w->size[0] / op->attributes.groups, tiles = (outputs + tile_channels - 1) / tile_channels;
     double pixels = (double)(y->size[1] * y->size[2]) / (double)(x->size[1] * x->size[2]);
     times += (double)(w->size[2] * w->size[3] * tiles) * pixels;
   }
@@ -148,7 +148,8 @@ static double times_made(const Rewrite *r, ValueId value) {
 static bool pays(const Rewrite *r, ValueId value, int moves) {
   const double bytes_of_making = 0.5;
   if (r->target.normalize_on_read == NORMALIZE_ALWAYS) return true;
-  return moves * (double)data_type_bytes(r->target.images) > bytes_of_making * times_made(r, value);
+  double making = bytes_of_making * times_made(r, value) * r->target.view_percent / 100;
+  return moves * (double)data_type_bytes(r->target.images) > making;
 }
 
 // dx of scale_channels_backward + the pool's gradient -> dy of a batch_norm_relu_backward: which, or OP_NONE.

@@ -139,11 +139,8 @@ void seer_augmenter_release(SeerAugmenter *augmenter) {
   seer_buffer_release(&augmenter->blur);
 }
 
-SeerStatus seer_picture_evaluate(const SeerPicture *picture, int resize, int size, uint8_t *pixels) {
-  int shorter = picture->width < picture->height ? picture->width : picture->height;
-  resize = resize < size ? size : resize;
-  int width = (int)((int64_t)resize * picture->width / shorter);
-  int height = (int)((int64_t)resize * picture->height / shorter);
+// The square in the middle of the picture as it is when it has been resized.
+static SeerStatus middle_make(const SeerPicture *picture, int width, int height, int size, uint8_t *pixels) {
   SeerBox window = {
       .left = (int)rint((width - size) / 2.0), .top = (int)rint((height - size) / 2.0), .width = size, .height = size};
   SeerBox whole = {0, 0, picture->width, picture->height};
@@ -159,4 +156,16 @@ SeerStatus seer_picture_evaluate(const SeerPicture *picture, int resize, int siz
   }
   seer_augmenter_release(&scratch);
   return made ? SEER_OK : seer_fail(SEER_MACHINE, "out of memory to resize a picture");
+}
+
+SeerStatus seer_picture_evaluate(const SeerPicture *picture, int resize, int size, uint8_t *pixels) {
+  int shorter = picture->width < picture->height ? picture->width : picture->height;
+  resize = resize < size ? size : resize;
+  int width = (int)((int64_t)resize * picture->width / shorter);
+  int height = (int)((int64_t)resize * picture->height / shorter);
+  return middle_make(picture, width, height, size, pixels);
+}
+
+SeerStatus seer_picture_stretch(const SeerPicture *picture, int size, uint8_t *pixels) {
+  return middle_make(picture, size, size, size, pixels);
 }

@@ -194,6 +194,7 @@ void seer_catalogue_release(SeerSource *source) {
   free(source->indexed);
   free(source->containers);
   free(source->items);
+  free(source->cuts);
   free(source->labels);
   free(source->label_slots);
   free(source);

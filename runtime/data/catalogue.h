@@ -1,5 +1,5 @@
 // The inside of a SeerSource while it is filled: containers, pictures, labels and the strings they point to.
-// Shared by the readers of folders, shards and IDX files; nobody else includes it.
+// Shared by the readers of folders, shards and IDX files, and by columns.c; nobody else includes it.
 #ifndef SEER_RUNTIME_DATA_CATALOGUE_H
 #define SEER_RUNTIME_DATA_CATALOGUE_H
 
@@ -12,7 +12,8 @@ enum { SEER_MAGIC_BYTES = 16 };  // enough of a file's start to tell its kind
 
 typedef enum SeerSuffix { SEER_SUFFIX_PICTURE, SEER_SUFFIX_TAR, SEER_SUFFIX_UNREAD, SEER_SUFFIX_OTHER } SeerSuffix;
 
-typedef enum SeerContainerKind { SEER_FOLDER, SEER_TAR, SEER_IDX } SeerContainerKind;
+// SEER_OWN: of a reader of the user's: reader.h.
+typedef enum SeerContainerKind { SEER_FOLDER, SEER_TAR, SEER_IDX, SEER_OWN } SeerContainerKind;
 
 typedef struct SeerContainer {
   SeerContainerKind kind;
@@ -24,7 +25,7 @@ typedef struct SeerContainer {
 
 typedef struct SeerItem {
   const char *name;
-  uint64_t offset, size;  // SEER_TAR: of the member's bytes; SEER_IDX: offset is the index; SEER_FOLDER: neither
+  uint64_t offset, size;  // SEER_TAR, SEER_OWN: of its bytes; SEER_IDX: offset is the index; SEER_FOLDER: neither
   int32_t container, label;
 } SeerItem;
 
@@ -50,6 +51,7 @@ struct SeerSource {
   int32_t *label_slots;  // open addressing over `labels`; -1: free
   uint32_t slot_count;
 
+  SeerCut *cuts;  // [count]; NULL: pictures are whole
   struct SeerStringBlock *strings;
   int64_t unread;  // files of picture kinds that seer does not read
 };
@@ -69,12 +71,20 @@ void seer_catalogue_release(SeerSource *source);
 
 SeerStatus seer_no_memory(const char *what);
 
+// Leaves of a decoded picture what a cut takes. False with a reason.
+bool seer_picture_cut(SeerPicture *picture, const SeerCut *cut, const char **reason);
+
 // The readers. Each adds the pictures of `path` in sorted order.
 SeerStatus seer_tar_index(SeerSource *source, const char *path);
 SeerStatus seer_indexed_add(SeerSource *source, const char *path);
 SeerStatus seer_idx_images(SeerSource *source, const char *path);
 SeerStatus seer_idx_labels(SeerSource *source, const char *path);
 bool seer_idx_is(const uint8_t *bytes, size_t count);  // plain or gzip
+// Whether the user's reader takes a file, and what it does with it; with none, nothing is taken.
+bool seer_reader_takes(const char *path, const uint8_t *start, size_t count);
+SeerStatus seer_reader_add(SeerSource *source, const char *path);
+bool seer_reader_decode(const uint8_t *bytes, size_t count, int64_t max_pixels, SeerPicture *picture,
+                        const char **reason);
 
 // The index that holds a picture of the source, and its number there; NULL: it is an item.
 const SeerIndexed *seer_indexed_find(const SeerSource *source, int64_t picture, int64_t *number);

@@ -1,5 +1,5 @@
-// WebP by libwebp: lossy and lossless, alpha composed over white; the orientation from the container's EXIF chunk.
-// Animations are refused: which frame would be the picture is anyone's guess.
+// WebP by libwebp: lossy and lossless, alpha composed over white; the orientation from the container's EXIF chunk. Of
+// an animation the first frame, on its canvas.
 #include <string.h>
 #include <webp/decode.h>
 
@@ -19,6 +19,31 @@ static int orientation_find(const uint8_t *bytes, size_t count) {
     at += 8 + size + (size & 1);
   }
   return 1;
+}
+
+// The first frame of an animation: a still picture of its own, and where it lies.
+typedef struct Frame {
+  const uint8_t *bytes;
+  size_t count;
+  uint32_t x, y;
+} Frame;
+
+static bool frame_find(const uint8_t *bytes, size_t count, Frame *frame) {
+  enum { HEADER = 16 };
+  size_t at = 12;
+  while (at <= count && count - at >= 8) {
+    size_t size = little_endian(bytes + at + 4), left = count - at - 8;
+    if (size > left) { return false; }
+    const uint8_t *chunk = bytes + at + 8;
+    if (memcmp(bytes + at, "ANMF", 4) == 0) {
+      if (size <= HEADER) { return false; }
+      *frame = (Frame){chunk + HEADER, size - HEADER, (little_endian(chunk) & 0xFFFFFF) * 2,
+                       (little_endian(chunk + 3) & 0xFFFFFF) * 2};
+      return true;
+    }
+    at += 8 + size + (size & 1);
+  }
+  return false;
 }
 
 static const char *status_text(VP8StatusCode status) {
@@ -43,22 +68,36 @@ bool seer_decode_webp(const uint8_t *bytes, size_t count, int64_t max_pixels, Se
     *reason = status_text(status);
     return false;
   }
-  if (config.input.has_animation) {
-    *reason = "WebP: is an animation";
-    return false;
+  Frame frame = {bytes, count, 0, 0};
+  int width = config.input.width, height = config.input.height;
+  bool is_animation = config.input.has_animation != 0;
+  if (is_animation) {
+    if (!frame_find(bytes, count, &frame)) {
+      *reason = "WebP: an animation without a frame";
+      return false;
+    }
+    status = WebPGetFeatures(frame.bytes, frame.count, &config.input);
+    if (status != VP8_STATUS_OK || config.input.has_animation) {
+      *reason = status_text(status);
+      return false;
+    }
+    if ((uint64_t)frame.x + (uint64_t)config.input.width > (uint64_t)width ||
+        (uint64_t)frame.y + (uint64_t)config.input.height > (uint64_t)height) {
+      *reason = "WebP: a frame beyond its canvas";
+      return false;
+    }
   }
-  int channels = config.input.has_alpha ? 4 : 3;
-  if (!seer_picture_prepare(picture, (uint64_t)config.input.width, (uint64_t)config.input.height, channels, max_pixels,
-                            reason)) {
-    return false;
-  }
+  int channels = config.input.has_alpha || is_animation ? 4 : 3;
+  if (!seer_picture_prepare(picture, (uint64_t)width, (uint64_t)height, channels, max_pixels, reason)) { return false; }
   size_t pixels = (size_t)picture->width * (size_t)picture->height;
+  size_t first = ((size_t)frame.y * (size_t)width + frame.x) * (size_t)channels;
+  if (is_animation) { memset(picture->pixels, 0, pixels * 4); }
   config.output.colorspace = channels == 4 ? MODE_RGBA : MODE_RGB;
   config.output.is_external_memory = 1;
-  config.output.u.RGBA.rgba = picture->pixels;
+  config.output.u.RGBA.rgba = picture->pixels + first;
   config.output.u.RGBA.stride = picture->width * channels;
-  config.output.u.RGBA.size = pixels * (size_t)channels;
-  status = WebPDecode(bytes, count, &config);
+  config.output.u.RGBA.size = pixels * (size_t)channels - first;
+  status = WebPDecode(frame.bytes, frame.count, &config);
   WebPFreeDecBuffer(&config.output);
   if (status != VP8_STATUS_OK) {
     *reason = status_text(status);

@@ -50,7 +50,7 @@ static SeerStatus header_check(SeerIndex *index, uint32_t *sections) {
     return seer_fail(SEER_INPUT, "'%s' has %llu bytes, its header says %llu\n%s", index->path,
                      (unsigned long long)index->bytes, (unsigned long long)bytes, again);
   }
-  uint64_t most = SEER_INDEX_LABELS + 3 * SEER_INDEX_COLUMNS_MAX;
+  uint64_t most = SEER_INDEX_LABELS + 3 * SEER_INDEX_COLUMNS_MAX + 1;
   uint64_t end = SEER_INDEX_HEADER_BYTES + (uint64_t)*sections * SEER_INDEX_SECTION_BYTES;
   if (*sections > most || end > bytes) { return seer_index_damaged(index, "its header has too many sections"); }
   static const uint8_t zero[4];
@@ -80,6 +80,7 @@ static SeerStatus section_take(SeerIndex *index, uint32_t i, uint64_t *end) {
     section = &index->columns[column][kind - SEER_INDEX_WORDS];
     if ((int)column >= index->column_count) { index->column_count = (int)column + 1; }
   }
+  if (kind == SEER_INDEX_PERCEPTUAL) { section = &index->perceptual; }
   if (section == NULL || section->bytes != NULL) {
     return seer_index_damaged(index, "it has a section of no known kind, or one twice");
   }
@@ -135,6 +136,9 @@ static SeerStatus index_check(SeerIndex *index) {
   if (index->bytes - end > 7) { return seer_index_damaged(index, "it goes on behind its last section"); }
   for (int kind = SEER_INDEX_SHARDS; kind <= SEER_INDEX_LABELS; kind++) {
     if (index->sections[kind].bytes == NULL) { return seer_index_damaged(index, "it lacks a section"); }
+  }
+  if (index->perceptual.bytes != NULL && index->perceptual.size != (uint64_t)index->count * 8) {
+    return seer_index_damaged(index, "it has not as many perceptual hashes as pictures");
   }
   if (index->sections[SEER_INDEX_ENTRIES].size != (uint64_t)index->count * SEER_INDEX_ENTRY_BYTES) {
     return seer_index_damaged(index, "it has not as many entries as pictures");
@@ -332,6 +336,23 @@ int seer_index_label_count(const SeerIndex *index) { return (int)index->label_co
 
 const char *seer_index_label(const SeerIndex *index, int label, size_t *length) {
   return seer_word(index->sections[SEER_INDEX_LABELS].bytes, (uint64_t)label, length);
+}
+
+bool seer_index_has_perceptual(const SeerIndex *index) { return index->perceptual.bytes != NULL; }
+
+uint64_t seer_index_perceptual(const SeerIndex *index, int64_t picture) {
+  if (index->perceptual.bytes == NULL) { return 0; }
+  return seer_load64(index->perceptual.bytes + (uint64_t)seer_index_place(index, picture) * 8);
+}
+
+SeerStatus seer_index_perceptual_check(const SeerIndex *index) {
+  if (index->perceptual.bytes == NULL) {
+    return seer_fail(SEER_INPUT,
+                     "'%s' has no perceptual hashes\nnote: make it again with 'seerc data index --perceptual-hash'",
+                     index->path);
+  }
+  if (section_holds(&index->perceptual)) { return SEER_OK; }
+  return seer_index_damaged(index, "the checksum of its perceptual hashes is wrong");
 }
 
 int seer_index_column_count(const SeerIndex *index) { return index->column_count; }

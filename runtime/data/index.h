@@ -21,11 +21,16 @@
 //   5 its words: a list, the first its name; of a column of text then the values that occur, in strcmp order
 //   6 its values: u32 a picture, the number of a word, 0: no value; of a column of numbers f64, NaN: no value
 //   7 u32 CRC-32C of each 65,536 bytes of section 6
+// and, if there are any, once:
+//   8 perceptual hashes: u64 a picture, 0: none. Bit i of one says whether a coefficient of the cosine transform of the
+//     picture's brightness, averaged over 32 x 32 fields, is above the median of all 64: that of frequency i / 8 from
+//     top to bottom and i % 8 from left to right; bit 0 that of 8 and 0.
 // A list of words: u64 count; count + 1 times u64 place in the text, from 0 to its length; the text.
 // A column with but one word in section 5 and 8 bytes a picture in section 6 is of numbers.
 //
 // Nothing in the file is trusted. Sections of kind 1, 4, 5 and 7 are checked against their CRC before they are used,
-// entries, names and blocks of values whenever they are read; CRCs of whole sections 2, 3 and 6 by 'seerc data verify'.
+// entries, names and blocks of values whenever they are read, section 8 before near duplicates are looked for; CRCs of
+// whole sections 2, 3, 6 and 8 by 'seerc data verify'.
 #ifndef SEER_RUNTIME_DATA_INDEX_H
 #define SEER_RUNTIME_DATA_INDEX_H
 
@@ -59,6 +64,7 @@ typedef enum SeerIndexKind {
   SEER_INDEX_WORDS,
   SEER_INDEX_VALUES,
   SEER_INDEX_SUMS,
+  SEER_INDEX_PERCEPTUAL,
 } SeerIndexKind;
 
 typedef struct SeerIndex SeerIndex;
@@ -102,7 +108,7 @@ bool seer_index_shard_hash(const SeerIndex *index, int64_t shard, char hex[33]);
 int seer_index_label_count(const SeerIndex *index);
 const char *seer_index_label(const SeerIndex *index, int label, size_t *length);
 
-// A column of metadata, opened for reading by one thread.
+// A column of metadata, opened for reading by any threads.
 typedef struct SeerIndexColumn {
   const SeerIndex *index;
   const char *name;  // not NUL-terminated
@@ -122,6 +128,12 @@ SeerStatus seer_index_column_word(SeerIndexColumn *column, int64_t picture, uint
 SeerStatus seer_index_column_number(SeerIndexColumn *column, int64_t picture, double *number);
 // 1 <= word <= word_count.
 const char *seer_index_column_text(const SeerIndexColumn *column, uint32_t word, size_t *length);
+
+// What pictures look like; 0: not known, or none are there.
+uint64_t seer_index_perceptual(const SeerIndex *index, int64_t picture);
+bool seer_index_has_perceptual(const SeerIndex *index);
+// That they are there and what was written.
+SeerStatus seer_index_perceptual_check(const SeerIndex *index);
 
 // Every CRC of the file, every entry and name. SEER_INPUT with the first that is wrong.
 SeerStatus seer_index_verify(const SeerIndex *index);

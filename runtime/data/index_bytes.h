@@ -26,8 +26,9 @@ struct SeerIndex {
   const uint8_t *shard_names;  // a list of words
   int column_count;
   SeerIndexSection columns[SEER_INDEX_COLUMNS_MAX][3];  // words, values, sums
-  const SeerKeep *keep;                                 // NULL: all pictures are there
-  SeerKept kept;                                        // those that are
+  SeerIndexSection perceptual;
+  const SeerKeep *keep;  // NULL: all pictures are there
+  SeerKept kept;         // those that are
 };
 
 static inline uint16_t seer_load16(const uint8_t *at) {

@@ -45,17 +45,17 @@ void seer_index_column_close(SeerIndexColumn *column) {
   column->checked = NULL;
 }
 
-// Checks the block that byte `at` of the values lies in, once.
+// Checks the block that byte `at` of the values lies in, once, or once by each of several threads that ask at once.
 static SeerStatus block_check(SeerIndexColumn *column, uint64_t at) {
   uint64_t block = at / SEER_INDEX_BLOCK_BYTES, begin = block * SEER_INDEX_BLOCK_BYTES;
   uint8_t *checked = column->checked + block / 8, bit = (uint8_t)(1u << block % 8);
-  if (*checked & bit) { return SEER_OK; }
+  if (__atomic_load_n(checked, __ATOMIC_RELAXED) & bit) { return SEER_OK; }
   uint64_t size = column->values_bytes - begin;
   if (size > SEER_INDEX_BLOCK_BYTES) { size = SEER_INDEX_BLOCK_BYTES; }
   if (seer_crc32c(column->values + begin, (size_t)size) != seer_load32(column->sums + block * 4)) {
     return seer_index_damaged(column->index, "the values of a column do not have their checksum");
   }
-  *checked |= bit;
+  __atomic_fetch_or(checked, bit, __ATOMIC_RELAXED);
   return SEER_OK;
 }
 
@@ -117,5 +117,6 @@ SeerStatus seer_index_verify(const SeerIndex *index) {
     status = seer_index_damaged(index, text);
   }
   for (int i = 0; status == SEER_OK && i < index->column_count; i++) { status = column_verify(index, i); }
+  if (status == SEER_OK && seer_index_has_perceptual(index)) { status = seer_index_perceptual_check(index); }
   return status;
 }

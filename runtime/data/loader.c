@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "runtime/data/augment.h"
+#include "runtime/data/decoder.h"
 #include "runtime/data/picture_set.h"
 #include "runtime/data/quarantine.h"
 #include "runtime/data/read_ahead.h"
@@ -29,6 +30,7 @@ typedef struct RingBatch {
   uint8_t *images[SEER_MAX_SIZE_GROUPS];
   int32_t *labels;
   int64_t *pictures;
+  uint64_t *codes;
   int left;       // slots still to fill
   int lost_slot;  // first slot for which nothing decoded, or -1
   Failure *failures;
@@ -39,6 +41,7 @@ typedef struct Worker {
   pthread_t thread;
   uint32_t epoch;  // of the slot at hand, whose views are drawn by it
   int64_t position;
+  SeerDecoder *decoder;
   SeerPicture picture;
   SeerAugmenter augmenter;
 } Worker;
@@ -49,6 +52,7 @@ struct SeerLoader {
   int64_t count, positions_per_epoch, stride;
   int tries;
   RingBatch *ring;
+  uint64_t *codes;  // of all batches of the ring; NULL: there are no columns
   Worker *workers;
   int started;
   SeerQuarantine *quarantine;
@@ -63,8 +67,13 @@ struct SeerLoader {
   SeerStatus status;
 };
 
+static size_t codes_of_batch(const SeerLoaderConfig *config) {
+  return (size_t)config->batch * (size_t)seer_columns_count(config->columns);
+}
+
 static void ring_lay_out(SeerLoader *loader) {
   const SeerViews *views = loader->config.views;
+  size_t codes = loader->codes != NULL ? codes_of_batch(&loader->config) : 0;
   unsigned char *at = loader->config.ring;
   for (int i = 0; i < loader->config.ring_depth; i++) {
     RingBatch *batch = &loader->ring[i];
@@ -76,6 +85,7 @@ static void ring_lay_out(SeerLoader *loader) {
     at += seer_ring_align((uint64_t)loader->config.batch * sizeof(int64_t));
     batch->labels = (int32_t *)(void *)at;
     at += seer_ring_align((uint64_t)loader->config.batch * sizeof(int32_t));
+    batch->codes = loader->codes != NULL ? loader->codes + (size_t)i * codes : NULL;
     batch->left = loader->config.batch;
     batch->lost_slot = -1;
   }
@@ -168,9 +178,15 @@ static SeerStatus picture_decode(Worker *worker, int64_t task, int attempt, int6
   size_t count;
   if (attempt == 0 && loader->ahead != NULL &&
       seer_read_ahead_take(loader->ahead, task, &worker->picture.file, &count)) {
-    return seer_source_decode_read(loader->source, picture, max_pixels, count, &worker->picture, reason);
+    return seer_decoder_decode_read(worker->decoder, picture, max_pixels, count, &worker->picture, reason);
   }
-  return seer_source_decode(loader->source, picture, max_pixels, &worker->picture, reason);
+  return seer_decoder_decode(worker->decoder, picture, max_pixels, &worker->picture, reason);
+}
+
+static SeerStatus codes_look(const SeerLoader *loader, const RingBatch *batch, int slot, int64_t picture) {
+  if (batch->codes == NULL) { return SEER_OK; }
+  const SeerColumns *columns = loader->config.columns;
+  return seer_columns_look(columns, picture, batch->codes + (size_t)slot * (size_t)seer_columns_count(columns));
 }
 
 // Fills one slot. *lost: none of the tries gave a picture.
@@ -190,7 +206,8 @@ static SeerStatus slot_fill(Worker *worker, RingBatch *batch, int slot, int64_t 
     if (picture_decode(worker, task, attempt, picture, &reason) == SEER_OK) {
       batch->pictures[slot] = picture;
       batch->labels[slot] = seer_source_label(loader->source, picture);
-      return views_make(worker, batch, slot);
+      SeerStatus status = codes_look(loader, batch, slot, picture);
+      return status == SEER_OK ? views_make(worker, batch, slot) : status;
     }
     SeerStatus status = failure_note(loader, batch, slot, attempt, picture, reason);
     if (status != SEER_OK) { return status; }
@@ -240,6 +257,14 @@ static int64_t greatest_common_divisor(int64_t a, int64_t b) {
   return a;
 }
 
+static SeerStatus decoders_make(SeerLoader *loader) {
+  SeerStatus status = SEER_OK;
+  for (int i = 0; i < loader->config.threads && status == SEER_OK; i++) {
+    status = seer_decoder_make(loader->source, loader->config.sandbox, &loader->workers[i].decoder);
+  }
+  return status;
+}
+
 static SeerStatus threads_start(SeerLoader *loader) {
   sigset_t all, before;
   sigfillset(&all);
@@ -284,7 +309,11 @@ SeerStatus seer_loader_make(const SeerLoaderConfig *config, const SeerSource *so
   pthread_cond_init(&made->ready, NULL);
   made->ring = calloc((size_t)config->ring_depth, sizeof *made->ring);
   made->workers = calloc((size_t)config->threads, sizeof *made->workers);
-  SeerStatus status = made->ring != NULL && made->workers != NULL ? SEER_OK : out_of_memory();
+  if (config->columns != NULL) {
+    made->codes = calloc((size_t)config->ring_depth * codes_of_batch(config), sizeof *made->codes);
+  }
+  bool has_codes = made->codes != NULL || config->columns == NULL;
+  SeerStatus status = made->ring != NULL && made->workers != NULL && has_codes ? SEER_OK : out_of_memory();
   if (status == SEER_OK) {
     ring_lay_out(made);
     status = seer_quarantine_make(config->quarantine_path, &made->quarantine);
@@ -292,6 +321,7 @@ SeerStatus seer_loader_make(const SeerLoaderConfig *config, const SeerSource *so
   if (status == SEER_OK && seer_source_reads_files(source)) {
     status = seer_read_ahead_make(source, config->threads, picture_of_task, made, &made->ahead);
   }
+  if (status == SEER_OK) { status = decoders_make(made); }
   if (status == SEER_OK) { status = threads_start(made); }
   if (status != SEER_OK) {
     seer_loader_release(made);
@@ -387,8 +417,10 @@ SeerStatus seer_loader_next(SeerLoader *loader, SeerBatch *batch) {
     pthread_mutex_unlock(&loader->lock);
     return status;
   }
-  loader->handed_out++;
   memset(batch, 0, sizeof *batch);
+  batch->codes = ready->codes;
+  batch->first_position = seer_loader_position(&loader->config, loader->handed_out * loader->config.batch);
+  loader->handed_out++;
   for (int group = 0; group < loader->config.views->size_group_count; group++) {
     batch->images[group] = ready->images[group];
   }
@@ -411,6 +443,9 @@ void seer_loader_release(SeerLoader *loader) {
     seer_picture_release(&loader->workers[i].picture);
     seer_augmenter_release(&loader->workers[i].augmenter);
   }
+  for (int i = 0; loader->workers != NULL && i < loader->config.threads; i++) {
+    seer_decoder_release(loader->workers[i].decoder);
+  }
   seer_read_ahead_release(loader->ahead);
   for (int i = 0; loader->ring != NULL && i < loader->config.ring_depth; i++) {
     for (Failure *failure = loader->ring[i].failures, *next; failure != NULL; failure = next) {
@@ -425,6 +460,7 @@ void seer_loader_release(SeerLoader *loader) {
   pthread_mutex_destroy(&loader->lock);
   free(loader->met.slots);
   free(loader->workers);
+  free(loader->codes);
   free(loader->ring);
   free(loader);
 }

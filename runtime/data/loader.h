@@ -15,6 +15,7 @@
 
 #include <stdint.h>
 
+#include "runtime/data/columns.h"
 #include "runtime/data/source.h"
 #include "runtime/program.h"
 #include "runtime/status.h"
@@ -31,7 +32,9 @@ typedef struct SeerLoaderConfig {
   int64_t first_position;  // pictures seen so far by all ranks, over all epochs
   double max_undecodable;  // share of pictures
   int64_t max_pixels;
+  bool sandbox;          // pictures are decoded in the sandbox: decoder.h
   bool scaled_decoding;  // JPEGs may be decoded at a half, a quarter or an eighth, where every crop has pixels enough
+  const SeerColumns *columns;   // looked up for each picture; NULL: none
   const char *quarantine_path;  // JSON lines {picture, reason}, appended; NULL: none
   unsigned char *ring;          // seer_loader_ring_bytes() bytes, SEER_ALIGNMENT-aligned
   int ring_depth;               // batches held, >= 1; 2 or more to decode during the step
@@ -41,6 +44,8 @@ typedef struct SeerBatch {
   const uint8_t *images[SEER_MAX_SIZE_GROUPS];  // u8 [slices][crops * batch / slices][size][size][3], crop-major
   const int32_t *labels;                        // [batch]; -1 where the source has none
   const int64_t *pictures;                      // [batch] index in the source
+  const uint64_t *codes;                        // [batch][columns] of config.columns; NULL: none
+  int64_t first_position;                       // of the batch's first slot, over all epochs; the others follow it
   double wait_seconds;                          // the step waited this long for the loader
 } SeerBatch;
 

@@ -45,8 +45,9 @@ static void *reader_run(void *argument) {
 
     const char *reason;
     int64_t picture = ahead->picture(ahead->context, slot->task);
-    SeerStatus status =
-        seer_source_read(ahead->source, picture, SEER_READ_AHEAD_BYTES, &slot->file, &slot->count, &reason);
+    SeerStatus status = picture < 0 ? SEER_INPUT
+                                    : seer_source_read(ahead->source, picture, SEER_READ_AHEAD_BYTES, &slot->file,
+                                                       &slot->count, &reason);
 
     pthread_mutex_lock(&ahead->lock);
     slot->state = status == SEER_OK ? SLOT_READ : SLOT_LEFT;

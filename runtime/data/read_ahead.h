@@ -13,7 +13,8 @@ enum { SEER_READ_AHEAD_BYTES = 1 << 19, SEER_READERS_MAX = 128, SEER_READERS_A_D
 
 typedef struct SeerReadAhead SeerReadAhead;
 
-// `picture(context, task)` is called by any thread. `decoders` threads will take what is read.
+// `picture(context, task)` is called by any thread; -1: there is none, nothing is read. `decoders` threads will take
+// what is read.
 SeerStatus seer_read_ahead_make(const SeerSource *source, int decoders, int64_t (*picture)(const void *, int64_t),
                                 const void *context, SeerReadAhead **ahead);
 // Exchanges `file` for the bytes of `task`, *count of them, when they have come. False: read it yourself. Each task is

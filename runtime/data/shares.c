@@ -12,19 +12,6 @@ void share_interval(uint64_t count, uint64_t all, double *low, double *high) {
   *high = count == all ? 1 : middle + half;
 }
 
-double shares_entropy(const uint64_t *counts, size_t kinds) {
-  double all = 0, entropy = 0;
-  size_t used = 0;
-  for (size_t i = 0; i < kinds; i++) all += (double)counts[i];
-  for (size_t i = 0; i < kinds; i++) {
-    if (counts[i] == 0) continue;
-    double share = (double)counts[i] / all;
-    entropy -= share * log(share);
-    used++;
-  }
-  return used == 0 ? (double)NAN : used == 1 ? 0 : entropy / log((double)used);
-}
-
 double shares_distance(const double *shares, const double *reference, size_t count) {
   double sum = 0;
   for (size_t i = 0; i < count; i++) sum += fabs(shares[i] - reference[i]);

@@ -1,4 +1,4 @@
-// What is said of shares: how sure one may be of them, how even they are, how far from others.
+// What is said of shares: how sure one may be of them, how far they are from others.
 #ifndef SEER_RUNTIME_DATA_SHARES_H
 #define SEER_RUNTIME_DATA_SHARES_H
 
@@ -8,10 +8,6 @@
 // The interval in which the share lies of which `count` among `all` is a sample, with 95 % confidence: Wilson's score
 // interval (J. Am. Stat. Assoc. 22, 1927), which holds for small counts too. 0 to 1 when `all` is 0.
 void share_interval(uint64_t count, uint64_t all, double *low, double *high);
-// Entropy of the shares of `counts` over that of `kinds` equal ones: 1, all are as frequent; 0, there is but one. NaN:
-// nothing was counted. Counts of 0 are of no kind.
-double shares_entropy(const uint64_t *counts, size_t kinds);
-
 // Two distributions over the same values, each of sum 1.
 // Half the sum of absolute differences: the part that would have to be other for both to be the same, 0 to 1.
 double shares_distance(const double *shares, const double *reference, size_t count);

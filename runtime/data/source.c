@@ -46,6 +46,7 @@ static SeerStatus named_add(SeerSource *source, const SeerFound *path, int32_t f
   uint8_t start[PROBE_BYTES];
   SeerSuffix suffix = seer_suffix_of(path->path);
   size_t count = file_probe(path->path, start, sizeof start);
+  if (seer_reader_takes(path->path, start, count)) { return seer_reader_add(source, path->path); }
   if (count >= 8 && memcmp(start, SEER_INDEX_MAGIC, 8) == 0) { return seer_indexed_add(source, path->path); }
   if (seer_magic_is_picture(start, count) || suffix == SEER_SUFFIX_PICTURE) { return file_add(source, path, folder); }
   if (suffix == SEER_SUFFIX_TAR || (count >= TAR_MAGIC_AT + 5 && memcmp(start + TAR_MAGIC_AT, "ustar", 5) == 0)) {
@@ -79,11 +80,16 @@ static SeerStatus found_add(SeerSource *source, const SeerFound *path, int32_t f
   switch (seer_suffix_of(path->path)) {
     case SEER_SUFFIX_PICTURE: return file_add(source, path, folder);
     case SEER_SUFFIX_TAR: return seer_tar_index(source, path->path);
-    case SEER_SUFFIX_UNREAD: source->unread++; return SEER_OK;
+    case SEER_SUFFIX_UNREAD:
     case SEER_SUFFIX_OTHER: break;
   }
-  uint8_t start[SEER_MAGIC_BYTES];
+  uint8_t start[PROBE_BYTES];
   size_t count = file_probe(path->path, start, sizeof start);
+  if (seer_reader_takes(path->path, start, count)) { return seer_reader_add(source, path->path); }
+  if (seer_suffix_of(path->path) == SEER_SUFFIX_UNREAD) {
+    source->unread++;
+    return SEER_OK;
+  }
   return seer_magic_is_picture(start, count) ? file_add(source, path, folder) : SEER_OK;
 }
 
@@ -196,7 +202,7 @@ uint64_t seer_source_hash(const SeerSource *source) {
   return hash;
 }
 
-static uint64_t file_limit(int64_t max_pixels) {
+uint64_t seer_source_byte_limit(int64_t max_pixels) {
   uint64_t limit = SEER_MAX_FILE_BYTES / SEER_FILE_BYTES_A_PIXEL;
   if ((uint64_t)max_pixels < limit) limit = (uint64_t)max_pixels;
   limit *= SEER_FILE_BYTES_A_PIXEL;
@@ -283,8 +289,8 @@ SeerStatus seer_source_read(const SeerSource *source, int64_t picture, uint64_t 
   const SeerItem *item = &source->items[picture];
   const SeerContainer *container = &source->containers[item->container];
   if (container->kind == SEER_IDX) { return SEER_OK; }
-  bool in_tar = container->kind == SEER_TAR;
-  return bytes_read(in_tar ? container->path : item->name, in_tar ? item->offset : 0, in_tar ? item->size : UINT64_MAX,
+  bool within = container->kind == SEER_TAR || container->kind == SEER_OWN;
+  return bytes_read(within ? container->path : item->name, within ? item->offset : 0, within ? item->size : UINT64_MAX,
                     limit, file, count, reason)
              ? SEER_OK
              : SEER_INPUT;
@@ -294,16 +300,24 @@ SeerStatus seer_source_decode_read(const SeerSource *source, int64_t picture, in
                                    SeerPicture *decoded, const char **reason) {
   const SeerItem *item = picture < source->count ? &source->items[picture] : NULL;
   const SeerContainer *container = item != NULL ? &source->containers[item->container] : NULL;
-  bool fine = container != NULL && container->kind == SEER_IDX
-                  ? idx_decode(container, item->offset, max_pixels, decoded, reason)
-                  : seer_decode(decoded->file.bytes, count, max_pixels, decoded, reason);
+  const uint8_t *bytes = decoded->file.bytes;
+  bool fine = false;
+  switch (container != NULL ? container->kind : SEER_TAR) {
+    case SEER_IDX: fine = idx_decode(container, item->offset, max_pixels, decoded, reason); break;
+    case SEER_OWN: fine = seer_reader_decode(bytes, count, max_pixels, decoded, reason); break;
+    case SEER_TAR:
+    case SEER_FOLDER: fine = seer_decode(bytes, count, max_pixels, decoded, reason); break;
+  }
+  bool cut = fine && source->cuts != NULL && !source->cuts[picture].whole;
+  if (cut) { fine = seer_picture_cut(decoded, &source->cuts[picture], reason); }
   return fine ? SEER_OK : SEER_INPUT;
 }
 
 SeerStatus seer_source_decode(const SeerSource *source, int64_t picture, int64_t max_pixels, SeerPicture *decoded,
                               const char **reason) {
   size_t count;
-  SeerStatus status = seer_source_read(source, picture, file_limit(max_pixels), &decoded->file, &count, reason);
+  SeerStatus status =
+      seer_source_read(source, picture, seer_source_byte_limit(max_pixels), &decoded->file, &count, reason);
   return status != SEER_OK ? status : seer_source_decode_read(source, picture, max_pixels, count, decoded, reason);
 }
 

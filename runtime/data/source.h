@@ -28,10 +28,24 @@ typedef struct SeerSource SeerSource;
 // `patterns` NULL-terminated; `labels` an IDX label file or NULL. An empty set is an error that says what was looked
 // at.
 SeerStatus seer_source_open(const char *const *patterns, const char *labels, SeerSource **source);
-// Leaves the pictures that the condition holds for, and counts: before anything else is asked of the source. Labels keep
-// their numbers. `threads` and `folder` as for seer_index_keep. SEER_INPUT when none is left.
+// Leaves the pictures that the condition holds for, and counts, before anything else is asked of the source. Labels
+// keep their numbers. `threads` and `folder` as for seer_index_keep. SEER_INPUT when none is left.
 SeerStatus seer_source_keep(SeerSource *source, const SeerKeep *keep, int threads, const char *folder,
                             SeerKeepCounts *counts);
+
+// What is taken of a picture: a box in pixels, or in sides of the picture, upright.
+typedef struct SeerCut {
+  double left, top, right, bottom;
+  bool relative;
+  bool whole;  // all of it: the rest is not looked at
+  int least;   // pixels: a box with a shorter side is not taken
+} SeerCut;
+
+#define SEER_CUT_SMALL "the box is too small"  // how the reason begins, when it is
+
+// A set of files that hold one picture each, in this order, one as often as it is named, without labels. Nothing is
+// opened yet. `cuts` [count], or NULL: what decoding gives.
+SeerStatus seer_source_list(const char *const *paths, const SeerCut *cuts, int64_t count, SeerSource **source);
 void seer_source_close(SeerSource *source);
 int64_t seer_source_count(const SeerSource *source);
 // A hash of all names and labels in their order, and of what is known of sizes without opening files that hold one
@@ -72,11 +86,15 @@ SeerStatus seer_source_read(const SeerSource *source, int64_t picture, uint64_t 
                             const char **reason);
 SeerStatus seer_source_decode_read(const SeerSource *source, int64_t picture, int64_t max_pixels, size_t count,
                                    SeerPicture *decoded, const char **reason);
+// More bytes than a picture of so many pixels needs are not read.
+uint64_t seer_source_byte_limit(int64_t max_pixels);
 // Whether any picture has to be read from a file.
 bool seer_source_reads_files(const SeerSource *source);
 
 // Evaluation view: shorter side to `resize` (bilinear, antialiased, as Pillow; at least `size`), centre crop of `size`,
 // into u8 [size][size][3]. Fails only for want of memory.
 SeerStatus seer_picture_evaluate(const SeerPicture *picture, int resize, int size, uint8_t *pixels);
+// The whole picture as a square, whatever its sides.
+SeerStatus seer_picture_stretch(const SeerPicture *picture, int size, uint8_t *pixels);
 
 #endif

@@ -51,12 +51,12 @@ static void item_look(const void *set, int64_t picture, bool sizes, SeerKeepFact
     facts->bytes = (int64_t)container->width * container->height * container->channels;
     return;
   }
-  bool in_tar = container->kind == SEER_TAR;
-  int file = open(in_tar ? container->path : item->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  bool within = container->kind == SEER_TAR || container->kind == SEER_OWN;
+  int file = open(within ? container->path : item->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat info;
   if (file >= 0 && fstat(file, &info) == 0 && S_ISREG(info.st_mode)) {
-    facts->bytes = in_tar ? (int64_t)item->size : (int64_t)info.st_size;
-    sides_look(file, in_tar ? item->offset : 0, (uint64_t)facts->bytes, facts);
+    facts->bytes = within ? (int64_t)item->size : (int64_t)info.st_size;
+    sides_look(file, within ? item->offset : 0, (uint64_t)facts->bytes, facts);
   }
   if (file >= 0) { close(file); }
 }

@@ -34,8 +34,10 @@ struct SeerAccelerator {
   const SeerProgram *program;
   SeerDevice *device;
   SeerDeviceStream *stream;
-  SeerDeviceEvent *began, *ended;    // of a launch that is timed
-  SeerAddress state, arena, inputs;  // of one block, which begins with the state
+  SeerDeviceEvent *began, *ended;          // of a launch that is timed
+  SeerDeviceEvent *run_began, *run_ended;  // of a run; NULL: nobody has asked
+  double run_seconds;                      // of all runs since
+  SeerAddress state, arena, inputs;        // of one block, which begins with the state
   SeerInputs places;
   SeerExchange *exchange;  // of several ranks; NULL: not yet joined
   SeerOffload *offload;    // NULL: nothing is offloaded
@@ -52,6 +54,8 @@ static void gpu_close(SeerAccelerator *gpu) {
   if (gpu->device) {
     seer_device_event_release(gpu->device, gpu->began);
     seer_device_event_release(gpu->device, gpu->ended);
+    seer_device_event_release(gpu->device, gpu->run_began);
+    seer_device_event_release(gpu->device, gpu->run_ended);
     seer_device_stream_release(gpu->device, gpu->stream);
     seer_device_free(gpu->device, gpu->state);
   }
@@ -307,6 +311,22 @@ static SeerStatus inputs_bring(SeerAccelerator *gpu, SeerContext *context, SeerE
   return status;
 }
 
+static SeerStatus run_time(SeerAccelerator *gpu) {
+  double seconds = 0;
+  SeerStatus status = seer_device_event_wait(gpu->device, gpu->run_ended);
+  if (!status) status = seer_device_event_seconds(gpu->device, gpu->run_began, gpu->run_ended, &seconds);
+  gpu->run_seconds += seconds;
+  return status;
+}
+
+static SeerStatus gpu_seconds(SeerAccelerator *gpu, double *seconds) {
+  *seconds = gpu->run_seconds;
+  gpu->run_seconds = 0;
+  if (gpu->run_ended) return SEER_OK;
+  SeerStatus status = seer_device_event_make(gpu->device, true, &gpu->run_began);
+  return status ? status : seer_device_event_make(gpu->device, true, &gpu->run_ended);
+}
+
 static SeerStatus gpu_run(SeerAccelerator *gpu, SeerContext *context, SeerEntry *entry) {
   SeerContext on_gpu = *context;
   SeerStatus status = (SeerStatus)context->network;
@@ -317,12 +337,15 @@ static SeerStatus gpu_run(SeerAccelerator *gpu, SeerContext *context, SeerEntry 
   if (!status && gpu->exchange) status = seer_exchange_begin(gpu->exchange);
   SeerDeviceGraph *graph = NULL;
   if (!status && !by_launch) status = entry_capture(gpu, &on_gpu, entry, &graph);
+  if (!status && gpu->run_ended) status = seer_device_event_record(gpu->device, gpu->run_began, gpu->stream);
   if (!status) {
     gpu->is_newer = gpu->is_newer || entry != gpu->program->features;
     status = graph ? seer_device_graph_launch(gpu->device, graph, gpu->stream) : entry_send(gpu, &on_gpu, entry);
   }
+  if (!status && gpu->run_ended) status = seer_device_event_record(gpu->device, gpu->run_ended, gpu->stream);
   if (!status)
     status = gpu->exchange ? seer_exchange_end(gpu->exchange) : seer_device_stream_wait(gpu->device, gpu->stream);
+  if (!status && gpu->run_ended) status = run_time(gpu);
   context->first_not_finite = on_gpu.first_not_finite;
   context->network = (int)status;
   return status;
@@ -384,6 +407,7 @@ const SeerAcceleratorType seer_gpu = {
     .exchange = gpu_exchange,
     .close = gpu_close,
     .run = gpu_run,
+    .seconds = gpu_seconds,
     .state_fetch = gpu_state_fetch,
     .state_changed = gpu_state_changed,
     .read = gpu_read,

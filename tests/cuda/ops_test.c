@@ -22,6 +22,7 @@
 
 #include "codegen/cuda/channels.h"
 #include "codegen/cuda/modules.h"
+#include "codegen/cuda/tuning.h"
 #include "compiler/driver/compile.h"
 #include "compiler/driver/modules_build.h"
 #include "runtime/device/device.h"
@@ -500,15 +501,29 @@ static void run_programs(Test *test, void *step) {
 
 // ---- from the spec to the GPU ----
 
+// "always", "never"; "least", "most": what pays, all parameters of a tuning at a bound.
+static TuningSet tuning_of(const char *views) {
+  TuningSet set = tuning_usual(&cuda_tuning_table);
+  for (int i = 0; i < set.table->count; i++) {
+    if (strcmp(views, "least") == 0) set.values[i] = set.table->rows[i].least;
+    if (strcmp(views, "most") == 0) set.values[i] = set.table->rows[i].most;
+  }
+  return set;
+}
+
 static Compiled compile(Arena *arena, const char *path, const char *library, const char *precision,
-                        const char *const *architecture, bool views) {
+                        const char *const *architecture, const char *views) {
   SourceMap *sources = source_map_make(arena);
   DiagList *diags = diag_list_make(arena, sources);
   SpecDefine define = {arena_printf(arena, "train.precision=%s", precision)};
+  TuningSet tuning = tuning_of(views);
   CompileOptions options = {.cpu = "native",
                             .architectures = architecture,
                             .architecture_count = 1,
-                            .normalize_on_read = views ? NORMALIZE_ALWAYS : NORMALIZE_NEVER};
+                            .normalize_on_read = strcmp(views, "always") == 0  ? NORMALIZE_ALWAYS
+                                                 : strcmp(views, "never") == 0 ? NORMALIZE_NEVER
+                                                                               : NORMALIZE_WHERE_IT_PAYS,
+                            .gpu_tuning = &tuning};
   Compiled compiled = {0};
   const Spec *spec = spec_load(arena, sources, diags, path, library, &define, 1);
   if (!spec || !compile_spec(arena, sources, diags, spec, library, &options, &compiled)) {
@@ -539,7 +554,7 @@ static int check_kernels(Arena *arena, const char *library, char **specs, int co
   const char *architecture = "simulated";
   int missing = 0;
   for (int i = 0; i < 2 * count; i++) {
-    Compiled compiled = compile(arena, specs[i / 2], library, "bf16", &architecture, i % 2);
+    Compiled compiled = compile(arena, specs[i / 2], library, "bf16", &architecture, i % 2 ? "always" : "never");
     mark_launched(compiled.trainer.worlds[0].train, is_launched);
     mark_launched(compiled.trainer.worlds[0].features, is_launched);
   }
@@ -597,7 +612,7 @@ static void *build(Arena *arena, const Trainer *trainer, const char *folder) {
   const char *error = trainer_emit(trainer, arena, folder);
   if (error) fail(error);
   Invocation invocation = {.arena = arena};
-  if (modules_build(&invocation, trainer, folder) != EXIT_DONE) exit(1);
+  if (modules_build(&invocation, trainer, folder, NULL) != EXIT_DONE) exit(1);
   library_build(folder);
   void *step = dlopen(arena_printf(arena, "%s/step.so", folder), RTLD_NOW | RTLD_LOCAL);
   if (!step) fail(dlerror());
@@ -631,7 +646,7 @@ int main(int argc, char **argv) {
   const char *architecture = argv[4], *folder = argv[6];
   setvbuf(stdout, NULL, _IOLBF, 0);  // the simulator ends the process where a kernel does what it must not
   Arena *arena = arena_make("test");
-  Compiled compiled = compile(arena, argv[1], argv[2], argv[3], &architecture, strcmp(argv[5], "always") == 0);
+  Compiled compiled = compile(arena, argv[1], argv[2], argv[3], &architecture, argv[5]);
   void *step = build(arena, &compiled.trainer, folder);
   Test *test = arena_new(arena, Test);
   bool scales = compiled.trainer.settings.scales_loss;

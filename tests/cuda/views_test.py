@@ -6,8 +6,8 @@ usage: views_test.py SEERC LIBSIMULATED_CUDA [--all]
 
 Small networks with groups that need pads, on the simulated GPU: RegNetY, whose squeeze-and-excitation scales, too, in
 bf16 with the kernels of sm_90a, with accumulation and a queue: nothing is seen so, and all that can be, with everything
-between blocks made again; features; and memory, which gets less. --all: what pays, too, nothing made again, and
-RegNetX in fp16 with the kernels of sm_80.
+between blocks made again, by kernels that are tuned otherwise; features; and memory, which gets less. --all: what pays,
+too, nothing made again, and RegNetX in fp16 with the kernels of sm_80.
 """
 import json
 import pathlib
@@ -17,9 +17,16 @@ import tempfile
 
 from trainers import DRIVER, SEERC, build_spec, common, expect, failures, losses, state, swav_spec
 
+# Parameters of target cuda that change no bit; the widths of tiles do not where warpgroups multiply.
+TUNING = "architectures = {architecture}\nconv_ahead = 2\nweight_ahead = 6\n"
+WARPGROUPS = "conv_channels = 16\nconv_reuse = 128\n"
+
 
 def build(folder, name, family, precision, architecture, views, *words):
     spec = swav_spec(precision, family, depths="[1, 2]", steps=3, save_every=3)
+    if views == "always":
+        tuning = TUNING + (WARPGROUPS if architecture.endswith("sm_90a") else "")
+        (folder / f"{name}.cuda.tune").write_text(tuning.format(architecture=architecture))
     return build_spec(folder, name, spec, f"--target=cuda:{architecture}", f"--normalize-on-read={views}", *words)
 
 

@@ -243,7 +243,14 @@ static double seconds_now(void) {
   return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-// speed PATTERN THREADS SECONDS [scaled]: pictures per second of the loader with the SEER views.
+static bool asked(const char *word, int count, char **arguments) {
+  for (int i = 0; i < count; i++) {
+    if (strcmp(arguments[i], word) == 0) { return true; }
+  }
+  return false;
+}
+
+// speed PATTERN THREADS SECONDS [scaled] [sandbox]: pictures per second of the loader with the SEER views.
 static int run_speed(int count, char **arguments) {
   if (count < 3) { return 2; }
   SeerSource *source = open_one(arguments[0]);
@@ -254,7 +261,8 @@ static int run_speed(int count, char **arguments) {
                              .ring_depth = 2,
                              .max_undecodable = 1,
                              .max_pixels = 1 << 26,
-                             .scaled_decoding = count > 3 && strcmp(arguments[3], "scaled") == 0};
+                             .scaled_decoding = asked("scaled", count - 3, arguments + 3),
+                             .sandbox = asked("sandbox", count - 3, arguments + 3)};
   SeerLoader *loader = loader_open(source, &config);
   double start = seconds_now(), end = start + atof(arguments[2]);
   int64_t pictures = 0;

@@ -59,6 +59,12 @@ def write_formats(folder):
     rgb.save(f"{folder}/lossless.webp", lossless=True)
     alpha.save(f"{folder}/alpha.webp", lossless=True)
     alpha.save(f"{folder}/alpha_lossy.webp", quality=80)
+    frames = [Image.fromarray(scene(60, 44, 20 + i)) for i in range(3)]
+    frames[0].save(f"{folder}/animated.webp", save_all=True, append_images=frames[1:], quality=80)
+    clear = [frame.convert("RGBA") for frame in frames]
+    clear[0].putalpha(Image.fromarray(scene(60, 44, 30)).convert("L"))
+    clear[0].save(f"{folder}/animated_alpha.webp", save_all=True, append_images=clear[1:], lossless=True)
+    write_frame_apart(f"{folder}/animated_alpha.webp", f"{folder}/animated_apart.webp")
     Image.fromarray(scene(1, 1, 3)).save(f"{folder}/one.png")
     Image.fromarray(scene(300, 2, 4)).save(f"{folder}/flat.jpg")
     write_deep_png(f"{folder}/deep_rgb.png", scene(40, 30, 5), 2, 16)
@@ -86,6 +92,17 @@ def write_deep_png(path, pixels, colour_type, depth, interlace=False):
         file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw)))
         file.write(chunk(b"IEND", b""))
     np.save(path + ".npy", values)
+
+
+def write_frame_apart(path, apart):
+    """The same animation on a larger canvas, which its first frame does not cover."""
+    with open(path, "rb") as file:
+        content = bytearray(file.read())
+    content[24:30] = (60 + 9).to_bytes(3, "little") + (44 + 20).to_bytes(3, "little")  # canvas, less one
+    at = content.index(b"ANMF") + 8
+    content[at:at + 6] = (3).to_bytes(3, "little") + (7).to_bytes(3, "little")  # place, halved
+    with open(apart, "wb") as file:
+        file.write(content)
 
 
 def write_orientations(folder):

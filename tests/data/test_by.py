@@ -1,6 +1,7 @@
 """`seerc data stats --by`: shares, intervals, entropy, countries and distances, against NumPy and the zone database."""
 import collections
 import csv
+import html.parser
 import io
 import itertools
 import json
@@ -179,11 +180,16 @@ def check_reference(root, source, counted):
     p = np.array([counts[v] / known for v in weights])
     q = np.array([*weights.values()]) / sum(weights.values())
     close(got["kl_divergence"], float(sum(a * math.log(a / b) for a, b in zip(p, q) if a > 0)), "divergence")
+    got_country = got
     same = "value,count\n" + "".join(f"{v},{c}\n" for v, c in counts.items())
     write(f"{root}/same.csv", same)
     got = by("country", source, "--reference", f"{root}/same.csv")["reference"]
     close(got["kl_divergence"], 0.0, "divergence of the same")
     close(got["total_variation"], 0.0, "distance of the same")
+    two = by("gender,country", source, "--reference", f"{root}/s.tsv")["reference"]
+    expect(two == got_country, f"the reference of one of two columns: {two}")
+    told = seerc("stats", "--by", "gender,country", "--reference", f"{root}/same.csv", source, code=1)
+    expect("line 1" in told and "'country,share'" in told, f"a reference of neither column: {told}")
     text = seerc("stats", "--by", "country", "--reference", f"{root}/r.csv", source)
     for part in ("compared with", "infinite", "absent in the data: CN, IN", "absent in the reference: ", "4 countries"):
         expect(part in text, f"'{part}' is not in {text}")
@@ -219,11 +225,82 @@ def check_text(root, source, counted):
     expect("and 14 more; --json has all" in text and len(text.splitlines()) == 56, f"a long table: {text}")
 
 
+class Page(html.parser.HTMLParser):
+    """The tables of a page, a list of rows of cells each, and its text; what is opened is closed in order."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tables, self.text, self.open = [], "", []
+        with open(path, encoding="utf-8") as file:
+            self.raw = file.read()
+        self.feed(self.raw)
+        self.close()
+        expect(self.open == [], f"left open: {self.open}")
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "path"):
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+
+    def handle_endtag(self, tag):
+        expect(self.open and self.open.pop() == tag, f"</{tag}> closes another")
+
+    def handle_data(self, data):
+        self.text += data
+        if "td" in self.open or "th" in self.open:
+            self.tables[-1][-1][-1] += data
+
+
+def check_page(root, source, counted):
+    """The page says what --json says; a value is text, whatever it holds; combinations without pictures are told."""
+    page_path = f"{root}/page.html"
+    told = json.loads(seerc("stats", "--json", "--by", "gender,label", "--html", page_path, source))
+    page = Page(page_path)
+    columns = [table[1:] for table in page.tables if table[0][:2] == ["value", "pictures"]]
+    for rows, column in zip(columns, told["columns"], strict=True):
+        values = [*column["values"], {"value": None} | column["unknown"]]
+        shown = [[v["value"] or "unknown", str(v["count"]), f"{100 * v['share']:.1f} %",
+                  f"{100 * v['low']:.2f} to {100 * v['high']:.2f} %", ""] for v in values]
+        expect(rows == shown, f"shares of {column['column']}: {rows}, not {shown}")
+        expect(f"{column['normalised_entropy']:.3f}" in page.text, f"evenness of {column['column']}")
+    heat = next(table for table in page.tables if table[0][0] == "" and len(table[0]) > 1)
+    counts = collections.Counter((row[1], row[3]) for row in counted)
+    for row in heat[1:]:
+        for label, cell in zip(heat[0][1:], row[1:], strict=True):
+            expect(int(cell) == counts[row[0], label], f"{row[0]}, {label}: {cell}")
+    expect("Every combination of the values that occur has pictures." in page.text, "no combination is missing")
+    hostile = ["<img src=x onerror=alert(1)>", "</td></table><script>", "a&amp;b", '"\'', "\u2028\x01é"]
+    rows = [(word, str(i % 2)) for i, word in enumerate(hostile * 3)] + [(hostile[0], "2")] * 4
+    seerc("stats", "--by", "x<y,label", "--html", page_path, data(root, "hostile", ["x<y", "label"], rows))
+    page = Page(page_path)
+    expect("<script" not in page.raw and "<img" not in page.raw, "values are text")
+    shown = {row[0]: int(row[1]) for row in page.tables[0][1:]}
+    wanted = collections.Counter(word.replace("\x01", "\ufffd") for word, _ in rows)
+    expect(shown == {"unknown": 0} | wanted, f"hostile values: {shown}")
+    expect("4 of 15 combinations of values that occur have no picture" in page.text, "missing combinations are counted")
+    expect("</td></table><script>, 2: none, 0.6 expected" in page.text, "and named")
+    seerc("stats", "--by", "country,gender,label", "--html", page_path, "--reference", f"{root}/s.tsv", source)
+    page = Page(page_path)
+    listed = next(table for table in page.tables if table[0][0] == "combination")
+    expect(int(listed[1][1]) == max(collections.Counter((row[0], row[1], row[3]) for row in counted).values()),
+           f"the most frequent combination: {listed[1]}")
+    expect("Compared with" in page.text and "Absent from the data: 1 value" in page.text, "a reference of one of three")
+    seerc("stats", "--by", "country", "--html", page_path, f"{root}/a.index")
+    expect(" of 249countries" in Page(page_path).text, "a page of one picture, or of none")
+    expect("cannot" in seerc("stats", "--by", "country", "--html", f"{root}/no/page.html", source, code=3), "no folder")
+
+
 def check_command_line(source):
     for arguments, part in ((("--by", ""), "takes columns"), (("--by", "a,,b"), "takes columns"),
                             (("--by", "a,"), "takes columns"), (("--by", "a,a"), "each once"),
-                            (("--by", "a,b,c,d,e,f,g,h,i"), "at most 8"), (("--reference", "x"), "needs one column"),
-                            (("--by", "a,b", "--reference", "x"), "needs one column")):
+                            (("--by", "a,b,c,d,e,f,g,h,i"), "at most 8"), (("--reference", "x"), "needs a column"),
+                            (("--html", "x"), "needs columns"),
+                            (("--json", "--reference", "x"), "needs a column")):
         expect(part in seerc("stats", *arguments, source, code=2), f"{arguments}")
     expect("no option '--by'" in seerc("list", "--by", "country", source, code=2), "list has no --by")
     told = seerc("stats", "--by", "nationality", source, code=1)
@@ -236,5 +313,6 @@ with scratch() as folder:
     check_countries(folder)
     check_reference(folder, manifest, seen)
     check_text(folder, manifest, seen)
+    check_page(folder, manifest, seen)
     check_command_line(manifest)
 finish("by")

@@ -8,6 +8,7 @@ import argparse
 import filecmp
 import hashlib
 import json
+import math
 import os
 import pathlib
 import random
@@ -153,8 +154,56 @@ class Emit:
         assert model["parameters_total"] - model["parameters_trunk"] == 2 * (24 + 1), model
         trainer, _, _ = self.build("labelled", spec=spec)
         self.train(trainer, "labelled-run")
+        self.classifier_is_what_was_trained(trainer)
         result = run(self.seerc, "plan", spec, "-D", 'data.pictures="/nowhere"', code=1)
         assert "/nowhere" in result.stderr and "[classes]" in result.stderr, result.stderr
+
+    def classifier_is_what_was_trained(self, trainer):
+        """Scores of `fairness` are those of the features and of the classifier that `export` writes."""
+        def tensors(command, *options):
+            path = self.folder / f"labelled.{command}"
+            path.unlink(missing_ok=True)
+            run(trainer, command, *options, "--out", path, "--quiet")
+            data = path.read_bytes()
+            (length,) = struct.unpack("<Q", data[:8])
+            header = json.loads(data[8:8 + length])
+            return {name: data[8 + length + entry["data_offsets"][0]:8 + length + entry["data_offsets"][1]]
+                    for name, entry in header.items() if name != "__metadata__"}
+
+        def floats(data):
+            return struct.unpack(f"<{len(data) // 4}f", data)
+
+        weights, rows = self.folder / "labelled-run", {}
+        features = tensors("features", "--weights", weights, "--data", self.pictures)
+        exported = tensors("export", weights)
+        # A few steps teach little: larger weights, of both signs, make it sure of itself.
+        draw = random.Random(3)
+        weight = struct.unpack("<48f", struct.pack("<48f", *(draw.gauss(0, 20) for _ in range(48))))
+        bias, path = floats(exported["fc.bias"]), self.folder / "labelled.export"
+        path.write_bytes(path.read_bytes().replace(exported["fc.weight"], struct.pack("<48f", *weight)))
+        names = features["names"].decode().split("\n")[:-1]
+        for i, name in enumerate(names):
+            row = floats(features["features"])[24 * i:24 * i + 24]
+            cold, warm = (bias[c] + sum(a * b for a, b in zip(weight[24 * c:24 * c + 24], row)) for c in range(2))
+            rows[name] = warm - cold
+        (self.folder / "names.txt").write_text("cold\nwarm\n")
+        (self.folder / "lists.csv").write_text("list,label\nwarm,warm\n")
+        (self.folder / "people.csv").write_text("path,gender\n" + "".join(f"{n},{n[-5]}\n" for n in rows))
+        result = self.folder / "labelled.json"
+        run(trainer, "fairness", "labels", "--weights", path, "--manifest", self.folder / "people.csv", "--label-names",
+            self.folder / "names.txt", "--groups", self.folder / "lists.csv", "--by", "gender", "--out", result, "--quiet")
+        result = json.loads(result.read_text())
+        assert result["pictures_used"] == len(rows) == 20
+        assert 0 < sum(odds > 0 for odds in rows.values()) < 20, "all alike tells nothing: another seed"
+        for group in result["by"][1]["groups"]:
+            odds = [rows[name] for name in rows if name[-5] == group["name"]]
+            for measure, value in zip(result["measures"], group["values"]):
+                if measure["detail"]:
+                    continue
+                threshold = float(measure["at"].split()[1])
+                least = math.log(threshold / (1 - threshold)) if threshold else -math.inf
+                assert all(abs(o - least) > 1e-5 for o in odds), "too close to tell: another seed"
+                assert abs(value[0] - sum(o >= least for o in odds) / len(odds)) < 1e-6, (measure, group["name"])
 
     def limits_are_said(self):
         """What target c cannot do yet is refused with what to use instead."""

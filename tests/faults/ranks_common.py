@@ -180,3 +180,55 @@ def snapshot_files(out, step):
 
 def metrics_of(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def philox(counter, key):
+    """Philox4x32-10 (Salmon et al., 2011)."""
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [(b >> 32) ^ c[1] ^ k[0], b & 0xFFFFFFFF, (a >> 32) ^ c[3] ^ k[1], a & 0xFFFFFFFF]
+        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return c
+
+
+def picture_at(position, count, epoch=0):
+    """The picture at a position of an epoch, for seed 0; as runtime/random.h says."""
+    bits = next(bits for bits in range(1, 32) if 1 << 2 * bits >= count)
+    mask, value = (1 << bits) - 1, position
+    while True:
+        left, right = value >> bits, value & mask
+        for turn in range(8):
+            left, right = right, left ^ philox((right, epoch, turn, 0), (0, 0))[0] & mask
+        value = left << bits | right
+        if value < count:
+            return value
+
+
+def level_of(position):
+    """The level of a place in a run's order, for seed 0; as runtime/monitor.h says."""
+    words = philox((0, 0, position & 0xFFFFFFFF, position >> 32 | 4 << 24), (0, 0))
+    return 64 - (words[0] << 32 | words[1]).bit_length()
+
+
+def sample_of(positions, most):
+    """The level from which on at most so many of the places are sampled, and those that are."""
+    levels, level = {position: level_of(position) for position in positions}, 0
+    while sum(own >= level for own in levels.values()) > most:
+        level += 1
+    return level, [position for position in positions if levels[position] >= level]
+
+
+def monitor_of(out, step):
+    return json.loads((out / "snapshots" / f"step-{step}" / "monitor.json").read_text())
+
+
+def combinations_of(kept):
+    """What a snapshot has counted: pictures by the texts of their values, None: unknown."""
+    counts = {}
+    for *words, level, count in kept["cells"]:
+        if level < kept["level"]:
+            raise AssertionError(f"a cell below level {kept['level']}: {words}, {level}")
+        texts = tuple(kept["words"][column][word - 1] if word else None for column, word in enumerate(words))
+        counts[texts] = counts.get(texts, 0) + count
+    return counts

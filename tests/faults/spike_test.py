@@ -21,37 +21,15 @@ from ranks_common import Run
 SEERC, SANITIZE = sys.argv[1], sys.argv[2] == "1"
 del sys.argv[1:3]
 BATCH, STEPS, PICTURES, BAD_STEP = 12, 44, 720, 40
-REWIND, SKIP = 10, 15
+REWIND, SKIP, SAMPLE = 10, 15, 100
 TEXT = f"""
 train {{ batch = {BATCH}  steps = {STEPS} }}
 views {{ jitter = 0  grey = 0  blur = 0 }}
 schedule {{ base = 0.1  shape = constant }}
 save {{ every = 5steps  keep = 5 }}
+monitor {{ columns = label  sample = {SAMPLE} }}
 on_spike {{ rewind = {REWIND}  skip = {SKIP}  window = 10  factor = 1.8 }}
 """
-
-
-def philox(counter, key):
-    """Philox4x32-10 (Salmon et al., 2011)."""
-    c, k = list(counter), list(key)
-    for _ in range(10):
-        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
-        c = [(b >> 32) ^ c[1] ^ k[0], b & 0xFFFFFFFF, (a >> 32) ^ c[3] ^ k[1], a & 0xFFFFFFFF]
-        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
-    return c
-
-
-def picture_at(position, count, epoch=0):
-    """The picture at a position of an epoch, for seed 0; as runtime/random.h says."""
-    bits = next(bits for bits in range(1, 32) if 1 << 2 * bits >= count)
-    mask, value = (1 << bits) - 1, position
-    while True:
-        left, right = value >> bits, value & mask
-        for turn in range(8):
-            left, right = right, left ^ philox((right, epoch, turn, 0), (0, 0))[0] & mask
-        value = left << bits | right
-        if value < count:
-            return value
 
 
 class Spikes(unittest.TestCase):
@@ -63,7 +41,7 @@ class Spikes(unittest.TestCase):
         pictures, labels = common.pictures_make(cls.folder / "bad-images-idx3-ubyte", kinds)
         wrong = bytearray(labels.read_bytes())
         for position in range((BAD_STEP - 1) * BATCH, BAD_STEP * BATCH):
-            picture = picture_at(position, PICTURES)
+            picture = common.picture_at(position, PICTURES)
             wrong[8 + picture] = (wrong[8 + picture] + 2) % 4
         labels.write_bytes(wrong)
         cls.data = pictures, labels
@@ -81,7 +59,7 @@ class Spikes(unittest.TestCase):
     def same(self, one, other):
         files = [common.snapshot_files(self.folder / name, STEPS) for name in (one, other)]
         self.assertTrue(files[0] == files[1], f"{one} and {other} end in other bits")
-        keys = ("step", "loss", "epoch", "rewound_from", "skipped_pictures")
+        keys = ("step", "loss", "epoch", "rewound_from", "skipped_pictures", "monitor")
         lines = [[[line.get(key) for key in keys] for line in common.metrics_of(self.folder / name)]
                  for name in (one, other)]
         self.assertEqual(*lines)
@@ -111,6 +89,20 @@ class Spikes(unittest.TestCase):
             self.assertEqual([(line["step"], line["rewound_from"]) for line in told],
                              [(BAD_STEP - REWIND + 1, BAD_STEP)])
             self.assertLess(max(line["loss"] for line in lines[BAD_STEP - REWIND:]), spike["loss"])
+
+    def test_what_was_passed_over_is_not_counted(self):
+        back = (BAD_STEP - REWIND) * BATCH
+        positions = [*range(back), *range(back + SKIP * BATCH, (STEPS + SKIP) * BATCH)]
+        labels = self.data[1].read_bytes()[8:]
+        level, sample = common.sample_of(positions, SAMPLE)
+        wanted = {}
+        for position in sample:
+            label = str(labels[common.picture_at(position % PICTURES, PICTURES, position // PICTURES)])
+            wanted[label] = wanted.get(label, 0) + 1
+        for ranks in (1, 2):
+            kept = common.monitor_of(self.folder / self.whole(ranks), STEPS)
+            self.assertEqual((kept["level"], kept["seen"]), (level, STEPS * BATCH))
+            self.assertEqual({texts[0]: count for texts, count in common.combinations_of(kept).items()}, wanted)
 
     def test_a_run_that_is_killed_goes_the_same_way(self):
         for ranks in (1, 2):

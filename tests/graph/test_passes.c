@@ -303,7 +303,11 @@ static void test_normalize_on_read_for_gpus(void **state) {
   PassOptions options = small_optimizer(OPTIMIZER_LARC, 1);
   static const NormalizeOnRead wanted[] = {NORMALIZE_ALWAYS, NORMALIZE_WHERE_IT_PAYS};
   for (int i = 0; i < 4; i++) {
-    options.target = (GraphTarget){.normalize_on_read = wanted[i / 2], .scales_on_read = true, .images = DATA_BF16};
+    options.target = (GraphTarget){.normalize_on_read = wanted[i / 2],
+                                   .view_percent = 100,
+                                   .tile_channels = 128,
+                                   .scales_on_read = true,
+                                   .images = DATA_BF16};
     Graph *before = models.graphs[i % 2];
     before = optimize_run(models.arena, differentiate_run(models.arena, before, &options), &options);
     before = fuse_normalization_run(models.arena, before, &options);
@@ -336,14 +340,17 @@ static void test_normalize_where_it_pays(void **state) {
   for (int i = 0; i < model.shape.stage_count; i++) model.shape.stages[i].width = 1024;
   for (int i = 0; i < model.shape.stage_count; i++) model.shape.stages[i].group_width = 1024;
   PassOptions options = small_optimizer(OPTIMIZER_LARC, 1);
-  options.target = (GraphTarget){
-      .normalize_on_read = NORMALIZE_WHERE_IT_PAYS, .scales_on_read = true, .images = DATA_BF16};
+  options.target = (GraphTarget){.normalize_on_read = NORMALIZE_WHERE_IT_PAYS,
+                                 .view_percent = 100,
+                                 .tile_channels = 128,
+                                 .scales_on_read = true,
+                                 .images = DATA_BF16};
   Graph *graph = optimize_run(arena, differentiate_run(arena, model_build(arena, &model, MODEL_TRAIN), &options),
                               &options);
-  graph = fuse_normalization_run(arena, graph, &options);
-  int scales = count_ops(graph, OP_scale_channels);
+  Graph *before = fuse_normalization_run(arena, graph, &options);
+  int scales = count_ops(before, OP_scale_channels);
   assert_true(scales > 0);
-  graph = normalize_on_read_run(arena, graph, &options);
+  graph = normalize_on_read_run(arena, before, &options);
   expect_sound(graph, arena);
   assert_int_equal(count_ops(graph, OP_scale_channels), scales);
   int scaled = 0, masked = 0;
@@ -357,6 +364,13 @@ static void test_normalize_where_it_pays(void **state) {
   }
   assert_int_equal(scaled, scales);
   assert_int_equal(masked, scales + model.size_group_count);  // those of the stem
+  // Wide tiles make it less often; what costs nothing always pays.
+  for (int wide = 0; wide < 2; wide++) {
+    options.target.view_percent = wide ? 100 : 0;
+    options.target.tile_channels = wide ? 1024 : 128;
+    graph = dead_code_run(arena, normalize_on_read_run(arena, before, &options), &options);
+    assert_int_equal(count_ops(graph, OP_scale_channels), 0);
+  }
   arena_release(arena);
 }
 

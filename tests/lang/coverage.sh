@@ -6,7 +6,9 @@ table=$1 cases=$2 failed=0
 names=$(sed -nE 's/^MESSAGE\("([^"]+)".*/\1/p; s/^CHECK\([a-z_]+, "([^"]+)".*/\1/p' "$table")
 [ -n "$names" ] || { echo "no checks in $table"; exit 1; }
 for name in $names; do
-  case $name in file | no-model | limitation | classes | tuning | model-size | output | compiler) continue ;; esac
+  case $name in
+    file | no-model | limitation | classes | reference | tuning | model-size | output | compiler) continue ;;
+  esac
   grep -aqF " [$name]" "$cases"/*.txt || { echo "no diagnostic shows [$name]"; failed=1; }
 done
 for name in $(grep -ahoE '(error|warning): .* \[[a-z-]+\]$' "$cases"/*.txt | sed -E 's/.*\[([a-z-]+)\]$/\1/' | sort -u); do

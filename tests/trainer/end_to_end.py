@@ -102,6 +102,28 @@ class Trainer(unittest.TestCase):
             self.assertEqual([line["loss"] for line in metrics_read(out)],
                              [line["loss"] for line in metrics_read(self.whole)])
 
+    def test_the_sandbox_changes_no_bit(self):
+        out = self.train("sandboxed", "--decode-threads", 2, program="tiny_sandboxed")
+        self.assertEqual(snapshot_bytes(out, 24), snapshot_bytes(self.whole, 24))
+        files = {}
+        for program in ("tiny", "tiny_sandboxed"):
+            trainer, path = os.path.join(BUILD, program), self.folder(program + ".safetensors")
+            run(trainer, "features", "--weights", out, "--data", self.data, "--out", path, "--quiet")
+            run(trainer, "report", out)
+            with open(path, "rb") as file, open(os.path.join(out, "report.html")) as page:
+                files[program] = file.read(), page.read()
+        self.assertEqual(files["tiny"], files["tiny_sandboxed"])
+
+    def test_a_decoder_that_leaves_the_sandbox_is_named(self):
+        plant = {"LD_PRELOAD": os.path.join(BUILD, "libseer_plant.so"),
+                 "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}
+        out = self.train("free", env=plant)
+        self.assertEqual(snapshot_bytes(out, 24), snapshot_bytes(self.whole, 24))
+        done = self.fails(1, "--data", self.data, "--out", self.folder("taken"), "--steps", STEPS, "--no-report",
+                          program="tiny_sandboxed", env=plant,
+                          says=["tiny_sandboxed: error: " + self.data, "system call 'openat'", "data.sandbox"])
+        self.assertRegex(done.stderr, r"error: \S+/\d\d\.jpg: while it was decoded")
+
     def test_seed_changes_the_run(self):
         out = self.train("seeded", "--seed", 2)
         self.assertNotEqual(snapshot_bytes(out, 24), snapshot_bytes(self.whole, 24))

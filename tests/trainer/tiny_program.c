@@ -36,6 +36,9 @@
 #ifndef TINY_STAGING
 #define TINY_STAGING 1
 #endif
+#ifndef TINY_SANDBOX
+#define TINY_SANDBOX false
+#endif
 #ifndef TINY_NAME
 #define TINY_NAME "tiny"
 #endif
@@ -493,6 +496,7 @@ static const SeerProgram program = {
     .pictures = no_pictures,
     .max_undecodable = 0.5,
     .max_pixels = 1 << 24,
+    .sandbox = TINY_SANDBOX,
     .mean = {0.485, 0.456, 0.406},
     .std = {0.229, 0.224, 0.225},
     .tensor_count = sizeof tensors / sizeof tensors[0],

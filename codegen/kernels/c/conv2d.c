@@ -6,6 +6,7 @@
 // pixels, as it goes; any other kernel copies what a task reads of a group of channels into a plane first, with its
 // padding, so that what a kernel row reads of it is one run of vectors; conv2d_winograd.h is another way where that is
 // faster. Tasks: image block x pixels x output channels.
+#include "ahead.h"
 #include "conv2d_winograd.h"
 #include "kernels.h"
 #include "lanes.h"
@@ -123,9 +124,10 @@ void conv2d_pack_backward(int c, int o, int k, int stride, int groups, int winog
 // ---- the tile ----
 
 // Vectors that follow each other, and the weights they meet: places from the tile's first pixel and from its unit on.
+// With each vector, what comes next is asked for `step` bytes further.
 typedef struct Conv2dRun {
   int64_t x, weights;
-  int count;
+  int count, step;
 } Conv2dRun;
 
 // How outputs lie, and which portion of the input channels is summed. It is passed by pointer, and what changes from
@@ -134,6 +136,8 @@ typedef struct Conv2dOutput {
   int64_t pixel_stride;  // elements from one pixel to the next
   int64_t sums_stride;   // floats
   int first, last;       // portion
+  Ahead *ahead;          // what comes next, of which each run asks for `lines` lines at most
+  int64_t lines;
 } Conv2dOutput;
 
 // y[p][i] = sum over runs of x[p][..] * packed[..][i], and add[p][i] (NULL: nothing), for `tile` outputs, of which
@@ -145,12 +149,21 @@ KERNEL void conv2d_sum(int tile, int pixels, int runs, const Conv2dRun *run, con
   Lanes sums[CONV_REGISTERS];
   UNROLL
   for (int i = 0; i < tile * pixels; i++) LANES_CLEAR(sums[i]);
-  if (out->last) UNROLL
-  for (int i = 0; i < tile * pixels; i++)  // what is written is asked for while sums are made
-    __builtin_prefetch(y + i / tile * out->pixel_stride + (int64_t)(i % tile) * LANES, 1);
+  if (out->last && runs) UNROLL
+  for (int i = 0; i < tile * pixels; i++) {  // what is written, and added, is asked for while sums are made
+    const int64_t at = i / tile * out->pixel_stride + (int64_t)(i % tile) * LANES;
+    __builtin_prefetch(y + at, 1);
+    if (add) __builtin_prefetch(add + at);
+  }
   for (; runs > 0; runs--, run++) {
     const float *weights = packed + run->weights, *from = x + run->x;
+    AheadPiece ahead = ahead_piece(out->ahead, out->lines, run);
+    const int64_t step = run->step;
     for (int left = run->count; left > 0; left--, from += LANES, weights += tile) {
+      __builtin_prefetch(ahead.x);
+      __builtin_prefetch(ahead.other);
+      ahead.x += step;
+      ahead.other += step;
       Lanes v[CONV_REGISTERS];
       UNROLL
       for (int p = 0; p < pixels; p++) {
@@ -293,12 +306,14 @@ static void conv2d_units_sum(const Conv2dGeometry *g, int pixels, int first, int
   }
 }
 
-// Units [first, last) of `pixels` outputs from `pixel` on, of a point kernel. kept: room for their sums where input
-// channels come in portions.
-KERNEL void conv2d_points_sum(const Conv2dGeometry *g, int kind, View view, int pixel, int pixels, int channels,
-                              int first, int last, const float *packed, Element *y, const Element *add, float *kept) {
+// Units [first, last) of `pixels` outputs from `pixel` on, of a point kernel; then come `next` pixels. kept: room for
+// their sums where input channels come in portions.
+KERNEL void conv2d_points_sum(const Conv2dGeometry *g, int kind, View view, int pixel, int pixels, int next,
+                              int channels, int first, int last, const float *packed, Element *y, const Element *add,
+                              float *kept) {
   const int64_t at = ((int64_t)pixel * g->oc + first * g->tile) * LANES;
-  Conv2dOutput out = {(int64_t)g->oc * LANES, (int64_t)(last - first) * g->tile * LANES, 1, 0};
+  Ahead ahead;
+  Conv2dOutput out = {(int64_t)g->oc * LANES, (int64_t)(last - first) * g->tile * LANES, 1, 0, &ahead, 0};
   float copy[CONV_POINT_FLOATS] __attribute__((aligned(64)));
   for (int channel = 0; channel < g->ic; channel += channels, out.first = 0) {
     const int count = g->ic - channel < channels ? g->ic - channel : channels;
@@ -312,7 +327,12 @@ KERNEL void conv2d_points_sum(const Conv2dGeometry *g, int kind, View view, int 
                        count, copy, stride);
     }
     out.last = channel + count == g->ic;
-    const Conv2dRun run = {0, (int64_t)channel / DEPTH * g->tile, view_depth(count)};
+    ahead = out.last ? ahead_pixels(kind, view, pixel + pixels, next, 0, channels)
+                     : ahead_pixels(kind, view, pixel, pixels, channel + count,
+                                    (int)size_min(g->ic - channel - count, channels));
+    out.lines = ahead_lines(&ahead) / (last - first) + 1;
+    const Conv2dRun run = {0, (int64_t)channel / DEPTH * g->tile, view_depth(count),
+                           (int)(out.lines * AHEAD_LINE / view_depth(count))};
     conv2d_units_sum(g, pixels, first, last, 1, &run, source, stride, packed, y + at, add ? add + at : NULL, kept,
                      &out);
   }
@@ -327,9 +347,11 @@ KERNEL void conv2d_points(const Conv2dGeometry *g, int kind, Conv2dTask t, View 
   float kept[CONV_POINT_FLOATS] __attribute__((aligned(64)));
   for (int pixel = t.first, pixels; pixel < t.last; pixel += pixels) {
     pixels = conv2d_tile_pixels(tile, t.last - pixel);
+    const int left = t.last - pixel - pixels;
     for (int first = t.unit_first; first < t.unit_last; first += units) {
       const int last = t.unit_last - first < units ? t.unit_last : first + units;
-      conv2d_points_sum(g, kind, view, pixel, pixels, channels, first, last, packed, y, add,
+      const int next = last < t.unit_last || left == 0 ? 0 : conv2d_tile_pixels(tile, left);
+      conv2d_points_sum(g, kind, view, pixel, pixels, next, channels, first, last, packed, y, add,
                         channels < g->ic ? kept : NULL);
     }
   }
@@ -381,8 +403,8 @@ KERNEL void conv2d_plane_fill(const Conv2dGeometry *g, int kind, View view, Conv
 }
 
 // The runs that outputs of row `row` and columns column, column + stride (backward), .. meet, from `column` of the
-// plane on; how many.
-KERNEL int conv2d_runs(const Conv2dGeometry *g, Conv2dPlane p, int row, int column, Conv2dRun *runs) {
+// plane on, with `lines` lines to be asked for; how many.
+KERNEL int conv2d_runs(const Conv2dGeometry *g, Conv2dPlane p, int row, int column, int64_t lines, Conv2dRun *runs) {
   const int tile = g->tile, depth = view_depth(p.channels), all = view_depth(g->inputs);
   const int step = g->backward ? g->stride : 1;
   const int first_x = g->backward ? stride_remainder(column + g->pad, g->stride) : 0;
@@ -390,6 +412,7 @@ KERNEL int conv2d_runs(const Conv2dGeometry *g, Conv2dPlane p, int row, int colu
   const int x = g->backward ? stride_quotient(column + g->pad - last_x, g->stride) : column * g->stride - g->pad;
   const int columns = stride_quotient(last_x - first_x, step) + 1;
   const int tx = g->backward ? conv2d_backward_position(g->k, g->stride, last_x) : 0;
+  const int ahead = (int)(columns > 0 ? lines * AHEAD_LINE / ((p.channels == g->inputs ? columns : 1) * depth) : 0);
   int count = 0;
   for (int ky = g->backward ? stride_remainder(row + g->pad, g->stride) : 0; ky < g->k && last_x >= 0; ky += step) {
     const int y = g->backward ? stride_quotient(row + g->pad - ky, g->stride) : row * g->stride - g->pad + ky;
@@ -398,12 +421,13 @@ KERNEL int conv2d_runs(const Conv2dGeometry *g, Conv2dPlane p, int row, int colu
     const int64_t at = pixel * depth * LANES;
     const int ty = g->backward ? conv2d_backward_position(g->k, g->stride, ky) : ky;
     if (p.channels == g->inputs) {
-      runs[count++] = (Conv2dRun){at, ((int64_t)ty * g->k + tx) * all * tile, columns * all};
+      runs[count++] = (Conv2dRun){at, ((int64_t)ty * g->k + tx) * all * tile, columns * all, ahead};
       continue;
     }
     for (int i = 0; i < columns; i++)
-      runs[count++] = (Conv2dRun){at + (int64_t)i * depth * LANES,
-                                  (((int64_t)ty * g->k + tx + i) * all + p.channel % g->inputs / DEPTH) * tile, depth};
+      runs[count++] =
+          (Conv2dRun){at + (int64_t)i * depth * LANES,
+                      (((int64_t)ty * g->k + tx + i) * all + p.channel % g->inputs / DEPTH) * tile, depth, ahead};
   }
   return count;
 }
@@ -416,17 +440,22 @@ typedef struct Conv2dRegion {
 
 // The outputs of a region from a plane. y and add (NULL: nothing) are the image block's, kept is the region's.
 KERNEL void conv2d_plane_sum(const Conv2dGeometry *g, Conv2dPlane p, Conv2dRegion r, int last_portion,
-                             const float *plane, const float *packed, Element *y, const Element *add, float *kept) {
+                             const float *plane, const float *packed, Element *y, const Element *add, float *kept,
+                             Ahead *ahead) {
   const int spacing = g->backward ? g->stride : 1, apart = g->backward ? 1 : g->stride / p.step;
   const int64_t stride = (int64_t)apart * view_depth(p.channels) * LANES;
   const int64_t kept_stride = (int64_t)(r.last - r.first) * g->tile * LANES;
   const int first_output = r.group * g->outputs + (r.first - r.group * g->tiles) * g->tile;
-  const Conv2dOutput out = {(int64_t)spacing * g->oc * LANES, spacing * kept_stride, p.channel == r.group * g->inputs,
-                            last_portion};
+  const Conv2dOutput out = {(int64_t)spacing * g->oc * LANES,
+                            spacing * kept_stride,
+                            p.channel == r.group * g->inputs,
+                            last_portion,
+                            ahead,
+                            ahead->lines};
   for (int i = 0; i < r.rows; i++)
     for (int phase = 0; phase < spacing && phase < r.columns; phase++) {
       Conv2dRun runs[CONV_RUNS];
-      const int count = conv2d_runs(g, p, r.row + i, r.column + phase, runs);
+      const int count = conv2d_runs(g, p, r.row + i, r.column + phase, ahead->lines, runs);
       const int all = stride_quotient(r.columns - phase + spacing - 1, spacing);
       for (int at = 0, pixels; at < all; at += pixels) {
         pixels = conv2d_tile_pixels(g->tile, all - at);
@@ -464,6 +493,13 @@ KERNEL Conv2dPortion conv2d_portion(const Conv2dGeometry *g, int rows, int colum
   }
 }
 
+// What a plane reads of the input, if it is whole rows.
+KERNEL Ahead conv2d_plane_ahead(const Conv2dGeometry *g, int kind, View view, Conv2dPlane p) {
+  const int first = p.row > 0 ? p.row : 0, end = p.row + (p.rows - 1) * p.step + 1, last = end < g->h ? end : g->h;
+  if (p.column > 0 || p.column + p.columns * p.step < g->w || p.step > 1 || last <= first) return ahead_nothing;
+  return ahead_pixels(kind, view, (int64_t)first * g->w, (int64_t)(last - first) * g->w, p.channel, p.channels);
+}
+
 // One region, `channels` input channels at once.
 KERNEL void conv2d_region(const Conv2dGeometry *g, int kind, Conv2dRegion r, int channels, View view,
                           const float *packed, Element *y, const Element *add, float *kept) {
@@ -473,7 +509,10 @@ KERNEL void conv2d_region(const Conv2dGeometry *g, int kind, Conv2dRegion r, int
     Conv2dPlane p = conv2d_plane(g, r.row, r.rows, r.column, r.columns, count);
     p.channel = r.group * g->inputs + channel;
     conv2d_plane_fill(g, kind, view, p, plane);
-    conv2d_plane_sum(g, p, r, channel + count == g->inputs, plane, packed, y, add, kept);
+    Conv2dPlane next = p;
+    next.channel += count;
+    Ahead ahead = next.channel < g->ic ? conv2d_plane_ahead(g, kind, view, next) : ahead_nothing;
+    conv2d_plane_sum(g, p, r, channel + count == g->inputs, plane, packed, y, add, kept, &ahead);
   }
 }
 

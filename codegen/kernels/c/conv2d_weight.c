@@ -5,6 +5,7 @@
 // of whole lanes: chunk by chunk of pixels a task copies its input channels into padded planes and its output gradients
 // into panels of 8 (4), so that every (channel, tap) and every panel is one stream of vectors; then tiles of 8 (4)
 // outputs x 3 (channel, tap) are summed over the chunk in registers, the lanes folded, and added to dw.
+#include "ahead.h"
 #include "kernels.h"
 #include "lanes.h"
 #include "sizes.h"
@@ -31,14 +32,18 @@ KERNEL View weight_view(int kind, View v, int64_t block, int64_t elements) {
 // dw[i][vector * LANES ..] = sum over depth of gradient[.. i ..] * inputs[..][vector], and, with `more`, what dw has:
 // `tile` outputs x `vectors` vectors of inputs. gradients: [pixel][output][lane, or pair of lanes], `pixel_stride` of
 // them from one pixel to the next; inputs [pixel][lane, or pair of lanes][vectors * LANES]. Of the last vector `left`
-// inputs exist, of the tile `live` outputs.
+// inputs exist, of the tile `live` outputs. With each lane, or pair, what comes next is asked for `step` bytes further.
 KERNEL void weight_product(int vectors, int pixels, const float *gradients, int64_t pixel_stride, const float *inputs,
-                           int live, int left, int more, float *dw, int64_t dw_stride) {
+                           int live, int left, int more, AheadPiece ahead, int step, float *dw, int64_t dw_stride) {
   Lanes sums[WEIGHT_TILE * WEIGHT_VECTORS];
   UNROLL
   for (int i = 0; i < WEIGHT_TILE * vectors; i++) LANES_CLEAR(sums[i]);
-  for (int pixel = 0; pixel < pixels; pixel++, gradients += pixel_stride)
+  for (int pixel = 0; pixel < pixels; pixel++, gradients += pixel_stride) {
     for (int lane = 0; lane < LANES / DEPTH; lane++, inputs += vectors * LANES) {
+      __builtin_prefetch(ahead.x);
+      __builtin_prefetch(ahead.other);
+      ahead.x += step;
+      ahead.other += step;
       Lanes x[WEIGHT_VECTORS];
       UNROLL
       for (int j = 0; j < vectors; j++) {
@@ -53,6 +58,7 @@ KERNEL void weight_product(int vectors, int pixels, const float *gradients, int6
         for (int j = 0; j < vectors; j++) sums[i * vectors + j] = lanes_multiply_add(sums[i * vectors + j], x[j], g);
       }
     }
+  }
   UNROLL
   for (int i = 0; i < WEIGHT_TILE; i++) {
     if (i >= live) continue;
@@ -71,10 +77,11 @@ KERNEL void weight_product(int vectors, int pixels, const float *gradients, int6
   }
 }
 
-#define WEIGHT_PRODUCT(vectors)                                                                                       \
-  static void weight_product_##vectors(int pixels, const float *gradients, int64_t pixel_stride, const float *inputs, \
-                                       int live, int left, int more, float *dw, int64_t dw_stride) {                  \
-    weight_product(vectors, pixels, gradients, pixel_stride, inputs, live, left, more, dw, dw_stride);                \
+#define WEIGHT_PRODUCT(vectors)                                                                                     \
+  KERNEL_SHARED void weight_product_##vectors(int pixels, const float *gradients, int64_t pixel_stride,             \
+                                              const float *inputs, int live, int left, int more, AheadPiece ahead,  \
+                                              int step, float *dw, int64_t dw_stride) {                             \
+    weight_product(vectors, pixels, gradients, pixel_stride, inputs, live, left, more, ahead, step, dw, dw_stride); \
   }
 WEIGHT_PRODUCT(3)
 WEIGHT_PRODUCT(2)
@@ -146,9 +153,19 @@ KERNEL void weight_copy_gradients(int kind, WeightViews v, int n, int ho, int wo
   }
 }
 
+// What the next chunk copies.
+typedef struct WeightAhead {
+  Ahead gradients, inputs;
+} WeightAhead;
+
 // The products of all panels and tiles: `more`: added to what dw has.
 KERNEL void weight_products(int pixels, int inputs, int outputs, const float *gradients, const float *panels, int more,
-                            float *dw, int64_t dw_stride) {
+                            WeightAhead ahead, float *dw, int64_t dw_stride) {
+  const int calls =
+      (outputs + WEIGHT_TILE - 1) / WEIGHT_TILE * ((inputs + WEIGHT_VECTORS * LANES - 1) / (WEIGHT_VECTORS * LANES));
+  const int64_t all = ahead_lines(&ahead.gradients) + ahead_lines(&ahead.inputs);
+  const int64_t lines = (all + all / 4) / calls + 1;  // some more: rows end within a piece
+  const int step = (int)(lines * AHEAD_LINE / (pixels * (LANES / DEPTH)));
   const int64_t pixel_stride = (int64_t)((outputs + WEIGHT_TILE - 1) / WEIGHT_TILE * WEIGHT_TILE) * (LANES / DEPTH);
   for (int input = 0, vectors; input < inputs; input += vectors * LANES) {
     vectors = weight_panel_vectors((inputs - input + LANES - 1) / LANES);
@@ -157,9 +174,14 @@ KERNEL void weight_products(int pixels, int inputs, int outputs, const float *gr
       const int live = outputs - output < WEIGHT_TILE ? outputs - output : WEIGHT_TILE;
       const float *from = gradients + (int64_t)output * (LANES / DEPTH);
       float *target = dw + output * dw_stride + input;
-      if (vectors == 3) weight_product_3(pixels, from, pixel_stride, panels, live, left, more, target, dw_stride);
-      if (vectors == 2) weight_product_2(pixels, from, pixel_stride, panels, live, left, more, target, dw_stride);
-      if (vectors == 1) weight_product_1(pixels, from, pixel_stride, panels, live, left, more, target, dw_stride);
+      Ahead *const some = ahead.gradients.rows > 0 ? &ahead.gradients : &ahead.inputs;
+      const AheadPiece next = ahead_piece(some, lines, from);
+      if (vectors == 3)
+        weight_product_3(pixels, from, pixel_stride, panels, live, left, more, next, step, target, dw_stride);
+      if (vectors == 2)
+        weight_product_2(pixels, from, pixel_stride, panels, live, left, more, next, step, target, dw_stride);
+      if (vectors == 1)
+        weight_product_1(pixels, from, pixel_stride, panels, live, left, more, next, step, target, dw_stride);
     }
     panels += (int64_t)pixels * (LANES / DEPTH) * vectors * LANES;
   }
@@ -196,7 +218,10 @@ KERNEL void conv2d_weight_points(int n, int h, int w, int c, int o, int stride, 
       weight_copy_gradients(VIEW_PLAIN, v, n, ho, wo, pixel, pixels, output_first, outputs, gradients);
     else
       weight_copy_gradients(VIEW_GRADIENT, v, n, ho, wo, pixel, pixels, output_first, outputs, gradients);
-    weight_products(pixels, inputs, outputs, gradients, panels, pixel > first, target, c);
+    const int64_t next = pixel + pixels, more = size_min(s.depth, last - next);
+    const WeightAhead ahead = {ahead_pixels(v.dy_kind, v.dy, next, more, output_first, outputs),
+                               ahead_pixels(v.x_kind, v.x, next, stride == 1 ? more : 0, input_first, inputs)};
+    weight_products(pixels, inputs, outputs, gradients, panels, pixel > first, ahead, target, c);
   }
 }
 
@@ -264,6 +289,19 @@ KERNEL void weight_pack_panels(int kind, WeightChunk t, WeightViews v, int n, in
   }
 }
 
+// What is copied of a chunk, where it has whole rows of images.
+KERNEL WeightAhead weight_chunk_ahead(WeightChunks s, WeightChunk t, WeightViews v, int h, int w, int ho, int wo, int k,
+                                      int stride, int pad, int input, int inputs, int output, int outputs) {
+  if (s.chunks_columns > 1) return (WeightAhead){ahead_nothing, ahead_nothing};
+  const int top = t.row_first * stride - pad, end = (t.row_last - 1) * stride - pad + k;
+  const int first = top > 0 ? top : 0, blocks = t.block_last - t.block_first;  // more than one are whole
+  const int rows = (end < h ? end : h) - first, row = t.block_first * h + first;
+  return (WeightAhead){
+      ahead_pixels(v.dy_kind, v.dy, ((int64_t)t.block_first * ho + t.row_first) * wo,
+                   (int64_t)blocks * (t.row_last - t.row_first) * wo, output, outputs),
+      ahead_pixels(v.x_kind, v.x, (int64_t)row * w, (int64_t)(blocks > 1 ? blocks * h : rows) * w, input, inputs)};
+}
+
 // The pixels of a chunk as the inner loop walks them: `blocks` x `rows` x `count` gradients, one after another in the
 // panel; in the planes, vectors `step` apart in a row, floats `row_stride` and `block_stride` between rows and blocks.
 typedef struct WeightWalk {
@@ -271,9 +309,10 @@ typedef struct WeightWalk {
   int64_t row_stride, block_stride;
 } WeightWalk;
 
-// folded[i][j] = sum over pixels and lanes of panel[pixel][i] * plane j[pixel]; j = 3 is not used.
+// folded[i][j] = sum over pixels and lanes of panel[pixel][i] * plane j[pixel]; j = 3 is not used. With each row,
+// `lines` lines of what comes next are asked for.
 KERNEL_SHARED void weight_sum(const WeightWalk *walk, const float *panel, const float *plane0, const float *plane1,
-                              const float *plane2, float *folded) {
+                              const float *plane2, WeightAhead *ahead, int64_t lines, float *folded) {
   Lanes sums[WEIGHT_TILE * 3];
   UNROLL
   for (int i = 0; i < WEIGHT_TILE * 3; i++) LANES_CLEAR(sums[i]);
@@ -281,6 +320,11 @@ KERNEL_SHARED void weight_sum(const WeightWalk *walk, const float *panel, const 
   for (int block = 0; block < walk->blocks; block++)
     for (int row = 0; row < walk->rows; row++) {
       int64_t at = block * walk->block_stride + row * walk->row_stride;
+      AheadPiece next = ahead_piece(ahead->gradients.rows > 0 ? &ahead->gradients : &ahead->inputs, lines, panel);
+      for (int64_t line = 0; line < lines; line++, next.x += AHEAD_LINE, next.other += AHEAD_LINE) {
+        __builtin_prefetch(next.x);
+        __builtin_prefetch(next.other);
+      }
       for (int pixel = 0; pixel < walk->count; pixel++, at += step, panel += WEIGHT_TILE * LANES) {
         Lanes x0 = lanes_load(plane0 + at), x1 = lanes_load(plane1 + at), x2 = lanes_load(plane2 + at);
         LANES_PIN(x0);
@@ -353,16 +397,59 @@ KERNEL const float *weight_next_plane(WeightPairs *at) {
 
 // Adds a tile of outputs (`live` of them exist) x all `pairs` (channel, tap) pairs of a chunk to dw.
 KERNEL void weight_tiles(WeightChunks s, WeightWalk walk, int k, int pairs, int live, int64_t dw_stride,
-                         const float *panel, const float *planes, float *dw) {
+                         const float *panel, const float *planes, WeightAhead *ahead, int64_t lines, float *dw) {
   WeightPairs next = weight_pairs(s, k, pairs, planes);
   for (int pair = 0; pair < pairs; pair += 3) {
     const float *plane0 = weight_next_plane(&next), *plane1 = weight_next_plane(&next),
                 *plane2 = weight_next_plane(&next);
     const int wide = pairs - pair < 3 ? pairs - pair : 3;
     float folded[WEIGHT_TILE * 4] __attribute__((aligned(64)));
-    weight_sum(&walk, panel, plane0, plane1, plane2, folded);
+    weight_sum(&walk, panel, plane0, plane1, plane2, ahead, lines, folded);
     for (int i = 0; i < live; i++)
       for (int j = 0; j < wide; j++) dw[i * dw_stride + pair + j] += folded[i * 4 + j];
+  }
+}
+
+// The channels of a unit.
+typedef struct WeightUnit {
+  int input, inputs, output, outputs;
+} WeightUnit;
+
+KERNEL WeightUnit weight_unit(WeightChunks s, int inputs, int outputs, int unit) {
+  const int input_parts = (int)s.input_parts, output_parts = (int)s.output_parts;
+  const int group = unit / (input_parts * output_parts), part = unit % (input_parts * output_parts);
+  const int in = part / output_parts, out = part % output_parts;
+  const int input = inputs * in / input_parts, output = outputs * out / output_parts;
+  return (WeightUnit){group * inputs + input, inputs * (in + 1) / input_parts - input, group * outputs + output,
+                      outputs * (out + 1) / output_parts - output};
+}
+
+KERNEL void weight_pack_chunk(WeightChunks s, WeightChunk t, WeightUnit u, WeightViews v, int n, int h, int w, int ho,
+                              int wo, int k, int stride, int pad, float *restrict planes, float *restrict panels) {
+  const int64_t panel_stride = s.blocks * s.rows * s.columns * WEIGHT_TILE * LANES;
+  if (v.x_kind == VIEW_PLAIN)
+    weight_pack_planes(VIEW_PLAIN, s, t, v, h, w, k, stride, pad, u.input, u.inputs, planes);
+  else if (v.x_kind == VIEW_NORMALIZED)
+    weight_pack_planes(VIEW_NORMALIZED, s, t, v, h, w, k, stride, pad, u.input, u.inputs, planes);
+  else
+    weight_pack_planes(VIEW_SCALED, s, t, v, h, w, k, stride, pad, u.input, u.inputs, planes);
+  if (v.dy_kind == VIEW_PLAIN)
+    weight_pack_panels(VIEW_PLAIN, t, v, n, ho, wo, u.output, u.outputs, panel_stride, panels);
+  else
+    weight_pack_panels(VIEW_GRADIENT, t, v, n, ho, wo, u.output, u.outputs, panel_stride, panels);
+}
+
+// Adds a chunk of a unit to dw, the unit's first weight.
+KERNEL void weight_add_chunk(WeightChunks s, WeightWalk walk, WeightUnit u, int k, int64_t dw_stride, WeightAhead ahead,
+                             const float *planes, const float *panels, float *dw) {
+  const int pairs = u.inputs * k * k, tiles = (u.outputs + WEIGHT_TILE - 1) / WEIGHT_TILE;
+  const int64_t panel_stride = s.blocks * s.rows * s.columns * WEIGHT_TILE * LANES;
+  const int64_t begins = (int64_t)tiles * ((pairs + 2) / 3) * walk.blocks * walk.rows;
+  const int64_t lines = size_min(8, (ahead_lines(&ahead.gradients) + ahead_lines(&ahead.inputs) + begins - 1) / begins);
+  for (int tile = 0; tile < tiles; tile++) {
+    const int output = tile * WEIGHT_TILE, live = u.outputs - output < WEIGHT_TILE ? u.outputs - output : WEIGHT_TILE;
+    weight_tiles(s, walk, k, pairs, live, dw_stride, panels + tile * panel_stride, planes, &ahead, lines,
+                 dw + output * dw_stride);
   }
 }
 
@@ -371,42 +458,29 @@ KERNEL void conv2d_weight_chunks(int n, int h, int w, int c, int o, int k, int s
   const WeightChunks s = weight_chunks(n, h, w, c, o, k, stride, pad, groups, &tuned);
   const int ho = (int)conv2d_size(h, k, stride, pad), wo = (int)conv2d_size(w, k, stride, pad);
   const int inputs = c / groups, outputs = o / groups, blocks = (int)image_blocks(n, &tuned);
-  const int input_parts = (int)s.input_parts, output_parts = (int)s.output_parts;
-  const int unit = task / (int)s.splits, split = task % (int)s.splits;
-  const int group = unit / (input_parts * output_parts), part = unit % (input_parts * output_parts);
-  const int input_first = inputs * (part / output_parts) / input_parts;
-  const int input_last = inputs * (part / output_parts + 1) / input_parts;
-  const int output_first = outputs * (part % output_parts) / output_parts;
-  const int output_last = outputs * (part % output_parts + 1) / output_parts;
-  const int pairs = (input_last - input_first) * k * k;
+  const int part = task / (int)s.splits, split = task % (int)s.splits;
+  const int first = (int)(s.units * part / s.unit_parts), last = (int)(s.units * (part + 1) / s.unit_parts);
+  const int chunk_first = (int)(s.chunks * split / s.splits), chunk_last = (int)(s.chunks * (split + 1) / s.splits);
   const int64_t stride_o = (int64_t)inputs * k * k;
-  float *target = s.splits > 1 ? workspace + (int64_t)split * o * stride_o : dw;
-  target += ((int64_t)group * outputs + output_first) * stride_o + (int64_t)input_first * k * k;
-  for (int i = 0; i < output_last - output_first; i++) memset(target + i * stride_o, 0, (size_t)pairs * sizeof(float));
-
+  float *const all = s.splits > 1 ? workspace + (int64_t)split * o * stride_o : dw;
   float planes[TUNED_weight_plane_floats] __attribute__((aligned(64)));
   float panels[TUNED_weight_plane_floats] __attribute__((aligned(64)));
-  const int64_t panel_stride = s.blocks * s.rows * s.columns * WEIGHT_TILE * LANES;
-  const int chunk_first = (int)(s.chunks * split / s.splits), chunk_last = (int)(s.chunks * (split + 1) / s.splits);
-  for (int chunk = chunk_first; chunk < chunk_last; chunk++) {
-    const WeightChunk t = weight_chunk(s, blocks, ho, wo, chunk);
-    const int input = group * inputs + input_first, count = input_last - input_first;
-    const int gradient = group * outputs + output_first, gradients = output_last - output_first;
-    if (v.x_kind == VIEW_PLAIN)
-      weight_pack_planes(VIEW_PLAIN, s, t, v, h, w, k, stride, pad, input, count, planes);
-    else if (v.x_kind == VIEW_NORMALIZED)
-      weight_pack_planes(VIEW_NORMALIZED, s, t, v, h, w, k, stride, pad, input, count, planes);
-    else
-      weight_pack_planes(VIEW_SCALED, s, t, v, h, w, k, stride, pad, input, count, planes);
-    if (v.dy_kind == VIEW_PLAIN)
-      weight_pack_panels(VIEW_PLAIN, t, v, n, ho, wo, gradient, gradients, panel_stride, panels);
-    else
-      weight_pack_panels(VIEW_GRADIENT, t, v, n, ho, wo, gradient, gradients, panel_stride, panels);
-    for (int output = output_first; output < output_last; output += WEIGHT_TILE) {
-      const int live = output_last - output < WEIGHT_TILE ? output_last - output : WEIGHT_TILE;
-      weight_tiles(s, weight_walk(s, t, k, stride), k, pairs, live, stride_o,
-                   panels + (output - output_first) / WEIGHT_TILE * panel_stride, planes,
-                   target + (output - output_first) * stride_o);
+  for (int unit = first; unit < last; unit++) {
+    const WeightUnit u = weight_unit(s, inputs, outputs, unit);
+    float *target = all + u.output * stride_o + (int64_t)(u.input % inputs) * k * k;
+    for (int i = 0; i < u.outputs; i++)
+      memset(target + i * stride_o, 0, (size_t)u.inputs * (size_t)(k * k) * sizeof(float));
+    for (int chunk = chunk_first; chunk < chunk_last; chunk++) {
+      const WeightChunk t = weight_chunk(s, blocks, ho, wo, chunk);
+      weight_pack_chunk(s, t, u, v, n, h, w, ho, wo, k, stride, pad, planes, panels);
+      WeightAhead ahead = {ahead_nothing, ahead_nothing};
+      const int other = chunk + 1 == chunk_last;  // unit
+      if (!other || unit + 1 < last) {
+        const WeightUnit next = weight_unit(s, inputs, outputs, unit + other);
+        ahead = weight_chunk_ahead(s, weight_chunk(s, blocks, ho, wo, other ? chunk_first : chunk + 1), v, h, w, ho, wo,
+                                   k, stride, pad, next.input, next.inputs, next.output, next.outputs);
+      }
+      weight_add_chunk(s, weight_walk(s, t, k, stride), u, k, stride_o, ahead, planes, panels, target);
     }
   }
 }

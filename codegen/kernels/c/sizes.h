@@ -9,6 +9,7 @@
 
 enum {
   TASK_PIXELS = 128,  // most pixels a lane sums in single precision, whatever the tuning
+  WEIGHT_UNITS = 4,   // most units of a weight gradient that a task takes: what the next one reads is asked for
   CHANNEL_RUN = 64    // channels of a pixel read at once, where several pixels are summed
 };
 
@@ -171,7 +172,7 @@ typedef struct WeightChunks {
   int64_t plane_height, plane_width;  // of one input channel of one image block in a chunk
   int64_t chunks_blocks, chunks_rows, chunks_columns, chunks;
   int64_t inputs, input_parts, output_parts;  // per group
-  int64_t units, splits;                      // tasks = units * splits
+  int64_t units, unit_parts, splits;          // tasks = unit_parts * splits
 } WeightChunks;
 
 // Outputs summed together.
@@ -208,6 +209,7 @@ static inline WeightChunks weight_chunks(int64_t n, int64_t h, int64_t w, int64_
   int64_t most_outputs = size_max(1, most_vectors / (tile * r.blocks * r.rows * r.columns)) * tile;
   r.output_parts = size_ceil(outputs, size_min(outputs, most_outputs));
   r.units = groups * r.input_parts * r.output_parts;
+  r.unit_parts = size_min(r.units, size_max(t->weight_tasks, size_ceil(r.units, WEIGHT_UNITS)));
   r.splits = size_min(r.chunks, size_ceil(t->weight_tasks, r.units));
   return r;
 }
@@ -226,7 +228,7 @@ static inline int64_t conv2d_backward_weight_tasks(int64_t n, int64_t h, int64_t
     return points.output_parts * points.input_parts * points.splits;
   }
   WeightChunks chunks = weight_chunks(n, h, w, c, o, k, stride, pad, groups, t);
-  return chunks.units * chunks.splits;
+  return chunks.unit_parts * chunks.splits;
 }
 static inline int64_t conv2d_backward_weight_workspace_floats(int64_t n, int64_t h, int64_t w, int64_t c, int64_t o,
                                                               int64_t k, int64_t stride, int64_t pad, int64_t groups,

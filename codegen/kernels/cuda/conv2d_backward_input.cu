@@ -42,7 +42,7 @@ DEVICE Pixel pixel_find(const Element *dy, int group, int first_row, int first_c
   return pixel_at(dy, image, (row + PAD - first_row) / STRIDE, (column + PAD - first_column) / STRIDE, group);
 }
 
-DEVICE_KERNEL(conv2d_backward_input, THREADS, BLOCKS, TILE_BYTES,
+DEVICE_KERNEL(conv2d_backward_input, THREADS, BLOCKS_FIT, TILE_BYTES,
               (const Element *__restrict__ dy, const Element *__restrict__ weights, const Element *__restrict__ add,
                Element *__restrict__ dx)) {
   SHARED_MEMORY(memory);

@@ -5,8 +5,9 @@
 // Constants as for conv2d_forward.cu, but STATISTICS, and
 //   TILE_OUTPUTS TILE_INPUTS     of a block: inputs of several taps, where the tile reaches beyond one
 //   SPLITS                       of the pixels, none of them empty
+//   STAGES BLOCKS                as in conv2d_tile.h
 // and for products of warps (those of warpgroups choose their own):
-//   TILE_DEPTH STAGES            so many pixels are copied at once, STAGES - 1 times ahead
+//   TILE_DEPTH                   so many pixels are copied at once
 //   WARPS_OUTPUTS WARPS_INPUTS   by which the tile is divided
 //
 // x [n][h][w][GROUPS * INPUT_PITCH], line and scale of its view, dy [n][p][q][GROUPS * OUTPUT_PITCH]
@@ -33,14 +34,14 @@ enum {
   DEPTH = 64,
   AHEAD = STEPS_AHEAD(DEPTH * (TILE_INPUTS + TILE_OUTPUTS) * 2),
   STAGE_COUNT = AHEAD + 2,
-  BLOCKS = 2,
+  BLOCKS_FIT = BLOCKS,
 #else
   INPUT_WARPS = WARPS_INPUTS,
   OUTPUT_WARPS = WARPS_OUTPUTS,
   DEPTH = TILE_DEPTH,
   AHEAD = STAGES - 1,
   STAGE_COUNT = STAGES,
-  BLOCKS = 1,
+  BLOCKS_FIT = 1,
 #endif
   THREADS = 32 * INPUT_WARPS * OUTPUT_WARPS,
   STEPS = DIVIDE_UP(PIXELS, DEPTH),
@@ -60,6 +61,7 @@ enum {
   TILE_BYTES = STAGE_COUNT * (STAGE_INPUTS + STAGE_OUTPUTS)
 };
 
+static_assert(AHEAD > 0, "stages fit");
 static_assert(DEPTH % 16 == 0 && TILE_INPUTS % 16 == 0 && TILE_OUTPUTS % 16 == 0, "of whole products and slabs");
 static_assert(THREADS % INPUT_CHUNKS == 0, "a thread copies the same inputs of each of its pixels");
 static_assert(INPUT_ROWS % 8 == 0, "all inputs that a thread copies are swizzled alike");
@@ -232,7 +234,7 @@ DEVICE void tile_multiply(int first_pixel, int steps, int group, int output, int
   copy_wait<0>();
 }
 
-DEVICE_KERNEL(conv2d_backward_weight, THREADS, BLOCKS, TILE_BYTES,
+DEVICE_KERNEL(conv2d_backward_weight, THREADS, BLOCKS_FIT, TILE_BYTES,
               (const Element *__restrict__ x, const float *__restrict__ line, const float *__restrict__ scale,
                const Element *__restrict__ dy, float *__restrict__ parts)) {
   SHARED_MEMORY(memory);

@@ -91,7 +91,7 @@ DEVICE void squares_store(const float (&sums)[MMA_PIXELS][MMA_CHANNELS][4], int 
     }
 }
 
-DEVICE_KERNEL(conv2d_forward, THREADS, BLOCKS, SHARED_BYTES,
+DEVICE_KERNEL(conv2d_forward, THREADS, BLOCKS_FIT, SHARED_BYTES,
               (const Element *__restrict__ x, const float *__restrict__ line, const float *__restrict__ scale,
                const Element *__restrict__ weights, Element *__restrict__ y, float *__restrict__ statistics)) {
   SHARED_MEMORY(memory);

@@ -11,8 +11,9 @@
 //   VIEW VIEW_CHANNELS VIEW_PITCH      what is multiplied of "from" (view.h), and how its channels lie (channels.h)
 //   TILE_PIXELS TILE_CHANNELS          of a block
 //   TILE_DEPTH                         so much depth is multiplied in a step (STEP_DEPTH)
-// and for products of warps (those of warpgroups choose their own):
-//   STAGES                             steps are copied STAGES - 1 ahead
+//   STAGES                             steps are copied STAGES - 1 ahead, by warpgroups STAGES where they fit
+//   BLOCKS                             that are to fit a multiprocessor, of those whose products are of warpgroups
+// and for products of warps:
 //   WARPS_PIXELS WARPS_CHANNELS        by which the tile is divided
 #ifndef SEER_KERNELS_CONV2D_TILE_H
 #define SEER_KERNELS_CONV2D_TILE_H
@@ -32,14 +33,14 @@ enum {
   CHANNEL_WARPS = 1,
   AHEAD = STEPS_AHEAD((TILE_PIXELS + TILE_CHANNELS) * DEPTH * 2),
   STAGE_COUNT = AHEAD + 2,
-  BLOCKS = 2,
+  BLOCKS_FIT = BLOCKS,
   MBARRIER_BYTES = 1024,  // before the stages, which begin at a multiple of this: one for each
 #else
   PIXEL_WARPS = WARPS_PIXELS,
   CHANNEL_WARPS = WARPS_CHANNELS,
   AHEAD = STAGES - 1,
   STAGE_COUNT = STAGES,
-  BLOCKS = 1,
+  BLOCKS_FIT = 1,
   MBARRIER_BYTES = 0,
 #endif
   THREADS = 32 * PIXEL_WARPS * CHANNEL_WARPS,
@@ -53,6 +54,7 @@ enum {
   TILE_BYTES = MBARRIER_BYTES + STAGE_COUNT * (STAGE_PIXELS + STAGE_WEIGHTS)
 };
 
+static_assert(AHEAD > 0, "stages fit");
 static_assert(TILE_PIXELS % COPY_ROWS == 0, "copies of pixels are divided evenly");
 static_assert(COPY_ROWS % 8 == 0, "all chunks that a thread copies are swizzled alike");
 static_assert(FROM_PITCH % CHUNK == 0 && TO_PITCH % CHUNK == 0, "pitches are multiples of 8");

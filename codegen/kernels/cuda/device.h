@@ -222,6 +222,10 @@ DEVICE void warpgroup_wait() {
 #define SUMS_112(c, j) SUMS_96(c, j), SUMS_16(c, (j) + 12)
 #define SUMS_120(c, j) SUMS_112(c, j), SUMS_8(c, (j) + 14)
 #define SUMS_128(c, j) SUMS_64(c, j), SUMS_64(c, (j) + 8)
+#define SUMS_176(c, j) SUMS_128(c, j), SUMS_32(c, (j) + 16), SUMS_16(c, (j) + 20)
+#define SUMS_192(c, j) SUMS_128(c, j), SUMS_64(c, (j) + 16)
+#define SUMS_224(c, j) SUMS_192(c, j), SUMS_32(c, (j) + 24)
+#define SUMS_256(c, j) SUMS_128(c, j), SUMS_128(c, (j) + 16)
 #define NAMES_16 "%0, %1, %2, %3, %4, %5, %6, %7"
 #define NAMES_32 NAMES_16 ", %8, %9, %10, %11, %12, %13, %14, %15"
 #define NAMES_64 NAMES_32 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -230,6 +234,15 @@ DEVICE void warpgroup_wait() {
 #define NAMES_112 NAMES_96 ", %48, %49, %50, %51, %52, %53, %54, %55"
 #define NAMES_120 NAMES_112 ", %56, %57, %58, %59"
 #define NAMES_128 NAMES_120 ", %60, %61, %62, %63"
+#define NAMES_176                                                                                         \
+  NAMES_128                                                                                               \
+      ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, " \
+      "%83, %84, %85, %86, %87"
+#define NAMES_192 NAMES_176 ", %88, %89, %90, %91, %92, %93, %94, %95"
+#define NAMES_224 \
+  NAMES_192 ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111"
+#define NAMES_256 \
+  NAMES_224 ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 #define WARPGROUP_PRODUCT(columns, a_name, b_name, adds_name, turned_name)                                          \
   template <bool turned>                                                                                            \
   DEVICE void warpgroup_multiply_add(float(&c)[(columns) / 8][4], u64 a, u64 b, bool adds) {                        \
@@ -247,6 +260,10 @@ WARPGROUP_PRODUCT(96, "%48", "%49", "%50", "%51")
 WARPGROUP_PRODUCT(112, "%56", "%57", "%58", "%59")
 WARPGROUP_PRODUCT(120, "%60", "%61", "%62", "%63")
 WARPGROUP_PRODUCT(128, "%64", "%65", "%66", "%67")
+WARPGROUP_PRODUCT(176, "%88", "%89", "%90", "%91")
+WARPGROUP_PRODUCT(192, "%96", "%97", "%98", "%99")
+WARPGROUP_PRODUCT(224, "%112", "%113", "%114", "%115")
+WARPGROUP_PRODUCT(256, "%128", "%129", "%130", "%131")
 #endif
 
 #endif

@@ -8,11 +8,11 @@
 
 #include "device.h"
 
-// Steps that are copied ahead of the one that warpgroups multiply; besides these there is that one's stage, and one
-// whose products may not have ended. Two blocks are to fit a multiprocessor of sm_90a: 113 KiB of shared memory for
-// each, of which stages may have 112. Four steps ahead are as good as more.
-#define STAGES_FIT(stage_bytes) (112 * 1024 / (stage_bytes))
-#define STEPS_AHEAD(stage_bytes) (STAGES_FIT(stage_bytes) < 6 ? STAGES_FIT(stage_bytes) - 2 : 4)
+// Steps that are copied ahead of the one that warpgroups multiply, at most STAGES; besides these there is that one's
+// stage, and one whose products may not have ended. So many blocks are to fit a multiprocessor of sm_90a, whose stages
+// may have 224 of its 227 KiB of shared memory.
+#define STAGES_FIT(stage_bytes) (224 * 1024 / BLOCKS / (stage_bytes))
+#define STEPS_AHEAD(stage_bytes) (STAGES_FIT(stage_bytes) < STAGES + 2 ? STAGES_FIT(stage_bytes) - 2 : STAGES)
 
 // Bytes from the matrix's beginning to an element, the first of a chunk.
 DEVICE u32 swizzled_place(int row_elements, int row, int column) {

@@ -158,9 +158,9 @@ DEVICE void warpgroup_wait() {
 }
 template <bool turned, int eights>
 DEVICE void warpgroup_multiply_add(float (&c)[eights][4], u64 a, u64 b, bool adds) {
-  static_assert(
-      eights == 2 || eights == 4 || eights == 8 || eights == 11 || eights == 12 || (eights >= 14 && eights <= 16),
-      "columns that device.h has");
+  static_assert(eights == 2 || eights == 4 || eights == 8 || eights == 11 || eights == 12 ||
+                    (eights >= 14 && eights <= 16) || eights == 22 || eights == 24 || eights == 28 || eights == 32,
+                "columns that device.h has");
   simulated::warpgroup_multiply_add(c[0], 8 * eights, a, b, adds, turned, ELEMENT_IS_BF16);
 }
 

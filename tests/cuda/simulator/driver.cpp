@@ -10,6 +10,8 @@
 //   SEER_SIMULATED_LAST      a file that gets what memory of the GPU held when it was released
 //   SEER_SIMULATED_NAME      "Simulated GPU"; and its SEER_SIMULATED_CAPABILITY, "9.0"
 //   SEER_SIMULATED_SEED      of the order of work; 0
+//   SEER_SIMULATED_CLOCK     "LAUNCH:BLOCK": events tell a clock that goes on by so many seconds with each launch and
+//                            each block of it, instead of this machine's time
 //   SEER_SIMULATED_SCHEDULE  of a block's threads: first_first, last_first, random
 //   SEER_SIMULATED_STRICT    set: what is released twice, or never, is a fault
 //   SEER_SIMULATED_FAIL      "FUNCTION:N:RESULT,...": the N-th call of a function gives this result, and if that is
@@ -539,6 +541,7 @@ int cuLaunchKernel(SeerDriverFunction *function, unsigned grid_x, unsigned grid_
   return enqueue(stream, [=] {
     const Launch what = {function->kernel, values->addresses.data(), grid, block, shared_bytes, function->name.c_str()};
     launch(what, state.schedule, work_draw());
+    clock_launched((size_t)grid_x * grid_y * grid_z);
   });
 }
 

@@ -28,6 +28,26 @@ struct Policy {
   uint64_t ranks;
 };
 
+// What kernels would take: SEER_SIMULATED_CLOCK=LAUNCH:BLOCK, in seconds; else this machine's time goes on.
+struct Clock {
+  bool is_set;
+  double launch, block, now;
+} kernel_clock = [] {
+  Clock read = {};
+  const char *wanted = std::getenv("SEER_SIMULATED_CLOCK");
+  read.is_set = wanted != nullptr;
+  if (wanted && std::sscanf(wanted, "%lf:%lf", &read.launch, &read.block) != 2) {
+    std::fprintf(stderr, "simulated driver: SEER_SIMULATED_CLOCK: '%s' is not LAUNCH:BLOCK\n", wanted);
+    std::_Exit(70);
+  }
+  return read;
+}();
+
+double clock_now() {
+  if (kernel_clock.is_set) return kernel_clock.now;
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 uint64_t mix(uint64_t value) {
   value = (value ^ (value >> 33)) * 0xFF51AFD7ED558CCDu;
   value = (value ^ (value >> 33)) * 0xC4CEB9FE1A85EC53u;
@@ -73,7 +93,7 @@ void run(std::unique_lock<std::mutex> &held, Operation *operation) {
   unfinished--;
   operation->run = nullptr;
   operation->advance = nullptr;
-  operation->seconds = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  operation->seconds = clock_now();
   for (Operation *later : operation->before)
     if (--later->waits_for == 0) ready.push_back(later);
   operation->before.clear();
@@ -120,6 +140,8 @@ void forget_done() {
 Policy policy_draw() { return Policy{(unsigned)(work_draw() % 3), work_draw() % 2 == 0, work_draw()}; }
 
 }  // namespace
+
+void clock_launched(size_t blocks) { kernel_clock.now += kernel_clock.launch + kernel_clock.block * (double)blocks; }
 
 uint64_t work_draw() {
   static uint64_t state = [] {

@@ -45,6 +45,8 @@ void work_drain(std::unique_lock<std::mutex> &held);
 
 uint64_t work_draw();  // from $SEER_SIMULATED_SEED on
 
+void clock_launched(size_t blocks);  // a kernel has run: the clock of $SEER_SIMULATED_CLOCK goes on
+
 }  // namespace simulated
 
 #endif

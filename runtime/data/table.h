@@ -3,8 +3,8 @@
 //
 // A field that begins with '"' ends at the next one that is not doubled, and may hold delimiters and line ends; in any
 // other field a '"' stands for itself.
-#ifndef SEER_COMPILER_DATA_TABLE_H
-#define SEER_COMPILER_DATA_TABLE_H
+#ifndef SEER_RUNTIME_DATA_TABLE_H
+#define SEER_RUNTIME_DATA_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

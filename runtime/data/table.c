@@ -1,5 +1,5 @@
 // Finds rows in a buffer that holds one of the largest at least, and fields in rows; see table.h.
-#include "compiler/data/table.h"
+#include "runtime/data/table.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,102 @@
+// Tables of features made with the network at hand; see feature_table.h. Kept apart from reading files, so that who
+// only reads does not need an engine.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/data/source.h"
+#include "runtime/engine.h"
+#include "runtime/evaluate/feature_table.h"
+#include "runtime/features.h"
+#include "runtime/init.h"
+#include "runtime/weights/load.h"
+
+static SeerStatus no_memory(const SeerFeatureTable *table, int passes) {
+  return seer_fail(SEER_MACHINE,
+                   "no memory for %d x %lld pictures' features\nnote: take fewer with --limit, or fewer "
+                   "--views",
+                   passes, (long long)table->count);
+}
+
+// What does not depend on the pass: names, labels, room for all passes.
+static SeerStatus table_begin(const SeerTableRequest *request, const SeerSource *source, const SeerFeatureSet *set,
+                              SeerFeatureTable *table) {
+  const SeerProgram *program = request->program;
+  table->count = set->count;
+  table->undecodable = set->skipped;
+  table->passes = request->views > 0 ? request->views : 1;
+  table->origin = strdup(request->pictures[0]);
+  table->layer_count = 1;
+  table->layers[0] = (SeerLayer){.name = "features", .channels = set->width, .cells = 1};
+  size_t n = (size_t)set->count;
+  table->layers[0].values = calloc((size_t)table->passes * n * (size_t)set->width + 1, sizeof(float));
+  table->names = calloc(n + 1, sizeof *table->names);
+  table->labels = calloc(n + 1, sizeof *table->labels);
+  int labels = seer_source_label_count(source);
+  table->label_names = calloc((size_t)labels + 1, sizeof *table->label_names);
+  bool made = table->origin && table->layers[0].values && table->names && table->labels && table->label_names;
+  for (int i = 0; made && i < labels; i++) {
+    made = (table->label_names[i] = strdup(seer_source_label_name(source, i))) != NULL;
+    table->label_count += made;
+  }
+  for (int64_t i = 0; made && i < set->count; i++) {
+    table->labels[i] = set->labels[i];
+    made = (table->names[i] = strdup(seer_source_name(source, set->pictures[i]))) != NULL;
+  }
+  snprintf(table->program, sizeof table->program, "%s", program->name);
+  snprintf(table->network, sizeof table->network, "%016llx", (unsigned long long)program->model_hash);
+  return made ? SEER_OK : no_memory(table, table->passes);
+}
+
+static SeerStatus table_extract(const SeerTableRequest *request, SeerEngine *engine, SeerFeatureTable *table) {
+  const SeerOptions *options = request->options;
+  SeerSource *source = NULL;
+  *table = (SeerFeatureTable){.passes = 0};
+  SeerStatus status = seer_source_open(request->pictures, request->labels, &source);
+  int passes = request->views > 0 ? request->views : 1;
+  for (int pass = 0; pass < passes && !status; pass++) {
+    SeerAugmentedPass augmented = {request->seed, (uint32_t)pass};
+    SeerFeatureRequest features = {.engine = engine,
+                                   .states = {engine->context.state},
+                                   .state_count = 1,
+                                   .source = source,
+                                   .limit = options->limit,
+                                   .augmented = request->views > 0 ? &augmented : NULL,
+                                   .quiet = options->quiet};
+    SeerFeatureSet set = {.count = 0};
+    status = seer_features_make(&features, &set);
+    if (!status && pass == 0) status = table_begin(request, source, &set, table);
+    if (!status && set.count != table->count)
+      status = seer_fail(SEER_INPUT, "'%s' changed while it was read: %lld pictures could be decoded, then %lld",
+                         table->origin, (long long)table->count, (long long)set.count);
+    size_t floats = (size_t)set.count * (size_t)set.width;
+    if (!status) memcpy(table->layers[0].values + (size_t)pass * floats, set.features[0], floats * sizeof(float));
+    seer_features_release(&set);
+  }
+  seer_source_close(source);
+  if (!status && table->undecodable && !options->quiet)
+    fprintf(stderr, "warning: %lld pictures of '%s' could not be decoded and are left out\n",
+            (long long)table->undecodable, table->origin);
+  if (status) seer_table_release(table);
+  return status;
+}
+
+SeerStatus seer_tables_extract(const SeerTableRequest *requests, int count, SeerFeatureTable *tables) {
+  const SeerProgram *program = requests->program;
+  const SeerOptions *options = requests->options;
+  SeerEngine engine = {.program = program};
+  SeerWeights weights;
+  int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count(), made = 0;
+  SeerStatus status = seer_engine_make(program, NULL, threads, false, &engine);
+  if (!status) {
+    uint64_t seed = options->seed >= 0 ? (uint64_t)options->seed : program->seed;
+    seer_state_init(program, seed, 0, engine.context.pool, engine.context.state);
+    if (options->weights)
+      status = seer_weights_load(program, options->weights, SEER_USE_TRUNK, 0, engine.context.state, &weights);
+    seer_engine_state_changed(&engine);
+  }
+  for (; made < count && !status; made++) status = table_extract(&requests[made], &engine, &tables[made]);
+  if (engine.context.pool) seer_engine_release(&engine);
+  for (int i = 0; i < made && status; i++) seer_table_release(&tables[i]);
+  return status;
+}
