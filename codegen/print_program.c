@@ -347,13 +347,19 @@ static void print_monitor_lists(const SeerMonitorRule *rule, Writer *out) {
   writer_text(out, "  {NULL, 0, 0, NULL, NULL}};\n\n");
 }
 
-static void print_lists(const SeerProgram *settings, Writer *out) {
-  writer_text(out, "const char *const pictures[] = {");
-  for (int i = 0; settings->pictures && settings->pictures[i]; i++) {
-    print_c_string(out, settings->pictures[i]);
+static void print_paths(Writer *out, const char *name, const char *const *paths) {
+  writer_printf(out, "const char *const %s[] = {", name);
+  for (int i = 0; paths && paths[i]; i++) {
+    print_c_string(out, paths[i]);
     writer_text(out, ", ");
   }
-  writer_text(out, "NULL};\n\nconst double milestones[] = {");
+  writer_text(out, "NULL};\n");
+}
+
+static void print_lists(const SeerProgram *settings, Writer *out) {
+  print_paths(out, "pictures", settings->pictures);
+  print_paths(out, "evaluate_pictures", settings->evaluate_pictures);
+  writer_text(out, "\nconst double milestones[] = {");
   for (int i = 0; i < settings->schedule.milestone_count; i++) {
     writer_json_number(out, settings->schedule.milestones[i]);
     writer_text(out, ", ");
@@ -424,6 +430,10 @@ static void print_settings(const SeerProgram *s, Writer *out) {
       "  .evaluate_batch = %d, .evaluate_size = %d, .evaluate_resize = %d, .feature_width = %d, .neighbours = %d,\n",
       s->evaluate_batch, s->evaluate_size, s->evaluate_resize, s->feature_width, s->neighbours);
   print_number_field(out, "knn_temperature", s->knn_temperature);
+  writer_printf(out,
+                "  .knn_every = %" PRId64 ", .knn_pictures = %" PRId64 ", .evaluate_pictures = evaluate_pictures,\n",
+                s->knn_every, s->knn_pictures);
+  print_string_field(out, "evaluate_labels", s->evaluate_labels);
 }
 
 // The first launch of features comes behind those of training.

@@ -61,9 +61,10 @@ void print_model_header(const Trainer *trainer, Writer *out) {
   }
   for (int i = 0; i < trainer->world_count; i++) print_world_names(trainer, &trainer->worlds[i], out);
   writer_text(out,
-              "// What all of them share.\nextern const char *const spec_text[], *const pictures[];\nextern const "
-              "double milestones[];\nextern const char *const monitor_columns[];\nextern const SeerReference "
-              "monitor_references[];\n");
+              "// What all of them share.\n"
+              "extern const char *const spec_text[], *const pictures[], *const evaluate_pictures[];\n"
+              "extern const double milestones[];\nextern const char *const monitor_columns[];\n"
+              "extern const SeerReference monitor_references[];\n");
   if (trainer->settings.keep) writer_text(out, "extern const SeerKeep keep;\n");
   writer_text(out, "\n#endif\n");
 }

@@ -64,10 +64,7 @@ static const SpecValue *picture_path(const SpecValue *pictures, int index) {
   return index < pictures->item_count ? &pictures->items[index] : NULL;
 }
 
-void check_pictures(CheckContext *context) {
-  NEEDS(context, KEY_data_pictures);
-  const SpecValue *pictures = spec_value(context->spec, KEY_data_pictures);
-  if (pictures->kind == SPEC_UNSET) return;
+static void check_paths(CheckContext *context, const SpecValue *pictures) {
   if (pictures->kind == SPEC_LIST && pictures->item_count == 0) {
     check_error(context, pictures->span, "'pictures' is an empty list");
     check_note(context, span_none(), "name a folder, an archive or a pattern");
@@ -84,6 +81,15 @@ void check_pictures(CheckContext *context) {
       check_note(context, picture_path(pictures, j)->span, "the first time is here; its pictures would count double");
       break;
     }
+  }
+}
+
+void check_pictures(CheckContext *context) {
+  NEEDS(context, KEY_data_pictures, KEY_evaluate_pictures);
+  const SpecKey keys[] = {KEY_data_pictures, KEY_evaluate_pictures};
+  for (int key = 0; key < 2; key++) {
+    const SpecValue *pictures = spec_value(context->spec, keys[key]);
+    if (pictures->kind != SPEC_UNSET) check_paths(context, pictures);
   }
 }
 
@@ -119,10 +125,13 @@ static void check_path_pattern(CheckContext *context, const SpecValue *path) {
 }
 
 void check_pattern(CheckContext *context) {
-  NEEDS(context, KEY_data_pictures);
-  const SpecValue *pictures = spec_value(context->spec, KEY_data_pictures), *path;
-  if (pictures->kind == SPEC_UNSET) return;
-  for (int i = 0; (path = picture_path(pictures, i)); i++) check_path_pattern(context, path);
+  NEEDS(context, KEY_data_pictures, KEY_evaluate_pictures);
+  const SpecKey keys[] = {KEY_data_pictures, KEY_evaluate_pictures};
+  for (int key = 0; key < 2; key++) {
+    const SpecValue *pictures = spec_value(context->spec, keys[key]), *path;
+    if (pictures->kind == SPEC_UNSET) continue;
+    for (int i = 0; (path = picture_path(pictures, i)); i++) check_path_pattern(context, path);
+  }
 }
 
 void check_evaluate_size(CheckContext *context) {

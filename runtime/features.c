@@ -14,6 +14,7 @@
 #include "runtime/data/read_ahead.h"
 #include "runtime/init.h"
 #include "runtime/progress.h"
+#include "runtime/random.h"
 #include "runtime/rundir.h"
 #include "runtime/safetensors.h"
 #include "runtime/snapshot.h"
@@ -95,12 +96,16 @@ typedef struct Extraction {
   bool *decoded;
 } Extraction;
 
-// The pictures that are asked for are spread evenly over the source.
+// One of each of `total` stretches of the source, by chance: pictures are often in an order of classes, in turns or
+// not, and every n-th would leave some out.
 static int64_t picture_at(const void *context, int64_t task) {
   const Extraction *extraction = context;
-  int64_t count = seer_source_count(extraction->request->source);
-  if (task >= extraction->total) return -1;
-  return (int64_t)((__extension__(__int128) task) * count / extraction->total);
+  int64_t count = seer_source_count(extraction->request->source), total = extraction->total;
+  if (task >= total) return -1;
+  int64_t first = (int64_t)((__extension__(__int128)task) * count / total);
+  int64_t length = (int64_t)((__extension__(__int128)(task + 1)) * count / total) - first;
+  SeerRandom random = seer_random_make(0, SEER_STREAM_PICK, 0, (uint64_t)task, 0);
+  return length < 2 || length > UINT32_MAX ? first : first + seer_random_below(&random, (uint32_t)length);
 }
 
 static SeerStatus decoding_make(Extraction *extraction) {

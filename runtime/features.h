@@ -30,7 +30,7 @@ typedef struct SeerFeatureRequest {
   unsigned char *states[SEER_FEATURE_STATES_MAX];  // as many networks, each seeing the same views
   int state_count;
   const SeerSource *source;
-  int64_t limit;  // at most so many pictures, evenly spread; <= 0: all
+  int64_t limit;  // at most so many pictures, by chance, evenly spread; <= 0: all
   bool pixels;
   const SeerAugmentedPass *augmented;  // NULL: the evaluation view
   bool stretch;  // views are whole pictures made square, not their middles

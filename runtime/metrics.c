@@ -39,6 +39,19 @@ SeerStatus seer_metrics_open(SeerMetrics *metrics, const char *run, int64_t step
   return status;
 }
 
+// "[[20, 0.07, 0.8125], ...]": neighbours, temperature, share of right answers.
+static void knn_print(const SeerStepRecord *record, char *text, size_t bytes) {
+  text[0] = '\0';
+  if (!record->knn_looked) return;
+  size_t at = (size_t)snprintf(text, bytes, ", \"knn_accuracy\": %.6g, \"knn\": [", record->knn.accuracy);
+  for (int i = 0; i < SEER_KNN_FIGURES; i++) {
+    const SeerKnnFigure *figure = &record->knn.figures[i];
+    at += (size_t)snprintf(text + at, bytes - at, "%s[%d, %g, %.6g]", i ? ", " : "", figure->k, figure->temperature,
+                           figure->accuracy);
+  }
+  snprintf(text + at, bytes - at, "]");
+}
+
 // In one write: who reads along sees whole lines.
 static SeerStatus line_write(const SeerMetrics *metrics, const char *line, size_t length, const char *monitor) {
   size_t more = monitor ? strlen(monitor) : 0;
@@ -51,7 +64,9 @@ static SeerStatus line_write(const SeerMetrics *metrics, const char *line, size_
 }
 
 SeerStatus seer_metrics_write(SeerMetrics *metrics, const SeerStepRecord *record) {
-  char line[1024], entropy[48] = "", ranks[80] = "", sent[48] = "", spike[80] = "", scale[80] = "";
+  char knn[256];
+  knn_print(record, knn, sizeof knn);
+  char line[1280], entropy[48] = "", ranks[80] = "", sent[48] = "", spike[80] = "", scale[80] = "";
   if (record->prototype_entropy >= 0)
     snprintf(entropy, sizeof entropy, ", \"prototype_entropy\": %.6g", record->prototype_entropy);
   if (record->slowest_rank >= 0)
@@ -68,22 +83,24 @@ SeerStatus seer_metrics_write(SeerMetrics *metrics, const SeerStepRecord *record
   int length = snprintf(line, sizeof line,
                         "{\"step\": %lld, \"loss\": %.9g, \"learning_rate\": %.9g, \"images_per_second\": %.6g, "
                         "\"peak_bytes\": %llu, \"resident_bytes\": %llu, \"epoch\": %.6g, \"seconds\": %.6g, "
-                        "\"loader_wait\": %.4g%s, \"quarantined\": %lld%s%s%s%s",
+                        "\"loader_wait\": %.4g%s, \"quarantined\": %lld%s%s%s%s%s",
                         (long long)record->step, record->loss, record->learning_rate, record->images_per_second,
                         (unsigned long long)record->peak_bytes, (unsigned long long)record->resident_bytes,
                         record->epoch, record->seconds, record->loader_wait, entropy, (long long)record->quarantined,
-                        ranks, sent, spike, scale);
+                        ranks, sent, spike, scale, knn);
   SeerStatus status = line_write(metrics, line, (size_t)length, record->monitor);
-  const SeerScalar scalars[] = {
+  SeerScalar scalars[7] = {
       {"train/loss", record->loss},
       {"train/learning_rate", record->learning_rate},
       {"train/epoch", record->epoch},
       {"speed/images_per_second", record->images_per_second},
       {"speed/loader_wait", record->loader_wait},
-      {"train/prototype_entropy", record->prototype_entropy},
   };
-  if (!status)
-    status = seer_events_write(&metrics->events, record->step, scalars, record->prototype_entropy >= 0 ? 6 : 5);
+  int count = 5;
+  if (record->prototype_entropy >= 0)
+    scalars[count++] = (SeerScalar){"train/prototype_entropy", record->prototype_entropy};
+  if (record->knn_looked) scalars[count++] = (SeerScalar){"evaluate/knn_accuracy", record->knn.accuracy};
+  if (!status) status = seer_events_write(&metrics->events, record->step, scalars, count);
   return status;
 }
 

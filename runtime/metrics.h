@@ -2,6 +2,7 @@
 #ifndef SEER_RUNTIME_METRICS_H
 #define SEER_RUNTIME_METRICS_H
 
+#include "runtime/evaluate/knn_watch.h"
 #include "runtime/events.h"
 #include "runtime/files.h"
 
@@ -22,6 +23,8 @@ typedef struct SeerStepRecord {
   int64_t skipped;          // pictures passed over then
   double loss_scale;        // of the next step; 0: the loss is not scaled
   bool passed_over;         // the scale was too large, and nothing was updated
+  bool knn_looked;          // after this step, and found:
+  SeerKnnLook knn;
   const char *monitor;      // what was counted, a member of JSON (monitor.h); NULL: nothing
 } SeerStepRecord;
 

@@ -203,6 +203,9 @@ typedef struct SeerProgram {
   int evaluate_batch, evaluate_size, evaluate_resize, feature_width;
   int neighbours;
   double knn_temperature;
+  int64_t knn_every, knn_pictures;          // in training: steps between looks, 0: none; pictures looked at, at most
+  const char *const *evaluate_pictures;     // labelled, NULL-terminated; empty or NULL: those of training
+  const char *evaluate_labels;              // or NULL
   // Of one rank, else NULL. Images of size group 0 = [evaluate_batch][evaluate_size][evaluate_size][3].
   SeerEntry *features;
   uint64_t features_offset;     // f32 [evaluate_batch][feature_width], in the arena after `features`

@@ -26,6 +26,7 @@ void seer_progress_begin(SeerProgress *progress, bool quiet, int64_t first, int6
                              .terminal = isatty(STDOUT_FILENO) == 1,
                              .first = first,
                              .steps = steps,
+                             .knn = -1,
                              .began = now,
                              .printed = now - line_seconds};
 }
@@ -38,6 +39,12 @@ static const char *waiting_text(const SeerProgress *progress, bool brief, char *
   return text;
 }
 
+static const char *knn_text(const SeerProgress *progress, char *text, int bytes) {
+  text[0] = '\0';
+  if (progress->knn >= 0) snprintf(text, (size_t)bytes, "  knn %.1f %%", 100 * progress->knn);
+  return text;
+}
+
 static int terminal_columns(void) {
   struct winsize size;
   return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
@@ -45,10 +52,11 @@ static int terminal_columns(void) {
 
 static void bar_print(const SeerProgress *progress, const SeerStepRecord *record, const char *eta) {
   static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-  char right[192], waiting[48];
-  int used = snprintf(right, sizeof right, " %lld/%lld  loss %.4f  lr %.4g  %.1f img/s%s  eta %s",
-                      (long long)record->step, (long long)progress->steps, progress->loss, record->learning_rate,
-                      progress->rate, waiting_text(progress, true, waiting, sizeof waiting), eta);
+  char right[224], waiting[48], knn[32];
+  int used = snprintf(right, sizeof right, " %lld/%lld  loss %.4f%s  lr %.4g  %.1f img/s%s  eta %s",
+                      (long long)record->step, (long long)progress->steps, progress->loss,
+                      knn_text(progress, knn, sizeof knn), record->learning_rate, progress->rate,
+                      waiting_text(progress, true, waiting, sizeof waiting), eta);
   int width = terminal_columns() - used - 1;
   if (width > 40) width = 40;
   printf("\r");
@@ -71,6 +79,7 @@ void seer_progress_step(SeerProgress *progress, const SeerStepRecord *record) {
   progress->loss = first ? record->loss : 0.9 * progress->loss + 0.1 * record->loss;
   progress->rate = first ? record->images_per_second : 0.9 * progress->rate + 0.1 * record->images_per_second;
   progress->waiting = first ? record->loader_wait : 0.9 * progress->waiting + 0.1 * record->loader_wait;
+  if (record->knn_looked) progress->knn = record->knn.accuracy;
   double now = seer_seconds_now();
   if (progress->quiet || (!last && now - progress->printed < (progress->terminal ? redraw_seconds : line_seconds)))
     return;
@@ -84,10 +93,10 @@ void seer_progress_step(SeerProgress *progress, const SeerStepRecord *record) {
     progress->drawn = true;
     return;
   }
-  char waiting[48];
-  printf("step %lld/%lld  loss %.4f  learning rate %.4g  %.1f images/s%s  eta %s\n", (long long)record->step,
-         (long long)progress->steps, record->loss, record->learning_rate, progress->rate,
-         waiting_text(progress, false, waiting, sizeof waiting), eta);
+  char waiting[48], knn[32];
+  printf("step %lld/%lld  loss %.4f%s  learning rate %.4g  %.1f images/s%s  eta %s\n", (long long)record->step,
+         (long long)progress->steps, record->loss, knn_text(progress, knn, sizeof knn), record->learning_rate,
+         progress->rate, waiting_text(progress, false, waiting, sizeof waiting), eta);
   fflush(stdout);
 }
 

@@ -13,6 +13,7 @@ typedef struct SeerProgress {
   int64_t first, steps;   // step at which this process began, and the run's length
   double began, printed;  // seconds
   double loss, rate;      // smoothed
+  double knn;             // share of right answers at the last look; below 0: none yet
   double waiting;         // smoothed: share of a step that passes before its pictures are there
 } SeerProgress;
 

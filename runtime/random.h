@@ -12,10 +12,11 @@ typedef enum SeerStream {
   SEER_STREAM_VIEWS,
   SEER_STREAM_INIT,
   SEER_STREAM_STEP,
-  SEER_STREAM_SAMPLE,      // which pictures monitor counts
-  SEER_STREAM_BOOTSTRAP,   // items drawn again, for intervals
-  SEER_STREAM_HEAD,        // heads of runtime/evaluate: their start, their dropout
-  SEER_STREAM_PROBE_VIEWS  // views of pictures whose features heads are trained on
+  SEER_STREAM_SAMPLE,       // which pictures monitor counts
+  SEER_STREAM_BOOTSTRAP,    // items drawn again, for intervals
+  SEER_STREAM_HEAD,         // heads of runtime/evaluate: their start, their dropout
+  SEER_STREAM_PROBE_VIEWS,  // views of pictures whose features heads are trained on
+  SEER_STREAM_PICK          // some pictures of a set
 } SeerStream;
 
 typedef struct SeerRandom {

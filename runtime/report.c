@@ -36,7 +36,7 @@ enum {
   SERIES(loss, "loss")                                                                               \
   SERIES(rate, "learning_rate")                                                                      \
   SERIES(speed, "images_per_second") SERIES(entropy, "prototype_entropy") SERIES(peak, "peak_bytes") \
-      SERIES(resident, "resident_bytes")
+      SERIES(resident, "resident_bytes") SERIES(knn, "knn_accuracy")
 
 typedef struct Series {
   int count, capacity;
@@ -144,6 +144,29 @@ static void race_print(FILE *page, const SeerEvaluation *evaluation, bool superv
   fputs("</div></section>\n", page);
 }
 
+// Lines of steps after which nobody looked have 0 there.
+static void knn_chart_print(FILE *page, const Series *series) {
+  double *steps = calloc((size_t)series->count + 1, sizeof *steps);
+  double *shares = calloc((size_t)series->count + 1, sizeof *shares);
+  int count = 0;
+  for (int i = 0; steps && shares && i < series->count; i++) {
+    if (series->knn[i] <= 0) continue;
+    steps[count] = series->step[i];
+    shares[count++] = series->knn[i];
+  }
+  const SeerChart chart = {"Nearest neighbours in training",
+                           "share of labelled pictures whose label their neighbours vote",
+                           steps,
+                           shares,
+                           count,
+                           "#c2410c",
+                           false,
+                           false};
+  if (count > 0) seer_chart_print(page, &chart);
+  free(steps);
+  free(shares);
+}
+
 static void charts_print(FILE *page, const Series *series, int prototypes) {
   SeerChart charts[] = {
       {"Loss", "per step; the strong line is smoothed", series->step, series->loss, series->count, "#2f6fed", true,
@@ -155,6 +178,7 @@ static void charts_print(FILE *page, const Series *series, int prototypes) {
   };
   fputs("<div class=\"grid\">", page);
   for (int i = 0; i < (prototypes > 0 ? 4 : 3); i++) seer_chart_print(page, &charts[i]);
+  knn_chart_print(page, series);
 }
 
 // Closes the grid that charts_print opened, after the histogram where there is one.

@@ -11,6 +11,7 @@
 #include "runtime/commands.h"
 #include "runtime/data/loader.h"
 #include "runtime/engine.h"
+#include "runtime/evaluate/knn_watch.h"
 #include "runtime/handshake.h"
 #include "runtime/init.h"
 #include "runtime/laggard.h"
@@ -46,6 +47,10 @@ typedef struct Training {
   SeerSpikes spikes;
   SeerMonitor *monitor;  // NULL: nothing is counted
   SeerLaggard laggard;
+  SeerKnnWatch *watch;   // of rank 0; NULL: nothing is looked at
+  int64_t knn_every;     // steps, 0: never
+  SeerStepRecord record; // of the last step, until it is told
+  char *monitor_line;    // likewise; NULL: nothing to tell
   double waited;         // seconds in collectives that the other ranks know of
   SeerStatus logged;     // how the last step's line of metrics fared; told to all with the next step
   int64_t step, steps;   // done, length
@@ -357,13 +362,14 @@ static SeerStepRecord record_make(const Training *training, const SeerStepResult
   };
 }
 
-static SeerStatus record_write(Training *training, SeerStepRecord *record) {
-  char *monitor = seer_monitor_line(training->monitor);
-  record->monitor = monitor;
-  SeerStatus status = seer_metrics_write(&training->metrics, record);
-  record->monitor = NULL;
-  free(monitor);
-  return status;
+static bool knn_is_due(const Training *training) {
+  return training->knn_every && training->step % training->knn_every == 0;
+}
+
+// The same on every rank.
+static bool step_is_logged(const Training *training) {
+  return training->step % training->program->log_every == 0 || training->step == training->steps ||
+         knn_is_due(training);
 }
 
 static void laggard_tell(Training *training, const SeerStepRecord *record) {
@@ -397,14 +403,30 @@ static SeerStatus step_advance(Training *training, int *stop, double *loss) {
   for (int i = 0; training->usage && i < program->prototypes; i++) {
     training->usage_recent[i] = usage_decay * training->usage_recent[i] + training->usage[i];
   }
-  bool logged = training->step % program->log_every == 0 || training->step == training->steps;
+  bool logged = step_is_logged(training);
   status = seer_monitor_step(training->monitor, training->step, logged);
   if (status) return status;
-  SeerStepRecord record = record_make(training, &result, seer_seconds_now() - began);
-  if (logged && training->rank == 0) training->logged = record_write(training, &record);
-  seer_progress_step(&training->progress, &record);
-  laggard_tell(training, &record);
+  // Taken before a snapshot of this step is written, which goes on counting behind the line.
+  free(training->monitor_line);
+  training->monitor_line = NULL;
+  if (logged && training->rank == 0) training->monitor_line = seer_monitor_line(training->monitor);
+  training->record = record_make(training, &result, seer_seconds_now() - began);
   return SEER_OK;
+}
+
+// After a step that stands.
+static void step_tell(Training *training) {
+  SeerStepRecord *record = &training->record;
+  if (step_is_logged(training) && training->rank == 0) {
+    record->monitor = training->monitor_line;
+    SeerStatus status = seer_metrics_write(&training->metrics, record);
+    if (!training->logged) training->logged = status;
+    record->monitor = NULL;
+  }
+  free(training->monitor_line);
+  training->monitor_line = NULL;
+  seer_progress_step(&training->progress, record);
+  laggard_tell(training, record);
 }
 
 // After a failed step: the state before it is sound, and worth keeping.
@@ -433,6 +455,58 @@ static SeerStatus stopped(Training *training, const char *why) {
           training->program->name, why, (long long)training->step, (long long)training->steps,
           training->options->program, training->run.folder.text);
   return SEER_STOPPED;
+}
+
+// Of several ranks none has the whole network: the first looks at the snapshot of the step.
+static SeerStatus snapshot_look(Training *training, SeerKnnLook *look) {
+  const SeerProgram *program = seer_world_evaluation();
+  SeerEngine engine = {.program = program};
+  SeerPath folder;
+  SeerWeights weights;
+  int threads = seer_pool_threads(training->engine.context.pool);
+  SeerStatus status = seer_snapshot_folder(training->run.folder.text, training->step, &folder);
+  if (!status) status = seer_engine_make(program, NULL, threads, false, &engine);
+  if (!status) status = seer_weights_load(program, folder.text, SEER_USE_TRUNK, 0, engine.context.state, &weights);
+  if (!status) status = seer_knn_watch_look(training->watch, &engine, look);
+  if (engine.context.pool) seer_engine_release(&engine);
+  return status;
+}
+
+// A look that fails is told, and the run goes on. Collective.
+static SeerStatus knn_look(Training *training) {
+  bool alone = training->program->ranks == 1;
+  SeerStatus status = alone ? SEER_OK : state_save_and_wait(training);
+  if (status) return status;
+  seer_comm_work(training->comm, "looking at nearest neighbours", true);
+  if (training->watch) {
+    status = alone ? seer_knn_watch_look(training->watch, &training->engine, &training->record.knn)
+                   : snapshot_look(training, &training->record.knn);
+    training->record.knn_looked = !status;
+    if (status)
+      fprintf(stderr, "warning: no nearest neighbours at step %lld: %s\n", (long long)training->step, seer_error());
+    if (status) seer_error_clear();
+  }
+  status = seer_comm_agree(training->comm, SEER_OK);
+  seer_comm_work(training->comm, "the step", false);
+  return status;
+}
+
+static SeerStatus watch_open(Training *training) {
+  const SeerProgram *program = training->program;
+  training->knn_every = seer_knn_watch_every(program, training->options);
+  if (!training->knn_every) return SEER_OK;
+  if (program->ranks > 1 && program->accelerator)
+    return seer_fail(SEER_INPUT,
+                     "cannot yet look at nearest neighbours while several ranks train on GPUs\n"
+                     "note: --knn-every 0, and beside the run: %s knn --weights '%s'",
+                     training->options->program, training->run.folder.text);
+  if (program->ranks > 1 && training->knn_every % training->save_every)
+    return seer_fail(SEER_INPUT,
+                     "several ranks look at nearest neighbours in their snapshots, and evaluate.knn_every (%lld steps) "
+                     "is no multiple of save.every (%lld)\nnote: set one of them, or --knn-every and --save-every",
+                     (long long)training->knn_every, (long long)training->save_every);
+  if (training->rank > 0) return SEER_OK;
+  return seer_knn_watch_make(program, training->options, training->source, &training->watch);
 }
 
 static SeerStatus metrics_begin(Training *training) {
@@ -514,6 +588,9 @@ static SeerStatus loop_run(Training *training) {
     if (!status && stop) return stopped(training, seer_stop_name(stop));
     status = spike_look(training, status, loss, &spike);
     if (status) return spike ? status : step_failed(training, status);
+    if (!spike && knn_is_due(training)) status = knn_look(training);
+    if (status) return status;
+    if (!spike) step_tell(training);
     bool due = !spike && (training->step % training->save_every == 0 || training->step == training->steps);
     status = due ? state_save(training) : seer_saver_poll(training->saver);
     if (status) return status;
@@ -534,6 +611,7 @@ static SeerStatus training_prepare(Training *training) {
   SeerStatus status = seer_comm_agree(training->comm, source_open(training));
   if (!status) status = source_agree(training);
   if (!status) status = steps_decide(training);
+  if (!status) status = seer_comm_agree(training->comm, watch_open(training));
   if (!status)
     status = seer_comm_agree(training->comm,
                              seer_engine_make(program, training->comm, threads, true, &training->engine));
@@ -602,12 +680,14 @@ static void training_release(Training *training) {
   seer_picture_list_close(&training->pictures);
   seer_saver_release(training->saver);
   if (training->engine.program) seer_engine_release(&training->engine);
+  seer_knn_watch_release(training->watch);
   seer_monitor_release(training->monitor);
   seer_source_close(training->source);
   seer_spikes_release(&training->spikes);
   seer_run_release(&training->run);
   free(training->usage);
   free(training->usage_recent);
+  free(training->monitor_line);
 }
 
 // Features are one rank's work: of several, this one makes room and loads what has just been written.

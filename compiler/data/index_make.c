@@ -2,12 +2,14 @@
 #define _XOPEN_SOURCE 700
 #include "compiler/data/index_make.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -238,19 +240,50 @@ static SeerStatus make_in(Make *make, const char *folder, DataBuilt *built) {
   return data_index_build(make->arena, make->parts, make->part_count, make->options->path, built);
 }
 
+// ---- the folder of parts ----
+
+// Locked while its process lives. -1: it cannot be, or another process has it.
+static int lock_take(Arena *arena, const char *folder, int flags) {
+  int lock = open(arena_printf(arena, "%s/lock", folder), O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0666);
+  if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0) return lock;
+  if (lock >= 0) close(lock);
+  return -1;
+}
+
+// Removes what runs for the same index left behind that were killed.
+static void abandoned_remove(Arena *arena, const char *where, const char *name) {
+  DIR *stream = opendir(where);
+  size_t length = strlen(name);
+  for (struct dirent *entry; stream != NULL && (entry = readdir(stream)) != NULL;) {
+    const char *rest = entry->d_name + 1 + length;
+    bool is_one = entry->d_name[0] == '.' && strncmp(entry->d_name + 1, name, length) == 0 && rest[0] == '.' &&
+                  strlen(rest) == strlen(".XXXXXX");
+    if (!is_one) continue;
+    const char *folder = arena_printf(arena, "%s/%s", where, entry->d_name);
+    int lock = lock_take(arena, folder, 0);
+    if (lock < 0) continue;
+    // What cannot be removed is in nobody's way.
+    if (seer_folder_remove(folder) != SEER_OK) seer_error_clear();
+    close(lock);
+  }
+  if (stream != NULL) closedir(stream);
+}
+
 SeerStatus data_index_make(Arena *arena, const DataIndexOptions *options, DataBuilt *built) {
   Make make = {.arena = arena, .options = options};
   SeerStatus status = data_samples_gather(arena, options->sources, options->source_count, false, &make.samples);
   if (status == SEER_OK) status = shards_name(&make);
   if (status != SEER_OK) return status;
-  const char *slash = strrchr(options->path, '/');
-  char *folder =
-      arena_printf(arena, "%s/.%s.XXXXXX", folder_of(arena, options->path), slash != NULL ? slash + 1 : options->path);
+  const char *slash = strrchr(options->path, '/'), *name = slash != NULL ? slash + 1 : options->path;
+  char *folder = arena_printf(arena, "%s/.%s.XXXXXX", folder_of(arena, options->path), name);
+  abandoned_remove(arena, folder_of(arena, options->path), name);
   if (mkdtemp(folder) == NULL)
     return seer_fail(SEER_MACHINE, "cannot write to folder '%s': %s\nnote: name another place for the index with -o",
                      folder_of(arena, options->path), strerror(errno));
+  int lock = lock_take(arena, folder, O_CREAT);
   status = make_in(&make, folder, built);
   SeerStatus removed = seer_folder_remove(folder);
+  if (lock >= 0) close(lock);
   return status != SEER_OK ? status : removed;
 }
 

@@ -108,7 +108,7 @@ int target_choose(const Invocation *invocation, CompileOptions *options) {
 int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {
   if (cpu_check(invocation) != EXIT_DONE) return EXIT_USAGE;
   const char *cpu = option_text(invocation, "cpu");
-  bool plan = strcmp(invocation->command->name, "plan") == 0;
+  bool plan = strcmp(invocation->command->name, "plan") == 0, build = strcmp(invocation->command->name, "build") == 0;
   CompileOptions options = {.cpu = cpu ? cpu : "native",
                             .sanitize = option_is_set(invocation, "sanitize"),
                             .plan_only = plan,
@@ -117,7 +117,7 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
                             .hook = hook,
                             .hook_data = hook_data};
   if (target_choose(invocation, &options) != EXIT_DONE) return EXIT_USAGE;
-  int code = reader_choose(invocation, &options);
+  int code = build ? reader_choose(invocation, &options) : EXIT_DONE;
   if (code != EXIT_DONE) return code;
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
   *diags = loaded.diags;
@@ -125,7 +125,7 @@ int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Comp
               tuning_choose(invocation, &loaded, &options) &&
               compile_spec(invocation->arena, loaded.sources, loaded.diags, loaded.spec, invocation->library, &options,
                            compiled);
-  if (good && options.carries && strcmp(invocation->command->name, "build") == 0)
+  if (good && options.carries && build)
     compile_carried(invocation->arena, loaded.sources, loaded.diags, loaded.spec, invocation->library, &options,
                     compiled);
   return driver_report(invocation, loaded.diags);

@@ -196,7 +196,11 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .evaluate_size = int_of(spec, KEY_evaluate_size),
                          .evaluate_resize = int_of(spec, KEY_evaluate_resize),
                          .neighbours = int_of(spec, KEY_evaluate_neighbours),
-                         .knn_temperature = spec_number(spec, KEY_evaluate_knn_temperature)};
+                         .knn_temperature = spec_number(spec, KEY_evaluate_knn_temperature),
+                         .knn_every = spec_integer(spec, KEY_evaluate_knn_every),
+                         .knn_pictures = spec_integer(spec, KEY_evaluate_knn_pictures),
+                         .evaluate_pictures = texts_from_spec(arena, spec, KEY_evaluate_pictures, &picture_count)};
+  if (spec_is_set(spec, KEY_evaluate_labels)) program.evaluate_labels = spec_text(spec, KEY_evaluate_labels);
   triple_from_spec(spec, KEY_views_mean, program.mean);
   triple_from_spec(spec, KEY_views_std, program.std);
   set_task(spec, &program);

@@ -87,7 +87,7 @@ static SeerStatus half_fill(const SeerHate *hate, SeerMemeHalf half, Inputs *inp
                        vectors->origin, (long long)vectors->count, (long long)next_row);
   int64_t behind = half == SEER_MEMES_TEXT ? hate->pictures.width : 0;
   for (int64_t column = 0; column < vectors->width && !status; column++) {
-    column_standardize(hate, vectors, rows, column, column, half, inputs);
+    column_standardize(hate, vectors, rows, column, column, (int)half, inputs);
     column_standardize(hate, vectors, rows, column, behind + column, SEER_MEMES_BOTH, inputs);
   }
   for (int part = 0; part < SEER_MEMES_PARTS; part++) free(rows[part]);

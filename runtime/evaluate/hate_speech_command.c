@@ -102,7 +102,7 @@ static SeerStatus leak_tell(const SeerHate *hate, int a, int b) {
 }
 
 static SeerStatus leaks_look(const SeerOptions *options, SeerHate *hate) {
-  SeerMemeMarks marks[SEER_MEMES_PARTS] = {{NULL}};
+  SeerMemeMarks marks[SEER_MEMES_PARTS] = {{.words = NULL}};
   SeerStatus status = marks_make(options, hate, marks);
   for (int a = 0; a < SEER_MEMES_PARTS && !status; a++) {
     for (int b = a + 1; b < SEER_MEMES_PARTS && !status; b++) {

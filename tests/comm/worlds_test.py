@@ -113,6 +113,22 @@ class Worlds(unittest.TestCase):
             peaks = {json.loads(line)["peak_bytes"] for line in (many / "metrics.jsonl").read_text().splitlines()}
             self.assertEqual(peaks, {plan["memory"]["peak_bytes"]})
 
+    def test_several_ranks_look_at_neighbours_in_their_snapshots(self):
+        plain, _ = self.train(self.several, 2, "plain", "--no-report", "--save-every", 2, "--keep", 9)
+        looked, said = self.train(self.several, 2, "looked", "--no-report", "--save-every", 2, "--keep", 9,
+                                  "--knn-every", 2, mpi="MPICH")
+        self.assertNotIn("warning", said.stderr)
+        for step in (2, STEPS):
+            self.assertEqual(bits_of(plain, step), bits_of(looked, step))
+        lines = [json.loads(line) for line in (looked / "metrics.jsonl").read_text().splitlines()]
+        self.assertEqual([line["step"] for line in lines], list(range(1, STEPS + 1)))
+        for line in lines[1::2]:
+            knn = run([self.several, "knn", "--weights", looked / f"snapshots/step-{line['step']}", "--json"])
+            self.assertAlmostEqual(json.loads(knn.stdout)["trained"], line["knn_accuracy"], 5)
+        self.assertFalse(any("knn" in line for line in lines[::2]))
+        _, said = self.train(self.several, 2, "refused", "--knn-every", 3, "--save-every", 2, code=1)
+        self.assertIn("is no multiple of save.every (2)", said.stderr)
+
     def test_a_run_goes_on_in_another_world_of_the_same_trainer(self):
         straight, _ = self.train(self.several, 1, "straight", "--no-report")
         resized, _ = self.train(self.several, 3, "resized", "--stop-after", 1, "--no-report", code=None)

@@ -294,6 +294,22 @@ def peak_bytes(*arguments):
     return int(told[-1])
 
 
+def check_two(root):
+    """One archive, two manifests: a shard named once, and the pictures of each with what it tells of them."""
+    archive(f"{root}/a.tar", [(f"x/{i}.jpg", picture(i)) for i in range(6)])
+    write(f"{root}/1.csv", "path,country\n" + "".join(f"a.tar:x/{i}.jpg,FR\n" for i in (0, 2, 4)))
+    write(f"{root}/2.csv", "path,year\n" + "".join(f"a.tar:x/{i}.jpg,{i}\n" for i in (1, 2, 3, 5)))
+    seerc("index", f"{root}/1.csv", f"{root}/2.csv", "-o", f"{root}/both.index")
+    wanted = [(f"x/{i}.jpg", {"country": "FR"}) for i in (0, 2, 4)]
+    wanted += [(f"x/{i}.jpg", {"year": i}) for i in (1, 2, 3, 5)]
+    got = [(entry["name"], entry["columns"]) for entry in listed(f"{root}/both.index")]
+    expect(got == wanted, f"two manifests of one archive: {got}")
+    expect("7 pictures in 1 files, 0 faults" in seerc("verify", f"{root}/both.index"), "its shard is named once")
+    seerc("pack", f"{root}/1.csv", f"{root}/2.csv", "-o", f"{root}/packed")
+    packed = sorted((entry["name"], tuple(entry["columns"].items())) for entry in listed(f"{root}/packed"))
+    expect(len(packed) == 7 and len({name for name, _ in packed}) == 7, f"and packed: {packed}")
+
+
 def check_memory(root):
     """What is held of a row does not depend on how much stands in it: 80 MB of captions add nothing."""
     write(f"{root}/1.jpg", picture(1))
@@ -312,5 +328,6 @@ with scratch() as folder:
     check_left_out(f"{folder}/left")
     check_faults(f"{folder}/faults")
     check_columns(f"{folder}/columns")
+    check_two(f"{folder}/two")
     check_memory(f"{folder}/memory")
 finish("manifest")

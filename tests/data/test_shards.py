@@ -1,7 +1,9 @@
 """`seerc data index|list|stats|verify|split`: shards that others made, folders, and everything that is not whole."""
+import fcntl
 import json
 import os
 import shutil
+import signal
 import tarfile
 
 from common import PICTURES, expect, finish, scratch, tool
@@ -187,6 +189,29 @@ def check_split(root, source):
         expect("add up to 1" in seerc("split", source, "--parts", shares, code=2), f"shares '{shares}'")
 
 
+def check_killed_index(root, source):
+    """What a killed run left behind the next one removes; what another is at work on stays."""
+    shutil.copytree(source, root)
+    seerc("index", root)
+    wanted, kills = tree(root), 0
+    os.makedirs(f"{root}/.pictures.index.abcdef")  # no run's: it has no lock
+    for at in (1, 3, 6, 10, 15, 21, 28):
+        seerc("index", root, "-j", 1, code=None, kill_at=at)
+        kills += seerc.code == -signal.SIGKILL
+        if at == 10:
+            expect(any(".pictures.index." in name for name in tree(root)), "parts are left behind")
+        seerc("index", root)
+        expect(tree(root) == wanted, f"kill at {at}: {sorted(set(tree(root)) - set(wanted))}")
+    expect(kills >= 4 and os.path.isdir(f"{root}/.pictures.index.abcdef"), f"{kills} kills")
+    os.makedirs(f"{root}/.pictures.index.ghijkl")
+    with open(f"{root}/.pictures.index.ghijkl/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        seerc("index", root)
+        expect(os.path.exists(lock.name), "another run's parts")
+    seerc("index", root)
+    expect(tree(root) == wanted, "once it has ended")
+
+
 def check_command_line(root, source):
     for arguments, part in ((("packk", "x"), "did you mean 'pack'"), (("list",), "needs a folder"),
                             (("list", "--seed=1", source), "no option '--seed'"),
@@ -205,5 +230,6 @@ with scratch() as folder:
     check_folder(f"{folder}/loose")
     check_faults(folder, made)
     check_split(folder, made)
+    check_killed_index(f"{folder}/killed", f"{folder}/foreign")
     check_command_line(folder, made)
 finish("shards")

@@ -8,10 +8,11 @@ import sys
 import numpy
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "trainer"))
-from common import run, safetensors_read, root_make  # noqa: F401
+from common import (metrics_read, pictures_make, root_make, run, safetensors_read,  # noqa: F401
+                    snapshot_bytes)
 
 KINDS = {"float32": "F32", "float64": "F64", "float16": "F16", "int32": "I32", "int64": "I64", "uint8": "U8"}
-STREAM_ORDER, STREAM_HEAD = 0, 5
+STREAM_ORDER, STREAM_HEAD = 0, 6
 
 
 def safetensors_write(path, tensors, metadata=None):

@@ -516,6 +516,7 @@ static const SeerProgram program = {
     .feature_width = WIDTH,
     .neighbours = 5,
     .knn_temperature = 0.1,
+    .knn_pictures = 2000,
     .features = tiny_features,
     .features_offset = A_EMBEDDED * 4,
     .launch_count = sizeof launches / sizeof launches[0],
