@@ -1,6 +1,6 @@
 // Features on their way to a file: parts of so many pictures each, complete or invisible, in the folder FILE.parts;
 // then the file, made of all parts, and the folder is gone. Any rank writes any part, and a killed command finds the
-// parts that were written. What parts are of (weights, pictures, view) is their key: parts of another key are made anew.
+// parts that were written. What parts are of (weights, pictures, view) is their key: those of another are made anew.
 #ifndef SEER_RUNTIME_FEATURE_PARTS_H
 #define SEER_RUNTIME_FEATURE_PARTS_H
 
