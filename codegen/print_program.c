@@ -447,6 +447,27 @@ static int print_launches(const Trainer *trainer, const TrainerWorld *world, Are
   return (int)((train ? train->launches.count : 0) + (features ? features->launches.count : 0));
 }
 
+// The layers that features can be of, the last two under two names.
+static void print_features(const Program *features, Writer *out) {
+  const Graph *graph = features->graph;
+  int count = 2, stages = 0;
+  uint64_t offset = output_offset(features, "features");
+  writer_printf(out, "  .features = step_features, .features_offset = %" PRIu64 "u,\n", offset);
+  writer_text(out, "  .layers = (const SeerProgramLayer[]){");
+  for (size_t i = 0; i < graph->outputs.count; i++) {
+    const GraphOutput *output = &graph->outputs.items[i];
+    if (strncmp(output->name, "features.", 9) != 0) continue;
+    writer_printf(out, "{\"%s\", %" PRIi64 ", %" PRIu64 "u}, ", output->name + 9,
+                  graph_value(graph, output->value)->shape.size[1], features->plan->value_offsets[output->value]);
+    stages += output->name[9] == 's' && output->name[10] != 't';
+    count++;
+  }
+  int64_t width = graph_value(graph, graph_find_output(graph, "features"))->shape.size[1];
+  writer_printf(out, "{\"s%d\", %" PRIi64 ", %" PRIu64 "u}, {\"avgpool\", %" PRIi64 ", %" PRIu64 "u}},\n", stages + 1,
+                width, offset, width, offset);
+  writer_printf(out, "  .layer_count = %d,\n", count);
+}
+
 static void print_training(const TrainerWorld *world, Writer *out) {
   if (world->train)
     writer_printf(
@@ -457,8 +478,7 @@ static void print_training(const TrainerWorld *world, Writer *out) {
     writer_printf(out, "  .minimum_bytes = %" PRIu64 "u, .budget_bytes = %" PRIu64 "u,\n", world->minimum_bytes,
                   world->budget_bytes);
   if (world->features)
-    writer_printf(out, "  .features = step_features, .features_offset = %" PRIu64 "u,\n",
-                  output_offset(world->features, "features"));
+    print_features(world->features, out);
 }
 
 // The declared world's file holds what all share, and their list.

@@ -1,24 +1,16 @@
-// Features of pictures, and the command that writes them; see features.h. Decoding and the network take turns on the
-// same threads: both are parallel over the batch, so no core waits for the other kind of work.
+// Features of pictures; see features.h. Decoding and the network take turns on the same threads: both are parallel over
+// the batch, so no core waits for the other kind of work.
 #include "runtime/features.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "runtime/commands.h"
 #include "runtime/data/augment.h"
 #include "runtime/data/decoder.h"
 #include "runtime/data/read_ahead.h"
-#include "runtime/init.h"
-#include "runtime/progress.h"
 #include "runtime/random.h"
-#include "runtime/rundir.h"
-#include "runtime/safetensors.h"
-#include "runtime/snapshot.h"
-#include "runtime/weights/load.h"
 
 // Of a thread of the pool.
 typedef struct Decoding {
@@ -30,7 +22,7 @@ typedef struct DecodeArguments {
   const SeerFeatureRequest *request;
   Decoding *decoding;    // [threads]
   SeerReadAhead *ahead;  // NULL: the source reads no files
-  int64_t first;         // number of the batch's first picture among those asked for
+  int64_t first;         // number of the batch's first picture among those read ahead
   const int64_t *pictures;
   uint8_t *views;  // [batch][size][size][3]
   float *pixels;   // [batch][SEER_PIXEL_WIDTH] or NULL
@@ -87,7 +79,7 @@ static void picture_decode(const void *arguments, int task, int worker) {
 typedef struct Extraction {
   const SeerFeatureRequest *request;
   SeerFeatureSet *set;
-  int64_t total, next, reported;
+  int64_t total, next, end;
   Decoding *decoding;  // [threads of the pool]
   SeerReadAhead *ahead;
   int64_t *pictures;
@@ -97,14 +89,15 @@ typedef struct Extraction {
 } Extraction;
 
 // One of each of `total` stretches of the source, by chance: pictures are often in an order of classes, in turns or
-// not, and every n-th would leave some out.
+// not, and every n-th would leave some out. Tasks are counted from the first that is asked for.
 static int64_t picture_at(const void *context, int64_t task) {
   const Extraction *extraction = context;
   int64_t count = seer_source_count(extraction->request->source), total = extraction->total;
-  if (task >= total) return -1;
-  int64_t first = (int64_t)((__extension__(__int128)task) * count / total);
-  int64_t length = (int64_t)((__extension__(__int128)(task + 1)) * count / total) - first;
-  SeerRandom random = seer_random_make(0, SEER_STREAM_PICK, 0, (uint64_t)task, 0);
+  int64_t number = extraction->request->begin + task;
+  if (number >= extraction->end) return -1;
+  int64_t first = (int64_t)((__extension__(__int128)number) * count / total);
+  int64_t length = (int64_t)((__extension__(__int128)(number + 1)) * count / total) - first;
+  SeerRandom random = seer_random_make(0, SEER_STREAM_PICK, 0, (uint64_t)number, 0);
   return length < 2 || length > UINT32_MAX ? first : first + seer_random_below(&random, (uint32_t)length);
 }
 
@@ -135,9 +128,11 @@ static SeerStatus extraction_make(const SeerFeatureRequest *request, SeerFeature
   size_t batch = (size_t)program->evaluate_batch, size = (size_t)program->evaluate_size;
   int64_t count = seer_source_count(request->source);
   int64_t total = request->limit > 0 && request->limit < count ? request->limit : count;
-  size_t n = (size_t)total + 1;
-  *set = (SeerFeatureSet){.width = program->feature_width, .state_count = request->state_count};
-  *extraction = (Extraction){.request = request, .set = set, .total = total};
+  int64_t end = request->end > 0 && request->end < total ? request->end : total;
+  size_t n = (size_t)(end - request->begin) + 1;
+  *set = (SeerFeatureSet){.width = request->layer ? request->layer->width : program->feature_width,
+                          .state_count = request->state_count};
+  *extraction = (Extraction){.request = request, .set = set, .total = total, .next = request->begin, .end = end};
   extraction->pictures = calloc(batch, sizeof *extraction->pictures);
   extraction->views =
       aligned_alloc(SEER_ALIGNMENT, (batch * size * size * 3 + SEER_ALIGNMENT - 1) / SEER_ALIGNMENT * SEER_ALIGNMENT);
@@ -155,7 +150,7 @@ static SeerStatus extraction_make(const SeerFeatureRequest *request, SeerFeature
   }
   return made ? SEER_OK
               : seer_fail(SEER_MACHINE, "no memory for features of %lld pictures\nnote: take fewer with --limit",
-                          (long long)total);
+                          (long long)(end - request->begin));
 }
 
 static SeerStatus network_run(Extraction *extraction) {
@@ -163,6 +158,7 @@ static SeerStatus network_run(Extraction *extraction) {
   SeerContext context = engine->context;
   const SeerProgram *program = engine->program;
   SeerFeatureSet *set = extraction->set;
+  const SeerProgramLayer *layer = extraction->request->layer;
   size_t row_bytes = (size_t)set->width * sizeof(float);
   context.images[0] = extraction->views;
   context.labels = NULL;
@@ -170,8 +166,8 @@ static SeerStatus network_run(Extraction *extraction) {
     context.state = extraction->request->states[s];
     SeerStatus status = seer_engine_run(engine, &context, program->features);
     if (!status)
-      status = seer_engine_read(engine, 0, program->features_offset, (size_t)program->evaluate_batch * row_bytes,
-                                extraction->rows);
+      status = seer_engine_read(engine, 0, layer ? layer->offset : program->features_offset,
+                                (size_t)program->evaluate_batch * row_bytes, extraction->rows);
     if (status) return status;
     int64_t to = set->count;
     for (int i = 0; i < program->evaluate_batch; i++) {
@@ -188,17 +184,16 @@ static SeerStatus batch_run(Extraction *extraction) {
   const SeerFeatureRequest *request = extraction->request;
   const SeerProgram *program = request->engine->program;
   SeerFeatureSet *set = extraction->set;
-  int64_t left = extraction->total - extraction->next;
+  int64_t left = extraction->end - extraction->next, first = extraction->next - request->begin;
   int batch = program->evaluate_batch, used = left < batch ? (int)left : batch;
-  for (int i = 0; i < used; i++) extraction->pictures[i] = picture_at(extraction, extraction->next + i);
+  for (int i = 0; i < used; i++) extraction->pictures[i] = picture_at(extraction, first + i);
   for (int i = 0; i < batch; i++) extraction->decoded[i] = false;
   if (used < batch) {
     size_t view_bytes = (size_t)program->evaluate_size * (size_t)program->evaluate_size * 3;
     memset(extraction->views + (size_t)used * view_bytes, 0, (size_t)(batch - used) * view_bytes);
   }
-  DecodeArguments decode = {
-      request,           extraction->decoding, extraction->ahead,  extraction->next, extraction->pictures,
-      extraction->views, extraction->pixels,   extraction->decoded};
+  DecodeArguments decode = {request,           extraction->decoding, extraction->ahead,  first, extraction->pictures,
+                            extraction->views, extraction->pixels,   extraction->decoded};
   seer_pool_run(request->engine->context.pool, picture_decode, &decode, used);
   SeerStatus status = network_run(extraction);
   if (status) return status;
@@ -222,13 +217,12 @@ SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet 
   SeerStatus status = extraction_make(request, set, &extraction);
   if (!status) status = decoding_make(&extraction);
   bool terminal = !request->quiet && isatty(STDERR_FILENO) == 1;
-  while (!status && extraction.next < extraction.total) {
+  while (!status && extraction.next < extraction.end) {
     status = batch_run(&extraction);
-    if (terminal)
-      fprintf(stderr, "\rfeatures %lld/%lld\033[K", (long long)extraction.next, (long long)extraction.total);
+    if (terminal) fprintf(stderr, "\rfeatures %lld/%lld\033[K", (long long)extraction.next, (long long)extraction.end);
   }
   if (terminal) fprintf(stderr, "\r\033[K");
-  if (!status && set->count == 0)
+  if (!status && set->count == 0 && request->end <= 0)
     status = seer_fail(SEER_INPUT, "none of %lld pictures could be decoded", (long long)set->skipped);
   decoding_release(&extraction);
   free(extraction.pictures);
@@ -246,87 +240,4 @@ void seer_features_release(SeerFeatureSet *set) {
   free(set->labels);
   free(set->pixels);
   *set = (SeerFeatureSet){.count = 0};
-}
-
-// Names of the pictures, one a line, malloc'ed.
-static char *names_make(const SeerSource *source, const SeerFeatureSet *set, size_t *bytes) {
-  char *text = NULL;
-  FILE *stream = open_memstream(&text, bytes);
-  for (int64_t i = 0; stream && i < set->count; i++)
-    fprintf(stream, "%s\n", seer_source_name(source, set->pictures[i]));
-  return stream && fclose(stream) == 0 ? text : NULL;
-}
-
-static SeerStatus features_write(const SeerSource *source, const SeerProgram *program, const SeerFeatureSet *set,
-                                 const char *path) {
-  size_t name_bytes = 0;
-  char *names = names_make(source, set, &name_bytes);
-  json_t *labels = json_array();
-  for (int i = 0; i < seer_source_label_count(source); i++)
-    json_array_append_new(labels, json_string(seer_source_label_name(source, i)));
-  char *label_names = json_dumps(labels, JSON_COMPACT);
-  SeerToStore tensors[] = {
-      {{.name = "features", .dtype = SEER_DTYPE_F32, .rank = 2, .size = {set->count, set->width}}, set->features[0]},
-      {{.name = "labels", .dtype = SEER_DTYPE_I32, .rank = 1, .size = {set->count}}, set->labels},
-      {{.name = "names", .dtype = SEER_DTYPE_U8, .rank = 1, .size = {(int64_t)name_bytes}}, names},
-  };
-  char network[32];
-  snprintf(network, sizeof network, "%016llx", (unsigned long long)program->model_hash);
-  SeerMetadata metadata[] = {{"format", "pt"},
-                             {"program", program->name},
-                             {"network", network},
-                             {"label_names", label_names ? label_names : "[]"}};
-  uint64_t bytes = 0;
-  SeerStatus status = names ? SEER_OK : seer_fail(SEER_MACHINE, "no memory for picture names");
-  SeerPath temporary;
-  if (!status) status = seer_path_print(&temporary, "%s.tmp", path);
-  if (!status) {
-    unlink(temporary.text);
-    status = seer_safetensors_write(temporary.text, tensors, 3, metadata, 4, &bytes, NULL);
-    if (!status && rename(temporary.text, path) != 0) status = seer_fail(SEER_MACHINE, "cannot rename to '%s'", path);
-    if (status) unlink(temporary.text);
-  }
-  free(names);
-  free(label_names);
-  json_decref(labels);
-  return status;
-}
-
-SeerStatus seer_command_features(const SeerProgram *program, const SeerOptions *options) {
-  if (!options->weights)
-    return seer_fail(SEER_USAGE, "which network?\nnote: --weights RUN, SNAPSHOT or FILE.safetensors");
-  if (!options->data.count && !(program->pictures && program->pictures[0])) {
-    return seer_fail(SEER_USAGE, "which pictures?\nnote: --data FOLDER");
-  }
-  const char *path = options->out ? options->out : "features.safetensors";
-  const char *labels = options->labels ? options->labels : options->data.count ? NULL : program->labels;
-  SeerSource *source = NULL;
-  SeerEngine engine = {.program = program};
-  SeerFeatureSet set = {.count = 0};
-  SeerWeights weights;
-  int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
-  SeerStatus status = seer_source_open(options->data.count ? options->data.items : program->pictures, labels, &source);
-  if (!status) status = seer_engine_make(program, NULL, threads, false, &engine);
-  if (!status)
-    seer_state_init(program, options->seed >= 0 ? (uint64_t)options->seed : program->seed, 0,
-                    engine.context.pool, engine.context.state);
-  if (!status)
-    status = seer_weights_load(program, options->weights, SEER_USE_TRUNK, 0, engine.context.state, &weights);
-  SeerFeatureRequest request = {.engine = &engine,
-                                .states = {engine.context.state},
-                                .state_count = 1,
-                                .source = source,
-                                .limit = options->limit,
-                                .quiet = options->quiet};
-  if (!status) status = seer_features_make(&request, &set);
-  if (!status) status = features_write(source, program, &set, path);
-  if (!status && !options->quiet) {
-    printf("features of %lld pictures, %d wide, in '%s'", (long long)set.count, set.width, path);
-    if (set.skipped) printf("; %lld could not be decoded", (long long)set.skipped);
-    printf("\n");
-  }
-  seer_features_release(&set);
-  if (engine.context.pool) seer_engine_release(&engine);
-  seer_source_close(source);
-  return status;
 }

@@ -31,6 +31,8 @@ typedef struct SeerFeatureRequest {
   int state_count;
   const SeerSource *source;
   int64_t limit;  // at most so many pictures, by chance, evenly spread; <= 0: all
+  int64_t begin, end;  // of those, from the begin-th to before the end-th; end <= 0: all, and none decoded is an error
+  const SeerProgramLayer *layer;  // NULL: pooled features
   bool pixels;
   const SeerAugmentedPass *augmented;  // NULL: the evaluation view
   bool stretch;  // views are whole pictures made square, not their middles

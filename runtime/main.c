@@ -33,13 +33,13 @@ static bool computes(SeerCommand command) {
          command != SEER_COMMAND_EXPORT;
 }
 
-// The others are the work of one rank; doctor and plan look at the program of the ranks they are asked about.
+// The others evaluate, each rank by itself; doctor and plan look at the program of the ranks they are asked about.
 static const SeerProgram *program_of(SeerCommand command) {
   bool many = command == SEER_COMMAND_TRAIN || command == SEER_COMMAND_PLAN || command == SEER_COMMAND_DOCTOR;
   return many ? seer_world_declared() : seer_world_evaluation();
 }
 
-// Only training is the work of many: the others would each do the same, into the same files.
+// Training and features are the work of many: the others would each do the same, into the same files.
 static SeerStatus one_rank_check(SeerCommand command) {
   if (command == SEER_COMMAND_BENCH && !seer_world_find(1)) return seer_world_missing(1);
   SeerComm *comm = NULL;
@@ -68,7 +68,8 @@ int main(int argc, char **argv) {
     if (options.processor && program->accelerator) status = seer_carried_start(program, argv);
     if (!status && computes(options.command)) {
       status = seer_engine_check_cpu(program);
-      if (!status && options.command != SEER_COMMAND_TRAIN) status = one_rank_check(options.command);
+      if (!status && options.command != SEER_COMMAND_TRAIN && options.command != SEER_COMMAND_FEATURES)
+        status = one_rank_check(options.command);
     }
     if (!status) status = commands[options.command](program, &options);
   }

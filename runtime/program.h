@@ -138,6 +138,13 @@ typedef struct SeerUnit {
 // keeps; gradients to the ranks that update them.
 typedef enum SeerWay { SEER_WAY_GATHER, SEER_WAY_REFRESH, SEER_WAY_REDUCE, SEER_WAY_COUNT } SeerWay;
 
+// What features can be taken of: f32 [evaluate_batch][width] at `offset` of the arena after `features`.
+typedef struct SeerProgramLayer {
+  const char *name;  // "stem", "s1": means over pixels; "avgpool": the last stage's; "head": logits, or embeddings
+  int width;
+  uint64_t offset;
+} SeerProgramLayer;
+
 struct SeerContext;
 struct SeerSlice;
 typedef void SeerEntry(struct SeerContext *context);
@@ -209,7 +216,9 @@ typedef struct SeerProgram {
   const char *evaluate_tasks;               // the list of the command `tasks`, or NULL
   // Of one rank, else NULL. Images of size group 0 = [evaluate_batch][evaluate_size][evaluate_size][3].
   SeerEntry *features;
-  uint64_t features_offset;     // f32 [evaluate_batch][feature_width], in the arena after `features`
+  uint64_t features_offset;     // f32 [evaluate_batch][feature_width], in the arena after `features`: "avgpool"
+  const SeerProgramLayer *layers;
+  int layer_count;
 
   int launch_count;
   const SeerLaunch *launches;

@@ -335,6 +335,11 @@ SeerStatus seer_safetensors_read_bytes(const SeerSafetensors *file, const SeerSt
   return bytes_read(file, file->data_at + tensor->begin, bytes, tensor->end - tensor->begin);
 }
 
+SeerStatus seer_safetensors_read_range(const SeerSafetensors *file, const SeerStored *tensor, uint64_t first,
+                                       uint64_t count, void *bytes) {
+  return bytes_read(file, file->data_at + tensor->begin + first, bytes, count);
+}
+
 static json_t *tensor_entry(const SeerStored *tensor) {
   json_t *shape = json_array();
   for (int i = 0; i < tensor->rank; i++) json_array_append_new(shape, json_integer(tensor->size[i]));

@@ -49,6 +49,9 @@ SeerStatus seer_safetensors_read_floats(const SeerSafetensors *file, const SeerS
                                         uint64_t count, float *values);
 // A whole tensor's bytes as they lie there, little-endian: its end - begin of them.
 SeerStatus seer_safetensors_read_bytes(const SeerSafetensors *file, const SeerStored *tensor, void *bytes);
+// Bytes first..first+count of it.
+SeerStatus seer_safetensors_read_range(const SeerSafetensors *file, const SeerStored *tensor, uint64_t first,
+                                       uint64_t count, void *bytes);
 uint64_t seer_stored_count(const SeerStored *tensor);
 // "[64, 3, 3, 3]"
 const char *seer_shape_text(char *text, size_t bytes, const int64_t *size, int rank);

@@ -164,7 +164,8 @@ static void heat_print(FILE *page, const Grid *grid) {
   uint64_t most = 1;
   for (size_t i = 0; i < grid->cells; i++) most = grid->counts[i] > most ? grid->counts[i] : most;
   fputs(
-      "<div class=\"wide\"><table class=\"who heat\"><caption>pictures of both values; darker: more; a dashed frame: "
+      "<div class=\"wide\"><table class=\"who heat\"><caption>pictures of both values; the stronger the colour, the "
+      "more; framed: "
       "none</caption><thead><tr><td></td>",
       page);
   for (size_t c = 0; c < columns; c++) {

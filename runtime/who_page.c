@@ -78,7 +78,7 @@ static void shares_head(FILE *page, const char *caption) {
   fprintf(page,
           "<div class=\"wide\"><table class=\"who\"><caption>%s</caption><thead><tr><th scope=\"col\">value</th>"
           "<th scope=\"col\" class=\"n\">pictures</th><th scope=\"col\" class=\"n\">share</th><th scope=\"col\" "
-          "class=\"n\">95 %% interval</th><th scope=\"col\">share; the dark mark is the interval</th></tr></thead>"
+          "class=\"n\">95 %% interval</th><th scope=\"col\">share; the thin mark is its interval</th></tr></thead>"
           "<tbody>\n",
           caption);
 }

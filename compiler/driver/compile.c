@@ -204,7 +204,9 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
     return false;
   GraphTarget wanted = graph_target(compilation->options, target, spec);
   planning->train = training_graph(arena, world->step, compilation->classes, wanted, compilation->diags, watch);
-  if (planning->train) planning->features = features_graph(arena, spec, wanted, compilation->diags, (PassWatch){0});
+  if (planning->train)
+    planning->features =
+        features_graph(arena, spec, compilation->classes, wanted, compilation->diags, (PassWatch){0});
   if (!planning->features) return false;
   planning->policy = policy_from_spec(arena, spec, &planning->machine);
   bug_set_stage("lower");

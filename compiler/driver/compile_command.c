@@ -79,9 +79,10 @@ static int views_choose(const Invocation *invocation, CompileOptions *options) {
   return usage_error(invocation, "'--normalize-on-read' is where-it-pays, always or never, not '%s'", name);
 }
 
-// The reader's text, with its own name and lines for the C compiler.
+// The reader's text, with its own name and lines for the C compiler. Other commands have none.
 static int reader_choose(const Invocation *invocation, CompileOptions *options) {
-  const char *path = option_text(invocation, "reader");
+  bool builds = strcmp(invocation->command->name, "build") == 0;
+  const char *path = builds ? option_text(invocation, "reader") : NULL;
   Arena *arena = invocation->arena;
   char *text;
   size_t size;

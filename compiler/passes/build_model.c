@@ -206,8 +206,10 @@ bool model_options_from_spec(Arena *arena, const Spec *spec, int64_t classes, Mo
   read_triple(spec, KEY_views_mean, options->mean);
   read_triple(spec, KEY_views_std, options->std);
   if (!read_shape(spec, diags, &options->shape) || !read_batch(spec, diags, use, options)) return false;
-  if (use == MODEL_TRAIN) {
-    bool supervised = spec_is_set(spec, KEY_supervised_classes);
+  bool supervised = spec_is_set(spec, KEY_supervised_classes);
+  bool counted = !supervised || classes > 0 || spec_value(spec, KEY_supervised_classes)->kind == SPEC_NUMBER;
+  options->task = supervised ? TASK_SUPERVISED : TASK_SWAV;
+  if (use == MODEL_TRAIN || counted) {  // features need no head
     if (!(supervised ? read_supervised(spec, classes, diags, options) : read_swav(spec, diags, options))) return false;
   }
   return check_size(spec, diags, use, options);

@@ -195,12 +195,26 @@ static GroupValues add_images(ModelBuilder *b) {
   return images;
 }
 
+// Pooled features of all size groups as one matrix, rows crop-major.
+static ValueId add_pooling(ModelBuilder *b, const char *name, GroupValues x) {
+  for (int g = 0; g < b->options->size_group_count; g++) x.of[g] = builder_op1(b, OP_pool_average, name, g, x.of[g]);
+  return graph_add_op1(b->graph, builder_op(b, OP_concat_rows, name, -1, b->options->size_group_count, x.of));
+}
+
+// What a probe may look at besides the features: the mean over the pixels of this layer.
+static void add_layer(ModelBuilder *b, const char *layer, GroupValues x) {
+  if (b->training) return;
+  const char *name = arena_printf(b->graph->arena, "%s.avgpool", layer);
+  graph_add_output(b->graph, arena_printf(b->graph->arena, "features.%s", layer), add_pooling(b, name, x));
+}
+
 static GroupValues add_trunk(ModelBuilder *b) {
   const ModelOptions *o = b->options;
   builder_open_block(b, "stem", o->spans.stem);
   GroupValues x = add_images(b);
   x = add_conv_norm(b, "stem", x, (ConvOptions){.inputs = 3, .outputs = o->shape.stem_width, .group_width = 3,
                                                 .kernel = 3, .stride = o->shape.stem_stride, .relu = true});
+  add_layer(b, "stem", x);
   int64_t width = o->shape.stem_width;
   for (int s = 0; s < o->shape.stage_count; s++) {
     const RegNetStage *stage = &o->shape.stages[s];
@@ -210,18 +224,13 @@ static GroupValues add_trunk(ModelBuilder *b) {
       x = add_residual_block(b, name, x, stage, width, i == 0 ? stage->stride : 1);
       width = stage->width;
     }
+    // The last stage's mean is the features themselves.
+    if (s + 1 < o->shape.stage_count) add_layer(b, arena_printf(b->graph->arena, "s%d", s + 1), x);
   }
   return x;
 }
 
-// Pooled features of all size groups as one matrix, rows crop-major.
-static ValueId add_pooling(ModelBuilder *b, GroupValues x) {
-  for (int g = 0; g < b->options->size_group_count; g++)
-    x.of[g] = builder_op1(b, OP_pool_average, "avgpool", g, x.of[g]);
-  return graph_add_op1(b->graph, builder_op(b, OP_concat_rows, "avgpool", -1, b->options->size_group_count, x.of));
-}
-
-static void add_supervised(ModelBuilder *b, ValueId features) {
+static ValueId add_classifier(ModelBuilder *b, ValueId features) {
   const ModelOptions *o = b->options;
   int64_t width = graph_value(b->graph, features)->shape.size[1];
   bool uniform = o->init.uniform_classifier;
@@ -230,7 +239,12 @@ static void add_supervised(ModelBuilder *b, ValueId features) {
                                        uniform ? INIT_UNIFORM : INIT_NORMAL, uniform ? bound : 0.01, b->span);
   ValueId bias = graph_add_parameter(b->graph, "fc.bias", shape_make(1, o->classes, 0, 0, 0),
                                      uniform ? INIT_UNIFORM : INIT_ZERO, uniform ? bound : 0, b->span);
-  ValueId logits = builder_linear(b, "fc", -1, features, weight, bias);
+  return builder_linear(b, "fc", -1, features, weight, bias);
+}
+
+static void add_supervised(ModelBuilder *b, ValueId features) {
+  const ModelOptions *o = b->options;
+  ValueId logits = add_classifier(b, features);
   builder_open_block(b, "loss", o->spans.loss);
   ValueId labels = graph_add_input(b->graph, "labels", DATA_I32, shape_make(1, o->batch, 0, 0, 0));
   Op op = builder_op(b, OP_softmax_cross_entropy, "loss", -1, 2, (ValueId[]){logits, labels});
@@ -244,9 +258,13 @@ Graph *model_build(Arena *arena, const ModelOptions *options, ModelUse use) {
   ModelBuilder b = {.options = options, .graph = graph_make(arena, options->name), .training = use == MODEL_TRAIN};
   GroupValues x = add_trunk(&b);
   builder_open_block(&b, "head", use == MODEL_FEATURES ? options->spans.features : options->spans.head);
-  ValueId features = add_pooling(&b, x);
+  ValueId features = add_pooling(&b, "avgpool", x);
   if (use == MODEL_FEATURES) {
     graph_add_output(b.graph, "features", features);
+    if (options->task == TASK_SUPERVISED && options->classes > 0)
+      graph_add_output(b.graph, "features.head", add_classifier(&b, features));
+    if (options->task == TASK_SWAV && options->head_layer_count > 0)
+      graph_add_output(b.graph, "features.head", model_add_embeddings(&b, features));
   } else if (options->task == TASK_SWAV) {
     model_add_swav(&b, features);
   } else {

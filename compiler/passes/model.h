@@ -10,8 +10,10 @@
 enum { MODEL_MAX_SIZE_GROUPS = 8, MODEL_MAX_HEAD_LAYERS = 16 };
 
 typedef enum ModelUse {
-  MODEL_TRAIN,    // inputs images0.. (u8) and labels; outputs "loss", and "usage" [K] for SwAV
-  MODEL_FEATURES  // evaluation mode; input images0; output "features" [batch, C]
+  MODEL_TRAIN,  // inputs images0.. (u8) and labels; outputs "loss", and "usage" [K] for SwAV
+  // Evaluation mode; input images0; outputs "features" [batch, C], "features.stem", "features.s1" and so on, means of
+  // earlier layers, and "features.head", logits or SwAV's embeddings, where the head is known.
+  MODEL_FEATURES
 } ModelUse;
 
 typedef enum ModelTask { TASK_SWAV, TASK_SUPERVISED } ModelTask;

@@ -37,6 +37,8 @@ ValueId builder_linear(ModelBuilder *b, const char *name, int size_group, ValueI
 BatchNormValues builder_batch_norm_values(ModelBuilder *b, const char *name, int64_t channels, bool zero_gamma);
 ValueId builder_batch_norm(ModelBuilder *b, const BatchNormValues *values, const char *name, int size_group, ValueId x);
 
+// SwAV's projection head: embeddings of unit length.
+ValueId model_add_embeddings(ModelBuilder *b, ValueId features);
 // Head, loss and outputs over all crops' features [sum of crops * batch, C].
 void model_add_swav(ModelBuilder *b, ValueId features);
 

@@ -63,6 +63,7 @@ Graph *training_graph(Arena *arena, const Spec *spec, int64_t classes, GraphTarg
   return finished_graph(arena, spec, classes, MODEL_TRAIN, target, diags, watch);
 }
 
-Graph *features_graph(Arena *arena, const Spec *spec, GraphTarget target, DiagList *diags, PassWatch watch) {
-  return finished_graph(arena, spec, 0, MODEL_FEATURES, target, diags, watch);
+Graph *features_graph(Arena *arena, const Spec *spec, int64_t classes, GraphTarget target, DiagList *diags,
+                      PassWatch watch) {
+  return finished_graph(arena, spec, classes, MODEL_FEATURES, target, diags, watch);
 }

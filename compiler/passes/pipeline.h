@@ -29,6 +29,7 @@ Graph *pipeline_run(Arena *arena, const Graph *model, ModelUse use, const PassOp
 // From the spec to the finished graph; NULL when an error was reported. `classes`: see build_model.
 Graph *training_graph(Arena *arena, const Spec *spec, int64_t classes, GraphTarget target, DiagList *diags,
                       PassWatch watch);
-Graph *features_graph(Arena *arena, const Spec *spec, GraphTarget target, DiagList *diags, PassWatch watch);
+Graph *features_graph(Arena *arena, const Spec *spec, int64_t classes, GraphTarget target, DiagList *diags,
+                      PassWatch watch);
 
 #endif

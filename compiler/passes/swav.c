@@ -7,7 +7,7 @@
 #include "compiler/passes/model_builder.h"
 
 // Linear layers with ReLU, and BatchNorm if wanted, between; numbered as in the released heads.
-static ValueId add_projection_head(ModelBuilder *b, ValueId x) {
+ValueId model_add_embeddings(ModelBuilder *b, ValueId x) {
   const ModelOptions *o = b->options;
   Arena *arena = b->graph->arena;
   int index = 0;
@@ -93,7 +93,7 @@ void model_add_swav(ModelBuilder *b, ValueId features) {
   int crops = 0;
   for (int g = 0; g < o->size_group_count; g++) crops += o->size_groups[g].crops;
   if (o->assign_crops < 1 || o->assign_crops > 64 || o->head_layer_count < 1) BUG("SwAV options are not checked");
-  ValueId embeddings = add_projection_head(b, features);
+  ValueId embeddings = model_add_embeddings(b, features);
   b->span = o->spans.prototypes;
   int64_t width = graph_value(b->graph, embeddings)->shape.size[1];
   ValueId prototypes = graph_add_parameter(b->graph, "prototypes.weight", shape_make(2, o->prototypes, width, 0, 0),

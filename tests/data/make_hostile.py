@@ -198,7 +198,13 @@ def webps():
     yield "code_tables.webp", lossless(1024, 1024, code_tables), "*"
     yield "thousands_of_chunks.webp", riff((b"VP8X", bytes(4) + struct.pack("<I", 47)[:3] + struct.pack("<I", 39)[:3]),
                                            *[(b"JUNK", b"")] * 60000, (b"VP8 ", payload)), ""
-    yield "animation.webp", saved("WEBP", frames[0], save_all=True, append_images=frames[1:]), "*"
+    animation = saved("WEBP", frames[0], save_all=True, append_images=frames[1:])
+    frame = animation.index(b"ANMF")
+    yield "animation.webp", animation, ""
+    yield "frame_beyond.webp", animation[:frame + 8] + b"\x08" + animation[frame + 9:], "WebP: a frame beyond its"
+    yield "frame_cut_off.webp", animation[:frame + 40], "WebP: "
+    yield "frame_of_nothing.webp", riff((b"VP8X", b"\2\0\0\0" + b"\x0F\0\0\x0F\0\0"),
+                                        (b"ANIM", bytes(6)), (b"ANMF", bytes(16))), "WebP: "
     yield "polyglot_jpeg.webp", b"RIFF\0\0\1\0WEBP" + saved("JPEG"), "WebP: "
 
 

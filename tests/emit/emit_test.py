@@ -190,8 +190,9 @@ class Emit:
         (self.folder / "lists.csv").write_text("list,label\nwarm,warm\n")
         (self.folder / "people.csv").write_text("path,gender\n" + "".join(f"{n},{n[-5]}\n" for n in rows))
         result = self.folder / "labelled.json"
-        run(trainer, "fairness", "labels", "--weights", path, "--manifest", self.folder / "people.csv", "--label-names",
-            self.folder / "names.txt", "--groups", self.folder / "lists.csv", "--by", "gender", "--out", result, "--quiet")
+        run(trainer, "fairness", "labels", "--weights", path, "--manifest", self.folder / "people.csv", "--by",
+            "gender", "--groups", self.folder / "lists.csv", "--label-names", self.folder / "names.txt",
+            "--out", result)
         result = json.loads(result.read_text())
         assert result["pictures_used"] == len(rows) == 20
         assert 0 < sum(odds > 0 for odds in rows.values()) < 20, "all alike tells nothing: another seed"

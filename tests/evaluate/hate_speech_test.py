@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+import types
 import unittest
 
 import numpy
@@ -145,6 +146,25 @@ class HateSpeech(unittest.TestCase):
             path = self.path("rows.npy")
             numpy.save(path, numpy.asarray(rows.astype(kind), order=order))
             self.assertEqual(expected, self.result(*words, text_features=path), (kind, order))
+
+    def test_the_script_for_texts_writes_what_is_read(self):
+        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts", "text_features")
+        script = types.ModuleType("text_features")
+        with open(path) as file:
+            exec(compile(file.read(), path, "exec"), script.__dict__)
+        items = script.lines_read([self.files[part] for part in SIZES])
+        self.assertEqual(items, [(str(item["id"]), item["text"]) for item in self.every])
+        out = self.path("script.safetensors")
+        rows = [list(map(float, self.text[int(key)])) for key, _ in items]
+        script.features_write(out, [key for key, _ in items], rows, "an encoder")
+        words = ["--seeds", 1, "--epochs", 2]
+        self.assertEqual(self.result(*words, text_features=out), self.result(*words))
+        for text, message in (('{"id": 1}\n', "line 1: no JSON object"), ("\n", "no lines"),
+                              ('{"id": 1, "text": "a"}\n{"id": "1", "text": "b"}\n', "id '1' is there twice")):
+            with open(self.path("texts-wrong.jsonl"), "w") as file:
+                file.write(text)
+            with self.assertRaisesRegex(SystemExit, message):
+                script.lines_read([self.path("texts-wrong.jsonl")])
 
     def test_damaged_npy_is_refused(self):
         rows = numpy.zeros((sum(SIZES.values()), 4), "<f4")

@@ -89,7 +89,7 @@ static void test_wide_groups(void **state) {
 static void test_features(void **state) {
   (void)state;
   Loaded l = load_text(STAGES CROPS REST "evaluate { size = 40px  resize = 48px  batch = 5 }");
-  Graph *graph = features_graph(l.arena, l.spec, for_c, l.diags, (PassWatch){0});
+  Graph *graph = features_graph(l.arena, l.spec, 0, for_c, l.diags, (PassWatch){0});
   assert_non_null(graph);
   const Value *images = graph_value(graph, graph_find_value(graph, "images0"));
   assert_true(shape_equal(images->shape, shape_make(4, 5, 40, 40, 3)));
@@ -140,7 +140,7 @@ static void build_shipped(const char *model, const char *recipe) {
            strcmp(recipe, "supervised") == 0 ? "supervised { classes = 1000 }\n" : "");
   Loaded l = load_text(text);
   Graph *train = training_graph(l.arena, l.spec, 0, for_c, l.diags, (PassWatch){0});
-  Graph *features = features_graph(l.arena, l.spec, for_c, l.diags, (PassWatch){0});
+  Graph *features = features_graph(l.arena, l.spec, 0, for_c, l.diags, (PassWatch){0});
   if (!train || !features) fail_msg("%s: %s", text, l.diags->items[0].text);
   const char *error = graph_verify(train, l.arena);
   if (!error) error = graph_verify(features, l.arena);

@@ -206,7 +206,7 @@ static void run_steps(Compilation *c, const RawFile *input, FILE *out) {
 }
 
 static void run_features(Compilation *c, const RawFile *input, FILE *out) {
-  const Graph *graph = features_graph(c->arena, c->spec, plain_target, c->diags, (PassWatch){0});
+  const Graph *graph = features_graph(c->arena, c->spec, 0, plain_target, c->diags, (PassWatch){0});
   if (!graph) report_errors(c);
   Interpreter self = interpreter_make(c, graph, input);
   ValueId images = graph_find_value(graph, "images0"), features = graph_find_output(graph, "features");

@@ -50,7 +50,7 @@ def safetensors_read(path):
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8:8 + length])
     metadata = header.pop("__metadata__", {})
-    kinds = {"F32": "<f4", "I32": "<i4", "U8": "u1"}
+    kinds = {"F32": "<f4", "I32": "<i4", "I64": "<i8", "U8": "u1"}
     tensors, reached = {}, 0
     for name, entry in header.items():
         begin, end = entry["data_offsets"]

@@ -75,6 +75,16 @@ class Boxes(Case):
                 _, value, _, _ = self.value(result, "gender", group, "precision", "at %d" % depth)
                 self.assertAlmostEqual(value[0], numpy.mean(expected), 6)
         self.assertEqual(self.told(result, "precision at 50 is not measured"), 1)
+        # Queries made here, in a database that was made before: each finds its own crop first.
+        crops = [dict(path="cut/%02d.png" % i, gender="ab"[i % 2]) for i in range(12)]
+        database = table_write(self.path("d.csv"), crops)
+        manifest = table_write(self.path("m.csv"), rows[:12])
+        words = ["--manifest", manifest, "--database", database, "--database-features", self.path("f.safetensors"),
+                 "--by", "gender", "--weights", self.path("run")]
+        result = self.fairness("retrieval", *words)
+        self.assertEqual(self.value(result, "all", "all", "precision", "at 1")[1][0], 1)
+        self.fairness("retrieval", *words, "--features", self.path("f.safetensors"), expect=2)
+        self.fairness("retrieval", *words[:2], expect=2)
 
     def pictures(self):
         return pictures_make(self.path("train"))

@@ -128,6 +128,26 @@ class Trainers(unittest.TestCase):
             print(f"{model}: features differ by {distance:.1e}")
             self.assertLess(distance, LIMIT)
 
+    def test_layers_are_torchvision_s(self):
+        """Means over the pixels of stem and stages, and the classifier's logits."""
+        for model, network in self.networks.items():
+            right, value = {}, to_images(self.pixels)
+            with torch.no_grad():
+                value = network.stem(value)
+                right["stem"] = value.mean((2, 3)).numpy()
+                for stage in range(1, 5):
+                    value = getattr(network.trunk_output, f"block{stage}")(value)
+                    right[f"s{stage}"] = value.mean((2, 3)).numpy()
+                right["avgpool"] = right["s4"]
+                right["head"] = network.fc(value.mean((2, 3))).numpy()
+            for layer, wanted in right.items():
+                found = self.features(model, self.root / f"{model}.safetensors", "--layer", layer)
+                self.assertEqual(found.shape, wanted.shape)
+                self.assertLess(np.linalg.norm(found - wanted) / np.linalg.norm(wanted), LIMIT, (model, layer))
+        done = run(self.trainer(model), "features", "--weights", self.root / f"{model}.safetensors", "--data",
+                   self.root / "pictures", "--layer", "s5", "--out", self.root / "never", code=1)
+        self.assertIn("no layer 's5'\nnote: it has avgpool, stem, s1, s2, s3, head, s4", done.stderr)
+
     def test_there_and_back(self):
         """Through every format to the same bits, whichever reads them: seerc or a trainer."""
         for model in MODELS:
@@ -217,6 +237,14 @@ class Trainers(unittest.TestCase):
         trained = self.root / "swav-run"
         run(self.trainer("swav"), "--data", self.root / "pictures", "--out", trained, "--steps", 1, "--no-report")
         right, _ = read(self.export("swav", trained, "seer")[0])
+        x = self.features("swav", trained).astype("f8") @ right["projection_head.0.weight"].T.astype("f8")
+        x = (x + right["projection_head.0.bias"] - right["projection_head.1.running_mean"]) / np.sqrt(
+            right["projection_head.1.running_var"].astype("f8") + 1e-5)
+        x = np.maximum(x * right["projection_head.1.weight"] + right["projection_head.1.bias"], 0)
+        x = x @ right["projection_head.3.weight"].T.astype("f8") + right["projection_head.3.bias"]
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        found = self.features("swav", trained, "--layer", "head")
+        self.assertLess(np.abs(found - x).max(), 1e-5)
         self.assertIn("projection_head.3.weight", right)
         vissl, _ = self.export("swav", trained, "vissl")
         names = set(read(vissl)[0])
