@@ -149,14 +149,23 @@ class Emit:
         """`classes = auto` takes the folders of the pictures; pictures that are not here are said to be missing."""
         spec = self.folder / "labelled.seer"
         text = re.sub(r"swav \{.*\}", "supervised { classes = auto }", SPEC.format(pictures=self.pictures))
+        text = text.replace("neighbours = 3", f"""neighbours = 3  tasks = "{self.folder / 'tasks.csv'}\"""")
         spec.write_text(re.sub(r"crops = \[.*\]", "crops = [crop(size = 32px)]", text))
         model = json.loads(run(self.seerc, "plan", "--json", spec).stdout)["model"]
         assert model["parameters_total"] - model["parameters_trunk"] == 2 * (24 + 1), model
         trainer, _, _ = self.build("labelled", spec=spec)
         self.train(trainer, "labelled-run")
         self.classifier_is_what_was_trained(trainer)
+        self.tasks_are_those_of_the_spec(trainer)
         result = run(self.seerc, "plan", spec, "-D", 'data.pictures="/nowhere"', code=1)
         assert "/nowhere" in result.stderr and "[classes]" in result.stderr, result.stderr
+
+    def tasks_are_those_of_the_spec(self, trainer):
+        (self.folder / "tasks.csv").write_text(f"name,train,test\nwarmth,{self.pictures},{self.pictures}\n")
+        result = self.folder / "tasks.json"
+        run(trainer, "tasks", "--weights", self.folder / "labelled-run", "--epochs", "2", "--out", result)
+        (task,) = json.loads(result.read_text())["tasks"]
+        assert (task["name"], task["classes"], task["train_pictures"]) == ("warmth", 2, 20), task
 
     def classifier_is_what_was_trained(self, trainer):
         """Scores of `fairness` are those of the features and of the classifier that `export` writes."""
