@@ -121,9 +121,24 @@ class Tasks(unittest.TestCase):
         numpy.testing.assert_allclose(plain["tasks"][0]["seeds"], chosen["top1"]["seeds"], atol=1e-8)
         self.assertEqual(plain["tasks"][0]["learning_rate"], chosen["learning_rate"])
 
+    def test_features_are_made_once(self):
+        frozen = shutil.copytree(os.path.join(self.data, "noise"), os.path.join(self.data, "frozen"))
+        rows = [dict(row, train="frozen", test="frozen") for row in self.rows[1:]]
+        first = self.tasks(rows, "--cache", self.path("kept"))
+        self.assertEqual(len(os.listdir(self.path("kept"))), 1)
+        for folder, _, names in os.walk(frozen):
+            for name in names:
+                with open(os.path.join(folder, name), "wb") as file:
+                    file.write(b"no picture")
+        os.remove(self.path("r.json"))
+        self.assertEqual(self.tasks(rows, "--cache", self.path("kept")), first)
+        os.remove(self.path("r.json"))
+        errors = [row["error"] for row in self.tasks(rows, expect=1)["tasks"]]
+        self.assertTrue(all("decode" in error for error in errors), errors)
+
     def test_a_run_that_was_killed_goes_on(self):
-        whole = self.tasks(self.rows, out="whole.json")
-        words = ["tasks", "--tasks", self.listed(self.rows), "--out", self.path("r.json"), *WORDS[:-1]]
+        whole = self.tasks(self.rows, "--epochs", 300, out="whole.json")  # not over before it is killed
+        words = ["tasks", "--tasks", self.listed(self.rows), "--out", self.path("r.json"), *WORDS[:-1], "--epochs", 300]
         process = subprocess.Popen([TRAINER, *map(str, words)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                    text=True)
         for line in process.stderr:
@@ -135,7 +150,7 @@ class Tasks(unittest.TestCase):
             first = json.load(file)["tasks"]
         self.assertEqual(first[0], whole["tasks"][0])
         done = run(TRAINER, *words)
-        self.assertRegex(done.stderr, r"[12] of 3 tasks are in")
+        self.assertRegex(done.stderr, r"[123] of 3 tasks are in")
         self.assertNotIn("task 1 of 3", done.stderr)
         with open(self.path("r.json")) as file:
             self.assertEqual(json.load(file), whole)
@@ -216,6 +231,24 @@ class Tasks(unittest.TestCase):
         shipped = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../specs/tasks/seer.csv")
         done = run(TRAINER, "tasks", "--tasks", shipped, "--out", self.path("x.json"), *WORDS, expect=1)
         self.assertIn("0 of 29 tasks have a value; 'imagenet1k': no pictures are named to train on", done.stderr)
+
+    def test_idx_files_have_their_labels_beside_them(self):
+        random = numpy.random.default_rng(9)
+        for name, count in (("i-train", 40), ("i-test", 30)):
+            labels = random.integers(0, 2, count).astype("uint8")
+            pixels = random.integers(0, 60, (count, 8, 8)) + 180 * labels[:, None, None]
+            for kind, values in (("pictures", pixels.astype("uint8")), ("labels", labels)):
+                path = os.path.join(self.data, "%s-%s.idx" % (name, kind))
+                with open(path, "wb") as file:
+                    file.write(bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape) +
+                               values.tobytes())
+        row = {"name": "idx", "train": "i-train-pictures.idx", "test": "i-test-pictures.idx",
+               "train_labels": "i-train-labels.idx", "test_labels": "i-test-labels.idx"}
+        task = self.tasks([row])["tasks"][0]
+        self.assertEqual((task["value"], task["classes"], task["train_pictures"], task["test_pictures"]),
+                         (1, 2, 40, 30))
+        unlabelled = {key: value for key, value in row.items() if "labels" not in key}
+        self.assertIn("has a label", self.tasks([unlabelled], out="u.json", expect=1)["tasks"][0]["error"])
 
     def test_square_views_are_of_whole_pictures(self):
         """What tells the classes apart lies at the ends of wide pictures, which their middles do not show."""
