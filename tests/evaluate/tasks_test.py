@@ -77,19 +77,21 @@ class Tasks(unittest.TestCase):
             return json.load(file)
 
     def test_values_are_those_of_the_probe(self):
-        result = self.tasks(self.rows)
+        self.assertEqual(self.tasks(self.rows, out="sure.json")["tasks"][0]["value"], 1)
+        words = ["--learning-rates", 0.1, "--seeds", 3]
+        result = self.tasks(self.rows, *words)
         self.assertEqual([row["name"] for row in result["tasks"]], ["colours", "noise", "plain"])
-        self.assertEqual(result["tasks"][0]["value"], 1)
         self.assertIn("mean of a group          hard", self.done.stdout)
         for row, train in zip(result["tasks"], ("colours", "noise", "noise")):
-            probe = json.loads(run(TRAINER, "probe", *WORDS, "--json", "--data", os.path.join(self.data, train),
+            probe = json.loads(run(TRAINER, "probe", *WORDS, *words, "--json", "--data", os.path.join(self.data, train),
                                    "--test-data", os.path.join(self.data, train + "-test")).stdout)["rows"][0]
             figure = probe["top1" if row["metric"] == "top1" else "mean_per_class"]
             numpy.testing.assert_allclose(row["seeds"], figure["seeds"], atol=1e-8)
             self.assertAlmostEqual(row["value"], numpy.mean(row["seeds"]), 12)
             self.assertAlmostEqual(row["deviation"], numpy.std(row["seeds"], ddof=1), 12)
+            self.assertGreater(row["deviation"], 0)
             self.assertEqual((row["undecodable"], row["held_out"]), (0, 0))
-        self.assertLess(result["tasks"][1]["value"], 0.75)  # always naming the larger class has 0.5, and 0.75 of top-1
+        self.assertLess(result["tasks"][1]["value"], 0.6)  # always naming the larger class has 0.5, and 0.75 of top-1
         self.assertFalse(os.path.exists(self.path("r.json.features")))
 
     def test_mean_per_class_is_the_saved_head_s(self):
@@ -104,11 +106,14 @@ class Tasks(unittest.TestCase):
         self.assertAlmostEqual(json.loads(done.stdout)["mean_per_class"], expected, 6)
 
     def test_views_and_caches_change_nothing(self):
-        words = ["--views", 2, "--learning-rates", "0.1,0.3"]
+        words = ["--views", 2, "--learning-rates", "0.05,0.1", "--epochs", 4, "--seeds", 4]
         plain = self.tasks(self.rows[:1], *words)
         cached = self.tasks(self.rows[:1], *words, "--cache", self.path("kept"), out="c.json")
         files = sorted(os.listdir(self.path("kept")))
-        self.assertEqual(len(files), 3)
+        tables = [safetensors_read(os.path.join(self.path("kept"), name))[0]["features"] for name in files]
+        self.assertEqual(sorted(map(len, tables)), [18, 24, 24])
+        crops = [table for table in tables if len(table) == 24]
+        self.assertGreater(abs(crops[0] - crops[1]).max(), 1e-3)
         with open(os.path.join(self.path("kept"), files[0]), "r+b") as file:
             file.truncate(99)  # made again
         os.remove(self.path("c.json"))
@@ -120,6 +125,7 @@ class Tasks(unittest.TestCase):
         chosen = next(row for row in probe if row["chosen"])
         numpy.testing.assert_allclose(plain["tasks"][0]["seeds"], chosen["top1"]["seeds"], atol=1e-8)
         self.assertEqual(plain["tasks"][0]["learning_rate"], chosen["learning_rate"])
+        self.assertGreater(plain["tasks"][0]["deviation"], 0)
 
     def test_features_are_made_once(self):
         frozen = shutil.copytree(os.path.join(self.data, "noise"), os.path.join(self.data, "frozen"))
@@ -174,6 +180,8 @@ class Tasks(unittest.TestCase):
         os.remove(os.path.join(copy, "blue", "00.jpg"))
         done = run(TRAINER, *loud, "--tasks", self.listed(rows), "--out", self.path("copy.json"))
         self.assertIn("task 'colours' has changed", done.stderr)
+        with open(self.path("copy.json")) as file:
+            self.assertEqual(json.load(file)["tasks"][0]["train_pictures"], 23)
         shutil.rmtree(copy)
         done = run(TRAINER, *loud, "--tasks", self.listed(rows), "--out", self.path("copy.json"))
         self.assertIn("task 'colours' keeps the value that it had", done.stderr)
@@ -344,6 +352,28 @@ class Tasks(unittest.TestCase):
         self.assertEqual(text.count("<svg"), 1 + 6)
         self.assertIn("2 of 7 models are not drawn", text)
         self.assertIn("2 pictures could not be decoded", text)
+
+    def test_means_of_what_all_have(self):
+        names, values, _, paths = self.results_make()
+        with open(paths[1]) as file:
+            middle = json.load(file)
+        rows = [row if row["name"] != "t1" else
+                {key: value for key, value in dict(row, error="gone").items() if key not in ("value", "deviation")}
+                for row in middle["tasks"] if row["name"] != "t4"]
+        self.result_write(paths[1], "middle", 1e8, rows)
+        models = self.side_by_side(paths, "--json")["models"]
+        common = [0, 2, 3, 5]
+        for m, model in enumerate(models):
+            self.assertEqual(model["common_tasks"], 4)
+            self.assertAlmostEqual(model["common_mean"], values[m, common].mean(), 12)
+            self.assertAlmostEqual(model["mean"], values[m, common].mean() if m == 1 else values[m].mean(), 12)
+        text = self.side_by_side(paths, "--html", self.path("p.html")).stdout
+        self.assertRegex(text, "mean of what all have +%.2f of 4" % (100 * values[0, common].mean()))
+        with open(self.path("p.html")) as file:
+            page = file.read()
+        self.page_check(page)
+        self.assertIn("Mean over the 4 of 6 tasks that all results have", page)
+        self.assertIn("<li>t1: gone</li>", page)
 
     def page_check(self, text):
         self.assertNotRegex(text, r"https?://|<script|\bnan\b|\binf\b")
