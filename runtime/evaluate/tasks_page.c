@@ -65,6 +65,14 @@ static double y_of(const Plot *plot, const Axes *axes, double percent) {
   return plot->top + (axes->top - percent) / (axes->top - axes->bottom) * (plot->height - plot->top - plot->bottom);
 }
 
+// "10M", where there is no room for more.
+static void size_short(double parameters, char text[32]) {
+  static const char units[] = " kMBT";
+  int unit = 0;
+  for (; parameters > 999.5 && units[unit + 1]; unit++) parameters /= 1000;
+  snprintf(text, 32, "%.0f%.*s", parameters, unit > 0, units + unit);
+}
+
 static void frame_print(const Plot *plot, const Axes *axes, FILE *out) {
   int floor_y = plot->height - plot->bottom;
   for (double value = axes->bottom; value < axes->top + axes->step / 2; value += axes->step) {
@@ -75,7 +83,10 @@ static void frame_print(const Plot *plot, const Axes *axes, FILE *out) {
   for (double decade = axes->low; decade < axes->high + 0.5; decade++) {
     char size[32];
     double x = x_of(plot, axes, pow(10, decade));
-    seer_models_size(pow(10, decade), size);
+    if (plot->names)
+      seer_models_size(pow(10, decade), size);
+    else
+      size_short(pow(10, decade), size);
     fprintf(out, "<path class=\"rule\" d=\"M%.1f %dV%d\"/><text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>",
             x, plot->top, floor_y, x, plot->height - 8, size);
   }
@@ -112,7 +123,7 @@ static bool plot_print(const SeerTaskModels *models, const Plot *plot, const dou
     bool flips = x > plot->width * 0.7;
     seer_models_name(model->name, name);
     fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", flips ? x - 8 : x + 8,
-            model->is_own ? y + 16 : y - 6, flips ? "end" : "start");
+            model->is_own && !flips ? y + 16 : y - 6, flips ? "end" : "start");
     seer_page_escape(out, name);
     fputs("</text>", out);
   }
