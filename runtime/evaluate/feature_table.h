@@ -48,6 +48,7 @@ typedef struct SeerTableRequest {
   const char *labels;           // IDX label file, or NULL
   int views;                    // 0: the evaluation view, once; else so many passes of random resized crop and flip
   uint64_t seed;                // of those
+  const char *layers;           // "features,s3"; NULL: the pooled features
 } SeerTableRequest;
 
 // Makes several tables with one network. On failure none is left.
