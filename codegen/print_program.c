@@ -434,6 +434,7 @@ static void print_settings(const SeerProgram *s, Writer *out) {
                 "  .knn_every = %" PRId64 ", .knn_pictures = %" PRId64 ", .evaluate_pictures = evaluate_pictures,\n",
                 s->knn_every, s->knn_pictures);
   print_string_field(out, "evaluate_labels", s->evaluate_labels);
+  print_string_field(out, "evaluate_tasks", s->evaluate_tasks);
 }
 
 // The first launch of features comes behind those of training.

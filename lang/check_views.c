@@ -143,3 +143,17 @@ void check_evaluate_size(CheckContext *context) {
   check_error(context, span, "'resize' %gpx is smaller than the centre crop 'size' %gpx", resize, size);
   check_note(context, span_none(), "set 'resize' to at least %gpx; %gpx is usual", size, nearbyint(size * 8 / 7));
 }
+
+// The trainer reads it when it is asked to: here only what no table can be is found.
+void check_evaluate_tasks(CheckContext *context) {
+  NEEDS(context, KEY_evaluate_tasks);
+  if (!spec_is_set(context->spec, KEY_evaluate_tasks)) return;
+  const char *path = spec_text(context->spec, KEY_evaluate_tasks);
+  size_t length = strlen(path);
+  if (length > 4 && (strcmp(path + length - 4, ".csv") == 0 || strcmp(path + length - 4, ".tsv") == 0)) return;
+  check_error(context, check_span(context, KEY_evaluate_tasks),
+              "'tasks' is a table that ends in .csv or .tsv, not '%s'", path);
+  check_note(context, span_none(),
+             "it has the columns name, train, test, and may have metric and group: "
+             "specs/tasks/seer.csv is one to begin with");
+}

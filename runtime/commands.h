@@ -12,6 +12,7 @@ SeerStatus seer_command_doctor(const SeerProgram *program, const SeerOptions *op
 SeerStatus seer_command_features(const SeerProgram *program, const SeerOptions *options);
 SeerStatus seer_command_knn(const SeerProgram *program, const SeerOptions *options);
 SeerStatus seer_command_probe(const SeerProgram *program, const SeerOptions *options);
+SeerStatus seer_command_tasks(const SeerProgram *program, const SeerOptions *options);
 SeerStatus seer_command_hate_speech(const SeerProgram *program, const SeerOptions *options);
 SeerStatus seer_command_fairness(const SeerProgram *program, const SeerOptions *options);
 SeerStatus seer_command_export(const SeerProgram *program, const SeerOptions *options);

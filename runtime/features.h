@@ -40,7 +40,7 @@ typedef struct SeerFeatureRequest {
   bool quiet;                          // no progress line
 } SeerFeatureRequest;
 
-// A layer of the network by its name: the pooled features are "features" and "avgpool". SEER_INPUT names those there are.
+// A layer of the network by its name: "features" and "avgpool" are the pooled ones. SEER_INPUT names those there are.
 SeerStatus seer_layer_find(const SeerProgram *program, const char *name, SeerProgramLayer *layer);
 SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet *set);
 void seer_features_release(SeerFeatureSet *set);

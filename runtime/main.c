@@ -22,6 +22,7 @@ static Command *const commands[] = {
     [SEER_COMMAND_REPORT] = seer_command_report,
     [SEER_COMMAND_BENCH] = seer_command_bench,
     [SEER_COMMAND_PROBE] = seer_command_probe,
+    [SEER_COMMAND_TASKS] = seer_command_tasks,
     [SEER_COMMAND_HATE_SPEECH] = seer_command_hate_speech,
     [SEER_COMMAND_FAIRNESS] = seer_command_fairness,
 };

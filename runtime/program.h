@@ -213,6 +213,7 @@ typedef struct SeerProgram {
   int64_t knn_every, knn_pictures;          // in training: steps between looks, 0: none; pictures looked at, at most
   const char *const *evaluate_pictures;     // labelled, NULL-terminated; empty or NULL: those of training
   const char *evaluate_labels;              // or NULL
+  const char *evaluate_tasks;               // the list of the command `tasks`, or NULL
   // Of one rank, else NULL. Images of size group 0 = [evaluate_batch][evaluate_size][evaluate_size][3].
   SeerEntry *features;
   uint64_t features_offset;     // f32 [evaluate_batch][feature_width], in the arena after `features`: "avgpool"

@@ -201,6 +201,7 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec) {
                          .knn_pictures = spec_integer(spec, KEY_evaluate_knn_pictures),
                          .evaluate_pictures = texts_from_spec(arena, spec, KEY_evaluate_pictures, &picture_count)};
   if (spec_is_set(spec, KEY_evaluate_labels)) program.evaluate_labels = spec_text(spec, KEY_evaluate_labels);
+  if (spec_is_set(spec, KEY_evaluate_tasks)) program.evaluate_tasks = spec_text(spec, KEY_evaluate_tasks);
   triple_from_spec(spec, KEY_views_mean, program.mean);
   triple_from_spec(spec, KEY_views_std, program.std);
   set_task(spec, &program);

@@ -6,36 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/evaluate/models_page.h"
 #include "runtime/evaluate/study.h"
 #include "runtime/page.h"
 
-enum {
-  MODELS_MAX = 16,
-  WIDTH = 640,
-  HEIGHT = 220,
-  LEFT = 56,
-  RIGHT = 20,
-  TOP = 14,
-  BOTTOM = 46,
-  GAP_LEAST = 90,
-  NAME_BYTES = 22
-};
+enum { WIDTH = 640, HEIGHT = 220, LEFT = 56, RIGHT = 20, TOP = 14, BOTTOM = 46, GAP_LEAST = 90 };
 
 typedef struct Page {
   FILE *out;
-  json_t *models[MODELS_MAX];
+  json_t *models[SEER_MODELS_MAX];
   int count;
 } Page;
-
-static const char style[] =
-    "<style>:root{color-scheme:light dark}table{border-collapse:collapse;width:100%;font-size:13.5px;"
-    "font-variant-numeric:tabular-nums}.wide{overflow-x:auto}th,td{padding:5px 10px;text-align:right;"
-    "border-top:1px solid var(--line);white-space:nowrap}th:first-child,td:first-child{text-align:left}"
-    "tr.sum td,tr.sum th{border-top:2px solid var(--soft);font-weight:600}td small{color:var(--soft)}"
-    ".few{color:var(--soft)}summary{padding:6px 0}li{margin:3px 0}"
-    ".mark{stroke:var(--blue);fill:var(--blue)}.rule{stroke:var(--line)}.zero{stroke:var(--soft)}"
-    "@media(prefers-color-scheme:dark){:root{--ink:#e8ebf2;--soft:#a3adc0;--line:#2d3546;--paper:#171c26;"
-    "--blue:#7aa5ff}body{background:#0f131a}svg text{fill:#a3adc0}}</style>\n";
 
 static const char *kinds_of(const Page *page) {
   const char *indicator = seer_result_text(page->models[0], "indicator");
@@ -54,15 +35,6 @@ static void interval_print(const Page *page, const SeerEstimate *interval) {
   else
     fprintf(page->out, "%.1f <small>(%.1f to %.1f)</small>", 100 * interval->value, 100 * interval->low,
             100 * interval->high);
-}
-
-static void size_print(double parameters, char text[32]) {
-  if (parameters >= 1e9)
-    snprintf(text, 32, "%.3g billion", parameters / 1e9);
-  else if (parameters >= 1e6)
-    snprintf(text, 32, "%.3g million", parameters / 1e6);
-  else
-    snprintf(text, 32, "%.0f", parameters);
 }
 
 // ---- what belongs together ----
@@ -238,7 +210,7 @@ static void models_print(const Page *page) {
   for (int i = 0; i < page->count; i++) {
     const json_t *model = page->models[i];
     char size[32];
-    size_print(seer_result_number(model, "parameters"), size);
+    seer_models_size(seer_result_number(model, "parameters"), size);
     fputs("<tr><th scope=\"row\">", page->out);
     escape(page, seer_result_text(model, "model"));
     fprintf(page->out, "</th><td>%s</td><td>%.0f</td><td>%.0f</td><td>%.0f</td><td>", size,
@@ -296,23 +268,9 @@ static void places_make(const Page *page, double *x) {
     x[i] = LEFT + GAP_LEAST / 2.0 + room * i / (page->count - 1);
 }
 
-// What of a name has room under its mark; letters of several bytes stay whole.
-static void name_cut(const char *name, char cut[NAME_BYTES + 1]) {
-  size_t length = strlen(name) < NAME_BYTES ? strlen(name) : NAME_BYTES;
-  while (length > 0 && ((unsigned char)name[length] & 0xC0) == 0x80) length--;
-  memcpy(cut, name, length);
-  cut[length] = '\0';
-}
-
-// Of four or so round steps in a span.
-static double step_choose(double span) {
-  double power = pow(10, floor(log10(span / 4))), share = span / 4 / power;
-  return power * (share <= 1 ? 1 : share <= 2 ? 2 : share <= 5 ? 5 : 10);
-}
-
 static void chart_print(const Page *page, const char *by, const json_t *measure) {
-  double x[MODELS_MAX], low = 0, high = 0.01;
-  SeerEstimate bars[MODELS_MAX];
+  double x[SEER_MODELS_MAX], low = 0, high = 0.01;
+  SeerEstimate bars[SEER_MODELS_MAX];
   int known = 0;
   for (int i = 0; i < page->count; i++) {
     bars[i] = difference_of(page->models[i], by, measure);
@@ -321,7 +279,7 @@ static void chart_print(const Page *page, const char *by, const json_t *measure)
     if (bars[i].high > high) high = bars[i].high;
   }
   if (known == 0) return;
-  double step = step_choose(high - low);
+  double step = seer_models_step(high - low);
   low = step * floor(low / step + 1e-9);
   high = step * ceil(high / step - 1e-9);
   places_make(page, x);
@@ -339,8 +297,8 @@ static void chart_print(const Page *page, const char *by, const json_t *measure)
   double zero = TOP + high / (high - low) * (HEIGHT - TOP - BOTTOM);
   fprintf(page->out, "<path class=\"zero\" d=\"M%d %.1fH%d\"/>", LEFT, zero, WIDTH - RIGHT);
   for (int i = 0; i < page->count; i++) {
-    char size[32], name[NAME_BYTES + 1];
-    size_print(seer_result_number(page->models[i], "parameters"), size);
+    char size[32], name[SEER_MODELS_NAME + 1];
+    seer_models_size(seer_result_number(page->models[i], "parameters"), size);
     if (!isnan(bars[i].low)) {
       double top = TOP + (high - bars[i].high) / (high - low) * (HEIGHT - TOP - BOTTOM);
       double bottom = TOP + (high - bars[i].low) / (high - low) * (HEIGHT - TOP - BOTTOM);
@@ -350,7 +308,7 @@ static void chart_print(const Page *page, const char *by, const json_t *measure)
               "<circle class=\"mark\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/>",
               x[i], top, bottom, x[i] - 6, top, x[i] - 6, bottom, x[i], middle);
     }
-    name_cut(seer_result_text(page->models[i], "model"), name);
+    seer_models_name(seer_result_text(page->models[i], "model"), name);
     fprintf(page->out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", x[i], HEIGHT - 26);
     escape(page, name);
     fprintf(page->out, "</text><text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>", x[i], HEIGHT - 10, size);
@@ -490,7 +448,8 @@ static SeerStatus same_check(const char *const *paths, const Page *page, const c
 }
 
 static SeerStatus models_load(const char *const *paths, int count, Page *page) {
-  if (count > MODELS_MAX) return seer_fail(SEER_INPUT, "a page has room for %d models, not %d", MODELS_MAX, count);
+  if (count > SEER_MODELS_MAX)
+    return seer_fail(SEER_INPUT, "a page has room for %d models, not %d", SEER_MODELS_MAX, count);
   SeerStatus status = SEER_OK;
   for (; !status && page->count < count; page->count += !status)
     status = seer_result_load(paths[page->count], &page->models[page->count]);
@@ -511,8 +470,8 @@ SeerStatus seer_fairness_page(const char *const *paths, int count, FILE *out) {
     char title[160];
     snprintf(title, sizeof title, "Fairness: %s", kinds_of(&page));
     seer_page_begin(out, title);
-    fprintf(out, "%s<h1>%s</h1><p class=\"sub\">Fairness of %d %s, measured on ", style, kinds_of(&page), page.count,
-            page.count == 1 ? "model" : "models, from the smallest to the largest");
+    fprintf(out, "%s<h1>%s</h1><p class=\"sub\">Fairness of %d %s, measured on ", seer_models_style, kinds_of(&page),
+            page.count, page.count == 1 ? "model" : "models, from the smallest to the largest");
     escape(&page, seer_result_text(page.models[0], "manifest"));
     fprintf(out,
             ". In brackets %.0f %% intervals. Groups of fewer than %.0f units are shown, and compared with none.</p>\n",

@@ -14,6 +14,8 @@
 #include "runtime/program.h"
 #include "runtime/status.h"
 
+struct SeerEngine;
+
 enum { SEER_TABLE_LAYERS_MAX = 32, SEER_LAYER_NAME_MAX = 64 };
 
 typedef struct SeerLayer {
@@ -47,10 +49,16 @@ typedef struct SeerTableRequest {
   const char *const *pictures;  // patterns, NULL-terminated
   const char *labels;           // IDX label file, or NULL
   int views;                    // 0: the evaluation view, once; else so many passes of random resized crop and flip
+  int first_view;               // passes are numbered from here
+  bool stretch;                 // without views: whole pictures made square, not their middles
   uint64_t seed;                // of those
   const char *layers;           // "features,s3"; NULL: the pooled features
 } SeerTableRequest;
 
+// The network of --weights, for tables of these layers made one after the other; to be released as an engine is.
+SeerStatus seer_table_engine_make(const SeerProgram *program, const SeerOptions *options, const char *layers,
+                                  struct SeerEngine *engine);
+SeerStatus seer_table_extract(const SeerTableRequest *request, struct SeerEngine *engine, SeerFeatureTable *table);
 // Makes several tables with one network. On failure none is left.
 SeerStatus seer_tables_extract(const SeerTableRequest *requests, int count, SeerFeatureTable *tables);
 void seer_table_release(SeerFeatureTable *table);

@@ -100,27 +100,29 @@ static SeerStatus table_begin(const SeerTableRequest *request, const SeerSource 
   return made ? SEER_OK : no_memory(table, table->passes);
 }
 
-static SeerStatus table_extract(const SeerTableRequest *request, const Layers *layers, SeerEngine *engine,
-                                SeerFeatureTable *table) {
+SeerStatus seer_table_extract(const SeerTableRequest *request, SeerEngine *engine, SeerFeatureTable *table) {
   const SeerOptions *options = request->options;
   SeerSource *source = NULL;
+  Layers layers;
   *table = (SeerFeatureTable){.passes = 0};
-  SeerStatus status = seer_source_open(request->pictures, request->labels, &source);
+  SeerStatus status = layers_find(request->program, request->layers, &layers);
+  if (!status) status = seer_source_open(request->pictures, request->labels, &source);
   int passes = request->views > 0 ? request->views : 1;
   for (int pass = 0; pass < passes && !status; pass++) {
-    SeerAugmentedPass augmented = {request->seed, (uint32_t)pass};
+    SeerAugmentedPass augmented = {request->seed, (uint32_t)(request->first_view + pass)};
     SeerFeatureRequest features = {.engine = engine,
                                    .states = {engine->context.state},
                                    .state_count = 1,
                                    .source = source,
                                    .limit = options->limit,
-                                   .layers = layers->items,
-                                   .layer_count = layers->count,
+                                   .layers = layers.items,
+                                   .layer_count = layers.count,
                                    .augmented = request->views > 0 ? &augmented : NULL,
+                                   .stretch = request->stretch && !request->views,
                                    .quiet = options->quiet};
     SeerFeatureSet set = {.count = 0};
     status = seer_features_make(&features, &set);
-    if (!status && pass == 0) status = table_begin(request, source, layers, &set, table);
+    if (!status && pass == 0) status = table_begin(request, source, &layers, &set, table);
     if (!status && set.count != table->count)
       status = seer_fail(SEER_INPUT, "'%s' changed while it was read: %lld pictures could be decoded, then %lld",
                          table->origin, (long long)table->count, (long long)set.count);
@@ -135,25 +137,33 @@ static SeerStatus table_extract(const SeerTableRequest *request, const Layers *l
   return status;
 }
 
-SeerStatus seer_tables_extract(const SeerTableRequest *requests, int count, SeerFeatureTable *tables) {
-  const SeerProgram *program = requests->program;
-  const SeerOptions *options = requests->options;
-  SeerEngine engine = {.program = program};
+SeerStatus seer_table_engine_make(const SeerProgram *program, const SeerOptions *options, const char *names,
+                                  SeerEngine *engine) {
   SeerWeights weights;
   Layers layers;
-  int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count(), made = 0;
-  SeerStatus status = layers_find(program, requests->layers, &layers);
-  if (!status) status = seer_engine_make(program, NULL, threads, false, &engine);
+  int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
+  *engine = (SeerEngine){.program = program};
+  SeerStatus status = layers_find(program, names, &layers);
+  if (!status) status = seer_engine_make(program, NULL, threads, false, engine);
   if (!status) {
     uint64_t seed = options->seed >= 0 ? (uint64_t)options->seed : program->seed;
-    seer_state_init(program, seed, 0, engine.context.pool, engine.context.state);
+    seer_state_init(program, seed, 0, engine->context.pool, engine->context.state);
     if (options->weights)
       status = seer_weights_load(program, options->weights, layers.head ? SEER_USE_ALL : SEER_USE_TRUNK, 0,
-                                 engine.context.state, &weights);
-    seer_engine_state_changed(&engine);
+                                 engine->context.state, &weights);
+    seer_engine_state_changed(engine);
   }
-  for (; made < count && !status; made++) status = table_extract(&requests[made], &layers, &engine, &tables[made]);
-  if (engine.context.pool) seer_engine_release(&engine);
+  if (status && engine->context.pool) seer_engine_release(engine);
+  return status;
+}
+
+SeerStatus seer_tables_extract(const SeerTableRequest *requests, int count, SeerFeatureTable *tables) {
+  SeerEngine engine;
+  int made = 0;
+  SeerStatus status = seer_table_engine_make(requests->program, requests->options, requests->layers, &engine);
+  if (status) return status;
+  for (; made < count && !status; made++) status = seer_table_extract(&requests[made], &engine, &tables[made]);
+  seer_engine_release(&engine);
   for (int i = 0; i < made && status; i++) seer_table_release(&tables[i]);
   return status;
 }

@@ -6,9 +6,10 @@
 
 #include "runtime/evaluate/meter.h"
 
-void seer_scores_judge(const float *scores, int classes, const int32_t *labels, const int64_t *rows, int64_t count,
-                       double *top1, double *top5) {
-  int64_t first = 0, among_five = 0;
+SeerStatus seer_scores_judge(const float *scores, int classes, const int32_t *labels, const int64_t *rows,
+                             int64_t count, SeerProbeFigure *figure) {
+  int64_t first = 0, among_five = 0, *of_class = calloc(2 * (size_t)classes + 1, sizeof *of_class);
+  if (!of_class) return seer_fail(SEER_MACHINE, "no memory to judge %d classes", classes);
   for (int64_t i = 0; i < count; i++) {
     const float *row = scores + i * classes;
     int32_t label = labels[rows ? rows[i] : i];
@@ -16,9 +17,20 @@ void seer_scores_judge(const float *scores, int classes, const int32_t *labels, 
     for (int c = 0; c < classes; c++) better += row[c] > row[label] || (row[c] >= row[label] && c < label);
     first += better < 1;
     among_five += better < 5;
+    of_class[2 * label]++;
+    of_class[2 * label + 1] += better < 1;
   }
-  *top1 = count ? (double)first / (double)count : 0;
-  *top5 = count ? (double)among_five / (double)count : 0;
+  double sum = 0;
+  int present = 0;
+  for (int c = 0; c < classes; c++) {
+    if (of_class[2 * c]) sum += (double)of_class[2 * c + 1] / (double)of_class[2 * c];
+    present += of_class[2 * c] > 0;
+  }
+  free(of_class);
+  figure->top1 = count ? (double)first / (double)count : 0;
+  figure->top5 = count ? (double)among_five / (double)count : 0;
+  figure->per_class = present ? sum / present : 0;
+  return SEER_OK;
 }
 
 // The test set's labels as the training set numbers them. Classes that the training set has no picture of are an error:
@@ -146,17 +158,14 @@ static SeerStatus heads_judge(SeerProbe *probe, const int64_t *test_rows, SeerPo
     const SeerProbeSplit *split = &probe->splits[share * plan->seed_count + seed];
     const SeerLayer *layer = &probe->train->layers[group / plan->seed_count % probe->train->layer_count];
     SeerProbeFigure *figure = &probe->figures[i];
-    double unused;
-    figure->held = -1;
     status = seer_head_score(&probe->heads[i], layer->values, split->held, split->held_count, pool, scores);
-    if (!status && split->held_count)
-      seer_scores_judge(scores, probe->classes, probe->train->labels, split->held, split->held_count, &figure->held,
-                        &unused);
+    if (!status)
+      status = seer_scores_judge(scores, probe->classes, probe->train->labels, split->held, split->held_count, figure);
+    figure->held = split->held_count ? figure->top1 : -1;
     const float *values = seer_table_layer(probe->test, layer->name)->values;
     if (!status) status = seer_head_score(&probe->heads[i], values, test_rows, probe->test_count, pool, scores);
     if (!status)
-      seer_scores_judge(scores, probe->classes, probe->test->labels, test_rows, probe->test_count, &figure->top1,
-                        &figure->top5);
+      status = seer_scores_judge(scores, probe->classes, probe->test->labels, test_rows, probe->test_count, figure);
   }
   free(scores);
   return status;

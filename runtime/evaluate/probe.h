@@ -37,6 +37,7 @@ void seer_probe_split_release(SeerProbeSplit *split);
 
 typedef struct SeerProbeFigure {
   double held, top1, top5;  // shares of right answers; held: -1 where none is held out
+  double per_class;         // of the classes that the test set has, each class's share of right answers, their mean
 } SeerProbeFigure;
 
 typedef struct SeerProbeChoice {
@@ -82,9 +83,8 @@ SeerStatus seer_head_save(const SeerHead *head, const SeerLayer *layer, const Se
 SeerStatus seer_head_load(const char *path, SeerHeadFile *file);
 void seer_head_file_release(SeerHeadFile *file);
 
-// Shares of right answers among the first and among the first five scores; equal scores rank by class. `rows` NULL:
-// all.
-void seer_scores_judge(const float *scores, int classes, const int32_t *labels, const int64_t *rows, int64_t count,
-                       double *top1, double *top5);
+// Fills in top1, top5 and per_class. Equal scores rank by class. `labels` by row, `rows` NULL: all.
+SeerStatus seer_scores_judge(const float *scores, int classes, const int32_t *labels, const int64_t *rows,
+                             int64_t count, SeerProbeFigure *figure);
 
 #endif

@@ -127,7 +127,7 @@ static SeerStatus scores_write(const SeerHeadFile *file, const SeerFeatureTable 
 
 static SeerStatus head_apply(const SeerOptions *options, const SeerHeadFile *file, SeerFeatureTable *table) {
   int64_t known = 0, unknown = 0, count = 0;
-  double top1 = 0, top5 = 0;
+  SeerProbeFigure figure = {.held = -1};
   SeerPool *pool = pool_make(options);
   float *scores = calloc((size_t)table->count * (size_t)file->head.classes + 1, sizeof *scores);
   SeerStatus status = !pool     ? SEER_MACHINE
@@ -136,12 +136,11 @@ static SeerStatus head_apply(const SeerOptions *options, const SeerHeadFile *fil
   if (!status) status = labels_map(file, table, &known, &unknown);
   if (!status) status = seer_head_score(&file->head, table->layers[0].values, NULL, table->count, pool, scores);
   int64_t *rows = status || !known ? NULL : seer_table_labelled(table, options->quiet, &count);
-  if (rows) {
-    seer_scores_judge(scores, file->head.classes, table->labels, rows, count, &top1, &top5);
-    printf(options->json ? "{\"top1\": %.6f, \"top5\": %.6f, \"pictures\": %lld}\n"
-                         : "top-1 %.6f, top-5 %.6f, of %lld pictures\n",
-           top1, top5, (long long)count);
-  }
+  if (rows) status = seer_scores_judge(scores, file->head.classes, table->labels, rows, count, &figure);
+  if (rows && !status)
+    printf(options->json ? "{\"top1\": %.6f, \"top5\": %.6f, \"mean_per_class\": %.6f, \"pictures\": %lld}\n"
+                         : "top-1 %.6f, top-5 %.6f, mean per class %.6f, of %lld pictures\n",
+           figure.top1, figure.top5, figure.per_class, (long long)count);
   if (!status && options->out) status = scores_write(file, table, scores, options->out);
   if (!status && options->out && !options->quiet && !options->json)
     printf("scores of %lld pictures for %d classes in '%s'\n", (long long)table->count, file->head.classes,

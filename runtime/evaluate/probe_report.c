@@ -11,7 +11,11 @@ typedef struct Spread {
   double mean, deviation;  // over seeds; deviation of a sample, 0 of one
 } Spread;
 
-typedef enum Figure { HELD, TOP1, TOP5 } Figure;
+typedef enum Figure { HELD, TOP1, TOP5, PER_CLASS } Figure;
+
+static double figure_of(const SeerProbeFigure *figure, Figure which) {
+  return which == HELD ? figure->held : which == TOP1 ? figure->top1 : which == TOP5 ? figure->top5 : figure->per_class;
+}
 
 static Spread spread_of(const SeerProbe *probe, int share, int layer, int rate, Figure which) {
   int n = probe->plan->seed_count;
@@ -19,7 +23,7 @@ static Spread spread_of(const SeerProbe *probe, int share, int layer, int rate, 
   for (int pass = 0; pass < 2; pass++) {
     for (int seed = 0; seed < n; seed++) {
       const SeerProbeFigure *figure = &probe->figures[seer_probe_at(probe, share, layer, seed, rate)];
-      double value = which == HELD ? figure->held : which == TOP1 ? figure->top1 : figure->top5;
+      double value = figure_of(figure, which);
       if (pass == 0)
         sum += value;
       else
@@ -102,7 +106,7 @@ static json_t *spread_json(const SeerProbe *probe, int share, int layer, int rat
   json_t *seeds = json_array();
   for (int seed = 0; seed < probe->plan->seed_count; seed++) {
     const SeerProbeFigure *figure = &probe->figures[seer_probe_at(probe, share, layer, seed, rate)];
-    json_array_append_new(seeds, json_real(which == HELD ? figure->held : which == TOP1 ? figure->top1 : figure->top5));
+    json_array_append_new(seeds, json_real(figure_of(figure, which)));
   }
   return json_pack("{s:f, s:f, s:o}", "mean", spread.mean, "deviation", spread.deviation, "seeds", seeds);
 }
@@ -111,12 +115,13 @@ static json_t *row_json(const SeerProbe *probe, int share, int layer, int rate) 
   const SeerProbePlan *plan = probe->plan;
   const SeerProbeSplit *split = &probe->splits[share * plan->seed_count];
   SeerProbeChoice choice = probe->choices[share];
-  return json_pack("{s:f, s:s, s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:b}", "share", plan->shares[share], "layer",
-                   probe->train->layers[layer].name, "learning_rate", plan->rates[rate], "pictures",
+  return json_pack("{s:f, s:s, s:f, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:b}", "share", plan->shares[share],
+                   "layer", probe->train->layers[layer].name, "learning_rate", plan->rates[rate], "pictures",
                    (json_int_t)split->train_count, "held_out", (json_int_t)split->held_count, "least_of_a_class",
                    (json_int_t)split->least, "most_of_a_class", (json_int_t)split->most, "held_out_top1",
                    spread_json(probe, share, layer, rate, HELD), "top1", spread_json(probe, share, layer, rate, TOP1),
-                   "top5", spread_json(probe, share, layer, rate, TOP5), "chosen",
+                   "top5", spread_json(probe, share, layer, rate, TOP5), "mean_per_class",
+                   spread_json(probe, share, layer, rate, PER_CLASS), "chosen",
                    choice.layer == layer && choice.rate == rate);
 }
 

@@ -75,6 +75,8 @@ typedef struct SeerStudy {
 SeerStatus seer_study_result(const SeerStudy *study, json_t **result);
 // Text of any bytes: names may be cut within a letter, or be files'.
 json_t *seer_text_pack(const char *text);
+// What --parameters says, or the program's: the trunk's and all else that training changes.
+double seer_model_parameters(const SeerProgram *program, const SeerOptions *options);
 SeerStatus seer_measure_make(SeerStudyMeasure *measure, int64_t case_count, bool divides);
 void seer_measures_release(SeerStudyMeasure *measures, int count);
 

@@ -91,12 +91,11 @@ static json_t *told_pack(const SeerTold *told) {
   return list;
 }
 
-// The trunk's and all else that training changes.
-static double parameters_of(const SeerStudy *study) {
+double seer_model_parameters(const SeerProgram *program, const SeerOptions *options) {
   double count = 0;
-  if (study->options->parameters > 0) return study->options->parameters;
-  for (int i = 0; i < study->program->tensor_count; i++) {
-    const SeerTensor *tensor = &study->program->tensors[i];
+  if (options->parameters > 0) return options->parameters;
+  for (int i = 0; i < program->tensor_count; i++) {
+    const SeerTensor *tensor = &program->tensors[i];
     double elements = 1;
     if (tensor->kind != SEER_PARAMETER) continue;
     for (int d = 0; d < tensor->rank; d++) elements *= (double)tensor->size[d];
@@ -118,15 +117,15 @@ static SeerStatus result_pack(const SeerStudy *study, const SeerBootstrap *boots
   const SeerCases *cases = &study->set->cases;
   int64_t used = 0;
   for (int64_t i = 0; i < cases->count; i++) used += study->set->rows[i] >= 0 && cases->items[i].used;
-  json_t *result =
-      json_pack("{s:i, s:s, s:o, s:f, s:o, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:i, s:f, s:I}", "seer_fairness",
-                SEER_RESULT_FORMAT, "indicator", study->protocol, "model",
-                seer_text_pack(study->options->model ? study->options->model : study->program->name), "parameters",
-                parameters_of(study), "manifest", seer_text_pack(study->options->manifest), "manifest_xxh3_128",
-                cases->hash, "layout", cases->layout, "unit", seer_text_pack(cases->unit ? cases->unit : "picture"),
-                "units", (json_int_t)statistics->sizes[0].units, "pictures", (json_int_t)cases->named, "pictures_used",
-                (json_int_t)used, "least", (json_int_t)bootstrap->least, "replicates", bootstrap->replicates,
-                "confidence", SEER_CONFIDENCE, "seed", (json_int_t)bootstrap->seed);
+  json_t *result = json_pack("{s:i, s:s, s:o, s:f, s:o, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:i, s:f, s:I}",
+                             "seer_fairness", SEER_RESULT_FORMAT, "indicator", study->protocol, "model",
+                             seer_text_pack(study->options->model ? study->options->model : study->program->name),
+                             "parameters", seer_model_parameters(study->program, study->options), "manifest",
+                             seer_text_pack(study->options->manifest), "manifest_xxh3_128", cases->hash, "layout",
+                             cases->layout, "unit", seer_text_pack(cases->unit ? cases->unit : "picture"), "units",
+                             (json_int_t)statistics->sizes[0].units, "pictures", (json_int_t)cases->named,
+                             "pictures_used", (json_int_t)used, "least", (json_int_t)bootstrap->least, "replicates",
+                             bootstrap->replicates, "confidence", SEER_CONFIDENCE, "seed", (json_int_t)bootstrap->seed);
   if (!result || json_object_set_new(result, "told", told_pack(study->told)) != 0 ||
       json_object_set_new(result, "measures", measures_pack(study)) != 0 ||
       json_object_set_new(result, "by", groupings_pack(study, statistics)) != 0 ||
