@@ -27,12 +27,10 @@ typedef struct Featuring {
   SeerSource *source;
   SeerEngine engine;
   SeerFeatureParts parts;
-  const SeerProgramLayer *layer;  // NULL: pooled features
+  SeerProgramLayer layer;
   double began, printed;
   int64_t found;  // parts that were there already
 } Featuring;
-
-static int width_of(const Featuring *f) { return f->layer ? f->layer->width : f->program->feature_width; }
 
 // Of what a part is: weights as they lie in memory, pictures, view.
 static SeerHash key_make(const Featuring *f) {
@@ -47,10 +45,10 @@ static SeerHash key_make(const Featuring *f) {
                      program->evaluate_size,
                      program->evaluate_resize,
                      program->evaluate_batch,
-                     width_of(f)};
+                     f->layer.width};
   XXH3_128bits_update(state, facts, sizeof facts);
   XXH3_128bits_update(state, program->seer_version, strlen(program->seer_version));
-  if (f->layer) XXH3_128bits_update(state, f->layer->name, strlen(f->layer->name));
+  XXH3_128bits_update(state, f->layer.name, strlen(f->layer.name));
   for (int i = 0; i < program->tensor_count; i++) {
     const SeerTensor *tensor = &program->tensors[i];
     if (tensor->kind != SEER_PARAMETER && tensor->kind != SEER_STATISTIC) continue;
@@ -77,22 +75,6 @@ static SeerStatus options_check(const SeerProgram *program, const SeerOptions *o
   return SEER_OK;
 }
 
-// The pooled features are the default, under the name "avgpool" and that of the last stage.
-static SeerStatus layer_find(Featuring *f) {
-  const SeerProgram *program = f->program;
-  const char *name = f->options->layer;
-  char names[512] = "avgpool";
-  if (!name || strcmp(name, "avgpool") == 0) return SEER_OK;
-  for (int i = 0; i < program->layer_count; i++) {
-    const SeerProgramLayer *layer = &program->layers[i];
-    size_t at = strlen(names);
-    if (strcmp(layer->name, name) == 0) f->layer = layer;
-    if (strcmp(layer->name, "avgpool") != 0) snprintf(names + at, sizeof names - at, ", %s", layer->name);
-  }
-  return f->layer ? SEER_OK
-                  : seer_fail(SEER_INPUT, "this trainer's network has no layer '%s'\nnote: it has %s", name, names);
-}
-
 static SeerStatus open_all(Featuring *f) {
   const SeerProgram *program = f->program;
   const SeerOptions *options = f->options;
@@ -105,13 +87,13 @@ static SeerStatus open_all(Featuring *f) {
   if (status) return status;
   seer_state_init(program, options->seed >= 0 ? (uint64_t)options->seed : program->seed, 0, f->engine.context.pool,
                   f->engine.context.state);
-  bool head = f->layer && strcmp(f->layer->name, "head") == 0;
+  bool head = strcmp(f->layer.name, "head") == 0;
   status = seer_weights_load(program, options->weights, head ? SEER_USE_ALL : SEER_USE_TRUNK, 0,
                              f->engine.context.state, &weights);
   if (status) return status;
   int64_t count = seer_source_count(f->source);
   return seer_feature_parts_plan(program, options->out ? options->out : "features.safetensors", key_make(f),
-                                 width_of(f), options->limit > 0 && options->limit < count ? options->limit : count,
+                                 f->layer.width, options->limit > 0 && options->limit < count ? options->limit : count,
                                  options->part > 0 ? options->part : PART_PICTURES, &f->parts);
 }
 
@@ -147,7 +129,8 @@ static SeerStatus part_make(Featuring *f, int64_t index) {
                                 .state_count = 1,
                                 .source = f->source,
                                 .limit = f->options->limit,
-                                .layer = f->layer,
+                                .layers = &f->layer,
+                                .layer_count = 1,
                                 .begin = begin,
                                 .end = end < f->parts.total ? end : f->parts.total,
                                 .quiet = true};
@@ -210,7 +193,9 @@ static SeerStatus file_make(Featuring *f) {
 static SeerStatus features_run(Featuring *f) {
   SeerStatus status = seer_handshake(f->comm, f->program, f->options);
   if (!status) status = seer_comm_agree(f->comm, options_check(f->program, f->options));
-  if (!status) status = seer_comm_agree(f->comm, layer_find(f));
+  if (!status)
+    status = seer_comm_agree(f->comm,
+                             seer_layer_find(f->program, f->options->layer ? f->options->layer : "avgpool", &f->layer));
   if (!status) status = seer_comm_agree(f->comm, open_all(f));
   if (!status) status = keys_compare(f);
   if (!status) status = parts_make(f);

@@ -95,7 +95,7 @@ static int64_t picture_at(const void *context, int64_t task) {
   int64_t count = seer_source_count(extraction->request->source), total = extraction->total;
   int64_t number = extraction->request->begin + task;
   if (number >= extraction->end) return -1;
-  int64_t first = (int64_t)((__extension__(__int128)number) * count / total);
+  int64_t first = (int64_t)((__extension__(__int128) number) * count / total);
   int64_t length = (int64_t)((__extension__(__int128)(number + 1)) * count / total) - first;
   SeerRandom random = seer_random_make(0, SEER_STREAM_PICK, 0, (uint64_t)number, 0);
   return length < 2 || length > UINT32_MAX ? first : first + seer_random_below(&random, (uint32_t)length);
@@ -130,8 +130,9 @@ static SeerStatus extraction_make(const SeerFeatureRequest *request, SeerFeature
   int64_t total = request->limit > 0 && request->limit < count ? request->limit : count;
   int64_t end = request->end > 0 && request->end < total ? request->end : total;
   size_t n = (size_t)(end - request->begin) + 1;
-  *set = (SeerFeatureSet){.width = request->layer ? request->layer->width : program->feature_width,
-                          .state_count = request->state_count};
+  *set =
+      (SeerFeatureSet){.width = request->layer_count ? 0 : program->feature_width, .state_count = request->state_count};
+  for (int i = 0; i < request->layer_count; i++) set->width += request->layers[i].width;
   *extraction = (Extraction){.request = request, .set = set, .total = total, .next = request->begin, .end = end};
   extraction->pictures = calloc(batch, sizeof *extraction->pictures);
   extraction->views =
@@ -153,28 +154,38 @@ static SeerStatus extraction_make(const SeerFeatureRequest *request, SeerFeature
                           (long long)(end - request->begin));
 }
 
+// Of the pictures that could be decoded, what a layer is, into their rows of the set from `column` on.
+static SeerStatus layer_read(Extraction *extraction, const SeerProgramLayer *layer, int state, int column) {
+  const SeerProgram *program = extraction->request->engine->program;
+  SeerFeatureSet *set = extraction->set;
+  size_t bytes = (size_t)layer->width * sizeof(float), width = (size_t)set->width;
+  SeerStatus status = seer_engine_read(extraction->request->engine, 0, layer->offset,
+                                       (size_t)program->evaluate_batch * bytes, extraction->rows);
+  int64_t to = set->count;
+  for (int i = 0; i < program->evaluate_batch && !status; i++) {
+    if (!extraction->decoded[i]) continue;
+    memcpy(set->features[state] + (size_t)to++ * width + column, extraction->rows + (size_t)i * (size_t)layer->width,
+           bytes);
+  }
+  return status;
+}
+
 static SeerStatus network_run(Extraction *extraction) {
   SeerEngine *engine = extraction->request->engine;
   SeerContext context = engine->context;
   const SeerProgram *program = engine->program;
   SeerFeatureSet *set = extraction->set;
-  const SeerProgramLayer *layer = extraction->request->layer;
-  size_t row_bytes = (size_t)set->width * sizeof(float);
+  const SeerProgramLayer pooled = {"features", program->feature_width, program->features_offset};
+  int count = extraction->request->layer_count ? extraction->request->layer_count : 1;
+  const SeerProgramLayer *layers = extraction->request->layer_count ? extraction->request->layers : &pooled;
   context.images[0] = extraction->views;
   context.labels = NULL;
   for (int s = 0; s < set->state_count; s++) {
     context.state = extraction->request->states[s];
     SeerStatus status = seer_engine_run(engine, &context, program->features);
-    if (!status)
-      status = seer_engine_read(engine, 0, layer ? layer->offset : program->features_offset,
-                                (size_t)program->evaluate_batch * row_bytes, extraction->rows);
+    for (int i = 0, column = 0; i < count && !status; column += layers[i++].width)
+      status = layer_read(extraction, &layers[i], s, column);
     if (status) return status;
-    int64_t to = set->count;
-    for (int i = 0; i < program->evaluate_batch; i++) {
-      if (!extraction->decoded[i]) continue;
-      memcpy(set->features[s] + (size_t)to++ * (size_t)set->width, extraction->rows + (size_t)i * (size_t)set->width,
-             row_bytes);
-    }
   }
   return SEER_OK;
 }
@@ -210,6 +221,19 @@ static SeerStatus batch_run(Extraction *extraction) {
   }
   extraction->next += used;
   return SEER_OK;
+}
+
+SeerStatus seer_layer_find(const SeerProgram *program, const char *name, SeerProgramLayer *layer) {
+  char names[512] = "avgpool";
+  *layer = (SeerProgramLayer){"features", program->feature_width, program->features_offset};
+  if (strcmp(name, "features") == 0 || strcmp(name, "avgpool") == 0) return SEER_OK;
+  for (int i = 0; i < program->layer_count; i++) {
+    size_t at = strlen(names);
+    *layer = program->layers[i];
+    if (strcmp(layer->name, name) == 0) return SEER_OK;
+    if (strcmp(layer->name, "avgpool") != 0) snprintf(names + at, sizeof names - at, ", %s", layer->name);
+  }
+  return seer_fail(SEER_INPUT, "this trainer's network has no layer '%s'\nnote: it has %s", name, names);
 }
 
 SeerStatus seer_features_make(const SeerFeatureRequest *request, SeerFeatureSet *set) {

@@ -52,10 +52,12 @@ typedef struct SeerTableRequest {
   int first_view;               // passes are numbered from here
   bool stretch;                 // without views: whole pictures made square, not their middles
   uint64_t seed;                // of those
+  const char *layers;           // "features,s3"; NULL: the pooled features
 } SeerTableRequest;
 
-// The network of --weights, for tables made one after the other; to be released as an engine is.
-SeerStatus seer_table_engine_make(const SeerProgram *program, const SeerOptions *options, struct SeerEngine *engine);
+// The network of --weights, for tables of these layers made one after the other; to be released as an engine is.
+SeerStatus seer_table_engine_make(const SeerProgram *program, const SeerOptions *options, const char *layers,
+                                  struct SeerEngine *engine);
 SeerStatus seer_table_extract(const SeerTableRequest *request, struct SeerEngine *engine, SeerFeatureTable *table);
 // Makes several tables with one network. On failure none is left.
 SeerStatus seer_tables_extract(const SeerTableRequest *requests, int count, SeerFeatureTable *tables);

@@ -41,8 +41,9 @@ static SeerStatus tables_make(const SeerProgram *program, const SeerOptions *opt
        .pictures = options->data.items,
        .labels = options->labels,
        .views = options->views > 0 ? (int)options->views : 0,
-       .seed = options->seed >= 0 ? (uint64_t)options->seed : program->seed},
-      {.program = program, .options = options, .pictures = test, .labels = options->test_labels}};
+       .seed = options->seed >= 0 ? (uint64_t)options->seed : program->seed,
+       .layers = layers},
+      {.program = program, .options = options, .pictures = test, .labels = options->test_labels, .layers = layers}};
   return seer_tables_extract(requests + 2 - count, count, tables);
 }
 

@@ -465,7 +465,7 @@ SeerStatus seer_tasks_measure(const SeerProgram *program, const SeerOptions *opt
     status = seer_fail(SEER_MACHINE, "no memory for a list of tasks");
   bool has_engine = false;
   if (!status) {
-    status = seer_table_engine_make(program, options, &run.engine);
+    status = seer_table_engine_make(program, options, NULL, &run.engine);
     has_engine = !status;
   }
   if (!status) status = weights_hash(&run);

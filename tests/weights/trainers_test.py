@@ -5,6 +5,7 @@ usage: trainers_test.py SEERC FOLDER
 Networks and pictures as in tests/train/torchvision_test.py; pictures have the size of the view, so that nothing is
 resampled. FOLDER keeps the built trainers of a run.
 """
+import json
 import os
 import pathlib
 import re
@@ -101,9 +102,9 @@ class Trainers(unittest.TestCase):
     def trainer(name):
         return FOLDER / f"{name}.trainer"
 
-    def features(self, model, weights, *words):
+    def features(self, model, weights, *words, pictures="pictures"):
         out = self.root / "f.safetensors"
-        run(self.trainer(model), "features", "--weights", weights, "--data", self.root / "pictures", "--out", out,
+        run(self.trainer(model), "features", "--weights", weights, "--data", self.root / pictures, "--out", out,
             "--quiet", *words)
         return read_features(out)
 
@@ -147,6 +148,30 @@ class Trainers(unittest.TestCase):
         done = run(self.trainer(model), "features", "--weights", self.root / f"{model}.safetensors", "--data",
                    self.root / "pictures", "--layer", "s5", "--out", self.root / "never", code=1)
         self.assertIn("no layer 's5'\nnote: it has avgpool, stem, s1, s2, s3, head, s4", done.stderr)
+
+    def test_a_probe_takes_several_layers_at_once(self):
+        """The figures are those of the same layers written to a file."""
+        model, tensors = "regnet_y_400mf", {}
+        weights, pictures, trainer = self.root / f"{model}.safetensors", self.root / "halves", self.trainer(model)
+        for i, pixels in enumerate(self.pixels):
+            (pictures / f"c{i % 2}").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(pictures / f"c{i % 2}" / f"{i}.png")
+        for layer, name in (("s1", "features.s1"), ("avgpool", "features")):
+            tensors[name] = self.features(model, weights, "--layer", layer, pictures=pictures)
+        others, metadata = read(self.root / "f.safetensors")
+        both = write(self.root / "both.safetensors", {**others, **tensors}, metadata)
+        words = ("--layers", "s1,features", "--learning-rates", "0.1,1", "--json", "--quiet")
+
+        def rows(*of):
+            found = json.loads(run(trainer, "probe", *of, *words).stdout)["rows"]
+            return sorted(found, key=lambda row: (row["layer"], row["learning_rate"]))
+
+        wanted = rows("--features", both, "--test-features", both)
+        self.assertEqual([row["layer"] for row in wanted], ["features", "features", "s1", "s1"])
+        self.assertEqual(rows("--weights", weights, "--data", pictures, "--test-data", pictures), wanted)
+        done = run(trainer, "probe", "--weights", weights, "--data", pictures, "--test-data", pictures, "--layers",
+                   "s1,s1", code=1)
+        self.assertIn("layer 's1' is asked for twice", done.stderr)
 
     def test_there_and_back(self):
         """Through every format to the same bits, whichever reads them: seerc or a trainer."""
