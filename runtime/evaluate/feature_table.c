@@ -276,6 +276,26 @@ static char *names_join(const SeerFeatureTable *table, size_t *bytes) {
   return stream && fclose(stream) == 0 ? text : NULL;
 }
 
+enum { TENSOR_NAME_MAX = SEER_LAYER_NAME_MAX + sizeof prefix };
+
+// Layers, in their order, then labels and names. `texts` [layers] has the tensors' names.
+static void tensors_list(const SeerFeatureTable *table, const char *names, size_t name_bytes,
+                         char (*texts)[TENSOR_NAME_MAX], SeerToStore *tensors) {
+  for (int i = 0; i < table->layer_count; i++) {
+    const SeerLayer *layer = &table->layers[i];
+    snprintf(texts[i], TENSOR_NAME_MAX, "%s%s", strcmp(layer->name, "features") == 0 ? "" : prefix, layer->name);
+    tensors[i] = (SeerToStore){{.name = texts[i],
+                                .dtype = SEER_DTYPE_F32,
+                                .rank = layer->cells > 1 ? 4 : 2,
+                                .size = {table->count, layer->channels, layer->cells, 1}},
+                               layer->values};
+  }
+  tensors[table->layer_count] =
+      (SeerToStore){{.name = "labels", .dtype = SEER_DTYPE_I32, .rank = 1, .size = {table->count}}, table->labels};
+  tensors[table->layer_count + 1] =
+      (SeerToStore){{.name = "names", .dtype = SEER_DTYPE_U8, .rank = 1, .size = {(int64_t)name_bytes}}, names};
+}
+
 SeerStatus seer_table_write(const SeerFeatureTable *table, const char *path) {
   size_t name_bytes = 0;
   char *names = names_join(table, &name_bytes);
@@ -286,13 +306,8 @@ SeerStatus seer_table_write(const SeerFeatureTable *table, const char *path) {
     free(clean);
   }
   char *label_names = json_dumps(list, JSON_COMPACT);
-  const SeerLayer *layer = &table->layers[0];
-  SeerToStore tensors[] = {
-      {{.name = "features", .dtype = SEER_DTYPE_F32, .rank = 2, .size = {table->count, seer_layer_width(layer)}},
-       layer->values},
-      {{.name = "labels", .dtype = SEER_DTYPE_I32, .rank = 1, .size = {table->count}}, table->labels},
-      {{.name = "names", .dtype = SEER_DTYPE_U8, .rank = 1, .size = {(int64_t)name_bytes}}, names},
-  };
+  SeerToStore tensors[SEER_TABLE_LAYERS_MAX + 2];
+  char texts[SEER_TABLE_LAYERS_MAX][TENSOR_NAME_MAX];
   SeerMetadata metadata[] = {{"format", "pt"},
                              {"program", table->program},
                              {"network", table->network},
@@ -303,7 +318,8 @@ SeerStatus seer_table_write(const SeerFeatureTable *table, const char *path) {
   if (!status) status = seer_path_print(&temporary, "%s.tmp", path);
   if (!status) {
     unlink(temporary.text);
-    status = seer_safetensors_write(temporary.text, tensors, 3, metadata, 4, &bytes, NULL);
+    tensors_list(table, names, name_bytes, texts, tensors);
+    status = seer_safetensors_write(temporary.text, tensors, table->layer_count + 2, metadata, 4, &bytes, NULL);
     if (!status && rename(temporary.text, path) != 0) status = seer_fail(SEER_MACHINE, "cannot rename to '%s'", path);
     if (status) unlink(temporary.text);
   }

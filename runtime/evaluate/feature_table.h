@@ -72,7 +72,7 @@ SeerStatus seer_tables_match(const SeerFeatureTable *a, const SeerFeatureTable *
 // without memory.
 int64_t *seer_table_labelled(const SeerFeatureTable *table, bool quiet, int64_t *count);
 
-// Writes one layer's values as a file of the kind above, `features` and all: predictions are features of a head.
+// Writes the first pass of all layers as a file of the kind above. Predictions are features of a head.
 SeerStatus seer_table_write(const SeerFeatureTable *table, const char *path);
 
 #endif

@@ -12,6 +12,7 @@
 #include "runtime/evaluate/probe.h"
 #include "runtime/evaluate/study.h"
 #include "runtime/evaluate/tasks.h"
+#include "runtime/features.h"
 #include "runtime/files.h"
 #include "runtime/progress.h"
 #include "runtime/weights/names.h"
@@ -35,8 +36,10 @@ typedef struct Run {
   SeerProbePlan plan;
   SeerEngine engine;
   char weights[33];
-  Work *work;      // [list.count]
-  json_t *result;  // without tasks
+  char layers[SEER_TABLE_LAYERS_MAX * (SEER_LAYER_NAME_MAX + 1)];  // "features,s3", by their names in tables
+  bool has_head;                                                   // among them: what the network says, not its trunk
+  Work *work;                                                      // [list.count]
+  json_t *result;                                                  // without tasks
   SeerPath cache;
   bool keeps_cache;
   int64_t pictures, done;  // that are to be looked at, and were
@@ -70,7 +73,7 @@ static uint64_t view_seed(const Run *run) {
 
 // ---- what is measured, and how ----
 
-// Of the trunk's numbers: heads play no part in features.
+// Of the trunk's numbers, and the head's where it is a layer.
 static SeerStatus weights_hash(Run *run) {
   XXH3_state_t *hash = XXH3_createState();
   if (!hash) return seer_fail(SEER_MACHINE, "no memory to hash the weights");
@@ -78,8 +81,8 @@ static SeerStatus weights_hash(Run *run) {
   for (int i = 0; i < run->program->tensor_count; i++) {
     const SeerTensor *tensor = &run->program->tensors[i];
     size_t bytes = sizeof(float);
-    if ((tensor->kind != SEER_PARAMETER && tensor->kind != SEER_STATISTIC) || seer_tensor_name_is_head(tensor->name))
-      continue;
+    if (tensor->kind != SEER_PARAMETER && tensor->kind != SEER_STATISTIC) continue;
+    if (!run->has_head && seer_tensor_name_is_head(tensor->name)) continue;
     for (int d = 0; d < tensor->rank; d++) bytes *= (size_t)tensor->size[d];
     XXH3_128bits_update(hash, tensor->name, strlen(tensor->name) + 1);
     XXH3_128bits_update(hash, run->engine.context.state + tensor->offset, bytes);
@@ -91,17 +94,33 @@ static SeerStatus weights_hash(Run *run) {
   return SEER_OK;
 }
 
+static SeerStatus layers_name(Run *run) {
+  const char *asked = run->options->layers ? run->options->layers : "features";
+  size_t used = 0;
+  for (const char *at = asked; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+    SeerProgramLayer layer;
+    char name[SEER_LAYER_NAME_MAX];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(at, ","), at);
+    SeerStatus status = seer_layer_find(run->program, name, &layer);
+    if (status) return status;
+    run->has_head = run->has_head || strcmp(layer.name, "head") == 0;
+    used += (size_t)snprintf(run->layers + used, sizeof run->layers - used, "%s%s", used ? "," : "", layer.name);
+    if (used >= sizeof run->layers) return seer_fail(SEER_USAGE, "'--layers' names too many layers");
+  }
+  return SEER_OK;
+}
+
 // Results compare when this is the same.
 static json_t *protocol_make(const Run *run) {
   const SeerProbePlan *plan = &run->plan;
   json_t *rates = json_array();
   for (int i = 0; i < plan->rate_count; i++) json_array_append_new(rates, json_real(plan->rates[i]));
-  return json_pack("{s:i, s:i, s:f, s:s, s:o, s:i, s:I, s:f, s:i, s:I, s:i, s:i}", "epochs", plan->recipe.epochs,
+  return json_pack("{s:i, s:i, s:f, s:s, s:o, s:i, s:I, s:f, s:s, s:i, s:I, s:i, s:i}", "epochs", plan->recipe.epochs,
                    "batch", plan->recipe.batch, "weight_decay", plan->recipe.weight_decay, "schedule",
                    plan->recipe.cosine ? "cosine" : "step", "learning_rates", rates, "seeds", plan->seed_count,
-                   "first_seed", (json_int_t)plan->seed, "share", plan->shares[0], "views", views_asked(run), "limit",
-                   (json_int_t)(run->options->limit > 0 ? run->options->limit : 0), "size", run->program->evaluate_size,
-                   "resize", run->program->evaluate_resize);
+                   "first_seed", (json_int_t)plan->seed, "share", plan->shares[0], "layers", run->layers, "views",
+                   views_asked(run), "limit", (json_int_t)(run->options->limit > 0 ? run->options->limit : 0), "size",
+                   run->program->evaluate_size, "resize", run->program->evaluate_resize);
 }
 
 static SeerStatus result_begin(Run *run) {
@@ -264,10 +283,11 @@ static int64_t work_pictures(const Run *run, int task) {
 
 // One pass over one side: whatever changes a feature is in the name.
 static SeerStatus cache_name(const Run *run, int task, int side, int view, SeerPath *path) {
-  char text[512];
-  snprintf(text, sizeof text, "%s %s %lld %d %llu %d %d %016llx", run->weights, run->work[task].sides[side].hash,
-           (long long)run->work[task].sides[side].pictures, view, view < 0 ? 0ULL : (unsigned long long)view_seed(run),
-           run->program->evaluate_size, run->program->evaluate_resize, (unsigned long long)run->program->model_hash);
+  char text[sizeof run->layers + 512];
+  snprintf(text, sizeof text, "%s %s %s %lld %d %llu %d %d %016llx", run->weights, run->layers,
+           run->work[task].sides[side].hash, (long long)run->work[task].sides[side].pictures, view,
+           view < 0 ? 0ULL : (unsigned long long)view_seed(run), run->program->evaluate_size,
+           run->program->evaluate_resize, (unsigned long long)run->program->model_hash);
   XXH128_hash_t sum = XXH3_128bits(text, strlen(text));
   return seer_path_print(path, "%s/%016llx%016llx.safetensors", run->cache.text, (unsigned long long)sum.high64,
                          (unsigned long long)sum.low64);
@@ -282,6 +302,7 @@ static SeerStatus pass_get(Run *run, int task, int side, int pass, SeerFeatureTa
                               .options = run->options,
                               .pictures = patterns,
                               .labels = row->labels_path[side],
+                              .layers = run->layers,
                               .views = view < 0 ? 0 : 1,
                               .first_view = view < 0 ? 0 : view,
                               .stretch = view == VIEW_SQUARE,
@@ -290,7 +311,7 @@ static SeerStatus pass_get(Run *run, int task, int side, int pass, SeerFeatureTa
   SeerStatus status = cache_name(run, task, side, view, &path);
   if (status) return status;
   if (seer_path_exists(path.text)) {
-    if (!seer_table_load(path.text, "features", table)) return SEER_OK;
+    if (!seer_table_load(path.text, run->layers, table)) return SEER_OK;
     if (!run->options->quiet) fprintf(stderr, "note: features are made again: %s\n", seer_error());
     seer_error_clear();
   }
@@ -302,27 +323,45 @@ static SeerStatus pass_get(Run *run, int task, int side, int pass, SeerFeatureTa
   return status;
 }
 
+// Room for more passes behind the first.
+static bool passes_grow(SeerFeatureTable *table, int passes) {
+  for (int i = 0; i < table->layer_count && passes > 1; i++) {
+    SeerLayer *layer = &table->layers[i];
+    size_t floats = (size_t)passes * (size_t)table->count * (size_t)seer_layer_width(layer);
+    float *values = realloc(layer->values, floats * sizeof *values + 1);
+    if (!values) return false;
+    layer->values = values;
+  }
+  return true;
+}
+
+static SeerStatus pass_append(SeerFeatureTable *table, int pass, const SeerFeatureTable *next) {
+  if (next->count != table->count)
+    return seer_fail(SEER_INPUT, "'%s' changed while it was read: %lld pictures could be decoded, then %lld",
+                     table->origin, (long long)table->count, (long long)next->count);
+  SeerStatus status = seer_tables_match(table, next);
+  for (int i = 0; i < table->layer_count && !status; i++) {
+    SeerLayer *layer = &table->layers[i];
+    int64_t floats = table->count * seer_layer_width(layer);
+    memcpy(layer->values + pass * floats, seer_table_layer(next, layer->name)->values,
+           (size_t)floats * sizeof *layer->values);
+  }
+  return status;
+}
+
 static SeerStatus side_get(Run *run, int task, int side, SeerFeatureTable *table) {
   int passes = passes_of(run, task, side);
   SeerStatus status = pass_get(run, task, side, 0, table);
   if (status) return status;
   free(table->origin);
   table->origin = strdup(run->list.rows[task].data[side]);
-  int64_t floats = table->count * seer_layer_width(&table->layers[0]);
-  float *values = passes > 1 ? realloc(table->layers[0].values, (size_t)passes * (size_t)floats * sizeof *values + 1)
-                             : table->layers[0].values;
-  if (values) table->layers[0].values = values;
-  if (!values || !table->origin)
+  if (!table->origin || !passes_grow(table, passes))
     status = seer_fail(SEER_MACHINE, "no memory for %d x %lld pictures' features", passes, (long long)table->count);
   for (int pass = 1; pass < passes && !status; pass++) {
     SeerFeatureTable next;
     status = pass_get(run, task, side, pass, &next);
     if (status) break;
-    if (next.count * seer_layer_width(&next.layers[0]) != floats)
-      status = seer_fail(SEER_INPUT, "'%s' changed while it was read: %lld pictures could be decoded, then %lld",
-                         table->origin, (long long)table->count, (long long)next.count);
-    else
-      memcpy(values + pass * floats, next.layers[0].values, (size_t)floats * sizeof *values);
+    status = pass_append(table, pass, &next);
     seer_table_release(&next);
   }
   table->passes = passes;
@@ -372,13 +411,13 @@ static void row_fill(json_t *row, const SeerProbe *probe, const Work *work, bool
     squares += apart * apart;
   }
   int64_t asked = work->sides[SEER_TRAIN].pictures + work->sides[SEER_TEST].pictures;
-  json_t *facts =
-      json_pack("{s:f, s:f, s:o, s:f, s:I, s:I, s:I, s:i, s:I, s:s, s:s}", "value", sum / n, "deviation",
-                n > 1 ? sqrt(squares / (n - 1)) : 0, "seeds", seeds, "learning_rate", probe->plan->rates[choice.rate],
-                "train_pictures", (json_int_t)probe->train->count, "held_out", (json_int_t)probe->splits[0].held_count,
-                "test_pictures", (json_int_t)probe->test_count, "classes", probe->classes, "undecodable",
-                (json_int_t)(asked - probe->train->count - probe->test->count), "train_hash",
-                work->sides[SEER_TRAIN].hash, "test_hash", work->sides[SEER_TEST].hash);
+  json_t *facts = json_pack(
+      "{s:f, s:f, s:o, s:s, s:f, s:I, s:I, s:I, s:i, s:I, s:s, s:s}", "value", sum / n, "deviation",
+      n > 1 ? sqrt(squares / (n - 1)) : 0, "seeds", seeds, "layer", probe->train->layers[choice.layer].name,
+      "learning_rate", probe->plan->rates[choice.rate], "train_pictures", (json_int_t)probe->train->count, "held_out",
+      (json_int_t)probe->splits[0].held_count, "test_pictures", (json_int_t)probe->test_count, "classes",
+      probe->classes, "undecodable", (json_int_t)(asked - probe->train->count - probe->test->count), "train_hash",
+      work->sides[SEER_TRAIN].hash, "test_hash", work->sides[SEER_TEST].hash);
   json_object_update(row, facts);
   json_decref(facts);
 }
@@ -460,12 +499,13 @@ SeerStatus seer_tasks_measure(const SeerProgram *program, const SeerOptions *opt
   Run run = {.program = program, .options = options, .out = out};
   *result = NULL;
   SeerStatus status = run_begin(&run);
+  if (!status) status = layers_name(&run);
   if (!status) status = seer_task_list_load(list, &run.list);
   if (!status && !(run.work = calloc((size_t)run.list.count, sizeof *run.work)))
     status = seer_fail(SEER_MACHINE, "no memory for a list of tasks");
   bool has_engine = false;
   if (!status) {
-    status = seer_table_engine_make(program, options, NULL, &run.engine);
+    status = seer_table_engine_make(program, options, run.layers, &run.engine);
     has_engine = !status;
   }
   if (!status) status = weights_hash(&run);

@@ -163,9 +163,18 @@ class Emit:
     def tasks_are_those_of_the_spec(self, trainer):
         (self.folder / "tasks.csv").write_text(f"name,train,test\nwarmth,{self.pictures},{self.pictures}\n")
         result = self.folder / "tasks.json"
+        result.unlink(missing_ok=True)
+        (self.folder / "layers.json").unlink(missing_ok=True)
         run(trainer, "tasks", "--weights", self.folder / "labelled-run", "--epochs", "2", "--out", result)
         (task,) = json.loads(result.read_text())["tasks"]
         assert (task["name"], task["classes"], task["train_pictures"]) == ("warmth", 2, 20), task
+        words = ["--weights", self.folder / "labelled-run", "--epochs", "9", "--layers", "s1,avgpool,head", "--views",
+                 "2", "--quiet", "--json"]
+        (task,) = json.loads(run(trainer, "tasks", *words, "--out", self.folder / "layers.json").stdout)["tasks"]
+        probe = json.loads(run(trainer, "probe", *words, "--data", self.pictures, "--test-data", self.pictures).stdout)
+        (chosen,) = (row for row in probe["rows"] if row["chosen"])
+        assert (task["layer"], task["held_out"]) == (chosen["layer"], chosen["held_out"]) and task["held_out"] > 0, task
+        assert all(abs(a - b) < 1e-8 for a, b in zip(task["seeds"], chosen["top1"]["seeds"])), (task, chosen)
 
     def classifier_is_what_was_trained(self, trainer):
         """Scores of `fairness` are those of the features and of the classifier that `export` writes."""
