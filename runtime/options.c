@@ -1,4 +1,4 @@
-// Reads the command line by the table options.def: long options only, `--name value` or `--name=value`.
+// Reads the command line by the table options.def: `--name value` or `--name=value`; and `-o`, which is `--out`.
 #include "runtime/options.h"
 
 #include <errno.h>
@@ -147,9 +147,11 @@ static SeerStatus value_store(SeerOptions *options, const OptionRow *row, const 
   return SEER_BUG;
 }
 
+static bool is_short_out(const char *word) { return strcmp(word, "-o") == 0; }
+
 // Reads the option at argv[*at] and moves *at to its last word.
 static SeerStatus option_read(int argc, char **argv, int *at, SeerOptions *options) {
-  const char *name = argv[*at] + 2;
+  const char *name = is_short_out(argv[*at]) ? "out" : argv[*at] + 2;
   const char *equals = strchr(name, '=');
   size_t length = equals ? (size_t)(equals - name) : strlen(name);
   const OptionRow *row = option_find(name, length, options->command);
@@ -211,7 +213,7 @@ SeerStatus seer_options_read(int argc, char **argv, SeerOptions *options) {
       options->help = true;
     } else if (!strcmp(argv[at], "--version")) {
       options->version = true;
-    } else if (argv[at][0] == '-' && argv[at][1] == '-' && argv[at][2]) {
+    } else if ((argv[at][0] == '-' && argv[at][1] == '-' && argv[at][2]) || is_short_out(argv[at])) {
       status = option_read(argc, argv, &at, options);
     } else if (argv[at][0] == '-') {
       status = seer_fail(SEER_USAGE, "'%s' is no option: options are words after two dashes\nnote: see %s --help",
@@ -275,7 +277,7 @@ static void option_help(FILE *out, const OptionRow *row) {
   if (row->kind == KIND_MAYBE)
     snprintf(left, sizeof left, "--%s [%s]", row->name, row->argument);
   else
-    snprintf(left, sizeof left, "--%s %s", row->name, row->argument);
+    snprintf(left, sizeof left, "%s--%s %s", strcmp(row->name, "out") == 0 ? "-o, " : "", row->name, row->argument);
   fprintf(out, "  %-22s %s\n", left, row->help);
 }
 

@@ -97,7 +97,7 @@ class Features(unittest.TestCase):
         snapshot = os.path.join(self.done, "snapshots/step-30")
         for weights in (snapshot, os.path.join(snapshot, "model.safetensors")):
             path = os.path.join(self.root, "w.safetensors")
-            run(TINY, "features", "--weights", weights, "--data", self.data, "--out", path, "--quiet")
+            run(TINY, "features", "--weights", weights, "--data", self.data, "-o", path, "--quiet")
             self.assertEqual(open(path, "rb").read(), open(self.file, "rb").read())
         done = run(TINY, "features", "--weights", self.file, "--data", self.data, "--out", path, expect=1)
         self.assertIn("has no tensor of this trainer", done.stderr)
@@ -114,6 +114,7 @@ class Features(unittest.TestCase):
     def test_missing_arguments(self):
         self.assertIn("--weights", run(TINY, "knn", "--data", self.data, expect=2).stderr)
         self.assertIn("--data", run(TINY, "features", "--weights", self.done, expect=2).stderr)
+        self.assertIn("'--out' needs a value", run(TINY, "features", "-o", expect=2).stderr)
         flat = os.path.join(self.root, "flat")
         os.makedirs(flat)
         shutil.copy(os.path.join(self.data, "blue/00.jpg"), flat)
