@@ -47,8 +47,8 @@ def pictures_make(path, labels):
     return path, beside
 
 
-def folder_make(folder, count):
-    """The same as PNG files, labels being the folders that they lie in."""
+def folder_make(folder, count, padding=0):
+    """The same as PNG files, labels being the folders that they lie in; with so many bytes of nothing behind each."""
     for number in range(count):
         place = folder / str(number % 4)
         place.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def folder_make(folder, count):
         for kind, body in ((b"IHDR", struct.pack(">IIBBBBB", 16, 16, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(rows)),
                            (b"IEND", b"")):
             data += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        (place / f"{number}.png").write_bytes(data)
+        (place / f"{number}.png").write_bytes(data + bytes(padding))
     return folder
 
 

@@ -18,6 +18,7 @@ import ranks_common as common
 from ranks_common import LAUNCHERS, Run
 
 SEERC, SHIM, SANITIZE = sys.argv[1], sys.argv[2], sys.argv[3] == "1"
+TOO_LARGE_TO_READ_AHEAD = 600 << 10  # whoever decodes reads it, so that no slow storage is hidden
 del sys.argv[1:4]
 LEAVING = (signal.SIGUSR2, signal.SIGPWR)  # see shim.c
 PATIENCE, STEPS, FOREVER = 5, 12, 1000000
@@ -121,7 +122,7 @@ class Faults(unittest.TestCase):
 
     def test_a_slow_rank_is_waited_for_and_shown(self):
         """Every picture takes it longer than the others take for a step."""
-        data = common.folder_make(self.folder / "pictures", 60)
+        data = common.folder_make(self.folder / "pictures", 60, TOO_LARGE_TO_READ_AHEAD)
         slow = self.shimmed(2, f"SEER_FAULT_PATH={data}/ SEER_FAULT_SLOW=400")  # four pictures a step
         code, said = self.start("Open MPI", "--out", self.out, "--steps", 10, "--data", data, lame=slow).wait(90)
         self.assertEqual(code, 0, said)
@@ -130,7 +131,7 @@ class Faults(unittest.TestCase):
         self.assertGreater(statistics.median(line["rank_wait"] for line in lines), 0.3, lines)
 
     def test_a_rank_that_is_busy_for_too_long(self):
-        data = common.folder_make(self.folder / "heavy", 60)
+        data = common.folder_make(self.folder / "heavy", 60, TOO_LARGE_TO_READ_AHEAD)
         slow = self.shimmed(1, f"SEER_FAULT_PATH={data}/ SEER_FAULT_SLOW={PATIENCE * 400}")
         code, said = self.start("Open MPI", "--out", self.out, "--steps", 2, "--data", data, lame=slow).wait()
         self.assertNotEqual(code, 0)
