@@ -100,13 +100,14 @@ def check_resume(folder, gpu, whole):
 
 
 def check_features(folder, gpu, wide):
-    files = [folder / f"{trainer.name}.safetensors" for trainer in (gpu, wide)]
-    for trainer, file in zip((gpu, wide), files):
-        common.run(trainer, "features", "--weights", folder / "order-1", "--data", folder / "pictures", "--out", file,
-                   env={"SEER_LIBCUDA": DRIVER}, timeout=600)
-    got, wanted = (common.safetensors_read(file)[0]["features"] for file in files)
-    error = float(numpy.linalg.norm(got - wanted) / numpy.linalg.norm(wanted))
-    expect(f"features of {len(wanted)} pictures are {error:.4f} from those in fp32", error < 0.03)
+    for layer in ("stem", "s1", "avgpool", "head"):
+        files = [folder / f"{trainer.name}-{layer}.safetensors" for trainer in (gpu, wide)]
+        for trainer, file in zip((gpu, wide), files):
+            common.run(trainer, "features", "--weights", folder / "order-1", "--data", folder / "pictures", "--layer",
+                       layer, "--out", file, env={"SEER_LIBCUDA": DRIVER}, timeout=600)
+        got, wanted = (common.safetensors_read(file)[0]["features"] for file in files)
+        error = float(numpy.linalg.norm(got - wanted) / numpy.linalg.norm(wanted))
+        expect(f"{layer} of {len(wanted)} pictures is {error:.4f} from that in fp32", error < 0.03)
 
 
 def check_losses_of_gpu(folder, gpu, whole):
