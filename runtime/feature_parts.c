@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/json_text.h"
 #include "runtime/safetensors.h"
 
 enum { TENSORS = 4, CHUNK_BYTES = 1 << 20, PART_BYTES_MAX = 64 << 20 };
@@ -174,7 +175,7 @@ static SeerStatus file_write(Joining *joining, const SeerProgram *program, const
                              const SeerFeatureTotals *totals, const char *path) {
   json_t *labels = json_array();
   for (int i = 0; i < seer_source_label_count(source); i++)
-    json_array_append_new(labels, json_string(seer_source_label_name(source, i)));
+    json_array_append_new(labels, seer_text_pack(seer_source_label_name(source, i)));
   char *label_names = json_dumps(labels, JSON_COMPACT);
   int64_t count = totals->pictures;
   SeerToStore tensors[TENSORS] = {

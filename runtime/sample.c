@@ -9,6 +9,15 @@ static int value_compare(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
+void seer_sample_sort(double *values, int count) { qsort(values, (size_t)count, sizeof *values, value_compare); }
+
+double seer_sample_quantile(const double *sorted, int count, double level) {
+  double at = level * (count - 1);
+  int below = (int)at;
+  if (below >= count - 1) return sorted[count - 1];
+  return sorted[below] + (at - below) * (sorted[below + 1] - sorted[below]);
+}
+
 // Of k heads in n throws of a fair coin.
 static double coin_probability(int n, int k) {
   return exp(lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0) - n * log(2));
@@ -31,7 +40,7 @@ static int interval_rank(int n, double *coverage) {
 
 SeerSample seer_sample_summarize(double *values, int count) {
   if (count < 1) return (SeerSample){0};
-  qsort(values, (size_t)count, sizeof *values, value_compare);
+  seer_sample_sort(values, count);
   SeerSample sample = {.count = count, .least = values[0]};
   sample.median = count % 2 ? values[count / 2] : 0.5 * (values[count / 2 - 1] + values[count / 2]);
   int rank = interval_rank(count, &sample.coverage);

@@ -10,6 +10,11 @@ typedef struct SeerSample {
   double low, high, coverage;
 } SeerSample;
 
+// Ascending; of no NaN.
+void seer_sample_sort(double *values, int count);
+// Of sorted values, count > 0: the one that a share `level` of them lies below, between neighbours in proportion.
+double seer_sample_quantile(const double *sorted, int count, double level);
+
 // Sorts `values`. The interval is the one between order statistics, which assumes nothing of the distribution but that
 // draws are independent: H. A. David, H. N. Nagaraja, Order Statistics, 3rd ed., 7.1; recommended for timings by
 // T. Hoefler, R. Belli, Scientific benchmarking of parallel computing systems, SC 2015, rule 5. All zero for count 0.

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/sample.h"
 
 enum { SPIKES_FORMAT = 1, SPIKES_BYTES_MAX = 1 << 22 };
 
@@ -173,16 +174,11 @@ const SeerSpike *seer_spikes_after(const SeerSpikes *spikes, int64_t step) {
   return NULL;
 }
 
-static int number_compare(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 double seer_spikes_median(const SeerSpikes *spikes) {
   size_t window = (size_t)spikes->rule->window;
   if (spikes->known < spikes->rule->window) return NAN;
   memcpy(spikes->sorted, spikes->window, window * sizeof *spikes->sorted);
-  qsort(spikes->sorted, window, sizeof *spikes->sorted, number_compare);
+  seer_sample_sort(spikes->sorted, (int)window);
   return (spikes->sorted[(window - 1) / 2] + spikes->sorted[window / 2]) / 2;
 }
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "runtime/safetensors.h"
-#include "runtime/utf8.h"
+#include "runtime/json_text.h"
 
 static const char prefix[] = "features.";
 
@@ -296,16 +296,18 @@ static void tensors_list(const SeerFeatureTable *table, const char *names, size_
       (SeerToStore){{.name = "names", .dtype = SEER_DTYPE_U8, .rank = 1, .size = {(int64_t)name_bytes}}, names};
 }
 
+char *seer_table_label_names(const SeerFeatureTable *table) {
+  json_t *list = json_array();
+  for (int i = 0; i < table->label_count; i++) json_array_append_new(list, seer_text_pack(table->label_names[i]));
+  char *text = json_dumps(list, JSON_COMPACT);
+  json_decref(list);
+  return text;
+}
+
 SeerStatus seer_table_write(const SeerFeatureTable *table, const char *path) {
   size_t name_bytes = 0;
   char *names = names_join(table, &name_bytes);
-  json_t *list = json_array();
-  for (int i = 0; i < table->label_count; i++) {
-    char *clean = seer_utf8_clean(table->label_names[i]);
-    json_array_append_new(list, json_string(clean ? clean : "?"));
-    free(clean);
-  }
-  char *label_names = json_dumps(list, JSON_COMPACT);
+  char *label_names = seer_table_label_names(table);
   SeerToStore tensors[SEER_TABLE_LAYERS_MAX + 2];
   char texts[SEER_TABLE_LAYERS_MAX][TENSOR_NAME_MAX];
   SeerMetadata metadata[] = {{"format", "pt"},
@@ -325,6 +327,5 @@ SeerStatus seer_table_write(const SeerFeatureTable *table, const char *path) {
   }
   free(names);
   free(label_names);
-  json_decref(list);
   return status;
 }

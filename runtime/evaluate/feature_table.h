@@ -72,6 +72,8 @@ SeerStatus seer_tables_match(const SeerFeatureTable *a, const SeerFeatureTable *
 // without memory.
 int64_t *seer_table_labelled(const SeerFeatureTable *table, bool quiet, int64_t *count);
 
+// The names of its labels as a JSON list, as the metadata of files have them; to be freed. NULL without memory.
+char *seer_table_label_names(const SeerFeatureTable *table);
 // Writes the first pass of all layers as a file of the kind above. Predictions are features of a head.
 SeerStatus seer_table_write(const SeerFeatureTable *table, const char *path);
 

@@ -5,7 +5,7 @@
 
 #include "runtime/evaluate/hate_speech.h"
 #include "runtime/files.h"
-#include "runtime/utf8.h"
+#include "runtime/json_text.h"
 
 static const SeerMemeHalf alone[] = {SEER_MEMES_PICTURE, SEER_MEMES_TEXT};
 
@@ -68,13 +68,6 @@ SeerStatus seer_hate_print(const SeerHate *hate, FILE *out) {
 
 // ---- JSON ----
 
-static json_t *text_json(const char *text) {
-  char *clean = seer_utf8_clean(text);
-  json_t *json = json_string(clean ? clean : "");
-  free(clean);
-  return json;
-}
-
 static json_t *leaks_json(const SeerHate *hate) {
   json_t *list = json_array();
   for (int a = 0; a < SEER_MEMES_PARTS; a++) {
@@ -119,11 +112,11 @@ char *seer_hate_json(const SeerHate *hate) {
   const SeerHatePlan *plan = hate->plan;
   json_t *object = json_pack(
       "{s:o, s:I, s:I, s:I, s:i, s:i, s:i, s:f, s:f, s:f, s:I, s:i, s:o}", "train",
-      text_json(hate->parts[SEER_MEMES_TRAIN].path), "train_memes", (json_int_t)hate->parts[SEER_MEMES_TRAIN].count,
-      "picture_width", (json_int_t)hate->pictures.width, "text_width", (json_int_t)hate->texts.width, "hidden",
-      plan->hidden, "epochs", plan->recipe.epochs, "batch", plan->recipe.batch, "learning_rate", plan->recipe.rate,
-      "dropout", plan->recipe.dropout, "weight_decay", plan->recipe.weight_decay, "first_seed", (json_int_t)plan->seed,
-      "seeds", plan->seed_count, "leaks", leaks_json(hate));
+      seer_text_pack(hate->parts[SEER_MEMES_TRAIN].path), "train_memes",
+      (json_int_t)hate->parts[SEER_MEMES_TRAIN].count, "picture_width", (json_int_t)hate->pictures.width, "text_width",
+      (json_int_t)hate->texts.width, "hidden", plan->hidden, "epochs", plan->recipe.epochs, "batch", plan->recipe.batch,
+      "learning_rate", plan->recipe.rate, "dropout", plan->recipe.dropout, "weight_decay", plan->recipe.weight_decay,
+      "first_seed", (json_int_t)plan->seed, "seeds", plan->seed_count, "leaks", leaks_json(hate));
   for (int part = SEER_MEMES_DEV; part < SEER_MEMES_PARTS; part++) {
     if (hate->ranked[part]) json_object_set_new(object, seer_meme_part_names[part], part_json(hate, part));
   }

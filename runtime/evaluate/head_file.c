@@ -8,7 +8,6 @@
 
 #include "runtime/evaluate/probe.h"
 #include "runtime/safetensors.h"
-#include "runtime/utf8.h"
 
 enum { TENSORS = 6 };
 
@@ -22,13 +21,7 @@ static float *tensor_of(const SeerHead *head, int i) {
 
 SeerStatus seer_head_save(const SeerHead *head, const SeerLayer *layer, const SeerFeatureTable *table,
                           const char *path) {
-  json_t *list = json_array();
-  for (int i = 0; i < table->label_count; i++) {
-    char *clean = seer_utf8_clean(table->label_names[i]);
-    json_array_append_new(list, json_string(clean ? clean : "?"));
-    free(clean);
-  }
-  char *label_names = json_dumps(list, JSON_COMPACT);
+  char *label_names = seer_table_label_names(table);
   SeerToStore tensors[TENSORS];
   for (int i = 0; i < TENSORS; i++) {
     int64_t rows = i < 4 ? head->channels : head->classes;
@@ -55,7 +48,6 @@ SeerStatus seer_head_save(const SeerHead *head, const SeerLayer *layer, const Se
     if (status) unlink(temporary.text);
   }
   free(label_names);
-  json_decref(list);
   return status;
 }
 

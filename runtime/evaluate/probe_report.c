@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "runtime/evaluate/probe.h"
-#include "runtime/utf8.h"
+#include "runtime/json_text.h"
 
 typedef struct Spread {
   double mean, deviation;  // over seeds; deviation of a sample, 0 of one
@@ -92,14 +92,6 @@ void seer_probe_print(const SeerProbe *probe, FILE *out) {
   }
 }
 
-// Paths may be any bytes.
-static json_t *text_json(const char *text) {
-  char *clean = seer_utf8_clean(text);
-  json_t *json = json_string(clean ? clean : "");
-  free(clean);
-  return json;
-}
-
 static json_t *spread_json(const SeerProbe *probe, int share, int layer, int rate, Figure which) {
   Spread spread = spread_of(probe, share, layer, rate, which);
   if (spread.mean < 0) return json_null();
@@ -136,10 +128,10 @@ char *seer_probe_json(const SeerProbe *probe) {
   }
   json_t *object =
       json_pack("{s:o, s:o, s:o, s:I, s:I, s:i, s:i, s:i, s:f, s:s, s:I, s:i, s:i, s:o}", "train",
-                text_json(probe->train->origin), "test", text_json(probe->test->origin), "program",
-                text_json(probe->train->program), "train_pictures", (json_int_t)probe->train->count, "test_pictures",
-                (json_int_t)probe->test_count, "classes", probe->classes, "epochs", plan->recipe.epochs, "batch",
-                plan->recipe.batch, "weight_decay", plan->recipe.weight_decay, "schedule",
+                seer_text_pack(probe->train->origin), "test", seer_text_pack(probe->test->origin), "program",
+                seer_text_pack(probe->train->program), "train_pictures", (json_int_t)probe->train->count,
+                "test_pictures", (json_int_t)probe->test_count, "classes", probe->classes, "epochs",
+                plan->recipe.epochs, "batch", plan->recipe.batch, "weight_decay", plan->recipe.weight_decay, "schedule",
                 plan->recipe.cosine ? "cosine" : "step", "first_seed", (json_int_t)plan->seed, "seeds",
                 plan->seed_count, "passes", probe->train->passes, "rows", rows);
   char *text = object ? json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;

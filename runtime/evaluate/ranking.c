@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "runtime/random.h"
+#include "runtime/sample.h"
 
 typedef struct Scored {
   float score;
@@ -82,21 +83,11 @@ static void draw_make(const void *arguments, int task, int worker) {
   resampling->accuracies[task] = right / (double)resampling->count;
 }
 
-static int number_compare(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 // The middle 95 % of the numbers, which are sorted.
 static SeerInterval middle_of(double *numbers) {
-  qsort(numbers, SEER_RESAMPLES, sizeof *numbers, number_compare);
-  double ends[2];
-  for (int i = 0; i < 2; i++) {
-    double at = (i ? 0.975 : 0.025) * (SEER_RESAMPLES - 1);
-    int below = (int)at;
-    ends[i] = numbers[below] + (at - below) * (numbers[below + 1] - numbers[below]);
-  }
-  return (SeerInterval){ends[0], ends[1]};
+  seer_sample_sort(numbers, SEER_RESAMPLES);
+  return (SeerInterval){seer_sample_quantile(numbers, SEER_RESAMPLES, 0.025),
+                        seer_sample_quantile(numbers, SEER_RESAMPLES, 0.975)};
 }
 
 static void mean_and_deviation(const double *values, int count, double *mean, double *deviation) {

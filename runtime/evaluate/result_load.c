@@ -1,12 +1,7 @@
 // Reads results back, and checks all that is read of them; see study.h.
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "runtime/evaluate/study.h"
-#include "runtime/files.h"
-
-enum { RESULT_BYTES_MAX = 256 << 20 };
 
 SeerEstimate seer_result_interval(const json_t *list, size_t index) {
   const json_t *interval = json_array_get(list, index);
@@ -16,22 +11,6 @@ SeerEstimate seer_result_interval(const json_t *list, size_t index) {
     values[i] = json_is_number(value) ? json_number_value(value) : (double)NAN;
   }
   return (SeerEstimate){values[0], values[1], values[2]};
-}
-
-const char *seer_result_text(const json_t *object, const char *key) {
-  const char *text = json_string_value(json_object_get(object, key));
-  return text ? text : "";
-}
-
-double seer_result_number(const json_t *object, const char *key) {
-  return json_number_value(json_object_get(object, key));
-}
-
-static bool texts_are(const json_t *object, const char *const *keys) {
-  for (; *keys; keys++) {
-    if (!json_is_string(json_object_get(object, *keys))) return false;
-  }
-  return true;
 }
 
 static bool counts_are(const json_t *object, const char *const *keys) {
@@ -60,7 +39,7 @@ static bool intervals_are(const json_t *list, size_t count) {
 }
 
 static bool group_is(const json_t *group, size_t measures) {
-  return texts_are(group, (const char *const[]){"name", NULL}) &&
+  return seer_result_has_texts(group, (const char *const[]){"name", NULL}) &&
          counts_are(group, (const char *const[]){"cases", "units", NULL}) &&
          json_is_boolean(json_object_get(group, "small")) &&
          intervals_are(json_object_get(group, "values"), measures) &&
@@ -69,7 +48,7 @@ static bool group_is(const json_t *group, size_t measures) {
 
 static bool disparity_is(const json_t *disparity) {
   if (json_is_null(disparity)) return true;
-  return texts_are(disparity, (const char *const[]){"high", "low", NULL}) &&
+  return seer_result_has_texts(disparity, (const char *const[]){"high", "low", NULL}) &&
          counts_are(disparity, (const char *const[]){"groups", "pairs", "clear_pairs", NULL}) &&
          interval_is(json_object_get(disparity, "difference")) && interval_is(json_object_get(disparity, "ratio")) &&
          json_is_boolean(json_object_get(disparity, "clear"));
@@ -77,7 +56,7 @@ static bool disparity_is(const json_t *disparity) {
 
 static bool grouping_is(const json_t *grouping, size_t measures) {
   const json_t *groups = json_object_get(grouping, "groups"), *largest = json_object_get(grouping, "largest");
-  bool fine = texts_are(grouping, (const char *const[]){"by", NULL}) && json_is_array(groups) &&
+  bool fine = seer_result_has_texts(grouping, (const char *const[]){"by", NULL}) && json_is_array(groups) &&
               json_is_array(largest) && json_array_size(largest) == measures &&
               counts_are(grouping, (const char *const[]){"small_groups", NULL});
   for (size_t i = 0; fine && i < json_array_size(groups); i++) fine = group_is(json_array_get(groups, i), measures);
@@ -89,46 +68,26 @@ static bool result_is(const json_t *result) {
   const json_t *measures = json_object_get(result, "measures"), *by = json_object_get(result, "by");
   const json_t *told = json_object_get(result, "told");
   size_t count = json_array_size(measures);
-  bool fine = texts_are(result, (const char *const[]){"indicator", "model", "manifest", "manifest_xxh3_128", "layout",
-                                                      "unit", NULL}) &&
+  bool fine = seer_result_has_texts(result, (const char *const[]){"indicator", "model", "manifest", "manifest_xxh3_128",
+                                                                  "layout", "unit", NULL}) &&
               counts_are(result, (const char *const[]){"parameters", "units", "pictures", "pictures_used", "least",
                                                        "replicates", "confidence", NULL}) &&
               json_is_array(measures) && json_is_array(by) && json_is_array(told);
   for (size_t i = 0; fine && i < count; i++) {
     const json_t *measure = json_array_get(measures, i);
-    fine = texts_are(measure, (const char *const[]){"name", "at", NULL}) &&
+    fine = seer_result_has_texts(measure, (const char *const[]){"name", "at", NULL}) &&
            json_is_boolean(json_object_get(measure, "detail"));
   }
   for (size_t i = 0; fine && i < json_array_size(by); i++) fine = grouping_is(json_array_get(by, i), count);
   for (size_t i = 0; fine && i < json_array_size(told); i++) {
     const json_t *row = json_array_get(told, i);
-    fine = texts_are(row, (const char *const[]){"what", "first", NULL}) &&
+    fine = seer_result_has_texts(row, (const char *const[]){"what", "first", NULL}) &&
            counts_are(row, (const char *const[]){"count", NULL}) && json_is_boolean(json_object_get(row, "loss"));
   }
   return fine;
 }
 
 SeerStatus seer_result_load(const char *path, json_t **result) {
-  char *text = NULL;
-  uint64_t bytes = 0;
-  json_error_t error;
-  *result = NULL;
-  SeerStatus status = seer_file_read(path, RESULT_BYTES_MAX, &text, &bytes);
-  if (status) return status;
-  json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-  const json_t *format = json_object_get(root, "seer_fairness");
-  free(text);
-  if (!json_is_integer(format))
-    status = seer_fail(SEER_INPUT, "'%s' is no result of 'fairness'%s%.120s", path, root ? "" : ": ",
-                       root ? "" : error.text);
-  else if (json_integer_value(format) != SEER_RESULT_FORMAT)
-    status = seer_fail(SEER_INPUT, "'%s' has format %lld, and this trainer reads format %d", path,
-                       (long long)json_integer_value(format), SEER_RESULT_FORMAT);
-  else if (!result_is(root))
-    status = seer_fail(SEER_INPUT, "'%s' is damaged: it lacks parts of a result", path);
-  if (status)
-    json_decref(root);
-  else
-    *result = root;
-  return status;
+  static const SeerResultKind kind = {"fairness", "seer_fairness", SEER_RESULT_FORMAT, result_is};
+  return seer_result_read(path, &kind, result);
 }

@@ -8,24 +8,12 @@
 
 #include "runtime/data/shares.h"
 #include "runtime/random.h"
+#include "runtime/sample.h"
 
 #define NORMAL_QUANTILE 1.959963984540054  // has SEER_CONFIDENCE within
 enum { RARE = 5, FINITE_TENTHS = 9 };
 
 // ---- quantiles ----
-
-static int double_compare(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-// Of `count` sorted values, between neighbours in proportion.
-static double quantile(const double *sorted, int count, double level) {
-  double at = level * (count - 1);
-  int below = (int)at;
-  if (below >= count - 1) return sorted[count - 1];
-  return sorted[below] + (at - below) * (sorted[below + 1] - sorted[below]);
-}
 
 // By how much Student's interval of `units` is wider than one of `z` deviations of the bootstrap, which divides by n
 // and not by n - 1. Student's quantile by the series of Cornish and Fisher.
@@ -42,7 +30,7 @@ static bool finite_sort(double *values, int count, int *kept) {
   for (int i = 0; i < count; i++) {
     if (isfinite(values[i])) values[(*kept)++] = values[i];
   }
-  qsort(values, (size_t)*kept, sizeof *values, double_compare);
+  seer_sample_sort(values, *kept);
   return *kept > 0 && (int64_t)*kept * 10 >= (int64_t)count * FINITE_TENTHS;
 }
 
@@ -52,8 +40,8 @@ static void interval_percentile(double *values, int count, int64_t units, SeerEs
   interval->low = interval->high = NAN;
   if (units < 2 || !finite_sort(values, count, &kept)) return;
   double level = erfc(NORMAL_QUANTILE * widening(NORMAL_QUANTILE, units) / sqrt(2)) / 2;
-  interval->low = fmin(interval->value, quantile(values, kept, level));
-  interval->high = fmax(interval->value, quantile(values, kept, 1 - level));
+  interval->low = fmin(interval->value, seer_sample_quantile(values, kept, level));
+  interval->high = fmax(interval->value, seer_sample_quantile(values, kept, 1 - level));
 }
 
 // ---- what units add to groups ----
@@ -328,7 +316,7 @@ static double simultaneous(const Bootstrap *b, const Pair *pairs, int count, int
     }
   }
   double widest = all_tell && finite_sort(scratch, replicates, &kept)
-                      ? quantile(scratch, kept, SEER_CONFIDENCE)
+                      ? seer_sample_quantile(scratch, kept, SEER_CONFIDENCE)
                       : normal_quantile((1 - SEER_CONFIDENCE) / 2 / count);
   return fmax(NORMAL_QUANTILE, widest);
 }

@@ -8,7 +8,9 @@
 #include "runtime/evaluate/cases.h"
 #include "runtime/evaluate/feature_table.h"
 #include "runtime/evaluate/groups.h"
+#include "runtime/evaluate/result_file.h"
 #include "runtime/evaluate/statistics.h"
+#include "runtime/json_text.h"
 #include "runtime/options.h"
 #include "runtime/program.h"
 
@@ -73,8 +75,6 @@ typedef struct SeerStudy {
 
 // The result with all statistics.
 SeerStatus seer_study_result(const SeerStudy *study, json_t **result);
-// Text of any bytes: names may be cut within a letter, or be files'.
-json_t *seer_text_pack(const char *text);
 // What --parameters says, or the program's: the trunk's and all else that training changes.
 double seer_model_parameters(const SeerProgram *program, const SeerOptions *options);
 SeerStatus seer_measure_make(SeerStudyMeasure *measure, int64_t case_count, bool divides);
@@ -92,8 +92,6 @@ void seer_result_print(const json_t *result, FILE *out);
 SeerStatus seer_result_load(const char *path, json_t **result);
 // [value, low, high] of a list of a result's; NaN for null.
 SeerEstimate seer_result_interval(const json_t *list, size_t index);
-const char *seer_result_text(const json_t *object, const char *key);
-double seer_result_number(const json_t *object, const char *key);
 
 // One page of several results of one indicator, models side by side from the smallest to the largest. SEER_INPUT names
 // results that cannot be compared: other indicators, manifests or groups.

@@ -23,20 +23,11 @@ void seer_measures_release(SeerStudyMeasure *measures, int count) {
   free(measures);
 }
 
-json_t *seer_text_pack(const char *text) {
-  char *clean = seer_utf8_clean(text);
-  json_t *packed = json_string(clean ? clean : "");
-  free(clean);
-  return packed;
-}
-
-static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
-
 static json_t *interval_pack(const SeerEstimate *interval) {
   json_t *list = json_array();
-  json_array_append_new(list, number(interval->value));
-  json_array_append_new(list, number(interval->low));
-  json_array_append_new(list, number(interval->high));
+  json_array_append_new(list, seer_number_pack(interval->value));
+  json_array_append_new(list, seer_number_pack(interval->low));
+  json_array_append_new(list, seer_number_pack(interval->high));
   return list;
 }
 

@@ -4,8 +4,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "runtime/evaluate/study.h"
+#include "runtime/evaluate/result_file.h"
 #include "runtime/evaluate/tasks.h"
+#include "runtime/json_text.h"
 
 enum { MODELS_MAX = 512 };
 
@@ -364,22 +365,21 @@ void seer_task_models_print(const SeerTaskModels *models, FILE *out) {
   }
 }
 
-static json_t *number(double value) { return isnan(value) ? json_null() : json_real(value); }
-
 static json_t *model_json(const SeerTaskModels *models, int at) {
   const SeerTaskModel *model = &models->models[at];
   json_t *groups = json_object(), *values = json_object();
   const char *group;
   int count, common;
   for (int g = 0; (group = seer_task_group(models, g)); g++)
-    json_object_set_new(groups, group, number(seer_task_mean(models, at, group, NULL, &count)));
+    json_object_set_new(groups, group, seer_number_pack(seer_task_mean(models, at, group, NULL, &count)));
   for (int t = 0; t < models->task_count; t++)
-    json_object_set_new(values, models->tasks[t], json_pack("[o, f]", number(model->values[t]), model->deviations[t]));
+    json_object_set_new(values, models->tasks[t],
+                        json_pack("[o, f]", seer_number_pack(model->values[t]), model->deviations[t]));
   double among = seer_task_mean(models, at, NULL, models->common, &common);
   double mean = seer_task_mean(models, at, NULL, NULL, &count);
   return json_pack("{s:o, s:b, s:f, s:i, s:o, s:i, s:o, s:o, s:o}", "model", seer_text_pack(model->name), "own",
-                   model->is_own, "parameters", model->parameters, "tasks", count, "mean", number(mean), "common_tasks",
-                   common, "common_mean", number(among), "groups", groups, "values", values);
+                   model->is_own, "parameters", model->parameters, "tasks", count, "mean", seer_number_pack(mean),
+                   "common_tasks", common, "common_mean", seer_number_pack(among), "groups", groups, "values", values);
 }
 
 json_t *seer_task_models_json(const SeerTaskModels *models) {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "runtime/evaluate/models_page.h"
-#include "runtime/evaluate/study.h"
+#include "runtime/evaluate/result_file.h"
 #include "runtime/evaluate/tasks.h"
 #include "runtime/page.h"
 

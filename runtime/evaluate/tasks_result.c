@@ -4,18 +4,10 @@
 #include <string.h>
 
 #include "runtime/evaluate/models_page.h"
-#include "runtime/evaluate/study.h"
+#include "runtime/evaluate/result_file.h"
 #include "runtime/evaluate/tasks.h"
-#include "runtime/files.h"
 
-enum { RESULT_BYTES_MAX = 256 << 20, ROWS_MAX = 10000 };
-
-static bool texts_are(const json_t *object, const char *const *keys) {
-  for (; *keys; keys++) {
-    if (!json_is_string(json_object_get(object, *keys))) return false;
-  }
-  return true;
-}
+enum { ROWS_MAX = 10000 };
 
 static bool share_is(const json_t *object, const char *key) {
   const json_t *value = json_object_get(object, key);
@@ -28,49 +20,30 @@ static bool count_is(const json_t *object, const char *key) {
 }
 
 static bool row_is(const json_t *row) {
-  if (!texts_are(row, (const char *const[]){"name", "group", "metric", "view", "train", "test", "train_labels",
-                                            "test_labels", NULL}))
+  if (!seer_result_has_texts(row, (const char *const[]){"name", "group", "metric", "view", "train", "test",
+                                                        "train_labels", "test_labels", NULL}))
     return false;
   if (json_object_get(row, "error")) return json_is_string(json_object_get(row, "error"));
   return share_is(row, "value") && share_is(row, "deviation") && count_is(row, "train_pictures") &&
          count_is(row, "test_pictures") && count_is(row, "classes") && count_is(row, "undecodable") &&
-         texts_are(row, (const char *const[]){"train_hash", "test_hash", NULL});
+         seer_result_has_texts(row, (const char *const[]){"train_hash", "test_hash", NULL});
 }
 
 static bool result_is(const json_t *result) {
   const json_t *tasks = json_object_get(result, "tasks"), *parameters = json_object_get(result, "parameters");
-  bool fine = texts_are(result, (const char *const[]){"model", "weights", "weights_xxh3_128", "list", NULL}) &&
-              json_is_number(parameters) && json_number_value(parameters) >= 0 && count_is(result, "task_count") &&
-              json_is_object(json_object_get(result, "protocol")) && json_is_array(tasks) &&
-              json_array_size(tasks) <= ROWS_MAX &&
-              (size_t)json_integer_value(json_object_get(result, "task_count")) >= json_array_size(tasks);
+  bool fine =
+      seer_result_has_texts(result, (const char *const[]){"model", "weights", "weights_xxh3_128", "list", NULL}) &&
+      json_is_number(parameters) && json_number_value(parameters) >= 0 && count_is(result, "task_count") &&
+      json_is_object(json_object_get(result, "protocol")) && json_is_array(tasks) &&
+      json_array_size(tasks) <= ROWS_MAX &&
+      (size_t)json_integer_value(json_object_get(result, "task_count")) >= json_array_size(tasks);
   for (size_t i = 0; fine && i < json_array_size(tasks); i++) fine = row_is(json_array_get(tasks, i));
   return fine;
 }
 
 SeerStatus seer_tasks_load(const char *path, json_t **result) {
-  char *text = NULL;
-  uint64_t bytes = 0;
-  json_error_t error;
-  *result = NULL;
-  SeerStatus status = seer_file_read(path, RESULT_BYTES_MAX, &text, &bytes);
-  if (status) return status;
-  json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-  const json_t *format = json_object_get(root, "seer_tasks");
-  free(text);
-  if (!json_is_integer(format))
-    status =
-        seer_fail(SEER_INPUT, "'%s' is no result of 'tasks'%s%.120s", path, root ? "" : ": ", root ? "" : error.text);
-  else if (json_integer_value(format) != SEER_TASKS_FORMAT)
-    status = seer_fail(SEER_INPUT, "'%s' has format %lld, and this trainer reads format %d", path,
-                       (long long)json_integer_value(format), SEER_TASKS_FORMAT);
-  else if (!result_is(root))
-    status = seer_fail(SEER_INPUT, "'%s' is damaged: it lacks parts of a result", path);
-  if (status)
-    json_decref(root);
-  else
-    *result = root;
-  return status;
+  static const SeerResultKind kind = {"tasks", "seer_tasks", SEER_TASKS_FORMAT, result_is};
+  return seer_result_read(path, &kind, result);
 }
 
 typedef struct Sum {

@@ -5,16 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include "cm.h"
+#include "runtime/clock.h"
 #include "runtime/crc32c.h"
 #include "runtime/data/index.h"
 #include "runtime/data/loader.h"
 #include "runtime/data/picture_set.h"
 #include "runtime/random.h"
+#include "tests/data/memory.h"
 
 enum { SAMPLES = 10000, SEED = 7, NAME_BYTES = 12, MOST_ANONYMOUS_KIB = 100 << 10, DRAWS = 1 << 20, SMALL = 1000003 };
 static const int64_t billion = 1000000000;
@@ -24,23 +25,6 @@ static char path[80], shard_path[80];
 static const char *picture_path;
 static uint8_t *picture;
 static size_t picture_bytes;
-
-static double seconds_now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-// Memory of this process that is no mapped file.
-static long anonymous_kib(void) {
-  FILE *file = fopen("/proc/self/status", "r");
-  char line[256];
-  long kib = -1;
-  while (file != NULL && fgets(line, sizeof line, file) != NULL) sscanf(line, "RssAnon: %ld", &kib);
-  if (file != NULL) fclose(file);
-  assert_true(kib > 0);
-  return kib;
-}
 
 static void store(uint8_t *at, uint64_t value, size_t bytes) { memcpy(at, &value, bytes); }
 
@@ -134,10 +118,10 @@ static void test_look_ups(void **state) {
   }
   close(file);
   long before = anonymous_kib();
-  double start = seconds_now();
+  double start = seer_seconds_now();
   SeerIndex *index;
   assert_int_equal(seer_index_open(path, &index), SEER_OK);
-  double opened = seconds_now();
+  double opened = seer_seconds_now();
   assert_int_equal(seer_index_count(index), billion);
   for (int i = 0; i < SAMPLES; i++) {
     int64_t number = seer_permutation(SEED, 3, billion, positions[i]);
@@ -150,7 +134,7 @@ static void test_look_ups(void **state) {
     assert_memory_equal(name, wanted, NAME_BYTES);
     assert_int_equal(entry.label, number % 2);
   }
-  double looked_up = seconds_now();
+  double looked_up = seer_seconds_now();
   long grown = anonymous_kib() - before;
   print_message("opened in %.3f ms; %.2f us a look-up; %ld KiB beyond the mapping\n", 1e3 * (opened - start),
                 1e6 * (looked_up - opened) / SAMPLES, grown);
@@ -224,14 +208,14 @@ static void test_loader(void **state) {
 // of a small set every number comes up once.
 static void test_permutation(void **state) {
   SeerPictureSet met = {0};
-  double start = seconds_now();
+  double start = seer_seconds_now();
   for (int64_t i = 0; i < DRAWS; i++) {
     int64_t image = seer_permutation(SEED, 2, billion, i * 953 % billion);
     bool fresh;
     assert_in_range(image, 0, billion - 1);
     assert_true(seer_picture_set_add(&met, image, &fresh) && fresh);
   }
-  print_message("%.2f us a position of 10^9\n", 1e6 * (seconds_now() - start) / DRAWS);
+  print_message("%.2f us a position of 10^9\n", 1e6 * (seer_seconds_now() - start) / DRAWS);
   free(met.slots);
   uint8_t *seen = calloc(SMALL + 1, 1);
   assert_non_null(seen);

@@ -1,17 +1,19 @@
 """`seerc data stats --by`: shares, intervals, entropy, countries and distances, against NumPy and the zone database."""
 import collections
 import csv
-import html.parser
 import io
 import itertools
 import json
 import math
 import os
 import random
+import sys
 
 import numpy as np
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "page"))
 from common import expect, finish, scratch
+from parsed import page_read
 from shards import archive, seerc, write
 
 Z = 1.959963984540054
@@ -225,42 +227,11 @@ def check_text(root, source, counted):
     expect("and 14 more; --json has all" in text and len(text.splitlines()) == 56, f"a long table: {text}")
 
 
-class Page(html.parser.HTMLParser):
-    """The tables of a page, a list of rows of cells each, and its text; what is opened is closed in order."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.tables, self.text, self.open = [], "", []
-        with open(path, encoding="utf-8") as file:
-            self.raw = file.read()
-        self.feed(self.raw)
-        self.close()
-        expect(self.open == [], f"left open: {self.open}")
-
-    def handle_starttag(self, tag, attributes):
-        if tag not in ("meta", "path"):
-            self.open.append(tag)
-        if tag == "table":
-            self.tables.append([])
-        if tag == "tr":
-            self.tables[-1].append([])
-        if tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-
-    def handle_endtag(self, tag):
-        expect(self.open and self.open.pop() == tag, f"</{tag}> closes another")
-
-    def handle_data(self, data):
-        self.text += data
-        if "td" in self.open or "th" in self.open:
-            self.tables[-1][-1][-1] += data
-
-
 def check_page(root, source, counted):
     """The page says what --json says; a value is text, whatever it holds; combinations without pictures are told."""
     page_path = f"{root}/page.html"
     told = json.loads(seerc("stats", "--json", "--by", "gender,label", "--html", page_path, source))
-    page = Page(page_path)
+    page = page_read(page_path)
     columns = [table[1:] for table in page.tables if table[0][:2] == ["value", "pictures"]]
     for rows, column in zip(columns, told["columns"], strict=True):
         values = [*column["values"], {"value": None} | column["unknown"]]
@@ -277,7 +248,7 @@ def check_page(root, source, counted):
     hostile = ["<img src=x onerror=alert(1)>", "</td></table><script>", "a&amp;b", '"\'', "\u2028\x01é"]
     rows = [(word, str(i % 2)) for i, word in enumerate(hostile * 3)] + [(hostile[0], "2")] * 4
     seerc("stats", "--by", "x<y,label", "--html", page_path, data(root, "hostile", ["x<y", "label"], rows))
-    page = Page(page_path)
+    page = page_read(page_path)
     expect("<script" not in page.raw and "<img" not in page.raw, "values are text")
     shown = {row[0]: int(row[1]) for row in page.tables[0][1:]}
     wanted = collections.Counter(word.replace("\x01", "\ufffd") for word, _ in rows)
@@ -285,13 +256,13 @@ def check_page(root, source, counted):
     expect("4 of 15 combinations of values that occur have no picture" in page.text, "missing combinations are counted")
     expect("</td></table><script>, 2: none, 0.6 expected" in page.text, "and named")
     seerc("stats", "--by", "country,gender,label", "--html", page_path, "--reference", f"{root}/s.tsv", source)
-    page = Page(page_path)
+    page = page_read(page_path)
     listed = next(table for table in page.tables if table[0][0] == "combination")
     expect(int(listed[1][1]) == max(collections.Counter((row[0], row[1], row[3]) for row in counted).values()),
            f"the most frequent combination: {listed[1]}")
     expect("Compared with" in page.text and "Absent from the data: 1 value" in page.text, "a reference of one of three")
     seerc("stats", "--by", "country", "--html", page_path, f"{root}/a.index")
-    expect(" of 249countries" in Page(page_path).text, "a page of one picture, or of none")
+    expect(" of 249countries" in page_read(page_path).text, "a page of one picture, or of none")
     expect("cannot" in seerc("stats", "--by", "country", "--html", f"{root}/no/page.html", source, code=3), "no folder")
 
 

@@ -6,36 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cm.h"
+#include "runtime/clock.h"
 #include "runtime/crc32c.h"
 #include "runtime/data/index_bytes.h"
 #include "runtime/data/keep.h"
 #include "runtime/random.h"
+#include "tests/data/memory.h"
 
 enum { WRITTEN = 6, BLOCK = SEER_INDEX_BLOCK_BYTES / 4, SAMPLES = 200000, MOST_ANONYMOUS_KIB = 24 << 10 };
 
 static int64_t pictures = 20000000;
 static char folder[] = "/tmp/seer-kept-XXXXXX";
 static char path[80];
-
-static double seconds_now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static long anonymous_kib(void) {
-  FILE *file = fopen("/proc/self/status", "r");
-  char line[256];
-  long kib = -1;
-  while (file != NULL && fgets(line, sizeof line, file) != NULL) sscanf(line, "RssAnon: %ld", &kib);
-  if (file != NULL) fclose(file);
-  assert_true(kib > 0);
-  return kib;
-}
 
 // ---- bits ----
 
@@ -197,9 +182,9 @@ static void test_most_are_kept(Sparse *sparse) {
   const SeerKeep keep = {.text = "x", .terms = &has_none, .term_count = 1, .steps = alone, .step_count = 1};
   SeerKeepCounts counts = {0};
   long resident = anonymous_kib();
-  double start = seconds_now();
+  double start = seer_seconds_now();
   SeerIndex *index = index_keep(&keep, 2, &counts);
-  double chosen = seconds_now();
+  double chosen = seer_seconds_now();
   int64_t some = before(sparse, pictures, is_some);
   assert_int_equal(counts.pictures, pictures);
   assert_int_equal(counts.kept, pictures - some);
@@ -210,9 +195,9 @@ static void test_most_are_kept(Sparse *sparse) {
   for (int i = 0; i < SAMPLES; i++) {
     int64_t number =
         i < 2 ? (i == 0 ? 0 : counts.kept - 1) : (int64_t)seer_random_below(&random, (uint32_t)counts.kept);
-    double begin = i % 100 == 0 ? seconds_now() : 0;
+    double begin = i % 100 == 0 ? seer_seconds_now() : 0;
     int64_t picture = seer_kept_select(&index->kept, number);
-    if (i % 100 == 0) select_seconds += seconds_now() - begin;
+    if (i % 100 == 0) select_seconds += seer_seconds_now() - begin;
     assert_true(seer_kept_has(&index->kept, picture));
     if (i % 1000 < 2) assert_int_equal(picture - before(sparse, picture, is_some), number);
   }

@@ -10,9 +10,10 @@ import numpy
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "trainer"))
 from common import (metrics_read, pictures_make, root_make, run, safetensors_read,  # noqa: F401
                     snapshot_bytes)
+from draws import key_of, philox, picture_at  # noqa: E402
 
 KINDS = {"float32": "F32", "float64": "F64", "float16": "F16", "int32": "I32", "int64": "I64", "uint8": "U8"}
-STREAM_ORDER, STREAM_HEAD = 0, 6
+STREAM_HEAD = 6
 
 
 def safetensors_write(path, tensors, metadata=None):
@@ -39,20 +40,6 @@ def features_write(path, features, labels, label_names, names=None, layers=None,
     return safetensors_write(path, tensors, dict(metadata, label_names=json.dumps(label_names)))
 
 
-def philox(counter, key):
-    """Philox4x32-10 (Salmon et al., 2011)."""
-    c, k = list(counter), list(key)
-    for _ in range(10):
-        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
-        c = [(b >> 32) ^ c[1] ^ k[0], b & 0xFFFFFFFF, (a >> 32) ^ c[3] ^ k[1], a & 0xFFFFFFFF]
-        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
-    return c
-
-
-def key_of(seed):
-    return seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF
-
-
 def uniforms(seed, stream, count, epoch=0, position=0, lane=0):
     """The first numbers in [0, 1) of a sequence."""
     key, high = key_of(seed), position >> 32 | lane << 16 | stream << 24
@@ -63,15 +50,4 @@ def uniforms(seed, stream, count, epoch=0, position=0, lane=0):
 
 
 def permutation(seed, epoch, count):
-    bits = next(bits for bits in range(1, 32) if 1 << 2 * bits >= count)
-    mask, key, order = (1 << bits) - 1, key_of(seed), []
-    for value in range(count):
-        while True:
-            left, right = value >> bits, value & mask
-            for turn in range(8):
-                left, right = right, left ^ philox((right, epoch, turn, STREAM_ORDER << 24), key)[0] & mask
-            value = left << bits | right
-            if value < count:
-                break
-        order.append(value)
-    return order
+    return [picture_at(position, count, epoch, seed) for position in range(count)]

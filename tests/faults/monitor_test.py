@@ -7,7 +7,6 @@ Usage: monitor_test.py SEERC SANITIZE
 """
 import collections
 import csv
-import html.parser
 import json
 import math
 import os
@@ -20,7 +19,9 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "page"))
 import ranks_common as common
+from parsed import Page
 from ranks_common import Run
 
 SEERC, SANITIZE = sys.argv[1], sys.argv[2] == "1"
@@ -36,41 +37,6 @@ cluster {{ worlds = [1, 2, 4] }}
 monitor {{ columns = [country, gender, age, label]  sample = {SAMPLE}  reference = ["population.csv", "g.tsv"] }}
 """
 HOSTILE = "<script>alert('&')</script>\"x\""
-
-
-class Page(html.parser.HTMLParser):
-    """Rows of all tables by their caption, and the text of the page; every element is closed as it was opened."""
-    void = {"meta", "img", "path", "circle", "rect", "br"}
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tables, self.tags, self.text = [], [], collections.Counter(), ""
-        self.feed(text)
-        self.close()
-        assert not self.open, self.open
-
-    def handle_starttag(self, tag, attributes):
-        self.tags[tag] += 1
-        if tag not in self.void:
-            self.open.append(tag)
-        if tag == "table":
-            self.tables.append([])
-        if tag == "tr":
-            self.tables[-1].append([])
-        if tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags[tag] += 1
-
-    def handle_endtag(self, tag):
-        assert self.open and self.open[-1] == tag, (tag, self.open)
-        self.open.pop()
-
-    def handle_data(self, data):
-        self.text += data
-        if self.open and any(tag in ("td", "th") for tag in self.open):
-            self.tables[-1][-1][-1] += data
 
 
 class Monitor(unittest.TestCase):

@@ -11,9 +11,13 @@ import re
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import zlib
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "trainer"))
+from draws import philox, picture_at  # noqa: E402, F401
 
 LAUNCHERS = {"Open MPI": ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "-n"],
              "MPICH": ["mpirun.mpich", "-n"]}
@@ -180,29 +184,6 @@ def snapshot_files(out, step):
 
 def metrics_of(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-
-
-def philox(counter, key):
-    """Philox4x32-10 (Salmon et al., 2011)."""
-    c, k = list(counter), list(key)
-    for _ in range(10):
-        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
-        c = [(b >> 32) ^ c[1] ^ k[0], b & 0xFFFFFFFF, (a >> 32) ^ c[3] ^ k[1], a & 0xFFFFFFFF]
-        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
-    return c
-
-
-def picture_at(position, count, epoch=0):
-    """The picture at a position of an epoch, for seed 0; as runtime/random.h says."""
-    bits = next(bits for bits in range(1, 32) if 1 << 2 * bits >= count)
-    mask, value = (1 << bits) - 1, position
-    while True:
-        left, right = value >> bits, value & mask
-        for turn in range(8):
-            left, right = right, left ^ philox((right, epoch, turn, 0), (0, 0))[0] & mask
-        value = left << bits | right
-        if value < count:
-            return value
 
 
 def level_of(position):
