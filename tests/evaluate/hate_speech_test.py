@@ -242,10 +242,10 @@ class HateSpeech(unittest.TestCase):
             self.assertIn(message, self.hate(expect=1, text_features=file).stderr)
         self.assertIn("gone.npy", self.hate(expect=1, text_features=self.path("gone.npy")).stderr)
         for change, part, role, message in (
-                (lambda items: items[4].pop("label"), "dev", "dev", "line 5: no 'label'"),
-                (lambda items: items[0].update(label=2), "train", "train", "line 1: 'label' is neither 0 nor 1"),
-                (lambda items: items[2].pop("img"), "test", "test", "line 3: no 'img'"),
-                (lambda items: items[2].update(id=1.5), "test", "test", "line 3: no 'id'"),
+                (lambda items: items[4].pop("label"), "dev", "dev", "line 5 of '%s' has no 'label'" % self.path("wrong.jsonl")),
+                (lambda items: items[0].update(label=2), "train", "train", "has a 'label' that is neither 0 nor 1"),
+                (lambda items: items[2].pop("img"), "test", "test", "line 3 of '%s' has no 'img'" % self.path("wrong.jsonl")),
+                (lambda items: items[2].update(id=1.5), "test", "test", "has no 'id', a number or text"),
                 (lambda items: items[2].update(id=items[9]["id"]), "test", "test", "1 lines with an id"),
                 (lambda items: items[2].update(img="img/none.png"), "test", "test",
                  "of 150 items of '%s', 1 have no features in '%s', picture 'img/none.png'" %
@@ -255,8 +255,13 @@ class HateSpeech(unittest.TestCase):
                  "200 of 200 items have label 1")):
             done = self.hate("--epochs", 1, "--seeds", 1, expect=1, **{role: written(change, part)})
             self.assertIn(message, done.stderr)
-        open(self.path("wrong.jsonl"), "w").write('{"id": 1,\n')
-        self.assertIn("wrong.jsonl', line 1", self.hate(dev=self.path("wrong.jsonl"), expect=1).stderr)
+        for text, message in (('\n \n{"id": 1,\n', "line 3 of '%s' is no JSON object"), ("[1]\n", "line 1 of '%s' is no JSON"),
+                              ('{"id": 1, "text": "%s"}\n' % ("a" * (1 << 20)),
+                               "line 1 of '%s' begins a row of more than 1,048,576 bytes")):
+            with open(self.path("wrong.jsonl"), "w") as file:
+                file.write(text)
+            done = self.hate(dev=self.path("wrong.jsonl"), expect=1)
+            self.assertIn(message % self.path("wrong.jsonl"), done.stderr)
         self.assertIn("are not in", self.hate(picture_features=None, weights=self.weights,
                                               pictures=self.path("run"), expect=1).stderr)
         for more, changed in ((["--dropout", "1"], {}), (["--near-texts", 2], {}), ([], dict(text_features=None)),
