@@ -512,6 +512,7 @@ static SeerStatus watch_check(const Training *training) {
   SeerStatus status = program->accelerator->look(program, training->comm, text, sizeof text);
   if (!status) return SEER_OK;
   snprintf(text, sizeof text, "%.*s", (int)strcspn(seer_error(), "\n"), seer_error());
+  seer_error_clear();
   return seer_fail(status,
                    "no room to look at nearest neighbours beside the step: %s\n"
                    "note: --knn-every 0, and beside the run: %s knn --weights '%s'",
