@@ -44,6 +44,7 @@ typedef struct PlanReport {
   PlanProblem *problem;  // the one of them that `answer` answers
   PlanPolicy policy;
   PlanAnswer answer;
+  const struct PlanReport *rehearsed;  // the whole cluster's, at full width, whose steps these are; NULL: no rehearsal
   const Plan *train, *features;  // features NULL: of parts, they are another program's work
   int64_t images_per_step;       // over all ranks
   int64_t micro_steps;

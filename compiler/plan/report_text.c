@@ -172,6 +172,12 @@ static void print_times(const PlanReport *report, const StepTimes *times, Writer
 
 static void print_proof(const PlanReport *report, Writer *out) {
   const ChainSolution *solution = &report->answer.solution;
+  if (report->rehearsed) {
+    const PlanReport *full = report->rehearsed;
+    writer_printf(out, "\nrehearsal of %d ranks with %.4g M parameters: each of its %u steps is here\n",
+                  full->machine.ranks, (double)full->model.parameters_total * 1e-6, full->train->step_count);
+    return;
+  }
   if (report->policy.placement != PLACEMENT_OPTIMAL) {
     writer_printf(out, "\nplacement '%s', as asked for\n", plan_placement_names[report->policy.placement]);
     return;
