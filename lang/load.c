@@ -278,7 +278,8 @@ void load_main_file(Resolver *resolver, const char *path) {
 void load_defines(Resolver *resolver, const SpecDefine *defines, int count) {
   resolver->layer++;
   for (int i = 0; i < count; i++) {
-    uint32_t file = source_map_add(resolver->sources, "-D", defines[i].text, strlen(defines[i].text));
+    const char *option = defines[i].option ? defines[i].option : "-D";
+    uint32_t file = source_map_add(resolver->sources, option, defines[i].text, strlen(defines[i].text));
     ParsedDefine define = parse_define(resolver->arena, resolver->sources, resolver->diags, file);
     if (!define.value) {
       resolver->syntax_failed = true;
