@@ -23,7 +23,7 @@ typedef struct Page {
 typedef enum SweepCost { COST_SIZE, COST_SPEED } SweepCost;
 
 static double cost_of(const SweepRow *row, SweepCost cost) {
-  return cost == COST_SIZE ? (double)row->first->plan.parameters_trunk : row->speed.mean;
+  return cost == COST_SIZE ? (double)row->first->plan.parameters_trunk / 1e6 : row->speed.mean;
 }
 
 static bool is_on_front(const SweepRow *row, SweepCost cost) {
@@ -85,10 +85,12 @@ static void print_trade(const Page *page, SweepCost cost, bool inside) {
   for (int i = 0; i < 3; i++) series[i].color = seer_plot_color(i == 0 ? 1 : i == 1 ? 0 : 3);
   const SeerPlot plot = {
       .title = inside ? NULL : arena_printf(page->arena, "%s: quality against size", results->sweep->program),
-      .x = {.label = cost == COST_SIZE ? "parameters of the trunk" : "images per second", .log = true},
+      .x = {.label = cost == COST_SIZE ? "parameters of the trunk, millions" : "images per second", .log = true},
       .y = {.label = results->by_knn ? "kNN accuracy, %" : "loss"},
       .series = series,
       .series_count = 3,
+      .width = inside ? 520 : 0,
+      .height = inside ? 340 : 0,
       .inside = inside};
   seer_plot_print(page->out, &plot);
 }
@@ -275,7 +277,9 @@ static void print_page(const Page *page) {
   print_tiles(page);
   print_trades(page);
   print_rows(page);
-  print_curves(page, loss_series, "Loss", "of every variant; dashed: further seeds of the same", "loss", 1);
+  print_curves(page, loss_series, "Loss",
+               sweep->seed_axis >= 0 ? "of every variant; dashed: further seeds of the same" : "of every variant",
+               "loss", 1);
   print_curves(page, knn_series, "Nearest neighbours in training",
                "share of labelled pictures named right by their "
                "neighbours",

@@ -33,7 +33,7 @@ void sweep_progress_say(SweepProgress *progress, const char *format, ...) {
   va_start(arguments, format);
   vfprintf(stderr, format, arguments);
   va_end(arguments);
-  progress->drew = 0;
+  if (progress->terminal) progress->drew = 0;
 }
 
 void sweep_progress_started(SweepProgress *progress, const SweepVariant *variant) {
