@@ -18,6 +18,7 @@
 #include "compiler/driver/sweep_run.h"
 #include "compiler/driver/sweep_sbatch.h"
 #include "compiler/driver/variants.h"
+#include "compiler/passes/build_model.h"
 #include "runtime/data/source.h"
 #include "runtime/engine.h"
 
@@ -103,7 +104,7 @@ static bool has_labels(const Sweep *sweep, const Spec *spec) {
 static const char *knn_every_of(const Sweep *sweep, const Spec *spec, int *labelled) {
   enum { BEYOND_ANY_RUN = 1000000000 };
   const SpecValue *every = spec_value(spec, KEY_evaluate_knn_every);
-  if (every->by_user) return NULL;
+  if (every->by_user || (sweep->on_gpus && rank_count_from_spec(spec) > 1)) return NULL;  // not yet by ranks on GPUs
   if (*labelled < 0) *labelled = has_labels(sweep, spec);
   if (!*labelled) return NULL;
   int64_t save = spec_integer(spec, KEY_save_every);
@@ -271,10 +272,11 @@ static int build_and_run(Invocation *invocation, Sweep *sweep) {
 static int share_out(Invocation *invocation, Sweep *sweep) {
   CompileOptions target = {0};
   int code = target_choose(invocation, &target), jobs = sweep->jobs ? sweep->jobs : 1;
+  sweep->on_gpus = target.architectures != NULL;
   if (option_is_set(invocation, "emit")) return code;
   sweep->jobs = jobs;
-  if (!sweep->threads && !target.architectures) sweep->threads = seer_cpu_count() / jobs;
-  if (sweep->threads < 1 && !target.architectures) sweep->threads = 1;
+  if (sweep->threads || sweep->on_gpus) return code;
+  sweep->threads = seer_cpu_count() < jobs ? 1 : seer_cpu_count() / jobs;
   return code;
 }
 

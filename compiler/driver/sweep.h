@@ -68,6 +68,7 @@ typedef struct Sweep {
   const char *labels, *steps;  // as typed; NULL: the spec's
   // Of this start:
   int jobs, threads;  // of one trainer; 0: as it likes
+  bool on_gpus;
   double minutes;     // 0: no limit
   int lock;           // descriptor, -1: none
 } Sweep;

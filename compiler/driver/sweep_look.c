@@ -82,7 +82,7 @@ static void failure_tell(const Sweep *sweep, SweepVariant *variant, int code) {
   variant->state = SWEEP_FAILED;
   // As for batch jobs: what met its steps and ended with these would end the same way again.
   variant->again = !((code == SEER_INPUT || code == SEER_USAGE || code == SEER_BUG) && variant->history.count > 0);
-  if (code > SIGNAL_CODE)
+  if (code > SIGNAL_CODE && code <= SIGNAL_CODE + 64)
     variant->reason = arena_printf(sweep->arena, "killed by signal %d (%s)%s", code - SIGNAL_CODE,
                                    strsignal(code - SIGNAL_CODE), code == SIGNAL_CODE + 9 ? ": out of memory?" : "");
   else
