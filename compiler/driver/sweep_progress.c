@@ -93,6 +93,11 @@ static void bar_print(int64_t step, int64_t steps) {
   fprintf(stderr, " [%.*s%*s]", full > BAR ? BAR : full, "####################", BAR - (full > BAR ? BAR : full), "");
 }
 
+static struct winsize terminal_size(void) {
+  struct winsize size = {.ws_row = 24, .ws_col = 80}, found;
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &found) == 0 && found.ws_col > 0 && found.ws_row > 0 ? found : size;
+}
+
 static void child_print(const SweepProgress *progress, const Sweep *sweep, const SweepChild *child) {
   const SweepVariant *variant = child->variant;
   json_t *line = last_line(sweep, variant);
@@ -100,11 +105,9 @@ static void child_print(const SweepProgress *progress, const Sweep *sweep, const
   char eta[24] = "";
   double per_step =
       step > child->first_step ? (seer_seconds_now() - child->began) / (double)(step - child->first_step) : 0;
-  int columns = NAME_MAX_SHOWN;
-  struct winsize size;
-  if (progress->terminal && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-    columns = size.ws_col > BAR + 64 ? size.ws_col - BAR - 54 : 10;
-  fprintf(stderr, "%.*s:", columns < NAME_MAX_SHOWN || !progress->terminal ? columns : NAME_MAX_SHOWN, variant->name);
+  int columns = progress->terminal ? terminal_size().ws_col - BAR - 54 : NAME_MAX_SHOWN;
+  if (columns < 10) columns = 10;
+  fprintf(stderr, "%.*s:", columns, variant->name);
   if (!line || step == 0) {
     fputs(" starting\n", stderr);
   } else {
@@ -124,12 +127,13 @@ void sweep_progress_draw(SweepProgress *progress, const Sweep *sweep, const Swee
   if (now - progress->drew < (progress->terminal ? terminal_seconds : line_seconds)) return;
   erase(progress);
   progress->drew = now;
-  for (int i = 0; i < count; i++) child_print(progress, sweep, &children[i]);
+  int shown = progress->terminal && count > terminal_size().ws_row - 2 ? terminal_size().ws_row - 2 : count;
+  for (int i = 0; i < shown; i++) child_print(progress, sweep, &children[i]);
   if (!progress->terminal) return;
   char elapsed[24];
   fprintf(stderr, "%d of %d ended, %d running, %s\n", progress->ended, progress->total, count,
           seer_duration_text(elapsed, sizeof elapsed, now - progress->began));
-  progress->drawn = count + 1;
+  progress->drawn = shown + 1;
 }
 
 void sweep_progress_end(SweepProgress *progress) { erase(progress); }

@@ -36,8 +36,11 @@ static void signal_count(int number) {
 
 void sweep_signals_catch(void) {
   static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
-  struct sigaction action = {.sa_handler = signal_count, .sa_flags = SA_RESTART};
-  for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) sigaction(ending[i], &action, NULL);
+  struct sigaction action = {.sa_handler = signal_count, .sa_flags = SA_RESTART}, before;
+  for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) {
+    // What nohup and shells have put out of reach stays there.
+    if (sigaction(ending[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(ending[i], &action, NULL);
+  }
 }
 
 bool sweep_variant_runs(const SweepVariant *variant) {

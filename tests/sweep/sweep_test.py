@@ -306,7 +306,8 @@ class Sweep(unittest.TestCase):
         (FOLDER / "other.seer").write_text(SPEC)
         for words, told in ((["small.seer", *OVER, "--steps", 9], "its --steps is that of the spec, not '9'"),
                             (["small.seer", *OVER[:2]], "its list of keys is"),
-                            (["small.seer", *OVER, "-D", "train.batch=16"], "spec of 'widths=[8] peak=0.05', by its hash"),
+                            (["small.seer", *OVER, "-D", "train.batch=16"],
+                             "spec of 'widths=[8] peak=0.05', by its hash"),
                             (["small.seer", *OVER, "--data", "pictures.idx"], "its --data is none"),
                             (["other.seer", *OVER], "its spec is 'small', not 'other'")):
             said = sweep(*words, "-o", "grown", code=1).stderr
@@ -371,9 +372,9 @@ class Sweep(unittest.TestCase):
         (tools / "srun").chmod(0o755)
 
         def task(number, *words, code=0):
-            environment = dict(os.environ, PATH=f"{tools}:{os.environ['PATH']}", SLURM_JOB_ID="7", SLURM_ARRAY_JOB_ID="7",
-                               SLURM_CPUS_PER_TASK="1", SLURM_ARRAY_TASK_ID=str(number), SLURM_RESTART_COUNT="100",
-                               SEER_RUN="nowhere", SEER_TRAINER="nowhere")
+            environment = dict(os.environ, PATH=f"{tools}:{os.environ['PATH']}", SLURM_JOB_ID="7",
+                               SLURM_ARRAY_JOB_ID="7", SLURM_CPUS_PER_TASK="1", SLURM_ARRAY_TASK_ID=str(number),
+                               SLURM_RESTART_COUNT="100", SEER_RUN="nowhere", SEER_TRAINER="nowhere")
             done = subprocess.run(["bash", "array/sweep.sbatch", *words], cwd=FOLDER, env=environment,
                                   capture_output=True, text=True)
             self.assertEqual(done.returncode, code, done.stdout + done.stderr)
@@ -388,6 +389,14 @@ class Sweep(unittest.TestCase):
         for number in range(4):
             task(number)
         self.assertEqual(results("array"), self.wanted)
+        # A name that would do harm, were it not made plain.
+        harm = "a'b; touch harm #$(touch harm)"
+        self.copy(harm)
+        sweep("small.seer", *OVER, "-o", harm, "--emit", "sbatch")
+        environment = dict(os.environ, PATH=f"{tools}:{os.environ['PATH']}", SLURM_JOB_ID="7", SLURM_ARRAY_TASK_ID="0")
+        subprocess.run(["bash", f"{harm}/sweep.sbatch"], cwd=FOLDER, env=environment, check=True)
+        self.assertEqual(results(harm)["done"], 1)
+        self.assertFalse((FOLDER / "harm").exists())
         # Nothing is left for the same command.
         self.assertNotIn("tasks", sweep("small.seer", *OVER, "-o", "array", "--emit", "sbatch").stderr)
 
