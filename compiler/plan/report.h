@@ -125,7 +125,6 @@ void report_print_json(const PlanReport *report, Writer *out);
 // False when there is no such block; `out` then lists those there are.
 bool report_print_why(PlanReport *report, const char *block, Writer *out);
 void report_print_sweep(const PlanReport *report, Writer *out);
-void report_print_sweep_svg(const PlanReport *report, Writer *out);
 // Every placement that is known, on the same chain, at the report's budget.
 void report_print_compare(PlanReport *report, Writer *out);
 // Chrome's trace event format.

@@ -309,60 +309,6 @@ void report_print_sweep(const PlanReport *report, Writer *out) {
   }
 }
 
-static double scaled(double number, double low, double high, double from, double to) {
-  return from + (high > low ? (number - low) / (high - low) : 0) * (to - from);
-}
-
-void report_print_sweep_svg(const PlanReport *report, Writer *out) {
-  enum { WIDTH = 720, HEIGHT = 400, LEFT = 80, RIGHT = 690, TOP = 40, BOTTOM = 340 };
-  int last = report->curve_count - 1;
-  if (last < 0) return;
-  double bytes_low = (double)report->curve[0].budget_bytes, bytes_high = (double)report->curve[last].budget_bytes;
-  double time_high = (double)report->curve[0].time_ns, time_low = (double)report->curve[last].time_ns;
-  writer_printf(
-      out,
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
-      "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
-      WIDTH, HEIGHT, WIDTH, HEIGHT);
-  writer_printf(out, "<text x=\"%d\" y=\"20\" font-size=\"14\">step time by memory budget</text>\n", LEFT);
-  writer_printf(out, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#888\"/>\n<path d=\"", LEFT, TOP, BOTTOM, RIGHT);
-  for (int i = 0; i <= last; i++) {
-    double x = scaled((double)report->curve[i].budget_bytes, bytes_low, bytes_high, LEFT, RIGHT);
-    double y = scaled((double)report->curve[i].time_ns, time_low, time_high, BOTTOM - 10, TOP + 10);
-    if (i)
-      writer_printf(out, "H%.1fV%.1f", x, y);
-    else
-      writer_printf(out, "M%.1f %.1f", x, y);
-  }
-  writer_text(out, "\" fill=\"none\" stroke=\"#0060a0\" stroke-width=\"2\"/>\n");
-  for (int i = 0; i <= last; i++) {
-    const CurvePoint *point = &report->curve[i];
-    double x = scaled((double)point->budget_bytes, bytes_low, bytes_high, LEFT, RIGHT);
-    double y = scaled((double)point->time_ns, time_low, time_high, BOTTOM - 10, TOP + 10);
-    writer_printf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"#0060a0\"><title>%" PRIu64 " bytes, ", x, y,
-                  point->budget_bytes);
-    report_write_time(out, (double)point->time_ns);
-    writer_text(out, "</title></circle>\n");
-  }
-  const struct {
-    double x, y;
-    const char *anchor;
-    double bytes, time_ns;
-  } labels[] = {{LEFT, BOTTOM + 20, "start", bytes_low, 0},
-                {RIGHT, BOTTOM + 20, "end", bytes_high, 0},
-                {LEFT - 6, TOP + 14, "end", 0, time_high},
-                {LEFT - 6, BOTTOM - 6, "end", 0, time_low}};
-  for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
-    writer_printf(out, "<text x=\"%.0f\" y=\"%.0f\" text-anchor=\"%s\">", labels[i].x, labels[i].y, labels[i].anchor);
-    if (labels[i].bytes > 0)
-      report_write_bytes(out, labels[i].bytes);
-    else
-      report_write_time(out, labels[i].time_ns);
-    writer_text(out, "</text>\n");
-  }
-  writer_text(out, "</svg>\n");
-}
-
 // ---- comparison ----
 
 static void print_compared(const PlanReport *report, const char *label, const PlanAnswer *answer,

@@ -515,7 +515,7 @@ static Compiled compile(Arena *arena, const char *path, const char *library, con
                         const char *const *architecture, const char *views) {
   SourceMap *sources = source_map_make(arena);
   DiagList *diags = diag_list_make(arena, sources);
-  SpecDefine define = {arena_printf(arena, "train.precision=%s", precision)};
+  SpecDefine define = {.text = arena_printf(arena, "train.precision=%s", precision)};
   TuningSet tuning = tuning_of(views);
   CompileOptions options = {.cpu = "native",
                             .architectures = architecture,
