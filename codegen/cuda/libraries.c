@@ -26,7 +26,7 @@ void print_cuda_calls(const CudaModules *modules, Writer *out) {
   writer_printf(out, "const SeerLibraryCalls seer_gpu_calls = {.count = %zu", modules->calls.count);
   if (modules->calls.count) writer_text(out, ", .items = calls");
   for (int maker = LAYER_BY_SEER + 1; maker < LAYER_MAKER_COUNT; maker++) {
-    if (modules->library_versions && modules->library_versions[maker])
+    if (modules->library_versions[maker])
       writer_printf(out, ", .versions[%s] = %lld", kinds[maker], (long long)modules->library_versions[maker]);
   }
   writer_text(out, "};\n");

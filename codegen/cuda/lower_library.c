@@ -49,12 +49,12 @@ static KernelOperand rounded_weights(Lower *lower, Convolution v) {
 
 // As conv2d_forward.cu leaves them, of tiles of so many pixels (kernels/cuda/batch_norm_statistics.cu).
 static void statistics(Lower *lower, Images y) {
-  enum { TILE_PIXELS = 256, CHANNELS_OF_BLOCK = 64 };
-  int64_t tiles = divide_up(pixels_of(y), TILE_PIXELS);
+  enum { STATISTICS_PIXELS = 256, CHANNELS_OF_BLOCK = 64 };
+  int64_t tiles = divide_up(pixels_of(y), STATISTICS_PIXELS);
   KernelOperand made = workspace(lower, tiles * y.channels.all * 2);
   CUDA_LAUNCH(lower, batch_norm_statistics, blocks(divide_up(y.channels.all, CHANNELS_OF_BLOCK), tiles),
               (INT(y.channels.all), INT(pixels_of(y))), (result(lower, 0), made));
-  cuda_fold_statistics(lower, y, TILE_PIXELS, made);
+  cuda_fold_statistics(lower, y, STATISTICS_PIXELS, made);
 }
 
 static void forward(Lower *lower) {

@@ -43,9 +43,9 @@ typedef struct CudaModules {
     CudaCall *items;
     size_t count, capacity;
   } calls;
-  const int64_t *library_versions;   // by LayerMaker, that a tuning was measured with; 0: not known
-  bool bf16;                         // else fp16
-  const char *const *architectures;  // "sm_90a", "sm_80", "compute_80", "simulated"
+  int64_t library_versions[LAYER_MAKER_COUNT];  // that a tuning was measured with; 0: not known
+  bool bf16;                                    // else fp16
+  const char *const *architectures;             // "sm_90a", "sm_80", "compute_80", "simulated"
   int architecture_count;
   // Set when it was compiled:
   size_t **code_bytes;  // [architecture][module]

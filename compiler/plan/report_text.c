@@ -61,7 +61,7 @@ static void print_head(const PlanReport *report, Writer *out) {
     writer_printf(out, "; vectors of %d pictures are %.0f %% full", report->vector_pictures, 100 * report->vector_fill);
   if (report->tuning)
     writer_printf(out, "; tuned by '%s', %d parameters differ from the defaults", report->tuning,
-                  report->tuning_changes);
+                  report->tuning_changes - (int)report->layer_choices.count);
   if (report->slices > 1) writer_printf(out, "; %d slices a rank, each with an arena of its own", report->slices);
   writer_text(out, "\n");
 }

@@ -56,6 +56,7 @@ static SeerStatus cublaslt_open(SeerDevice *device, SeerLibraryHandle **handle) 
   SeerLibraryHandle *made = calloc(1, sizeof *made);
   if (!made) return seer_fail(SEER_MACHINE, "no memory for cuBLASLt's handle");
   SeerStatus status = check(lt.create(&made->lt), "cublasLtCreate");
+  if (status) seer_note(status, "is it made for this GPU and its driver? --tuning=none builds a trainer without it");
   if (status)
     free(made);
   else

@@ -48,8 +48,8 @@ static SeerStatus file_open(const SeerLibraryType *type, int64_t tuned, void **l
   if (*library) return SEER_OK;
   return seer_fail(
       SEER_MACHINE,
-      "this trainer runs layers by %s, as its tuning chose, and cannot open it: %s\nnote: install it (%s), "
-      "name its library in %s, or build the trainer with --tuning=none, which needs none",
+      "cannot open %s, which layers were tuned to be made by: %s\nnote: install it (%s), name its library in %s, or "
+      "build the trainer with --tuning=none, which needs none",
       type->title, reason, type->package, type->variable);
 }
 
@@ -65,26 +65,38 @@ static SeerStatus version_check(const SeerLibraryType *type, const char *file, i
                    type->title, file, there, wanted, type->variable);
 }
 
-// They stay open: libraries of CUDA are not made to be closed.
-static SeerStatus library_open(SeerLibraries *libraries, SeerLibrary library, int products) {
+// It stays open: libraries of CUDA are not made to be closed.
+static SeerStatus handle_open(SeerLibrary library, int64_t tuned, SeerDevice *device, SeerLibraryHandle **handle,
+                              int64_t *version) {
   const SeerLibraryType *type = types[library];
-  int64_t tuned = libraries->calls->versions[library], version = 0;
   void *opened = NULL;
   char file[512] = "";
-  if (!type) return seer_fail(SEER_BUG, "no library has number %d", (int)library);
+  if (!type) return seer_fail(SEER_MACHINE, "seer cannot yet use this library");
   SeerStatus status = file_open(type, tuned, &opened, file, sizeof file);
-  if (!status) status = type->load(opened, file, &version);
-  if (!status) status = version_check(type, file, version, tuned);
-  if (!status) status = seer_device_use(libraries->device);
-  if (!status) status = type->open(libraries->device, &libraries->handles[library]);
+  if (!status) status = type->load(opened, file, version);
+  if (!status) status = version_check(type, file, *version, tuned);
+  if (!status) status = seer_device_use(device);
+  return status ? status : type->open(device, handle);
+}
+
+SeerStatus seer_library_look(SeerLibrary library, SeerDevice *device, int64_t *version) {
+  SeerLibraryHandle *handle = NULL;
+  SeerStatus status = handle_open(library, 0, device, &handle, version);
+  if (!status) types[library]->close(handle);
+  return status;
+}
+
+static SeerStatus library_open(SeerLibraries *libraries, SeerLibrary library, int products) {
+  int64_t tuned = libraries->calls->versions[library], version = 0;
+  SeerStatus status = handle_open(library, tuned, libraries->device, &libraries->handles[library], &version);
   if (status) return status;
   char there[32], wanted[32], other[64] = "";
   version_print(version, there, sizeof there);
   version_print(tuned, wanted, sizeof wanted);
   if (tuned && tuned != version) snprintf(other, sizeof other, " (chosen with %s)", wanted);
   size_t at = strlen(libraries->told);
-  snprintf(libraries->told + at, TOLD_BYTES - at, "%s%d products by %s %s%s", at ? ", " : "", products, type->title,
-           there, other);
+  snprintf(libraries->told + at, TOLD_BYTES - at, "%s%d products by %s %s%s", at ? ", " : "", products,
+           types[library]->title, there, other);
   return SEER_OK;
 }
 

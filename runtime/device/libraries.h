@@ -36,6 +36,9 @@ typedef struct SeerLibraryCalls {
   int64_t versions[SEER_LIBRARY_COUNT];  // that the tuning was measured with: 130100 is 13.1.0; 0: not known
 } SeerLibraryCalls;
 
+// Whether one can be opened, and used with the GPU: its version. For who chooses.
+SeerStatus seer_library_look(SeerLibrary library, SeerDevice *device, int64_t *version);
+
 typedef struct SeerLibraries SeerLibraries;  // of one GPU
 
 // Opens those that `calls` name, and prepares all calls. *libraries is NULL where there are none. Fails (SEER_MACHINE)
@@ -47,7 +50,7 @@ void seer_libraries_close(SeerLibraries *libraries);
 // Sends one to a stream. A failure is told with the call's name, not the layer's.
 SeerStatus seer_libraries_run(SeerLibraries *libraries, SeerDeviceStream *stream, int call,
                               const void *const *pointers);
-// "12 products by cuBLASLt 13.1.0"; and what the tuning was measured with, where that is another.
+// "12 products by cuBLASLt 13.1.0", each as often as layers need it; and what the tuning was measured with, where that is another.
 const char *seer_libraries_told(const SeerLibraries *libraries);
 
 #endif

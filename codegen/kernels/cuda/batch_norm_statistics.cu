@@ -1,12 +1,12 @@
 // What BatchNorm needs to know of images that a library made, as conv2d_forward.cu leaves it of its own.
 //
 // x [pixels][channels_all] -> statistics [tiles][channels_all] = {sum, sum of squared deviations from the tile's mean},
-// of TILE_PIXELS each, but the last. A block keeps its part of x in registers, so that it is read once.
+// of STATISTICS_PIXELS each, but the last. A block keeps its part of x in registers, so that it is read once.
 // Grid: channels_all by 64 (a block has 8 chunks of 8 channels, by 32 rows of pixels), tiles. Shared memory:
 // SHARED_BYTES.
 #include "device.h"
 
-enum { CHUNKS = 8, ROWS = 32, THREADS = CHUNKS * ROWS, PIXELS = 8, TILE_PIXELS = ROWS * PIXELS };
+enum { CHUNKS = 8, ROWS = 32, THREADS = CHUNKS * ROWS, HELD = 8, STATISTICS_PIXELS = ROWS * HELD };
 enum { SHARED_BYTES = THREADS * CHUNK * 4 };
 
 // Adds up the rows' values, halves of them as a tree; all get the sums.
@@ -32,12 +32,12 @@ DEVICE_KERNEL(batch_norm_statistics, THREADS, 1, SHARED_BYTES,
   SHARED_MEMORY(memory);
   float *const shared = (float *)memory;
   const int chunk = threadIdx.x % CHUNKS, row = threadIdx.x / CHUNKS, channel = (blockIdx.x * CHUNKS + chunk) * CHUNK;
-  const int begin = (int)blockIdx.y * TILE_PIXELS, rest = pixels - begin;
-  const int count = rest < TILE_PIXELS ? rest : TILE_PIXELS;
-  Chunk kept[PIXELS] = {};
+  const int begin = (int)blockIdx.y * STATISTICS_PIXELS, rest = pixels - begin;
+  const int count = rest < STATISTICS_PIXELS ? rest : STATISTICS_PIXELS;
+  Chunk kept[HELD] = {};
   float sums[CHUNK] = {}, squares[CHUNK] = {}, means[CHUNK];
 #pragma unroll
-  for (int i = 0; i < PIXELS; i++) {
+  for (int i = 0; i < HELD; i++) {
     const int pixel = row + i * ROWS;
     if (pixel < count && channel < channels_all)
       kept[i] = chunk_load(x + (u64)(begin + pixel) * channels_all + channel);
@@ -48,7 +48,7 @@ DEVICE_KERNEL(batch_norm_statistics, THREADS, 1, SHARED_BYTES,
 #pragma unroll
   for (int k = 0; k < CHUNK; k++) means[k] = sums[k] / (float)count;
 #pragma unroll
-  for (int i = 0; i < PIXELS; i++) {
+  for (int i = 0; i < HELD; i++) {
     const bool counts = row + i * ROWS < count;
 #pragma unroll
     for (int k = 0; k < CHUNK; k++) {
