@@ -362,8 +362,9 @@ static SeerStepRecord record_make(const Training *training, const SeerStepResult
   };
 }
 
+// After every so many steps, and after the last.
 static bool knn_is_due(const Training *training) {
-  return training->knn_every && training->step % training->knn_every == 0;
+  return training->knn_every && (training->step % training->knn_every == 0 || training->step == training->steps);
 }
 
 // The same on every rank.

@@ -3,6 +3,7 @@
 #ifndef SEER_PLAN_REPORT_H
 #define SEER_PLAN_REPORT_H
 
+#include "compiler/graph/layer.h"
 #include "compiler/plan/alternatives.h"
 
 enum { REPORT_MAX_STAGES = 64, REPORT_MAX_SIZES = 9, REPORT_MAX_OUTSIDE = 8, REPORT_CURVE_POINTS = 16 };
@@ -40,6 +41,7 @@ typedef struct PlanWorld {
 typedef struct PlanReport {
   PlanModel model;
   PlanMachine machine;
+  PlanPrecision precision;
   PlanAlternatives *alternatives;
   PlanProblem *problem;  // the one of them that `answer` answers
   PlanPolicy policy;
@@ -52,6 +54,9 @@ typedef struct PlanReport {
   int vector_pictures;  // that the kernels compute with at once, each with a place in a vector; 0: they do not
   const char *tuning;  // of the kernels, by name; NULL: the defaults
   int tuning_changes;  // how many of its parameters differ from them
+  LayerUses layers;    // of target cuda
+  LayerChoices layer_choices;
+  uint64_t library_bytes;  // that a library is given to work in
   double vector_fill;   // share of those places that pictures take, weighted by the work of their size
   uint64_t budget_bytes;    // of one rank: state, arena, ring and snapshot
   uint64_t state_bytes;     // of one rank
@@ -116,12 +121,14 @@ int64_t report_time_with(const PlanReport *report, const StepTimes *times, const
 typedef void CurveWatch(int done, int of);
 void report_add_curve(PlanReport *report, CurveWatch *watch);
 
-void report_print(PlanReport *report, Writer *out);
+// Network, memory and blocks; then, behind what the step takes, how good the plan is and what else could be had.
+void report_print(const PlanReport *report, Writer *out);
+void report_print_proof(PlanReport *report, Writer *out);
+// All of the object but its closing brace: more members may follow.
 void report_print_json(const PlanReport *report, Writer *out);
 // False when there is no such block; `out` then lists those there are.
 bool report_print_why(PlanReport *report, const char *block, Writer *out);
 void report_print_sweep(const PlanReport *report, Writer *out);
-void report_print_sweep_svg(const PlanReport *report, Writer *out);
 // Every placement that is known, on the same chain, at the report's budget.
 void report_print_compare(PlanReport *report, Writer *out);
 // Chrome's trace event format.

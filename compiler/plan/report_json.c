@@ -58,7 +58,21 @@ static void print_machine(const PlanMachine *machine, Writer *out) {
   print_number(out, "node_bytes_per_second", machine->node_bytes_per_second);
   writer_text(out, ",");
   print_number(out, "host_bytes_per_second", machine->host_bytes_per_second);
-  writer_text(out, "}");
+  writer_printf(out, ",\"exchange\":\"%s\",", exchange_names[machine->exchange]);
+  print_number(out, "latency_seconds", machine->latency_seconds);
+  writer_text(out, ",");
+  print_number(out, "node_latency_seconds", machine->node_latency_seconds);
+  writer_text(out, ",");
+  print_number(out, "link_latency_seconds", machine->link_latency_seconds);
+  writer_text(out, ",\"sources\":{");
+  for (int i = 0; i < machine->source_count; i++) {
+    writer_printf(out, "%s\"%s\":{", i ? "," : "", machine->sources[i].key);
+    print_string(out, "kind", machine->sources[i].kind);
+    writer_text(out, ",");
+    print_string(out, "text", machine->sources[i].text);
+    writer_text(out, "}");
+  }
+  writer_text(out, "}}");
 }
 
 static void print_rehearsal(const PlanReport *full, Writer *out) {
@@ -256,6 +270,22 @@ static void print_shard(const PlanReport *report, Writer *out) {
   writer_printf(out, "],\"gather_bytes\":%" PRIu64 ",\"reduce_bytes\":%" PRIu64 "}", gathered, reduced);
 }
 
+// What libraries could make, and who makes it.
+static void print_layers(const PlanReport *report, Writer *out) {
+  if (!report->layers.count) return;
+  writer_printf(out, ",\n\"library_bytes\":%" PRIu64 ",\"layers\":[", report->library_bytes);
+  for (size_t i = 0; i < report->layers.count; i++) {
+    const LayerUse *use = &report->layers.items[i];
+    writer_printf(out, "%s\n{\"shape\":\"", i ? "," : "");
+    layer_shape_print(&use->shape, out);
+    writer_printf(out, "\",\"count\":%d,", use->count);
+    print_string(out, "first", use->first);
+    writer_printf(out, ",\"by\":\"%s\"}",
+                  layer_maker_names[layer_choices_find(&report->layer_choices, &use->shape)]);
+  }
+  writer_text(out, "]");
+}
+
 static void print_worlds(const PlanReport *report, Writer *out) {
   writer_text(out, ",\n\"worlds\":[");
   for (int i = 0; i < report->world_count; i++) {
@@ -359,6 +389,7 @@ void report_print_json(const PlanReport *report, Writer *out) {
   print_memory(report, out);
   print_checkpoint(report, out);
   print_shard(report, out);
+  print_layers(report, out);
   print_worlds(report, out);
   print_operations(report, out);
   writer_text(out, ",\n\"schedule\":[");
@@ -373,7 +404,7 @@ void report_print_json(const PlanReport *report, Writer *out) {
     print_buffer(plan, &plan->items[i], out);
     comma = true;
   }
-  writer_text(out, "]}\n");
+  writer_text(out, "]");
 }
 
 static void print_slice(const char *name, const char *category, PlanStream stream, int64_t start_ns, int64_t time_ns,
