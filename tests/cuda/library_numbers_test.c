@@ -1,0 +1,36 @@
+// The numbers and structures of libraries' interfaces, as runtime/device has them, against NVIDIA's own headers, where
+// those are: compiled, it has passed.
+#include <assert.h>
+#include <cublasLt.h>
+
+#include "runtime/device/cublaslt.h"
+
+#define SAME(ours, theirs) static_assert((long long)(ours) == (long long)(theirs), #ours " is " #theirs)
+
+SAME(SEER_LT_FLOAT, CUDA_R_32F);
+SAME(SEER_LT_FP16, CUDA_R_16F);
+SAME(SEER_LT_BF16, CUDA_R_16BF);
+SAME(SEER_LT_COMPUTE_FLOAT, CUBLAS_COMPUTE_32F);
+SAME(SEER_LT_PLAIN, CUBLAS_OP_N);
+SAME(SEER_LT_TURNED, CUBLAS_OP_T);
+SAME(SEER_LT_TURN_A, CUBLASLT_MATMUL_DESC_TRANSA);
+SAME(SEER_LT_TURN_B, CUBLASLT_MATMUL_DESC_TRANSB);
+SAME(SEER_LT_EPILOGUE, CUBLASLT_MATMUL_DESC_EPILOGUE);
+SAME(SEER_LT_BIAS_POINTER, CUBLASLT_MATMUL_DESC_BIAS_POINTER);
+SAME(SEER_LT_EPILOGUE_BIAS, CUBLASLT_EPILOGUE_BIAS);
+SAME(SEER_LT_WORKSPACE_MOST, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES);
+SAME(SEER_LT_REDUCTIONS, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK);
+SAME(SEER_LT_ALIGNMENT_A, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES);
+SAME(SEER_LT_ALIGNMENT_B, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES);
+SAME(SEER_LT_ALIGNMENT_C, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES);
+SAME(SEER_LT_ALIGNMENT_D, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES);
+SAME(SEER_LT_REDUCTION_COMPUTE_TYPE, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
+SAME(SEER_LT_INVALID_VALUE, CUBLAS_STATUS_INVALID_VALUE);
+SAME(SEER_LT_NOT_SUPPORTED, CUBLAS_STATUS_NOT_SUPPORTED);
+
+SAME(sizeof(SeerLtAlgo), sizeof(cublasLtMatmulAlgo_t));
+SAME(sizeof(SeerLtHeuristic), sizeof(cublasLtMatmulHeuristicResult_t));
+SAME(offsetof(SeerLtHeuristic, workspace_bytes), offsetof(cublasLtMatmulHeuristicResult_t, workspaceSize));
+SAME(offsetof(SeerLtHeuristic, status), offsetof(cublasLtMatmulHeuristicResult_t, state));
+
+int main(void) { return 0; }
