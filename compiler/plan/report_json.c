@@ -58,7 +58,34 @@ static void print_machine(const PlanMachine *machine, Writer *out) {
   print_number(out, "node_bytes_per_second", machine->node_bytes_per_second);
   writer_text(out, ",");
   print_number(out, "host_bytes_per_second", machine->host_bytes_per_second);
-  writer_text(out, "}");
+  writer_printf(out, ",\"exchange\":\"%s\",", exchange_names[machine->exchange]);
+  print_number(out, "latency_seconds", machine->latency_seconds);
+  writer_text(out, ",");
+  print_number(out, "node_latency_seconds", machine->node_latency_seconds);
+  writer_text(out, ",");
+  print_number(out, "link_latency_seconds", machine->link_latency_seconds);
+  writer_text(out, ",\"sources\":{");
+  for (int i = 0; i < machine->source_count; i++) {
+    writer_printf(out, "%s\"%s\":{", i ? "," : "", machine->sources[i].key);
+    print_string(out, "kind", machine->sources[i].kind);
+    writer_text(out, ",");
+    print_string(out, "text", machine->sources[i].text);
+    writer_text(out, "}");
+  }
+  writer_text(out, "}}");
+}
+
+static void print_rehearsal(const PlanReport *full, Writer *out) {
+  writer_text(out, ",\n\"rehearsal\":");
+  if (full)
+    writer_printf(out,
+                  "{\"ranks\":%d,\"images\":%" PRId64 ",\"parameters_total\":%" PRId64
+                  ",\"steps\":%u"
+                  ",\"peak_bytes\":%" PRIu64 "}",
+                  full->machine.ranks, full->images_per_step, full->model.parameters_total, full->train->step_count,
+                  report_peak_bytes(full));
+  else
+    writer_text(out, "null");
 }
 
 static void print_step_times(const PlanReport *report, Writer *out) {
@@ -168,6 +195,7 @@ static void print_block(const PlanReport *report, int index, Writer *out) {
 }
 
 static const char *proof_of(const PlanReport *report) {
+  if (report->rehearsed) return "the steps are those of the whole cluster's plan at full width, compared one by one";
   if (report->policy.placement != PLACEMENT_OPTIMAL) return "the placement was asked for, not searched";
   return report->answer.solution.optimal_in_class
              ? "searched to the end on exact bytes: every option left out has a bound no better than this plan"
@@ -356,6 +384,7 @@ void report_print_json(const PlanReport *report, Writer *out) {
   writer_text(out, "{");
   print_model(&report->model, out);
   print_machine(&report->machine, out);
+  print_rehearsal(report->rehearsed, out);
   print_step_times(report, out);
   print_memory(report, out);
   print_checkpoint(report, out);
@@ -375,7 +404,7 @@ void report_print_json(const PlanReport *report, Writer *out) {
     print_buffer(plan, &plan->items[i], out);
     comma = true;
   }
-  writer_text(out, "]}\n");
+  writer_text(out, "]");
 }
 
 static void print_slice(const char *name, const char *category, PlanStream stream, int64_t start_ns, int64_t time_ns,

@@ -562,7 +562,7 @@ static Compiled compile_tuned(Arena *arena, const char *path, const char *librar
                               const char *const *architecture, const char *views, const TuningSet *tuning) {
   SourceMap *sources = source_map_make(arena);
   DiagList *diags = diag_list_make(arena, sources);
-  SpecDefine define = {arena_printf(arena, "train.precision=%s", precision)};
+  SpecDefine define = {.text = arena_printf(arena, "train.precision=%s", precision)};
   CompileOptions options = {.cpu = "native",
                             .architectures = architecture,
                             .architecture_count = 1,
