@@ -9,7 +9,8 @@
 
 enum { TOLD_BYTES = 256 };
 
-static const SeerLibraryType *const types[SEER_LIBRARY_COUNT] = {[SEER_CUBLASLT] = &seer_cublaslt};
+static const SeerLibraryType *const types[SEER_LIBRARY_COUNT] = {
+    [SEER_CUBLASLT] = &seer_cublaslt, [SEER_CUDNN] = &seer_cudnn};
 
 struct SeerLibraries {
   const SeerLibraryCalls *calls;
@@ -71,7 +72,6 @@ static SeerStatus handle_open(SeerLibrary library, int64_t tuned, SeerDevice *de
   const SeerLibraryType *type = types[library];
   void *opened = NULL;
   char file[512] = "";
-  if (!type) return seer_fail(SEER_MACHINE, "seer cannot yet use this library");
   SeerStatus status = file_open(type, tuned, &opened, file, sizeof file);
   if (!status) status = type->load(opened, file, version);
   if (!status) status = version_check(type, file, *version, tuned);

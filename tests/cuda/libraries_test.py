@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Trainers whose layers libraries make, simulated, where a tuning says so.
 
-usage: libraries_test.py SEERC LIBSIMULATED_CUDA LIBSIMULATED_NCCL LIBSIMULATED_CUBLASLT [--ranks | --faults EVERY]
+usage: libraries_test.py SEERC LIBSIMULATED_CUDA LIBSIMULATED_NCCL LIBSIMULATED_CUBLASLT LIBSIMULATED_CUDNN
+       [--ranks | --faults EVERY]
 
 A small RegNetY with groups that need pads: its results are those of seer's kernels but for rounding; the same bits under
 every order of work, stopped and resumed; the memory is what the plan says; a library that is missing, of another
@@ -21,10 +22,10 @@ import numpy
 from rank_trainers import whole_state
 from trainers import DRIVER, SEERC, apart, build_spec, common, expect, failures, losses, state
 
-NCCL, CUBLASLT = sys.argv[3:5]
-HERE = {"SEER_LIBCUDA": DRIVER, "SEER_LIBCUBLASLT": CUBLASLT, "SEER_SIMULATED_STRICT": "1"}
+NCCL, CUBLASLT, CUDNN = sys.argv[3:6]
+HERE = {"SEER_LIBCUDA": DRIVER, "SEER_LIBCUBLASLT": CUBLASLT, "SEER_LIBCUDNN": CUDNN, "SEER_SIMULATED_STRICT": "1"}
 TARGET = "--target=cuda:simulated"
-VERSIONS = "cublaslt = 13.1.0\n"
+VERSIONS = "cublaslt = 13.1.0\ncudnn = 9.19.0\n"
 SPEC = """use "recipes/swav"
 model { family = regnety depths = [1, 2] widths = [16, 24] group_widths = [8, 12] stem_width = 16 }
 data { pictures = "pictures" }
@@ -40,10 +41,8 @@ MOST = 0.01
 
 
 def can_make(shape):
-    """The library for a layer, or None."""
-    if shape.startswith("linear") or " 1x1/1 groups 1" in shape:
-        return "cublaslt"
-    return None
+    """The library for a layer."""
+    return "cublaslt" if shape.startswith("linear") or " 1x1/1 groups 1" in shape else "cudnn"
 
 
 def layers_of(folder, *words):
@@ -53,8 +52,7 @@ def layers_of(folder, *words):
 
 
 def tuning_write(path, layers):
-    makers = [(layer["shape"], can_make(layer["shape"])) for layer in layers]
-    lines = [f"layer {shape} = {maker}\n" for shape, maker in makers if maker]
+    lines = [f"layer {layer['shape']} = {can_make(layer['shape'])}\n" for layer in layers]
     path.write_text("architectures = simulated\n" + VERSIONS + "".join(lines))
     return len(lines)
 
@@ -77,7 +75,7 @@ def check_plan(folder, layers, count):
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     told = [line for line in text.splitlines() if line.startswith("  ") and ", the first in '" in line]
     expect(f"the plan names {len(told)} of {len(layers)} layers and the room they have",
-           0 < count == len(told) < len(layers) and "by cuBLASLt 13.1.0, each with 32.00 MiB of the arena" in text.replace("  ", " ").replace("  ", " "))
+           0 < count == len(told) == len(layers) and "by cuDNN 9.19.0, each" in text and "by cuBLASLt 13.1.0, each with 32.00 MiB of the arena" in text.replace("  ", " ").replace("  ", " "))
     plan = json.loads(subprocess.run([*words, "--json"], capture_output=True, text=True, check=True).stdout)
     expect("and so does its JSON", sum(layer["by"] != "seer" for layer in plan["layers"]) == count)
     (folder / "other.tune").write_text((folder / "all.tune").read_text() + "layer linear 77x5 -> 3 = cublaslt\n")
@@ -128,6 +126,14 @@ def check_bad_starts(folder, library):
             ("another library", {"SEER_LIBCUBLASLT": "libm.so.6"}, ("'libm.so.6' is no cuBLASLt", "--tuning=none")),
             ("another version", {"SEER_SIMULATED_CUBLASLT_VERSION": "120805"},
              ("is of version 12.8.5", "tuned with 13.1.0", "SEER_LIBCUBLASLT")),
+            ("no cuDNN", {"SEER_LIBCUDNN": "/nowhere/libcudnn.so"},
+             ("cuDNN is to make layers of this trainer, as its tuning chose: cannot open cuDNN: ", "/nowhere/libcudnn.so",
+              "SEER_LIBCUDNN")),
+            ("an old cuDNN", {"SEER_SIMULATED_CUDNN_VERSION": "8907"}, ("cuDNN", "tuned with 9.19.0")),
+            ("another cuDNN", {"SEER_LIBCUDNN": "libm.so.6"}, ("'libm.so.6' is no cuDNN",)),
+            ("no way to convolve", {"SEER_SIMULATED_CUDNN_FAIL": "cudnnGetConvolutionBackwardDataAlgorithm_v7:1:3000"},
+             ("cudnn_convolution of '", "conv2d_backward_input", "cuDNN: cudnnGetConvolutionBackwardDataAlgorithm_v7: "
+              "CUDNN_STATUS_NOT_SUPPORTED (3000)")),
             ("no handle", {"SEER_SIMULATED_CUBLASLT_FAIL": "cublasLtCreate:1:1"},
              ("cublasLtCreate: CUBLAS_STATUS_NOT_INITIALIZED (1)",)),
             ("no way to multiply", {"SEER_SIMULATED_CUBLASLT_FAIL": "cublasLtMatmulAlgoGetHeuristic:2:15"},
@@ -138,7 +144,7 @@ def check_bad_starts(folder, library):
                done.returncode == 3 and all(word in done.stderr for word in words) and not (out / "snapshots").exists())
     done = run(library, "doctor", SEER_SIMULATED_CUBLASLT_VERSION="130200")
     expect("doctor tells the library, and that it is newer than the one it was chosen with",
-           "products by cuBLASLt 13.2.0 (chosen with 13.1.0)" in done.stdout)
+           "products by cuBLASLt 13.2.0 (chosen with 13.1.0), " in done.stdout and "by cuDNN 9.19.0\n" in done.stdout)
 
 
 def check_failure(folder, library):
@@ -153,6 +159,13 @@ def check_failure(folder, library):
         expect(f"a status of the library is told with its layer and call: exit {done.returncode}: {said}",
                done.returncode == 3 and "cublaslt_matmul" in said[0] and "ward: cuBLASLt: cublasLtMatmul: "
                "CUBLAS_STATUS_EXECUTION_FAILED (13)" in said[0])
+    for call, way in (("Forward", "forward"), ("BackwardFilter", "backward")):
+        done = train(library, folder / f"failed-{call}", expected=None,
+                     SEER_SIMULATED_CUDNN_FAIL=f"cudnnConvolution{call}:2:5000")
+        said = done.stderr.strip().splitlines()[:1]
+        expect(f"and one of cuDNN: exit {done.returncode}: {said}",
+               done.returncode == 3 and f"cudnn_convolution {way}: cuDNN: cudnnConvolution{call}: "
+               "CUDNN_STATUS_EXECUTION_FAILED (5000)" in said[0])
 
 
 def check_ranks(folder):
@@ -169,7 +182,7 @@ def check_ranks(folder):
                                "--out", out, "--threads", "1", "--no-report", *words], cwd=folder, env=environment,
                               capture_output=True, text=True, timeout=600)
         expect(f"two ranks, {way}: exit {done.returncode}: {done.stderr.strip().splitlines()[:2]}",
-               done.returncode == 0 and "by cuBLASLt 13.1.0" in done.stdout)
+               done.returncode == 0 and "by cuBLASLt 13.1.0, " in done.stdout)
         found.append((losses(out), whole_state(trainer, out)[0]))
     expect(f"two ranks have the bits of both ways: losses {found[0][0]}", found[0] == found[1])
 
@@ -184,9 +197,19 @@ FAULTS = [
      ".workspace_bytes = 50331648"),
     ("the library has less room than it was promised", "runtime/device/cublaslt.c",
      "m->workspace_bytes, stream)", "m->workspace_bytes / 2, stream)"),
-    ("its room begins anywhere", "runtime/device/cublaslt.c", "(at + unit - 1) / unit * unit", "at"),
+    ("its room begins anywhere", "runtime/device/library.h", "(at + unit - 1) / unit * unit", "at"),
     ("sums may be taken in any order", "runtime/device/cublaslt.c",
      "reductions = SEER_LT_REDUCTION_COMPUTE_TYPE", "reductions = 7"),
+    ("ways are taken that do not add up in one order", "runtime/device/cudnn.c",
+     "found[i].determinism == SEER_DNN_DETERMINISTIC", "found[i].determinism >= 0"),
+    ("ways are taken that want more room", "runtime/device/cudnn.c",
+     "found[i].workspace_bytes <= call->shape.workspace_bytes", "found[i].workspace_bytes + 1"),
+    ("groups are forgotten", "runtime/device/cudnn.c", "convolution_set_groups(call->convolution, (int)s->groups)",
+     "convolution_set_groups(call->convolution, 1)"),
+    ("weights take the place of images", "runtime/device/cudnn.c", "c->x, a, c->y, b, c->convolution, c->algo, room",
+     "c->x, b, c->y, a, c->convolution, c->algo, room"),
+    ("cuDNN adds nothing", "runtime/device/cudnn.c", "beta = c->shape.adds ? 1 : 0", "beta = 0"),
+    ("what cuDNN adds to is not there", "*", "kernel_copy_floats,", None),
     ("the first run is captured", "runtime/device/gpu.c", "if (is_first && gpu->libraries)", "if (!own)"),
     ("the wrong operand is turned", "runtime/device/cublaslt.c", "turn_a = m->b_turned ?", "turn_a = m->a_turned ?"),
     ("nothing is added", "runtime/device/cublaslt.c", "beta = m->adds ? 1 : 0", "beta = 0"),

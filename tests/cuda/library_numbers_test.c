@@ -2,8 +2,10 @@
 // those are: compiled, it has passed.
 #include <assert.h>
 #include <cublasLt.h>
+#include <cudnn.h>
 
 #include "runtime/device/cublaslt.h"
+#include "runtime/device/cudnn.h"
 
 #define SAME(ours, theirs) static_assert((long long)(ours) == (long long)(theirs), #ours " is " #theirs)
 
@@ -32,5 +34,25 @@ SAME(sizeof(SeerLtAlgo), sizeof(cublasLtMatmulAlgo_t));
 SAME(sizeof(SeerLtHeuristic), sizeof(cublasLtMatmulHeuristicResult_t));
 SAME(offsetof(SeerLtHeuristic, workspace_bytes), offsetof(cublasLtMatmulHeuristicResult_t, workspaceSize));
 SAME(offsetof(SeerLtHeuristic, status), offsetof(cublasLtMatmulHeuristicResult_t, state));
+
+SAME(SEER_DNN_FLOAT, CUDNN_DATA_FLOAT);
+SAME(SEER_DNN_FP16, CUDNN_DATA_HALF);
+SAME(SEER_DNN_BF16, CUDNN_DATA_BFLOAT16);
+SAME(SEER_DNN_NHWC, CUDNN_TENSOR_NHWC);
+SAME(SEER_DNN_CROSS_CORRELATION, CUDNN_CROSS_CORRELATION);
+SAME(SEER_DNN_TENSOR_CORES, CUDNN_TENSOR_OP_MATH);
+SAME(SEER_DNN_DETERMINISTIC, CUDNN_DETERMINISTIC);
+SAME(SEER_DNN_BAD_PARAM, CUDNN_STATUS_BAD_PARAM);
+SAME(SEER_DNN_NOT_SUPPORTED, CUDNN_STATUS_NOT_SUPPORTED);
+
+#define SAME_ALGO(theirs)                                                  \
+  SAME(sizeof(SeerDnnAlgo), sizeof(theirs));                               \
+  SAME(offsetof(SeerDnnAlgo, workspace_bytes), offsetof(theirs, memory));  \
+  SAME(offsetof(SeerDnnAlgo, determinism), offsetof(theirs, determinism)); \
+  SAME(offsetof(SeerDnnAlgo, status), offsetof(theirs, status))
+SAME_ALGO(cudnnConvolutionFwdAlgoPerf_t);
+SAME_ALGO(cudnnConvolutionBwdDataAlgoPerf_t);
+SAME_ALGO(cudnnConvolutionBwdFilterAlgoPerf_t);
+static_assert((int)SEER_DNN_ALGOS_MOST >= CUDNN_CONVOLUTION_FWD_ALGO_COUNT, "there is room for all ways");
 
 int main(void) { return 0; }

@@ -3,7 +3,7 @@
 candidates is kept, what is refused when it is compiled is passed over, a search that is stopped goes on, and what it
 writes is what trainers are built with. Layers are given to libraries where that is faster.
 
-usage: tune_test.py SEERC LIBSIMULATED_CUDA LIBSIMULATED_CUBLASLT
+usage: tune_test.py SEERC LIBSIMULATED_CUDA LIBSIMULATED_CUBLASLT LIBSIMULATED_CUDNN
 """
 import json
 import os
@@ -56,6 +56,7 @@ class Runs:
         self.folder = folder
         # A block takes as long as a hundred launches, so fewer blocks are faster.
         self.environment = {**os.environ, "SEER_LIBCUDA": DRIVER, "SEER_LIBCUBLASLT": "/nowhere/libcublasLt.so",
+                            "SEER_LIBCUDNN": "/nowhere/libcudnn.so",
                             "SEER_SIMULATED_CAPABILITY": "8.0",
                             "SEER_SIMULATED_CLOCK": "1e-7:1e-5", "CC": "ccache cc"}
 
@@ -122,11 +123,12 @@ def check_search(run):
 
 
 LINEAR, CONVOLUTION = "linear 8x16 -> 4", "conv2d 8x8x8x16 -> 16 1x1/1 groups 1"
+GROUPED = "conv2d_backward_input 8x8x8x16 -> 16 3x3/2 groups 2"
 
 
 def can_make(shape):
     """Libraries that make such layers."""
-    return ["cublaslt"] if shape.startswith("linear") or " 1x1/1 groups 1" in shape else []
+    return ["cublaslt"] if shape.startswith("linear") or " 1x1/1 groups 1" in shape else ["cudnn"]
 
 
 def known():
@@ -141,21 +143,22 @@ def check_libraries(run):
     path = run.folder / "tiny.cuda.tune"
     plan = json.loads(run("plan", "tiny.seer", TARGET, "--tuning=none", "--json").stdout)
     shapes = [layer["shape"] for layer in plan["layers"]]
-    expect(f"the step has '{LINEAR}' and '{CONVOLUTION}'", {LINEAR, CONVOLUTION} <= set(shapes))
+    expect(f"the step has '{LINEAR}' and the others: {shapes}", {LINEAR, CONVOLUTION, GROUPED} <= set(shapes))
 
     def begin(*layers):
         path.write_text("architectures = simulated\n" + tried() + known() + "".join(
             f"measured layer {shape} = seer -> {maker}, 1.0 (0.9 to 1.1), not kept\n" for shape in shapes
             if shape not in layers for maker in can_make(shape)))
 
-    library = {"SEER_LIBCUBLASLT": sys.argv[3]}
-    for blocks, layers, kept in (("0", (LINEAR, CONVOLUTION), [LINEAR]), ("1000", (LINEAR,), [])):
+    library = {"SEER_LIBCUBLASLT": sys.argv[3], "SEER_LIBCUDNN": sys.argv[4]}
+    for blocks, layers, kept in (("0", (LINEAR, CONVOLUTION, GROUPED), [GROUPED, LINEAR]), ("1000", (LINEAR,), [])):
         begin(*layers)
-        done = run("tune", "tiny.seer", TARGET, "--minutes=60", SEER_SIMULATED_CUBLASLT_BLOCKS=blocks, **library)
+        done = run("tune", "tiny.seer", TARGET, "--minutes=60", SEER_SIMULATED_CUBLASLT_BLOCKS=blocks,
+                   SEER_SIMULATED_CUDNN_BLOCKS=blocks, **library)
         text = path.read_text()
-        chosen = re.findall(r"^layer (.*) = cublaslt$", text, re.M)
-        expect(f"products of {blocks} blocks: {chosen} by cuBLASLt: {done.stdout.splitlines()[-3:]}",
-               chosen == kept and "\ncublaslt = 13.1.0\n" in text)
+        chosen = re.findall(r"^layer (.*) = \w+$", text, re.M)
+        expect(f"products of {blocks} blocks: {chosen} by libraries: {done.stdout.splitlines()[-3:]}",
+               chosen == kept and "\ncublaslt = 13.1.0\ncudnn = 9.19.0\n" in text)
     expect("it is told what is not there", "cuBLASLt is not tried: cannot open cuBLASLt" in
            run("tune", "tiny.seer", TARGET).stderr and path.read_text() == text)
     begin(LINEAR)
