@@ -100,6 +100,10 @@ static int left_count(const Sweep *sweep) {
   return left;
 }
 
+static void variants_forget(Sweep *sweep) {
+  for (int i = 0; i < sweep->variant_count; i++) sweep_variant_forget(&sweep->variants[i]);
+}
+
 static int collect(Invocation *invocation, Sweep *sweep) {
   if (invocation->file_count != 1) return usage_error(invocation, "'--collect' takes the folder of one sweep");
   if (option_is_set(invocation, "over") || option_is_set(invocation, "emit"))
@@ -111,6 +115,7 @@ static int collect(Invocation *invocation, Sweep *sweep) {
   code = results_write(invocation, sweep);
   int left = left_count(sweep);
   if (left) fprintf(stderr, "%d of %d variants are not done yet\n", left, sweep->variant_count);
+  variants_forget(sweep);
   return code;
 }
 
@@ -194,5 +199,6 @@ int command_sweep(Invocation *invocation) {
   if (code == EXIT_DONE) code = sweep_folder_open(sweep);
   if (code == EXIT_DONE) code = build_and_run(invocation, sweep);
   sweep_folder_close(sweep);
+  variants_forget(sweep);
   return code;
 }
