@@ -3,6 +3,7 @@
 #ifndef SEER_PLAN_REPORT_H
 #define SEER_PLAN_REPORT_H
 
+#include "compiler/graph/layer.h"
 #include "compiler/plan/alternatives.h"
 
 enum { REPORT_MAX_STAGES = 64, REPORT_MAX_SIZES = 9, REPORT_MAX_OUTSIDE = 8, REPORT_CURVE_POINTS = 16 };
@@ -45,6 +46,7 @@ typedef struct PlanReport {
   PlanProblem *problem;  // the one of them that `answer` answers
   PlanPolicy policy;
   PlanAnswer answer;
+  const struct PlanReport *rehearsed;  // the whole cluster's, at full width, whose steps these are; NULL: no rehearsal
   const Plan *train, *features;  // features NULL: of parts, they are another program's work
   int64_t images_per_step;       // over all ranks
   int64_t micro_steps;
@@ -52,6 +54,9 @@ typedef struct PlanReport {
   int vector_pictures;  // that the kernels compute with at once, each with a place in a vector; 0: they do not
   const char *tuning;  // of the kernels, by name; NULL: the defaults
   int tuning_changes;  // how many of its parameters differ from them
+  LayerUses layers;    // of target cuda
+  LayerChoices layer_choices;
+  uint64_t library_bytes;  // that a library is given to work in
   double vector_fill;   // share of those places that pictures take, weighted by the work of their size
   uint64_t budget_bytes;    // of one rank: state, arena, ring and snapshot
   uint64_t state_bytes;     // of one rank
@@ -130,7 +135,6 @@ void report_print_json(const PlanReport *report, Writer *out);
 // False when there is no such block; `out` then lists those there are.
 bool report_print_why(PlanReport *report, const char *block, Writer *out);
 void report_print_sweep(const PlanReport *report, Writer *out);
-void report_print_sweep_svg(const PlanReport *report, Writer *out);
 // Every placement that is known, on the same chain, at the report's budget.
 void report_print_compare(PlanReport *report, Writer *out);
 // Chrome's trace event format.

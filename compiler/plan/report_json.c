@@ -75,6 +75,19 @@ static void print_machine(const PlanMachine *machine, Writer *out) {
   writer_text(out, "}}");
 }
 
+static void print_rehearsal(const PlanReport *full, Writer *out) {
+  writer_text(out, ",\n\"rehearsal\":");
+  if (full)
+    writer_printf(out,
+                  "{\"ranks\":%d,\"images\":%" PRId64 ",\"parameters_total\":%" PRId64
+                  ",\"steps\":%u"
+                  ",\"peak_bytes\":%" PRIu64 "}",
+                  full->machine.ranks, full->images_per_step, full->model.parameters_total, full->train->step_count,
+                  report_peak_bytes(full));
+  else
+    writer_text(out, "null");
+}
+
 static void print_step_times(const PlanReport *report, Writer *out) {
   StepTimes times = report_times(report);
   double seconds = (double)times.step_ns * 1e-9;
@@ -182,6 +195,7 @@ static void print_block(const PlanReport *report, int index, Writer *out) {
 }
 
 static const char *proof_of(const PlanReport *report) {
+  if (report->rehearsed) return "the steps are those of the whole cluster's plan at full width, compared one by one";
   if (report->policy.placement != PLACEMENT_OPTIMAL) return "the placement was asked for, not searched";
   return report->answer.solution.optimal_in_class
              ? "searched to the end on exact bytes: every option left out has a bound no better than this plan"
@@ -254,6 +268,22 @@ static void print_shard(const PlanReport *report, Writer *out) {
   }
   count_sent(report, &gathered, &reduced);
   writer_printf(out, "],\"gather_bytes\":%" PRIu64 ",\"reduce_bytes\":%" PRIu64 "}", gathered, reduced);
+}
+
+// What libraries could make, and who makes it.
+static void print_layers(const PlanReport *report, Writer *out) {
+  if (!report->layers.count) return;
+  writer_printf(out, ",\n\"library_bytes\":%" PRIu64 ",\"layers\":[", report->library_bytes);
+  for (size_t i = 0; i < report->layers.count; i++) {
+    const LayerUse *use = &report->layers.items[i];
+    writer_printf(out, "%s\n{\"shape\":\"", i ? "," : "");
+    layer_shape_print(&use->shape, out);
+    writer_printf(out, "\",\"count\":%d,", use->count);
+    print_string(out, "first", use->first);
+    writer_printf(out, ",\"by\":\"%s\"}",
+                  layer_maker_names[layer_choices_find(&report->layer_choices, &use->shape)]);
+  }
+  writer_text(out, "]");
 }
 
 static void print_worlds(const PlanReport *report, Writer *out) {
@@ -393,10 +423,12 @@ void report_print_json(const PlanReport *report, Writer *out) {
   writer_text(out, "{");
   print_model(&report->model, out);
   print_machine(&report->machine, out);
+  print_rehearsal(report->rehearsed, out);
   print_step_times(report, out);
   print_memory(report, out);
   print_checkpoint(report, out);
   print_shard(report, out);
+  print_layers(report, out);
   print_worlds(report, out);
   print_operations(report, out);
   writer_text(out, ",\n\"schedule\":[");

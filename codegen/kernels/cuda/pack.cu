@@ -11,6 +11,8 @@
 //     for conv2d_forward.cu: a tile's channels are outputs, the depth inputs, and stride is 1; turned, for
 //     conv2d_backward_input.cu: the other way round. tile_depth as there. One chunk of what exists a thread:
 //     count = groups * tiles of a group * tile_channels * taps * (I, turned O) / CHUNK
+//   conv2d_round(w, rounded [outputs_all][taps][I], SHAPE)
+//     as libraries read them; one chunk a thread: count = outputs_all * taps * I / CHUNK
 //   conv2d_fold_weight(parts [splits][outputs_all][taps][I], dw like w, splits, SHAPE)
 //     the sum of what conv2d_backward_weight.cu leaves, splits in order; one element of dw a thread
 #include "channels.h"
@@ -109,4 +111,16 @@ DEVICE_KERNEL(conv2d_fold_weight, THREADS, 1, 0,
 #pragma unroll 1
   for (int split = 0; split < splits; split++) sum += parts[split * split_elements + from];
   dw[((u64)row * columns + column) * taps + tap] = sum;
+}
+
+// One chunk of inputs a thread, of every weight in memory.
+DEVICE_KERNEL(conv2d_round, THREADS, 1, 0,
+              (const float *__restrict__ w, Element *__restrict__ rounded, SHAPE_PARAMETERS)) {
+  const Weights s = {SHAPE};
+  const int width = inputs_all / groups, chunks = width / CHUNK, taps = kernel * kernel;
+  const u32 at = (u32)grid_element();
+  const int output = at / chunks / taps, tap = at / chunks % taps, first = at % chunks * CHUNK;
+  if (output >= outputs_all) return;
+  const int group = output / (outputs_all / groups);
+  chunk_store(rounded + (u64)at * CHUNK, weights_round(w, s, output, group * width + first, tap, false));
 }
