@@ -22,9 +22,7 @@ static int network_decide(Import *import) {
   bool found = false;
   SeerStatus status = seer_weight_file_network(&import->from, &import->outlined, &found);
   import->named = path != NULL;
-  if (!status && !found)
-    status = seer_fail(SEER_INPUT, "'%s' holds no RegNet\nnote: 'seerc identify' says what of it is understood",
-                       import->from.path.text);
+  if (!status && !found && !path) status = seer_weight_file_no_network(&import->from, &import->outlined);
   if (status) return driver_report_runtime("weights", status);
   import->network = import->outlined;
   if (!path) return EXIT_DONE;

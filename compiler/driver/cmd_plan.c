@@ -79,6 +79,7 @@ static int print_plan(Invocation *invocation, Compiled *compiled, Writer *out) {
     report_print(report, out);
     Simulation simulation = simulate_run(report, &compiled->cluster);
     simulation_print(report, &compiled->cluster, &simulation, out);
+    report_print_proof(report, out);
   }
   return EXIT_DONE;
 }

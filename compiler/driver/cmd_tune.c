@@ -244,24 +244,17 @@ static int open_file(Tune *tune, const TuningFile *wanted) {
 // ---- the command line ----
 
 static int read_values(Invocation *invocation, Tune *tune) {
-  const char *minutes = option_text(invocation, "minutes"), *threads = option_text(invocation, "threads");
-  char *end;
-  tune->minutes = minutes ? strtod(minutes, &end) : usual_minutes;
-  if (minutes && (end == minutes || *end || !(tune->minutes > 0) || !isfinite(tune->minutes)))
-    return usage_error(invocation, "'--minutes' takes a number above 0, not '%s'", minutes);
+  tune->minutes = usual_minutes;
   tune->lab.threads = seer_cpu_count();
-  if (threads) {
-    long count = strtol(threads, &end, 10);
-    if (end == threads || *end || count < 1 || count > 1 << 16)
-      return usage_error(invocation, "'--threads' takes a whole number of at least 1, not '%s'", threads);
-    tune->lab.threads = (int)count;
-  }
+  int code = option_positive(invocation, "minutes", &tune->minutes);
+  if (code == EXIT_DONE) code = option_count(invocation, "threads", &tune->lab.threads);
+  if (code != EXIT_DONE) return code;
   const char *cpu = option_text(invocation, "cpu");
   tune->lab.options = (CompileOptions){.cpu = cpu ? cpu : "native"};
-  int code = target_choose(invocation, &tune->lab.options);
+  code = target_choose(invocation, &tune->lab.options);
   if (code != EXIT_DONE) return code;
   if (tune->lab.options.architectures) {
-    if (threads) return usage_error(invocation, "'--threads' is not of target cuda");
+    if (option_is_set(invocation, "threads")) return usage_error(invocation, "'--threads' is not of target cuda");
     tune->lab.threads = 0;
   }
   tune->path = option_text(invocation, "out");

@@ -70,6 +70,10 @@ const char *option_text(const Invocation *invocation, const char *name);
 bool option_is_set(const Invocation *invocation, const char *name);
 // All arguments of an option that may be repeated, in order. Returns how many.
 int option_values(const Invocation *invocation, const char *name, const char ***values);
+// A whole number of at least 1, or a number above 0; where the option is not given, *value is left. EXIT_DONE, or
+// EXIT_USAGE after saying why.
+int option_count(const Invocation *invocation, const char *name, int *value);
+int option_positive(const Invocation *invocation, const char *name, double *value);
 // Exactly `wanted` files; otherwise says so and returns false.
 bool invocation_needs_files(const Invocation *invocation, int wanted);
 int usage_error(const Invocation *invocation, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,4 +1,5 @@
 // Reads a command line against the tables: --name=value, --name value, -N value, -Nvalue; "--" ends options.
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,6 +179,27 @@ int option_values(const Invocation *invocation, const char *name, const char ***
     if (invocation->given[i].option == index) (*values)[count++] = invocation->given[i].value;
   }
   return count;
+}
+
+int option_count(const Invocation *invocation, const char *name, int *value) {
+  const char *text = option_text(invocation, name);
+  if (!text) return EXIT_DONE;
+  bool digits = *text && strspn(text, "0123456789") == strlen(text) && strlen(text) < 10;
+  if (!digits || strspn(text, "0") == strlen(text))
+    return usage_error(invocation, "'--%s' takes a whole number of at least 1, not '%s'", name, text);
+  *value = (int)strtol(text, NULL, 10);
+  return EXIT_DONE;
+}
+
+int option_positive(const Invocation *invocation, const char *name, double *value) {
+  const char *text = option_text(invocation, name);
+  if (!text) return EXIT_DONE;
+  char *end;
+  double number = strtod(text, &end);
+  if (end == text || *end || !(number > 0) || !isfinite(number))
+    return usage_error(invocation, "'--%s' takes a number above 0, not '%s'", name, text);
+  *value = number;
+  return EXIT_DONE;
 }
 
 bool invocation_needs_files(const Invocation *invocation, int wanted) {

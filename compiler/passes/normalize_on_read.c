@@ -135,7 +135,9 @@ static double times_made(const Rewrite *r, ValueId value) {
     bool forward = op->kind == OP_conv2d_statistics;
     const Shape *x = shape_at(r, value), *w = shape_at(r, op->operands[forward ? 1 : 2]);
     const Shape *y = shape_at(r, forward ? op->results[0] : op->operands[1]);
-    int64_t outputs = w->size[0] / op->attributes.groups, tiles = (outputs + tile_channels - 1) / tile_channels;
+    int64_t outputs = w->size[0] / op->attributes.groups;
+    if (r->target.shrink > 1) outputs *= r->target.shrink;
+    int64_t tiles = (outputs + tile_channels - 1) / tile_channels;
     double pixels = (double)(y->size[1] * y->size[2]) / (double)(x->size[1] * x->size[2]);
     times += (double)(w->size[2] * w->size[3] * tiles) * pixels;
   }

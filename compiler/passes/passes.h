@@ -23,6 +23,7 @@ typedef struct GraphTarget {
   NormalizeOnRead normalize_on_read;
   int view_percent;        // NORMALIZE_WHERE_IT_PAYS: what making a view takes, in hundredths of what the pass knows
   int tile_channels;       // and most output channels that share what is made
+  int shrink;              // of a rehearsal: each channel stands for so many; 0 or 1: for itself
   bool gradients_on_read;  // convolutions take BatchNorm's gradient, too, as they read
   bool scales_on_read;     // scale_channels can normalise what it reads
   bool additions;          // convolutions add to the gradient of their input

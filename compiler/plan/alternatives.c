@@ -35,8 +35,8 @@ static void list_sizes(PlanAlternatives *alternatives, const PlanUnits *units) {
 PlanAlternatives *plan_alternatives_make(Arena *arena, const PlanTask *task, bool whole_blocks) {
   PlanAlternatives *alternatives = arena_new(arena, PlanAlternatives);
   *alternatives = (PlanAlternatives){.arena = arena, .task = *task, .made = 1};
-  PlanProblem *whole = plan_problem_make(arena, task, NULL);
-  if (!whole_blocks) list_sizes(alternatives, whole->units);
+  PlanProblem *whole = plan_problem_make(arena, task, task->follows ? task->follows->in_pieces : NULL);
+  if (!whole_blocks && !task->follows) list_sizes(alternatives, whole->units);
   alternatives->problems = arena_array(arena, PlanProblem *, alternatives->size_count + 1);
   alternatives->problems[0] = whole;
   return alternatives;

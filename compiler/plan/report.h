@@ -45,6 +45,7 @@ typedef struct PlanReport {
   PlanProblem *problem;  // the one of them that `answer` answers
   PlanPolicy policy;
   PlanAnswer answer;
+  const struct PlanReport *rehearsed;  // the whole cluster's, at full width, whose steps these are; NULL: no rehearsal
   const Plan *train, *features;  // features NULL: of parts, they are another program's work
   int64_t images_per_step;       // over all ranks
   int64_t micro_steps;
@@ -116,7 +117,9 @@ int64_t report_time_with(const PlanReport *report, const StepTimes *times, const
 typedef void CurveWatch(int done, int of);
 void report_add_curve(PlanReport *report, CurveWatch *watch);
 
-void report_print(PlanReport *report, Writer *out);
+// Network, memory and blocks; then, behind what the step takes, how good the plan is and what else could be had.
+void report_print(const PlanReport *report, Writer *out);
+void report_print_proof(PlanReport *report, Writer *out);
 // All of the object but its closing brace: more members may follow.
 void report_print_json(const PlanReport *report, Writer *out);
 // False when there is no such block; `out` then lists those there are.

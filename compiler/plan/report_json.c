@@ -75,6 +75,19 @@ static void print_machine(const PlanMachine *machine, Writer *out) {
   writer_text(out, "}}");
 }
 
+static void print_rehearsal(const PlanReport *full, Writer *out) {
+  writer_text(out, ",\n\"rehearsal\":");
+  if (full)
+    writer_printf(out,
+                  "{\"ranks\":%d,\"images\":%" PRId64 ",\"parameters_total\":%" PRId64
+                  ",\"steps\":%u"
+                  ",\"peak_bytes\":%" PRIu64 "}",
+                  full->machine.ranks, full->images_per_step, full->model.parameters_total, full->train->step_count,
+                  report_peak_bytes(full));
+  else
+    writer_text(out, "null");
+}
+
 static void print_step_times(const PlanReport *report, Writer *out) {
   StepTimes times = report_times(report);
   double seconds = (double)times.step_ns * 1e-9;
@@ -182,6 +195,7 @@ static void print_block(const PlanReport *report, int index, Writer *out) {
 }
 
 static const char *proof_of(const PlanReport *report) {
+  if (report->rehearsed) return "the steps are those of the whole cluster's plan at full width, compared one by one";
   if (report->policy.placement != PLACEMENT_OPTIMAL) return "the placement was asked for, not searched";
   return report->answer.solution.optimal_in_class
              ? "searched to the end on exact bytes: every option left out has a bound no better than this plan"
@@ -354,6 +368,7 @@ void report_print_json(const PlanReport *report, Writer *out) {
   writer_text(out, "{");
   print_model(&report->model, out);
   print_machine(&report->machine, out);
+  print_rehearsal(report->rehearsed, out);
   print_step_times(report, out);
   print_memory(report, out);
   print_checkpoint(report, out);

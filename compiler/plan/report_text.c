@@ -140,38 +140,14 @@ static void print_modes(const PlanReport *report, Writer *out) {
   }
 }
 
-static void print_time_row(Writer *out, const char *label, int64_t time_ns, int64_t whole) {
-  if (!time_ns) return;
-  writer_printf(out, "  %-22s", label);
-  char number[32];
-  Writer text = {0};
-  report_write_time(&text, (double)time_ns);
-  snprintf(number, sizeof number, "%s", text.text);
-  writer_release(&text);
-  double share = share_of((double)time_ns, (double)whole);
-  writer_printf(out, "%12s %5.1f %%  ", number, 100 * share);
-  print_bar(out, share);
-  writer_text(out, "\n");
-}
-
-static void print_times(const PlanReport *report, const StepTimes *times, Writer *out) {
-  double seconds = (double)times->step_ns * 1e-9;
-  writer_text(out, "\nstep ");
-  report_write_time(out, (double)times->step_ns);
-  writer_printf(out, ", %.4g pictures/s, %.4g TFLOP", seconds > 0 ? (double)report->images_per_step / seconds : 0,
-                2e-12 * (double)times->macs * report->machine.ranks);
-  writer_printf(out, ", %.1f %% of them again\n",
-                100 * share_of((double)times->macs_again, (double)(times->macs - times->macs_again)));
-  print_time_row(out, "forward", times->forward_ns, times->step_ns);
-  print_time_row(out, "backward", times->backward_ns, times->step_ns);
-  print_time_row(out, "forward again", times->reforward_ns, times->step_ns);
-  print_time_row(out, "remade in the backward", times->remade_ns, times->step_ns);
-  print_time_row(out, "exposed traffic", times->exposed_ns, times->step_ns);
-  print_time_row(out, "update", times->update_ns, times->step_ns);
-}
-
 static void print_proof(const PlanReport *report, Writer *out) {
   const ChainSolution *solution = &report->answer.solution;
+  if (report->rehearsed) {
+    const PlanReport *full = report->rehearsed;
+    writer_printf(out, "\nrehearsal of %d ranks with %.4g M parameters: each of its %u steps is here\n",
+                  full->machine.ranks, (double)full->model.parameters_total * 1e-6, full->train->step_count);
+    return;
+  }
   if (report->policy.placement != PLACEMENT_OPTIMAL) {
     writer_printf(out, "\nplacement '%s', as asked for\n", plan_placement_names[report->policy.placement]);
     return;
@@ -231,12 +207,14 @@ static void print_worlds(const PlanReport *report, Writer *out) {
   }
 }
 
-void report_print(PlanReport *report, Writer *out) {
-  StepTimes times = report_times(report);
+void report_print(const PlanReport *report, Writer *out) {
   print_head(report, out);
   print_memory(report, out);
   print_modes(report, out);
-  print_times(report, &times, out);
+}
+
+void report_print_proof(PlanReport *report, Writer *out) {
+  StepTimes times = report_times(report);
   print_proof(report, out);
   print_offer(report, &times, out);
   print_worlds(report, out);

@@ -31,31 +31,39 @@ static void print_part(Writer *out, const char *label, int64_t time_ns, int64_t 
 
 static void print_traffic(const Simulation *simulation, TrafficKind kind, Writer *out) {
   static const char *const labels[TRAFFIC_KIND_COUNT] = {
-      "parameters come",    "gradients go", "BatchNorm among ranks", "Sinkhorn among ranks",
-      "update among ranks", "to the host",  "from the host"};
+      "waits for parameters", "for gradients",          "for BatchNorm's sums", "for Sinkhorn's sums",
+      "for update numbers",   "for copies to the host", "for copies back"};
   const Traffic *traffic = &simulation->traffic[kind];
   if (!traffic->count) return;
   Writer more = {0};
-  report_write_time(&more, (double)(traffic->busy_ns - traffic->exposed_ns));
-  writer_printf(&more, " more hidden; %" PRId64 " x ", traffic->count);
+  if (traffic->busy_ns > traffic->exposed_ns) {
+    report_write_time(&more, (double)(traffic->busy_ns - traffic->exposed_ns));
+    writer_text(&more, " more are hidden; ");
+  }
+  writer_printf(&more, "%" PRId64 " x", traffic->count);
   report_write_bytes(&more, traffic->bytes / (double)traffic->count);
   print_part(out, labels[kind], traffic->exposed_ns, simulation->step_ns, more.text);
   writer_release(&more);
 }
 
 static void print_step(const PlanReport *report, const Simulation *simulation, Writer *out) {
+  StepTimes times = report_times(report);
   int64_t whole = simulation->step_ns;
-  writer_text(out, "\nrun: a step of ");
+  double once = (double)(times.macs - times.macs_again);
+  writer_text(out, "\nstep ");
   report_write_time(out, (double)whole);
-  writer_printf(out, ", %.4g pictures/s, %.1f %% of the ranks' peak; collectives by %s\n",
-                simulation->images_per_second, 100 * simulation->peak_share, exchange_names[report->machine.exchange]);
+  writer_printf(out, ", %.4g pictures/s, %.4g TFLOP, %.1f %% of them again, %.1f %% of the peak",
+                simulation->images_per_second, 2e-12 * (double)times.macs * report->machine.ranks,
+                once > 0 ? 100 * (double)times.macs_again / once : 0, 100 * simulation->peak_share);
+  if (report->machine.ranks > 1) writer_printf(out, "; collectives of %s", exchange_names[report->machine.exchange]);
+  writer_text(out, "\n");
   print_part(out, "forward", simulation->forward_ns, whole, "");
   print_part(out, "backward", simulation->backward_ns, whole, "");
   print_part(out, "computed again", simulation->again_ns, whole, "");
   print_part(out, "update", simulation->update_ns, whole, "");
   for (int i = 0; i < TRAFFIC_KIND_COUNT; i++) print_traffic(simulation, (TrafficKind)i, out);
   print_part(out, "slowest ranks", simulation->straggler_ns, whole, "");
-  print_part(out, "pictures are late", simulation->data_ns, whole, "");
+  print_part(out, "pictures come late", simulation->data_ns, whole, "");
 }
 
 static void print_row(Writer *out, const char *label) { writer_printf(out, "  %-26s ", label); }
