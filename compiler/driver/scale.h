@@ -73,6 +73,8 @@ ScaleNets scale_select(const ScaleBase *base, const ScaleNets *nets, int count);
 // Linear-probe accuracy on ImageNet-1k, in per cent, that SEER networks of as many multiply-adds reach: the line
 // through the five released ones. A proxy: docs/scaling.md has its limits.
 double scale_quality(double macs_of_views);
+// The multiply-adds of those five: outside of them the line is a guess.
+void scale_quality_range(double *least_macs, double *most_macs);
 // "depth=27 w0=1744 wa=620.83 wm=2.52 group_width=1010", and crops where these differ from the base's.
 const char *scale_net_name(const ScaleBase *base, const ScaleNet *net);
 Variant scale_variant(const Invocation *invocation, const ScaleBase *base, const ScaleNet *net);

@@ -36,6 +36,11 @@ double scale_quality(double macs_of_views) {
   return y_mean + xy / xx * (log2(macs_of_views * 1e-9) - x_mean);
 }
 
+void scale_quality_range(double *least_macs, double *most_macs) {
+  *least_macs = probes[0].gmac_224 * views_over_224 * 1e9;
+  *most_macs = probes[PROBE_COUNT - 1].gmac_224 * views_over_224 * 1e9;
+}
+
 // ---- counts ----
 
 typedef struct Estimate {

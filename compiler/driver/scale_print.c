@@ -61,9 +61,15 @@ static double speed_of(const VaryPlan *plan) {
   return plan->outcome == VARY_PLANNED ? plan->simulation.images_per_second : -1;
 }
 
+// Of equals, as where all wait for their pictures, the better first.
+static bool comes_before(const ScaleNet *a, const VaryPlan *a_plan, const ScaleNet *b, const VaryPlan *b_plan) {
+  double x = speed_of(a_plan), y = speed_of(b_plan);
+  return x > y || (x >= y && a->quality > b->quality);
+}
+
 static void sort_by_speed(ScaleNet *nets, VaryPlan *plans, int count) {
   for (int i = 1; i < count; i++) {
-    for (int j = i; j > 0 && speed_of(&plans[j]) > speed_of(&plans[j - 1]); j--) {
+    for (int j = i; j > 0 && comes_before(&nets[j], &plans[j], &nets[j - 1], &plans[j - 1]); j--) {
       ScaleNet net = nets[j];
       VaryPlan plan = plans[j];
       nets[j] = nets[j - 1];
@@ -176,7 +182,7 @@ static void print_table(const Scaled *scaled, Writer *out) {
   text_table_print(&table, out);
 }
 
-static void print_against_released(const Scaled *scaled, Writer *out) {
+static void print_against_others(const Scaled *scaled, Writer *out) {
   const ScaleNet *net = &scaled->nets[scaled->chosen];
   double speed = speed_of(&scaled->plans[scaled->chosen]);
   for (int i = 0; i < scaled->count; i++) {
@@ -191,6 +197,20 @@ static void print_against_released(const Scaled *scaled, Writer *out) {
   }
 }
 
+static void print_doubts(const Scaled *scaled, Writer *out) {
+  const ScaleNet *net = &scaled->nets[scaled->chosen];
+  const Simulation *simulation = &scaled->plans[scaled->chosen].simulation;
+  double least, most;
+  scale_quality_range(&least, &most);
+  if ((double)net->macs < least || (double)net->macs > most)
+    writer_printf(out,
+                  "- the proxy's line goes through networks of %.3g to %.4g GMAC, and this one is not among them\n",
+                  least * 1e-9, most * 1e-9);
+  if (simulation->data_ns > 0)
+    writer_printf(out, "- %.0f %% of its step waits for pictures: no network is faster than these are loaded\n",
+                  100 * (double)simulation->data_ns / (double)simulation->step_ns);
+}
+
 void scale_print(const Scaled *scaled, Writer *out) {
   writer_printf(out,
                 "%" PRId64 " networks counted, %" PRId64
@@ -203,7 +223,8 @@ void scale_print(const Scaled *scaled, Writer *out) {
   if (scaled->chosen >= 0) {
     writer_printf(out, "chosen: %s, the fastest whose proxy is at least %.2f\n",
                   scale_net_name(scaled->base, &scaled->nets[scaled->chosen]), scaled->floor);
-    print_against_released(scaled, out);
+    print_against_others(scaled, out);
+    print_doubts(scaled, out);
   }
   writer_text(
       out,
@@ -295,8 +316,8 @@ void scale_print_svg(const Scaled *scaled, Writer *out) {
       y[count] = scaled->nets[i].quality;
       labels[count] = label_of(scaled, i);
       titles[count] = arena_printf(arena, "%s: %.5g images/s, proxy %.2f, %.5g M parameters",
-                                     scale_net_name(scaled->base, &scaled->nets[i]), x[count], y[count],
-                                     (double)scaled->nets[i].parameters * 1e-6);
+                                   scale_net_name(scaled->base, &scaled->nets[i]), x[count], y[count],
+                                   (double)scaled->nets[i].parameters * 1e-6);
       count++;
     }
     if (!count) continue;
