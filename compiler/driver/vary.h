@@ -82,6 +82,8 @@ typedef struct VaryFindings {
 } VaryFindings;
 VaryFindings vary_find(const Varied *varied);
 
+// "2.26 GiB", for sentences.
+void vary_write_bytes(Writer *out, uint64_t bytes);
 int vary_planned(const Varied *varied);  // how many are
 // One row a variant; those that are not planned with their reason.
 TextTable vary_table(const Varied *varied);

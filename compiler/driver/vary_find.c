@@ -186,9 +186,9 @@ static void find_misfits(Finder *finder) {
   Writer out = {0};
   writer_printf(&out, "%d of %d %s not fit; the nearest is '%s', for which a rank takes at least ", count,
                 varied->variants->count, count == 1 ? "does" : "do", varied->variants->items[nearest].name);
-  report_write_bytes(&out, (double)plan_of(varied, nearest)->minimum_bytes);
-  writer_text(&out, " of");
-  report_write_bytes(&out, (double)plan_of(varied, nearest)->budget_bytes);
+  vary_write_bytes(&out, plan_of(varied, nearest)->minimum_bytes);
+  writer_text(&out, " of its ");
+  vary_write_bytes(&out, plan_of(varied, nearest)->budget_bytes);
   add(finder, &out);
 }
 

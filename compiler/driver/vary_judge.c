@@ -8,6 +8,15 @@
 
 static bool is_planned(const Varied *varied, int variant) { return varied->plans[variant].outcome == VARY_PLANNED; }
 
+void vary_write_bytes(Writer *out, uint64_t bytes) {
+  Writer padded = {0};
+  report_write_bytes(&padded, (double)bytes);
+  size_t begin = strspn(padded.text, " ");
+  while (padded.size && padded.text[padded.size - 1] == ' ') padded.size--;
+  writer_bytes(out, padded.text + begin, padded.size - begin);
+  writer_release(&padded);
+}
+
 int vary_planned(const Varied *varied) {
   int count = 0;
   for (int v = 0; v < varied->variants->count; v++) count += is_planned(varied, v);

@@ -35,8 +35,8 @@ static const char *title_of(const Varied *varied, int v) {
   Writer text = {0};
   writer_printf(&text, "%s: ", varied->variants->items[v].name);
   report_write_time(&text, (double)plan->simulation.step_ns);
-  writer_printf(&text, " a step, %.4g images/s,", plan->simulation.images_per_second);
-  report_write_bytes(&text, (double)plan->peak_bytes);
+  writer_printf(&text, " a step, %.4g images/s, ", plan->simulation.images_per_second);
+  vary_write_bytes(&text, plan->peak_bytes);
   const char *copy = arena_string(varied->arena, text.text, text.size);
   writer_release(&text);
   return copy;

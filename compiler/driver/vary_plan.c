@@ -76,7 +76,7 @@ static void take_minimum(Arena *arena, const PlanReport *report, VaryPlan *plan)
   Writer reason = {0};
   plan->outcome = VARY_TOO_LARGE;
   writer_text(&reason, "does not fit: it takes at least ");
-  report_write_bytes(&reason, (double)plan->minimum_bytes);
+  vary_write_bytes(&reason, plan->minimum_bytes);
   writer_text(&reason, ", set by ");
   report_write_minimum_cause(report, &reason);
   plan->reason = text_of(arena, &reason);
