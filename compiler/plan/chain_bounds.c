@@ -446,9 +446,18 @@ ChainBounds *chain_bounds_make(const ChainIndex *index, int64_t budget_bytes) {
   bounds->without_holes = *index;
   bounds->without_holes.class.holes = false;
   bounds->covered_bytes = chain_smaller(budget_bytes, useful_bytes(index)) + 1;
-  bounds->inner = grid_make(bounds->covered_bytes, count <= 40 ? 1024 : count <= 160 ? 384 : 128);
-  bounds->outer = grid_make(bounds->covered_bytes, count <= 40 ? 8192 : count <= 160 ? 12288 : 4096);
+  int part = index->class.coarse ? 4 : 1;
+  bounds->inner = grid_make(bounds->covered_bytes, (count <= 40 ? 1024 : count <= 160 ? 384 : 128) / part);
+  bounds->outer = grid_make(bounds->covered_bytes, (count <= 40 ? 8192 : count <= 160 ? 12288 : 4096) / part);
   bounds->exits = index->gather_count > 1 ? EXIT_COUNT : 1;
+  bounds->least_need = allocate((size_t)count * (size_t)count);
+  fill_needs(bounds);
+  return bounds;
+}
+
+void chain_bounds_add_costs(ChainBounds *bounds) {
+  if (bounds->whole[0]) return;
+  int count = bounds->index->chain->block_count;
   size_t inner = pair_of(0, count) * (size_t)bounds->inner.slots;
   size_t outer = (size_t)count * (size_t)bounds->outer.slots;
   bounds->whole[0] = allocate(inner * (size_t)bounds->exits);
@@ -457,10 +466,7 @@ ChainBounds *chain_bounds_make(const ChainIndex *index, int64_t budget_bytes) {
   bounds->over_hole[1] = allocate(outer * (size_t)bounds->exits);
   bounds->under[0] = allocate(inner * (size_t)bounds->exits);
   bounds->under_hole[0] = allocate(inner * (size_t)bounds->exits);
-  bounds->least_need = allocate((size_t)count * (size_t)count);
-  fill_needs(bounds);
   fill_tables(bounds);
-  return bounds;
 }
 
 void chain_bounds_release(ChainBounds *bounds) {
