@@ -40,11 +40,6 @@ STEPS = 3
 MOST = 0.01
 
 
-def can_make(shape):
-    """The library for a layer."""
-    return "cublaslt" if shape.startswith("linear") or " 1x1/1 groups 1" in shape else "cudnn"
-
-
 def layers_of(folder, *words):
     done = subprocess.run([SEERC, "plan", folder / "own.seer", TARGET, "--json", "--tuning=none", *words],
                           capture_output=True, text=True, check=True)
@@ -52,7 +47,7 @@ def layers_of(folder, *words):
 
 
 def tuning_write(path, layers):
-    lines = [f"layer {layer['shape']} = {can_make(layer['shape'])}\n" for layer in layers]
+    lines = [f"layer {layer['shape']} = {layer['libraries'][0]}\n" for layer in layers]
     path.write_text("architectures = simulated\n" + VERSIONS + "".join(lines))
     return len(lines)
 
