@@ -505,7 +505,7 @@ static SeerStatus watch_open(Training *training) {
   return seer_knn_watch_make(program, training->options, training->source, &training->watch);
 }
 
-// A network that several GPUs train in parts is whole where it is looked at: that GPU needs room for it beside the step.
+// Of several ranks the first looks at the whole network, on its own GPU, which needs room for it beside the step.
 static SeerStatus watch_check(const Training *training) {
   const SeerProgram *program = seer_world_evaluation();
   if (!training->watch || training->program->ranks == 1 || !program->accelerator) return SEER_OK;

@@ -99,6 +99,12 @@ typedef enum PlanStream {
   STREAM_COUNT
 } PlanStream;
 PlanStream report_stream(StepKind kind);
+// Of a step that is no computation: how many ranks it brings together, and the bytes that one of them sends, or that are
+// copied to the host or back.
+int report_step_ranks(const PlanReport *report, const PlanStep *step);
+double report_step_bytes(const PlanReport *report, const PlanStep *step);
+// What a computation waits for other ranks to send: how many entries of `traffic` are set.
+int report_step_traffic(const PlanReport *report, const PlanStep *step, OpTraffic traffic[MAX_OP_TRAFFIC]);
 
 // Sets the steps' starts on their streams: operations begin when the one before and what it hid are done. Returns the
 // micro-step's length: what the chain's account says, the first gather, the last reduction and the syncs.
