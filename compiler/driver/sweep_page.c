@@ -117,7 +117,7 @@ static SeerSeries knn_series(Arena *arena, const SweepVariant *variant) {
   double *x = arena_array(arena, double, history->count + 1), *y = arena_array(arena, double, history->count + 1);
   int count = 0;
   for (int i = 0; i < history->count; i++) {
-    if (history->knn[i] <= 0) continue;
+    if (isnan(history->knn[i])) continue;
     x[count] = history->step[i];
     y[count++] = 100 * history->knn[i];
   }
