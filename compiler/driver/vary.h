@@ -3,6 +3,7 @@
 #define SEER_DRIVER_VARY_H
 
 #include "compiler/driver/compile.h"
+#include "compiler/driver/text_table.h"
 #include "compiler/driver/variants.h"
 
 typedef enum VaryOutcome {
@@ -21,6 +22,7 @@ typedef struct VaryPlan {
   uint64_t budget_bytes, minimum_bytes;              // of a rank, also where it is too large
   uint64_t peak_bytes;
   int64_t compute_ns, exposed_ns;  // of a step; exposed: waits for other ranks
+  double price;                    // of a rank for an hour; negative: unknown
   Simulation simulation;
   const char *reason;    // why it is not planned
   const char *messages;  // diagnostics, as they are printed
@@ -55,7 +57,7 @@ typedef struct Varied {
 } Varied;
 
 Varied vary_judge(Invocation *invocation, const Variants *variants, const VaryPlan *plans);
-double vary_cost(const Varied *varied, int variant);     // kWh, hours, or the price's currency
+double vary_cost(const Varied *varied, int variant);     // the price's currency, kWh, or hours of ranks
 double vary_seconds(const Varied *varied, int variant);  // of the run, or of a million pictures
 // Pictures a second of one rank over those of the first that is planned.
 double vary_efficiency(const Varied *varied, int variant);
@@ -76,15 +78,23 @@ VaryLines vary_lines(const Varied *varied);
 // Sentences, one an item of a list: what the variants say about scaling, traffic, price and memory.
 typedef struct VaryFindings {
   const char **items;
-  int count, capacity;
+  size_t count, capacity;
 } VaryFindings;
 VaryFindings vary_find(const Varied *varied);
 
+// "2.26 GiB", for sentences.
+void vary_write_bytes(Writer *out, uint64_t bytes);
+int vary_planned(const Varied *varied);  // how many are
+// One row a variant; those that are not planned with their reason.
+TextTable vary_table(const Varied *varied);
+extern const char vary_legend[];  // of the table
 void vary_print(const Varied *varied, Writer *out);
 void vary_print_json(const Varied *varied, Writer *out);
 void vary_print_svg(const Varied *varied, Writer *out);
 void vary_print_html(const Varied *varied, Writer *out);
 
+// From --jobs; 0 unless told. EXIT_USAGE after saying why.
+int jobs_choose(const Invocation *invocation, int *jobs);
 // The whole of `plan --vary`.
 int plan_vary(Invocation *invocation);
 

@@ -63,9 +63,9 @@ static void take_plan(const Compiled *compiled, VaryPlan *plan) {
   const Simulation *simulation = &plan->simulation;
   plan->outcome = VARY_PLANNED;
   plan->peak_bytes = report_peak_bytes(report);
+  plan->price = compiled->cluster.price;
   plan->simulation = simulate_run(report, &compiled->cluster);
-  plan->compute_ns =
-      simulation->forward_ns + simulation->again_ns + simulation->backward_ns + simulation->update_ns;
+  plan->compute_ns = simulation->forward_ns + simulation->again_ns + simulation->backward_ns + simulation->update_ns;
   for (int i = TRAFFIC_GATHER; i <= TRAFFIC_UPDATE; i++) plan->exposed_ns += simulation->traffic[i].exposed_ns;
   Writer json = {0};
   simulation_print_json(&compiled->cluster, simulation, &json);
@@ -76,7 +76,7 @@ static void take_minimum(Arena *arena, const PlanReport *report, VaryPlan *plan)
   Writer reason = {0};
   plan->outcome = VARY_TOO_LARGE;
   writer_text(&reason, "does not fit: it takes at least ");
-  report_write_bytes(&reason, (double)plan->minimum_bytes);
+  vary_write_bytes(&reason, plan->minimum_bytes);
   writer_text(&reason, ", set by ");
   report_write_minimum_cause(report, &reason);
   plan->reason = text_of(arena, &reason);
@@ -88,8 +88,7 @@ static void plan_one(void *context, int index, Writer *out) {
   const Variant *variant = &planner->variants[planner->wanted[index]];
   VaryPlan plan = {.outcome = VARY_WRONG, .reason = "", .json = ""};
   Compiled compiled = {0};
-  LoadedSpec loaded =
-      driver_load_with(invocation, invocation->files[0], variant->defines, variant->define_count);
+  LoadedSpec loaded = driver_load_with(invocation, invocation->files[0], variant->defines, variant->define_count);
   bool good = loaded.spec && compile_spec(invocation->arena, loaded.sources, loaded.diags, loaded.spec,
                                           invocation->library, planner->options, &compiled);
   const PlanReport *report = &compiled.report;
@@ -119,7 +118,7 @@ static void plan_one(void *context, int index, Writer *out) {
 static void read_plan(Arena *arena, const ForkResult *result, VaryPlan *plan) {
   if (!result->good || result->bytes.size <= sizeof *plan) {
     *plan = (VaryPlan){.outcome = VARY_FAILED, .messages = "", .json = ""};
-    plan->reason = result->code < 0    ? "no process can be started for it"
+    plan->reason = result->code < 0     ? "no process can be started for it"
                    : result->code > 128 ? "the process that planned it was killed"
                                         : "seerc failed";
     return;
@@ -171,8 +170,7 @@ static void print_messages(const Variant *variants, int count, const VaryPlan *p
     fputs("seerc: note: of the variant", stderr);
     if (alike > 1) fputs("s", stderr);
     for (int i = v; i < count && named < NAMES_MOST; i++) {
-      if (strcmp(plans[i].messages, messages) == 0)
-        fprintf(stderr, "%s '%s'", named++ ? "," : "", variants[i].name);
+      if (strcmp(plans[i].messages, messages) == 0) fprintf(stderr, "%s '%s'", named++ ? "," : "", variants[i].name);
     }
     if (alike > named) fprintf(stderr, " and %d more", alike - named);
     fputs("\n", stderr);
@@ -206,12 +204,10 @@ void vary_plan(Invocation *invocation, const CompileOptions *options, const Vari
                      .plans = plans};
   clock_gettime(CLOCK_MONOTONIC, &planner.told);
   ForkResult *results = arena_array(arena, ForkResult, wanted_count + 1);
-  fork_jobs_run(&(ForkJobs){.count = wanted_count,
-                            .at_once = jobs,
-                            .work = plan_one,
-                            .watch = show_progress,
-                            .context = &planner},
-                results);
+  fork_jobs_run(
+      &(ForkJobs){
+          .count = wanted_count, .at_once = jobs, .work = plan_one, .watch = show_progress, .context = &planner},
+      results);
   Variant *planned = arena_array(arena, Variant, count + 1);
   VaryPlan *news = arena_array(arena, VaryPlan, count + 1);
   for (int i = 0; i < wanted_count; i++) {
