@@ -31,7 +31,7 @@ static void list_sources(const Trainer *trainer, Writer *out) {
     const char *prefix = trainer->worlds[i].prefix;
     writer_printf(out, " %sstep.c %sprogram.c", prefix, prefix);
   }
-  writer_text(out, trainer->modules ? " plan_page.c modules.c" : " plan_page.c");
+  writer_text(out, trainer->modules ? " plan_page.c modules.c libraries.c" : " plan_page.c");
   if (trainer->reader) writer_text(out, " reader.c");
   list_carried(trainer, "runtime/", out);
   writer_text(out, "\nkernels :=");

@@ -505,7 +505,7 @@ static SeerStatus watch_open(Training *training) {
   return seer_knn_watch_make(program, training->options, training->source, &training->watch);
 }
 
-// A network that several GPUs train in parts is whole where it is looked at: that GPU needs room for it beside the step.
+// Of several ranks the first looks at the whole network, on its own GPU, which needs room for it beside the step.
 static SeerStatus watch_check(const Training *training) {
   const SeerProgram *program = seer_world_evaluation();
   if (!training->watch || training->program->ranks == 1 || !program->accelerator) return SEER_OK;
@@ -683,6 +683,8 @@ static void training_announce(Training *training) {
   }
   const char *exchange = seer_engine_exchange(&training->engine);
   if (exchange) seer_progress_note(&training->progress, "%s", exchange);
+  const char *libraries = seer_engine_libraries(&training->engine);
+  if (libraries) seer_progress_note(&training->progress, "%s", libraries);
 }
 
 static void training_release(Training *training) {

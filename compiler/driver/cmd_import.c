@@ -29,7 +29,8 @@ static int network_decide(Import *import) {
   LoadedSpec loaded = driver_load(invocation, path);
   if (loaded.spec)
     network_from_spec(invocation->arena, loaded.spec, import->outlined.classes, loaded.diags, &import->network);
-  return driver_report(invocation, loaded.diags);
+  // What a spec is warned of is training.
+  return loaded.diags->error_count ? driver_report(invocation, loaded.diags) : EXIT_DONE;
 }
 
 static SeerStatus weights_write(const Import *import, const SeerFit *fit, uint64_t *bytes, int *written) {

@@ -256,6 +256,11 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
     report->vector_pictures = (int)compilation->tuning.lanes;
     report->vector_fill = vector_fill(world->step, settings, planning->train, (int)compilation->tuning.lanes);
   }
+  if (target == TARGET_CUDA) {
+    report->layers = layer_uses_list(arena, planning->train);
+    report->layer_choices = compilation->gpu_tuning.layers;
+    report->library_bytes = CUDA_LIBRARY_BYTES;
+  }
   if (target == TARGET_CUDA && compilation->options->gpu_tuning) {
     report->tuning = compilation->options->gpu_tuning_name;
     report->tuning_changes = tuning_changes(compilation->options->gpu_tuning);

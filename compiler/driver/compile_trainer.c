@@ -115,5 +115,6 @@ void finish_trainer(const Compilation *compilation, const Planning *plannings, i
   CudaModules *modules = cuda_modules_make(arena, &compiled->trainer, plannings[0].train->image_type);
   modules->architectures = compilation->options->architectures;
   modules->architecture_count = compilation->options->architecture_count;
+  memcpy(modules->library_versions, compilation->gpu_tuning.layers.versions, sizeof modules->library_versions);
   compiled->trainer.modules = modules;
 }

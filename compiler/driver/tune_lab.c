@@ -51,13 +51,10 @@ TuneOutcome tune_lab_build(TuneLab *lab, Arena *kept, const TuningSet *tuning, c
   return outcome;
 }
 
-static _Noreturn void become_bench(const TuneLab *lab, char *trainer, const char *results, const char *messages) {
-  char threads[32], steps[32];
-  snprintf(threads, sizeof threads, "--threads=%d", lab->threads);
-  snprintf(steps, sizeof steps, "--steps=%d", lab->steps);
-  char *arguments[] = {trainer, "bench", "--json", "--no-ops", steps, lab->threads ? threads : NULL, NULL};
+static _Noreturn void become(char *const *arguments, const char *results, const char *messages) {
   int out = open(results, O_WRONLY | O_CREAT | O_TRUNC, 0666), err = open(messages, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-  if (out >= 0 && err >= 0 && dup2(out, STDOUT_FILENO) >= 0 && dup2(err, STDERR_FILENO) >= 0) execv(trainer, arguments);
+  if (out >= 0 && err >= 0 && dup2(out, STDOUT_FILENO) >= 0 && dup2(err, STDERR_FILENO) >= 0)
+    execv(arguments[0], arguments);
   _exit(127);
 }
 
@@ -77,27 +74,55 @@ static TuneOutcome read_seconds(const char *results, const char *key, double *se
   return *seconds > 0 ? TUNE_DONE : failed("cannot read what the bench of the trainer says", error.text);
 }
 
+// Runs a trainer to its end; `status` is its. False: it could not be started, and it was said.
+static bool run_trainer(const TuneLab *lab, Arena *arena, char *const *arguments, int *status) {
+  fflush(NULL);
+  pid_t child = fork();
+  if (child == 0)
+    become(arguments, arena_printf(arena, "%s/results", lab->folder), arena_printf(arena, "%s/messages", lab->folder));
+  while (child > 0 && waitpid(child, status, 0) < 0 && errno == EINTR) continue;
+  if (child < 0) failed("cannot start the trainer", strerror(errno));
+  return child >= 0;
+}
+
+TuneOutcome tune_lab_look(TuneLab *lab, Arena *arena, const char *name, LayerMaker maker, const char **why) {
+  char *arguments[] = {
+      arena_printf(arena, "%s/%s", lab->folder, name), "bench", "--json", "--no-ops", "--steps=1", NULL};
+  char *text = NULL;
+  size_t size = 0;
+  int status = 0;
+  if (!run_trainer(lab, arena, arguments, &status)) return TUNE_FAILED;
+  if (tune_signal) return TUNE_STOPPED;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return TUNE_DONE;
+  const char *messages = arena_printf(arena, "%s/messages", lab->folder);
+  int error = spec_files_on_disk.read(NULL, arena, messages, &text, &size);
+  *why = error ? "" : arena_string(arena, text, size);
+  if (strstr(*why, layer_maker_titles[maker])) return TUNE_REFUSED;
+  copy_to_stderr(messages);
+  return failed("the bench of the trainer failed", "see above");
+}
+
 // `key`: of what it says, which time.
 static TuneOutcome bench(const TuneLab *lab, const char *name, const char *key, double *seconds) {
   Arena *arena = arena_make("bench");
-  char *trainer = arena_printf(arena, "%s/%s", lab->folder, name);
   const char *results = arena_printf(arena, "%s/results", lab->folder);
-  const char *messages = arena_printf(arena, "%s/messages", lab->folder);
-  fflush(NULL);
-  pid_t child = fork();
-  if (child == 0) become_bench(lab, trainer, results, messages);
+  char *arguments[] = {arena_printf(arena, "%s/%s", lab->folder, name),
+                       "bench",
+                       "--json",
+                       "--no-ops",
+                       arena_printf(arena, "--steps=%d", lab->steps),
+                       lab->threads ? arena_printf(arena, "--threads=%d", lab->threads) : NULL,
+                       NULL};
   int status = 0;
-  while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-  TuneOutcome outcome;
-  if (child < 0) {
-    outcome = failed("cannot start the trainer", strerror(errno));
-  } else if (tune_signal) {
+  TuneOutcome outcome = TUNE_FAILED;
+  bool ran = run_trainer(lab, arena, arguments, &status);
+  if (ran && tune_signal) {
     outcome = TUNE_STOPPED;
-  } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    copy_to_stderr(messages);
+  } else if (ran && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
+    copy_to_stderr(arena_printf(arena, "%s/messages", lab->folder));
     outcome =
         failed("the bench of the trainer failed", WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "see above");
-  } else {
+  } else if (ran) {
     outcome = read_seconds(results, key, seconds);
   }
   arena_release(arena);

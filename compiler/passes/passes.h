@@ -3,6 +3,7 @@
 #define SEER_PASSES_PASSES_H
 
 #include "compiler/graph/graph.h"
+#include "compiler/graph/layer.h"
 
 typedef enum OptimizerKind { OPTIMIZER_SGD, OPTIMIZER_LARC } OptimizerKind;
 
@@ -28,6 +29,7 @@ typedef struct GraphTarget {
   bool scales_on_read;     // scale_channels can normalise what it reads
   bool additions;          // convolutions add to the gradient of their input
   DataType images;         // in memory: DATA_F32, DATA_BF16 or DATA_F16
+  const LayerChoices *layers;  // that libraries make, of tensors as they are written; NULL: none
 } GraphTarget;
 
 // What any pass may ask for.

@@ -61,7 +61,7 @@ static void print_head(const PlanReport *report, Writer *out) {
     writer_printf(out, "; vectors of %d pictures are %.0f %% full", report->vector_pictures, 100 * report->vector_fill);
   if (report->tuning)
     writer_printf(out, "; tuned by '%s', %d parameters differ from the defaults", report->tuning,
-                  report->tuning_changes);
+                  report->tuning_changes - (int)report->layer_choices.count);
   if (report->slices > 1) writer_printf(out, "; %d slices a rank, each with an arena of its own", report->slices);
   writer_text(out, "\n");
 }
@@ -189,6 +189,39 @@ static void print_offer(PlanReport *report, const StepTimes *times, Writer *out)
   writer_text(out, "\n");
 }
 
+// Of one library.
+static void print_layers_by(const PlanReport *report, LayerMaker maker, Writer *out) {
+  bool any = false;
+  for (size_t i = 0; i < report->layers.count; i++) {
+    const LayerUse *use = &report->layers.items[i];
+    if (layer_choices_find(&report->layer_choices, &use->shape) != maker) continue;
+    if (!any) {
+      writer_printf(out, "\nby %s", layer_maker_titles[maker]);
+      int64_t version = report->layer_choices.versions[maker];
+      if (version) writer_text(out, " ");
+      if (version) layer_version_print(version, out);
+      writer_text(out, ", each with ");
+      report_write_bytes(out, (double)report->library_bytes);
+      writer_text(out, " of the arena to work in\n");
+      any = true;
+    }
+    writer_text(out, "  ");
+    layer_shape_print(&use->shape, out);
+    writer_printf(out, ": %d, the first in '%s'\n", use->count, use->first);
+  }
+}
+
+static void print_layers(const PlanReport *report, Writer *out) {
+  size_t used = 0;
+  for (int maker = LAYER_BY_SEER + 1; maker < LAYER_MAKER_COUNT; maker++)
+    print_layers_by(report, (LayerMaker)maker, out);
+  for (size_t i = 0; i < report->layers.count; i++)
+    used += layer_choices_find(&report->layer_choices, &report->layers.items[i].shape) != LAYER_BY_SEER;
+  if (used < report->layer_choices.count)
+    writer_printf(out, "\n%zu of the tuning's %zu layers are not in this step: their shapes are others\n",
+                  report->layer_choices.count - used, report->layer_choices.count);
+}
+
 static void print_worlds(const PlanReport *report, Writer *out) {
   if (report->world_count < 2) return;
   writer_text(out, "\nranks that can be started, memory of each, time of a step\n");
@@ -217,6 +250,7 @@ void report_print_proof(PlanReport *report, Writer *out) {
   StepTimes times = report_times(report);
   print_proof(report, out);
   print_offer(report, &times, out);
+  print_layers(report, out);
   print_worlds(report, out);
 }
 

@@ -167,7 +167,9 @@ def check_fine_tuning(folder):
     start = common.safetensors_read(weights)[0]["stem.conv.weight"]
     moved, away = ([state(out, 4)["stem.0.weight"] - start for out in outs])
     error = float(numpy.linalg.norm(moved - away) / numpy.linalg.norm(away))
-    expect(f"its first layer moves as in fp32, but for {error:.4f}", error < 0.05)
+    # Gradients of eight pictures in bf16 are off by a tenth in the first layer, on processors, too; of other labels or
+    # from other weights they would be off by one or more.
+    expect(f"its first layer moves as in fp32, but for {error:.4f}", error < 0.3)
 
 
 def check_losses_of_gpu(folder, gpu, whole):

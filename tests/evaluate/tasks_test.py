@@ -97,6 +97,7 @@ class Tasks(unittest.TestCase):
     def test_rows_may_say_how_their_heads_train(self):
         row = dict(self.rows[2], epochs="3", schedule="cosine", learning_rates="0.05,0.1", weight_decay="0.02")
         result = self.tasks([self.rows[2], dict(row, name="own")])
+        self.assertIn("40  epochs 3  schedule cosine  learning_rates 0.05,0.1  weight_decay 0.02\n", self.done.stdout)
         words = ["--epochs", 3, "--schedule", "cosine", "--learning-rates", "0.05,0.1", "--weight-decay", 0.02]
         rows = json.loads(run(TRAINER, "probe", *WORDS, *words, "--json", "--data", os.path.join(self.data, "noise"),
                               "--test-data", os.path.join(self.data, "noise-test")).stdout)["rows"]
