@@ -147,8 +147,9 @@ static void expect_counts(const Loaded *l, const char *model) {
     const Graph *graph = model_build(l->arena, &options, MODEL_FEATURES);
     for (ValueId v = 0; v < graph->values.count; v++) {
       const Value *value = graph_value(graph, v);
+      if (value->kind != VALUE_PARAMETER) continue;
       bool trunk = strncmp(value->name, "stem.", 5) == 0 || strncmp(value->name, "trunk_output.", 13) == 0;
-      if (trunk && value->kind == VALUE_PARAMETER) parameters += shape_elements(value->shape);
+      if (trunk) parameters += shape_elements(value->shape);
     }
     for (OpId id = 0; id < graph->ops.count; id++) {
       const Op *op = graph_op(graph, id);
