@@ -2,6 +2,7 @@
 #include "runtime/history.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,9 +30,14 @@ void seer_history_release(SeerHistory *history) {
   *history = (SeerHistory){.count = 0};
 }
 
+static double number_of(const json_t *object, const char *key) {
+  const json_t *number = json_object_get(object, key);
+  return json_is_number(number) ? json_number_value(number) : NAN;
+}
+
 static bool line_add(SeerHistory *history, const json_t *object) {
   if (history->count == history->capacity && !history_grow(history)) return false;
-#define FIELD(field, key) history->field[history->count] = json_number_value(json_object_get(object, key));
+#define FIELD(field, key) history->field[history->count] = number_of(object, key);
   SEER_HISTORY(FIELD)
 #undef FIELD
   history->count++;

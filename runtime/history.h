@@ -16,7 +16,7 @@
   FIELD(resident, "resident_bytes")   \
   FIELD(knn, "knn_accuracy")
 
-// [count] each; what a line does not say is 0 there.
+// [count] each; NaN: the line does not say it.
 typedef struct SeerHistory {
   int count, capacity;
 #define FIELD(field, key) double *field;

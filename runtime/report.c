@@ -77,13 +77,12 @@ static void race_print(FILE *page, const SeerEvaluation *evaluation, bool superv
   fputs("</div></section>\n", page);
 }
 
-// Lines of steps after which nobody looked have 0 there.
 static void knn_chart_print(FILE *page, const SeerHistory *history) {
   double *steps = calloc((size_t)history->count + 1, sizeof *steps);
   double *shares = calloc((size_t)history->count + 1, sizeof *shares);
   int count = 0;
   for (int i = 0; steps && shares && i < history->count; i++) {
-    if (history->knn[i] <= 0) continue;
+    if (isnan(history->knn[i])) continue;  // nobody looked
     steps[count] = history->step[i];
     shares[count++] = history->knn[i];
   }

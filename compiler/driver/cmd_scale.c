@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/base/bug.h"
 #include "compiler/driver/scale.h"
+#include "lang/fmt.h"
 
 // ---- options ----
 
@@ -110,13 +112,16 @@ static int write_chosen(Invocation *invocation, const Scaled *scaled) {
   Variant variant = scale_variant(invocation, scaled->base, net);
   LoadedSpec loaded = driver_load_with(invocation, invocation->files[0], variant.defines, variant.define_count);
   if (!loaded.spec) return driver_report(invocation, loaded.diags);
-  Writer out = {0};
-  writer_printf(&out,
-                "# '%s' scaled to %lld parameters in the trunk by 'seerc scale': %s.\n"
+  Writer text = {0}, out = {0};
+  writer_printf(&text,
+                "# '%s' scaled to %lld parameters in the trunk by 'seerc scale':\n# %s.\n"
                 "# Simulated on its cluster: %.5g images/s. Every key is written out, as the base resolves it.\n",
                 invocation->files[0], (long long)net->parameters, variant.name,
                 scaled->plans[scaled->chosen].simulation.images_per_second);
-  spec_print(loaded.spec, &out);
+  spec_print(loaded.spec, &text);
+  uint32_t file = source_map_add(loaded.sources, path, text.text, text.size);
+  if (!fmt_file(invocation->arena, loaded.sources, loaded.diags, file, &out)) BUG("a printed spec does not parse");
+  writer_release(&text);
   int code = strcmp(path, "-") == 0 ? driver_write_stream(&out) : save(&out, path);
   writer_release(&out);
   return code;

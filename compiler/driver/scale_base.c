@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "compiler/base/bug.h"
 #include "compiler/driver/machine_spec.h"
 #include "compiler/driver/scale.h"
 #include "compiler/passes/build_model.h"
@@ -62,7 +63,7 @@ static void add_seconds(void *context, const RegNetLayer *layer, int64_t times) 
   estimate->seconds += (double)times * (3 * fmax(multiply, move) + again);
 }
 
-// RegNet's own limits of depth and width multiplier (I. Radosavovic et al., Designing network design spaces, CVPR 2020).
+// Of RegNets: b = 1, 12 <= d <= 28, wm >= 2 (I. Radosavovic et al., Designing network design spaces, CVPR 2020).
 static bool is_in_space(const ScaleNet *net, int stage_count) {
   const RegNetGenerator *generator = &net->generator;
   return generator->depth >= 12 && generator->depth <= 28 && generator->wm >= 2 && generator->bottleneck == 1 &&
@@ -132,7 +133,8 @@ bool scale_base_read(Arena *arena, SourceMap *sources, DiagList *diags, const Sp
   base->net.origin = SCALE_BASE;
   base->net.generator = generator_of(spec);
   base->net.shape = options.shape;
-  return scale_net_count(base, &base->net);
+  if (!scale_net_count(base, &base->net)) BUG("the base passed the checks and cannot be counted");
+  return true;
 }
 
 static bool same_generator(const RegNetGenerator *a, const RegNetGenerator *b) {

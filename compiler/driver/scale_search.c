@@ -35,10 +35,10 @@ static void offer(Search *search, ScaleNet *net) {
   const ScaleOptions *options = search->options;
   ScaleNets *nets = &search->nets;
   if (!scale_net_count(search->base, net)) return;
-  if (net->shape.stage_count != search->base->net.shape.stage_count) return;
   nets->tried++;
   double miss = fabs((double)net->parameters - options->parameters);
   if (nets->tried == 1 || miss < fabs((double)nets->nearest.parameters - options->parameters)) nets->nearest = *net;
+  if (net->shape.stage_count != search->base->net.shape.stage_count) return;
   if (miss > options->tolerance * options->parameters) return;
   if (!nets->of_size++ || net->macs < nets->fewest_macs.macs) nets->fewest_macs = *net;
   if (options->macs > 0 && (double)net->macs > options->macs) return;

@@ -69,8 +69,8 @@ typedef struct Sweep {
   // Of this start:
   int jobs, threads;  // of one trainer; 0: as it likes
   bool on_gpus;
-  double minutes;     // 0: no limit
-  int lock;           // descriptor, -1: none
+  double minutes;  // 0: no limit
+  int lock;        // descriptor, -1: none
 } Sweep;
 
 // Set by a signal that asks to end, to how often it was asked.

@@ -2,6 +2,7 @@
 #define _XOPEN_SOURCE 700
 #include "compiler/driver/sweep_folder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -45,37 +46,37 @@ static bool holder_is_gone(const LockHolder *holder) {
          errno == ESRCH;
 }
 
-static bool lock_wait(const Sweep *sweep) {
+// 0, or an errno value: EWOULDBLOCK where another sweep has it.
+static int lock_wait(const Sweep *sweep) {
   const struct timespec pause = {.tv_nsec = 100000000};
-  bool told = false;
   for (int tenths = 0; tenths < 10 * LOCK_SECONDS && !sweep_signals; tenths++) {
-    if (flock(sweep->lock, LOCK_EX | LOCK_NB) == 0) return true;
-    if (errno != EWOULDBLOCK) return false;
+    if (flock(sweep->lock, LOCK_EX | LOCK_NB) == 0) return 0;
+    if (errno != EWOULDBLOCK) return errno;
     LockHolder holder = holder_read(sweep->lock);
-    if (!holder_is_gone(&holder)) return false;
-    if (!told && tenths > 10)
-      fprintf(stderr, "waiting for trainers that a killed sweep has left in '%s'\n", sweep->folder);
-    told = told || tenths > 10;
+    if (!holder_is_gone(&holder)) break;
+    if (tenths == 10) fprintf(stderr, "waiting for trainers that a killed sweep has left in '%s'\n", sweep->folder);
     nanosleep(&pause, NULL);
   }
-  return false;
+  return EWOULDBLOCK;
 }
 
 static int lock_take(Sweep *sweep) {
   const char *path = sweep_path(sweep, NULL, "lock");
   Arena *arena = sweep->arena;
   sweep->lock = open(path, O_RDWR | O_CREAT, 0666);  // trainers inherit it
-  if (sweep->lock < 0)
-    return driver_fail(EXIT_MACHINE, "output", arena_printf(arena, "cannot write '%s': %s", path, strerror(errno)),
-                       "choose a folder that can be written with '-o'");
-  if (!lock_wait(sweep)) {
-    if (sweep_signals) return SEER_STOPPED;
+  int error = sweep->lock < 0 ? errno : lock_wait(sweep);
+  if (sweep_signals) return SEER_STOPPED;
+  if (error == EWOULDBLOCK) {
     LockHolder holder = holder_read(sweep->lock);
     return driver_fail(EXIT_INPUT, "sweep",
                        arena_printf(arena, "'%s' is in use by another sweep (process %ld on %s)", sweep->folder,
                                     holder.process, holder.host),
                        "wait for it, stop it, or choose another folder with '-o'");
   }
+  if (error)
+    return driver_fail(EXIT_MACHINE, "output",
+                       arena_printf(arena, "cannot write and lock '%s': %s", path, strerror(error)),
+                       "choose a folder that can be written with '-o'");
   char text[160], host[65] = "";
   gethostname(host, sizeof host - 1);
   int length = snprintf(text, sizeof text, "process %ld on %s\n", (long)getpid(), host);
@@ -301,11 +302,19 @@ static int merge(Sweep *sweep, const Sweep *before) {
   return EXIT_DONE;
 }
 
+static bool is_empty(const char *folder) {
+  DIR *stream = opendir(folder);
+  int entries = 0;
+  if (!stream) return false;
+  while (readdir(stream)) entries++;
+  closedir(stream);
+  return entries <= 2;  // itself and what it is in
+}
+
 int sweep_folder_open(Sweep *sweep) {
   Arena *arena = sweep->arena;
-  const char *manifest = sweep_path(sweep, NULL, "sweep.json");
-  bool there = seer_path_exists(manifest);
-  if (!there && seer_path_exists(sweep->folder) && rmdir(sweep->folder) != 0 &&
+  bool there = seer_path_exists(sweep_path(sweep, NULL, "sweep.json"));
+  if (!there && seer_path_exists(sweep->folder) && !is_empty(sweep->folder) &&
       !seer_path_exists(sweep_path(sweep, NULL, "lock")))
     return driver_fail(EXIT_INPUT, "sweep",
                        arena_printf(arena, "'%s' is there, and no folder of a sweep", sweep->folder),

@@ -47,7 +47,8 @@ static bool has_labels(const Sweep *sweep, const Spec *spec) {
 static const char *knn_every_of(const Sweep *sweep, const Spec *spec, int *labelled) {
   enum { BEYOND_ANY_RUN = 1000000000 };
   const SpecValue *every = spec_value(spec, KEY_evaluate_knn_every);
-  if (every->by_user || (sweep->on_gpus && rank_count_from_spec(spec) > 1)) return NULL;  // not yet by ranks on GPUs
+  // Beside the step of a rank on a GPU there may be no room for the whole network.
+  if (every->by_user || (sweep->on_gpus && rank_count_from_spec(spec) > 1)) return NULL;
   if (*labelled < 0) *labelled = has_labels(sweep, spec);
   if (!*labelled) return NULL;
   int64_t save = spec_integer(spec, KEY_save_every);

@@ -47,7 +47,7 @@ static const char *error_find(Arena *arena, const char *text, bool last) {
   return found ? arena_string(arena, found + strlen(mark), strcspn(found, "\n") - strlen(mark)) : NULL;
 }
 
-// NaN-free medians and sums of what the lines say.
+// What is shown of the lines.
 static void history_judge(SweepVariant *variant) {
   const SeerHistory *history = &variant->history;
   int last = history->count - 1;
@@ -56,7 +56,7 @@ static void history_judge(SweepVariant *variant) {
   for (int i = 0; i <= last; i++) {
     speeds[i] = history->speed[i];
     seconds += history->seconds[i];
-    if (history->knn[i] > 0) variant->knn = history->knn[i];
+    if (!isnan(history->knn[i])) variant->knn = history->knn[i];
     if (history->resident[i] > (double)variant->resident_bytes)
       variant->resident_bytes = (uint64_t)history->resident[i];
   }

@@ -117,7 +117,7 @@ static SeerSeries knn_series(Arena *arena, const SweepVariant *variant) {
   double *x = arena_array(arena, double, history->count + 1), *y = arena_array(arena, double, history->count + 1);
   int count = 0;
   for (int i = 0; i < history->count; i++) {
-    if (history->knn[i] <= 0) continue;
+    if (isnan(history->knn[i])) continue;
     x[count] = history->step[i];
     y[count++] = 100 * history->knn[i];
   }
@@ -180,7 +180,7 @@ static void print_row(const Page *page, const SweepRow *row) {
   const Sweep *sweep = page->results->sweep;
   const SweepVariant *first = row->first;
   uint64_t bytes = first->peak_bytes ? first->peak_bytes : first->plan.peak_bytes;
-  fprintf(page->out, "<tr><th>%s</th>", row->best ? "★ best" : row->as_good ? "as good" : "");
+  fprintf(page->out, "<tr><th class=\"n\">%s</th>", row->best ? "★ best" : row->as_good ? "as good" : "");
   for (int i = 0; i < sweep->axis_count; i++) {
     if (i != sweep->seed_axis) print_text(page, "td", "n", first->values[i]);
   }
@@ -192,21 +192,22 @@ static void print_row(const Page *page, const SweepRow *row) {
             (double)bytes / 1048576, (double)first->plan.parameters_trunk / 1e6, first->plan.macs / 1e6);
   else
     fputs("<td></td><td></td><td></td>", page->out);
-  fprintf(page->out, "<td>%s%s%s</td>", row->small_front ? "size" : "", row->small_front && row->fast_front ? ", " : "",
-          row->fast_front ? "speed" : "");
+  fprintf(page->out, "<td class=\"n\">%s%s%s</td>", row->small_front ? "size" : "",
+          row->small_front && row->fast_front ? ", " : "", row->fast_front ? "speed" : "");
   if (row->done == row->count)
-    fprintf(page->out, "<td>%d</td></tr>\n", row->count);
+    fprintf(page->out, "<td class=\"n\">%d</td></tr>\n", row->count);
   else if (row->count > 1)
-    fprintf(page->out, "<td>%d of %d</td></tr>\n", row->done, row->count);
+    fprintf(page->out, "<td class=\"n\">%d of %d</td></tr>\n", row->done, row->count);
   else
-    fprintf(page->out, "<td>%s</td></tr>\n", sweep_state_name(first));
+    fprintf(page->out, "<td class=\"n\">%s</td></tr>\n", sweep_state_name(first));
 }
 
 static void print_rows(const Page *page) {
   const Sweep *sweep = page->results->sweep;
   fputs(
       "<section class=\"card\"><h2>Variants</h2><p class=\"note\">Loss: mean of the last steps. kNN: share of labelled "
-      "pictures whose label their neighbours vote, after the last step. Memory: of one rank. Front: no other variant "
+      "pictures whose label their neighbours vote, after the last step. Memory: of one rank. Parameters and "
+      "multiply-adds, of all views of a picture: of the trunk, in millions. Front: no other variant "
       "is as good and smaller (size), or as good and faster (speed).</p><div class=\"wide\"><table "
       "class=\"who\"><thead><tr><th></th>",
       page->out);
@@ -215,8 +216,8 @@ static void print_rows(const Page *page) {
   }
   fputs(
       "<th class=\"n\">loss</th><th class=\"n\">kNN %</th><th class=\"n\">images/s</th><th class=\"n\">memory, "
-      "MiB</th><th class=\"n\">trunk, M parameters</th><th class=\"n\">M multiply-adds a "
-      "picture</th><th>front</th><th>runs</th></tr></thead><tbody>\n",
+      "MiB</th><th class=\"n\">M parameters</th><th class=\"n\">M multiply-"
+      "adds</th><th class=\"n\">front</th><th class=\"n\">runs</th></tr></thead><tbody>\n",
       page->out);
   for (int i = 0; i < page->results->row_count; i++) print_row(page, &page->results->rows[i]);
   fputs("</tbody></table></div></section>\n", page->out);

@@ -45,12 +45,11 @@ void sweep_progress_started(SweepProgress *progress, const SweepVariant *variant
   progress->drew = seer_seconds_now();
 }
 
-void sweep_progress_ended(SweepProgress *progress, const Sweep *sweep, const SweepVariant *variant) {
-  (void)sweep;
+void sweep_progress_ended(SweepProgress *progress, const SweepVariant *variant) {
   char knn[32] = "", duration[24];
   progress->ended++;
   if (variant->state == SWEEP_DONE) {
-    if (variant->knn > 0) snprintf(knn, sizeof knn, ", kNN %.2f %%", 100 * variant->knn);
+    if (!isnan(variant->knn)) snprintf(knn, sizeof knn, ", kNN %.2f %%", 100 * variant->knn);
     sweep_progress_say(progress, "%s: done, loss %.4g%s, %.1f images/s, %s (%d of %d)\n", variant->name, variant->loss,
                        knn, variant->images_per_second, seer_duration_text(duration, sizeof duration, variant->seconds),
                        progress->ended, progress->total);

@@ -24,7 +24,7 @@ typedef struct SweepProgress {
 void sweep_progress_begin(SweepProgress *progress, const Sweep *sweep);
 void sweep_progress_say(SweepProgress *progress, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sweep_progress_started(SweepProgress *progress, const SweepVariant *variant);
-void sweep_progress_ended(SweepProgress *progress, const Sweep *sweep, const SweepVariant *variant);
+void sweep_progress_ended(SweepProgress *progress, const SweepVariant *variant);
 // No more often than is useful.
 void sweep_progress_draw(SweepProgress *progress, const Sweep *sweep, const SweepChild *children, int count);
 void sweep_progress_end(SweepProgress *progress);

@@ -134,7 +134,7 @@ static int child_finish(SweepRun *run, int at, int status) {
   int error = writer_save(&out, path);
   writer_release(&out);
   sweep_variant_look(sweep, child.variant);
-  sweep_progress_ended(&run->progress, sweep, child.variant);
+  sweep_progress_ended(&run->progress, child.variant);
   return error ? machine_fails(sweep, arena_printf(sweep->arena, "write '%s'", path), error) : EXIT_DONE;
 }
 

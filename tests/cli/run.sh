@@ -20,7 +20,7 @@ expect option-of-other-command 2 "$seerc" explain --json
 expect flag-with-argument 2 "$seerc" check --json=yes good.seer
 expect option-without-argument 2 "$seerc" check good.seer -D; holds option-without-argument err "needs an argument"
 expect choice 2 "$seerc" check --color=sometimes good.seer
-for command in check fmt show plan build bench tune data explain doc; do
+for command in check fmt show plan scale build bench tune data explain doc; do
   expect "help-$command" 0 "$seerc" "$command" --help
   holds "help-$command" out "usage: seerc $command"
   expect "help-short-$command" 0 "$seerc" "$command" -h

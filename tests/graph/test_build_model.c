@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "compiler/passes/pipeline.h"
+#include "compiler/passes/regnet_count.h"
 #include "lang/spec.h"
 #include "tests/graph/graph_tools.h"
 
@@ -134,6 +135,35 @@ static void test_refusals(void **state) {
                  "data { pictures = \"p/\" } train { batch = 10000000  steps = 1 }", "model-size", "more elements");
 }
 
+// The closed form counts what the graph has, at sizes that strides do not divide, too.
+static void expect_counts(const Loaded *l, const char *model) {
+  static const int sizes[] = {224, 160, 75};
+  for (int i = 0; i < 3; i++) {
+    ModelOptions options;
+    int64_t parameters = 0, macs = 0, activations = 0;
+    assert_true(model_options_from_spec(l->arena, l->spec, 0, MODEL_FEATURES, l->diags, &options));
+    options.size_groups[0].size = sizes[i];
+    options.batch = 1;
+    const Graph *graph = model_build(l->arena, &options, MODEL_FEATURES);
+    for (ValueId v = 0; v < graph->values.count; v++) {
+      const Value *value = graph_value(graph, v);
+      if (value->kind != VALUE_PARAMETER) continue;
+      bool trunk = strncmp(value->name, "stem.", 5) == 0 || strncmp(value->name, "trunk_output.", 13) == 0;
+      if (trunk) parameters += shape_elements(value->shape);
+    }
+    for (OpId id = 0; id < graph->ops.count; id++) {
+      const Op *op = graph_op(graph, id);
+      if (op->size_group != 0) continue;
+      macs += op_macs(graph, op);
+      if (op->kind == OP_conv2d) activations += shape_elements(graph_value(graph, op->results[0])->shape);
+    }
+    if (parameters != regnet_parameters(&options.shape) || macs != regnet_macs(&options.shape, sizes[i]) ||
+        activations != regnet_activations(&options.shape, sizes[i]))
+      fail_msg("%s at %d px: %lld parameters, %lld multiply-adds, %lld activations in the graph", model, sizes[i],
+               (long long)parameters, (long long)macs, (long long)activations);
+  }
+}
+
 static void build_shipped(const char *model, const char *recipe) {
   char text[512];
   snprintf(text, sizeof text, "use \"models/%s\"\nuse \"recipes/%s\"\ndata { pictures = \"p/\" }\n%s", model, recipe,
@@ -153,6 +183,7 @@ static void build_shipped(const char *model, const char *recipe) {
       gradients += shape_elements(graph_value(train, op->operands[1])->shape);
   }
   assert_int_equal(gradients, model_parameters(train));
+  expect_counts(&l, model);
   arena_release(l.arena);
 }
 
