@@ -292,6 +292,20 @@ static void legend_print(const Frame *frame, double top) {
   }
 }
 
+static void alone_begin(FILE *out, int width, int height) {
+  fprintf(out,
+          "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
+          "font-family=\"system-ui,'DejaVu Sans',sans-serif\" font-size=\"11.5\" fill=\"#667085\">\n"
+          "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
+          width, height, width, height);
+}
+
+static void title_print(FILE *out, const char *title) {
+  fputs("<text x=\"8\" y=\"24\" font-size=\"16\" fill=\"#1b2230\">", out);
+  seer_page_escape(out, title);
+  fputs("</text>\n", out);
+}
+
 static void head_print(const Frame *frame) {
   const SeerPlot *plot = frame->plot;
   FILE *out = frame->out;
@@ -301,20 +315,16 @@ static void head_print(const Frame *frame) {
     fputs("\">\n", out);
     return;
   }
-  fprintf(out,
-          "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\" "
-          "font-family=\"system-ui,'DejaVu Sans',sans-serif\" font-size=\"11.5\" fill=\"#667085\">\n"
-          "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
-          frame->width, frame->height, frame->width, frame->height);
-  if (plot->title) {
-    fputs("<text x=\"8\" y=\"24\" font-size=\"16\" fill=\"#1b2230\">", out);
-    seer_page_escape(out, plot->title);
-    fputs("</text>\n", out);
-  }
+  if (plot->nested)
+    fprintf(out, "<svg x=\"%d\" y=\"%d\" width=\"%.0f\" height=\"%.0f\">\n", plot->left, plot->top, frame->width,
+            frame->height);
+  else
+    alone_begin(out, (int)frame->width, (int)frame->height);
+  if (plot->title) title_print(out, plot->title);
   if (plot->note) text_print(frame, 8, plot->title ? 43 : 24, "start", plot->note);
 }
 
-void seer_plot_print(FILE *out, const SeerPlot *plot) {
+static Frame frame_make(FILE *out, const SeerPlot *plot) {
   Frame frame = {.plot = plot, .out = out, .width = plot->width ? plot->width : WIDTH};
   double height = plot->height ? plot->height : HEIGHT, top = TOP, bottom = BOTTOM;
   if (!plot->inside) top += (plot->title ? 22 : 0) + (plot->note ? LINE : 0);
@@ -323,6 +333,39 @@ void seer_plot_print(FILE *out, const SeerPlot *plot) {
   int rows = legend_rows(&frame);
   frame.inner = (Box){LEFT + (plot->y.unit != SEER_NUMBERS ? 10 : 0), top, frame.width - RIGHT, height - bottom};
   frame.height = height + (rows ? LINE * rows + 6 : 0);
+  return frame;
+}
+
+int seer_plot_height(const SeerPlot *plot) { return (int)frame_make(NULL, plot).height; }
+
+void seer_plots_print(FILE *out, const char *title, const SeerPlot *plots, int count) {
+  enum { HEAD = 36, GAP = 24 };
+  int width = 0, height = HEAD, row = 0;
+  for (int i = 0; i < count; i++) {
+    int own = seer_plot_height(&plots[i]), own_width = plots[i].width ? plots[i].width : WIDTH;
+    if (own_width > width) width = own_width;
+    if (own > row || i % 2 == 0) row = own;
+    if (i % 2 || i + 1 == count) height += row + GAP;
+  }
+  alone_begin(out, count > 1 ? 2 * width + GAP : width, height);
+  title_print(out, title);
+  int top = HEAD;
+  for (int i = 0; i < count; i++) {
+    SeerPlot plot = plots[i];
+    plot.nested = true;
+    plot.inside = false;
+    plot.left = i % 2 ? width + GAP : 0;
+    plot.top = top;
+    seer_plot_print(out, &plot);
+    int own = seer_plot_height(&plots[i]);
+    if (own > row || i % 2 == 0) row = own;
+    if (i % 2) top += row + GAP;
+  }
+  fputs("</svg>\n", out);
+}
+
+void seer_plot_print(FILE *out, const SeerPlot *plot) {
+  Frame frame = frame_make(out, plot);
   scales_make(&frame);
   head_print(&frame);
   axes_print(&frame);
@@ -343,6 +386,6 @@ void seer_plot_print(FILE *out, const SeerPlot *plot) {
   for (int s = 0; s < plot->series_count; s++) {
     if (plot->series[s].labels) labels_print(&frame, &plot->series[s]);
   }
-  legend_print(&frame, height + LINE - 4);
+  legend_print(&frame, (plot->height ? plot->height : HEIGHT) + LINE - 4);
   fputs("</svg>\n", out);
 }

@@ -39,10 +39,16 @@ typedef struct SeerPlot {
   int width, height;  // of the whole picture but its legend, which adds rows; 0: 720 and 420
   bool bare;          // without a legend
   bool inside;        // of a page, whose style sets fonts and colours of text; else it stands alone
+  bool nested;        // in another <svg>, with its left top corner at (left, top)
+  int left, top;
 } SeerPlot;
 
 // An <svg> element. Of series without a point the frame alone is drawn.
 void seer_plot_print(FILE *out, const SeerPlot *plot);
+// What it will be high, legend included.
+int seer_plot_height(const SeerPlot *plot);
+// Several in one picture that stands alone, two side by side, under a title.
+void seer_plots_print(FILE *out, const char *title, const SeerPlot *plots, int count);
 // Colours that readers of any colour vision tell apart, as far as ten can be, and then grey.
 enum { SEER_PLOT_COLORS = 10 };
 const char *seer_plot_color(int index);

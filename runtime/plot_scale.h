@@ -7,9 +7,9 @@
 enum { SEER_TICKS_MAX = 24, SEER_TICK_BYTES = 32 };
 
 typedef enum SeerQuantity {
-  SEER_NUMBERS,   // 1500 is 1500, 15000 is 15k
-  SEER_BYTES,   // 12 GiB
-  SEER_SECONDS  // 30 ms, 2.5 d
+  SEER_NUMBERS,  // 1500 is 1500, 15000 is 15k
+  SEER_BYTES,    // 12 GiB
+  SEER_SECONDS   // 30 ms, 2.5 d
 } SeerQuantity;
 
 typedef struct SeerScale {

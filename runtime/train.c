@@ -683,6 +683,8 @@ static void training_announce(Training *training) {
   }
   const char *exchange = seer_engine_exchange(&training->engine);
   if (exchange) seer_progress_note(&training->progress, "%s", exchange);
+  const char *libraries = seer_engine_libraries(&training->engine);
+  if (libraries) seer_progress_note(&training->progress, "%s", libraries);
 }
 
 static void training_release(Training *training) {

@@ -1,7 +1,8 @@
-// Lowers layers to calls of libraries, where a tuning chose them by shape (layer.h). A library multiplies plain
-// matrices of 16 bits: weights are rounded into one with the pads of both sides (pack.cu), which are zero, and so are
-// those of what comes out. It knows nothing of BatchNorm, whose statistics then take a pass of their own, and reads
-// tensors as they lie: views were not made of them (normalize_on_read.c).
+// Lowers layers to calls of libraries, where a tuning chose them by shape (layer.h). cuBLASLt multiplies plain matrices,
+// cuDNN convolves images as they lie: weights are rounded to 16 bits, with the pads of both sides (pack.cu), which are
+// zero, and so are those of what comes out. Gradients of weights come out of cuDNN rounded to 16 bits. A library knows
+// nothing of BatchNorm, whose statistics then take a pass of their own, and reads tensors as they lie: views were not
+// made of them (normalize_on_read.c).
 #include "codegen/cuda/lower_cuda.h"
 #include "codegen/lowerings.h"
 #include "compiler/base/bug.h"
@@ -9,6 +10,9 @@
 
 // Where it begins a multiple of these is needed, which the plan does not know: the runtime rounds up.
 enum { WORKSPACE_ALIGNMENT = 256 };
+
+// As SeerConvolutionWay of runtime/device/libraries.h.
+typedef enum ConvolutionWay { WAY_FORWARD, WAY_BACKWARD_INPUT, WAY_BACKWARD_WEIGHT } ConvolutionWay;
 
 static KernelOperand library_workspace(Lower *lower) {
   return workspace(lower, (CUDA_LIBRARY_BYTES + WORKSPACE_ALIGNMENT - PLAN_ALIGNMENT) / 4);
@@ -153,12 +157,63 @@ static void by_cublaslt(Lower *lower, OpKind kind) {
   }
 }
 
+// ---- convolutions of cuDNN ----
+
+static void convolve(Lower *lower, ConvolutionWay way, Convolution v, bool adds, KernelOperand a, KernelOperand b,
+                     KernelOperand y) {
+  CUDA_LAUNCH(lower, cudnn_convolution, blocks(1, 1),
+              (INT(way), INT(v.x.n), INT(v.x.h), INT(v.x.w), INT(v.x.channels.all), INT(v.y.channels.all), INT(v.k),
+               INT(v.stride), INT(v.pad), INT(v.groups), INT(image_format(lower)), INT(adds), INT(CUDA_LIBRARY_BYTES)),
+              (a, b, y, library_workspace(lower)));
+}
+
+static void dnn_forward(Lower *lower) {
+  const Op *op = lower->op;
+  refuse_views(lower, 2);
+  Convolution v = cuda_convolution(lower, op->operands[0], op->operands[1], op->results[0]);
+  convolve(lower, WAY_FORWARD, v, false, operand(lower, 0), rounded_weights(lower, v), result(lower, 0));
+  if (op->kind == OP_conv2d_statistics && lower->variant != RUN_AGAIN) statistics(lower, v.y);
+}
+
+// What it adds to lies where the result goes.
+static void dnn_backward_input(Lower *lower) {
+  const Op *op = lower->op;
+  Convolution v = cuda_convolution(lower, op->results[0], op->operands[1], op->operands[0]);
+  bool adds = op->attributes.adds;
+  int64_t floats = pixels_of(v.x) * v.x.channels.all / 2;
+  if (adds)
+    CUDA_LAUNCH(lower, copy_floats, blocks_of(floats, 256), (INT(floats)), (operand(lower, 2), result(lower, 0)));
+  convolve(lower, WAY_BACKWARD_INPUT, v, adds, operand(lower, 0), rounded_weights(lower, v), result(lower, 0));
+}
+
+static void dnn_backward_weight(Lower *lower) {
+  const Op *op = lower->op;
+  refuse_views(lower, 3);
+  Convolution v = cuda_convolution(lower, op->operands[0], op->operands[2], op->operands[1]);
+  KernelOperand rounded = workspace(lower, v.y.channels.all * v.k * v.k * inputs_of(v) / 2);
+  convolve(lower, WAY_BACKWARD_WEIGHT, v, false, operand(lower, 0), operand(lower, 1), rounded);
+  int64_t weights = shape_elements(graph_value(lower->graph, op->results[0])->shape);
+  CUDA_LAUNCH(lower, conv2d_widen_weight, blocks_of(weights, 256), (PACKED(v)), (rounded, result(lower, 0)));
+}
+
+static void by_cudnn(Lower *lower, OpKind kind) {
+  switch (kind) {
+    case OP_conv2d: dnn_forward(lower); return;
+    case OP_conv2d_backward_input: dnn_backward_input(lower); return;
+    case OP_conv2d_backward_weight: dnn_backward_weight(lower); return;
+    default: BUG("cuDNN makes no '%s'", op_kind_name(kind));
+  }
+}
+
 bool cuda_lower_by_library(Lower *lower) {
   LayerShape shape;
   if (!layer_shape_of(lower->graph, lower->op, &shape)) return false;
   LayerMaker maker = layer_choices_find(&lower->cuda->layers, &shape);
   if (maker == LAYER_BY_SEER) return false;
   if (!layer_maker_takes(maker, &shape)) BUG("'%s' is no layer for %s", lower->op->name, layer_maker_titles[maker]);
-  by_cublaslt(lower, shape.kind);
+  if (maker == LAYER_BY_CUDNN)
+    by_cudnn(lower, shape.kind);
+  else
+    by_cublaslt(lower, shape.kind);
   return true;
 }

@@ -6,6 +6,7 @@
 #include "compiler/driver/driver.h"
 #include "compiler/driver/plan_chain.h"
 #include "compiler/driver/streams.h"
+#include "compiler/driver/vary.h"
 #include "runtime/plan_page.h"
 
 // With the trainer's own printer: both write the same page.
@@ -87,6 +88,7 @@ int command_plan(Invocation *invocation) {
   if (!invocation_needs_files(invocation, 1)) return EXIT_USAGE;
   int code = expect_one_output(invocation);
   if (code != EXIT_DONE) return code;
+  if (option_is_set(invocation, "vary")) return plan_vary(invocation);
   if (option_is_set(invocation, "chain")) return plan_chain(invocation);
   Compiled compiled;
   DiagList *diags;

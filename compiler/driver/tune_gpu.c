@@ -32,7 +32,8 @@ static void look_for_libraries(SeerDevice *device, LayerChoices *layers) {
       layers->versions[maker] = version;
       continue;
     }
-    printf("%s is not tried: %.*s\n", layer_maker_titles[maker], (int)strcspn(seer_error(), "\n"), seer_error());
+    fprintf(stderr, "seerc: note: %s is not tried: %.*s\n", layer_maker_titles[maker], (int)strcspn(seer_error(), "\n"),
+            seer_error());
     seer_error_clear();
   }
 }

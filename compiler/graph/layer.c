@@ -137,7 +137,7 @@ bool layer_maker_takes(LayerMaker maker, const LayerShape *s) {
   switch (maker) {
     case LAYER_BY_SEER: return true;
     case LAYER_BY_CUBLASLT: return is_matrix;
-    case LAYER_BY_CUDNN:
+    case LAYER_BY_CUDNN: return !is_matrix;
     case LAYER_MAKER_COUNT: break;
   }
   return false;

@@ -6,7 +6,7 @@
 
 enum { BAR_WIDTH = 30 };
 
-static void print_duration(Writer *out, double seconds) {
+void simulation_write_duration(Writer *out, double seconds) {
   if (seconds < 100)
     report_write_time(out, seconds * 1e9);
   else if (seconds < 2 * 3600)
@@ -86,7 +86,7 @@ static void print_snapshots(const Cluster *cluster, const Simulation *simulation
   report_write_time(out, simulation->snapshot_pause_seconds * 1e9);
   if (simulation->snapshot_write_seconds > 0) {
     writer_text(out, ", written in ");
-    print_duration(out, simulation->snapshot_write_seconds);
+    simulation_write_duration(out, simulation->snapshot_write_seconds);
   }
   writer_text(out, "\n");
 }
@@ -95,7 +95,7 @@ static void print_failures(const Simulation *simulation, Writer *out) {
   if (simulation->failure_seconds <= 0) return;
   print_row(out, "failures");
   writer_text(out, "one in ");
-  print_duration(out, simulation->failure_seconds);
+  simulation_write_duration(out, simulation->failure_seconds);
   writer_printf(out, ": %.2f %% of the time is progress; best every %.0f steps", 100 * simulation->effective_share,
                 simulation->best_save_steps);
   if (simulation->daly_save_steps >= 1) writer_printf(out, " (Daly: %.0f)", simulation->daly_save_steps);
@@ -119,17 +119,17 @@ static void print_length(const PlanReport *report, const Simulation *simulation,
   print_row(out, "whole run");
   if (simulation->steps > 0) {
     writer_printf(out, "%" PRId64 " steps: ", simulation->steps);
-    print_duration(out, simulation->run_seconds);
+    simulation_write_duration(out, simulation->run_seconds);
     if (simulation->failures > 0) {
       writer_text(out, "; ");
-      print_duration(out, simulation->ideal_seconds);
+      simulation_write_duration(out, simulation->ideal_seconds);
       writer_printf(out, " without its %.3g failures", simulation->failures);
     }
   } else {
     double million =
         1e6 / (double)report->images_per_step * simulation->mean_step_seconds / simulation->effective_share;
     writer_text(out, "a million pictures take ");
-    print_duration(out, million);
+    simulation_write_duration(out, million);
     writer_text(out, "; with 'data.count' the length of an epoch is known");
   }
   writer_text(out, "\n");

@@ -159,11 +159,6 @@ static SeerStatus cublaslt_prepare(SeerLibraryHandle *handle, const SeerLibraryC
   return status;
 }
 
-static void *aligned(const void *workspace) {
-  uintptr_t at = (uintptr_t)workspace, unit = SEER_LIBRARY_ALIGNMENT;
-  return (void *)((at + unit - 1) / unit * unit);
-}
-
 static SeerStatus cublaslt_run(SeerLibraryHandle *handle, SeerPreparedCall *call, SeerDeviceStream *stream,
                                const void *const *pointers) {
   enum { A, B, ADDEND, BIAS, Y, WORKSPACE };
@@ -175,8 +170,8 @@ static SeerStatus cublaslt_run(SeerLibraryHandle *handle, SeerPreparedCall *call
     if (status) return status;
   }
   int result = lt.matmul(handle->lt, call->desc, &one, pointers[B], call->a, pointers[A], call->b, &beta,
-                         m->adds ? pointers[ADDEND] : y, call->d, y, call->d, &call->algo, aligned(pointers[WORKSPACE]),
-                         m->workspace_bytes, stream);
+                         m->adds ? pointers[ADDEND] : y, call->d, y, call->d, &call->algo,
+                         seer_library_workspace(pointers[WORKSPACE]), m->workspace_bytes, stream);
   return check(result, "cublasLtMatmul");
 }
 

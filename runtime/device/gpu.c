@@ -158,6 +158,10 @@ static const char *gpu_exchange(const SeerAccelerator *gpu) {
   return gpu->exchange ? seer_exchange_told(gpu->exchange) : NULL;
 }
 
+static const char *gpu_libraries(const SeerAccelerator *gpu) {
+  return gpu->libraries ? seer_libraries_told(gpu->libraries) : NULL;
+}
+
 // In the middle of an entry.
 static SeerStatus stream_wait(SeerAccelerator *gpu) {
   return gpu->exchange ? seer_exchange_wait(gpu->exchange) : seer_device_stream_wait(gpu->device, gpu->stream);
@@ -444,6 +448,7 @@ const SeerAcceleratorType seer_gpu = {
     .look = gpu_look,
     .join = gpu_join,
     .exchange = gpu_exchange,
+    .libraries = gpu_libraries,
     .close = gpu_close,
     .run = gpu_run,
     .seconds = gpu_seconds,

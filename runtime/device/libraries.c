@@ -9,7 +9,8 @@
 
 enum { TOLD_BYTES = 256 };
 
-static const SeerLibraryType *const types[SEER_LIBRARY_COUNT] = {[SEER_CUBLASLT] = &seer_cublaslt};
+static const SeerLibraryType *const types[SEER_LIBRARY_COUNT] = {
+    [SEER_CUBLASLT] = &seer_cublaslt, [SEER_CUDNN] = &seer_cudnn};
 
 struct SeerLibraries {
   const SeerLibraryCalls *calls;
@@ -46,11 +47,11 @@ static SeerStatus file_open(const SeerLibraryType *type, int64_t tuned, void **l
     if (told) snprintf(reason, sizeof reason, "%s", told);
   }
   if (*library) return SEER_OK;
-  return seer_fail(
-      SEER_MACHINE,
-      "cannot open %s, which layers were tuned to be made by: %s\nnote: install it (%s), name its library in %s, or "
-      "build the trainer with --tuning=none, which needs none",
-      type->title, reason, type->package, type->variable);
+  return seer_fail(SEER_MACHINE,
+                   "cannot open %s: %s\nnote: install it (%s), or name its library in %s; a trainer that is built with "
+                   "--tuning=none "
+                   "does without",
+                   type->title, reason, type->package, type->variable);
 }
 
 static SeerStatus version_check(const SeerLibraryType *type, const char *file, int64_t version, int64_t tuned) {
@@ -71,7 +72,6 @@ static SeerStatus handle_open(SeerLibrary library, int64_t tuned, SeerDevice *de
   const SeerLibraryType *type = types[library];
   void *opened = NULL;
   char file[512] = "";
-  if (!type) return seer_fail(SEER_MACHINE, "seer cannot yet use this library");
   SeerStatus status = file_open(type, tuned, &opened, file, sizeof file);
   if (!status) status = type->load(opened, file, version);
   if (!status) status = version_check(type, file, *version, tuned);
@@ -89,7 +89,8 @@ SeerStatus seer_library_look(SeerLibrary library, SeerDevice *device, int64_t *v
 static SeerStatus library_open(SeerLibraries *libraries, SeerLibrary library, int products) {
   int64_t tuned = libraries->calls->versions[library], version = 0;
   SeerStatus status = handle_open(library, tuned, libraries->device, &libraries->handles[library], &version);
-  if (status) return status;
+  if (status)
+    return seer_context(status, "%s is to make layers of this trainer, as its tuning chose", types[library]->title);
   char there[32], wanted[32], other[64] = "";
   version_print(version, there, sizeof there);
   version_print(tuned, wanted, sizeof wanted);

@@ -23,11 +23,31 @@ typedef struct SeerMatmul {
 
 enum { SEER_LIBRARY_ALIGNMENT = 256 };
 
+typedef enum SeerConvolutionWay {
+  SEER_CONVOLUTION_FORWARD,
+  SEER_CONVOLUTION_BACKWARD_INPUT,
+  SEER_CONVOLUTION_BACKWARD_WEIGHT
+} SeerConvolutionWay;
+
+// x [images][height][width][inputs], w [outputs][kernel][kernel][inputs / groups], y [images][h'][w'][outputs], all of
+// them `operands`; sums are in single precision. Pointers, two that are read, one that is written, workspace: x, w, y;
+// dy, w, dx, to which it adds where `adds`; x, dy, dw.
+typedef struct SeerConvolution {
+  SeerConvolutionWay way;
+  int64_t images, height, width, inputs, outputs, kernel, stride, pad, groups;
+  SeerFormat operands;
+  int adds;
+  uint64_t workspace_bytes;  // as of SeerMatmul
+} SeerConvolution;
+
 typedef struct SeerLibraryCall {
   SeerLibrary library;
   const char *name;  // "cublaslt_matmul"
   const char *use;   // the first layer that it is for
-  SeerMatmul matmul;
+  union {
+    SeerMatmul matmul;            // of cuBLASLt
+    SeerConvolution convolution;  // of cuDNN
+  };
 } SeerLibraryCall;
 
 typedef struct SeerLibraryCalls {

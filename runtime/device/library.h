@@ -23,6 +23,12 @@ typedef struct SeerLibraryType {
                     const void *const *pointers);
 } SeerLibraryType;
 
-extern const SeerLibraryType seer_cublaslt;
+extern const SeerLibraryType seer_cublaslt, seer_cudnn;
+
+// Where the room that a call is given begins for the library.
+static inline void *seer_library_workspace(const void *workspace) {
+  uintptr_t at = (uintptr_t)workspace, unit = SEER_LIBRARY_ALIGNMENT;
+  return (void *)((at + unit - 1) / unit * unit);
+}
 
 #endif
