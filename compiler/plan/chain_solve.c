@@ -371,11 +371,9 @@ static ChainState root_state(const Chain *chain) {
 }
 
 static void prepare_bounds(ChainSolver *solver, int64_t budget_bytes) {
-  if (!solver->bounds || !chain_bounds_serve(solver->bounds, budget_bytes)) {
-    chain_bounds_release(solver->bounds);
-    solver->bounds = chain_bounds_make(solver->index, budget_bytes);
-  }
-  chain_bounds_add_costs(solver->bounds);
+  if (solver->bounds && chain_bounds_serve(solver->bounds, budget_bytes)) return;
+  chain_bounds_release(solver->bounds);
+  solver->bounds = chain_bounds_make(solver->index, budget_bytes);
 }
 
 // What was learnt with another tolerance proves nothing at this one.
@@ -428,7 +426,6 @@ static void try_plain(ChainSolver *solver, Arena *arena, int64_t budget_bytes, C
   class.holes = class.offload = false;
   class.option_limit /= 5;
   if (!solver->plain) solver->plain = chain_solver_make(solver->chain, &class);
-  prepare_bounds(solver->plain, budget_bytes);  // or the minimum would make others, for all bytes
   if (chain_minimum_budget(solver->plain, NULL) > budget_bytes) return;
   ChainSolution plain = chain_solve(solver->plain, arena, budget_bytes);
   solution->states += plain.states;
@@ -580,7 +577,7 @@ static int64_t least_need(ChainSolver *solver, ChainState state, int64_t limit, 
 }
 
 int64_t chain_minimum_budget(ChainSolver *solver, ChainOp *set_by) {
-  if (!solver->bounds) solver->bounds = chain_bounds_make(solver->index, solver->chain->budget_bytes);
+  if (!solver->bounds) solver->bounds = chain_bounds_make_needs(solver->index);
   ChainOp op;
   int64_t least = least_need(solver, root_state(solver->chain), CHAIN_NEVER, &op);
   if (set_by) *set_by = op;
