@@ -31,6 +31,32 @@ void check_known_machine(CheckContext *context) {
   writer_release(&all);
 }
 
+static bool is_same_rate(const SpecValue *a, const SpecValue *b) {
+  return strcmp(a->items[ARGUMENT_rate_kernel].text, b->items[ARGUMENT_rate_kernel].text) == 0 &&
+         strcmp(a->items[ARGUMENT_rate_precision].text, b->items[ARGUMENT_rate_precision].text) == 0;
+}
+
+void check_kernel_rates(CheckContext *context) {
+  NEEDS(context, KEY_cluster_rates);
+  const SpecValue *rates = spec_value(context->spec, KEY_cluster_rates);
+  for (int i = 0; i < rates->item_count; i++) {
+    const SpecValue *rate = &rates->items[i];
+    if (rate->items[ARGUMENT_rate_start].number + rate->items[ARGUMENT_rate_flops].number +
+            rate->items[ARGUMENT_rate_bandwidth].number <=
+        0) {
+      check_error(context, rate->span, "'%s' would take no time", rate->items[ARGUMENT_rate_kernel].text);
+      check_note(context, span_none(), "give 'start', 'flops' or 'bandwidth'");
+    }
+    for (int j = 0; j < i; j++) {
+      if (!is_same_rate(&rates->items[j], rate)) continue;
+      check_error(context, rate->span, "'rates' has '%s' in %s twice", rate->items[ARGUMENT_rate_kernel].text,
+                  rate->items[ARGUMENT_rate_precision].text);
+      check_note(context, rates->items[j].span, "the first time is here");
+      break;
+    }
+  }
+}
+
 void check_budget(CheckContext *context) {
   NEEDS(context, KEY_checkpoint_budget, KEY_cluster_memory);
   double budget = check_number(context, KEY_checkpoint_budget, 0),

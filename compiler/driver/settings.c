@@ -1,5 +1,6 @@
 // Settings: one function per group of keys. Derived defaults (auto) are worked out here, in one place.
 #include "compiler/driver/keep.h"
+#include "compiler/driver/rates_spec.h"
 #include "compiler/driver/settings.h"
 
 #include <string.h>
@@ -295,8 +296,10 @@ bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const 
     if (!described) return false;
     machine->name = name;
     override_machine(described, machine);
+    rates_from_spec(arena, described, spec, machine);
   }
   override_machine(spec, machine);
+  rates_from_spec(arena, spec, spec, machine);
   machine_set_ranks(spec, machine);
   return true;
 }

@@ -31,15 +31,28 @@ int64_t plan_run_macs(const Graph *graph, OpId op, RunVariant variant) {
   return variant == RUN_MASK ? 0 : op_macs(graph, graph_op(graph, op));
 }
 
-static int64_t run_time_ns(const Graph *graph, OpId id, RunVariant variant, const uint64_t *value_bytes,
-                           const PlanMachine *machine) {
-  double moved = plan_run_bytes(graph, id, variant, value_bytes), macs = (double)plan_run_macs(graph, id, variant);
-  double seconds =
-      larger(2 * macs / (machine->flops_per_second * machine->efficiency), moved / machine->bytes_per_second);
-  return (int64_t)(seconds * 1e9 + 0.5);
+// Of the machine's cores, what one of the ranks of a node has.
+static double core_share(const PlanMachine *machine) {
+  if (!machine->cores) return 1;
+  int threads = machine->cores / machine->ranks_per_node;
+  return threads ? (double)threads / machine->cores : 1.0 / machine->ranks_per_node;
 }
 
-static bool is_optimizer(OpKind kind) { return kind == OP_sgd_update || kind == OP_larc_update; }
+static double work_seconds(const PlanMachine *machine, RateWork work, double share) {
+  if (machine->rates && machine->rates->items[work.kind].known) return rate_seconds(machine->rates, work, share);
+  double computing = work.flops / (machine->flops_per_second * machine->efficiency);
+  return larger(computing, work.bytes / machine->bytes_per_second) / share;
+}
+
+static int64_t run_time_ns(const Graph *graph, OpId id, RunVariant variant, const uint64_t *value_bytes,
+                           const PlanMachine *machine) {
+  double share = core_share(machine);
+  double seconds = work_seconds(machine, rate_work(graph, id, variant, value_bytes), share);
+  const RateWork look = rate_look(graph, id, value_bytes);
+  if (look.bytes > 0 && machine->rates && machine->rates->items[look.kind].known)
+    seconds += rate_seconds(machine->rates, look, share);
+  return (int64_t)(seconds * 1e9 + 0.5);
+}
 
 // Bytes a second between one rank and all others.
 static double all_ranks_bandwidth(const PlanMachine *machine) {
@@ -52,7 +65,7 @@ static double sync_seconds(const Graph *graph, const Op *op, const PlanMachine *
                            const PlanShards *shards) {
   int collectives = collectives_of(op, machine);
   if (collectives) return collectives * machine->latency_seconds;
-  if (plan_shards_any(shards) || !is_optimizer(op->kind)) return 0;
+  if (plan_shards_any(shards) || !rate_is_update(op->kind)) return 0;
   double elements = (double)shape_elements(graph_value(graph, op->operands[0])->shape);
   double bytes = (precision.reduce_bytes + 4) * elements * (machine->ranks - 1) / machine->ranks;
   return 2 * machine->latency_seconds + bytes / all_ranks_bandwidth(machine);

@@ -4,6 +4,7 @@
 #define SEER_PLAN_MACHINE_H
 
 #include "compiler/plan/blocks.h"
+#include "compiler/plan/rates.h"
 #include "compiler/plan/shard.h"
 
 typedef struct PlanMachine {
@@ -16,6 +17,8 @@ typedef struct PlanMachine {
   double node_bytes_per_second;  // between the ranks of one node
   double host_bytes_per_second;  // between the rank's memory and the host's
   double latency_seconds;        // of one small collective
+  const Rates *rates;            // at the spec's precision; NULL: none were measured
+  int cores;  // that flops, bandwidth and rates are of, shared by the ranks of a node; 0: each rank has its own
   int nodes, ranks_per_node, ranks;
   int norm_ranks;  // whose pictures BatchNorm takes together
 } PlanMachine;
@@ -30,8 +33,8 @@ typedef struct PlanPrecision {
 double plan_run_bytes(const Graph *graph, OpId op, RunVariant variant, const uint64_t *value_bytes);
 int64_t plan_run_macs(const Graph *graph, OpId op, RunVariant variant);
 
-// Fills costs->time_ns from the machine for every op and variant: multiply-adds take two operations at the machine's
-// rate, every run moves its operands and results once. And costs->sync_ns: a BatchNorm's or Sinkhorn's statistics over
+// Fills costs->time_ns from the machine for every op and variant: by the rate of its kind, where that was measured; else
+// multiply-adds take two operations at the machine's rate, or the run moves its operands and results once. And costs->sync_ns: a BatchNorm's or Sinkhorn's statistics over
 // several ranks wait for one small collective; so does an update for its gradient, unless that comes in parts: then the
 // schedule reduces it.
 void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, PlanPrecision precision,
