@@ -1,15 +1,10 @@
-// See tune_lab.h. A bench runs in the user's folder; what it prints is kept in the lab's.
-#define _XOPEN_SOURCE 700
+// Trainers side by side; see tune_lab.h.
 #include "compiler/driver/tune_lab.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include "compiler/driver/bench_run.h"
 #include "compiler/driver/trainer_build.h"
 #include "lang/files.h"
 #include "runtime/sample.h"
@@ -20,13 +15,6 @@ enum { FEW_ROUNDS = 3, SOME_ROUNDS = 5, MOST_ROUNDS = 9 };
 enum { LEAST_STEPS = 3, MOST_STEPS = 60 };
 static const double bench_seconds = 1.5;  // of the steps that count
 static const double no_gain = 0.995;      // a median above it is not worth more rounds
-
-volatile sig_atomic_t tune_signal;
-
-static TuneOutcome failed(const char *what, const char *reason) {
-  fprintf(stderr, "seerc: error: %s: %s [output]\n", what, reason);
-  return TUNE_FAILED;
-}
 
 TuneOutcome tune_lab_build(TuneLab *lab, Arena *kept, const TuningSet *tuning, const char *name, const char **why) {
   Arena *arena = arena_make("candidate");
@@ -44,64 +32,31 @@ TuneOutcome tune_lab_build(TuneLab *lab, Arena *kept, const TuningSet *tuning, c
     const char *sources = arena_printf(arena, "%s/sources", lab->folder), *refusal = NULL;
     int code = trainer_build(&invocation, &compiled.trainer, sources, arena_printf(arena, "%s/%s", lab->folder, name),
                              &refusal);
-    outcome = tune_signal ? TUNE_STOPPED : refusal ? TUNE_REFUSED : code == EXIT_DONE ? TUNE_DONE : TUNE_FAILED;
+    outcome = bench_signal ? TUNE_STOPPED : refusal ? TUNE_REFUSED : code == EXIT_DONE ? TUNE_DONE : TUNE_FAILED;
     if (refusal) *why = arena_printf(kept, "%s", refusal);
   }
   arena_release(arena);
   return outcome;
 }
 
-static _Noreturn void become_bench(const TuneLab *lab, char *trainer, const char *results, const char *messages) {
-  char threads[32], steps[32];
-  snprintf(threads, sizeof threads, "--threads=%d", lab->threads);
-  snprintf(steps, sizeof steps, "--steps=%d", lab->steps);
-  char *arguments[] = {trainer, "bench", "--json", "--no-ops", steps, lab->threads ? threads : NULL, NULL};
-  int out = open(results, O_WRONLY | O_CREAT | O_TRUNC, 0666), err = open(messages, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-  if (out >= 0 && err >= 0 && dup2(out, STDOUT_FILENO) >= 0 && dup2(err, STDERR_FILENO) >= 0) execv(trainer, arguments);
-  _exit(127);
-}
-
-static void copy_to_stderr(const char *path) {
-  FILE *file = fopen(path, "r");
-  char part[4096];
-  size_t size;
-  while (file && (size = fread(part, 1, sizeof part, file)) > 0) fwrite(part, 1, size, stderr);
-  if (file) fclose(file);
-}
-
-static TuneOutcome read_seconds(const char *results, const char *key, double *seconds) {
-  json_error_t error;
-  json_t *bench = json_load_file(results, 0, &error);
-  *seconds = json_real_value(json_object_get(bench, key));
-  json_decref(bench);
-  return *seconds > 0 ? TUNE_DONE : failed("cannot read what the bench of the trainer says", error.text);
-}
-
 // `key`: of what it says, which time.
 static TuneOutcome bench(const TuneLab *lab, const char *name, const char *key, double *seconds) {
+  static const TuneOutcome outcomes[] = {[BENCH_DONE] = TUNE_DONE,
+                                         [BENCH_STOPPED] = TUNE_STOPPED,
+                                         [BENCH_LACKS] = TUNE_FAILED,
+                                         [BENCH_FAILED] = TUNE_FAILED};
   Arena *arena = arena_make("bench");
-  char *trainer = arena_printf(arena, "%s/%s", lab->folder, name);
-  const char *results = arena_printf(arena, "%s/results", lab->folder);
-  const char *messages = arena_printf(arena, "%s/messages", lab->folder);
-  fflush(NULL);
-  pid_t child = fork();
-  if (child == 0) become_bench(lab, trainer, results, messages);
-  int status = 0;
-  while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-  TuneOutcome outcome;
-  if (child < 0) {
-    outcome = failed("cannot start the trainer", strerror(errno));
-  } else if (tune_signal) {
-    outcome = TUNE_STOPPED;
-  } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    copy_to_stderr(messages);
-    outcome =
-        failed("the bench of the trainer failed", WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "see above");
-  } else {
-    outcome = read_seconds(results, key, seconds);
-  }
+  char *trainer = arena_printf(arena, "%s/%s", lab->folder, name), bench[] = "bench", json[] = "--json";
+  char *threads = lab->threads ? arena_printf(arena, "--threads=%d", lab->threads) : NULL, no_ops[] = "--no-ops";
+  char *arguments[] = {trainer, bench, json, no_ops, arena_printf(arena, "--steps=%d", lab->steps), threads, NULL};
+  json_t *result;
+  BenchOutcome outcome = bench_run(lab->folder, arguments, &result);
+  *seconds = json_real_value(json_object_get(result, key));
+  json_decref(result);
   arena_release(arena);
-  return outcome;
+  if (outcome != BENCH_DONE || *seconds > 0) return outcomes[outcome];
+  fprintf(stderr, "seerc: error: the bench of the trainer does not say '%s' [output]\n", key);
+  return TUNE_FAILED;
 }
 
 TuneOutcome tune_lab_settle(TuneLab *lab, const char *name) {
