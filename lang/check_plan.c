@@ -3,14 +3,14 @@
 #include <string.h>
 
 #include "lang/check.h"
+#include "lang/source_text.h"
 
 void check_known_machine(CheckContext *context) {
   NEEDS(context, KEY_cluster_machine);
   const char *machine = spec_text(context->spec, KEY_cluster_machine);
   Resolver *resolver = context->resolver;
   if (!resolver->library || !check_by_user(context, KEY_cluster_machine)) return;
-  const char *path =
-      path_join(context->arena, resolver->library, arena_printf(context->arena, "machines/%s.seer", machine));
+  const char *path = path_of_machine(context->arena, context->spec->path, resolver->library, machine);
   if (*machine && resolver->files->is_file(resolver->files->context, path)) return;
   check_error(context, check_span(context, KEY_cluster_machine), "unknown machine '%s'", machine);
   const char **names = NULL;
@@ -27,7 +27,8 @@ void check_known_machine(CheckContext *context) {
   if (best)
     check_note(context, span_none(), "did you mean \"%s\"?", best);
   else
-    check_note(context, span_none(), "the machines are %s", count ? all.text : "missing from this installation");
+    check_note(context, span_none(), "the machines are %s; one of your own is named by the path of its file",
+               count ? all.text : "missing from this installation");
   writer_release(&all);
 }
 
@@ -55,6 +56,49 @@ void check_kernel_rates(CheckContext *context) {
       break;
     }
   }
+}
+
+static void check_source(CheckContext *context, const SpecValue *source) {
+  SourceText text;
+  if (!source_text_parse(context->arena, source->text, &text) || !text.kind) {
+    check_error(context, source->span, "a source names keys, a kind, and what it is");
+    check_note(context, span_none(), "such as \"flops bandwidth: datasheet, NVIDIA A100\"; the kinds are %s, %s, %s, %s",
+               source_kinds[0], source_kinds[1], source_kinds[2], source_kinds[3]);
+    return;
+  }
+  const char *keys = text.keys, *key;
+  int count = 0;
+  while ((key = source_text_next_key(context->arena, &keys))) {
+    count++;
+    if (schema_find_key("cluster", key) >= 0) continue;
+    check_error(context, source->span, "a source of '%s', which is no key of section 'cluster'", key);
+    Suggestion suggestion = suggestion_make(key);
+    for (int i = 0; i < schema_key_count; i++) {
+      if (strcmp(schema_keys[i].section, "cluster") == 0) suggestion_offer(&suggestion, schema_keys[i].name);
+    }
+    const char *best = suggestion_best(&suggestion);
+    check_note(context, span_none(), best ? "did you mean '%s'?" : "'seerc explain cluster' lists them", best);
+  }
+  if (count) return;
+  check_error(context, source->span, "a source of no key");
+  check_note(context, span_none(), "write the keys before the colon, blanks between");
+}
+
+void check_sources(CheckContext *context) {
+  NEEDS(context, KEY_cluster_sources);
+  const SpecValue *sources = spec_value(context->spec, KEY_cluster_sources);
+  if (sources->kind == SPEC_STRING) check_source(context, sources);
+  for (int i = 0; sources->kind == SPEC_LIST && i < sources->item_count; i++) check_source(context, &sources->items[i]);
+}
+
+void check_slow_ranks(CheckContext *context) {
+  NEEDS(context, KEY_cluster_slow_ranks, KEY_cluster_slow_factor);
+  double share = check_number(context, KEY_cluster_slow_ranks, 0);
+  double factor = check_number(context, KEY_cluster_slow_factor, 1);
+  if ((share > 0) == (factor > 1) || (share == 0 && factor == 1)) return;
+  SpecKey set = share > 0 ? KEY_cluster_slow_ranks : KEY_cluster_slow_factor;
+  check_warning(context, check_span(context, set), "'%s' changes nothing alone", check_short(set));
+  check_note(context, span_none(), "set 'slow_ranks', the share, and 'slow_factor', how much slower they are");
 }
 
 void check_budget(CheckContext *context) {

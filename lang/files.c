@@ -139,3 +139,16 @@ SpecFiles spec_files_in_memory(const MemoryFiles *files) {
                      .identity = memory_identity,
                      .list = memory_list};
 }
+
+static bool ends_in_seer(const char *path) {
+  size_t length = strlen(path);
+  return length > 5 && strcmp(path + length - 5, ".seer") == 0;
+}
+
+const char *path_of_machine(Arena *arena, const char *spec_path, const char *library, const char *machine) {
+  const char *suffix = ends_in_seer(machine) ? "" : ".seer";
+  if (!*suffix || strchr(machine, '/'))
+    return path_join(arena, strcmp(spec_path, "-") == 0 ? "." : path_folder(arena, spec_path),
+                     arena_printf(arena, "%s%s", machine, suffix));
+  return path_join(arena, library, arena_printf(arena, "machines/%s%s", machine, suffix));
+}

@@ -36,5 +36,8 @@ const char *path_folder(Arena *arena, const char *path);
 const char *path_join(Arena *arena, const char *folder, const char *name);
 // Without ".seer".
 const char *path_without_suffix(Arena *arena, const char *path);
+// The file of a machine: "a100-40g" is one of the library's, "mine.seer" and "racks/mine" are paths from the spec's
+// folder.
+const char *path_of_machine(Arena *arena, const char *spec_path, const char *library, const char *machine);
 
 #endif

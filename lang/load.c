@@ -275,10 +275,35 @@ void load_main_file(Resolver *resolver, const char *path) {
   resolver->main_layer = resolver->layer;
 }
 
+// What stands for itself and not for a text: a constant, or another key.
+static bool is_reference(const Resolver *resolver, Arena *arena, const char *text) {
+  const char *dot = strchr(text, '.');
+  if (dot && schema_find_key(arena_printf(arena, "%.*s", (int)(dot - text), text), dot + 1) >= 0) return true;
+  for (size_t i = 0; i < resolver->constants.count; i++) {
+    if (strcmp(resolver->constants.items[i].name, text) == 0) return true;
+  }
+  return false;
+}
+
+// Shells take quotes away: -D cluster.machine=a100-40g is that text, for a key that takes one.
+static const char *quoted_define(Resolver *resolver, const char *text) {
+  Arena *arena = resolver->arena;
+  const char *equal = strchr(text, '='), *dot = strchr(text, '.');
+  if (!equal || !dot || dot > equal) return text;
+  const char *section = arena_printf(arena, "%.*s", (int)(dot - text), text);
+  size_t key_length = strcspn(dot + 1, " =");
+  int key = schema_find_key(section, arena_printf(arena, "%.*s", (int)key_length, dot + 1));
+  if (key < 0 || (schema_keys[key].type != TYPE_STRING && schema_keys[key].type != TYPE_PATHS)) return text;
+  const char *value = equal + 1 + strspn(equal + 1, " ");
+  bool plain = *value && !strpbrk(value, "\"[]\\\n") && !is_reference(resolver, arena, value);
+  return plain ? arena_printf(arena, "%.*s\"%s\"", (int)(value - text), text, value) : text;
+}
+
 void load_defines(Resolver *resolver, const SpecDefine *defines, int count) {
   resolver->layer++;
   for (int i = 0; i < count; i++) {
-    uint32_t file = source_map_add(resolver->sources, "-D", defines[i].text, strlen(defines[i].text));
+    const char *text = quoted_define(resolver, defines[i].text);
+    uint32_t file = source_map_add(resolver->sources, "-D", text, strlen(text));
     ParsedDefine define = parse_define(resolver->arena, resolver->sources, resolver->diags, file);
     if (!define.value) {
       resolver->syntax_failed = true;

@@ -9,9 +9,9 @@
 #include "runtime/plan_page.h"
 
 // With the trainer's own printer: both write the same page.
-static void print_page(const PlanReport *report, Writer *out) {
+static void print_page(const Compiled *compiled, Writer *out) {
   Writer json = {0};
-  report_print_json(report, &json);
+  plan_print_json(&compiled->report, &compiled->cluster, &json);
   const char *const pieces[] = {json.text, NULL};
   char *text = NULL;
   size_t size = 0;
@@ -37,16 +37,17 @@ static int expect_one_output(const Invocation *invocation) {
   return EXIT_DONE;
 }
 
-static int print_plan(Invocation *invocation, PlanReport *report, Writer *out) {
+static int print_plan(Invocation *invocation, Compiled *compiled, Writer *out) {
+  PlanReport *report = &compiled->report;
   const char *block = option_text(invocation, "why");
   if (block) {
     if (report_print_why(report, block, out)) return EXIT_DONE;
     return usage_error(invocation, "no block '%s': the blocks are %s", block, out->text);
   }
   if (option_is_set(invocation, "json")) {
-    report_print_json(report, out);
+    plan_print_json(report, &compiled->cluster, out);
   } else if (option_is_set(invocation, "html")) {
-    print_page(report, out);
+    print_page(compiled, out);
   } else if (option_is_set(invocation, "sweep")) {
     report_print_sweep(report, out);
   } else if (option_is_set(invocation, "svg")) {
@@ -57,6 +58,8 @@ static int print_plan(Invocation *invocation, PlanReport *report, Writer *out) {
     report_print_trace(report, out);
   } else {
     report_print(report, out);
+    Simulation simulation = simulate_run(report, &compiled->cluster);
+    simulation_print(report, &compiled->cluster, &simulation, out);
   }
   return EXIT_DONE;
 }
@@ -71,7 +74,7 @@ int command_plan(Invocation *invocation) {
   code = driver_compile(invocation, NULL, NULL, &compiled, &diags);
   if (code != EXIT_DONE) return code;
   Writer out = {0};
-  code = print_plan(invocation, &compiled.report, &out);
+  code = print_plan(invocation, &compiled, &out);
   if (code == EXIT_DONE) code = driver_write(invocation, &out);
   writer_release(&out);
   return code;

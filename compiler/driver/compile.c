@@ -196,6 +196,7 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   BuildTarget target = target_of(compilation->options, spec);
   *planning = (Planning){.arena = arena, .spec = spec, .world = world, .target = target, .report = report};
   planning->machine = compilation->machine;
+  planning->cluster = compilation->cluster;
   machine_set_ranks(spec, &planning->machine);
   planning->settings = settings_from_spec(arena, spec);
   if (compilation->classes) planning->settings.classes = (int)compilation->classes;
@@ -211,11 +212,14 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   planning->policy = policy_from_spec(arena, spec, &planning->machine);
   bug_set_stage("lower");
   make_costs(planning, compilation);
-  planning->settings.snapshot_bytes = snapshot_bytes_from_spec(arena, spec, planning->train, planning->train_shards);
+  uint64_t snapshot_bytes = snapshot_bytes_from_spec(arena, spec, planning->train, planning->train_shards);
+  planning->settings.snapshot_bytes = spec_flag(spec, KEY_save_asynchronous) ? snapshot_bytes : 0;
+  cluster_set_run(spec, snapshot_bytes, &planning->cluster);
   const SeerProgram *settings = &planning->settings;
   *report =
       (PlanReport){.model = model_of(&model.shape, world->step, settings, planning->train, planning->features),
                    .machine = planning->machine,
+                   .precision = precision_from_spec(target, spec),
                    .images_per_step = settings->batch,
                    .micro_steps = settings->accumulate,
                    .slices = seer_rank_slices(settings),
@@ -252,6 +256,7 @@ static bool compile_worlds(const Compilation *compilation, const Worlds *worlds,
       compiled->features_graph = plannings[0].features;
       compiled->train_plan = report->train;
       compiled->features_plan = report->features;
+      compiled->cluster = plannings[0].cluster;
     }
     if (!check_world(compilation, &plannings[i], i == 0)) return false;
     if (!options->plan_only && !check_offload(compilation->diags, &plannings[i])) return false;
@@ -272,7 +277,8 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   Worlds worlds = worlds_from_spec(arena, spec, options->plan_only && target == TARGET_NONE);
   bool checked = !options->plan_only || target == TARGET_CUDA;
   if (checked && !check_limits(diags, target, worlds_largest(&worlds)->spec)) return false;
-  if (!machine_from_spec(arena, sources, diags, spec, library, &compilation.machine)) return false;
+  if (!machine_from_spec(arena, sources, diags, spec, library, &compilation.machine, &compilation.cluster))
+    return false;
   compilation.cpu = cpu_of_options(options);
   // Only what computes in bf16 needs a processor that does.
   bool narrow = target == TARGET_C && graph_target(options, target, spec).images == DATA_BF16;

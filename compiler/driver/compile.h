@@ -6,6 +6,7 @@
 #include "codegen/tuning.h"
 #include "compiler/driver/settings.h"
 #include "compiler/passes/pipeline.h"
+#include "compiler/simulate/simulate.h"
 
 typedef struct CompileOptions {
   const char *cpu;                   // "native", or a level: x86-64, x86-64-v3, x86-64-v4, x86-64-v4+bf16
@@ -28,6 +29,7 @@ typedef struct Compiled {
   const Graph *train_graph, *features_graph;
   const Plan *train_plan, *features_plan;
   PlanReport report;
+  Cluster cluster;
   Trainer trainer;  // programs included
 } Compiled;
 
@@ -35,6 +37,9 @@ typedef struct Compiled {
 // something that seerc cannot do yet.
 bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
                   const CompileOptions *options, Compiled *compiled);
+
+// The plan as one JSON object, with its simulation: what `plan --json` prints, and trainers carry.
+void plan_print_json(const PlanReport *report, const Cluster *cluster, Writer *out);
 
 // The level that the options ask for.
 const char *cpu_of_options(const CompileOptions *options);

@@ -116,6 +116,13 @@ void list_worlds(Arena *arena, const Planning *plannings, int count) {
   }
 }
 
+void plan_print_json(const PlanReport *report, const Cluster *cluster, Writer *out) {
+  report_print_json(report, out);
+  Simulation simulation = simulate_run(report, cluster);
+  simulation_print_json(cluster, &simulation, out);
+  writer_text(out, "}\n");
+}
+
 bool check_fits(DiagList *diags, const Spec *spec, const PlanReport *report) {
   if (report_fits(report)) return true;
   SpecKey key =

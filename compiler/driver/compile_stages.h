@@ -4,6 +4,7 @@
 
 #include "codegen/cuda/tuning.h"
 #include "compiler/driver/compile.h"
+#include "compiler/driver/machine_spec.h"
 #include "compiler/driver/worlds.h"
 
 // What a compilation is for. None: it can be planned alone.
@@ -19,6 +20,7 @@ typedef struct Compilation {
   KernelTuning tuning;  // of target c
   CudaTuning gpu_tuning;
   PlanMachine machine;  // of the declared world
+  Cluster cluster;
   int64_t classes;
   SeerMonitorRule monitor;
 } Compilation;
@@ -35,6 +37,7 @@ typedef struct Planning {
   PlanCosts *train_costs, *features_costs;
   Lowering *train_lowering, *features_lowering;  // NULL: no target builds it yet
   PlanMachine machine;
+  Cluster cluster;
   PlanPolicy policy;
   const Plan *state;  // where states and parameters lie
   PlanReport *report;

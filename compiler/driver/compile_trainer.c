@@ -29,9 +29,9 @@ static SeerPieces spec_text_of(Arena *arena, const Spec *spec) {
   return pieces_of(arena, &out);
 }
 
-static SeerPieces plan_json_of(Arena *arena, const PlanReport *report) {
+static SeerPieces plan_json_of(Arena *arena, const Planning *planning) {
   Writer out = {0};
-  report_print_json(report, &out);
+  plan_print_json(planning->report, &planning->cluster, &out);
   return pieces_of(arena, &out);
 }
 
@@ -60,7 +60,7 @@ static TrainerWorld trainer_world(const Planning *planning, bool declared, Progr
   if (world_trains(planning)) {
     *train = program_of(arena, planning->train, planning->train_lowering, report->train,
                         block_names(arena, report->problem->blocks));
-    world.plan_json = plan_json_of(arena, report);
+    world.plan_json = plan_json_of(arena, planning);
   } else if (!report_fits(report)) {
     world.minimum_bytes = report_minimum_bytes(report);
     world.budget_bytes = report->budget_bytes;

@@ -1,6 +1,5 @@
 // Settings: one function per group of keys. Derived defaults (auto) are worked out here, in one place.
 #include "compiler/driver/keep.h"
-#include "compiler/driver/rates_spec.h"
 #include "compiler/driver/settings.h"
 
 #include <string.h>
@@ -235,7 +234,6 @@ static SeerTensor tensor_of(const Graph *train, ValueId v, const PlanShards *sha
 }
 
 uint64_t snapshot_bytes_from_spec(Arena *arena, const Spec *spec, const Graph *train, const PlanShards *shards) {
-  if (!spec_flag(spec, KEY_save_asynchronous)) return 0;
   SeerTensor *tensors = arena_array(arena, SeerTensor, train->values.count + 1);
   int count = 0;
   for (ValueId v = 0; v < train->values.count; v++) {
@@ -243,63 +241,4 @@ uint64_t snapshot_bytes_from_spec(Arena *arena, const Spec *spec, const Graph *t
     if (value->kind == VALUE_PARAMETER || value->kind == VALUE_STATE) tensors[count++] = tensor_of(train, v, shards);
   }
   return seer_snapshot_share_bytes(tensors, count, (int)rank_count_from_spec(spec));
-}
-
-static void override_machine(const Spec *spec, PlanMachine *machine) {
-  if (spec_value(spec, KEY_cluster_memory)->kind == SPEC_NUMBER)
-    machine->memory_bytes = (uint64_t)spec_integer(spec, KEY_cluster_memory);
-  machine->flops_per_second = number_or(spec, KEY_cluster_flops, machine->flops_per_second);
-  machine->bytes_per_second = number_or(spec, KEY_cluster_bandwidth, machine->bytes_per_second);
-  machine->efficiency = number_or(spec, KEY_cluster_efficiency, machine->efficiency);
-  machine->link_bytes_per_second = number_or(spec, KEY_cluster_link_bandwidth, machine->link_bytes_per_second);
-  machine->node_bytes_per_second = number_or(spec, KEY_cluster_node_bandwidth, machine->node_bytes_per_second);
-  machine->host_bytes_per_second = number_or(spec, KEY_cluster_host_bandwidth, machine->host_bytes_per_second);
-  machine->latency_seconds = number_or(spec, KEY_cluster_latency, machine->latency_seconds);
-}
-
-// This machine, guessed from its cores: 16 multiply-adds a cycle at 2.5 GHz, 20 GB/s a core. Its memory is the host's,
-// so nothing is copied there; between ranks, 10 Gbit/s Ethernet.
-static PlanMachine this_machine(void) {
-  long cores = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-  if (cores < 1) cores = 1;
-  PlanMachine machine = {.name = "this",
-                         .flops_per_second = (double)cores * 2 * 16 * 2.5e9,
-                         .efficiency = 0.7,
-                         .bytes_per_second = (double)cores * 20e9,
-                         .link_bytes_per_second = 1.25e9,
-                         .node_bytes_per_second = 10e9,
-                         .latency_seconds = 50e-6};
-  machine.memory_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
-  return machine;
-}
-
-void machine_set_ranks(const Spec *spec, PlanMachine *machine) {
-  machine->nodes = int_of(spec, KEY_cluster_nodes);
-  machine->ranks_per_node = int_of(spec, KEY_cluster_ranks_per_node);
-  machine->ranks = machine->nodes * machine->ranks_per_node;
-  machine->norm_ranks = (int)norm_ranks_from_spec(spec);
-}
-
-bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
-                       PlanMachine *machine) {
-  const char *name = spec_text(spec, KEY_cluster_machine);
-  *machine = this_machine();
-  if (strcmp(name, "this") != 0) {
-    const char *path = arena_printf(arena, "%s/machines/%s.seer", library, name);
-    if (access(path, R_OK) != 0) {
-      diag_error(diags, spec_span(spec, KEY_cluster_machine), "machine", "unknown machine '%s'", name);
-      diag_note(diags, (SourceSpan){0},
-                "machines are files of '%s/machines'; \"this\" is the machine that seerc runs on", library);
-      return false;
-    }
-    const Spec *described = spec_load(arena, sources, diags, path, library, NULL, 0);
-    if (!described) return false;
-    machine->name = name;
-    override_machine(described, machine);
-    rates_from_spec(arena, described, spec, machine);
-  }
-  override_machine(spec, machine);
-  rates_from_spec(arena, spec, spec, machine);
-  machine_set_ranks(spec, machine);
-  return true;
 }

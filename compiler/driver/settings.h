@@ -15,14 +15,7 @@ SeerProgram settings_from_spec(Arena *arena, const Spec *spec);
 // Loads the tables of monitor.reference into `rule`, which is of settings_from_spec. False after a diagnostic.
 bool references_from_spec(Arena *arena, DiagList *diags, const Spec *spec, SeerMonitorRule *rule);
 
-// Bytes of the copy that one rank's share of a snapshot is written from; 0: it is written without one.
+// Bytes of one rank's share of a snapshot.
 uint64_t snapshot_bytes_from_spec(Arena *arena, const Spec *spec, const Graph *train, const PlanShards *shards);
-
-// Reads specs/machines/NAME.seer where the spec's cluster.machine names one, then lets the spec's own cluster keys
-// override. `library` is the folder of shipped specs. False when the machine is unknown (a diagnostic says so).
-bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
-                       PlanMachine *machine);
-// The same machine under another number of ranks: nodes and ranks_per_node from the spec.
-void machine_set_ranks(const Spec *spec, PlanMachine *machine);
 
 #endif

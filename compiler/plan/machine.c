@@ -5,15 +5,14 @@
 
 static double larger(double a, double b) { return a > b ? a : b; }
 
-// Small collectives of an op's first run. Running statistics of several groups of ranks become those of their mean.
-static int collectives_of(const Op *op, const PlanMachine *machine) {
-  bool normalizes = op->kind == OP_conv2d_statistics || op->kind == OP_batch_norm ||
-                    op->kind == OP_batch_norm_backward || op->kind == OP_batch_norm_relu_backward ||
-                    op->kind == OP_batch_norm_sums || op->kind == OP_batch_norm_relu_sums;
-  if (normalizes) return machine->norm_ranks > 1;
-  if (op->kind == OP_running_update) return machine->norm_ranks < machine->ranks ? 2 : 0;
-  return op->kind == OP_sinkhorn;
+Network plan_network(const PlanMachine *machine) {
+  return (Network){.exchange = machine->exchange,
+                   .start_seconds = machine->latency_seconds,
+                   .node = {machine->node_bytes_per_second, machine->node_latency_seconds},
+                   .between = {machine->link_bytes_per_second, machine->link_latency_seconds}};
 }
+
+static Circle all_ranks(const PlanMachine *machine) { return circle_of(machine->ranks, 1, machine->ranks_per_node); }
 
 static double uses_bytes(const ValueUses *uses, const uint64_t *value_bytes) {
   double bytes = 0;
@@ -54,21 +53,90 @@ static int64_t run_time_ns(const Graph *graph, OpId id, RunVariant variant, cons
   return (int64_t)(seconds * 1e9 + 0.5);
 }
 
-// Bytes a second between one rank and all others.
-static double all_ranks_bandwidth(const PlanMachine *machine) {
-  return machine->nodes > 1 ? machine->link_bytes_per_second : machine->node_bytes_per_second;
+static bool normalizes(OpKind kind) {
+  return kind == OP_conv2d_statistics || kind == OP_batch_norm || kind == OP_batch_norm_backward ||
+         kind == OP_batch_norm_relu_backward || kind == OP_batch_norm_sums || kind == OP_batch_norm_relu_sums;
 }
 
-// Of whole parameters, each gradient is averaged over all ranks before its update: every rank sends and receives it
-// nearly twice, once in shares to be summed, once as shares of the mean.
-static double sync_seconds(const Graph *graph, const Op *op, const PlanMachine *machine, PlanPrecision precision,
-                           const PlanShards *shards) {
-  int collectives = collectives_of(op, machine);
-  if (collectives) return collectives * machine->latency_seconds;
-  if (plan_shards_any(shards) || !rate_is_update(op->kind)) return 0;
-  double elements = (double)shape_elements(graph_value(graph, op->operands[0])->shape);
-  double bytes = (precision.reduce_bytes + 4) * elements * (machine->ranks - 1) / machine->ranks;
-  return 2 * machine->latency_seconds + bytes / all_ranks_bandwidth(machine);
+static int64_t last_extent(const Graph *graph, ValueId value) {
+  Shape shape = graph_value(graph, value)->shape;
+  return shape.size[shape.rank - 1];
+}
+
+// Two numbers for each channel, in whole vectors of 16; forward, processors send count, mean and spread, in double.
+static uint64_t statistics_bytes(const Graph *graph, const Op *op, const PlanMachine *machine) {
+  uint64_t channels = (uint64_t)last_extent(graph, op->results[1]);
+  bool forward = op->kind == OP_conv2d_statistics || op->kind == OP_batch_norm;
+  if (forward && machine->exchange == EXCHANGE_MPI) return 3 * channels * sizeof(double);
+  return 2 * ((channels + 15) / 16 * 16) * sizeof(float);
+}
+
+// A mean over all ranks, of whole numbers: each rank sums its share of all ranks', and hands out the mean. With NCCL
+// both ways are direct; MPI gathers as it sees fit.
+static int average_traffic(const PlanMachine *machine, uint64_t elements, int sent_bytes,
+                           OpTraffic traffic[MAX_OP_TRAFFIC]) {
+  uint64_t ranks = (uint64_t)machine->ranks, share = ((elements + ranks - 1) / ranks + 15) / 16 * 16;
+  if (machine->exchange == EXCHANGE_BEST) {
+    traffic[0] = (OpTraffic){COLLECTIVE_REDUCE, all_ranks(machine), elements * (uint64_t)sent_bytes, 1};
+    return 1;
+  }
+  CollectiveKind back = machine->exchange == EXCHANGE_NCCL ? COLLECTIVE_EXCHANGE : COLLECTIVE_GATHER;
+  traffic[0] = (OpTraffic){COLLECTIVE_EXCHANGE, all_ranks(machine), share * (uint64_t)sent_bytes, 1};
+  traffic[1] = (OpTraffic){back, all_ranks(machine), share * sizeof(float), 1};
+  return 2;
+}
+
+// Statistics that are gathered and summed by each rank itself; at best they would be summed on their way.
+static OpTraffic statistics_traffic(const PlanMachine *machine, Circle circle, uint64_t bytes, int times) {
+  CollectiveKind kind = machine->exchange == EXCHANGE_BEST ? COLLECTIVE_REDUCE : COLLECTIVE_GATHER;
+  return (OpTraffic){kind, circle, bytes, times};
+}
+
+int plan_op_traffic(const Graph *graph, OpId id, const PlanMachine *machine, PlanPrecision precision,
+                    const PlanShards *shards, OpTraffic traffic[MAX_OP_TRAFFIC]) {
+  const Op *op = graph_op(graph, id);
+  if (machine->ranks < 2) return 0;
+  if (normalizes(op->kind)) {
+    if (machine->norm_ranks < 2) return 0;
+    Circle circle = circle_of(machine->norm_ranks, 1, machine->ranks_per_node);
+    traffic[0] = statistics_traffic(machine, circle, statistics_bytes(graph, op, machine), 1);
+    return 1;
+  }
+  if (op->kind == OP_sinkhorn) {
+    uint64_t bytes = (uint64_t)last_extent(graph, op->operands[0]) * sizeof(float);
+    traffic[0] = statistics_traffic(machine, all_ranks(machine), bytes, op->attributes.iterations);
+    return 1;
+  }
+  uint64_t elements = op->operand_count ? (uint64_t)shape_elements(graph_value(graph, op->operands[0])->shape) : 0;
+  if (op->kind == OP_running_update && machine->norm_ranks < machine->ranks)
+    return average_traffic(machine, elements, sizeof(float), traffic);
+  if (rate_is_update(op->kind) && !plan_shards_any(shards))
+    return average_traffic(machine, elements, precision.reduce_bytes, traffic);
+  return 0;
+}
+
+// What has come from all ranks is read once.
+static double folded_bytes(const OpTraffic *traffic) {
+  return traffic->kind == COLLECTIVE_REDUCE ? 0 : (double)traffic->bytes * traffic->circle.ranks;
+}
+
+static int64_t sync_time_ns(const Graph *graph, OpId op, const PlanMachine *machine, PlanPrecision precision,
+                            const PlanShards *shards) {
+  OpTraffic traffic[MAX_OP_TRAFFIC];
+  Network network = plan_network(machine);
+  int64_t time_ns = 0;
+  int count = plan_op_traffic(graph, op, machine, precision, shards, traffic);
+  for (int i = 0; i < count; i++) {
+    const OpTraffic *one = &traffic[i];
+    int64_t once = collective_ns(&network, one->circle, one->kind, one->bytes, NULL);
+    time_ns += one->times * (once + (int64_t)(folded_bytes(one) / machine->bytes_per_second * 1e9 + 0.5));
+  }
+  return time_ns;
+}
+
+int64_t plan_norms_ns(const Graph *graph, const PlanMachine *machine) {
+  Network network = plan_network(machine);
+  return collective_ns(&network, all_ranks(machine), COLLECTIVE_GATHER, plan_norms_bytes(graph), NULL);
 }
 
 void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, PlanPrecision precision,
@@ -83,8 +151,7 @@ void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machin
   // What only a first run writes are statistics: too little to tell the times apart.
   costs->time_ns[RUN_AGAIN] = costs->time_ns[RUN_FIRST];
   int64_t *sync_ns = arena_array(arena, int64_t, graph->ops.count + 1);
-  for (OpId op = 0; machine->ranks > 1 && op < graph->ops.count; op++)
-    sync_ns[op] = (int64_t)(sync_seconds(graph, graph_op(graph, op), machine, precision, shards) * 1e9 + 0.5);
+  for (OpId op = 0; op < graph->ops.count; op++) sync_ns[op] = sync_time_ns(graph, op, machine, precision, shards);
   costs->sync_ns = sync_ns;
 }
 
@@ -118,10 +185,6 @@ PlanCosts plan_costs_dense(Arena *arena, const Graph *graph, PlanPrecision preci
 }
 
 // ---- parameters on their way ----
-
-static int64_t traffic_ns(uint64_t sent_bytes, double bytes_per_second, double latency_seconds) {
-  return (int64_t)(((double)sent_bytes / bytes_per_second + latency_seconds) * 1e9 + 0.5);
-}
 
 // Adds a parameter and its gradient to their block's unit. Whole values lie one behind the other: parameters in compute
 // precision, their gradients in a buffer of their own.
@@ -157,31 +220,40 @@ static void list_parameters(Arena *arena, PlanUnits *units, const PlanBlocks *bl
   }
 }
 
-// Bytes a second between the ranks of one group.
-static double group_bandwidth(const PlanMachine *machine, const PlanShards *shards) {
-  bool one_node = machine->ranks_per_node % shards->group == 0;
-  return one_node ? machine->node_bytes_per_second : all_ranks_bandwidth(machine);
+// Parts of one copy of the parameters, or of what its ranks have updated. MPI sends them to each rank that wants them.
+static int64_t gather_ns(const PlanMachine *machine, Circle circle, uint64_t part_bytes) {
+  Network network = plan_network(machine);
+  CollectiveKind kind = machine->exchange == EXCHANGE_MPI ? COLLECTIVE_EXCHANGE : COLLECTIVE_GATHER;
+  return collective_ns(&network, circle, kind, part_bytes, NULL);
+}
+
+// Trainers send each rank its part of every gradient, to be summed in the order of ranks; at best sums travel.
+static int64_t reduce_ns(const PlanMachine *machine, uint64_t part_bytes) {
+  Network network = plan_network(machine);
+  CollectiveKind kind = machine->exchange == EXCHANGE_BEST ? COLLECTIVE_SCATTER : COLLECTIVE_EXCHANGE;
+  return collective_ns(&network, all_ranks(machine), kind, part_bytes, NULL);
 }
 
 static void time_unit(PlanUnit *unit, const PlanMachine *machine, const PlanShards *shards, PlanPrecision precision) {
-  uint64_t groups = (uint64_t)plan_shards_groups(shards), kept = groups * unit->part_elements;
-  double latency = machine->latency_seconds;
+  int groups = plan_shards_groups(shards), per_node = machine->ranks_per_node;
+  uint64_t kept_bytes = (uint64_t)groups * unit->part_elements * (uint64_t)precision.compute_bytes;
   if (plan_shards_gather(shards)) {
-    unit->gather_sent_bytes = ((uint64_t)shards->group - 1) * kept * (uint64_t)precision.compute_bytes;
-    unit->gather_ns = traffic_ns(unit->gather_sent_bytes, group_bandwidth(machine, shards), latency);
+    unit->gather_sent_bytes = ((uint64_t)shards->group - 1) * kept_bytes;
+    unit->gather_ns = gather_ns(machine, circle_of(shards->group, 1, per_node), kept_bytes);
   }
   if (groups > 1) {
-    unit->refresh_sent_bytes = (groups - 1) * unit->part_elements * sizeof(float);
-    unit->refresh_ns = traffic_ns(unit->refresh_sent_bytes, all_ranks_bandwidth(machine), latency);
+    uint64_t part_bytes = unit->part_elements * sizeof(float);
+    unit->refresh_sent_bytes = ((uint64_t)groups - 1) * part_bytes;
+    unit->refresh_ns = gather_ns(machine, circle_of(groups, shards->group, per_node), part_bytes);
   }
-  unit->reduce_sent_bytes = ((uint64_t)shards->count - 1) * unit->part_elements * (uint64_t)precision.reduce_bytes;
-  unit->reduce_ns = traffic_ns(unit->reduce_sent_bytes, all_ranks_bandwidth(machine), latency);
+  uint64_t reduced_bytes = unit->part_elements * (uint64_t)precision.reduce_bytes;
+  unit->reduce_sent_bytes = ((uint64_t)shards->count - 1) * reduced_bytes;
+  unit->reduce_ns = reduce_ns(machine, reduced_bytes);
   bool full = shards->kind == SHARD_FULL;
-  if (!full || !shards->by_node || machine->nodes < 2 || machine->ranks_per_node < 2) return;
-  uint64_t ranks = (uint64_t)machine->ranks_per_node;
-  unit->node_share_bytes = plan_align((unit->parameter_bytes + ranks - 1) / ranks);
-  unit->node_gather_ns =
-      traffic_ns(unit->parameter_bytes * (ranks - 1) / ranks, machine->node_bytes_per_second, machine->latency_seconds);
+  if (!full || !shards->by_node || machine->nodes < 2 || per_node < 2) return;
+  uint64_t share_bytes = (unit->parameter_bytes + (uint64_t)per_node - 1) / (uint64_t)per_node;
+  unit->node_share_bytes = plan_align(share_bytes);
+  unit->node_gather_ns = gather_ns(machine, circle_of(per_node, 1, per_node), share_bytes);
 }
 
 PlanUnits *plan_units_make(Arena *arena, const PlanBlocks *blocks, const PlanMachine *machine, PlanPrecision precision,

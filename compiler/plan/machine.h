@@ -4,8 +4,16 @@
 #define SEER_PLAN_MACHINE_H
 
 #include "compiler/plan/blocks.h"
+#include "compiler/plan/collective.h"
 #include "compiler/plan/rates.h"
 #include "compiler/plan/shard.h"
+
+// Where a number of the machine comes from.
+typedef struct PlanSource {
+  const char *key;   // of section cluster
+  const char *kind;  // datasheet, published, measured, assumed; spec: the spec sets it; guessed: from this machine
+  const char *text;
+} PlanSource;
 
 typedef struct PlanMachine {
   const char *name;
@@ -16,11 +24,16 @@ typedef struct PlanMachine {
   double link_bytes_per_second;  // of one rank's share of the network between nodes
   double node_bytes_per_second;  // between the ranks of one node
   double host_bytes_per_second;  // between the rank's memory and the host's
-  double latency_seconds;        // of one small collective
+  double latency_seconds;        // of a collective, before anything moves
+  double node_latency_seconds;   // of a small message within a node
+  double link_latency_seconds;   // and between nodes
+  Exchange exchange;             // whose collectives run
   const Rates *rates;            // at the spec's precision; NULL: none were measured
   int cores;  // that flops, bandwidth and rates are of, shared by the ranks of a node; 0: each rank has its own
   int nodes, ranks_per_node, ranks;
   int norm_ranks;  // whose pictures BatchNorm takes together
+  const PlanSource *sources;
+  int source_count;
 } PlanMachine;
 
 typedef struct PlanPrecision {
@@ -33,14 +46,32 @@ typedef struct PlanPrecision {
 double plan_run_bytes(const Graph *graph, OpId op, RunVariant variant, const uint64_t *value_bytes);
 int64_t plan_run_macs(const Graph *graph, OpId op, RunVariant variant);
 
-// Fills costs->time_ns from the machine for every op and variant: by the rate of its kind, where that was measured; else
-// multiply-adds take two operations at the machine's rate, or the run moves its operands and results once. And costs->sync_ns: a BatchNorm's or Sinkhorn's statistics over
-// several ranks wait for one small collective; so does an update for its gradient, unless that comes in parts: then the
-// schedule reduces it.
+// What an op's first run sends other ranks: the collectives of trainers, one by one. A BatchNorm's statistics and sums
+// are gathered among the ranks that normalise together; running statistics of several such groups become those of their
+// mean; Sinkhorn gathers its sums once an iteration; an update averages its gradient, unless that comes in parts: then
+// the schedule reduces it.
+typedef struct OpTraffic {
+  CollectiveKind kind;
+  Circle circle;
+  uint64_t bytes;  // as collective_ns takes them
+  int times;       // how often; 0: never
+} OpTraffic;
+enum { MAX_OP_TRAFFIC = 2 };
+// Returns how many entries of `traffic` are set.
+int plan_op_traffic(const Graph *graph, OpId op, const PlanMachine *machine, PlanPrecision precision,
+                    const PlanShards *shards, OpTraffic traffic[MAX_OP_TRAFFIC]);
+Network plan_network(const PlanMachine *machine);
+
+// Fills costs->time_ns from the machine for every op and variant: by the rate of its kind, where that was measured;
+// else multiply-adds take two operations at the machine's rate, or the run moves its operands and results once. And
+// costs->sync_ns: what an op waits for other ranks, of its plan_op_traffic and of reading what has come.
 void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, PlanPrecision precision,
                      const PlanShards *shards, PlanCosts *costs);
 // Bytes on an accelerator: dense tensors, images in compute precision, the rest in f32.
 PlanCosts plan_costs_dense(Arena *arena, const Graph *graph, PlanPrecision precision, const PlanShards *shards);
+
+// Time of the one message that brings together the norms of all parts.
+int64_t plan_norms_ns(const Graph *graph, const PlanMachine *machine);
 
 // One unit for each block, of the block's parameters.
 PlanUnits *plan_units_make(Arena *arena, const PlanBlocks *blocks, const PlanMachine *machine, PlanPrecision precision,

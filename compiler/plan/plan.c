@@ -70,6 +70,7 @@ static void list_steps(Planner *planner) {
         .pass = entry->pass,
         .block = entry->block,
         .operation = entry->operation,
+        .node_share = entry->node_share,
         .time_ns = entry->kind == STEP_RUN ? planner->costs->time_ns[entry->variant][entry->op] : entry->time_ns,
         .sync_ns = entry->kind == STEP_RUN ? sync_time(planner->costs, entry) : 0,
         .workspace = PLAN_NO_ITEM};

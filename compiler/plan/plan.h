@@ -45,6 +45,7 @@ typedef struct PlanStep {
   RunVariant variant;
   StepPass pass;
   int block, operation;      // of the chain; -1: none
+  bool node_share;           // STEP_GATHER: from the node's own share
   int64_t time_ns, sync_ns;  // sync: of the op's all-reduce behind it, in which all streams stand still
   int64_t start_ns;          // set by the simulation
   uint64_t live_bytes;       // of the arena while it runs

@@ -40,6 +40,7 @@ typedef struct PlanWorld {
 typedef struct PlanReport {
   PlanModel model;
   PlanMachine machine;
+  PlanPrecision precision;
   PlanAlternatives *alternatives;
   PlanProblem *problem;  // the one of them that `answer` answers
   PlanPolicy policy;
@@ -116,6 +117,7 @@ typedef void CurveWatch(int done, int of);
 void report_add_curve(PlanReport *report, CurveWatch *watch);
 
 void report_print(PlanReport *report, Writer *out);
+// All of the object but its closing brace: more members may follow.
 void report_print_json(const PlanReport *report, Writer *out);
 // False when there is no such block; `out` then lists those there are.
 bool report_print_why(PlanReport *report, const char *block, Writer *out);

@@ -58,7 +58,21 @@ static void print_machine(const PlanMachine *machine, Writer *out) {
   print_number(out, "node_bytes_per_second", machine->node_bytes_per_second);
   writer_text(out, ",");
   print_number(out, "host_bytes_per_second", machine->host_bytes_per_second);
-  writer_text(out, "}");
+  writer_printf(out, ",\"exchange\":\"%s\",", exchange_names[machine->exchange]);
+  print_number(out, "latency_seconds", machine->latency_seconds);
+  writer_text(out, ",");
+  print_number(out, "node_latency_seconds", machine->node_latency_seconds);
+  writer_text(out, ",");
+  print_number(out, "link_latency_seconds", machine->link_latency_seconds);
+  writer_text(out, ",\"sources\":{");
+  for (int i = 0; i < machine->source_count; i++) {
+    writer_printf(out, "%s\"%s\":{", i ? "," : "", machine->sources[i].key);
+    print_string(out, "kind", machine->sources[i].kind);
+    writer_text(out, ",");
+    print_string(out, "text", machine->sources[i].text);
+    writer_text(out, "}");
+  }
+  writer_text(out, "}}");
 }
 
 static void print_step_times(const PlanReport *report, Writer *out) {
@@ -358,7 +372,7 @@ void report_print_json(const PlanReport *report, Writer *out) {
     print_buffer(plan, &plan->items[i], out);
     comma = true;
   }
-  writer_text(out, "]}\n");
+  writer_text(out, "]");
 }
 
 static void print_slice(const char *name, const char *category, PlanStream stream, int64_t start_ns, int64_t time_ns,

@@ -36,7 +36,7 @@ PlanProblem *plan_problem_make(Arena *arena, const PlanTask *task, const bool *i
   PlanProblem *problem = arena_new(arena, PlanProblem);
   *problem = (PlanProblem){.arena = arena, .graph = task->graph, .costs = task->costs, .blocks = blocks};
   problem->units = plan_units_make(arena, blocks, task->machine, task->precision, task->shards);
-  problem->latency_ns = (int64_t)(task->machine->latency_seconds * 1e9 + 0.5);
+  problem->norms_ns = plan_norms_ns(task->graph, task->machine);
   if (task->offload) plan_blocks_price_offload(blocks, task->machine);
   problem->chain = plan_blocks_chain(arena, blocks);
   plan_chain_add_units(&problem->chain, problem->units);
@@ -216,7 +216,7 @@ static void begin_update(Weaver *weaver, size_t first) {
     add_entry(weaver, entry);
     any = true;
   }
-  if (any) add_entry(weaver, update_entry(STEP_NORMS, -1, weaver->problem->latency_ns));
+  if (any) add_entry(weaver, update_entry(STEP_NORMS, -1, weaver->problem->norms_ns));
 }
 
 // Parameters of several ranks, each of which has updated another part.

@@ -49,7 +49,7 @@ typedef struct PlanProblem {
   ChainSolver *solver;
   int64_t minimum_chain_bytes;  // of the class
   ChainOp minimum_set_by;
-  int64_t latency_ns;           // of a small collective
+  int64_t norms_ns;             // of bringing together the norms of all parts
   int64_t update_bytes;         // the update's own need, whatever the placement
   struct PlanAnswer *smallest;  // with every byte in its place; NULL: not asked for yet
 } PlanProblem;

@@ -24,12 +24,13 @@ LAYERS = {
     "compiler/graph": {"compiler/graph", "compiler/base"},
     "compiler/passes": {"compiler/passes", "compiler/graph", "compiler/base"},
     "compiler/plan": {"compiler/plan", "compiler/graph", "compiler/base"},
+    "compiler/simulate": {"compiler/simulate", "compiler/plan", "compiler/graph", "compiler/base"},
     "compiler/data": {"compiler/data", "compiler/base", "runtime"},
     "codegen": {"codegen", "compiler/plan", "compiler/graph", "compiler/base"},
     "codegen/kernels": {"codegen/kernels", "runtime"},
     "codegen/templates": {"codegen/templates", "codegen/kernels", "runtime"},
     "compiler/driver": {"compiler", "compiler/driver", "compiler/base", "compiler/graph", "compiler/passes",
-                        "compiler/plan", "compiler/data", "lang", "codegen", "runtime"},
+                        "compiler/plan", "compiler/simulate", "compiler/data", "lang", "codegen", "runtime"},
     "runtime": {"runtime"},
 }
 LAYER_EXCEPTIONS = {("compiler/passes", "lang/spec.h"): ("build_model.c", "build_model.h"),
@@ -42,9 +43,9 @@ LAYER_EXCEPTIONS = {("compiler/passes", "lang/spec.h"): ("build_model.c", "build
 BANNED_OUTSIDE_TESTS = ("atoi", "atol", "atof")
 BANNED = ("strcpy", "strncpy", "strcat", "strncat", "sprintf", "vsprintf", "strtok", "gets", "alloca", "rand", "srand",
           "tmpnam", "mktemp", "system")
-FOLDERS = ("lang", "compiler/base", "compiler/graph", "compiler/passes", "compiler/plan", "compiler/data",
-           "compiler/driver", "codegen", "codegen/kernels/c", "runtime", "runtime/data", "runtime/plan_page",
-           "specs/models", "specs/recipes", "specs/machines", "examples", "docs", "scripts", "tests/lang",
+FOLDERS = ("lang", "compiler/base", "compiler/graph", "compiler/passes", "compiler/plan", "compiler/simulate",
+           "compiler/data", "compiler/driver", "codegen", "codegen/kernels/c", "runtime", "runtime/data",
+           "runtime/plan_page", "specs/models", "specs/recipes", "specs/machines", "examples", "docs", "scripts", "tests/lang",
            "tests/graph", "tests/ops", "tests/plan", "tests/exact", "tests/page", "tests/emit", "tests/train",
            "tests/cli", "tests/faults", "tests/fuzz", "tests/style", "tests/bench")
 WITH_README = ("lang", "compiler", "codegen", "runtime", "specs", "examples", "docs", "scripts", "tests")
