@@ -144,7 +144,8 @@ static void kind_fit(const FitTask *task, RateKind kind, Rates *rates) {
     const RateSample *sample = &task->samples[i];
     if (sample->work.kind != kind || !(sample->seconds > 0)) continue;
     double rest = sample->seconds - beyond(rates, sample->work) * rates->memory_byte_seconds;
-    task->rows[count++] = (Row){.terms = {1, sample->work.flops, sample->work.bytes},
+    // The look at gradients is one sample a network, of all its updates: it has no start that each would have.
+    task->rows[count++] = (Row){.terms = {kind != RATE_gradients, sample->work.flops, sample->work.bytes},
                                 .seconds = rest > 0 ? rest : 0,
                                 .whole_seconds = sample->seconds};
   }
@@ -202,17 +203,26 @@ static void fits_describe(const FitTask *task, const Rates *rates, RateFit *fits
   }
 }
 
-void rates_fit(Arena *arena, const RateSample *samples, int count, Rates *rates, RateFit *fits) {
-  FitTask task = {samples, count, arena_array(arena, Row, count + 1), arena_array(arena, double, count + 1)};
-  cache_fit(&task, INFINITY, rates);
-  double least = memory_gain * total_error(&task, rates);
+static void cache_choose(const FitTask *task, Rates *rates) {
+  cache_fit(task, INFINITY, rates);
+  double least = memory_gain * total_error(task, rates);
   for (int log2 = LEAST_CACHE_LOG2; log2 <= MOST_CACHE_LOG2; log2++) {
     Rates other;
-    cache_fit(&task, ldexp(1, log2), &other);
-    double error = total_error(&task, &other);
+    cache_fit(task, ldexp(1, log2), &other);
+    double error = total_error(task, &other);
     if (!(other.memory_byte_seconds > 0) || error >= least) continue;
     least = error;
     *rates = other;
+  }
+}
+
+void rates_fit(Arena *arena, const RateSample *samples, int count, const Rates *memory, Rates *rates, RateFit *fits) {
+  FitTask task = {samples, count, arena_array(arena, Row, count + 1), arena_array(arena, double, count + 1)};
+  if (memory) {
+    *rates = (Rates){.cache_bytes = memory->cache_bytes, .memory_byte_seconds = memory->memory_byte_seconds};
+    kinds_fit(&task, rates);
+  } else {
+    cache_choose(&task, rates);
   }
   fits_describe(&task, rates, fits);
 }

@@ -17,9 +17,10 @@ typedef struct RateFit {
   double mean_error;  // of a sample, relative, weighted by time
 } RateFit;
 
-// `rates` as measured with all cores, of kinds that have samples. The cache is the power of two that explains the times
-// best; infinite, with no cost of bytes beyond, where none does by more than a fiftieth. fits [RATE_KIND_COUNT].
-void rates_fit(Arena *arena, const RateSample *samples, int count, Rates *rates, RateFit *fits);
+// `rates` as measured with all cores, of kinds that have samples. The cache is that of `memory`, and so is what bytes
+// beyond it take; NULL: the power of two that explains the times best, or infinite, where none does by more than a
+// fiftieth. fits [RATE_KIND_COUNT].
+void rates_fit(Arena *arena, const RateSample *samples, int count, const Rates *memory, Rates *rates, RateFit *fits);
 
 // Of an exchange between two ranks: seconds = start + bytes * byte_seconds, fitted as a rate is.
 typedef struct ExchangeSample {

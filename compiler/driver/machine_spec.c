@@ -74,7 +74,8 @@ static PlanMachine this_machine(int ranks_per_node) {
                          .latency_seconds = 5e-6,
                          .node_latency_seconds = 2e-6,
                          .link_latency_seconds = 25e-6,
-                         .exchange = EXCHANGE_MPI};
+                         .exchange = EXCHANGE_MPI,
+                         .has_processors = true};
   machine.memory_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
   return machine;
 }
@@ -138,6 +139,11 @@ static const Spec *described_machine(Arena *arena, SourceMap *sources, DiagList 
   return spec_load(arena, sources, diags, path, library, NULL, 0);
 }
 
+// As `seerc calibrate` writes it: of a machine like this one, whose other numbers are guessed as for this one.
+static bool describes_processors(const Spec *described) {
+  return spec_value(described, KEY_cluster_machine)->by_user && spec_is(described, KEY_cluster_machine, "this");
+}
+
 // ---- what is said of it ----
 
 // Of every number that is known; `described` is NULL for this machine, which is guessed where the spec sets nothing.
@@ -158,7 +164,9 @@ static void list_sources(Arena *arena, const Spec *spec, const Spec *described, 
       if (numbers[i].need == NEED_NEVER) continue;
       source = (PlanSource){key, "guessed", "from the cores and the memory of this machine"};
     } else {
-      if (spec_value(described, numbers[i].key)->kind != SPEC_NUMBER) continue;
+      bool given = spec_value(described, numbers[i].key)->kind == SPEC_NUMBER;
+      if (!given && (!machine->has_processors || numbers[i].need == NEED_NEVER)) continue;
+      if (!given) source = (PlanSource){key, "guessed", "from the cores and the memory of this machine"};
       if (source_text_find(arena, described, key, &found)) source = (PlanSource){key, found.kind, found.rest};
     }
     sources[machine->source_count++] = source;
@@ -188,7 +196,8 @@ bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const 
     described = described_machine(arena, sources, diags, spec, library);
     if (!described) return false;
     machine->name = spec_text(spec, KEY_cluster_machine);
-    if (!has_all(diags, spec, described, machine, cluster)) return false;
+    machine->has_processors = describes_processors(described);
+    if (!machine->has_processors && !has_all(diags, spec, described, machine, cluster)) return false;
     override_machine(described, machine, cluster);
     rates_from_spec(arena, described, spec, machine);
   }

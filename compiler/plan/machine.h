@@ -17,6 +17,7 @@ typedef struct PlanSource {
 
 typedef struct PlanMachine {
   const char *name;
+  bool has_processors;           // and no GPUs: ranks compute with them
   uint64_t memory_bytes;         // of one rank
   double flops_per_second;       // peak, at the spec's precision
   double efficiency;             // share of the peak that convolutions reach
