@@ -51,7 +51,8 @@ void calibrated_machine_print(const CalibratedMachine *machine, Writer *out) {
   writer_printf(out, "# %s, measured by `seerc calibrate` on %s.\n", machine->processor, machine->date);
   print_fit(machine, out);
   writer_text(out, "cluster {\n");
-  if (machine->threads) writer_printf(out, "  machine = \"this\"\n  cores = %d\n", machine->threads);
+  if (machine->threads) writer_printf(out, "  machine = \"this\"\n  cores = %d\n", machine->cores);
+  if (machine->threads != machine->cores) writer_printf(out, "  rated_cores = %d\n", machine->threads);
   writer_printf(out, "  memory = %" PRIu64 "B\n", machine->memory_bytes);
   writer_printf(out, "  flops = %.4e\n  efficiency = %.3f\n  bandwidth = %.4e\n", machine->flops, machine->efficiency,
                 machine->bandwidth);

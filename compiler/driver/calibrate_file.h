@@ -9,7 +9,7 @@ enum { CALIBRATE_MOST_PRECISIONS = 2 };
 typedef struct CalibratedMachine {
   const char *processor, *level, *date;  // level: what the kernels were compiled for
   const char *how;                       // what was timed, for the sources
-  int threads;                           // 0: a GPU, whose ranks have one each
+  int cores, threads;                    // threads: that were measured; 0: a GPU, whose ranks have one each
   uint64_t memory_bytes;
   double flops, efficiency, bandwidth;
   double cache_bytes;  // INFINITY: all

@@ -17,7 +17,7 @@ typedef struct RateFit {
   double mean_error;  // of a sample, relative, weighted by time
 } RateFit;
 
-// `rates` as measured with all cores, of kinds that have samples. The cache is that of `memory`, and so is what bytes
+// `rates` as measured, of kinds that have samples. The cache is that of `memory`, and so is what bytes
 // beyond it take; NULL: the power of two that explains the times best, or infinite, where none does by more than a
 // fiftieth. fits [RATE_KIND_COUNT].
 void rates_fit(Arena *arena, const RateSample *samples, int count, const Rates *memory, Rates *rates, RateFit *fits);

@@ -10,11 +10,11 @@ static const struct {
     {"calibrate-narrow", "depths = [1, 1, 2, 2]  widths = [40, 96, 224, 512]  group_widths = [8, 8, 8, 8]",
      "supervised { classes = 1000 }",
      "crop(count = 1, size = 144px), crop(count = 2, size = 80px), crop(count = 1, size = 48px)", "name = sgd", 16},
-    {"calibrate-wide", "depths = [1, 1, 1, 2]  widths = [64, 128, 320, 768]  group_widths = [16, 32, 40, 24]",
+    {"calibrate-wide", "depths = [1, 1, 1, 2]  widths = [64, 128, 320, 768]  group_widths = [16, 16, 64, 24]",
      "swav { prototypes = 1000  head = [768, 128] }",
-     "crop(count = 2, size = 112px, scale = 0.14..1.0), crop(count = 2, size = 64px, scale = 0.05..0.14)",
+     "crop(count = 2, size = 128px, scale = 0.14..1.0), crop(count = 2, size = 64px, scale = 0.05..0.14)",
      "name = larc", 16},
-    {"calibrate-large", "depths = [1, 1, 1, 1]  widths = [32, 80, 176, 448]  group_widths = [16, 16, 8, 56]",
+    {"calibrate-large", "depths = [1, 1, 1, 1]  widths = [32, 80, 176, 448]  group_widths = [16, 16, 8, 16]",
      "supervised { classes = 100 }", "crop(count = 2, size = 160px)", "name = sgd", 32},
 };
 

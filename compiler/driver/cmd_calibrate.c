@@ -189,6 +189,8 @@ static void describe(Calibration *calibration) {
   machine->processor = arena_printf(arena, "%s", processor);
   machine->date = today(arena);
   machine->threads = calibration->lab.threads;
+  machine->cores = machine->threads ? seer_cpu_count() : 0;
+  if (machine->threads > machine->cores) machine->cores = machine->threads;
   machine->memory_bytes = (uint64_t)pages * (uint64_t)page;
   machine->how =
       arena_printf(arena, "seerc calibrate on %s, %s, %d threads, kernels of %s, %d rounds of %d networks",

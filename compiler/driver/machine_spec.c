@@ -141,7 +141,8 @@ static const Spec *described_machine(Arena *arena, SourceMap *sources, DiagList 
 
 // As `seerc calibrate` writes it: of a machine like this one, whose other numbers are guessed as for this one.
 static bool describes_processors(const Spec *described) {
-  return spec_value(described, KEY_cluster_machine)->by_user && spec_is(described, KEY_cluster_machine, "this");
+  return spec_value(described, KEY_cluster_machine)->by_user &&
+         strcmp(spec_text(described, KEY_cluster_machine), "this") == 0;
 }
 
 // ---- what is said of it ----

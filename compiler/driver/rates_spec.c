@@ -26,7 +26,9 @@ void rates_from_spec(Arena *arena, const Spec *described, const Spec *spec, Plan
   const SpecValue *list = spec_value(described, KEY_cluster_rates);
   const SpecValue *cache = spec_value(described, KEY_cluster_cache);
   if (spec_value(described, KEY_cluster_cores)->kind == SPEC_NUMBER)
-    machine->cores = (int)spec_integer(described, KEY_cluster_cores);
+    machine->cores = machine->rated_cores = (int)spec_integer(described, KEY_cluster_cores);
+  if (spec_value(described, KEY_cluster_rated_cores)->kind == SPEC_NUMBER)
+    machine->rated_cores = (int)spec_integer(described, KEY_cluster_rated_cores);
   if (!list->item_count && cache->kind != SPEC_NUMBER) return;
   Rates *rates = arena_new(arena, Rates);
   *rates = machine->rates ? *machine->rates : (Rates){.cache_bytes = INFINITY};

@@ -30,11 +30,12 @@ int64_t plan_run_macs(const Graph *graph, OpId op, RunVariant variant) {
   return variant == RUN_MASK ? 0 : op_macs(graph, graph_op(graph, op));
 }
 
-// Of the machine's cores, what one of the ranks of a node has.
+// Cores that a rank has, for each of those that rates are of.
 static double core_share(const PlanMachine *machine) {
   if (!machine->cores) return 1;
   int threads = machine->cores / machine->ranks_per_node;
-  return threads ? (double)threads / machine->cores : 1.0 / machine->ranks_per_node;
+  double own = threads ? threads : (double)machine->cores / machine->ranks_per_node;
+  return own / machine->rated_cores;
 }
 
 static double work_seconds(const PlanMachine *machine, RateWork work, double share) {

@@ -19,7 +19,7 @@ typedef struct Rate {
   double start_seconds, flop_seconds, byte_seconds;
 } Rate;
 
-// With all cores of a machine.
+// With so many cores as the machine's description says.
 typedef struct Rates {
   Rate items[RATE_KIND_COUNT];
   double cache_bytes;          // that a run reads or writes without waiting for memory
@@ -37,7 +37,7 @@ RateWork rate_work(const Graph *graph, OpId op, RunVariant variant, const uint64
 // Of an update: its gradient is looked through for what is not finite. No bytes of other ops.
 RateWork rate_look(const Graph *graph, OpId op, const uint64_t *value_bytes);
 bool rate_is_update(OpKind kind);
-// `share`: of the cores, above 0, at most 1. The kind must be known.
+// `share`: cores, for each of those that rates are of. The kind must be known.
 double rate_seconds(const Rates *rates, RateWork work, double share);
 
 #endif
