@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TERMS = 3, SUBSETS = 1 << TERMS, ROUNDS = 8, MEMORY_ROUNDS = 4, LEAST_CACHE_LOG2 = 20, MOST_CACHE_LOG2 = 28 };
+enum { TERMS = 3, SUBSETS = 1 << TERMS, ROUNDS = 8, MEMORY_ROUNDS = 24, LEAST_CACHE_LOG2 = 20, MOST_CACHE_LOG2 = 28 };
 
 static const double weight_exponent = -1.5;  // of seconds, for squares of seconds
 static const double term_price = 0.02;       // by which a coefficient must lower the loss to be worth having
