@@ -111,11 +111,14 @@ static const char *emit_world(const Trainer *trainer, const TrainerWorld *world,
 
 static const char *emit_modules(const Trainer *trainer, const Folder *folder) {
   const CudaModules *modules = trainer->modules;
-  Writer numbers = {0}, bytes = {0};
+  Writer numbers = {0}, bytes = {0}, calls = {0};
   print_cuda_numbers(modules, &numbers);
+  print_cuda_calls(modules, &calls);
   print_cuda_bytes(modules, trainer->carried != NULL, &bytes);
   const char *error = save(folder, &numbers, "modules.h"), *next;
   next = save(folder, &bytes, "code.S");
+  error = error ? error : next;
+  next = save(folder, &calls, "libraries.c");
   error = error ? error : next;
   for (size_t i = 0; i < modules->count && !error; i++) {
     Writer out = {0};

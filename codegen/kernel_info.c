@@ -9,16 +9,20 @@
 typedef struct KernelRow {
   const char *name, *file, *constants, *pointers;
   bool collective;
+  LayerMaker library;
 } KernelRow;
 
 static const KernelRow kernel_rows[KERNEL_KIND_COUNT] = {
-#define KERNEL(name, constants, pointers) {#name, NULL, constants, pointers, false},
-#define COLLECTIVE(name, constants, pointers) {#name, NULL, constants, pointers, true},
+#define KERNEL(name, constants, pointers) {#name, NULL, constants, pointers, false, LAYER_BY_SEER},
+#define COLLECTIVE(name, constants, pointers) {#name, NULL, constants, pointers, true, LAYER_BY_SEER},
 #include "codegen/c/kernels.def"
 #undef KERNEL
-#define CUDA_KERNEL(file, name, constants, pointers) {#name, #file, constants, pointers, false},
+#define CUDA_KERNEL(file, name, constants, pointers) {#name, #file, constants, pointers, false, LAYER_BY_SEER},
+#define CUDA_LIBRARY(library, name, constants, pointers) \
+  {#name, NULL, constants, pointers, false, LAYER_BY_##library},
 #include "codegen/cuda/kernels.def"
 #undef CUDA_KERNEL
+#undef CUDA_LIBRARY
 };
 
 // Copies the next item of a list separated by `separator` into `item`; false at the end.
@@ -51,6 +55,7 @@ static void split_row(const KernelRow *row, KernelInfo *info) {
   info->name = row->name;
   info->file = row->file;
   info->collective = row->collective;
+  info->library = row->library;
   for (const char *list = row->constants; next_item(&list, ' ', item, sizeof item);) {
     if (info->constant_count == MAX_KERNEL_CONSTANTS) BUG("kernel '%s' has too many constants", row->name);
     ConstantKind kind = constant_kind(item[0]);

@@ -5,13 +5,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "compiler/graph/layer.h"
+
 typedef enum KernelKind {
 #define KERNEL(name, ...) KERNEL_##name,
 #include "codegen/c/kernels.def"
 #undef KERNEL
 #define CUDA_KERNEL(file, name, ...) KERNEL_cuda_##name,
+#define CUDA_LIBRARY(library, name, ...) KERNEL_cuda_##name,
 #include "codegen/cuda/kernels.def"
 #undef CUDA_KERNEL
+#undef CUDA_LIBRARY
   KERNEL_KIND_COUNT
 } KernelKind;
 
@@ -28,7 +32,8 @@ typedef enum ConstantKind {
 // One row of kernels.def, its lists split.
 typedef struct KernelInfo {
   const char *name;
-  const char *file;  // of a GPU's kernel, in codegen/kernels/cuda, without its suffix; NULL: a function of target c
+  const char *file;  // of a GPU's kernel, in codegen/kernels/cuda, without its suffix; NULL: a function of target c, or:
+  LayerMaker library;  // whose call it is; LAYER_BY_SEER: none
   bool collective;   // of the runtime: ranks take part, or the host
   int constant_count, pointer_count;
   const char *constants[MAX_KERNEL_CONSTANTS];

@@ -20,6 +20,22 @@ typedef struct LaunchPlan {
 
 // TRAINER.sbatch: requeued after a preemption or the time limit, run again after a crash.
 void print_sbatch(const LaunchPlan *plan, Writer *out);
+// A task of an array of jobs: the variant of a sweep that lies in `folder` below the sweep's.
+typedef struct LaunchTask {
+  int number;  // SLURM_ARRAY_TASK_ID
+  const char *folder;
+  char *const *options;  // of the trainer, NULL behind the last
+} LaunchTask;
+
+typedef struct LaunchArray {
+  const char *folder;  // the sweep's
+  const LaunchTask *tasks;
+  int count;
+  int at_once;  // 0: as Slurm likes
+} LaunchArray;
+
+// FOLDER/sweep.sbatch: as the one of a trainer, for each task.
+void print_sweep_sbatch(const LaunchPlan *plan, const LaunchArray *array, Writer *out);
 // TRAINER.hostfile-openmpi, TRAINER.hostfile-mpich: a line for each host.
 void print_hostfile_openmpi(const LaunchPlan *plan, Writer *out);
 void print_hostfile_mpich(const LaunchPlan *plan, Writer *out);

@@ -31,7 +31,7 @@ static void list_sources(const Trainer *trainer, Writer *out) {
     const char *prefix = trainer->worlds[i].prefix;
     writer_printf(out, " %sstep.c %sprogram.c", prefix, prefix);
   }
-  writer_text(out, trainer->modules ? " plan_page.c modules.c" : " plan_page.c");
+  writer_text(out, trainer->modules ? " plan_page.c modules.c libraries.c" : " plan_page.c");
   if (trainer->reader) writer_text(out, " reader.c");
   list_carried(trainer, "runtime/", out);
   writer_text(out, "\nkernels :=");
@@ -92,6 +92,10 @@ void print_makefile(const Trainer *trainer, Writer *out) {
       "objects/runtime/peak.o objects/runtime/evaluate/matrix.o: objects/%.o: %.c\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) $(common) $(kernel_flags) -c -o $@ $<\n\n"
+      "# The same in every trainer.\n"
+      "objects/runtime/%.o: runtime/%.c\n"
+      "\t@mkdir -p $(@D)\n"
+      "\t$(CC) $(common) $(plain_flags) -c -o $@ $<\n\n"
       "objects/runtime/data/%.o: runtime/data/%.c\n"
       "\t@mkdir -p $(@D)\n"
       "\t$(CC) $(common) $(data_flags) -c -o $@ $<\n\n"

@@ -34,7 +34,7 @@ static void add_resolved(Launcher *launcher, ProgramLaunch launch) {
 // Before a run computes, weights are packed, and ranks bring gradients together, which is no launch to the runtime.
 static bool prepares(KernelKind kernel) {
   return kernel_info(kernel)->collective || kernel == KERNEL_conv2d_pack || kernel == KERNEL_conv2d_pack_backward ||
-         kernel == KERNEL_cuda_conv2d_pack;
+         kernel == KERNEL_cuda_conv2d_pack || kernel == KERNEL_cuda_conv2d_round;
 }
 
 static void add_run(Launcher *launcher, uint32_t step, OpId op, RunVariant variant, bool reduces) {

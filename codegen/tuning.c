@@ -10,7 +10,7 @@ TuningSet tuning_usual(const TuningTable *table) {
 }
 
 int tuning_changes(const TuningSet *set) {
-  int changes = 0;
+  int changes = (int)set->layers.count;
   for (int i = 0; i < set->table->count; i++) changes += set->values[i] != set->table->rows[i].usual;
   return changes;
 }

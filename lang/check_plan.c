@@ -62,8 +62,9 @@ static void check_source(CheckContext *context, const SpecValue *source) {
   SourceText text;
   if (!source_text_parse(context->arena, source->text, &text) || !text.kind) {
     check_error(context, source->span, "a source names keys, a kind, and what it is");
-    check_note(context, span_none(), "such as \"flops bandwidth: datasheet, NVIDIA A100\"; the kinds are %s, %s, %s, %s",
-               source_kinds[0], source_kinds[1], source_kinds[2], source_kinds[3]);
+    check_note(context, span_none(),
+               "such as \"flops bandwidth: datasheet, NVIDIA A100\"; the kinds are %s, %s, %s, %s", source_kinds[0],
+               source_kinds[1], source_kinds[2], source_kinds[3]);
     return;
   }
   const char *keys = text.keys, *key;

@@ -181,7 +181,7 @@ static void warn_if(CheckContext *context, bool off, SpecKey key, const char *re
 
 void check_no_effect(CheckContext *context) {
   NEEDS(context, KEY_optimizer_name, KEY_schedule_shape, KEY_schedule_peak, KEY_views_jitter, KEY_views_blur,
-        KEY_model_depths, KEY_checkpoint_placement, KEY_train_reproducible, KEY_monitor_columns);
+        KEY_model_depths, KEY_model_shrink, KEY_checkpoint_placement, KEY_train_reproducible, KEY_monitor_columns);
   const Spec *spec = context->spec;
   bool sgd = spec_is(spec, KEY_optimizer_name, "sgd");
   warn_if(context, sgd, KEY_optimizer_trust, "the optimizer is sgd", "set 'name = larc', or remove it");
@@ -201,6 +201,8 @@ void check_no_effect(CheckContext *context) {
           "it adapts the generator's widths; remove it");
   warn_if(context, !spec_flag(spec, KEY_train_reproducible), KEY_train_slices, "the run is not reproducible",
           "set 'reproducible = yes', or remove it");
+  warn_if(context, check_number(context, KEY_model_shrink, 1) == 1, KEY_cluster_rehearsal_ranks, "nothing is rehearsed",
+          "set 'model.shrink', such as 16, or remove it");
   bool spikes = check_is_set(context, KEY_on_spike_rewind);
   const SpecKey of_spikes[] = {KEY_on_spike_skip, KEY_on_spike_factor, KEY_on_spike_window, KEY_on_spike_limit};
   for (size_t i = 0; i < sizeof of_spikes / sizeof *of_spikes; i++)

@@ -302,8 +302,9 @@ static const char *quoted_define(Resolver *resolver, const char *text) {
 void load_defines(Resolver *resolver, const SpecDefine *defines, int count) {
   resolver->layer++;
   for (int i = 0; i < count; i++) {
+    const char *option = defines[i].option ? defines[i].option : "-D";
     const char *text = quoted_define(resolver, defines[i].text);
-    uint32_t file = source_map_add(resolver->sources, "-D", text, strlen(text));
+    uint32_t file = source_map_add(resolver->sources, option, text, strlen(text));
     ParsedDefine define = parse_define(resolver->arena, resolver->sources, resolver->diags, file);
     if (!define.value) {
       resolver->syntax_failed = true;

@@ -118,6 +118,16 @@ const Spec *spec_load(Arena *arena, SourceMap *sources, DiagList *diags, const c
   return resolve(resolver, path, defines, define_count);
 }
 
+bool spec_check_defines(Arena *arena, SourceMap *sources, DiagList *diags, const SpecDefine *defines,
+                        int define_count) {
+  size_t errors = diags->error_count;
+  Resolver *resolver = arena_new(arena, Resolver);
+  *resolver = (Resolver){.arena = arena, .sources = sources, .diags = diags, .spec = arena_new(arena, Spec)};
+  // Each by itself: the same key again is another value of it, and the same constant is not defined twice.
+  for (int i = 0; i < define_count; i++) load_defines(resolver, &defines[i], 1);
+  return diags->error_count == errors;
+}
+
 const SpecValue *spec_condition(Arena *arena, SourceMap *sources, DiagList *diags, const char *shown,
                                 const char *text) {
   size_t errors = diags->error_count;

@@ -58,16 +58,21 @@ typedef enum CropArgument {
   SPEC_ARGUMENT_COUNT
 } CropArgument;
 
+// One -D section.key=value, as typed.
 typedef struct SpecDefine {
   const char *text;
-} SpecDefine;  // one -D section.key=value, as typed
+  const char *option;  // what messages call it; NULL: -D
+} SpecDefine;
 
 // Reads, checks and resolves. NULL when the list holds an error; every error of the file is in it.
 // `path` "-" reads standard input. `library` is the folder of shipped specs (models/, recipes/, machines/).
 const Spec *spec_load(Arena *arena, SourceMap *sources, DiagList *diags, const char *path, const char *library,
                       const SpecDefine *defines, int define_count);
 
-// The same for a text in memory, `use` looked up in `files` only (files.h); for tests and fuzzing.
+// Names and syntax of overrides alone, apart from any spec. False after an error.
+bool spec_check_defines(Arena *arena, SourceMap *sources, DiagList *diags, const SpecDefine *defines, int define_count);
+
+// The same as spec_load for a text in memory, `use` looked up in `files` only (files.h); for tests and fuzzing.
 struct SpecFiles;
 const Spec *spec_load_text(Arena *arena, SourceMap *sources, DiagList *diags, const char *name, const char *text,
                            size_t size, const struct SpecFiles *files, const SpecDefine *defines, int define_count);

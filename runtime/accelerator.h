@@ -24,6 +24,8 @@ typedef struct SeerAcceleratorType {
   SeerStatus (*join)(SeerAccelerator *accelerator, struct SeerComm *comm, const char *asked);
   // How, in a few words; NULL of one rank.
   const char *(*exchange)(const SeerAccelerator *accelerator);
+  // Which libraries it calls, in a few words; NULL: none.
+  const char *(*libraries)(const SeerAccelerator *accelerator);
   // Runs an entry on the context's pictures, labels, scalars and state, and waits for it. The state is brought along
   // where it was changed here or another one was there.
   SeerStatus (*run)(SeerAccelerator *accelerator, SeerContext *context, SeerEntry *entry);

@@ -71,6 +71,10 @@ const char *seer_engine_exchange(const SeerEngine *engine) {
   return engine->accelerator ? engine->program->accelerator->exchange(engine->accelerator) : NULL;
 }
 
+const char *seer_engine_libraries(const SeerEngine *engine) {
+  return engine->accelerator ? engine->program->accelerator->libraries(engine->accelerator) : NULL;
+}
+
 SeerStatus seer_engine_run(SeerEngine *engine, SeerContext *context, SeerEntry *entry) {
   if (engine->accelerator) {
     SeerStatus status = engine->program->accelerator->run(engine->accelerator, context, entry);

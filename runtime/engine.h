@@ -32,6 +32,8 @@ void seer_engine_release(SeerEngine *engine);
 SeerStatus seer_engine_join(SeerEngine *engine, struct SeerComm *comm, const char *asked);
 // That in a few words; NULL: nothing to tell.
 const char *seer_engine_exchange(const SeerEngine *engine);
+// Which libraries make layers, in a few words; NULL: none.
+const char *seer_engine_libraries(const SeerEngine *engine);
 
 // Runs an entry of the program, all slices of it, on the engine's context or one like it. SEER_OK, or what failed:
 // collectives tell it in context->network, too.

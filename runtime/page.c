@@ -1,23 +1,13 @@
 // Frame, text and charts of a report page; see page.h.
 #include "runtime/page.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/plot.h"
 #include "runtime/utf8.h"
 
-enum {
-  WIDTH = 640,
-  HEIGHT = 230,
-  LEFT = 58,
-  RIGHT = 14,
-  TOP = 14,
-  BOTTOM = 30,
-  TICKS = 5,
-  POINTS_MAX = 700,
-  BARS_MAX = 400
-};
+enum { WIDTH = 640, HEIGHT = 230, POINTS_MAX = 700, BARS_MAX = 400 };
 
 static const char style[] =
     ":root{--ink:#1b2230;--soft:#667085;--line:#e6e9f0;--blue:#2f6fed;--teal:#0f9d8a;--amber:#d97b0d;--paper:#fff}"
@@ -59,9 +49,7 @@ static const char style[] =
 // Of who_page.c and its charts; then, for all of a page, of dark screens.
 static const char style_more[] =
     ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));gap:18px;margin-bottom:18px}"
-    ".pair .card{margin:0}.legend{list-style:none;margin:8px 0 0;padding:0;display:flex;flex-wrap:wrap;gap:4px 18px;"
-    "font-size:13px}"
-    ".legend svg{display:inline-block;width:34px;height:8px;margin-right:7px}"
+    ".pair .card{margin:0}"
     ".wide{overflow-x:auto}table.who{border-collapse:collapse;width:100%;font-size:13.5px;font-variant-numeric:"
     "tabular-nums}table.who caption{text-align:left;color:var(--soft);padding:0 0 8px}table.who th{font-weight:600;"
     "text-align:left}table.who thead th{color:var(--soft);font-size:12.5px}table.who th,table.who td{padding:4px 10px "
@@ -114,83 +102,12 @@ void seer_page_begin(FILE *page, const char *title) {
 
 void seer_page_end(FILE *page) { fputs("</main></body></html>\n", page); }
 
-typedef struct Axis {
-  double low, high, step;
-} Axis;
-
-// Round numbers that hold [low, high] in about TICKS steps.
-static Axis axis_make(double low, double high) {
-  if (!(high > low)) {
-    double room = fabs(low) > 0 ? fabs(low) * 0.1 : 1;
-    low -= room;
-    high += room;
-  }
-  double raw = (high - low) / TICKS, power = pow(10, floor(log10(raw))), share = raw / power;
-  double step = power * (share <= 1 ? 1 : share <= 2 ? 2 : share <= 5 ? 5 : 10);
-  return (Axis){floor(low / step + 1e-9) * step, ceil(high / step - 1e-9) * step, step};
-}
-
-typedef struct Frame {
-  double x_low, x_high;
-  Axis y;
-} Frame;
-
-static double place_x(const Frame *frame, double x) {
-  double span = frame->x_high - frame->x_low;
-  return LEFT + (span > 0 ? (x - frame->x_low) / span : 0) * (WIDTH - LEFT - RIGHT);
-}
-
-static double place_y(const Frame *frame, double y) {
-  return TOP + (frame->y.high - y) / (frame->y.high - frame->y.low) * (HEIGHT - TOP - BOTTOM);
-}
-
-static void number_print(FILE *page, double value, double step) {
-  if (fabs(value) < step * 1e-6) value = 0;
-  if (fabs(value) >= 1e6)
-    fprintf(page, "%.3gM", value / 1e6);
-  else if (fabs(value) >= 1e4)
-    fprintf(page, "%.4gk", value / 1e3);
-  else
-    fprintf(page, "%.6g", value);
-}
-
-static void frame_print(FILE *page, const Frame *frame) {
-  int steps = (int)lround((frame->y.high - frame->y.low) / frame->y.step);
-  for (int i = 0; i <= steps && i <= 3 * TICKS; i++) {
-    double value = frame->y.low + i * frame->y.step, y = place_y(frame, value);
-    fprintf(page, "<path d=\"M%d %.1fH%d\" stroke=\"#e9ecf2\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", LEFT, y,
-            WIDTH - RIGHT, LEFT - 8, y + 4);
-    number_print(page, value, frame->y.step);
-    fputs("</text>", page);
-  }
-  Axis x = axis_make(frame->x_low, frame->x_high);
-  for (double value = x.low; value <= frame->x_high + x.step * 1e-6; value += x.step) {
-    if (value < frame->x_low) continue;
-    fprintf(page, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", place_x(frame, value), HEIGHT - 8);
-    number_print(page, value, x.step);
-    fputs("</text>", page);
-  }
-}
-
-static void line_print(FILE *page, const Frame *frame, const double *x, const double *y, int count, const char *color,
-                       double width, double opacity) {
-  fprintf(
-      page,
-      "<path fill=\"none\" stroke=\"%s\" stroke-width=\"%.1f\" stroke-opacity=\"%.2f\" stroke-linejoin=\"round\" d=\"",
-      color, width, opacity);
-  for (int i = 0; i < count; i++)
-    fprintf(page, "%c%.1f %.1f", i ? 'L' : 'M', place_x(frame, x[i]), place_y(frame, y[i]));
-  fputs("\"/>", page);
-}
-
 static void card_begin(FILE *page, const char *title, const char *note) {
   fputs("<section class=\"card\"><h2>", page);
   seer_page_escape(page, title);
   fputs("</h2><p class=\"note\">", page);
   seer_page_escape(page, note);
-  fprintf(page, "</p><svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", WIDTH, HEIGHT);
-  seer_page_escape(page, title);
-  fputs("\">", page);
+  fputs("</p>", page);
 }
 
 // Means over equal runs of points, so that a page of a long training stays small.
@@ -220,75 +137,53 @@ void seer_chart_print(FILE *page, const SeerChart *chart) {
     weight = keep * weight + 1;
     smooth[i] = sum / weight;
   }
-  Frame frame = {x[0], x[count - 1], axis_make(low, high)};
+  const SeerSeries series[] = {{.x = x,
+                                .y = y,
+                                .count = count,
+                                .join = SEER_JOIN_LINE,
+                                .mark = count == 1 ? SEER_MARK_DOT : SEER_MARK_NONE,
+                                .color = chart->color,
+                                .width = chart->smooth ? 1 : 2,
+                                .opacity = chart->smooth ? 0.3 : 1},
+                               {.x = x, .y = smooth, .count = count, .join = SEER_JOIN_LINE, .color = chart->color}};
+  SeerPlot plot = {.title = chart->title,
+                   .y = {.from_zero = chart->from_zero},
+                   .series = series,
+                   .series_count = chart->smooth ? 2 : 1,
+                   .width = WIDTH,
+                   .height = HEIGHT,
+                   .inside = true};
   card_begin(page, chart->title, chart->note);
-  frame_print(page, &frame);
-  line_print(page, &frame, x, y, count, chart->color, chart->smooth ? 1 : 2, chart->smooth ? 0.3 : 1);
-  if (chart->smooth) line_print(page, &frame, x, smooth, count, chart->color, 2.2, 1);
-  if (count == 1)
-    fprintf(page, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"%s\"/>", place_x(&frame, x[0]), place_y(&frame, y[0]),
-            chart->color);
-  fputs("</svg></section>\n", page);
-}
-
-// A path through the values that are known, broken where they are not.
-static void known_path_print(FILE *page, const Frame *frame, const double *x, const double *y, int count) {
-  bool drawing = false;
-  for (int i = 0; i < count; i++) {
-    if (isnan(y[i])) {
-      drawing = false;
-      continue;
-    }
-    fprintf(page, "%c%.1f %.1f", drawing ? 'L' : 'M', place_x(frame, x[i]), place_y(frame, y[i]));
-    drawing = true;
-  }
-}
-
-static void band_fill(FILE *page, const Frame *frame, const double *x, const SeerBand *band, int count,
-                      const char *color) {
-  for (int from = 0, to; from < count; from = to + 1) {
-    for (to = from; to < count && !isnan(band->low[to]);) to++;
-    if (to - from < 2) continue;
-    fprintf(page, "<path fill=\"%s\" fill-opacity=\".14\" d=\"", color);
-    for (int i = from; i < to; i++)
-      fprintf(page, "%c%.1f %.1f", i > from ? 'L' : 'M', place_x(frame, x[i]), place_y(frame, band->high[i]));
-    for (int i = to; i-- > from;) fprintf(page, "L%.1f %.1f", place_x(frame, x[i]), place_y(frame, band->low[i]));
-    fputs("Z\"/>", page);
-  }
+  seer_plot_print(page, &plot);
+  fputs("</section>\n", page);
 }
 
 void seer_bands_print(FILE *page, const char *title, const char *note, const double *x, int count,
                       const SeerBand *bands, int band_count) {
-  static const char *const colors[] = {"#2f6fed", "#d97b0d", "#0f9d8a", "#7a5af8", "#c2417c", "#667085"};
-  static const char *const dashes[] = {"", "7 3", "2 3", "9 3 2 3", "4 4", "1 4"};
-  double high = 0;
+  static const char *const dashes[SEER_BANDS_MAX] = {"", "7 3", "2 3", "9 3 2 3", "4 4", "1 4"};
+  SeerSeries series[SEER_BANDS_MAX];
   if (count < 1) return;
+  if (band_count > SEER_BANDS_MAX) band_count = SEER_BANDS_MAX;
   for (int b = 0; b < band_count; b++) {
-    const double *top = bands[b].low ? bands[b].high : bands[b].y;
-    for (int i = 0; i < count; i++) high = top[i] > high ? top[i] : high;
+    series[b] = (SeerSeries){.name = bands[b].name,
+                             .x = x,
+                             .y = bands[b].y,
+                             .low = bands[b].low,
+                             .high = bands[b].high,
+                             .count = count,
+                             .join = SEER_JOIN_LINE,
+                             .dashes = dashes[b]};
   }
-  Frame frame = {x[0], x[count - 1], axis_make(0, high > 0 ? high : 1)};
+  SeerPlot plot = {.title = title,
+                   .y = {.from_zero = true},
+                   .series = series,
+                   .series_count = band_count,
+                   .width = WIDTH,
+                   .height = HEIGHT,
+                   .inside = true};
   card_begin(page, title, note);
-  frame_print(page, &frame);
-  for (int b = 0; b < band_count; b++) {
-    if (bands[b].low) band_fill(page, &frame, x, &bands[b], count, colors[b]);
-  }
-  for (int b = 0; b < band_count; b++) {
-    fprintf(page, "<path fill=\"none\" stroke=\"%s\" stroke-width=\"2\" stroke-dasharray=\"%s\" d=\"", colors[b],
-            dashes[b]);
-    known_path_print(page, &frame, x, bands[b].y, count);
-    fputs("\"/>", page);
-  }
-  fputs("</svg><ul class=\"legend\">", page);
-  for (int b = 0; b < band_count; b++) {
-    fprintf(page,
-            "<li><svg viewBox=\"0 0 34 8\" aria-hidden=\"true\"><path stroke=\"%s\" stroke-width=\"3\" "
-            "stroke-dasharray=\"%s\" d=\"M0 4H34\"/></svg>",
-            colors[b], dashes[b]);
-    seer_page_escape(page, bands[b].name);
-    fputs("</li>", page);
-  }
-  fputs("</ul></section>\n", page);
+  seer_plot_print(page, &plot);
+  fputs("</section>\n", page);
 }
 
 static int value_compare(const void *a, const void *b) {
@@ -297,7 +192,8 @@ static int value_compare(const void *a, const void *b) {
 }
 
 void seer_bars_print(FILE *page, const char *title, const char *note, const double *values, int count) {
-  double *sorted = malloc((size_t)(count > 0 ? count : 1) * sizeof *sorted), bars[BARS_MAX], total = 0;
+  double *sorted = malloc((size_t)(count > 0 ? count : 1) * sizeof *sorted), x[BARS_MAX + 1], bars[BARS_MAX + 1],
+         total = 0;
   if (!sorted || count < 1) {
     free(sorted);
     return;
@@ -307,21 +203,33 @@ void seer_bars_print(FILE *page, const char *title, const char *note, const doub
   int shown = count < BARS_MAX ? count : BARS_MAX;
   for (int i = 0; i < shown; i++) {
     int from = (int)((int64_t)i * count / shown), to = (int)((int64_t)(i + 1) * count / shown);
+    x[i] = (double)count * i / shown;
     bars[i] = 0;
     for (int j = from; j < to; j++) bars[i] += total > 0 ? sorted[j] / total * count / (to - from) : 0;
   }
   free(sorted);
-  Frame frame = {0, count, axis_make(0, bars[0] > 1 ? bars[0] : 1)};
+  x[shown] = count;  // where the last bar ends
+  bars[shown] = 0;
+  const double ends[] = {0, count}, alike[] = {1, 1};
+  const char *const name[] = {NULL, "all alike"};
+  const SeerSeries series[] = {
+      {.x = x, .y = bars, .count = shown + 1, .join = SEER_JOIN_BARS, .color = "#0f9d8a", .opacity = 0.8},
+      {.x = ends,
+       .y = alike,
+       .labels = name,
+       .count = 2,
+       .join = SEER_JOIN_LINE,
+       .color = "#d97b0d",
+       .dashes = "5 4",
+       .width = 1}};
+  SeerPlot plot = {.title = title,
+                   .y = {.from_zero = true},
+                   .series = series,
+                   .series_count = 2,
+                   .width = WIDTH,
+                   .height = HEIGHT,
+                   .inside = true};
   card_begin(page, title, note);
-  frame_print(page, &frame);
-  double width = (double)(WIDTH - LEFT - RIGHT) / shown;
-  for (int i = 0; i < shown; i++) {
-    double y = place_y(&frame, bars[i]);
-    fprintf(page, "<rect x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%.1f\" fill=\"#0f9d8a\" fill-opacity=\".8\"/>",
-            LEFT + i * width, y, width > 3 ? width - 1 : width, place_y(&frame, 0) - y);
-  }
-  fprintf(page,
-          "<path d=\"M%d %.1fH%d\" stroke=\"#d97b0d\" stroke-dasharray=\"5 4\"/><text x=\"%d\" y=\"%.1f\" "
-          "text-anchor=\"end\">all alike</text></svg></section>\n",
-          LEFT, place_y(&frame, 1), WIDTH - RIGHT, WIDTH - RIGHT, place_y(&frame, 1) - 5);
+  seer_plot_print(page, &plot);
+  fputs("</section>\n", page);
 }

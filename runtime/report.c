@@ -13,6 +13,7 @@
 #include "runtime/monitor.h"
 #include "runtime/page.h"
 #include "runtime/rundir.h"
+#include "runtime/history.h"
 #include "runtime/snapshot.h"
 #include "runtime/weights/load.h"
 #include "runtime/who_page.h"
@@ -30,74 +31,6 @@ enum {
   PROTOTYPES_BYTES_MAX = 1 << 28
 };
 
-//   SERIES(field, "key in metrics.jsonl")
-#define METRIC_SERIES(SERIES)                                                                        \
-  SERIES(step, "step")                                                                               \
-  SERIES(loss, "loss")                                                                               \
-  SERIES(rate, "learning_rate")                                                                      \
-  SERIES(speed, "images_per_second") SERIES(entropy, "prototype_entropy") SERIES(peak, "peak_bytes") \
-      SERIES(resident, "resident_bytes") SERIES(knn, "knn_accuracy")
-
-typedef struct Series {
-  int count, capacity;
-#define SERIES(field, key) double *field;
-  METRIC_SERIES(SERIES)
-#undef SERIES
-} Series;
-
-static bool series_grow(Series *series) {
-  series->capacity = series->capacity ? 2 * series->capacity : 1024;
-  bool grown = true;
-#define SERIES(field, key)                                                          \
-  {                                                                                 \
-    double *more = realloc(series->field, (size_t)series->capacity * sizeof *more); \
-    if (more) series->field = more;                                                 \
-    grown = grown && more;                                                          \
-  }
-  METRIC_SERIES(SERIES)
-#undef SERIES
-  return grown;
-}
-
-static void series_release(Series *series) {
-#define SERIES(field, key) free(series->field);
-  METRIC_SERIES(SERIES)
-#undef SERIES
-}
-
-static SeerStatus series_read(const char *run, Series *series) {
-  *series = (Series){.count = 0};
-  SeerPath path;
-  SeerStatus status = seer_path_print(&path, "%s/metrics.jsonl", run);
-  FILE *file = status ? NULL : fopen(path.text, "re");
-  if (!file) return status ? status : seer_fail(SEER_INPUT, "'%s' has no metrics.jsonl: no step was run there", run);
-  char *line = NULL;
-  size_t capacity = 0;
-  for (ssize_t length; !status && (length = getline(&line, &capacity, file)) > 0;) {
-    json_t *object = json_loadb(line, (size_t)length, 0, NULL);
-    if (!object) continue;  // a line torn by a crash
-    if (series->count == series->capacity && !series_grow(series))
-      status = seer_fail(SEER_MACHINE, "no memory for '%s'", path.text);
-#define SERIES(field, key) \
-  if (!status) series->field[series->count] = json_number_value(json_object_get(object, key));
-    METRIC_SERIES(SERIES)
-#undef SERIES
-    if (!status) series->count++;
-    json_decref(object);
-  }
-  free(line);
-  fclose(file);
-  if (!status && series->count == 0) status = seer_fail(SEER_INPUT, "'%s' is empty: no step was run", path.text);
-  return status;
-}
-
-static double series_mean_end(const double *values, int count) {
-  int used = count < 20 ? count : 20;
-  double sum = 0;
-  for (int i = count - used; i < count; i++) sum += values[i];
-  return sum / used;
-}
-
 static void tile_print(FILE *page, const char *name, const char *format, double value) {
   fputs("<div class=\"tile\"><b>", page);
   char text[64];
@@ -109,17 +42,17 @@ static void tile_print(FILE *page, const char *name, const char *format, double 
   fprintf(page, "</b><span>%s</span></div>", name);
 }
 
-static void tiles_print(FILE *page, const Series *series, const SeerEvaluation *evaluation, int prototypes) {
-  int last = series->count - 1;
+static void tiles_print(FILE *page, const SeerHistory *history, const SeerEvaluation *evaluation, int prototypes) {
+  int last = history->count - 1;
   fputs("<div class=\"tiles\">", page);
   if (evaluation && evaluation->vote.labels > 1)
     tile_print(page, "nearest-neighbour accuracy", "%.1f %%", 100 * evaluation->trained);
-  tile_print(page, "loss at the end", "%.4g", series_mean_end(series->loss, series->count));
-  tile_print(page, "steps", "%.0f", series->step[last]);
-  tile_print(page, "pictures per second", "%.1f", series_mean_end(series->speed, series->count));
-  tile_print(page, "memory planned, MiB", "%.1f", series->peak[last] / 1048576);
+  tile_print(page, "loss at the end", "%.4g", seer_history_mean_end(history->loss, history->count));
+  tile_print(page, "steps", "%.0f", history->step[last]);
+  tile_print(page, "pictures per second", "%.1f", seer_history_mean_end(history->speed, history->count));
+  tile_print(page, "memory planned, MiB", "%.1f", history->peak[last] / 1048576);
   if (prototypes > 0)
-    tile_print(page, "prototype entropy", "%.1f %%", 100 * series_mean_end(series->entropy, series->count));
+    tile_print(page, "prototype entropy", "%.1f %%", 100 * seer_history_mean_end(history->entropy, history->count));
   fputs("</div>\n", page);
 }
 
@@ -145,14 +78,14 @@ static void race_print(FILE *page, const SeerEvaluation *evaluation, bool superv
 }
 
 // Lines of steps after which nobody looked have 0 there.
-static void knn_chart_print(FILE *page, const Series *series) {
-  double *steps = calloc((size_t)series->count + 1, sizeof *steps);
-  double *shares = calloc((size_t)series->count + 1, sizeof *shares);
+static void knn_chart_print(FILE *page, const SeerHistory *history) {
+  double *steps = calloc((size_t)history->count + 1, sizeof *steps);
+  double *shares = calloc((size_t)history->count + 1, sizeof *shares);
   int count = 0;
-  for (int i = 0; steps && shares && i < series->count; i++) {
-    if (series->knn[i] <= 0) continue;
-    steps[count] = series->step[i];
-    shares[count++] = series->knn[i];
+  for (int i = 0; steps && shares && i < history->count; i++) {
+    if (history->knn[i] <= 0) continue;
+    steps[count] = history->step[i];
+    shares[count++] = history->knn[i];
   }
   const SeerChart chart = {"Nearest neighbours in training",
                            "share of labelled pictures whose label their neighbours vote",
@@ -167,18 +100,18 @@ static void knn_chart_print(FILE *page, const Series *series) {
   free(shares);
 }
 
-static void charts_print(FILE *page, const Series *series, int prototypes) {
+static void charts_print(FILE *page, const SeerHistory *history, int prototypes) {
   SeerChart charts[] = {
-      {"Loss", "per step; the strong line is smoothed", series->step, series->loss, series->count, "#2f6fed", true,
+      {"Loss", "per step; the strong line is smoothed", history->step, history->loss, history->count, "#2f6fed", true,
        false},
-      {"Learning rate", "per step", series->step, series->rate, series->count, "#d97b0d", false, true},
-      {"Throughput", "pictures per second", series->step, series->speed, series->count, "#7a5af8", true, true},
-      {"Prototype entropy", "1: every prototype is used alike; near 0: collapse", series->step, series->entropy,
-       series->count, "#0f9d8a", true, false},
+      {"Learning rate", "per step", history->step, history->rate, history->count, "#d97b0d", false, true},
+      {"Throughput", "pictures per second", history->step, history->speed, history->count, "#7a5af8", true, true},
+      {"Prototype entropy", "1: every prototype is used alike; near 0: collapse", history->step, history->entropy,
+       history->count, "#0f9d8a", true, false},
   };
   fputs("<div class=\"grid\">", page);
   for (int i = 0; i < (prototypes > 0 ? 4 : 3); i++) seer_chart_print(page, &charts[i]);
-  knn_chart_print(page, series);
+  knn_chart_print(page, history);
 }
 
 // Closes the grid that charts_print opened, after the histogram where there is one.
@@ -408,7 +341,7 @@ static void spec_print(FILE *page, const SeerProgram *program) {
   fputs("</pre></details></section>\n", page);
 }
 
-static SeerStatus page_print(FILE *page, const SeerReportRequest *request, const Series *series,
+static SeerStatus page_print(FILE *page, const SeerReportRequest *request, const SeerHistory *history,
                              const SeerEvaluation *evaluation) {
   const SeerProgram *program = request->engine->program;
   int prototypes = program->task == SEER_SWAV ? program->prototypes : 0;
@@ -417,12 +350,12 @@ static SeerStatus page_print(FILE *page, const SeerReportRequest *request, const
   seer_page_escape(page, program->name);
   fputs("</h1><p class=\"sub\">", page);
   fprintf(page, "%s training of %.0f steps with batches of %d", prototypes ? "Self-supervised" : "Supervised",
-          series->step[series->count - 1], program->batch);
+          history->step[history->count - 1], program->batch);
   if (request->source) fprintf(page, " on %lld pictures", (long long)seer_source_count(request->source));
   fputs("</p>\n", page);
-  tiles_print(page, series, evaluation, prototypes);
+  tiles_print(page, history, evaluation, prototypes);
   if (evaluation && evaluation->vote.labels > 1) race_print(page, evaluation, prototypes == 0);
-  charts_print(page, series, prototypes);
+  charts_print(page, history, prototypes);
   usage_print(page, request->run);
   SeerStatus status = who_print(page, request);
   if (evaluation) {
@@ -435,14 +368,14 @@ static SeerStatus page_print(FILE *page, const SeerReportRequest *request, const
 }
 
 SeerStatus seer_report_write(const SeerReportRequest *wanted, SeerPath *path) {
-  Series series;
+  SeerHistory history;
   SeerReportRequest with = *wanted, *request = &with;
   SeerEvaluation evaluation = {.neighbours = NULL};
   const SeerOptions *options = request->options;
   SeerStatus status = seer_path_print(path, "%s/report.html", request->run);
-  SeerStatus read = status ? status : series_read(request->run, &series);
+  SeerStatus read = status ? status : seer_history_read(request->run, &history);
   if (read) {
-    if (!status) series_release(&series);
+    if (!status) seer_history_release(&history);
     return read;
   }
   SeerEvaluationRequest evaluate = {.engine = request->engine,
@@ -459,7 +392,7 @@ SeerStatus seer_report_write(const SeerReportRequest *wanted, SeerPath *path) {
   char *text = NULL;
   size_t bytes = 0;
   FILE *page = status ? NULL : open_memstream(&text, &bytes);
-  if (page) status = page_print(page, request, &series, pictures ? &evaluation : NULL);
+  if (page) status = page_print(page, request, &history, pictures ? &evaluation : NULL);
   bool written = page && fclose(page) == 0;
   if (written && !status)
     status = seer_file_replace(path->text, text, bytes);
@@ -468,7 +401,7 @@ SeerStatus seer_report_write(const SeerReportRequest *wanted, SeerPath *path) {
   free(text);
   seer_decoder_release(request->decoder);
   seer_evaluation_release(&evaluation);
-  series_release(&series);
+  seer_history_release(&history);
   return status;
 }
 
@@ -490,8 +423,7 @@ SeerStatus seer_command_report(const SeerProgram *program, const SeerOptions *op
   if (!status) status = seer_engine_make(program, NULL, threads, false, &engine);
   if (!status) seer_state_init(program, run.seed, 0, engine.context.pool, engine.context.state);
   if (!status)
-    status =
-        seer_weights_load(program, options->weights ? options->weights : folder, SEER_USE_TRUNK, 0,
+    status = seer_weights_load(program, options->weights ? options->weights : folder, SEER_USE_TRUNK, 0,
                                engine.context.state, &weights);
   SeerReportRequest request = {
       .run = folder, .options = options, .engine = &engine, .source = source, .seed = run.seed};

@@ -8,6 +8,7 @@
 #include "runtime/bench.h"
 #include "runtime/files.h"
 #include "runtime/page.h"
+#include "runtime/plot.h"
 
 enum {
   WIDTH = 1190,
@@ -19,12 +20,8 @@ enum {
   LEFT = 312,
   RIGHT = 884,
   LEGEND = 910,
-  COLOURS = 10
+  COLOURS = SEER_PLOT_COLORS
 };
-
-// First those that a reader of any colour vision tells apart (M. Okabe, K. Ito, 2008), then more; last, of the rest.
-static const char *const colours[COLOURS + 1] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9",
-                                                 "#7a5195", "#8c6d31", "#b22222", "#2f4b7c", "#9aa3b2"};
 
 typedef struct Axis {
   double low, high;  // powers of ten
@@ -184,7 +181,7 @@ static void dot_print(const Picture *picture, const SeerBenchOp *op) {
     y = place(&picture->bandwidth, rate_of(op->bytes, op->seconds));
   }
   fprintf(picture->out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\"><title>", x, y, radius,
-          colours[colour]);
+          seer_plot_color(colour));
   title_print(picture, op);
   fputs("</title></circle>\n", picture->out);
 }
@@ -212,7 +209,7 @@ static bool dots_print(const Picture *picture) {
 static void legend_row(FILE *out, int row, const char *name, double share) {
   int y = TOP + 12 + 24 * row;
   fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"11\" height=\"11\" rx=\"2\" fill=\"%s\"/><text x=\"%d\" y=\"%d\">",
-          LEGEND, y - 10, colours[row], LEGEND + 19, y);
+          LEGEND, y - 10, seer_plot_color(row), LEGEND + 19, y);
   seer_page_escape(out, name);
   fprintf(out, "</text><text x=\"%d\" y=\"%d\" text-anchor=\"end\">%.1f %%</text>\n", WIDTH - 14, y, 100 * share);
 }

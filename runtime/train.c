@@ -362,8 +362,9 @@ static SeerStepRecord record_make(const Training *training, const SeerStepResult
   };
 }
 
+// After every so many steps, and after the last.
 static bool knn_is_due(const Training *training) {
-  return training->knn_every && training->step % training->knn_every == 0;
+  return training->knn_every && (training->step % training->knn_every == 0 || training->step == training->steps);
 }
 
 // The same on every rank.
@@ -495,11 +496,6 @@ static SeerStatus watch_open(Training *training) {
   const SeerProgram *program = training->program;
   training->knn_every = seer_knn_watch_every(program, training->options);
   if (!training->knn_every) return SEER_OK;
-  if (program->ranks > 1 && program->accelerator)
-    return seer_fail(SEER_INPUT,
-                     "cannot yet look at nearest neighbours while several ranks train on GPUs\n"
-                     "note: --knn-every 0, and beside the run: %s knn --weights '%s'",
-                     training->options->program, training->run.folder.text);
   if (program->ranks > 1 && training->knn_every % training->save_every)
     return seer_fail(SEER_INPUT,
                      "several ranks look at nearest neighbours in their snapshots, and evaluate.knn_every (%lld steps) "
@@ -507,6 +503,21 @@ static SeerStatus watch_open(Training *training) {
                      (long long)training->knn_every, (long long)training->save_every);
   if (training->rank > 0) return SEER_OK;
   return seer_knn_watch_make(program, training->options, training->source, &training->watch);
+}
+
+// Of several ranks the first looks at the whole network, on its own GPU, which needs room for it beside the step.
+static SeerStatus watch_check(const Training *training) {
+  const SeerProgram *program = seer_world_evaluation();
+  if (!training->watch || training->program->ranks == 1 || !program->accelerator) return SEER_OK;
+  char text[256];
+  SeerStatus status = program->accelerator->look(program, training->comm, text, sizeof text);
+  if (!status) return SEER_OK;
+  snprintf(text, sizeof text, "%.*s", (int)strcspn(seer_error(), "\n"), seer_error());
+  seer_error_clear();
+  return seer_fail(status,
+                   "no room to look at nearest neighbours beside the step: %s\n"
+                   "note: --knn-every 0, and beside the run: %s knn --weights '%s'",
+                   text, training->options->program, training->run.folder.text);
 }
 
 static SeerStatus metrics_begin(Training *training) {
@@ -617,6 +628,7 @@ static SeerStatus training_prepare(Training *training) {
                              seer_engine_make(program, training->comm, threads, true, &training->engine));
   if (!status)
     status = seer_comm_agree(training->comm, seer_engine_join(&training->engine, training->comm, options->exchange));
+  if (!status) status = seer_comm_agree(training->comm, watch_check(training));
   if (!status)
     status = seer_comm_agree(training->comm,
                              seer_traffic_make(training->comm, program, seer_engine_unit_memory(&training->engine),
@@ -671,6 +683,8 @@ static void training_announce(Training *training) {
   }
   const char *exchange = seer_engine_exchange(&training->engine);
   if (exchange) seer_progress_note(&training->progress, "%s", exchange);
+  const char *libraries = seer_engine_libraries(&training->engine);
+  if (libraries) seer_progress_note(&training->progress, "%s", libraries);
 }
 
 static void training_release(Training *training) {

@@ -3,12 +3,7 @@
 #include "codegen/cuda/lower_cuda.h"
 #include "compiler/base/bug.h"
 
-typedef struct Convolution {
-  Images x, y;
-  int64_t k, stride, pad, groups;
-} Convolution;
-
-static Convolution convolution(const Lower *lower, ValueId x, ValueId w, ValueId y) {
+Convolution cuda_convolution(const Lower *lower, ValueId x, ValueId w, ValueId y) {
   const OpAttributes *a = &lower->op->attributes;
   return (Convolution){.x = images_of(lower, x),
                        .y = images_of(lower, y),
@@ -17,9 +12,6 @@ static Convolution convolution(const Lower *lower, ValueId x, ValueId w, ValueId
                        .pad = a->padding,
                        .groups = a->groups};
 }
-
-static int64_t inputs_of(Convolution v) { return v.x.channels.all / v.groups; }
-static int64_t outputs_of(Convolution v) { return v.y.channels.all / v.groups; }
 
 // Of a group of a grouped convolution those that exist; one group takes the pads for channels whose weights are zero.
 static int64_t existing(ChannelLayout channels, int64_t groups) {
@@ -30,10 +22,6 @@ static int64_t existing(ChannelLayout channels, int64_t groups) {
   INT((v).x.n), INT((v).x.h), INT((v).x.w), INT((v).groups), INT(existing((v).x.channels, (v).groups)),              \
       INT(inputs_of(v)), INT(existing((v).y.channels, (v).groups)), INT(outputs_of(v)), INT((v).k), INT((v).stride), \
       INT((v).pad)
-#define PACKED(v)                                                                                   \
-  INT((v).groups), INT((v).k), INT((v).y.channels.all), INT((v).y.channels.group_channels),         \
-      INT((v).y.channels.group_pitch), INT((v).x.channels.all), INT((v).x.channels.group_channels), \
-      INT((v).x.channels.group_pitch)
 #define TILE(t)                                                                                                \
   INT((t).pixels), INT((t).channels), INT((t).depth), INT((t).stages), INT((t).blocks), INT((t).warps_pixels), \
       INT((t).warps_channels)
@@ -141,8 +129,9 @@ static Sight sight(const Lower *lower, int first) {
 #define VIEW(s) INT((s).view), INT((s).channels.group_channels), INT((s).channels.group_pitch)
 
 static void lower_forward(Lower *lower, bool with_statistics) {
+  if (cuda_lower_by_library(lower)) return;
   Sight x = sight(lower, 2);
-  Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[1], lower->op->results[0]);
+  Convolution v = cuda_convolution(lower, lower->op->operands[0], lower->op->operands[1], lower->op->results[0]);
   Tile tile = choose_tile(conv_wish(lower), outputs_of(v), v.k * v.k * inputs_of(v), 8);
   int64_t tiles = divide_up(pixels_of(v.y), tile.pixels);
   KernelOperand packed = pack(lower, v, tile, false);
@@ -160,7 +149,8 @@ void cuda_lower_conv2d_statistics(Lower *lower) { lower_forward(lower, lower->va
 void cuda_lower_conv2d_backward_input(Lower *lower) {
   const OpAttributes *a = &lower->op->attributes;
   if (a->gradient) BUG("'%s' reads a gradient through a view", lower->op->name);
-  Convolution v = convolution(lower, lower->op->results[0], lower->op->operands[1], lower->op->operands[0]);
+  if (cuda_lower_by_library(lower)) return;
+  Convolution v = cuda_convolution(lower, lower->op->results[0], lower->op->operands[1], lower->op->operands[0]);
   Tile tile = choose_tile(conv_wish(lower), inputs_of(v), v.k * v.k * outputs_of(v), 8);
   KernelOperand packed = pack(lower, v, tile, true);
   int64_t phase = v.x.n * divide_up(v.x.h, v.stride) * divide_up(v.x.w, v.stride);
@@ -174,8 +164,9 @@ void cuda_lower_conv2d_backward_weight(Lower *lower) {
   enum { PIXELS = 64, INPUTS_LEAST = 64, REUSE = 24 };  // PIXELS: that a step multiplies at most
   const CudaTuning *tuning = lower->cuda;
   if (lower->op->attributes.gradient) BUG("'%s' reads a gradient through a view", lower->op->name);
+  if (cuda_lower_by_library(lower)) return;
   Sight sees = sight(lower, 3);
-  Convolution v = convolution(lower, lower->op->operands[0], lower->op->operands[2], lower->op->operands[1]);
+  Convolution v = cuda_convolution(lower, lower->op->operands[0], lower->op->operands[2], lower->op->operands[1]);
   int64_t inputs = v.k * v.k * inputs_of(v);
   TileWish wish = {tuning->weight_inputs, tuning->weight_outputs, tuning->weight_ahead, REUSE};
   while (inputs <= wish.pixels / 2 && wish.pixels > INPUTS_LEAST) wish.pixels /= 2;

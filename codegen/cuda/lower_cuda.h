@@ -33,6 +33,32 @@ Images images_of(const Lower *lower, ValueId value);
 static inline int64_t pixels_of(Images images) { return images.n * images.h * images.w; }
 static inline int64_t chunks_of(Images images) { return pixels_of(images) * images.channels.all / 8; }
 
+typedef struct Convolution {
+  Images x, y;
+  int64_t k, stride, pad, groups;
+} Convolution;
+
+// Of the lower's op.
+Convolution cuda_convolution(const Lower *lower, ValueId x, ValueId w, ValueId y);
+// Of a group, in memory.
+static inline int64_t inputs_of(Convolution v) { return v.x.channels.all / v.groups; }
+static inline int64_t outputs_of(Convolution v) { return v.y.channels.all / v.groups; }
+// Its weights: the constants of pack.cu.
+#define PACKED(v)                                                                                   \
+  INT((v).groups), INT((v).k), INT((v).y.channels.all), INT((v).y.channels.group_channels),         \
+      INT((v).y.channels.group_pitch), INT((v).x.channels.all), INT((v).x.channels.group_channels), \
+      INT((v).x.channels.group_pitch)
+
+// A dense layer: x [n,c], w [o,c] (or [o,c,1,1]).
+typedef struct Linear {
+  int64_t n, c, o;
+} Linear;
+
+Linear cuda_linear(const Lower *lower, ValueId rows, ValueId w);
+
+// Lowers the op by the library that the tuning chose for a layer of its shape; false: it chose none.
+bool cuda_lower_by_library(Lower *lower);
+
 // What the gradient of the loss, and of parameters, is multiplied by: fp16 has too few exponents without. NULL in bf16.
 KernelOperand loss_scale_operand(const Lower *lower);
 KernelOperand unscale_operand(const Lower *lower);
@@ -42,7 +68,8 @@ void cuda_fold_statistics(Lower *lower, Images images, int64_t tile_pixels, Kern
 
 PartsLaunch cuda_average_parts, cuda_narrow_parts;
 
-// One function per op of ops.def, in lower_conv.c, lower_norm.c, lower_rows.c, lower_loss.c, lower_update.c.
+// One function per op of ops.def, in lower_conv.c, lower_norm.c, lower_rows.c, lower_loss.c, lower_update.c; what
+// libraries make of them in lower_library.c.
 #define OP(name, ...) LowerOp cuda_lower_##name;
 #include "compiler/graph/ops.def"
 #undef OP

@@ -79,34 +79,33 @@ void cuda_lower_add(Lower *lower) { pointwise(lower, KERNEL_cuda_add, KERNEL_cud
 
 // ---- dense layers ----
 
-// x [n,c], w [o,c] (or [o,c,1,1]); a block makes 64 x 64 of the result.
-typedef struct Linear {
-  int64_t n, c, o;
-} Linear;
-
-static Linear linear(const Lower *lower, ValueId rows, ValueId w) {
+Linear cuda_linear(const Lower *lower, ValueId rows, ValueId w) {
   const Shape *shape = &graph_value(lower->graph, w)->shape;
   return (Linear){extent_of(lower, rows).n, shape->size[1], shape->size[0]};
 }
 
+// A block makes 64 x 64 of the result.
 static LaunchGrid by_tiles(int64_t rows, int64_t columns) {
   return blocks(divide_up(columns, 64), divide_up(rows, 64));
 }
 
 void cuda_lower_linear(Lower *lower) {
-  Linear v = linear(lower, lower->op->operands[0], lower->op->operands[1]);
+  if (cuda_lower_by_library(lower)) return;
+  Linear v = cuda_linear(lower, lower->op->operands[0], lower->op->operands[1]);
   CUDA_LAUNCH(lower, linear, by_tiles(v.n, v.o), (INT(v.n), INT(v.c), INT(v.o)),
               (operand(lower, 0), operand(lower, 1), operand(lower, 2), result(lower, 0)));
 }
 
 void cuda_lower_linear_backward_input(Lower *lower) {
-  Linear v = linear(lower, lower->op->operands[0], lower->op->operands[1]);
+  if (cuda_lower_by_library(lower)) return;
+  Linear v = cuda_linear(lower, lower->op->operands[0], lower->op->operands[1]);
   CUDA_LAUNCH(lower, linear_backward_input, by_tiles(v.n, v.c), (INT(v.n), INT(v.c), INT(v.o)),
               (operand(lower, 0), operand(lower, 1), result(lower, 0)));
 }
 
 void cuda_lower_linear_backward_weight(Lower *lower) {
-  Linear v = linear(lower, lower->op->operands[0], lower->op->results[0]);
+  if (cuda_lower_by_library(lower)) return;
+  Linear v = cuda_linear(lower, lower->op->operands[0], lower->op->results[0]);
   CUDA_LAUNCH(lower, linear_backward_weight, by_tiles(v.o, v.c), (INT(v.n), INT(v.c), INT(v.o)),
               (operand(lower, 0), operand(lower, 1), result(lower, 0)));
 }

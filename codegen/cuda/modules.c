@@ -64,14 +64,32 @@ static void add_kernel(Arena *arena, CudaModules *modules, KernelKind kernel, co
   arena_push(arena, &modules->kernels, CudaKernel, ((CudaKernel){kernel, module, name}));
 }
 
+int cuda_modules_call(const CudaModules *modules, const ProgramLaunch *launch) {
+  for (size_t i = 0; i < modules->calls.count; i++) {
+    const CudaCall *call = &modules->calls.items[i];
+    if (call->kernel == launch->kernel && kernel_constants_same(call->kernel, call->constants, launch->constants))
+      return (int)i;
+  }
+  return -1;
+}
+
+static void add_call(Arena *arena, CudaModules *modules, const ProgramLaunch *launch, const char *use) {
+  if (cuda_modules_call(modules, launch) >= 0) return;
+  arena_push(arena, &modules->calls, CudaCall, ((CudaCall){launch->kernel, launch->constants, use}));
+}
+
 static void add_program(Arena *arena, CudaModules *modules, const Trainer *trainer, const Program *program) {
   for (size_t i = 0; program && i < program->launches.count; i++) {
     const ProgramLaunch *launch = &program->launches.items[i];
-    if (!kernel_info(launch->kernel)->file) continue;
+    bool by_library = kernel_info(launch->kernel)->library != LAYER_BY_SEER;
+    if (!kernel_info(launch->kernel)->file && !by_library) continue;
     const Op *op = graph_op(program->graph, launch->op);
     const char *use = arena_printf(arena, "%s: %s (%s)", op->name, op_kind_name(op->kind),
                                    span_label(arena, trainer->sources, op->span));
-    add_kernel(arena, modules, launch->kernel, launch->constants, use);
+    if (by_library)
+      add_call(arena, modules, launch, use);
+    else
+      add_kernel(arena, modules, launch->kernel, launch->constants, use);
   }
 }
 
@@ -232,10 +250,27 @@ static void print_argument(const KernelInfo *info, const ProgramLaunch *launch, 
   writer_text(out, "}");
 }
 
+static void print_call_launch(const Trainer *trainer, const Program *program, const ProgramSegment *segment,
+                              size_t index, Writer *out) {
+  const ProgramLaunch *launch = &program->launches.items[index];
+  const KernelInfo *info = kernel_info(launch->kernel);
+  writer_printf(out, "  seer_launch_library(context, launch + %zu, /*%s*/ %d,\n    (const void *[]){",
+                index - segment->launch_begin, info->name, cuda_modules_call(trainer->modules, launch));
+  for (int i = 0; i < info->pointer_count; i++) {
+    writer_printf(out, "%s/*%s*/ ", i ? ",\n     " : "", info->pointers[i]);
+    print_operand(trainer, program, segment, &launch->operands[i], out);
+  }
+  writer_text(out, "});\n");
+}
+
 void print_cuda_launch(const Trainer *trainer, const Program *program, const ProgramSegment *segment, size_t index,
                        Writer *out) {
   const ProgramLaunch *launch = &program->launches.items[index];
   const KernelInfo *info = kernel_info(launch->kernel);
+  if (info->library != LAYER_BY_SEER) {
+    print_call_launch(trainer, program, segment, index, out);
+    return;
+  }
   const CudaKernel *kernel = &trainer->modules->kernels.items[cuda_modules_kernel(trainer->modules, launch)];
   writer_printf(out, "  seer_launch_kernel(context, launch + %zu, kernel_%s, %lld, %lld, %lld,\n    (void *[]){",
                 index - segment->launch_begin, kernel->name, (long long)launch->grid.x, (long long)launch->grid.y,

@@ -1,5 +1,5 @@
 // What a trainer for GPUs compiles: a module for each file of kernels and each set of macros, with the kernels that
-// launches call in it.
+// launches call in it. And what it has libraries do: a call for each set of constants.
 #ifndef SEER_CODEGEN_CUDA_MODULES_H
 #define SEER_CODEGEN_CUDA_MODULES_H
 
@@ -20,6 +20,13 @@ typedef struct CudaKernel {
   const char *name;  // the module's, or, of several, its own
 } CudaKernel;
 
+// Of a library.
+typedef struct CudaCall {
+  KernelKind kernel;
+  const KernelConstant *constants;
+  const char *use;  // what it is for: the first op
+} CudaCall;
+
 // What a launch of a kernel asks for.
 typedef struct CudaBlock {
   int threads, shared_bytes;
@@ -32,8 +39,13 @@ typedef struct CudaModules {
     CudaKernel *items;
     size_t count, capacity;
   } kernels;
-  bool bf16;                         // else fp16
-  const char *const *architectures;  // "sm_90a", "sm_80", "compute_80", "simulated"
+  struct {
+    CudaCall *items;
+    size_t count, capacity;
+  } calls;
+  int64_t library_versions[LAYER_MAKER_COUNT];  // that a tuning was measured with; 0: not known
+  bool bf16;                                    // else fp16
+  const char *const *architectures;             // "sm_90a", "sm_80", "compute_80", "simulated"
   int architecture_count;
   // Set when it was compiled:
   size_t **code_bytes;  // [architecture][module]
@@ -43,8 +55,9 @@ typedef struct CudaModules {
 
 // Everything that the worlds' programs launch, and what the runtime does.
 CudaModules *cuda_modules_make(Arena *arena, const Trainer *trainer, DataType image_type);
-// Of a launch: an index of `kernels`.
+// Of a launch: an index of `kernels`; of a library's: of `calls`.
 int cuda_modules_kernel(const CudaModules *modules, const ProgramLaunch *launch);
+int cuda_modules_call(const CudaModules *modules, const ProgramLaunch *launch);
 
 // modules/NAME.cu: macros, and the file of kernels.
 void print_cuda_module(const Trainer *trainer, const CudaModule *module, Writer *out);
@@ -55,6 +68,8 @@ void print_cuda_table(const CudaModules *modules, Writer *out);
 void print_cuda_bytes(const CudaModules *modules, bool carries, Writer *out);
 // modules/table.txt: what each kernel's code takes.
 void print_cuda_codes(const CudaModules *modules, Writer *out);
+// libraries.c: the calls of libraries, as runtime/device/libraries.h has them.
+void print_cuda_calls(const CudaModules *modules, Writer *out);
 void print_cuda_launch(const Trainer *trainer, const Program *program, const ProgramSegment *segment, size_t launch,
                        Writer *out);
 // The file of a module's code, below the trainer's folder.

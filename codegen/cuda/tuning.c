@@ -25,5 +25,6 @@ CudaTuning cuda_tuning(const TuningSet *set) {
 #define CUDA_TUNING(name, ...) .name = values[ROW_##name],
 #include "codegen/cuda/tuning.def"
 #undef CUDA_TUNING
+      .layers = set ? set->layers : usual.layers,
   };
 }

@@ -8,6 +8,7 @@ typedef struct CudaTuning {
 #define CUDA_TUNING(name, ...) int64_t name;
 #include "codegen/cuda/tuning.def"
 #undef CUDA_TUNING
+  LayerChoices layers;
 } CudaTuning;
 
 extern const TuningTable cuda_tuning_table;

@@ -2,7 +2,7 @@
 set -u
 job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID:-}}
 job=${job:-${SLURM_JOB_ID:-}}
-run=${SEER_RUN:-$run}${SLURM_ARRAY_TASK_ID:+-$SLURM_ARRAY_TASK_ID}
+run=${SEER_RUN:-$run}${seed:+-$seed}
 requeues=${SEER_REQUEUES:-100} retries=${SEER_RETRIES:-2}
 
 note() { printf 'job %s: %s\n' "$job" "$1" >&2; }
@@ -38,7 +38,7 @@ start=(--kill-on-bad-exit=1 --wait=600 "--mpi=$mpi")
 order=(train --resume --out "$run")
 [ -z "${SLURM_CPUS_PER_TASK:-}" ] || start+=("--cpus-per-task=$SLURM_CPUS_PER_TASK")
 [ -z "${SLURM_CPUS_PER_TASK:-}" ] || order+=(--threads "$SLURM_CPUS_PER_TASK")
-[ -z "${SLURM_ARRAY_TASK_ID:-}" ] || order+=(--seed "$SLURM_ARRAY_TASK_ID")
+[ -z "$seed" ] || order+=(--seed "$seed")
 
 progress() { stat -c '%s %y' "$run/metrics.jsonl" 2>/dev/null || echo 0; }
 

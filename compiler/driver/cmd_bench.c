@@ -17,14 +17,9 @@
 
 // What can be said before the minute that a build takes.
 static int check_values(const Invocation *invocation) {
-  const char *const counts[] = {"steps", "threads"};
-  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-    const char *text = option_text(invocation, counts[i]);
-    if (!text) continue;
-    bool digits = *text && strspn(text, "0123456789") == strlen(text) && strlen(text) < 10;
-    if (!digits || strspn(text, "0") == strlen(text))
-      return usage_error(invocation, "'--%s' takes a whole number of at least 1, not '%s'", counts[i], text);
-  }
+  int steps, threads, code = option_count(invocation, "steps", &steps);
+  if (code == EXIT_DONE) code = option_count(invocation, "threads", &threads);
+  if (code != EXIT_DONE) return code;
   const char *against = option_text(invocation, "against");
   if (!against || access(against, R_OK) == 0) return EXIT_DONE;
   fprintf(stderr, "seerc: error: cannot read '%s': %s [input]\n", against, strerror(errno));

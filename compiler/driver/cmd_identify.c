@@ -45,15 +45,6 @@ static void print_identity(const SeerWeightFile *file, const SeerNetwork *networ
   if (file->optimizer_count) writer_printf(out, "left aside   %d tensors of an optimizer\n", file->optimizer_count);
 }
 
-static SeerStatus no_network(const SeerWeightFile *file) {
-  int understood = 0;
-  while (understood < file->count && file->weights[understood].understood) understood++;
-  seer_fail(SEER_INPUT, "'%s' holds no RegNet: of %d tensors, %d have names that '%s' gives to a RegNet's",
-            file->path.text, file->count, understood, seer_format_name(file->format));
-  if (understood < file->count) seer_note(SEER_INPUT, "such as '%.100s'", file->weights[understood].own);
-  return SEER_INPUT;
-}
-
 // What was found is printed even where tensors are missing; the fault is told, too.
 static int identify(Invocation *invocation, const SeerWeightFile *file, const SeerNetwork *network,
                     const SeerNetworkTensors *tensors) {
@@ -85,7 +76,7 @@ int command_identify(Invocation *invocation) {
   SeerStatus status = seer_weight_file_open(invocation->files[0], &file);
   if (status) return driver_report_runtime("weights", status);
   status = seer_weight_file_network(&file, &network, &found);
-  if (!status && !found) status = no_network(&file);
+  if (!status && !found) status = seer_weight_file_no_network(&file, &network);
   if (!status) status = seer_network_tensors_make(&network, &tensors);
   int code = driver_report_runtime("weights", status);
   if (!status) {

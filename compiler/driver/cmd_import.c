@@ -22,16 +22,15 @@ static int network_decide(Import *import) {
   bool found = false;
   SeerStatus status = seer_weight_file_network(&import->from, &import->outlined, &found);
   import->named = path != NULL;
-  if (!status && !found)
-    status = seer_fail(SEER_INPUT, "'%s' holds no RegNet\nnote: 'seerc identify' says what of it is understood",
-                       import->from.path.text);
+  if (!status && !found && !path) status = seer_weight_file_no_network(&import->from, &import->outlined);
   if (status) return driver_report_runtime("weights", status);
   import->network = import->outlined;
   if (!path) return EXIT_DONE;
   LoadedSpec loaded = driver_load(invocation, path);
   if (loaded.spec)
     network_from_spec(invocation->arena, loaded.spec, import->outlined.classes, loaded.diags, &import->network);
-  return driver_report(invocation, loaded.diags);
+  // What a spec is warned of is training.
+  return loaded.diags->error_count ? driver_report(invocation, loaded.diags) : EXIT_DONE;
 }
 
 static SeerStatus weights_write(const Import *import, const SeerFit *fit, uint64_t *bytes, int *written) {

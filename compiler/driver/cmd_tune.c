@@ -36,6 +36,7 @@ typedef struct Tune {
   TuningFile file;
   double began, minutes;
   char best[16], other[16];  // trainers of the lab: of file.values, and where the next candidate goes
+  TuneLayers layers;
   TuneCandidate refused[MOST_REFUSED];
   int refused_count, measured;
 } Tune;
@@ -52,10 +53,13 @@ static TuneOutcome save(const Tune *tune) {
   return TUNE_FAILED;
 }
 
-static void print_candidate(const Tune *tune, const TuningMeasure *m) {
+static void print_candidate(const Tune *tune, const TuningMeasure *m, const char *what) {
   double left = minutes_left(tune);
-  printf("%-20s %7" PRId64 " -> %-7" PRId64 "  %.3f (%.3f to %.3f)  %-8s  %.1f minutes left\n",
-         tune->file.values.table->rows[m->row].name, m->from, m->to, m->ratio.median, m->ratio.low, m->ratio.high,
+  if (m->row >= 0)
+    printf("%-20s %7" PRId64 " -> %-7" PRId64, tune->file.values.table->rows[m->row].name, m->from, m->to);
+  else
+    printf("%s", what);
+  printf("  %.3f (%.3f to %.3f)  %-8s  %.1f minutes left\n", m->ratio.median, m->ratio.low, m->ratio.high,
          m->kept ? "kept" : "not kept", left > 0 ? left : 0);
   fflush(stdout);
 }
@@ -77,13 +81,28 @@ static TuneOutcome skip(Tune *tune, TuneCandidate candidate, const char *what, c
   return TUNE_DONE;
 }
 
+// "conv_pixels 32 -> 48", "conv2d 256x14x14x528 -> 528 1x1/1 groups 1, seer -> cublaslt".
+static const char *describe_measure(const Tune *tune, const TuningMeasure *m) {
+  if (m->row >= 0)
+    return arena_printf(tune->arena, "%s %" PRId64 " -> %" PRId64, tune->file.values.table->rows[m->row].name, m->from,
+                        m->to);
+  Writer out = {0};
+  layer_shape_print(&m->layer, &out);
+  const char *shape = arena_string(tune->arena, out.text, out.size);
+  writer_release(&out);
+  return arena_printf(tune->arena, "%s, %s -> %s", shape, layer_maker_names[m->from], layer_maker_names[m->to]);
+}
+
 static TuneOutcome try_candidate(Tune *tune, TuneCandidate candidate) {
-  TuningSet tuning = tune->file.values;
-  TuningMeasure measure = {.row = candidate.row, .from = tuning.values[candidate.row], .to = candidate.value};
-  tuning.values[candidate.row] = candidate.value;
-  const char *why = NULL, *what = arena_printf(tune->arena, "%s %" PRId64 " -> %" PRId64,
-                                               tuning.table->rows[measure.row].name, measure.from, measure.to);
+  TuningSet tuning = tune_candidate_apply(tune->arena, &tune->file, &candidate);
+  TuningMeasure measure = {.row = candidate.row,
+                           .layer = candidate.layer,
+                           .from = tune_candidate_from(&tune->file, &candidate),
+                           .to = candidate.value};
+  const char *why = NULL, *what = describe_measure(tune, &measure);
   TuneOutcome outcome = tune_lab_build(&tune->lab, tune->arena, &tuning, tune->other, &why);
+  if (outcome == TUNE_DONE && candidate.row < 0)
+    outcome = tune_lab_look(&tune->lab, tune->arena, tune->other, (LayerMaker)candidate.value, &why);
   bool room = tune->refused_count < MOST_REFUSED;
   if (outcome == TUNE_UNFIT && room) return skip(tune, candidate, what, "the plan does not fit its budget");
   if (outcome == TUNE_REFUSED && room)
@@ -101,7 +120,7 @@ static TuneOutcome try_candidate(Tune *tune, TuneCandidate candidate) {
     tune->file.total = (TuningRatio){0};
     swap_names(tune);
   }
-  print_candidate(tune, &measure);
+  print_candidate(tune, &measure, what);
   return save(tune);
 }
 
@@ -110,7 +129,7 @@ static TuneOutcome search(Tune *tune, bool *finished) {
   TuneCandidate next;
   TuneOutcome outcome = TUNE_DONE;
   while (outcome == TUNE_DONE) {
-    *finished = !tune_search_next(&tune->file, tune->refused, tune->refused_count, &next);
+    *finished = !tune_search_next(&tune->file, &tune->layers, tune->refused, tune->refused_count, &next);
     if (*finished || (tune->measured && minutes_left(tune) <= 0)) break;
     outcome = try_candidate(tune, next);
   }
@@ -120,6 +139,7 @@ static TuneOutcome search(Tune *tune, bool *finished) {
 // All parameters against the defaults. What is no faster was chance, and goes back to them.
 static TuneOutcome measure_total(Tune *tune) {
   TuningSet usual = tuning_usual(tune->file.values.table);
+  memcpy(usual.layers.versions, tune->file.values.layers.versions, sizeof usual.layers.versions);
   const char *why = NULL;
   if (!tuning_changes(&tune->file.values) || tune->file.total.median > 0) return TUNE_DONE;
   TuneOutcome outcome = tune_lab_build(&tune->lab, tune->arena, &usual, tune->other, &why);
@@ -137,8 +157,9 @@ static TuneOutcome measure_total(Tune *tune) {
 
 static void print_result(const Tune *tune, bool finished) {
   const TuningRatio *total = &tune->file.total;
-  int changes = tuning_changes(&tune->file.values);
-  printf("%s: %d parameters differ from the defaults", tune->path, changes);
+  int layers = (int)tune->file.values.layers.count;
+  printf("%s: %d parameters differ from the defaults", tune->path, tuning_changes(&tune->file.values) - layers);
+  if (layers) printf(", and libraries make layers of %d shapes", layers);
   if (total->median > 0)
     printf("; a step takes %.3f (%.3f to %.3f) of its time with them", total->median, total->low, total->high);
   printf(finished ? "\n" : "; not every candidate was tried: the same command goes on\n");
@@ -146,7 +167,7 @@ static void print_result(const Tune *tune, bool finished) {
 
 static int run(Tune *tune) {
   TuneCandidate next;
-  bool finished = !tune_search_next(&tune->file, NULL, 0, &next);
+  bool finished = !tune_search_next(&tune->file, &tune->layers, NULL, 0, &next);
   TuneOutcome outcome = TUNE_DONE;
   if (!finished || (tuning_changes(&tune->file.values) && tune->file.total.median <= 0)) {
     outcome = save(tune);  // what cannot be written is said now
@@ -196,6 +217,14 @@ static bool refuse(const Tune *tune, const char *what, const char *there, const 
   return false;
 }
 
+static const char *version_text(Arena *arena, int64_t version) {
+  Writer out = {0};
+  layer_version_print(version, &out);
+  const char *text = arena_string(arena, out.text, out.size);
+  writer_release(&out);
+  return text;
+}
+
 // Whether the file that is there is of what `wanted` describes. What it does not say it takes over.
 static bool take_over(Tune *tune, const TuningFile *wanted) {
   TuningFile *file = &tune->file;
@@ -214,6 +243,13 @@ static bool take_over(Tune *tune, const TuningFile *wanted) {
     if (!texts[i].here) continue;
     if (!*texts[i].there) *texts[i].there = texts[i].here;
     if (strcmp(*texts[i].there, texts[i].here) != 0) return refuse(tune, texts[i].what, *texts[i].there, texts[i].here);
+  }
+  for (int maker = 0; maker < LAYER_MAKER_COUNT; maker++) {
+    int64_t *there = &file->values.layers.versions[maker], here = wanted->values.layers.versions[maker];
+    if (!*there) *there = here;
+    if (here && *there != here)
+      return refuse(tune, layer_maker_titles[maker], version_text(tune->arena, *there),
+                    version_text(tune->arena, here));
   }
   if (!file->threads) file->threads = wanted->threads;
   if (file->threads == wanted->threads) return true;
@@ -237,24 +273,17 @@ static int open_file(Tune *tune, const TuningFile *wanted) {
 // ---- the command line ----
 
 static int read_values(Invocation *invocation, Tune *tune) {
-  const char *minutes = option_text(invocation, "minutes"), *threads = option_text(invocation, "threads");
-  char *end;
-  tune->minutes = minutes ? strtod(minutes, &end) : usual_minutes;
-  if (minutes && (end == minutes || *end || !(tune->minutes > 0) || !isfinite(tune->minutes)))
-    return usage_error(invocation, "'--minutes' takes a number above 0, not '%s'", minutes);
+  tune->minutes = usual_minutes;
   tune->lab.threads = seer_cpu_count();
-  if (threads) {
-    long count = strtol(threads, &end, 10);
-    if (end == threads || *end || count < 1 || count > 1 << 16)
-      return usage_error(invocation, "'--threads' takes a whole number of at least 1, not '%s'", threads);
-    tune->lab.threads = (int)count;
-  }
+  int code = option_positive(invocation, "minutes", &tune->minutes);
+  if (code == EXIT_DONE) code = option_count(invocation, "threads", &tune->lab.threads);
+  if (code != EXIT_DONE) return code;
   const char *cpu = option_text(invocation, "cpu");
   tune->lab.options = (CompileOptions){.cpu = cpu ? cpu : "native"};
-  int code = target_choose(invocation, &tune->lab.options);
+  code = target_choose(invocation, &tune->lab.options);
   if (code != EXIT_DONE) return code;
   if (tune->lab.options.architectures) {
-    if (threads) return usage_error(invocation, "'--threads' is not of target cuda");
+    if (option_is_set(invocation, "threads")) return usage_error(invocation, "'--threads' is not of target cuda");
     tune->lab.threads = 0;
   }
   tune->path = option_text(invocation, "out");
@@ -296,6 +325,10 @@ static int prepare(Invocation *invocation, const LoadedSpec *loaded, Tune *tune)
   if (code != EXIT_DONE) return code;
   TuningFile wanted;
   code = describe(tune, &compiled, &wanted);
+  tune->layers.uses = compiled.report.layers;
+  tune_layers_sort(&tune->layers.uses);
+  for (int maker = 0; maker < LAYER_MAKER_COUNT && code == EXIT_DONE; maker++)
+    tune->layers.can_make[maker] = wanted.values.layers.versions[maker] != 0;
   return code == EXIT_DONE ? open_file(tune, &wanted) : code;
 }
 

@@ -5,12 +5,16 @@
 
 #include "compiler/driver/driver.h"
 
-LoadedSpec driver_load(Invocation *invocation, const char *path) {
+LoadedSpec driver_load_with(Invocation *invocation, const char *path, const SpecDefine *defines, int define_count) {
   LoadedSpec loaded = {.sources = source_map_make(invocation->arena)};
   loaded.diags = diag_list_make(invocation->arena, loaded.sources);
-  loaded.spec = spec_load(invocation->arena, loaded.sources, loaded.diags, path, invocation->library,
-                          invocation->defines, invocation->define_count);
+  loaded.spec =
+      spec_load(invocation->arena, loaded.sources, loaded.diags, path, invocation->library, defines, define_count);
   return loaded;
+}
+
+LoadedSpec driver_load(Invocation *invocation, const char *path) {
+  return driver_load_with(invocation, path, invocation->defines, invocation->define_count);
 }
 
 int driver_report(const Invocation *invocation, DiagList *diags) {

@@ -9,6 +9,7 @@
 #include "codegen/lowerings.h"
 #include "compiler/base/bug.h"
 #include "compiler/driver/compile_stages.h"
+#include "compiler/driver/rehearsal.h"
 #include "compiler/driver/tuning_file.h"
 #include "runtime/data/source.h"
 #include "runtime/device/inputs.h"
@@ -99,6 +100,11 @@ static void lower_graphs(Planning *planning, const Compilation *compilation) {
   }
 }
 
+// No target can yet, so no rehearsal does.
+static bool can_share_by_node(const Planning *planning) {
+  return planning->target == TARGET_NONE && !spec_rehearses(planning->spec);
+}
+
 static void make_costs(Planning *planning, const Compilation *compilation) {
   Arena *arena = planning->arena;
   const Spec *spec = planning->spec;
@@ -107,7 +113,7 @@ static void make_costs(Planning *planning, const Compilation *compilation) {
   planning->features_costs = arena_new(arena, PlanCosts);
   int ranks = (int)rank_count_from_spec(planning->world->step);
   planning->train_shards = plan_shards_make(arena, planning->train, shards_from_spec(spec), ranks,
-                                            shard_group_from_spec(spec), planning->target == TARGET_NONE);
+                                            shard_group_from_spec(spec), can_share_by_node(planning));
   planning->features_shards = plan_shards_make(arena, planning->features, SHARD_NONE, 1, 1, false);
   if (planning->target != TARGET_NONE) {
     lower_graphs(planning, compilation);
@@ -122,8 +128,16 @@ static void make_costs(Planning *planning, const Compilation *compilation) {
                   planning->features_costs);
 }
 
+// A rehearsal takes the steps of what it rehearses, one by one.
+static void follow_original(const Planning *original, PlanTask *task, PlanReport *report) {
+  task->follows = original->report->problem;
+  report->policy.placement = PLACEMENT_FOLLOWED;
+  report->policy.operations = &original->report->answer.solution.schedule;
+  report->rehearsed = original->report;
+}
+
 // Solves, places and checks; the report's plan stays NULL when nothing fits.
-static void make_plans(Planning *planning, PlanReport *report) {
+static void make_plans(const Compilation *compilation, Planning *planning, PlanReport *report) {
   Arena *arena = planning->arena;
   const Spec *spec = planning->spec;
   bug_set_stage("plan");
@@ -134,6 +148,8 @@ static void make_plans(Planning *planning, PlanReport *report) {
                    .precision = precision_from_spec(planning->target, spec),
                    .shards = planning->train_shards,
                    .offload = planning->policy.offload};
+  const Planning *original = planning->world->use == WORLD_ASKED ? compilation->original : NULL;
+  if (original) follow_original(original, &task, report);
   report->alternatives = plan_alternatives_make(arena, &task, spec_is(spec, KEY_shard_unit, "block"));
   Schedule in_order = schedule_in_graph_order(arena, planning->train);
   // Where states and parameters lie does not depend on checkpoints.
@@ -149,6 +165,9 @@ static void make_plans(Planning *planning, PlanReport *report) {
                                          report_arena_budget(report, report->budget_bytes), &report->problem);
   report->train = report->answer.plan;
   if (report->train) verify_plan(report->train, arena);
+  if (!original || !report->train) return;
+  const char *broken = rehearsal_verify(arena, original->report->train, report->train);
+  if (broken) BUG("the rehearsal is not of the whole cluster's plan: %s", broken);
 }
 
 static void show_curve(int done, int of) {
@@ -204,11 +223,15 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
   if (!model_options_from_spec(arena, spec, compilation->classes, MODEL_TRAIN, compilation->diags, &model))
     return false;
   GraphTarget wanted = graph_target(compilation->options, target, spec);
+  if (compilation->original) wanted.shrink = (int)spec_integer(spec, KEY_model_shrink);
   planning->train = training_graph(arena, world->step, compilation->classes, wanted, compilation->diags, watch);
   if (planning->train)
     planning->features =
         features_graph(arena, spec, compilation->classes, wanted, compilation->diags, (PassWatch){0});
   if (!planning->features) return false;
+  if (compilation->original &&
+      !rehearsal_check_graph(compilation->diags, spec, compilation->original->train, planning->train))
+    return false;
   planning->policy = policy_from_spec(arena, spec, &planning->machine);
   bug_set_stage("lower");
   make_costs(planning, compilation);
@@ -233,12 +256,17 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
     report->vector_pictures = (int)compilation->tuning.lanes;
     report->vector_fill = vector_fill(world->step, settings, planning->train, (int)compilation->tuning.lanes);
   }
+  if (target == TARGET_CUDA) {
+    report->layers = layer_uses_list(arena, planning->train);
+    report->layer_choices = compilation->gpu_tuning.layers;
+    report->library_bytes = CUDA_LIBRARY_BYTES;
+  }
   if (target == TARGET_CUDA && compilation->options->gpu_tuning) {
     report->tuning = compilation->options->gpu_tuning_name;
     report->tuning_changes = tuning_changes(compilation->options->gpu_tuning);
   }
   list_outside(report, settings);
-  make_plans(planning, report);
+  make_plans(compilation, planning, report);
   // One that cannot train in its budget still evaluates.
   if (target == TARGET_CUDA) report->ring_bytes = gpu_input_bytes(planning, world_trains(planning));
   return true;
@@ -269,6 +297,21 @@ static bool compile_worlds(const Compilation *compilation, const Worlds *worlds,
   return true;
 }
 
+// Plans what is rehearsed, and gives the spec of the rehearsal; NULL after an error.
+static const Spec *rehearse(Compilation *compilation, const Spec *spec) {
+  Arena *arena = compilation->arena;
+  World *world = arena_new(arena, World);
+  *world = (World){.ranks = rank_count_from_spec(spec), .use = WORLD_ASKED, .spec = spec, .step = spec};
+  Planning *original = arena_new(arena, Planning);
+  if (!plan_world(compilation, world, (PassWatch){0}, arena_new(arena, PlanReport), original)) return NULL;
+  if (!check_world(compilation, original, true)) return NULL;
+  if (!compilation->options->plan_only && !check_offload(compilation->diags, original)) return NULL;
+  ModelOptions model;
+  if (!model_options_from_spec(arena, spec, compilation->classes, MODEL_TRAIN, compilation->diags, &model)) return NULL;
+  compilation->original = original;
+  return rehearsal_spec(arena, spec, &model.shape);
+}
+
 bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
                   const CompileOptions *options, Compiled *compiled) {
   *compiled = (Compiled){.spec = spec};
@@ -292,6 +335,11 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
   if (!count_classes(diags, spec, &settings, &compilation.classes)) return false;
   compilation.monitor = settings.monitor;
   if (!references_from_spec(arena, diags, spec, &compilation.monitor)) return false;
+  if (spec_rehearses(spec)) {
+    spec = rehearse(&compilation, spec);
+    if (!spec) return false;
+    worlds = worlds_from_spec(arena, spec, options->plan_only && target == TARGET_NONE);
+  }
   if (!compile_worlds(&compilation, &worlds, compiled)) return false;
   bug_set_stage(NULL);
   return true;

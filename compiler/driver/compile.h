@@ -58,6 +58,8 @@ struct Invocation;
 int cpu_check(const struct Invocation *invocation);  // EXIT_USAGE where --cpu is unknown
 // From --target and --normalize-on-read. EXIT_USAGE after saying why.
 int target_choose(const struct Invocation *invocation, CompileOptions *options);
+// --cpu, --target, --sanitize and the like; EXIT_USAGE after saying why.
+int compile_options(const struct Invocation *invocation, CompileOptions *options);
 int driver_compile(struct Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled,
                    DiagList **diags);
 

@@ -105,19 +105,24 @@ int target_choose(const Invocation *invocation, CompileOptions *options) {
   return code == EXIT_DONE ? views_choose(invocation, options) : code;
 }
 
-int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {
+int compile_options(const Invocation *invocation, CompileOptions *options) {
   if (cpu_check(invocation) != EXIT_DONE) return EXIT_USAGE;
   const char *cpu = option_text(invocation, "cpu");
-  bool plan = strcmp(invocation->command->name, "plan") == 0, build = strcmp(invocation->command->name, "build") == 0;
-  CompileOptions options = {.cpu = cpu ? cpu : "native",
-                            .sanitize = option_is_set(invocation, "sanitize"),
-                            .plan_only = plan,
-                            .curve = !plan || option_is_set(invocation, "html") || option_is_set(invocation, "sweep") ||
-                                     option_is_set(invocation, "svg"),
-                            .hook = hook,
-                            .hook_data = hook_data};
-  if (target_choose(invocation, &options) != EXIT_DONE) return EXIT_USAGE;
-  int code = build ? reader_choose(invocation, &options) : EXIT_DONE;
+  *options = (CompileOptions){.cpu = cpu ? cpu : "native",
+                              .sanitize = option_is_set(invocation, "sanitize"),
+                              .plan_only = strcmp(invocation->command->name, "plan") == 0};
+  return target_choose(invocation, options);
+}
+
+int driver_compile(Invocation *invocation, PassHook *hook, void *hook_data, Compiled *compiled, DiagList **diags) {
+  bool build = strcmp(invocation->command->name, "build") == 0;
+  CompileOptions options;
+  int code = compile_options(invocation, &options);
+  options.curve = !options.plan_only || option_is_set(invocation, "html") || option_is_set(invocation, "sweep") ||
+                  option_is_set(invocation, "svg");
+  options.hook = hook;
+  options.hook_data = hook_data;
+  if (code == EXIT_DONE && build) code = reader_choose(invocation, &options);
   if (code != EXIT_DONE) return code;
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
   *diags = loaded.diags;

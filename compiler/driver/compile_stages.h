@@ -23,6 +23,7 @@ typedef struct Compilation {
   Cluster cluster;
   int64_t classes;
   SeerMonitorRule monitor;
+  const struct Planning *original;  // of a rehearsal: the whole cluster's plan at full width; else NULL
 } Compilation;
 
 // Everything of one world's compilation on its way from the spec to the plan.

@@ -65,6 +65,7 @@ GraphTarget graph_target(const CompileOptions *options, BuildTarget target, cons
     wanted.normalize_on_read = options->normalize_on_read;
     wanted.view_percent = (int)tuning.views_percent;
     wanted.tile_channels = (int)tuning.conv_channels;
+    if (options->gpu_tuning) wanted.layers = &options->gpu_tuning->layers;
   }
   if (target != TARGET_NONE && spec_is(spec, KEY_train_precision, "bf16")) wanted.images = DATA_BF16;
   if (target == TARGET_CUDA && spec_is(spec, KEY_train_precision, "fp16")) wanted.images = DATA_F16;

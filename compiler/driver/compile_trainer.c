@@ -100,7 +100,7 @@ void finish_trainer(const Compilation *compilation, const Planning *plannings, i
   bool of_gpus = plannings[0].target == TARGET_CUDA;
   const char *tuning = of_gpus ? compilation->options->gpu_tuning_name : compilation->options->tuning_name;
   settings.tuning = tuning ? tuning : "default";
-  settings.spec_text = spec_text_of(arena, plannings[0].spec);
+  settings.spec_text = spec_text_of(arena, compiled->spec);
   settings.plan_page = embedded_page;
   settings.feature_width = (int)model->widths[model->stage_count - 1];
   settings.scales_loss = plannings[0].train->image_type == DATA_F16;
@@ -115,5 +115,6 @@ void finish_trainer(const Compilation *compilation, const Planning *plannings, i
   CudaModules *modules = cuda_modules_make(arena, &compiled->trainer, plannings[0].train->image_type);
   modules->architectures = compilation->options->architectures;
   modules->architecture_count = compilation->options->architecture_count;
+  memcpy(modules->library_versions, compilation->gpu_tuning.layers.versions, sizeof modules->library_versions);
   compiled->trainer.modules = modules;
 }

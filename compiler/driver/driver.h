@@ -31,10 +31,18 @@ typedef struct Command {
   int (*run)(Invocation *invocation);
 } Command;
 
+// One option of the command line, in the order given.
+typedef struct GivenOption {
+  int option;  // of driver_options
+  const char *value;
+} GivenOption;
+
 struct Invocation {
   Arena *arena;
   const Command *command;
   const char **values;  // by option: its last argument, "" for a flag, NULL when absent
+  GivenOption *given;
+  int given_count;
   const char **files;
   int file_count;
   SpecDefine *defines;  // -D, in order
@@ -60,6 +68,12 @@ int invocation_parse(Invocation *invocation, int count, char **arguments);
 // The argument of an option of this command, or NULL; a misspelt name is a bug.
 const char *option_text(const Invocation *invocation, const char *name);
 bool option_is_set(const Invocation *invocation, const char *name);
+// All arguments of an option that may be repeated, in order. Returns how many.
+int option_values(const Invocation *invocation, const char *name, const char ***values);
+// A whole number of at least 1, or a number above 0; where the option is not given, *value is left. EXIT_DONE, or
+// EXIT_USAGE after saying why.
+int option_count(const Invocation *invocation, const char *name, int *value);
+int option_positive(const Invocation *invocation, const char *name, double *value);
 // Exactly `wanted` files; otherwise says so and returns false.
 bool invocation_needs_files(const Invocation *invocation, int wanted);
 int usage_error(const Invocation *invocation, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -77,8 +91,9 @@ typedef struct LoadedSpec {
   const Spec *spec;  // NULL after an error
 } LoadedSpec;
 
-// Loads without printing.
+// Loads without printing; with the invocation's -D, or with other overrides.
 LoadedSpec driver_load(Invocation *invocation, const char *path);
+LoadedSpec driver_load_with(Invocation *invocation, const char *path, const SpecDefine *defines, int define_count);
 // Prints messages to standard error; EXIT_INPUT when there is an error among them, else EXIT_DONE.
 int driver_report(const Invocation *invocation, DiagList *diags);
 // Prints what went wrong outside of any spec, and a note unless it is NULL. Returns `code`.

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "codegen/launch.h"
 #include "runtime/data/decode.h"
 
 typedef struct LaunchFile {
@@ -43,8 +42,7 @@ int launch_files_check(const Invocation *invocation) {
     bool known = length == 0 || (length == 1 && *word == 'c') || (length == 4 && strncmp(word, "cuda", length) == 0);
     for (int i = 0; i < LAUNCH_FILE_COUNT; i++)
       known = known || (strlen(launch_files[i].kind) == length && strncmp(word, launch_files[i].kind, length) == 0);
-    if (!known)
-      return usage_error(invocation, "'--emit' does not know '%.*s': %s", (int)length, word, known_kinds);
+    if (!known) return usage_error(invocation, "'--emit' does not know '%.*s': %s", (int)length, word, known_kinds);
     word += length;
   }
   return EXIT_DONE;
@@ -99,21 +97,26 @@ static int file_write(const Invocation *invocation, const LaunchFile *file, cons
   return EXIT_MACHINE;
 }
 
-int launch_files_write(const Invocation *invocation, const Compiled *compiled, const char *output) {
-  const char *list = option_text(invocation, "emit"), *trainer = option_text(invocation, "out");
-  if (!list) return EXIT_DONE;
+LaunchPlan launch_plan_make(const Invocation *invocation, const Compiled *compiled) {
   const PlanReport *report = &compiled->report;
   const PlanMachine *machine = &report->machine;
   int threads = threads_of(machine);
   uint64_t rank_bytes = report_peak_bytes(report) + outside_bytes(report, &compiled->trainer.settings, threads);
-  LaunchPlan plan = {.name = compiled->trainer.settings.name,
-                     .trainer = trainer ? trainer : compiled->trainer.settings.name,
-                     .nodes = machine->nodes,
-                     .ranks_per_node = machine->ranks_per_node,
-                     .threads = threads,
-                     .node_bytes = rank_bytes * (uint64_t)machine->ranks_per_node,
-                     .stop_seconds = stop_seconds_of(report),
-                     .hosts = hosts_of(invocation->arena, compiled->spec, machine->nodes)};
+  return (LaunchPlan){.name = compiled->trainer.settings.name,
+                      .trainer = compiled->trainer.settings.name,
+                      .nodes = machine->nodes,
+                      .ranks_per_node = machine->ranks_per_node,
+                      .threads = threads,
+                      .node_bytes = rank_bytes * (uint64_t)machine->ranks_per_node,
+                      .stop_seconds = stop_seconds_of(report),
+                      .hosts = hosts_of(invocation->arena, compiled->spec, machine->nodes)};
+}
+
+int launch_files_write(const Invocation *invocation, const Compiled *compiled, const char *output) {
+  const char *list = option_text(invocation, "emit"), *trainer = option_text(invocation, "out");
+  if (!list) return EXIT_DONE;
+  LaunchPlan plan = launch_plan_make(invocation, compiled);
+  if (trainer) plan.trainer = trainer;
   for (int i = 0; i < LAUNCH_FILE_COUNT; i++) {
     if (!list_holds(list, launch_files[i].kind)) continue;
     if (launch_files[i].print != print_sbatch && !plan.hosts) {

@@ -1,4 +1,5 @@
 // Reads a command line against the tables: --name=value, --name value, -N value, -Nvalue; "--" ends options.
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,7 @@ static int set_option(Invocation *invocation, int index, const char *value) {
     if (code != EXIT_DONE) return code;
   }
   invocation->values[index] = value;
+  invocation->given[invocation->given_count++] = (GivenOption){index, value};
   if (strcmp(option->name, "define") == 0) invocation->defines[invocation->define_count++].text = value;
   return EXIT_DONE;
 }
@@ -139,6 +141,7 @@ static const char *find_library(Arena *arena) {
 int invocation_parse(Invocation *invocation, int count, char **arguments) {
   Arena *arena = invocation->arena;
   invocation->values = arena_array(arena, const char *, driver_option_count);
+  invocation->given = arena_array(arena, GivenOption, count + 1);
   invocation->files = arena_array(arena, const char *, count + 1);
   invocation->defines = arena_array(arena, SpecDefine, count + 1);
   bool only_files = false;
@@ -167,6 +170,37 @@ const char *option_text(const Invocation *invocation, const char *name) {
 }
 
 bool option_is_set(const Invocation *invocation, const char *name) { return option_text(invocation, name) != NULL; }
+
+int option_values(const Invocation *invocation, const char *name, const char ***values) {
+  int index = find_option(invocation, name, 0), count = 0;
+  if (index < 0) BUG("command '%s' has no option '%s'", invocation->command->name, name);
+  *values = arena_array(invocation->arena, const char *, invocation->given_count + 1);
+  for (int i = 0; i < invocation->given_count; i++) {
+    if (invocation->given[i].option == index) (*values)[count++] = invocation->given[i].value;
+  }
+  return count;
+}
+
+int option_count(const Invocation *invocation, const char *name, int *value) {
+  const char *text = option_text(invocation, name);
+  if (!text) return EXIT_DONE;
+  bool digits = *text && strspn(text, "0123456789") == strlen(text) && strlen(text) < 10;
+  if (!digits || strspn(text, "0") == strlen(text))
+    return usage_error(invocation, "'--%s' takes a whole number of at least 1, not '%s'", name, text);
+  *value = (int)strtol(text, NULL, 10);
+  return EXIT_DONE;
+}
+
+int option_positive(const Invocation *invocation, const char *name, double *value) {
+  const char *text = option_text(invocation, name);
+  if (!text) return EXIT_DONE;
+  char *end;
+  double number = strtod(text, &end);
+  if (end == text || *end || !(number > 0) || !isfinite(number))
+    return usage_error(invocation, "'--%s' takes a number above 0, not '%s'", name, text);
+  *value = number;
+  return EXIT_DONE;
+}
 
 bool invocation_needs_files(const Invocation *invocation, int wanted) {
   if (invocation->file_count == wanted) return true;

@@ -62,6 +62,7 @@ static MakeFault fault_of(int status, const Writer *log) {
     return number == SIGINT || number == SIGTERM || number == SIGHUP ? MAKE_INTERRUPTED : MAKE_FAILED;
   }
   if (WEXITSTATUS(status) == 0) return MAKE_NONE;
+  if (log->text && strstr(log->text, strerror(ENOSPC))) return MAKE_LACKS_ROOM;
   bool lacks = log->text && (strstr(log->text, "No such file or directory") || strstr(log->text, "not found") ||
                              strstr(log->text, "cannot find -l"));
   return lacks || WEXITSTATUS(status) == 127 ? MAKE_LACKS_TOOL : MAKE_FAILED;

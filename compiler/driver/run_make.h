@@ -15,6 +15,7 @@ typedef struct MakeRun {
 typedef enum MakeFault {
   MAKE_NONE,
   MAKE_LACKS_TOOL,   // make, the compiler or a library is missing
+  MAKE_LACKS_ROOM,   // on the disk
   MAKE_INTERRUPTED,  // the user has had enough
   MAKE_FAILED
 } MakeFault;

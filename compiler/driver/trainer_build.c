@@ -48,6 +48,12 @@ int trainer_build(Invocation *invocation, const Trainer *trainer, const char *fo
   error = run_make(invocation->arena, &run, &fault);
   if (!error) return EXIT_DONE;
   if (fault == MAKE_INTERRUPTED) return EXIT_MACHINE;
+  if (fault == MAKE_LACKS_ROOM)
+    return driver_fail(EXIT_MACHINE, "output", error,
+                       arena_printf(invocation->arena,
+                                    "free some space where '%s' was, or let another folder be used: TMPDIR, or the "
+                                    "option that named it",
+                                    folder));
   if (fault == MAKE_FAILED && trainer->reader)
     return driver_fail(EXIT_INPUT, "reader", error,
                        "if that was in the file of --reader, mend it there; else this is a fault of seer or of the C "

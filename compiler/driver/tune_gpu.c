@@ -1,10 +1,12 @@
 // Looks at the GPU; see tune_gpu.h.
 #include "compiler/driver/tune_gpu.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "compiler/driver/driver.h"
 #include "runtime/device/device.h"
+#include "runtime/device/libraries.h"
 
 // As a trainer would choose: no kernels, but their architectures. What PTX is made for is not what is measured.
 static SeerStatus open_device(Arena *arena, const CompileOptions *options, SeerDevice **device) {
@@ -16,6 +18,24 @@ static SeerStatus open_device(Arena *arena, const CompileOptions *options, SeerD
       architectures[kernels->architecture_count++].name = options->architectures[i];
   }
   return seer_device_open(kernels, 0, device);
+}
+
+// By LayerMaker.
+static const SeerLibrary libraries[LAYER_MAKER_COUNT] = {
+    [LAYER_BY_CUBLASLT] = SEER_CUBLASLT, [LAYER_BY_CUDNN] = SEER_CUDNN};
+
+// Libraries are candidates, never required: what is not there is told, and not tried.
+static void look_for_libraries(SeerDevice *device, LayerChoices *layers) {
+  for (int maker = LAYER_BY_SEER + 1; maker < LAYER_MAKER_COUNT; maker++) {
+    int64_t version = 0;
+    if (seer_library_look(libraries[maker], device, &version) == SEER_OK) {
+      layers->versions[maker] = version;
+      continue;
+    }
+    fprintf(stderr, "seerc: note: %s is not tried: %.*s\n", layer_maker_titles[maker], (int)strcspn(seer_error(), "\n"),
+            seer_error());
+    seer_error_clear();
+  }
 }
 
 int tune_gpu_describe(Arena *arena, const CompileOptions *options, TuningFile *file) {
@@ -31,6 +51,7 @@ int tune_gpu_describe(Arena *arena, const CompileOptions *options, TuningFile *f
   file->machine = arena_printf(arena, "%s", facts->name);
   file->driver = arena_printf(arena, "%d.%d", facts->driver_version / 1000, facts->driver_version % 1000 / 10);
   file->architectures = architectures_join(arena, options);
+  look_for_libraries(device, &file->values.layers);
   seer_device_close(device);
   return EXIT_DONE;
 }

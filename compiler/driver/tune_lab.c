@@ -16,6 +16,11 @@ enum { LEAST_STEPS = 3, MOST_STEPS = 60 };
 static const double bench_seconds = 1.5;  // of the steps that count
 static const double no_gain = 0.995;      // a median above it is not worth more rounds
 
+static TuneOutcome failed(const char *what, const char *reason) {
+  fprintf(stderr, "seerc: error: %s: %s [output]\n", what, reason);
+  return TUNE_FAILED;
+}
+
 TuneOutcome tune_lab_build(TuneLab *lab, Arena *kept, const TuningSet *tuning, const char *name, const char **why) {
   Arena *arena = arena_make("candidate");
   DiagList *diags = diag_list_make(arena, lab->loaded->sources);
@@ -39,24 +44,38 @@ TuneOutcome tune_lab_build(TuneLab *lab, Arena *kept, const TuningSet *tuning, c
   return outcome;
 }
 
+static TuneOutcome outcome_of(BenchOutcome outcome) {
+  return outcome == BENCH_DONE ? TUNE_DONE : outcome == BENCH_STOPPED ? TUNE_STOPPED : TUNE_FAILED;
+}
+
+TuneOutcome tune_lab_look(TuneLab *lab, Arena *arena, const char *name, LayerMaker maker, const char **why) {
+  char *arguments[] = {
+      arena_printf(arena, "%s/%s", lab->folder, name), "bench", "--json", "--no-ops", "--steps=1", NULL};
+  BenchOutcome outcome = bench_child(lab->folder, arguments);
+  if (outcome == BENCH_DONE || outcome == BENCH_STOPPED) return outcome_of(outcome);
+  *why = bench_messages(lab->folder, arena);
+  if (strstr(*why, layer_maker_titles[maker])) return TUNE_REFUSED;
+  bench_show_messages(lab->folder);
+  return failed("the bench of the trainer failed", "see above");
+}
+
 // `key`: of what it says, which time.
 static TuneOutcome bench(const TuneLab *lab, const char *name, const char *key, double *seconds) {
-  static const TuneOutcome outcomes[] = {[BENCH_DONE] = TUNE_DONE,
-                                         [BENCH_STOPPED] = TUNE_STOPPED,
-                                         [BENCH_LACKS] = TUNE_FAILED,
-                                         [BENCH_FAILED] = TUNE_FAILED};
   Arena *arena = arena_make("bench");
-  char *trainer = arena_printf(arena, "%s/%s", lab->folder, name), bench[] = "bench", json[] = "--json";
-  char *threads = lab->threads ? arena_printf(arena, "--threads=%d", lab->threads) : NULL, no_ops[] = "--no-ops";
-  char *arguments[] = {trainer, bench, json, no_ops, arena_printf(arena, "--steps=%d", lab->steps), threads, NULL};
+  char *arguments[] = {arena_printf(arena, "%s/%s", lab->folder, name),
+                       "bench",
+                       "--json",
+                       "--no-ops",
+                       arena_printf(arena, "--steps=%d", lab->steps),
+                       lab->threads ? arena_printf(arena, "--threads=%d", lab->threads) : NULL,
+                       NULL};
   json_t *result;
   BenchOutcome outcome = bench_run(lab->folder, arguments, &result);
   *seconds = json_real_value(json_object_get(result, key));
   json_decref(result);
   arena_release(arena);
-  if (outcome != BENCH_DONE || *seconds > 0) return outcomes[outcome];
-  fprintf(stderr, "seerc: error: the bench of the trainer does not say '%s' [output]\n", key);
-  return TUNE_FAILED;
+  if (outcome != BENCH_DONE || *seconds > 0) return outcome_of(outcome);
+  return failed("the bench of the trainer does not say", key);
 }
 
 TuneOutcome tune_lab_settle(TuneLab *lab, const char *name) {

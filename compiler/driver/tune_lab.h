@@ -19,7 +19,7 @@ typedef struct TuneLab {
 typedef enum TuneOutcome {
   TUNE_DONE,
   TUNE_UNFIT,    // the plan does not fit its budget with this tuning
-  TUNE_REFUSED,  // what was compiled for a GPU spills, or takes more than there is
+  TUNE_REFUSED,  // what was compiled for a GPU spills, or takes more than there is; a library knows no such layer
   TUNE_STOPPED,  // by the user
   TUNE_FAILED    // it has said why
 } TuneOutcome;
@@ -29,6 +29,8 @@ typedef enum TuneOutcome {
 TuneOutcome tune_lab_build(TuneLab *lab, Arena *arena, const TuningSet *tuning, const char *name, const char **why);
 // Whether two of its trainers are the same program.
 bool tune_lab_is_same(const TuneLab *lab, const char *a, const char *b);
+// Whether a trainer takes a step here: TUNE_REFUSED where that library does not, and why, in `arena`.
+TuneOutcome tune_lab_look(TuneLab *lab, Arena *arena, const char *name, LayerMaker maker, const char **why);
 // Chooses lab->steps so that a bench takes a few seconds.
 TuneOutcome tune_lab_settle(TuneLab *lab, const char *name);
 // Ratio of `b`'s step by `a`'s: benches in turn, until it is clear whether it is below 1, or enough of them were made.

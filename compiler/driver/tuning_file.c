@@ -145,6 +145,79 @@ static bool read_total(Reader *reader, const char *text) {
   return fail(reader, "a total is written 'total = RATIO (LOW to HIGH)'");
 }
 
+// Of the architectures, which come first.
+static bool has_layers(Reader *reader) {
+  if (!has_table(reader)) return false;
+  if (reader->file->architectures) return true;
+  return fail(reader, "libraries make layers on GPUs alone");
+}
+
+static bool read_maker(Reader *reader, const char *name, const LayerShape *shape, LayerMaker *maker) {
+  *maker = layer_maker_find(name);
+  if (*maker == LAYER_MAKER_COUNT)
+    return fail(reader,
+                arena_printf(reader->arena, "layers are made by 'seer', 'cublaslt' or 'cudnn', not '%s'", name));
+  if (layer_maker_takes(*maker, shape)) return true;
+  return fail(reader, arena_printf(reader->arena, "'%s' does not make such layers", name));
+}
+
+// "SHAPE = " and what follows.
+static bool read_shape(Reader *reader, const char *text, LayerShape *shape, const char **rest) {
+  const char *end;
+  if (!has_layers(reader)) return false;
+  if (layer_shape_read(text, shape, &end) && strncmp(end, " = ", 3) == 0) {
+    *rest = end + 3;
+    return true;
+  }
+  return fail(reader,
+              "a layer is written 'layer conv2d IMAGESxHEIGHTxWIDTHxINPUTS -> OUTPUTS KxK/STRIDE groups GROUPS = "
+              "LIBRARY', or 'layer linear ROWSxINPUTS -> OUTPUTS = LIBRARY'");
+}
+
+static bool read_layer(Reader *reader, const char *text) {
+  LayerChoice choice;
+  const char *name;
+  if (!read_shape(reader, text, &choice.shape, &name) || !read_maker(reader, name, &choice.shape, &choice.maker))
+    return false;
+  LayerChoices *layers = &reader->file->values.layers;
+  for (size_t i = 0; i < layers->count; i++) {
+    if (layer_shape_same(&layers->items[i].shape, &choice.shape)) return fail(reader, "this layer is set twice");
+  }
+  if (choice.maker != LAYER_BY_SEER) arena_push(reader->arena, layers, LayerChoice, choice);
+  return true;
+}
+
+static bool read_version(Reader *reader, LayerMaker maker, const char *text) {
+  int major, minor, patch, end = 0;
+  if (!has_layers(reader)) return false;
+  if (sscanf(text, "%d.%d.%d%n", &major, &minor, &patch, &end) != 3 || text[end] || major < 1 || major > 999 ||
+      minor < 0 || minor > 99 || patch < 0 || patch > 99)
+    return fail(reader, arena_printf(reader->arena, "a version is written '13.1.0', not '%s'", text));
+  reader->file->values.layers.versions[maker] = major * 10000 + minor * 100 + patch;
+  return true;
+}
+
+static bool read_layer_measure(Reader *reader, const char *text) {
+  TuningMeasure measure = {.row = -1};
+  const char *rest;
+  char from[16], to[16], word[16];
+  int end = 0;
+  if (!read_shape(reader, text, &measure.layer, &rest)) return false;
+  int got = sscanf(rest, "%15[a-z] -> %15[a-z], %lf (%lf to %lf), %15[a-z ]%n", from, to, &measure.ratio.median,
+                   &measure.ratio.low, &measure.ratio.high, word, &end);
+  measure.kept = got == 6 && strcmp(word, "kept") == 0;
+  if (got != 6 || rest[end] || (!measure.kept && strcmp(word, "not kept") != 0) || !ratio_is_sound(measure.ratio))
+    return fail(reader,
+                "a layer's measurement is written 'measured layer SHAPE = OLD -> NEW, RATIO (LOW to HIGH), kept', or "
+                "'not kept'");
+  LayerMaker makers[2];
+  if (!read_maker(reader, from, &measure.layer, &makers[0]) || !read_maker(reader, to, &measure.layer, &makers[1]))
+    return false;
+  measure.from = makers[0], measure.to = makers[1];
+  arena_push(reader->arena, reader->file, TuningMeasure, measure);
+  return true;
+}
+
 static bool read_measure(Reader *reader, const char *text) {
   TuningMeasure measure = {0};
   char name[64], word[16];
@@ -179,6 +252,8 @@ static bool read_setting(Reader *reader, const char *name, const char *text) {
   if (strcmp(name, "threads") == 0) return read_count(reader, name, text, &file->threads);
   if (strcmp(name, "lanes") == 0) return read_count(reader, name, text, &reader->lanes);
   if (strcmp(name, "total") == 0) return read_total(reader, text);
+  LayerMaker maker = layer_maker_find(name);
+  if (maker != LAYER_MAKER_COUNT && maker != LAYER_BY_SEER) return read_version(reader, maker, text);
   return read_parameter(reader, name, text);
 }
 
@@ -187,6 +262,8 @@ static bool read_line(Reader *reader, char *text) {
   text += strspn(text, " \t\r");
   for (size_t size = strlen(text); size && strchr(" \t\r", text[size - 1]); size--) text[size - 1] = '\0';
   if (!*text || *text == '#') return true;
+  if (strncmp(text, "layer ", 6) == 0) return read_layer(reader, text + 6);
+  if (strncmp(text, "measured layer ", 15) == 0) return read_layer_measure(reader, text + 15);
   if (strncmp(text, "measured ", 9) == 0) return read_measure(reader, text + 9);
   char *equals = strchr(text, '=');
   if (!equals) return fail(reader, "a line is 'NAME = VALUE', or tells what was measured");
@@ -251,6 +328,32 @@ static void print_setting(const char *name, const char *value, Writer *out) {
   if (value) writer_printf(out, "%s = %s\n", name, value);
 }
 
+static void print_layers(const LayerChoices *layers, Writer *out) {
+  for (int maker = LAYER_BY_SEER + 1; maker < LAYER_MAKER_COUNT; maker++) {
+    int64_t version = layers->versions[maker];
+    if (version) {
+      writer_printf(out, "%s = ", layer_maker_names[maker]);
+      layer_version_print(version, out);
+      writer_text(out, "\n");
+    }
+  }
+  for (size_t i = 0; i < layers->count; i++) {
+    writer_text(out, "layer ");
+    layer_shape_print(&layers->items[i].shape, out);
+    writer_printf(out, " = %s\n", layer_maker_names[layers->items[i].maker]);
+  }
+}
+
+void tuning_measure_print(const TuningFile *file, const TuningMeasure *m, Writer *out) {
+  if (m->row >= 0) {
+    writer_printf(out, "%s = %" PRId64 " -> %" PRId64, file->values.table->rows[m->row].name, m->from, m->to);
+    return;
+  }
+  writer_text(out, "layer ");
+  layer_shape_print(&m->layer, out);
+  writer_printf(out, " = %s -> %s", layer_maker_names[m->from], layer_maker_names[m->to]);
+}
+
 void tuning_file_print(const TuningFile *file, Writer *out) {
   const TuningTable *table = file->values.table;
   writer_text(out,
@@ -267,10 +370,13 @@ void tuning_file_print(const TuningFile *file, Writer *out) {
   writer_text(out, "\n");
   for (int i = 0; i < table->count; i++)
     writer_printf(out, "%s = %" PRId64 "\n", table->rows[i].name, file->values.values[i]);
+  print_layers(&file->values.layers, out);
   writer_text(out, "\n# Times of a step, the new one's by the old one's.\n");
   for (size_t i = 0; i < file->count; i++) {
     const TuningMeasure *m = &file->items[i];
-    writer_printf(out, "measured %s = %" PRId64 " -> %" PRId64 ", ", table->rows[m->row].name, m->from, m->to);
+    writer_text(out, "measured ");
+    tuning_measure_print(file, m, out);
+    writer_text(out, ", ");
     print_ratio(m->ratio, out);
     writer_text(out, m->kept ? ", kept\n" : ", not kept\n");
   }

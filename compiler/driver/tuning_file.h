@@ -15,6 +15,12 @@
 //   architectures = sm_90a,sm_80     what the kernels were compiled for: what passes for these may not for others
 //   driver = 13.0                    of CUDA; `machine` is the GPU
 //
+// and, where a library makes layers, its version, and a line for each shape, as compiler/graph/layer.h writes them:
+//
+//   cublaslt = 13.1.0
+//   layer conv2d 256x14x14x528 -> 528 1x1/1 groups 1 = cublaslt
+//   measured layer linear 256x912 -> 1000 = seer -> cublaslt, 1.001 (0.998 to 1.004), not kept
+//
 // Ratios are of times of a step, the new one's by the old one's: medians with their intervals. Lines that begin with
 // `#` are comments.
 #ifndef SEER_DRIVER_TUNING_FILE_H
@@ -29,7 +35,8 @@ typedef struct TuningRatio {
 
 // In the order in which they were made.
 typedef struct TuningMeasure {
-  int row;  // of the table
+  int row;           // of the table; -1: of a layer, whose makers follow
+  LayerShape layer;  // of row -1
   int64_t from, to;
   TuningRatio ratio;
   bool kept;
@@ -49,6 +56,8 @@ typedef struct TuningFile {
 // False after an error.
 bool tuning_file_read(Arena *arena, SourceMap *sources, DiagList *diags, const char *path, TuningFile *file);
 void tuning_file_print(const TuningFile *file, Writer *out);
+// "conv_pixels = 32 -> 48", "layer conv2d ... = seer -> cublaslt".
+void tuning_measure_print(const TuningFile *file, const TuningMeasure *measure, Writer *out);
 // 16 with AVX-512, else 8.
 int lanes_of_cpu(const char *cpu);
 // What it is for, as messages call it: "x86-64-v4 and its 16 lanes", "sm_90a,sm_80".

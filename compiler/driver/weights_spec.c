@@ -42,7 +42,7 @@ static bool is_like(Invocation *invocation, const char *path, const SpecDefine *
 }
 
 ShippedNetwork network_find_shipped(Invocation *invocation, const SeerNetwork *network) {
-  static const SpecDefine rules[] = {{NULL}, {"model.group_rule=torchvision"}};
+  static const SpecDefine rules[] = {{.text = NULL}, {.text = "model.group_rule=torchvision"}};
   const char **names = NULL;
   const char *folder = invocation->library ? path_join(invocation->arena, invocation->library, "models") : NULL;
   int count = folder ? spec_files_on_disk.list(NULL, invocation->arena, folder, &names) : 0;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "compiler/driver/rehearsal.h"
 #include "compiler/passes/build_model.h"
 
 static int64_t largest_divisor(int64_t number, int64_t limit) {
@@ -45,7 +46,7 @@ Worlds worlds_from_spec(Arena *arena, const Spec *spec, bool only_asked) {
   int count = 0;
   add(worlds, &count, rank_count_from_spec(spec), WORLD_ASKED);
   for (int i = 0; i < asked->item_count; i++) add(worlds, &count, (int64_t)asked->items[i].number, WORLD_ASKED);
-  if (!only_asked) add(worlds, &count, 1, asked->item_count ? WORLD_EVALUATES : WORLD_OFFERED);
+  if (!only_asked) add(worlds, &count, 1, asked->item_count || spec_rehearses(spec) ? WORLD_EVALUATES : WORLD_OFFERED);
   qsort(worlds + 1, (size_t)count - 1, sizeof *worlds, compare_ranks);
   for (int i = 0; i < count; i++) {
     worlds[i].spec = spec_with_ranks(arena, spec, worlds[i].ranks);

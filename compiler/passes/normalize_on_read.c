@@ -2,7 +2,7 @@
 // The scales of squeeze-and-excitation go the same way, and, on targets that want it, BatchNorm's gradient.
 //
 // Requires  fuse_normalization. A pattern whose readers are not all convolutions and pools stays as it is, and so does
-//           what would be made again too often (pays).
+//           what would be made again too often (pays), and what a library reads.
 // Keeps     every value that others read, to rounding.
 // Changes   batch_normalize with ReLU -> normalization_factors, taken by its readers;
 //           scale_channels behind it -> taken by its readers, or reads through the view itself (scales_on_read);
@@ -81,16 +81,17 @@ static OpId sole_reader(const Rewrite *r, ValueId value) {
 
 static bool is_shape_only(const Op *op, int operand) { return op->kind == OP_conv2d_backward_input && operand == 2; }
 
-// A convolution, or its weight gradient, that reads a value as its input; or one that needs its shape alone.
-static bool reads_as_input(const Op *op, int operand) {
+// A convolution of seer's, or its weight gradient, that reads a value as its input; or one that needs its shape alone.
+static bool reads_as_input(const Rewrite *r, const Op *op, int operand) {
   bool convolves = op->kind == OP_conv2d_statistics || op->kind == OP_conv2d_backward_weight;
-  return (convolves && operand == 0) || is_shape_only(op, operand);
+  if (!convolves || operand != 0) return is_shape_only(op, operand);
+  return layer_maker_of(r->target.layers, r->source, op) == LAYER_BY_SEER;
 }
 
 static bool all_readers_are_inputs(const Rewrite *r, ValueId value) {
   if (r->is_read_elsewhere[value]) return false;
   for (int i = r->first[value]; i < r->first[value + 1]; i++) {
-    if (!reads_as_input(op_at(r, r->readers[i].op), r->readers[i].operand)) return false;
+    if (!reads_as_input(r, op_at(r, r->readers[i].op), r->readers[i].operand)) return false;
   }
   return true;
 }
@@ -131,11 +132,13 @@ static double times_made(const Rewrite *r, ValueId value) {
   double times = 0;
   for (int i = r->first[value]; i < r->first[value + 1]; i++) {
     const Op *op = op_at(r, r->readers[i].op);
-    if (!reads_as_input(op, r->readers[i].operand) || is_shape_only(op, r->readers[i].operand)) continue;
+    if (!reads_as_input(r, op, r->readers[i].operand) || is_shape_only(op, r->readers[i].operand)) continue;
     bool forward = op->kind == OP_conv2d_statistics;
     const Shape *x = shape_at(r, value), *w = shape_at(r, op->operands[forward ? 1 : 2]);
     const Shape *y = shape_at(r, forward ? op->results[0] : op->operands[1]);
-    int64_t outputs = w->size[0] / op->attributes.groups, tiles = (outputs + tile_channels - 1) / tile_channels;
+    int64_t outputs = w->size[0] / op->attributes.groups;
+    if (r->target.shrink > 1) outputs *= r->target.shrink;
+    int64_t tiles = (outputs + tile_channels - 1) / tile_channels;
     double pixels = (double)(y->size[1] * y->size[2]) / (double)(x->size[1] * x->size[2]);
     times += (double)(w->size[2] * w->size[3] * tiles) * pixels;
   }
@@ -169,7 +172,7 @@ static OpId scaled_gradient_of(const Rewrite *r, OpId scaling) {
 
 static bool may_defer_to(const Rewrite *r, const Op *norm, Reader reader) {
   const Op *op = op_at(r, reader.op);
-  if (reads_as_input(op, reader.operand) || (op->kind == OP_pool_average && reader.operand == 0)) return true;
+  if (reads_as_input(r, op, reader.operand) || (op->kind == OP_pool_average && reader.operand == 0)) return true;
   if (op->kind == OP_batch_norm_relu_backward)
     return reader.operand == 1 && op->operands[2] == norm->operands[0] && masks_on_read(r, reader.op);
   if (op->kind == OP_scale_channels)

@@ -3,6 +3,7 @@
 #define SEER_PASSES_PASSES_H
 
 #include "compiler/graph/graph.h"
+#include "compiler/graph/layer.h"
 
 typedef enum OptimizerKind { OPTIMIZER_SGD, OPTIMIZER_LARC } OptimizerKind;
 
@@ -23,10 +24,12 @@ typedef struct GraphTarget {
   NormalizeOnRead normalize_on_read;
   int view_percent;        // NORMALIZE_WHERE_IT_PAYS: what making a view takes, in hundredths of what the pass knows
   int tile_channels;       // and most output channels that share what is made
+  int shrink;              // of a rehearsal: each channel stands for so many; 0 or 1: for itself
   bool gradients_on_read;  // convolutions take BatchNorm's gradient, too, as they read
   bool scales_on_read;     // scale_channels can normalise what it reads
   bool additions;          // convolutions add to the gradient of their input
   DataType images;         // in memory: DATA_F32, DATA_BF16 or DATA_F16
+  const LayerChoices *layers;  // that libraries make, of tensors as they are written; NULL: none
 } GraphTarget;
 
 // What any pass may ask for.

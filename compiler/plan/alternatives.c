@@ -35,8 +35,8 @@ static void list_sizes(PlanAlternatives *alternatives, const PlanUnits *units) {
 PlanAlternatives *plan_alternatives_make(Arena *arena, const PlanTask *task, bool whole_blocks) {
   PlanAlternatives *alternatives = arena_new(arena, PlanAlternatives);
   *alternatives = (PlanAlternatives){.arena = arena, .task = *task, .made = 1};
-  PlanProblem *whole = plan_problem_make(arena, task, NULL);
-  if (!whole_blocks) list_sizes(alternatives, whole->units);
+  PlanProblem *whole = plan_problem_make(arena, task, task->follows ? task->follows->in_pieces : NULL);
+  if (!whole_blocks && !task->follows) list_sizes(alternatives, whole->units);
   alternatives->problems = arena_array(arena, PlanProblem *, alternatives->size_count + 1);
   alternatives->problems[0] = whole;
   return alternatives;
@@ -87,11 +87,23 @@ static bool is_better(const Candidate *a, const Candidate *b) {
   return a->fits ? a->cost_ns < b->cost_ns : plan_problem_least(a->problem) < plan_problem_least(b->problem);
 }
 
+// Is it dearer than what is at hand, without a search?
+static bool is_dearer(const PlanProblem *problem, const Candidate *best, uint64_t arena_bytes) {
+  return best->fits && plan_problem_least(problem) <= arena_bytes && arena_bytes < (uint64_t)CHAIN_MAX_BYTES &&
+         chain_floor_ns(problem->solver, (int64_t)arena_bytes) > best->cost_ns;
+}
+
+// The first cut is looked at before the whole: large networks take long to be solved whole, and are dearer then.
 static PlanProblem *cheapest(PlanAlternatives *alternatives, const PlanPolicy *policy, uint64_t arena_bytes) {
-  PlanProblem *next = alternative(alternatives, 1);
-  if (!next) return alternatives->problems[0];
-  Candidate best = candidate_of(alternatives->problems[0], policy, arena_bytes);
-  for (int i = 1; (next = alternative(alternatives, i)); i++) {
+  PlanProblem *whole = alternatives->problems[0], *next = alternative(alternatives, 1);
+  if (!next) return whole;
+  Candidate best = candidate_of(next, policy, arena_bytes);
+  if (!is_dearer(whole, &best, arena_bytes)) {
+    Candidate candidate = candidate_of(whole, policy, arena_bytes);
+    if (!is_better(&best, &candidate)) return whole;
+  }
+  for (int i = 2; (next = alternative(alternatives, i)); i++) {
+    if (is_dearer(next, &best, arena_bytes)) break;
     Candidate candidate = candidate_of(next, policy, arena_bytes);
     if (!is_better(&candidate, &best)) break;
     best = candidate;

@@ -11,7 +11,7 @@
 
 typedef struct PlanAlternatives PlanAlternatives;
 
-// `whole_blocks`: there is but the first.
+// `whole_blocks`: there is but the first. Of a task that follows a problem, that one's cut is the only one.
 PlanAlternatives *plan_alternatives_make(Arena *arena, const PlanTask *task, bool whole_blocks);
 PlanProblem *plan_alternatives_whole(PlanAlternatives *alternatives);
 // The one that fits into the fewest bytes.

@@ -213,6 +213,19 @@ PlanBlocks *plan_blocks_make(Arena *arena, const Graph *graph, const PlanCosts *
   return blocks;
 }
 
+void plan_blocks_offer_as(PlanBlocks *blocks, const PlanBlocks *original) {
+  if (blocks->count != original->count) BUG("%d blocks follow %d", blocks->count, original->count);
+  for (int b = 0; b < blocks->count; b++) {
+    PlanBlock *block = &blocks->items[b];
+    const PlanBlock *other = &original->items[b];
+    bool same = strcmp(block->name, other->name) == 0 && block->mode_count == other->mode_count;
+    for (int k = 0; same && k < block->mode_count; k++) same = strcmp(block->modes[k].name, other->modes[k].name) == 0;
+    if (!same) BUG("block '%s' has other modes than '%s', which it follows", block->name, other->name);
+    block->offered = other->offered;
+    block->offered_count = other->offered_count;
+  }
+}
+
 // ---- chain operations as runs ----
 
 static void add_run(Arena *arena, Schedule *schedule, OpId op, RunVariant variant, StepPass pass, int block) {

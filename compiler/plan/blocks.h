@@ -63,6 +63,9 @@ static inline bool plan_convolves(const Op *op) { return op->kind == OP_conv2d |
 
 // `in_pieces`, by block of the graph, or NULL: which of the residual blocks are cut into pieces.
 PlanBlocks *plan_blocks_make(Arena *arena, const Graph *graph, const PlanCosts *costs, const bool *in_pieces);
+// Offers the modes that `original` offers, whichever of them are dominated here: the blocks are of a graph with the
+// same ops, cut alike.
+void plan_blocks_offer_as(PlanBlocks *blocks, const PlanBlocks *original);
 int64_t plan_block_output_bytes(const PlanBlocks *blocks, int block);
 // Sizes and times of the blocks as a chain; sharding is the caller's to add.
 Chain plan_blocks_chain(Arena *arena, const PlanBlocks *blocks);

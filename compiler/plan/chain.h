@@ -96,6 +96,8 @@ ChainSolver *chain_solver_make(const Chain *chain, const ChainClass *class);
 void chain_solver_release(ChainSolver *solver);
 // The schedule is allocated in `arena`.
 ChainSolution chain_solve(ChainSolver *solver, Arena *arena, int64_t budget_bytes);
+// What no schedule of the class can be cheaper than, told at once.
+int64_t chain_floor_ns(ChainSolver *solver, int64_t budget_bytes);
 // The smallest budget that some schedule of the class fits into, and which operation sets it.
 int64_t chain_minimum_budget(ChainSolver *solver, ChainOp *set_by);
 

@@ -438,13 +438,17 @@ static void try_plain(ChainSolver *solver, Arena *arena, int64_t budget_bytes, C
   solution->schedule = plain.schedule;
 }
 
+int64_t chain_floor_ns(ChainSolver *solver, int64_t budget_bytes) {
+  ChainState root = root_state(solver->chain);
+  prepare_bounds(solver, budget_bytes);
+  return chain_bounds_cost(solver->bounds, &root, budget_bytes);
+}
+
 ChainSolution chain_solve(ChainSolver *solver, Arena *arena, int64_t budget_bytes) {
   const Chain *chain = solver->chain;
-  ChainState root = root_state(chain);
   ChainSolution solution = {.boundary_ns = chain_boundary_ns(chain)};
-  prepare_bounds(solver, budget_bytes);
   solver->options = 0;
-  int64_t proven = chain_bounds_cost(solver->bounds, &root, budget_bytes);
+  int64_t proven = chain_floor_ns(solver, budget_bytes);
   Answer answer = search_root(solver, budget_bytes, 0, &proven);
   solution.optimal_in_class = !solver->gave_up;
   // Out of patience: the best that a slightly blunter search finds, with how far off it can be; where even the

@@ -86,8 +86,9 @@ static double hops_seconds(const Network *network, int node, int between) {
   return node * network->node.latency_seconds + between * network->between.latency_seconds;
 }
 
+// The slowest of the parts leaves out a hop within its node.
 static double ring(const Network *network, Circle circle, CollectiveKind kind, double bytes) {
-  int hops = circle.ranks - 1, crossing = circle.nodes - 1;
+  int hops = circle.ranks - 1, crossing = circle.nodes - (circle.nodes == 1 || circle.per_node == 1);
   double once = hops_seconds(network, hops - crossing, crossing), rate = ring_rate(network, circle);
   switch (kind) {
     case COLLECTIVE_GATHER:

@@ -116,6 +116,11 @@ int plan_op_traffic(const Graph *graph, OpId id, const PlanMachine *machine, Pla
   return 0;
 }
 
+double plan_op_sent_bytes(const OpTraffic *traffic) {
+  double ranks = traffic->circle.ranks, bytes = (double)traffic->bytes * traffic->times;
+  return traffic->kind == COLLECTIVE_REDUCE ? 2 * bytes * (ranks - 1) / ranks : bytes * (ranks - 1);
+}
+
 // What has come from all ranks is read once.
 static double folded_bytes(const OpTraffic *traffic) {
   return traffic->kind == COLLECTIVE_REDUCE ? 0 : (double)traffic->bytes * traffic->circle.ranks;

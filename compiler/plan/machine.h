@@ -62,6 +62,8 @@ enum { MAX_OP_TRAFFIC = 2 };
 // Returns how many entries of `traffic` are set.
 int plan_op_traffic(const Graph *graph, OpId op, const PlanMachine *machine, PlanPrecision precision,
                     const PlanShards *shards, OpTraffic traffic[MAX_OP_TRAFFIC]);
+// Bytes that one rank sends in all of an entry.
+double plan_op_sent_bytes(const OpTraffic *traffic);
 Network plan_network(const PlanMachine *machine);
 
 // Fills costs->time_ns from the machine for every op and variant: by the rate of its kind, where that was measured;

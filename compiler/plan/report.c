@@ -92,6 +92,32 @@ PlanStream report_stream(StepKind kind) {
   BUG("step kind %d has no stream", kind);
 }
 
+int report_step_ranks(const PlanReport *report, const PlanStep *step) {
+  const PlanShards *shards = report->problem->units->shards;
+  if (step->kind == STEP_REDUCE || step->kind == STEP_NORMS) return report->machine.ranks;
+  if (step->kind != STEP_GATHER) return 1;
+  if (step->node_share) return report->machine.ranks_per_node;
+  return step->pass == PASS_UPDATE ? plan_shards_groups(shards) : shards->group;
+}
+
+double report_step_bytes(const PlanReport *report, const PlanStep *step) {
+  const PlanMachine *machine = &report->machine;
+  if (step->kind == STEP_OFFLOAD || step->kind == STEP_FETCH)
+    return (double)step->time_ns * 1e-9 * machine->host_bytes_per_second;
+  if (step->kind == STEP_NORMS) return (double)plan_norms_bytes(report->train->graph) * (machine->ranks - 1);
+  const PlanUnit *unit = &report->problem->units->items[step->block];
+  if (step->kind == STEP_REDUCE) return (double)unit->reduce_sent_bytes;
+  if (step->pass == PASS_UPDATE) return (double)unit->refresh_sent_bytes;
+  if (step->node_share) return (double)unit->node_share_bytes * (machine->ranks_per_node - 1);
+  return (double)unit->gather_sent_bytes;
+}
+
+int report_step_traffic(const PlanReport *report, const PlanStep *step, OpTraffic traffic[MAX_OP_TRAFFIC]) {
+  if (!step->sync_ns) return 0;
+  return plan_op_traffic(report->train->graph, step->op, &report->machine, report->precision,
+                         report->problem->units->shards, traffic);
+}
+
 // Where the streams stand within an operation. A sync stops them all, so it is kept apart.
 typedef struct Window {
   int64_t clock[STREAM_STATISTICS], sync;

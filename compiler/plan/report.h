@@ -3,6 +3,7 @@
 #ifndef SEER_PLAN_REPORT_H
 #define SEER_PLAN_REPORT_H
 
+#include "compiler/graph/layer.h"
 #include "compiler/plan/alternatives.h"
 
 enum { REPORT_MAX_STAGES = 64, REPORT_MAX_SIZES = 9, REPORT_MAX_OUTSIDE = 8, REPORT_CURVE_POINTS = 16 };
@@ -45,6 +46,7 @@ typedef struct PlanReport {
   PlanProblem *problem;  // the one of them that `answer` answers
   PlanPolicy policy;
   PlanAnswer answer;
+  const struct PlanReport *rehearsed;  // the whole cluster's, at full width, whose steps these are; NULL: no rehearsal
   const Plan *train, *features;  // features NULL: of parts, they are another program's work
   int64_t images_per_step;       // over all ranks
   int64_t micro_steps;
@@ -52,6 +54,9 @@ typedef struct PlanReport {
   int vector_pictures;  // that the kernels compute with at once, each with a place in a vector; 0: they do not
   const char *tuning;  // of the kernels, by name; NULL: the defaults
   int tuning_changes;  // how many of its parameters differ from them
+  LayerUses layers;    // of target cuda
+  LayerChoices layer_choices;
+  uint64_t library_bytes;  // that a library is given to work in
   double vector_fill;   // share of those places that pictures take, weighted by the work of their size
   uint64_t budget_bytes;    // of one rank: state, arena, ring and snapshot
   uint64_t state_bytes;     // of one rank
@@ -94,6 +99,12 @@ typedef enum PlanStream {
   STREAM_COUNT
 } PlanStream;
 PlanStream report_stream(StepKind kind);
+// Of a step that is no computation: how many ranks it brings together, and the bytes that one of them sends, or that are
+// copied to the host or back.
+int report_step_ranks(const PlanReport *report, const PlanStep *step);
+double report_step_bytes(const PlanReport *report, const PlanStep *step);
+// What a computation waits for other ranks to send: how many entries of `traffic` are set.
+int report_step_traffic(const PlanReport *report, const PlanStep *step, OpTraffic traffic[MAX_OP_TRAFFIC]);
 
 // Sets the steps' starts on their streams: operations begin when the one before and what it hid are done. Returns the
 // micro-step's length: what the chain's account says, the first gather, the last reduction and the syncs.
@@ -116,13 +127,14 @@ int64_t report_time_with(const PlanReport *report, const StepTimes *times, const
 typedef void CurveWatch(int done, int of);
 void report_add_curve(PlanReport *report, CurveWatch *watch);
 
-void report_print(PlanReport *report, Writer *out);
+// Network, memory and blocks; then, behind what the step takes, how good the plan is and what else could be had.
+void report_print(const PlanReport *report, Writer *out);
+void report_print_proof(PlanReport *report, Writer *out);
 // All of the object but its closing brace: more members may follow.
 void report_print_json(const PlanReport *report, Writer *out);
 // False when there is no such block; `out` then lists those there are.
 bool report_print_why(PlanReport *report, const char *block, Writer *out);
 void report_print_sweep(const PlanReport *report, Writer *out);
-void report_print_sweep_svg(const PlanReport *report, Writer *out);
 // Every placement that is known, on the same chain, at the report's budget.
 void report_print_compare(PlanReport *report, Writer *out);
 // Chrome's trace event format.

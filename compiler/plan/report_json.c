@@ -75,6 +75,19 @@ static void print_machine(const PlanMachine *machine, Writer *out) {
   writer_text(out, "}}");
 }
 
+static void print_rehearsal(const PlanReport *full, Writer *out) {
+  writer_text(out, ",\n\"rehearsal\":");
+  if (full)
+    writer_printf(out,
+                  "{\"ranks\":%d,\"images\":%" PRId64 ",\"parameters_total\":%" PRId64
+                  ",\"steps\":%u"
+                  ",\"peak_bytes\":%" PRIu64 "}",
+                  full->machine.ranks, full->images_per_step, full->model.parameters_total, full->train->step_count,
+                  report_peak_bytes(full));
+  else
+    writer_text(out, "null");
+}
+
 static void print_step_times(const PlanReport *report, Writer *out) {
   StepTimes times = report_times(report);
   double seconds = (double)times.step_ns * 1e-9;
@@ -182,6 +195,7 @@ static void print_block(const PlanReport *report, int index, Writer *out) {
 }
 
 static const char *proof_of(const PlanReport *report) {
+  if (report->rehearsed) return "the steps are those of the whole cluster's plan at full width, compared one by one";
   if (report->policy.placement != PLACEMENT_OPTIMAL) return "the placement was asked for, not searched";
   return report->answer.solution.optimal_in_class
              ? "searched to the end on exact bytes: every option left out has a bound no better than this plan"
@@ -256,6 +270,22 @@ static void print_shard(const PlanReport *report, Writer *out) {
   writer_printf(out, "],\"gather_bytes\":%" PRIu64 ",\"reduce_bytes\":%" PRIu64 "}", gathered, reduced);
 }
 
+// What libraries could make, and who makes it.
+static void print_layers(const PlanReport *report, Writer *out) {
+  if (!report->layers.count) return;
+  writer_printf(out, ",\n\"library_bytes\":%" PRIu64 ",\"layers\":[", report->library_bytes);
+  for (size_t i = 0; i < report->layers.count; i++) {
+    const LayerUse *use = &report->layers.items[i];
+    writer_printf(out, "%s\n{\"shape\":\"", i ? "," : "");
+    layer_shape_print(&use->shape, out);
+    writer_printf(out, "\",\"count\":%d,", use->count);
+    print_string(out, "first", use->first);
+    writer_printf(out, ",\"by\":\"%s\"}",
+                  layer_maker_names[layer_choices_find(&report->layer_choices, &use->shape)]);
+  }
+  writer_text(out, "]");
+}
+
 static void print_worlds(const PlanReport *report, Writer *out) {
   writer_text(out, ",\n\"worlds\":[");
   for (int i = 0; i < report->world_count; i++) {
@@ -302,16 +332,59 @@ static void print_step(const Plan *plan, uint32_t index, Writer *out) {
       step->block, step_pass_name(step->pass), step->start_ns, step->time_ns, step->live_bytes);
 }
 
-static void print_stream_item(const PlanReport *report, const char *stream, const char *label, const PlanStep *step,
-                              int64_t start_ns, int64_t time_ns, Writer *out) {
-  writer_printf(
-      out, "\n{\"stream\":\"%s\",\"label\":\"%s %s\",\"block\":%d,\"start_ns\":%" PRId64 ",\"time_ns\":%" PRId64 "}",
-      stream, label, report_block_name(report, step), step->block, start_ns, time_ns);
+typedef struct StreamItem {
+  const char *stream, *what;
+  int64_t start_ns, time_ns;
+  int ranks, times;
+  double bytes;
+} StreamItem;
+
+static void print_stream_item(const PlanReport *report, const PlanStep *step, const StreamItem *item, Writer *out) {
+  writer_printf(out,
+                "\n{\"stream\":\"%s\",\"label\":\"%s of %s\",\"block\":%d,\"start_ns\":%" PRId64
+                ",\"time_ns\":%" PRId64 ",\"ranks\":%d,\"times\":%d,",
+                item->stream, item->what, report_block_name(report, step), step->block, item->start_ns, item->time_ns,
+                item->ranks, item->times);
+  print_number(out, "bytes", item->bytes);
+  writer_text(out, "}");
 }
 
-// What goes on beside the runs; the small all-reduces behind some of them are a stream of their own.
-static void print_streams(const PlanReport *report, Writer *out) {
+static const char *traffic_name(const PlanStep *step, OpKind op) {
+  switch (step->kind) {
+    case STEP_GATHER: return step->pass == PASS_UPDATE ? "updated parameters" : "parameters";
+    case STEP_REDUCE: return "gradients";
+    case STEP_OFFLOAD:
+    case STEP_FETCH: return "activations";
+    case STEP_NORMS: return "norms";
+    case STEP_RUN: break;
+  }
+  if (op == OP_sinkhorn) return "Sinkhorn's sums";
+  if (op == OP_running_update) return "running statistics";
+  return op == OP_sgd_update || op == OP_larc_update ? "gradients" : "BatchNorm's sums";
+}
+
+static StreamItem stream_item(const PlanReport *report, const PlanStep *step) {
   static const char *const names[STREAM_COUNT] = {"compute", "network", "to_host", "from_host", "statistics"};
+  const Graph *graph = report->train->graph;
+  if (step->kind != STEP_RUN)
+    return (StreamItem){names[report_stream(step->kind)], traffic_name(step, OP_add), step->start_ns, step->time_ns,
+                        report_step_ranks(report, step), 1, report_step_bytes(report, step)};
+  OpTraffic traffic[MAX_OP_TRAFFIC];
+  int count = report_step_traffic(report, step, traffic);
+  StreamItem item = {.stream = names[STREAM_STATISTICS],
+                     .what = traffic_name(step, graph_op(graph, step->op)->kind),
+                     .start_ns = step->start_ns + step->time_ns,
+                     .time_ns = step->sync_ns};
+  for (int i = 0; i < count; i++) {
+    item.ranks = traffic[i].circle.ranks;
+    item.times += traffic[i].times;
+    item.bytes += plan_op_sent_bytes(&traffic[i]);
+  }
+  return item;
+}
+
+// What goes on beside the runs; the small collectives behind some of them are a stream of their own.
+static void print_streams(const PlanReport *report, Writer *out) {
   const char *comma = "";
   writer_text(out, ",\n\"streams\":[");
   for (uint32_t i = 0; i < report->train->step_count; i++) {
@@ -319,12 +392,8 @@ static void print_streams(const PlanReport *report, Writer *out) {
     if (step->kind == STEP_RUN && !step->sync_ns) continue;
     writer_text(out, comma);
     comma = ",";
-    if (step->kind == STEP_RUN)
-      print_stream_item(report, names[STREAM_STATISTICS], "all-reduce", step, step->start_ns + step->time_ns,
-                        step->sync_ns, out);
-    else
-      print_stream_item(report, names[report_stream(step->kind)], step_kind_name(step->kind), step, step->start_ns,
-                        step->time_ns, out);
+    StreamItem item = stream_item(report, step);
+    print_stream_item(report, step, &item, out);
   }
   writer_text(out, "]");
 }
@@ -354,10 +423,12 @@ void report_print_json(const PlanReport *report, Writer *out) {
   writer_text(out, "{");
   print_model(&report->model, out);
   print_machine(&report->machine, out);
+  print_rehearsal(report->rehearsed, out);
   print_step_times(report, out);
   print_memory(report, out);
   print_checkpoint(report, out);
   print_shard(report, out);
+  print_layers(report, out);
   print_worlds(report, out);
   print_operations(report, out);
   writer_text(out, ",\n\"schedule\":[");

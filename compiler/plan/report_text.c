@@ -61,7 +61,7 @@ static void print_head(const PlanReport *report, Writer *out) {
     writer_printf(out, "; vectors of %d pictures are %.0f %% full", report->vector_pictures, 100 * report->vector_fill);
   if (report->tuning)
     writer_printf(out, "; tuned by '%s', %d parameters differ from the defaults", report->tuning,
-                  report->tuning_changes);
+                  report->tuning_changes - (int)report->layer_choices.count);
   if (report->slices > 1) writer_printf(out, "; %d slices a rank, each with an arena of its own", report->slices);
   writer_text(out, "\n");
 }
@@ -140,38 +140,14 @@ static void print_modes(const PlanReport *report, Writer *out) {
   }
 }
 
-static void print_time_row(Writer *out, const char *label, int64_t time_ns, int64_t whole) {
-  if (!time_ns) return;
-  writer_printf(out, "  %-22s", label);
-  char number[32];
-  Writer text = {0};
-  report_write_time(&text, (double)time_ns);
-  snprintf(number, sizeof number, "%s", text.text);
-  writer_release(&text);
-  double share = share_of((double)time_ns, (double)whole);
-  writer_printf(out, "%12s %5.1f %%  ", number, 100 * share);
-  print_bar(out, share);
-  writer_text(out, "\n");
-}
-
-static void print_times(const PlanReport *report, const StepTimes *times, Writer *out) {
-  double seconds = (double)times->step_ns * 1e-9;
-  writer_text(out, "\nstep ");
-  report_write_time(out, (double)times->step_ns);
-  writer_printf(out, ", %.4g pictures/s, %.4g TFLOP", seconds > 0 ? (double)report->images_per_step / seconds : 0,
-                2e-12 * (double)times->macs * report->machine.ranks);
-  writer_printf(out, ", %.1f %% of them again\n",
-                100 * share_of((double)times->macs_again, (double)(times->macs - times->macs_again)));
-  print_time_row(out, "forward", times->forward_ns, times->step_ns);
-  print_time_row(out, "backward", times->backward_ns, times->step_ns);
-  print_time_row(out, "forward again", times->reforward_ns, times->step_ns);
-  print_time_row(out, "remade in the backward", times->remade_ns, times->step_ns);
-  print_time_row(out, "exposed traffic", times->exposed_ns, times->step_ns);
-  print_time_row(out, "update", times->update_ns, times->step_ns);
-}
-
 static void print_proof(const PlanReport *report, Writer *out) {
   const ChainSolution *solution = &report->answer.solution;
+  if (report->rehearsed) {
+    const PlanReport *full = report->rehearsed;
+    writer_printf(out, "\nrehearsal of %d ranks with %.4g M parameters: each of its %u steps is here\n",
+                  full->machine.ranks, (double)full->model.parameters_total * 1e-6, full->train->step_count);
+    return;
+  }
   if (report->policy.placement != PLACEMENT_OPTIMAL) {
     writer_printf(out, "\nplacement '%s', as asked for\n", plan_placement_names[report->policy.placement]);
     return;
@@ -213,6 +189,39 @@ static void print_offer(PlanReport *report, const StepTimes *times, Writer *out)
   writer_text(out, "\n");
 }
 
+// Of one library.
+static void print_layers_by(const PlanReport *report, LayerMaker maker, Writer *out) {
+  bool any = false;
+  for (size_t i = 0; i < report->layers.count; i++) {
+    const LayerUse *use = &report->layers.items[i];
+    if (layer_choices_find(&report->layer_choices, &use->shape) != maker) continue;
+    if (!any) {
+      writer_printf(out, "\nby %s", layer_maker_titles[maker]);
+      int64_t version = report->layer_choices.versions[maker];
+      if (version) writer_text(out, " ");
+      if (version) layer_version_print(version, out);
+      writer_text(out, ", each with ");
+      report_write_bytes(out, (double)report->library_bytes);
+      writer_text(out, " of the arena to work in\n");
+      any = true;
+    }
+    writer_text(out, "  ");
+    layer_shape_print(&use->shape, out);
+    writer_printf(out, ": %d, the first in '%s'\n", use->count, use->first);
+  }
+}
+
+static void print_layers(const PlanReport *report, Writer *out) {
+  size_t used = 0;
+  for (int maker = LAYER_BY_SEER + 1; maker < LAYER_MAKER_COUNT; maker++)
+    print_layers_by(report, (LayerMaker)maker, out);
+  for (size_t i = 0; i < report->layers.count; i++)
+    used += layer_choices_find(&report->layer_choices, &report->layers.items[i].shape) != LAYER_BY_SEER;
+  if (used < report->layer_choices.count)
+    writer_printf(out, "\n%zu of the tuning's %zu layers are not in this step: their shapes are others\n",
+                  report->layer_choices.count - used, report->layer_choices.count);
+}
+
 static void print_worlds(const PlanReport *report, Writer *out) {
   if (report->world_count < 2) return;
   writer_text(out, "\nranks that can be started, memory of each, time of a step\n");
@@ -231,14 +240,17 @@ static void print_worlds(const PlanReport *report, Writer *out) {
   }
 }
 
-void report_print(PlanReport *report, Writer *out) {
-  StepTimes times = report_times(report);
+void report_print(const PlanReport *report, Writer *out) {
   print_head(report, out);
   print_memory(report, out);
   print_modes(report, out);
-  print_times(report, &times, out);
+}
+
+void report_print_proof(PlanReport *report, Writer *out) {
+  StepTimes times = report_times(report);
   print_proof(report, out);
   print_offer(report, &times, out);
+  print_layers(report, out);
   print_worlds(report, out);
 }
 
@@ -329,60 +341,6 @@ void report_print_sweep(const PlanReport *report, Writer *out) {
     print_bar(out, above);
     writer_text(out, "\n");
   }
-}
-
-static double scaled(double number, double low, double high, double from, double to) {
-  return from + (high > low ? (number - low) / (high - low) : 0) * (to - from);
-}
-
-void report_print_sweep_svg(const PlanReport *report, Writer *out) {
-  enum { WIDTH = 720, HEIGHT = 400, LEFT = 80, RIGHT = 690, TOP = 40, BOTTOM = 340 };
-  int last = report->curve_count - 1;
-  if (last < 0) return;
-  double bytes_low = (double)report->curve[0].budget_bytes, bytes_high = (double)report->curve[last].budget_bytes;
-  double time_high = (double)report->curve[0].time_ns, time_low = (double)report->curve[last].time_ns;
-  writer_printf(
-      out,
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
-      "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
-      WIDTH, HEIGHT, WIDTH, HEIGHT);
-  writer_printf(out, "<text x=\"%d\" y=\"20\" font-size=\"14\">step time by memory budget</text>\n", LEFT);
-  writer_printf(out, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#888\"/>\n<path d=\"", LEFT, TOP, BOTTOM, RIGHT);
-  for (int i = 0; i <= last; i++) {
-    double x = scaled((double)report->curve[i].budget_bytes, bytes_low, bytes_high, LEFT, RIGHT);
-    double y = scaled((double)report->curve[i].time_ns, time_low, time_high, BOTTOM - 10, TOP + 10);
-    if (i)
-      writer_printf(out, "H%.1fV%.1f", x, y);
-    else
-      writer_printf(out, "M%.1f %.1f", x, y);
-  }
-  writer_text(out, "\" fill=\"none\" stroke=\"#0060a0\" stroke-width=\"2\"/>\n");
-  for (int i = 0; i <= last; i++) {
-    const CurvePoint *point = &report->curve[i];
-    double x = scaled((double)point->budget_bytes, bytes_low, bytes_high, LEFT, RIGHT);
-    double y = scaled((double)point->time_ns, time_low, time_high, BOTTOM - 10, TOP + 10);
-    writer_printf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"#0060a0\"><title>%" PRIu64 " bytes, ", x, y,
-                  point->budget_bytes);
-    report_write_time(out, (double)point->time_ns);
-    writer_text(out, "</title></circle>\n");
-  }
-  const struct {
-    double x, y;
-    const char *anchor;
-    double bytes, time_ns;
-  } labels[] = {{LEFT, BOTTOM + 20, "start", bytes_low, 0},
-                {RIGHT, BOTTOM + 20, "end", bytes_high, 0},
-                {LEFT - 6, TOP + 14, "end", 0, time_high},
-                {LEFT - 6, BOTTOM - 6, "end", 0, time_low}};
-  for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
-    writer_printf(out, "<text x=\"%.0f\" y=\"%.0f\" text-anchor=\"%s\">", labels[i].x, labels[i].y, labels[i].anchor);
-    if (labels[i].bytes > 0)
-      report_write_bytes(out, labels[i].bytes);
-    else
-      report_write_time(out, labels[i].time_ns);
-    writer_text(out, "</text>\n");
-  }
-  writer_text(out, "</svg>\n");
 }
 
 // ---- comparison ----

@@ -3,8 +3,8 @@
 
 #include "compiler/base/bug.h"
 
-const char *const plan_placement_names[PLACEMENT_COUNT] = {"optimal",   "none", "every", "square_root",
-                                                           "fairscale", "cuts", "random"};
+const char *const plan_placement_names[PLACEMENT_COUNT] = {"optimal",   "none", "every",  "square_root",
+                                                           "fairscale", "cuts", "random", "followed"};
 
 // Bytes of the update phase: what it reads from before, and the scratch of its ops one at a time.
 static int64_t update_need(const PlanProblem *problem) {
@@ -33,8 +33,10 @@ static void release_solver(void *solver) { chain_solver_release(solver); }
 PlanProblem *plan_problem_make(Arena *arena, const PlanTask *task, const bool *in_pieces) {
   PlanBlocks *blocks = plan_blocks_make(arena, task->graph, task->costs, in_pieces);
   if (in_pieces && blocks->count > CHAIN_MAX_BLOCKS) return NULL;
+  if (task->follows) plan_blocks_offer_as(blocks, task->follows->blocks);
   PlanProblem *problem = arena_new(arena, PlanProblem);
-  *problem = (PlanProblem){.arena = arena, .graph = task->graph, .costs = task->costs, .blocks = blocks};
+  *problem = (PlanProblem){
+      .arena = arena, .graph = task->graph, .costs = task->costs, .in_pieces = in_pieces, .blocks = blocks};
   problem->units = plan_units_make(arena, blocks, task->machine, task->precision, task->shards);
   problem->norms_ns = plan_norms_ns(task->graph, task->machine);
   if (task->offload) plan_blocks_price_offload(blocks, task->machine);
@@ -75,6 +77,7 @@ static ChainOps baseline(PlanProblem *problem, const PlanPolicy *policy) {
     case PLACEMENT_FAIRSCALE: return baseline_fairscale(arena, chain, policy->cut_count ? policy->cut_count : 3);
     case PLACEMENT_CUTS: return cut_segments(problem, policy);
     case PLACEMENT_RANDOM: return chain_random_schedule(arena, chain, policy->seed);
+    case PLACEMENT_FOLLOWED: return *policy->operations;
     case PLACEMENT_OPTIMAL:
     case PLACEMENT_COUNT: break;
   }

@@ -13,8 +13,9 @@ typedef enum PlanPlacement {
   PLACEMENT_EVERY,
   PLACEMENT_SQUARE_ROOT,
   PLACEMENT_FAIRSCALE,
-  PLACEMENT_CUTS,    // segments end behind the blocks of `cuts`; the last is not recomputed
-  PLACEMENT_RANDOM,  // some schedule of the class, drawn by `seed`: for tests
+  PLACEMENT_CUTS,      // segments end behind the blocks of `cuts`; the last is not recomputed
+  PLACEMENT_RANDOM,    // some schedule of the class, drawn by `seed`: for tests
+  PLACEMENT_FOLLOWED,  // that of `operations`
   PLACEMENT_COUNT
 } PlanPlacement;
 extern const char *const plan_placement_names[PLACEMENT_COUNT];
@@ -25,6 +26,7 @@ typedef struct PlanPolicy {
   int cut_count;
   uint64_t seed;
   bool offload;
+  const ChainOps *operations;  // of PLACEMENT_FOLLOWED: of the problem that the task follows
 } PlanPolicy;
 
 // What is to be planned, and for what.
@@ -35,6 +37,7 @@ typedef struct PlanTask {
   PlanPrecision precision;
   const PlanShards *shards;
   bool offload;
+  const struct PlanProblem *follows;  // a problem of a graph with the same ops, whose pieces and offered modes it takes
 } PlanTask;
 
 // The checkpoint problem of one graph, and the answers asked of it so far.
@@ -42,6 +45,7 @@ typedef struct PlanProblem {
   Arena *arena;
   const Graph *graph;
   const PlanCosts *costs;
+  const bool *in_pieces;  // by block of the graph; NULL: none is
   PlanBlocks *blocks;
   PlanUnits *units;
   Chain chain;

@@ -6,7 +6,7 @@
 
 enum { BAR_WIDTH = 30 };
 
-static void print_duration(Writer *out, double seconds) {
+void simulation_write_duration(Writer *out, double seconds) {
   if (seconds < 100)
     report_write_time(out, seconds * 1e9);
   else if (seconds < 2 * 3600)
@@ -31,31 +31,39 @@ static void print_part(Writer *out, const char *label, int64_t time_ns, int64_t 
 
 static void print_traffic(const Simulation *simulation, TrafficKind kind, Writer *out) {
   static const char *const labels[TRAFFIC_KIND_COUNT] = {
-      "parameters come",    "gradients go", "BatchNorm among ranks", "Sinkhorn among ranks",
-      "update among ranks", "to the host",  "from the host"};
+      "waits for parameters", "for gradients",          "for BatchNorm's sums", "for Sinkhorn's sums",
+      "for update numbers",   "for copies to the host", "for copies back"};
   const Traffic *traffic = &simulation->traffic[kind];
   if (!traffic->count) return;
   Writer more = {0};
-  report_write_time(&more, (double)(traffic->busy_ns - traffic->exposed_ns));
-  writer_printf(&more, " more hidden; %" PRId64 " x ", traffic->count);
+  if (traffic->busy_ns > traffic->exposed_ns) {
+    report_write_time(&more, (double)(traffic->busy_ns - traffic->exposed_ns));
+    writer_text(&more, " more are hidden; ");
+  }
+  writer_printf(&more, "%" PRId64 " x", traffic->count);
   report_write_bytes(&more, traffic->bytes / (double)traffic->count);
   print_part(out, labels[kind], traffic->exposed_ns, simulation->step_ns, more.text);
   writer_release(&more);
 }
 
 static void print_step(const PlanReport *report, const Simulation *simulation, Writer *out) {
+  StepTimes times = report_times(report);
   int64_t whole = simulation->step_ns;
-  writer_text(out, "\nrun: a step of ");
+  double once = (double)(times.macs - times.macs_again);
+  writer_text(out, "\nstep ");
   report_write_time(out, (double)whole);
-  writer_printf(out, ", %.4g pictures/s, %.1f %% of the ranks' peak; collectives by %s\n",
-                simulation->images_per_second, 100 * simulation->peak_share, exchange_names[report->machine.exchange]);
+  writer_printf(out, ", %.4g pictures/s, %.4g TFLOP, %.1f %% of them again, %.1f %% of the peak",
+                simulation->images_per_second, 2e-12 * (double)times.macs * report->machine.ranks,
+                once > 0 ? 100 * (double)times.macs_again / once : 0, 100 * simulation->peak_share);
+  if (report->machine.ranks > 1) writer_printf(out, "; collectives of %s", exchange_names[report->machine.exchange]);
+  writer_text(out, "\n");
   print_part(out, "forward", simulation->forward_ns, whole, "");
   print_part(out, "backward", simulation->backward_ns, whole, "");
   print_part(out, "computed again", simulation->again_ns, whole, "");
   print_part(out, "update", simulation->update_ns, whole, "");
   for (int i = 0; i < TRAFFIC_KIND_COUNT; i++) print_traffic(simulation, (TrafficKind)i, out);
   print_part(out, "slowest ranks", simulation->straggler_ns, whole, "");
-  print_part(out, "pictures are late", simulation->data_ns, whole, "");
+  print_part(out, "pictures come late", simulation->data_ns, whole, "");
 }
 
 static void print_row(Writer *out, const char *label) { writer_printf(out, "  %-26s ", label); }
@@ -78,7 +86,7 @@ static void print_snapshots(const Cluster *cluster, const Simulation *simulation
   report_write_time(out, simulation->snapshot_pause_seconds * 1e9);
   if (simulation->snapshot_write_seconds > 0) {
     writer_text(out, ", written in ");
-    print_duration(out, simulation->snapshot_write_seconds);
+    simulation_write_duration(out, simulation->snapshot_write_seconds);
   }
   writer_text(out, "\n");
 }
@@ -87,7 +95,7 @@ static void print_failures(const Simulation *simulation, Writer *out) {
   if (simulation->failure_seconds <= 0) return;
   print_row(out, "failures");
   writer_text(out, "one in ");
-  print_duration(out, simulation->failure_seconds);
+  simulation_write_duration(out, simulation->failure_seconds);
   writer_printf(out, ": %.2f %% of the time is progress; best every %.0f steps", 100 * simulation->effective_share,
                 simulation->best_save_steps);
   if (simulation->daly_save_steps >= 1) writer_printf(out, " (Daly: %.0f)", simulation->daly_save_steps);
@@ -111,17 +119,17 @@ static void print_length(const PlanReport *report, const Simulation *simulation,
   print_row(out, "whole run");
   if (simulation->steps > 0) {
     writer_printf(out, "%" PRId64 " steps: ", simulation->steps);
-    print_duration(out, simulation->run_seconds);
+    simulation_write_duration(out, simulation->run_seconds);
     if (simulation->failures > 0) {
       writer_text(out, "; ");
-      print_duration(out, simulation->ideal_seconds);
+      simulation_write_duration(out, simulation->ideal_seconds);
       writer_printf(out, " without its %.3g failures", simulation->failures);
     }
   } else {
     double million =
         1e6 / (double)report->images_per_step * simulation->mean_step_seconds / simulation->effective_share;
     writer_text(out, "a million pictures take ");
-    print_duration(out, million);
+    simulation_write_duration(out, million);
     writer_text(out, "; with 'data.count' the length of an epoch is known");
   }
   writer_text(out, "\n");

@@ -67,38 +67,15 @@ static TrafficKind kind_of_step(const PlanStep *step) {
   BUG("a computation does not travel");
 }
 
-static double sent_bytes(const PlanReport *report, const PlanStep *step) {
-  const PlanMachine *machine = &report->machine;
-  if (step->kind == STEP_OFFLOAD || step->kind == STEP_FETCH)
-    return (double)step->time_ns * 1e-9 * machine->host_bytes_per_second;
-  if (step->kind == STEP_NORMS) return (double)plan_norms_bytes(report->train->graph) * (machine->ranks - 1);
-  const PlanUnit *unit = &report->problem->units->items[step->block];
-  if (step->kind == STEP_REDUCE) return (double)unit->reduce_sent_bytes;
-  if (step->pass == PASS_UPDATE) return (double)unit->refresh_sent_bytes;
-  if (step->node_share) return (double)unit->node_share_bytes * (machine->ranks_per_node - 1);
-  return (double)unit->gather_sent_bytes;
-}
-
-static double sent_by_op(const OpTraffic *traffic) {
-  double ranks = traffic->circle.ranks, bytes = (double)traffic->bytes * traffic->times;
-  return traffic->kind == COLLECTIVE_REDUCE ? 2 * bytes * (ranks - 1) / ranks : bytes * (ranks - 1);
-}
-
-static int op_traffic(const PlanReport *report, const PlanStep *step, OpTraffic traffic[MAX_OP_TRAFFIC]) {
-  if (!step->sync_ns) return 0;
-  return plan_op_traffic(report->train->graph, step->op, &report->machine, report->precision,
-                         report->problem->units->shards, traffic);
-}
-
 static void add_sync(const PlanReport *report, const PlanStep *step, int64_t times, Simulation *simulation) {
   OpTraffic traffic[MAX_OP_TRAFFIC];
   Traffic *kind = &simulation->traffic[kind_of_op(graph_op(report->train->graph, step->op)->kind)];
-  int count = op_traffic(report, step, traffic);
+  int count = report_step_traffic(report, step, traffic);
   kind->busy_ns += times * step->sync_ns;
   kind->exposed_ns += times * step->sync_ns;
   for (int i = 0; i < count; i++) {
     kind->count += times * traffic[i].times;
-    kind->bytes += (double)times * sent_by_op(&traffic[i]);
+    kind->bytes += (double)times * plan_op_sent_bytes(&traffic[i]);
   }
 }
 
@@ -148,7 +125,7 @@ void replay_step(const PlanReport *report, Simulation *simulation) {
       Traffic *traffic = &simulation->traffic[kind_of_step(step)];
       traffic->count += times;
       traffic->busy_ns += times * step->time_ns;
-      traffic->bytes += (double)times * sent_bytes(report, step);
+      traffic->bytes += (double)times * report_step_bytes(report, step);
     }
   }
 }
@@ -227,24 +204,16 @@ static void ranks_meet(Walk *walk, int ranks) {
     group_meets(walk, ranks);
 }
 
-static int ranks_of_step(const PlanReport *report, const PlanStep *step) {
-  const PlanShards *shards = report->problem->units->shards;
-  if (step->kind == STEP_REDUCE || step->kind == STEP_NORMS) return report->machine.ranks;
-  if (step->kind != STEP_GATHER) return 1;
-  if (step->node_share) return report->machine.ranks_per_node;
-  return step->pass == PASS_UPDATE ? plan_shards_groups(shards) : shards->group;
-}
-
 static void walk_step(Walk *walk, const PlanStep *step) {
   if (step->kind != STEP_RUN) {
-    ranks_meet(walk, ranks_of_step(walk->report, step));
+    ranks_meet(walk, report_step_ranks(walk->report, step));
     return;
   }
   walk->all_ns += (double)step->time_ns;
   walk->own_ns += (double)step->time_ns;
   walk->computed[walk->window] += (double)step->time_ns;
   OpTraffic traffic[MAX_OP_TRAFFIC];
-  int count = op_traffic(walk->report, step, traffic);
+  int count = report_step_traffic(walk->report, step, traffic);
   for (int i = 0; i < count; i++) ranks_meet(walk, traffic[i].circle.ranks);
 }
 

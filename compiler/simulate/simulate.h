@@ -68,6 +68,8 @@ Simulation simulate_run(const PlanReport *report, const Cluster *cluster);
 
 // The section of the run, for people; and ",\n\"simulation\":{..}", as a member of the plan's object.
 void simulation_print(const PlanReport *report, const Cluster *cluster, const Simulation *simulation, Writer *out);
+// "3.02 s", "14.7 days".
+void simulation_write_duration(Writer *out, double seconds);
 void simulation_print_json(const Cluster *cluster, const Simulation *simulation, Writer *out);
 
 #endif

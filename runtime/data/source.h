@@ -38,7 +38,10 @@ typedef struct SeerCut {
   double left, top, right, bottom;
   bool relative;
   bool whole;  // all of it: the rest is not looked at
-  int least;   // pixels: a box with a shorter side is not taken
+  bool
+      squared;  // of a box with a side at least a fifth longer than the other: its square, at the top of a high one, in
+                // the middle of a wide one (as VISSL, vissl/data/disk_dataset.py, takes people's boxes)
+  int least;    // pixels: a box with a shorter side is not taken
 } SeerCut;
 
 #define SEER_CUT_SMALL "the box is too small"  // how the reason begins, when it is

@@ -43,6 +43,12 @@ bool seer_picture_cut(SeerPicture *picture, const SeerCut *cut, const char **rea
     return false;
   }
   int width = (int)(right - left), height = (int)(bottom - top);
+  if (cut->squared && width >= 1.2 * height) {
+    left += (width - height) / 2;
+    width = height;
+  } else if (cut->squared && height >= 1.2 * width) {
+    height = width;
+  }
   for (int y = 0; y < height; y++) {
     const uint8_t *from = picture->pixels + (((size_t)top + (size_t)y) * (size_t)picture->width + (size_t)left) * 3;
     memmove(picture->pixels + (size_t)y * (size_t)width * 3, from, (size_t)width * 3);

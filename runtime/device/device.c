@@ -79,6 +79,7 @@ static SeerStatus enter(SeerDevice *device) {
     (device)->driver->function(handle);                                                              \
   } while (0)
 
+SeerStatus seer_device_use(SeerDevice *device) { return enter(device); }
 SeerStatus seer_device_status(const SeerDevice *device) { return (SeerStatus)atomic_load(&device->status); }
 const SeerDeviceFacts *seer_device_facts(const SeerDevice *device) { return &device->facts; }
 

@@ -104,6 +104,9 @@ unsigned seer_device_block_threads(const SeerDevice *device, int kernel);
 // call nothing of this header.
 SeerStatus seer_device_call(SeerDevice *device, SeerDeviceStream *stream, void (*function)(void *data), void *data);
 
+// Makes the GPU the calling thread's, for libraries that look for it there.
+SeerStatus seer_device_use(SeerDevice *device);
+
 // ---- streams and events ----
 
 SeerStatus seer_device_stream_make(SeerDevice *device, SeerDeviceStream **stream);

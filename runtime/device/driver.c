@@ -7,16 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/device/symbol.h"
+
 static const char usual_file[] = "libcuda.so.1", container_file[] = "/usr/local/nvidia/lib64/libcuda.so.1";
 
 // ---- opening ----
-
-// ISO C has no conversion from an object's address to a function's; POSIX promises that it holds.
-static bool symbol_find(void *library, const char *name, void *function, size_t size) {
-  void *address = dlsym(library, name);
-  memcpy(function, &address, size);
-  return address != NULL;
-}
 
 static void *library_open(const char *file) {
   return dlopen(file, RTLD_NOW | RTLD_GLOBAL);  // kernels of the simulated GPU look for its symbols, hence global
@@ -58,10 +53,10 @@ static void version_print(int version, char *text, size_t bytes) {
 static SeerStatus functions_find(void *library, const char *file, SeerDriver *driver) {
   const char *missing = NULL;
   int since = 0;
-#define FUNCTION(field, symbol, version, parameters)                                     \
-  if (!symbol_find(library, symbol, &driver->field, sizeof driver->field) && !missing) { \
-    missing = symbol;                                                                    \
-    since = version;                                                                     \
+#define FUNCTION(field, symbol, version, parameters)                                          \
+  if (!seer_symbol_find(library, symbol, &driver->field, sizeof driver->field) && !missing) { \
+    missing = symbol;                                                                         \
+    since = version;                                                                          \
   }
 #include "runtime/device/functions.def"
   if (!driver->init) return seer_fail(SEER_MACHINE, "'%s' is no CUDA driver: it has no 'cuInit'", file);

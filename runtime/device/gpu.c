@@ -2,7 +2,8 @@
 // it, and the inputs of a micro-step.
 //
 // An entry is captured the first time it runs and launched as one graph from then on; where each launch is to be timed
-// or looked at, it is sent launch by launch.
+// or looked at, it is sent launch by launch, and once where it calls libraries: what they load when they are first
+// called cannot be loaded in a capture.
 #include "runtime/device/gpu.h"
 
 #include <float.h>
@@ -26,8 +27,8 @@ enum { ENTRIES = 3 };
 
 typedef struct CapturedEntry {
   SeerEntry *entry;
-  SeerDeviceGraph *graph;
-  uint64_t sent_bytes;  // of units, to other ranks
+  SeerDeviceGraph *graph;  // NULL: it was sent launch by launch, once
+  uint64_t sent_bytes;     // of units, to other ranks
 } CapturedEntry;
 
 struct SeerAccelerator {
@@ -39,8 +40,9 @@ struct SeerAccelerator {
   double run_seconds;                      // of all runs since
   SeerAddress state, arena, inputs;        // of one block, which begins with the state
   SeerInputs places;
-  SeerExchange *exchange;  // of several ranks; NULL: not yet joined
-  SeerOffload *offload;    // NULL: nothing is offloaded
+  SeerExchange *exchange;    // of several ranks; NULL: not yet joined
+  SeerOffload *offload;      // NULL: nothing is offloaded
+  SeerLibraries *libraries;  // NULL: none is called
   CapturedEntry captured[ENTRIES];
   unsigned char *resident;  // the state in this machine's memory that the GPU has; NULL: none
   bool is_newer;            // the GPU's, since the last run
@@ -50,6 +52,7 @@ static void gpu_close(SeerAccelerator *gpu) {
   if (!gpu) return;
   seer_offload_release(gpu->offload);
   for (int i = 0; i < ENTRIES && gpu->device; i++) seer_device_graph_release(gpu->device, gpu->captured[i].graph);
+  seer_libraries_close(gpu->libraries);
   seer_exchange_release(gpu->exchange);
   if (gpu->device) {
     seer_device_event_release(gpu->device, gpu->began);
@@ -88,12 +91,15 @@ static SeerStatus device_choose(const SeerComm *comm, SeerDevice **device) {
 static SeerStatus gpu_look(const SeerProgram *program, const SeerComm *comm, char *text, size_t bytes) {
   SeerDevice *device = NULL;
   uint64_t free_bytes = 0;
+  SeerLibraries *libraries = NULL;
   SeerStatus status = device_choose(comm, &device);
   if (!status) status = memory_check(program, device, &free_bytes);
+  if (!status) status = seer_libraries_open(&seer_gpu_calls, device, &libraries);
   if (!status)
-    snprintf(text, bytes, "%s, by %s: needs %.1f MiB, %.1f MiB free", seer_device_facts(device)->name,
+    snprintf(text, bytes, "%s, by %s: needs %.1f MiB, %.1f MiB free%s%s", seer_device_facts(device)->name,
              seer_device_facts(device)->architecture, (double)seer_program_bytes(program) / 1048576,
-             (double)free_bytes / 1048576);
+             (double)free_bytes / 1048576, libraries ? "; " : "", libraries ? seer_libraries_told(libraries) : "");
+  seer_libraries_close(libraries);
   seer_device_close(device);
   return seer_carried_offer(program, status);
 }
@@ -112,6 +118,7 @@ static SeerStatus gpu_open(const SeerProgram *program, SeerComm *comm, SeerAccel
   uint64_t free_bytes = 0;
   SeerStatus status = device_choose(comm, &gpu->device);
   if (!status) status = memory_check(program, gpu->device, &free_bytes);
+  if (!status) status = seer_libraries_open(&seer_gpu_calls, gpu->device, &gpu->libraries);
   if (!status) status = seer_device_stream_make(gpu->device, &gpu->stream);
   if (!status) status = seer_device_event_make(gpu->device, true, &gpu->began);
   if (!status) status = seer_device_event_make(gpu->device, true, &gpu->ended);
@@ -149,6 +156,10 @@ static SeerStatus gpu_join(SeerAccelerator *gpu, SeerComm *comm, const char *ask
 
 static const char *gpu_exchange(const SeerAccelerator *gpu) {
   return gpu->exchange ? seer_exchange_told(gpu->exchange) : NULL;
+}
+
+static const char *gpu_libraries(const SeerAccelerator *gpu) {
+  return gpu->libraries ? seer_libraries_told(gpu->libraries) : NULL;
 }
 
 // In the middle of an entry.
@@ -211,16 +222,38 @@ static SeerStatus launch_time(SeerContext *context, int launch) {
   return status;
 }
 
-void seer_launch_kernel(SeerContext *context, int launch, int kernel, unsigned x, unsigned y, unsigned z,
-                        void **arguments) {
+static SeerStatus launch_begin(SeerContext *context) {
   SeerAccelerator *gpu = context->accelerator;
-  if (context->network) return;
-  SeerStatus status = context->profile ? seer_device_event_record(gpu->device, gpu->began, gpu->stream) : SEER_OK;
-  if (!status) status = seer_device_launch(gpu->device, gpu->stream, kernel, x, y, z, arguments);
+  return context->profile ? seer_device_event_record(gpu->device, gpu->began, gpu->stream) : SEER_OK;
+}
+
+static void launch_end(SeerContext *context, int launch, SeerStatus status) {
   if (!status && context->profile) status = launch_time(context, launch);
   if (!status && context->check_finite) status = output_check(context, launch);
   seer_traffic_progress(context->traffic);
   context->network = (int)status;
+}
+
+void seer_launch_kernel(SeerContext *context, int launch, int kernel, unsigned x, unsigned y, unsigned z,
+                        void **arguments) {
+  SeerAccelerator *gpu = context->accelerator;
+  if (context->network) return;
+  SeerStatus status = launch_begin(context);
+  if (!status) status = seer_device_launch(gpu->device, gpu->stream, kernel, x, y, z, arguments);
+  launch_end(context, launch, status);
+}
+
+void seer_launch_library(SeerContext *context, int launch, int call, const void *const *pointers) {
+  SeerAccelerator *gpu = context->accelerator;
+  if (context->network) return;
+  SeerStatus status = launch_begin(context);
+  if (!status) {
+    char label[256];
+    status = seer_libraries_run(gpu->libraries, gpu->stream, call, pointers);
+    seer_launch_label(&context->program->launches[launch], label, sizeof label);
+    if (status) seer_context(status, "%s", label);
+  }
+  launch_end(context, launch, status);
 }
 
 // ---- entries ----
@@ -253,19 +286,29 @@ static SeerStatus entry_send(SeerAccelerator *gpu, SeerContext *context, SeerEnt
   return status || entry != gpu->program->train ? status : gradients_check(gpu);
 }
 
-// The graph of an entry; NULL where there is no room for one more, which then is sent launch by launch.
+// The entry's own place, or a free one, or NULL.
+static CapturedEntry *captured_find(SeerAccelerator *gpu, SeerEntry *entry) {
+  CapturedEntry *found = NULL;
+  for (int i = ENTRIES - 1; i >= 0; i--) {
+    if (gpu->captured[i].entry == entry) return &gpu->captured[i];
+    if (!gpu->captured[i].entry) found = &gpu->captured[i];
+  }
+  return found;
+}
+
+// The graph of an entry; NULL where it is to be sent launch by launch, as all are for which there is no room.
 static SeerStatus entry_capture(SeerAccelerator *gpu, SeerContext *context, SeerEntry *entry, SeerDeviceGraph **graph) {
   *graph = NULL;
-  CapturedEntry *free_one = NULL;
-  for (int i = ENTRIES - 1; i >= 0; i--) {
-    if (gpu->captured[i].entry == entry) {
-      *graph = gpu->captured[i].graph;
-      seer_traffic_add_sent(context->traffic, gpu->captured[i].sent_bytes);
-      return SEER_OK;
-    }
-    if (!gpu->captured[i].entry) free_one = &gpu->captured[i];
+  CapturedEntry *own = captured_find(gpu, entry);
+  if (!own) return SEER_OK;
+  if (own->graph) {
+    *graph = own->graph;
+    seer_traffic_add_sent(context->traffic, own->sent_bytes);
+    return SEER_OK;
   }
-  if (!free_one) return SEER_OK;
+  bool is_first = !own->entry;
+  own->entry = entry;
+  if (is_first && gpu->libraries) return SEER_OK;
   uint64_t sent_before = seer_traffic_sent_bytes(context->traffic);
   SeerStatus status = seer_device_capture_begin(gpu->device, gpu->stream);
   if (status) return status;
@@ -277,7 +320,7 @@ static SeerStatus entry_capture(SeerAccelerator *gpu, SeerContext *context, Seer
     *graph = NULL;
     return status;
   }
-  *free_one = (CapturedEntry){entry, *graph, seer_traffic_sent_bytes(context->traffic) - sent_before};
+  *own = (CapturedEntry){entry, *graph, seer_traffic_sent_bytes(context->traffic) - sent_before};
   return SEER_OK;
 }
 
@@ -405,6 +448,7 @@ const SeerAcceleratorType seer_gpu = {
     .look = gpu_look,
     .join = gpu_join,
     .exchange = gpu_exchange,
+    .libraries = gpu_libraries,
     .close = gpu_close,
     .run = gpu_run,
     .seconds = gpu_seconds,

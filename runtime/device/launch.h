@@ -10,6 +10,10 @@
 void seer_launch_kernel(SeerContext *context, int launch, int kernel, unsigned x, unsigned y, unsigned z,
                         void **arguments);
 
+// The same of a library's call, number `call` of libraries.c. `pointers`: its operands, in the order of
+// codegen/cuda/kernels.def.
+void seer_launch_library(SeerContext *context, int launch, int call, const void *const *pointers);
+
 // Copies so many bytes of the arena to this machine's memory and back: `host_offset` lies in the program's host_bytes.
 // Between start and finish the step goes on; nobody may write what goes, or touch what comes. A finish is of all copies
 // its way that were started.

@@ -8,16 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/device/symbol.h"
+
 static const char usual_file[] = "libnccl.so.2";
 
 // ---- opening ----
-
-// ISO C has no conversion from an object's address to a function's; POSIX promises that it holds.
-static bool symbol_find(void *library, const char *name, void *function, size_t size) {
-  void *address = dlsym(library, name);
-  memcpy(function, &address, size);
-  return address != NULL;
-}
 
 static SeerStatus library_find(void **library, const char **file) {
   const char *named = getenv("SEER_LIBNCCL");
@@ -35,7 +30,7 @@ static SeerStatus library_find(void **library, const char **file) {
 static SeerStatus functions_find(void *library, const char *file, SeerNccl *nccl) {
   const char *missing = NULL;
 #define FUNCTION(type, field, symbol, parameters) \
-  if (!symbol_find(library, symbol, &nccl->field, sizeof nccl->field) && !missing) missing = symbol;
+  if (!seer_symbol_find(library, symbol, &nccl->field, sizeof nccl->field) && !missing) missing = symbol;
 #include "runtime/device/nccl.def"
   if (!nccl->get_version) return seer_fail(SEER_MACHINE, "'%s' is no NCCL: it has no 'ncclGetVersion'", file);
   if (nccl->get_version(&nccl->version) != 0) nccl->version = 0;

@@ -219,12 +219,7 @@ static SeerStatus associate(const SeerProgram *program, const SeerOptions *optio
 }
 
 SeerStatus seer_study_labels(const SeerProgram *program, const SeerOptions *options, SeerTold *told, json_t **result) {
-  SeerStudySource source = {.cases = {options->manifest, options->layout, options->pictures_in, options->unit, NULL},
-                            .file = options->predictions_in,
-                            .classifies = true,
-                            .what = "picture",
-                            .option = "manifest",
-                            .file_option = "predictions"};
+  SeerStudySource source = seer_study_source_of_labels(options);
   SeerStudySet set;
   SeerTopLabels top = {.labels = NULL};
   SeerLabelLists lists = {.count = 0};

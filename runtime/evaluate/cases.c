@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "runtime/data/table.h"
+#include "runtime/evaluate/lines.h"
 #include "runtime/files.h"
 
 // ---- what is told ----
@@ -194,16 +195,20 @@ static int32_t *repeats_of(SeerCases *cases, int32_t word) {
 }
 
 // The name, with "#2" and so on behind it where others have it already; -1 without memory, -2: the same case was named
-// before. What was seen is kept among the words, after a character that no name begins with.
-static int32_t name_add(SeerCases *cases, const SeerCaseRow *row, const char *name) {
+// before, and is *earlier. What was seen is kept among the words, after a character that no name begins with.
+static int32_t name_add(SeerCases *cases, const SeerCaseRow *row, const char *name, int64_t *earlier) {
   char box[160] = "", text[2 * SEER_PATH_MAX + 200];
   if (row->box)
     snprintf(box, sizeof box, "%.17g %.17g %.17g %.17g", row->box[0], row->box[1], row->box[2], row->box[3]);
   int32_t before = cases->words.count;
   snprintf(text, sizeof text, "\n%s\n%s\n%.*s", row->path, box, SEER_PATH_MAX, row->key ? row->key : "");
   int32_t added = seer_words_add(&cases->words, text);
-  if (added >= 0 && added < before) return -2;
-  for (int32_t *repeats; added >= 0;) {
+  int32_t *repeats = added >= 0 ? repeats_of(cases, added) : NULL;
+  if (!repeats) return -1;
+  *earlier = (int64_t)*repeats - 1;
+  if (added < before) return -2;
+  *repeats = (int32_t)cases->count + 1;
+  while (added >= 0) {
     snprintf(text, sizeof text, "\t%.*s", SEER_PATH_MAX, name);
     int32_t base = seer_words_add(&cases->words, text);
     if (base < 0 || !(repeats = repeats_of(cases, base))) return -1;
@@ -213,6 +218,17 @@ static int32_t name_add(SeerCases *cases, const SeerCaseRow *row, const char *na
     if (*repeats == 1 || added == before) return seer_words_add(&cases->words, text + 1);
   }
   return -1;
+}
+
+// A picture that is named once for each thing that it shows shows them all.
+static SeerStatus again_add(SeerCases *cases, SeerTold *told, const SeerCaseRow *row, SeerCase *item,
+                            const char *place) {
+  int added = 0;
+  SeerStatus status = row->thing ? seer_cases_add_concepts(cases, item, row->thing, &added) : SEER_OK;
+  cases->named -= added > 0;
+  seer_told_add(told, false, place, "the same %s is named again%s", row->box ? "box of a picture" : "picture",
+                added ? ", with another concept: it shows both" : "");
+  return status;
 }
 
 static SeerStatus values_add(SeerCases *cases, SeerTold *told, const SeerCaseRow *row, const char *place) {
@@ -237,28 +253,26 @@ SeerStatus seer_cases_add(SeerCases *cases, const SeerCasesRequest *request, See
   place_print(place, request, row);
   cases->named++;
   if (!cases_grow(cases)) return seer_fail(SEER_MACHINE, "no memory for the rows of '%s'", request->manifest);
-  SeerCase made = {.line = row->line, .has_box = row->box != NULL, .used = true, .concept_word = -1};
-  made.name = name_add(cases, row, row->key && *row->key ? row->key : row->path);
-  if (made.name == -2) {
-    seer_told_add(told, false, place,
-                  row->box ? "the same box of a picture is named again" : "the same picture is named again");
-    return SEER_OK;
-  }
+  SeerCase made = {.line = row->line, .has_box = row->box != NULL, .used = true, .concepts = -1};
+  int64_t earlier;
+  made.name = name_add(cases, row, row->key && *row->key ? row->key : row->path, &earlier);
+  if (made.name == -2) return again_add(cases, told, row, &cases->items[earlier], place);
   made.picture = picture_add(cases, request, row->path);
   bool has_unit = row->unit && *row->unit;
   snprintf(unit, sizeof unit, "\n%" PRId64, cases->count);
   if (cases->unit && !has_unit)
     seer_told_add(told, false, place, "the %.100s is unknown: it counts for itself", cases->unit);
   made.unit = seer_words_add(&cases->units, has_unit ? row->unit : unit);
-  if (row->thing && *row->thing) made.concept_word = seer_words_add(&cases->words, row->thing);
-  if (made.name < 0 || made.picture == -1 || made.unit < 0 || (row->thing && *row->thing && made.concept_word < 0))
+  if (made.name < 0 || made.picture == -1 || made.unit < 0)
     return seer_fail(SEER_MACHINE, "no memory for the rows of '%s'", request->manifest);
   if (made.picture < 0) return SEER_INPUT;
   const char *fault = row->box ? box_fault(cases, row->box) : NULL;
   if (row->box) memcpy(made.box, row->box, sizeof made.box);
   if (fault) seer_told_add(told, true, place, "%s", fault);
   made.used = !fault;
+  int shown;
   SeerStatus status = values_add(cases, told, row, place);
+  if (!status && row->thing) status = seer_cases_add_concepts(cases, &made, row->thing, &shown);
   if (!status) cases->items[cases->count++] = made;
   return status;
 }
@@ -374,15 +388,6 @@ static SeerStatus columns_take(Reader *reader, char **names, int count, uint64_t
   return status ? status : attributes_find(reader);
 }
 
-// "['Beds', 'Bedrooms']" is its first word; anything else itself. In place.
-static const char *list_first(char *text) {
-  char quote = text[0] == '[' ? text[1] : '\0';
-  char *end = quote == '\'' || quote == '"' ? strchr(text + 2, quote) : NULL;
-  if (!end) return text;
-  *end = '\0';
-  return text + 2;
-}
-
 static SeerStatus row_take(Reader *reader, char **fields, uint64_t line) {
   const int *roles = reader->roles;
   const char *values[SEER_ATTRIBUTES_MAX];
@@ -407,7 +412,7 @@ static SeerStatus row_take(Reader *reader, char **fields, uint64_t line) {
   SeerCaseRow row = {.path = path,
                      .key = key,
                      .unit = roles[ROLE_UNIT] >= 0 ? fields[roles[ROLE_UNIT]] : NULL,
-                     .thing = roles[ROLE_THING] >= 0 ? list_first(fields[roles[ROLE_THING]]) : NULL,
+                     .thing = roles[ROLE_THING] >= 0 ? fields[roles[ROLE_THING]] : NULL,
                      .values = values,
                      .box = has_box && empty == 0 ? box : NULL,
                      .line = line};
@@ -452,8 +457,9 @@ static SeerStatus object_take(Reader *reader, json_t *object, uint64_t line) {
   }
   SeerStatus status = SEER_OK;
   for (int i = 0; !status && i < reader->count; i++) {
-    const char *text = member_text(json_object_get(object, reader->columns.items[i]), room[i], ROOM);
-    fields[i] = strdup(text);
+    const json_t *member = json_object_get(object, reader->columns.items[i]);
+    fields[i] = i == reader->roles[ROLE_THING] && json_is_array(member) ? json_dumps(member, 0)
+                                                                        : strdup(member_text(member, room[i], ROOM));
     if (!fields[i]) status = seer_fail(SEER_MACHINE, "no memory for the rows of '%s'", reader->request->manifest);
   }
   if (!status) status = row_take(reader, fields, line);
@@ -465,13 +471,10 @@ static SeerStatus object_take(Reader *reader, json_t *object, uint64_t line) {
 }
 
 static SeerStatus jsonl_take(Reader *reader, const TableRow *row) {
-  json_error_t error;
-  if (strspn(row->bytes, " \t\r") == row->length) return SEER_OK;
-  json_t *object = json_loadb(row->bytes, row->length, JSON_REJECT_DUPLICATES, &error);
-  SeerStatus status = json_is_object(object) ? SEER_OK
-                                             : table_fail(reader->request->manifest, row->line, "is no JSON object",
-                                                          object ? NULL : error.text);
-  if (!status && reader->count == 0) status = object_columns(reader, object, row->line);
+  json_t *object;
+  SeerStatus status = seer_line_parse(reader->request->manifest, row, &object);
+  if (status || !object) return status;
+  if (reader->count == 0) status = object_columns(reader, object, row->line);
   if (!status) status = object_take(reader, object, row->line);
   json_decref(object);
   return status;
@@ -556,6 +559,7 @@ void seer_cases_release(SeerCases *cases) {
   free(cases->items);
   free(cases->values);
   free(cases->repeats);
+  free(cases->concepts);
   seer_words_release(&cases->words);
   seer_words_release(&cases->units);
   *cases = (SeerCases){.unit = NULL};

@@ -6,7 +6,7 @@
 //   key                                  its name in files of predictions and features; else the path as it is written
 //   xmin, ymin, xmax, ymax               a box, in pixels
 //   person, subject or household         the unit that was sampled; --unit names another column
-//   concept, topic or label              what is to be seen, for the geographic indicator
+//   concept, topic or label              what is to be seen, for the geographic indicator: a word, or several as a list
 //   every other column                   an attribute
 #ifndef SEER_RUNTIME_EVALUATE_CASES_H
 #define SEER_RUNTIME_EVALUATE_CASES_H
@@ -35,10 +35,15 @@ void seer_told_add(SeerTold *told, bool is_loss, const char *example, const char
     __attribute__((format(printf, 4, 5)));
 void seer_told_release(SeerTold *told);
 
+// One of the things that are to be seen in a picture.
+typedef struct SeerConcept {
+  int32_t word, next;  // next: of SeerCases.concepts, -1: no more
+} SeerConcept;
+
 typedef struct SeerCase {
   int32_t name, picture;  // words; picture: a path that can be opened, -1: none is named
   int32_t unit;           // of `units`
-  int32_t concept_word;   // -1: none
+  int32_t concepts;       // the first, of SeerCases.concepts; -1: none
   uint64_t line;          // of the manifest; 0: it has no lines
   double box[4];          // left, top, right, bottom, in pixels or in sides of the picture
   bool has_box;
@@ -50,7 +55,7 @@ typedef struct SeerCases {
   int64_t count, capacity;
   int64_t named;  // cases that the manifest names, the ones named twice included
   SeerWords words, units;
-  int32_t *repeats, repeats_room;  // by word: how often it was a name
+  int32_t *repeats, repeats_room;  // by word: how often it was a name; of what was seen, the case's place, from 1
   int attribute_count;
   char *attributes[SEER_ATTRIBUTES_MAX];  // gender, skin, age, income, region, or as the column is called
   int32_t *values;                        // [count][attribute_count], words; -1: unknown
@@ -58,6 +63,8 @@ typedef struct SeerCases {
   bool relative;     // boxes are in sides of the picture, not in pixels
   const char *unit;  // what a unit is: "household"; "picture" where each is its own
   bool has_concepts;
+  SeerConcept *concepts;
+  int32_t concept_count, concept_room;
   char hash[33];  // of the manifest: XXH3-128
 } SeerCases;
 
@@ -70,7 +77,8 @@ typedef struct SeerCasesRequest {
 } SeerCasesRequest;
 
 // SEER_INPUT names file and line of a row that cannot be read. Values that are unknown or make no sense are told and
-// leave a case out of the groups of that attribute; a case that is named twice is told and left out.
+// leave a case out of the groups of that attribute; a case that is named twice is told and left out, but what it is to
+// show the second time counts, too.
 SeerStatus seer_cases_load(const SeerCasesRequest *request, SeerTold *told, SeerCases *cases);
 void seer_cases_release(SeerCases *cases);
 int seer_cases_attribute(const SeerCases *cases, const char *name);  // -1: there is none
@@ -79,7 +87,7 @@ const char *seer_cases_layout(int index);
 
 // For the readers of layouts: adds a case; `values` [attribute_count] as they are written, NULL or "": unknown.
 typedef struct SeerCaseRow {
-  const char *path, *key, *unit, *thing;  // key, unit, thing (the concept): NULL, none
+  const char *path, *key, *unit, *thing;  // key, unit, thing (a concept, or a list of them): NULL, none
   const char *const *values;
   const double *box;  // [4] or NULL
   uint64_t line;
@@ -88,6 +96,9 @@ typedef struct SeerCaseRow {
 SeerStatus seer_cases_add(SeerCases *cases, const SeerCasesRequest *request, SeerTold *told, const SeerCaseRow *row);
 // By the name of its column: the canonical one. SEER_INPUT: too many.
 SeerStatus seer_cases_add_attribute(SeerCases *cases, const char *column);
+// Adds what a case is to show: a word, or a list of them as Python and JSON write it, "['Beds', 'Bedrooms']". *added:
+// how many it did not show before.
+SeerStatus seer_cases_add_concepts(SeerCases *cases, SeerCase *item, const char *text, int *added);
 SeerStatus seer_cases_read_utkface(SeerCases *cases, const SeerCasesRequest *request, SeerTold *told);
 SeerStatus seer_cases_read_conversations(SeerCases *cases, const SeerCasesRequest *request, SeerTold *told);
 

@@ -141,24 +141,8 @@ static SeerStatus labels_read(const SeerSafetensors *file, SeerFeatureTable *tab
 
 static SeerStatus label_names_read(const SeerSafetensors *file, SeerFeatureTable *table) {
   const char *text = seer_safetensors_metadata(file, "label_names");
-  if (!text) return SEER_OK;
-  json_t *list = json_loads(text, 0, NULL);
-  size_t count = json_array_size(list);
-  SeerStatus status = json_is_array(list) && count <= INT32_MAX
-                          ? SEER_OK
-                          : seer_fail(SEER_INPUT, "'label_names' of '%s' is no JSON list", table->origin);
-  table->label_names = calloc(count + 1, sizeof *table->label_names);
-  for (size_t i = 0; i < count && !status; i++) {
-    const char *name = json_string_value(json_array_get(list, i));
-    if (!name)
-      status = seer_fail(SEER_INPUT, "'label_names' of '%s' has something that is no text", table->origin);
-    else if (!table->label_names || !(table->label_names[i] = strdup(name)))
-      status = no_memory(table->origin, table->count);
-    else
-      table->label_count = (int)i + 1;
-  }
-  json_decref(list);
-  return status;
+  return text ? seer_text_list_read(text, "label_names", table->origin, &table->label_names, &table->label_count)
+              : SEER_OK;
 }
 
 static SeerStatus names_read(const SeerSafetensors *file, SeerFeatureTable *table) {

@@ -1,5 +1,5 @@
 // The second indicator: whether things are known as they look where people live. A picture is a hit when one of the
-// labels that stand for its concept is among the classifier's first five; the share of hits is the mean over
+// labels that stand for what it shows is among the classifier's first five; the share of hits is the mean over
 // households, each of which is the mean over its pictures.
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,22 +19,32 @@ typedef struct Households {
 
 static SeerStatus no_memory(void) { return seer_fail(SEER_MACHINE, "no memory for households"); }
 
-// Leaves pictures out whose concept has no labels, or none that the classifier has: they cannot be hits.
+// The list of a concept's labels, -1: there is none, or the classifier has none of it, told as *why.
+static int32_t list_of(const SeerStudySet *set, const SeerLabelLists *lists, const bool *member, int32_t word,
+                       const char **why) {
+  size_t classes = (size_t)set->table.label_count;
+  int32_t list = seer_words_find(&lists->names, set->cases.words.items[word]);
+  *why = list < 0 ? "the mapping has no labels for" : "the classifier has no label of";
+  return list >= 0 && seer_label_list_is_known(member + (size_t)list * classes, 0, (int)classes) ? list : -1;
+}
+
+// Leaves pictures out none of whose concepts has labels that the classifier has: they cannot be hits.
 static SeerStatus concepts_check(const SeerLabelLists *lists, const bool *member, SeerTold *told, SeerStudySet *set) {
   int64_t left = 0;
   for (int64_t i = 0; i < set->cases.count; i++) {
     SeerCase *item = &set->cases.items[i];
     if (set->rows[i] < 0) continue;
-    const char *thing = item->concept_word >= 0 ? set->cases.words.items[item->concept_word] : NULL;
-    int32_t list = thing ? seer_words_find(&lists->names, thing) : -1;
-    size_t classes = (size_t)set->table.label_count;
-    bool fine = list >= 0 && seer_label_list_is_known(member + (size_t)list * classes, 0, (int)classes);
-    if (!thing)
-      seer_told_add(told, true, set->cases.words.items[item->name], "the picture has no concept");
-    else if (list < 0)
-      seer_told_add(told, true, set->cases.words.items[item->name], "the mapping has no labels for '%.80s'", thing);
-    else if (!fine)
-      seer_told_add(told, true, set->cases.words.items[item->name], "the classifier has no label of '%.80s'", thing);
+    const char *name = set->cases.words.items[item->name], *why;
+    bool fine = false;
+    for (int32_t at = item->concepts; at >= 0 && !fine; at = set->cases.concepts[at].next)
+      fine = list_of(set, lists, member, set->cases.concepts[at].word, &why) >= 0;
+    if (item->concepts < 0) seer_told_add(told, true, name, "the picture has no concept");
+    for (int32_t at = item->concepts; at >= 0; at = set->cases.concepts[at].next) {
+      int32_t word = set->cases.concepts[at].word;
+      if (list_of(set, lists, member, word, &why) < 0)
+        seer_told_add(told, !fine, name, "%s '%.80s'%s", why, set->cases.words.items[word],
+                      fine ? ", one of several concepts: the others count" : "");
+    }
     if (!fine) set->rows[i] = -1, item->used = false;
     left += fine;
   }
@@ -42,14 +52,18 @@ static SeerStatus concepts_check(const SeerLabelLists *lists, const bool *member
                   : seer_fail(SEER_INPUT, "no picture has a concept that is mapped to a label of the classifier");
 }
 
+// Whether one of the first labels stands for one of the picture's concepts.
 static bool is_hit(const SeerStudySet *set, const SeerTopLabels *top, const SeerLabelLists *lists, const bool *member,
                    int64_t at) {
-  int32_t list = seer_words_find(&lists->names, set->cases.words.items[set->cases.items[at].concept_word]);
-  for (int i = 0; i < SEER_TOP; i++) {
-    int32_t label = top->labels[at * SEER_TOP + i];
-    if (label >= 0 && top->probabilities[at * SEER_TOP + i] > 0 &&
-        member[(size_t)list * (size_t)set->table.label_count + (size_t)label])
-      return true;
+  const char *why;
+  for (int32_t c = set->cases.items[at].concepts; c >= 0; c = set->cases.concepts[c].next) {
+    int32_t list = list_of(set, lists, member, set->cases.concepts[c].word, &why);
+    for (int i = 0; list >= 0 && i < SEER_TOP; i++) {
+      int32_t label = top->labels[at * SEER_TOP + i];
+      if (label >= 0 && top->probabilities[at * SEER_TOP + i] > 0 &&
+          member[(size_t)list * (size_t)set->table.label_count + (size_t)label])
+        return true;
+    }
   }
   return false;
 }
@@ -153,13 +167,7 @@ static SeerStatus survey(const SeerProgram *program, const SeerOptions *options,
 
 SeerStatus seer_study_geography(const SeerProgram *program, const SeerOptions *options, SeerTold *told,
                                 json_t **result) {
-  SeerStudySource source = {
-      .cases = {options->manifest, options->layout, options->pictures_in, options->unit, options->concept_in},
-      .file = options->predictions_in,
-      .classifies = true,
-      .what = "picture",
-      .option = "manifest",
-      .file_option = "predictions"};
+  SeerStudySource source = seer_study_source_of_labels(options);
   SeerStudySet set;
   SeerTopLabels top = {.labels = NULL};
   SeerLabelLists lists = {.count = 0};

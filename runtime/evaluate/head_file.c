@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "runtime/evaluate/probe.h"
+#include "runtime/json_text.h"
 #include "runtime/safetensors.h"
 
 enum { TENSORS = 6 };
@@ -57,20 +58,13 @@ static SeerStatus no_head(const char *path, const char *why) {
 
 static SeerStatus label_names_read(const char *path, const SeerSafetensors *stored, SeerHeadFile *file) {
   const char *text = seer_safetensors_metadata(stored, "label_names");
-  json_t *list = text ? json_loads(text, 0, NULL) : NULL;
-  SeerStatus status = SEER_OK;
-  if (!json_is_array(list) || json_array_size(list) != (size_t)file->head.classes)
-    status = no_head(path, "'label_names' does not name its classes");
-  file->label_names = status ? NULL : calloc((size_t)file->head.classes + 1, sizeof *file->label_names);
-  for (int i = 0; i < file->head.classes && !status; i++) {
-    const char *name = json_string_value(json_array_get(list, (size_t)i));
-    if (!name)
-      status = no_head(path, "'label_names' has something that is no text");
-    else if (!file->label_names || !(file->label_names[i] = strdup(name)))
-      status = seer_fail(SEER_MACHINE, "no memory to read '%s'", path);
-  }
-  json_decref(list);
-  return status;
+  int count = 0;
+  SeerStatus status = text ? seer_text_list_read(text, "label_names", path, &file->label_names, &count) : SEER_OK;
+  if (status || count == file->head.classes) return status;
+  for (int i = 0; i < count; i++) free(file->label_names[i]);
+  free(file->label_names);
+  file->label_names = NULL;
+  return no_head(path, "'label_names' does not name its classes");
 }
 
 static void metadata_copy(const SeerSafetensors *file, const char *key, char *text, size_t bytes) {

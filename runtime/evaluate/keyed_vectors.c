@@ -22,10 +22,6 @@ char *seer_key_of(const json_t *json) {
 
 static SeerStatus no_memory(const char *path) { return seer_fail(SEER_MACHINE, "no memory to read '%s'", path); }
 
-static SeerStatus line_bad(const SeerLines *lines, const char *what) {
-  return seer_fail(SEER_INPUT, "'%s', line %lld: %s", lines->path, (long long)lines->number, what);
-}
-
 // Makes room for one row more.
 static bool row_reserve(SeerKeyedVectors *vectors, int64_t *room) {
   if (vectors->count < *room) return true;
@@ -44,16 +40,16 @@ static SeerStatus line_read(const SeerLines *lines, const json_t *object, SeerKe
   SeerStatus status = SEER_OK;
   if (!vectors->count) vectors->width = (int64_t)json_array_size(list);
   if (!key)
-    status = line_bad(lines, "no 'id', a number or text");
+    status = seer_lines_fail(lines, "has no 'id', a number or text");
   else if (!json_is_array(list) || json_array_size(list) < 1)
-    status = line_bad(lines, "no 'features', a list of numbers");
+    status = seer_lines_fail(lines, "has no 'features', a list of numbers");
   else if ((int64_t)json_array_size(list) != vectors->width)
-    status = line_bad(lines, "another number of 'features' than in the lines before");
+    status = seer_lines_fail(lines, "has another number of 'features' than the lines before");
   else if (!row_reserve(vectors, room))
-    status = no_memory(lines->path);
+    status = no_memory(lines->reader.path);
   for (int64_t i = 0; i < vectors->width && !status; i++) {
     const json_t *number = json_array_get(list, (size_t)i);
-    if (!json_is_number(number)) status = line_bad(lines, "'features' has something that is no number");
+    if (!json_is_number(number)) status = seer_lines_fail(lines, "has something in 'features' that is no number");
     vectors->values[vectors->count * vectors->width + i] = (float)json_number_value(number);
   }
   if (status)

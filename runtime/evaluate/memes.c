@@ -7,28 +7,25 @@
 
 #include "runtime/evaluate/lines.h"
 
-static SeerStatus line_bad(const SeerLines *lines, const char *what) {
-  return seer_fail(SEER_INPUT, "'%s', line %lld: %s", lines->path, (long long)lines->number, what);
-}
-
 static SeerStatus item_read(const SeerLines *lines, const json_t *object, bool labels, SeerMeme *item) {
   const json_t *picture = json_object_get(object, "img"), *text = json_object_get(object, "text");
   const json_t *label = json_object_get(object, "label");
   *item = (SeerMeme){.label = -1};
-  if (!json_is_string(picture) || !*json_string_value(picture)) return line_bad(lines, "no 'img', the picture's path");
-  if (!json_is_string(text)) return line_bad(lines, "no 'text'");
+  if (!json_is_string(picture) || !*json_string_value(picture))
+    return seer_lines_fail(lines, "has no 'img', the picture's path");
+  if (!json_is_string(text)) return seer_lines_fail(lines, "has no 'text'");
   if (label && !json_is_null(label)) {
     if (!json_is_integer(label) || json_integer_value(label) < 0 || json_integer_value(label) > 1)
-      return line_bad(lines, "'label' is neither 0 nor 1");
+      return seer_lines_fail(lines, "has a 'label' that is neither 0 nor 1");
     item->label = (int32_t)json_integer_value(label);
   } else if (labels) {
-    return line_bad(lines, "no 'label', and heads are trained and judged by it");
+    return seer_lines_fail(lines, "has no 'label', and heads are trained and judged by it");
   }
   item->id = seer_key_of(json_object_get(object, "id"));
-  if (!item->id) return line_bad(lines, "no 'id', a number or text");
+  if (!item->id) return seer_lines_fail(lines, "has no 'id', a number or text");
   item->picture = strdup(json_string_value(picture));
   item->text = strdup(json_string_value(text));
-  return item->picture && item->text ? SEER_OK : seer_fail(SEER_MACHINE, "no memory to read '%s'", lines->path);
+  return item->picture && item->text ? SEER_OK : seer_fail(SEER_MACHINE, "no memory to read '%s'", lines->reader.path);
 }
 
 static SeerStatus items_read(SeerLines *lines, bool labels, SeerMemes *memes) {
@@ -39,7 +36,7 @@ static SeerStatus items_read(SeerLines *lines, bool labels, SeerMemes *memes) {
     if (memes->count == room) {
       room = room ? 2 * room : 256;
       SeerMeme *items = realloc(memes->items, (size_t)room * sizeof *items);
-      if (!items) status = seer_fail(SEER_MACHINE, "no memory to read '%s'", lines->path);
+      if (!items) status = seer_fail(SEER_MACHINE, "no memory to read '%s'", lines->reader.path);
       memes->items = items ? items : memes->items;
     }
     if (!status) {

@@ -31,6 +31,8 @@ typedef struct SeerStudySource {
   const char *option, *file_option;  // of the manifest and the file, for errors
 } SeerStudySource;
 
+// The pictures of --manifest with scores of labels, from --predictions or made.
+SeerStudySource seer_study_source_of_labels(const SeerOptions *options);
 // Reads cases and joins them with their rows; a file's rows are found by name, its own or one that ends in it. Without
 // a file the network of --weights makes them, boxes cut out, and --head, or the classifier that the network was
 // trained with, the scores. What has no row, cannot be decoded, or is too small a box is told and not used.

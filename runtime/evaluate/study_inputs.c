@@ -124,6 +124,9 @@ typedef struct Listing {
   int64_t *cases, count;
 } Listing;
 
+// Its boxes are made square as the released protocol makes them.
+static bool is_miap(const SeerStudySet *set) { return strcmp(set->cases.layout, "miap") == 0; }
+
 static SeerStatus listing_make(const SeerStudySet *set, int least, Listing *listing) {
   size_t n = (size_t)set->cases.count + 1;
   *listing = (Listing){malloc(n * sizeof *listing->paths), malloc(n * sizeof *listing->cuts),
@@ -134,9 +137,15 @@ static SeerStatus listing_make(const SeerStudySet *set, int least, Listing *list
     const double *box = item->box;
     if (!item->used) continue;
     listing->paths[listing->count] = set->cases.words.items[item->picture];
-    listing->cuts[listing->count] = item->has_box
-                                        ? (SeerCut){box[0], box[1], box[2], box[3], set->cases.relative, false, least}
-                                        : (SeerCut){.whole = true};
+    listing->cuts[listing->count] = (SeerCut){.whole = true};
+    if (item->has_box)
+      listing->cuts[listing->count] = (SeerCut){.left = box[0],
+                                                .top = box[1],
+                                                .right = box[2],
+                                                .bottom = box[3],
+                                                .relative = set->cases.relative,
+                                                .squared = is_miap(set),
+                                                .least = least};
     listing->cases[listing->count++] = i;
   }
   return listing->count > 0 ? SEER_OK : seer_fail(SEER_INPUT, "no picture of the manifest can be used");
@@ -289,7 +298,7 @@ static SeerStatus rows_make(const SeerProgram *program, const SeerOptions *optio
                                 .states = {engine.context.state},
                                 .state_count = 1,
                                 .source = source,
-                                .stretch = options->stretch || strcmp(set->cases.layout, "miap") == 0,
+                                .stretch = options->stretch || is_miap(set),
                                 .quiet = options->quiet || options->json};
   if (!status) status = seer_features_make(&request, &features);
   if (!status) status = rows_take(program, source, &listing, &features, told, set);
@@ -315,6 +324,16 @@ static SeerStatus rows_load(const SeerOptions *options, const SeerStudySource *s
                        source->file, (long long)width, set->table.label_count);
   boxes_check(least_of(options), told, set);
   return status ? status : rows_join(source->what, told, set);
+}
+
+SeerStudySource seer_study_source_of_labels(const SeerOptions *options) {
+  return (SeerStudySource){
+      .cases = {options->manifest, options->layout, options->pictures_in, options->unit, options->concept_in},
+      .file = options->predictions_in,
+      .classifies = true,
+      .what = "picture",
+      .option = "manifest",
+      .file_option = "predictions"};
 }
 
 SeerStatus seer_study_set_make(const SeerProgram *program, const SeerOptions *options, const SeerStudySource *source,

@@ -2,7 +2,7 @@
 // come in, and results of several models side by side.
 //
 // The list is a table with the columns name, train, test, and perhaps train_labels, test_labels (IDX label files),
-// metric, view and group. Paths are relative to it, and patterns as --data takes them.
+// metric, view, group, and settings of the task's heads. Paths are relative to it, and patterns as --data takes them.
 #ifndef SEER_RUNTIME_EVALUATE_TASKS_H
 #define SEER_RUNTIME_EVALUATE_TASKS_H
 
@@ -11,21 +11,27 @@
 #include <stdio.h>
 
 #include "runtime/evaluate/grid.h"
+#include "runtime/evaluate/probe.h"
 #include "runtime/options.h"
 #include "runtime/program.h"
 
-enum { SEER_TASKS_FORMAT = 1 };
+enum { SEER_TASKS_FORMAT = 1, SEER_TASK_SETTINGS = 4 };
+
+// Columns of a list that say how a task's heads train where the options do not: epochs, schedule, learning_rates,
+// weight_decay.
+extern const char *const seer_task_settings[SEER_TASK_SETTINGS];
 
 typedef enum SeerSide { SEER_TRAIN, SEER_TEST } SeerSide;
 
 // A row of the list. Texts are the grid's, paths as they are written there.
 typedef struct SeerTaskRow {
-  const char *name, *group;             // group "": none
-  const char *metric;                   // "top1" or "mean_per_class"
-  const char *view;                     // "centre", or "square": whole pictures made square, in training, too
-  const char *data[2];                  // [SeerSide]
-  const char *labels[2];                // "": folders tell
-  char *data_path[2], *labels_path[2];  // as they can be opened; labels_path NULL: none
+  const char *name, *group;                  // group "": none
+  const char *metric;                        // "top1" or "mean_per_class"
+  const char *view;                          // "centre", or "square": whole pictures made square, in training, too
+  const char *data[2];                       // [SeerSide]
+  const char *labels[2];                     // "": folders tell
+  const char *settings[SEER_TASK_SETTINGS];  // "": as the options say
+  char *data_path[2], *labels_path[2];       // as they can be opened; labels_path NULL: none
 } SeerTaskRow;
 
 typedef struct SeerTaskList {
@@ -37,6 +43,9 @@ typedef struct SeerTaskList {
 // SEER_INPUT names the row: without a name or pictures, a name twice, a metric that is none.
 SeerStatus seer_task_list_load(const char *path, SeerTaskList *list);
 void seer_task_list_release(SeerTaskList *list);
+
+// How heads of a row train: as the options say, and before them the row. SEER_INPUT names the row.
+SeerStatus seer_task_plan_read(const SeerTaskList *list, int row, const SeerOptions *options, SeerProbePlan *plan);
 
 // Measures what of the list --out does not hold yet. The result is to be released, and is there where tasks failed,
 // too.

@@ -1,10 +1,13 @@
 // Lists of data sets; see tasks.h.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "runtime/evaluate/tasks.h"
 #include "runtime/files.h"
+
+const char *const seer_task_settings[SEER_TASK_SETTINGS] = {"epochs", "schedule", "learning_rates", "weight_decay"};
 
 static SeerStatus metric_read(const SeerTaskList *list, int64_t at, const char *text, const char **metric) {
   static const struct {
@@ -22,7 +25,7 @@ static SeerStatus metric_read(const SeerTaskList *list, int64_t at, const char *
   }
   bool is_map = strncasecmp(text, "map", 3) == 0;
   return seer_grid_fail(&list->grid, at,
-                        is_map ? "asks for mAP, and pictures have one label each" : "has an unknown metric",
+                        is_map ? "asks for mAP, and pictures have one label here" : "has an unknown metric",
                         is_map ? "metrics are top1 and mean_per_class"
                                : "metrics are top1, which an empty field means, "
                                  "and mean_per_class");
@@ -58,6 +61,8 @@ static SeerStatus row_read(SeerTaskList *list, int64_t at) {
     if (strcasecmp(list->rows[i].name, row->name) == 0)
       return seer_grid_fail(grid, at, "names a task that an earlier row names", row->name);
   }
+  for (int i = 0; i < SEER_TASK_SETTINGS; i++)
+    row->settings[i] = seer_grid_cell(grid, at, seer_grid_column(grid, seer_task_settings[i]));
   SeerStatus status = metric_read(list, at, seer_grid_cell(grid, at, seer_grid_column(grid, "metric")), &row->metric);
   if (!status) status = view_read(list, at, seer_grid_cell(grid, at, seer_grid_column(grid, "view")), &row->view);
   for (int side = SEER_TRAIN; side <= SEER_TEST && !status; side++) {
@@ -79,7 +84,7 @@ SeerStatus seer_task_list_load(const char *path, SeerTaskList *list) {
       status =
           seer_fail(SEER_INPUT,
                     "'%s' has no column '%s'\nnote: its first row names the columns: name, train, test, and perhaps "
-                    "train_labels, test_labels, metric, view, group",
+                    "train_labels, test_labels, metric, view, group, epochs, schedule, learning_rates, weight_decay",
                     path, wanted[i]);
   }
   if (!status && list->grid.rows > 10000) status = seer_fail(SEER_INPUT, "'%s' has more than 10,000 tasks", path);
@@ -91,6 +96,30 @@ SeerStatus seer_task_list_load(const char *path, SeerTaskList *list) {
   }
   if (status) seer_task_list_release(list);
   return status;
+}
+
+// A number above 0; false: it is none.
+static bool number_read(const char *text, double *number) {
+  char *end;
+  if (!*text) return true;
+  *number = strtod(text, &end);
+  return end != text && !*end && *number > 0 && *number <= 1e6;
+}
+
+SeerStatus seer_task_plan_read(const SeerTaskList *list, int row, const SeerOptions *options, SeerProbePlan *plan) {
+  const char *const *settings = list->rows[row].settings;
+  SeerOptions asked = *options;
+  if (!number_read(settings[0], &asked.epochs) || !number_read(settings[3], &asked.weight_decay))
+    return seer_grid_fail(&list->grid, row, "has epochs or a weight_decay that is no number above 0", NULL);
+  if (*settings[1]) asked.schedule = settings[1];
+  if (*settings[2]) asked.learning_rates = settings[2];
+  SeerStatus status = seer_probe_plan_read(&asked, options->seed >= 0 ? (uint64_t)options->seed : 0, plan);
+  bool own = *settings[0] || *settings[1] || *settings[2] || *settings[3];
+  if (!status || !own) return status;
+  char fault[300];
+  snprintf(fault, sizeof fault, "%s", seer_error());
+  seer_error_clear();
+  return seer_grid_fail(&list->grid, row, "asks for heads that cannot be", fault);
 }
 
 void seer_task_list_release(SeerTaskList *list) {

@@ -149,11 +149,14 @@ static SeerStatus result_write(const Run *run) {
 }
 
 static json_t *row_begin(const SeerTaskRow *task) {
-  return json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o}", "name", seer_text_pack(task->name), "group",
-                   seer_text_pack(task->group), "metric", task->metric, "view", task->view, "train",
-                   seer_text_pack(task->data[SEER_TRAIN]), "test", seer_text_pack(task->data[SEER_TEST]),
-                   "train_labels", seer_text_pack(task->labels[SEER_TRAIN]), "test_labels",
-                   seer_text_pack(task->labels[SEER_TEST]));
+  json_t *row =
+      json_pack("{s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o}", "name", seer_text_pack(task->name), "group",
+                seer_text_pack(task->group), "metric", task->metric, "view", task->view, "train",
+                seer_text_pack(task->data[SEER_TRAIN]), "test", seer_text_pack(task->data[SEER_TEST]), "train_labels",
+                seer_text_pack(task->labels[SEER_TRAIN]), "test_labels", seer_text_pack(task->labels[SEER_TEST]));
+  for (int i = 0; row && i < SEER_TASK_SETTINGS; i++)
+    json_object_set_new(row, seer_task_settings[i], seer_text_pack(task->settings[i]));
+  return row;
 }
 
 // The recorded error becomes the task's.
@@ -199,7 +202,8 @@ static bool row_is(const json_t *row, const SeerTaskRow *task) {
   json_t *value;
   bool same = wanted && !json_object_get(row, "error");
   json_object_foreach(wanted, key, value) {
-    same = same && (strcmp(key, "group") == 0 || json_equal(value, json_object_get(row, key)));
+    const json_t *there = json_object_get(row, key);  // none: a setting that the list did not know of
+    same = same && (strcmp(key, "group") == 0 || (there ? json_equal(value, there) : !*json_string_value(value)));
   }
   json_decref(wanted);
   return same;
@@ -426,12 +430,13 @@ static SeerStatus task_measure(Run *run, int task) {
   const SeerTaskRow *row = &run->list.rows[task];
   Work *work = &run->work[task];
   SeerFeatureTable tables[2];
+  SeerProbePlan plan;
   SeerProbe probe;
   int made = 0;
-  SeerStatus status = SEER_OK;
+  SeerStatus status = seer_task_plan_read(&run->list, task, run->options, &plan);
   for (; made < 2 && !status; made += !status) status = side_get(run, task, made, &tables[made]);
   if (!status)
-    status = seer_probe_run(&run->plan, &tables[0], &tables[1], run->engine.context.pool, run->options->quiet, &probe);
+    status = seer_probe_run(&plan, &tables[0], &tables[1], run->engine.context.pool, run->options->quiet, &probe);
   if (!status) {
     work->row = row_begin(row);
     if (work->row)
@@ -501,6 +506,8 @@ SeerStatus seer_tasks_measure(const SeerProgram *program, const SeerOptions *opt
   SeerStatus status = run_begin(&run);
   if (!status) status = layers_name(&run);
   if (!status) status = seer_task_list_load(list, &run.list);
+  SeerProbePlan plan;
+  for (int i = 0; i < run.list.count && !status; i++) status = seer_task_plan_read(&run.list, i, options, &plan);
   if (!status && !(run.work = calloc((size_t)run.list.count, sizeof *run.work)))
     status = seer_fail(SEER_MACHINE, "no memory for a list of tasks");
   bool has_engine = false;

@@ -46,14 +46,14 @@ static SeerStatus protocol_check(const char *const *paths, const SeerTaskModels 
 }
 
 static SeerStatus row_check(const char *const *paths, const SeerTaskModels *models, int at, const json_t *row) {
-  static const char *const texts[] = {"metric", "view"};
+  static const char *const texts[] = {"metric", "view", "epochs", "schedule", "learning_rates", "weight_decay"};
   static const char *const counts[] = {"train_pictures", "test_pictures", "classes"};
   static const char *const words[] = {"pictures to train on", "pictures to test on", "classes"};
   const char *task = seer_result_text(row, "name");
   for (int earlier = 0; earlier < at; earlier++) {
     const json_t *other = row_find(models->results[earlier], task);
     if (!other) continue;
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
       const char *here = seer_result_text(row, texts[i]), *there = seer_result_text(other, texts[i]);
       if (strcmp(here, there) != 0)
         return seer_fail(SEER_INPUT, "'%.100s' has the %s '%.40s' in '%s', and '%.40s' in '%s': the two do not compare",

@@ -82,6 +82,10 @@ static void row_print(const json_t *row, FILE *out) {
   double lost = seer_result_number(row, "undecodable");
   fprintf(out, "%-14s %6.2f ± %5.2f %% %9.0f", seer_result_text(row, "metric"), 100 * seer_result_number(row, "value"),
           100 * seer_result_number(row, "deviation"), seer_result_number(row, "test_pictures"));
+  for (int i = 0; i < SEER_TASK_SETTINGS; i++) {
+    const char *setting = seer_result_text(row, seer_task_settings[i]);
+    if (*setting) fprintf(out, "  %s %.60s", seer_task_settings[i], setting);
+  }
   if (lost > 0) fprintf(out, "  %.0f could not be decoded", lost);
   fprintf(out, "\n");
 }

@@ -70,6 +70,7 @@ function planRead(raw) {
   const every = named(list(plan.buffers)), shown = every.filter(placed);
   return {
     model: part("model"), machine: part("machine"), step: part("step"), memory: part("memory"), shard: part("shard"),
+    simulation: part("simulation"),
     checkpoint, schedule, blocks: named(list(checkpoint.blocks)).map(staged),
     curve: list(checkpoint.curve).filter(curvePoint), operations: list(plan.operations), streams: list(plan.streams),
     buffers: shown, unplaced: every.length - shown.length,
@@ -131,7 +132,7 @@ function shortName(item) {
 const COLOURS = {
   activation: "#4477aa", gradient: "#ee6677", gathered: "#228833", update: "#aa3377", workspace: "#a9adb5",
   statistics: "#ccbb44", forward: "#4477aa", reforward: "#ccbb44", backward: "#ee6677", network: "#228833",
-  host: "#66ccee", parameters: "#66ccee", velocities: "#8f7fbf", loader: "#7c8696", snapshot: "#b08968",
+  sent: "#b8860b", message: "#8f7fbf", host: "#66ccee", parameters: "#66ccee", velocities: "#8f7fbf", loader: "#7c8696", snapshot: "#b08968",
   other: "#7c8696",
 };
 const PHASES = [["forward", "forward"], ["reforward", "forward again"], ["backward", "backward"], ["update", "update"]];

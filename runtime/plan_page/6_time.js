@@ -49,6 +49,8 @@ function computationAdd() {
   if (totalNs > end) waits.push({lane, from: end, to: totalNs});
 }
 
+const colourOfTraffic = (label, colour) => (/^(gradients|reduce)/.test(label) ? COLOURS.sent : colour);
+
 function copiesAdd(stream, kinds, name, colour, height) {
   let items = plan.streams.filter((s) => s.stream === stream && timed(s));
   if (!items.length) {
@@ -57,9 +59,13 @@ function copiesAdd(stream, kinds, name, colour, height) {
   }
   if (!items.length) return;
   const lane = laneAdd(name, height);
-  for (const s of items)
-    spanAdd(lane, s, colour, String(s.label ?? name), [["block", blockName(s.block)]],
-            {text: String(s.label ?? "")});
+  for (const s of items) {
+    const label = String(s.label ?? name), among = s.ranks > 1 ? [["among", plural(s.ranks, "rank")]] : [];
+    const often = s.times > 1 ? [["messages", grouped(s.times)]] : [];
+    const bytes = known(s.bytes) ? [[s.ranks > 1 ? "sent by each" : "copied", both(Math.round(s.bytes))]] : [];
+    spanAdd(lane, s, colourOfTraffic(label, colour), label, [["block", blockName(s.block)], ...among, ...often, ...bytes],
+            {text: label});
+  }
 }
 
 function spanBox(plot, span) {
@@ -152,7 +158,7 @@ function streamsStart() {
   operationsAdd();
   computationAdd();
   copiesAdd("network", ["gather", "reduce"], "network", COLOURS.network, 18);
-  copiesAdd("statistics", [], "statistics", COLOURS.network, 8);
+  copiesAdd("statistics", [], "messages", COLOURS.message, 12);
   copiesAdd("to_host", ["offload"], "to the host", COLOURS.host, 12);
   copiesAdd("from_host", ["fetch"], "from it", COLOURS.host, 12);
   if (!spans.length || !totalNs) {
@@ -162,7 +168,8 @@ function streamsStart() {
   const pale = `color-mix(in srgb,${COLOURS.forward} 45%,transparent)`;
   const stripes = "repeating-linear-gradient(135deg,var(--warn) 0 1px,transparent 1px 4px)";
   const used = new Set(spans.map((span) => span.colour));
-  const items = [...PHASES.map(([name, text]) => [COLOURS[name], text]), [COLOURS.network, "network"],
+  const items = [...PHASES.map(([name, text]) => [COLOURS[name], text]), [COLOURS.network, "parameters come"],
+                 [COLOURS.sent, "gradients go"], [COLOURS.message, "messages among ranks"],
                  [COLOURS.host, "host copy"]].filter(([colour]) => used.has(colour));
   if (spans.some((span) => span.pale)) items.push([pale, "pale: forward that saves nothing"]);
   if (waits.length) items.push([stripes, "the computation waits"]);

@@ -70,6 +70,7 @@ function drawAll() {
 }
 
 answerShow();
+runShow();
 const map = mapStart();
 const streams = streamsStart();
 if (map) {

@@ -218,3 +218,18 @@ SeerStatus seer_weight_file_network(const SeerWeightFile *file, SeerNetwork *net
   free(meant);
   return SEER_OK;
 }
+
+SeerStatus seer_weight_file_no_network(const SeerWeightFile *file, const SeerNetwork *network) {
+  const SeerNaming naming = {.format = file->format, .squeezes = network->se_ratio > 0};
+  SeerWeightName gap;
+  char name[SEER_WEIGHT_NAME_MAX];
+  int understood = 0;
+  while (understood < file->count && file->weights[understood].understood) understood++;
+  SeerStatus status =
+      seer_fail(SEER_INPUT, "'%s' holds no whole RegNet: of %d tensors, %d have names that '%s' gives to a RegNet's",
+                file->path.text, file->count, understood, seer_format_name(file->format));
+  if (understood < file->count) seer_note(status, "not among them: '%.100s'", file->weights[understood].own);
+  if (seer_network_gap(network, &gap) && seer_weight_name_print(&naming, &gap, name))
+    seer_note(status, "its '%s' is missing, or no convolution", name);
+  return status;
+}

@@ -39,6 +39,9 @@ SeerStatus seer_weight_read(const SeerWeightFile *file, const SeerWeight *weight
 // False: no outline of a RegNet is in it.
 SeerStatus seer_weight_file_network(const SeerWeightFile *file, SeerNetwork *network, bool *found);
 
+// Says that no outline is whole, of what is understood, and what is wanting. SEER_INPUT.
+SeerStatus seer_weight_file_no_network(const SeerWeightFile *file, const SeerNetwork *network);
+
 // The shell's line that turns a pickle of PyTorch into safetensors, "IN" and "OUT" standing for the files.
 extern const char seer_pickle_conversion[];
 

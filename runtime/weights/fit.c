@@ -178,18 +178,32 @@ void seer_weights_fit_release(SeerFit *fit) {
   fit->weights = NULL;
 }
 
-void seer_not_finite_look(SeerNotFinite *found, const char *name, const float *values, uint64_t count) {
-  if (found->last == name || seer_floats_finite(values, count)) return;
+static bool any_below_zero(const float *values, uint64_t count) {
+  for (uint64_t i = 0; i < count; i++) {
+    if (values[i] < 0) return true;
+  }
+  return false;
+}
+
+void seer_not_finite_look(SeerNotFinite *found, const SeerWeight *weight, const float *values, uint64_t count) {
+  if (found->last == weight) return;
+  bool finite = seer_floats_finite(values, count);
+  bool variance = weight->understood && weight->meaning.leaf == SEER_LEAF_VARIANCE;
+  if (finite && !(variance && any_below_zero(values, count))) return;
   size_t length = strlen(found->names);
-  found->last = name;
+  found->last = weight;
+  found->negative += finite;
   if (found->tensors++ < NAMED_MAX)
-    snprintf(found->names + length, sizeof found->names - length, "%s'%s'", length ? ", " : "", name);
+    snprintf(found->names + length, sizeof found->names - length, "%s'%s'", length ? ", " : "", weight->own);
 }
 
 SeerStatus seer_not_finite_tell(const SeerNotFinite *found, const char *path) {
   char more[32] = "";
   if (!found->tensors) return SEER_OK;
   if (found->tensors > NAMED_MAX) snprintf(more, sizeof more, " and %d more", found->tensors - NAMED_MAX);
-  return seer_fail(SEER_INPUT, "'%s' holds numbers that are not finite, in %d tensor%s: %s%s", path, found->tensors,
+  const char *what = found->negative == 0                ? "numbers that are not finite"
+                     : found->negative == found->tensors ? "variances below zero"
+                                                         : "numbers that are not finite, or variances below zero";
+  return seer_fail(SEER_INPUT, "'%s' holds %s, in %d tensor%s: %s%s", path, what, found->tensors,
                    found->tensors > 1 ? "s" : "", found->names, more);
 }

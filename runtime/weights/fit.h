@@ -30,15 +30,15 @@ typedef struct SeerFit {
 SeerStatus seer_weights_fit(const SeerWeightFile *file, const SeerWanted *wanted, SeerWeightUse use, SeerFit *fit);
 void seer_weights_fit_release(SeerFit *fit);
 
-// Tensors with numbers that are not finite, as they are met.
+// Tensors with numbers that cannot be, as they are met: not finite, or variances below zero.
 typedef struct SeerNotFinite {
-  int tensors;
-  const char *last;
+  int tensors, negative;  // negative: of tensors, those of variances whose numbers are finite
+  const SeerWeight *last;
   char names[4 * (SEER_WEIGHT_NAME_MAX + 4)];
 } SeerNotFinite;
 
-// Looks at part of a tensor; called for the parts of a tensor one behind the other, with the same `name`.
-void seer_not_finite_look(SeerNotFinite *found, const char *name, const float *values, uint64_t count);
+// Looks at part of a tensor; called for the parts of a tensor one behind the other.
+void seer_not_finite_look(SeerNotFinite *found, const SeerWeight *weight, const float *values, uint64_t count);
 // SEER_INPUT where there were any.
 SeerStatus seer_not_finite_tell(const SeerNotFinite *found, const char *path);
 

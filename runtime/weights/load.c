@@ -14,7 +14,7 @@ static SeerStatus tensors_fill(const SeerProgram *program, const SeerWeightFile 
     if (!fit->weights[i]) continue;
     for (SeerPiece piece = {0}; !status && seer_part_next(tensor, rank, &piece);) {
       status = seer_weight_read(file, fit->weights[i], piece.begin, piece.count, values + piece.local);
-      if (!status) seer_not_finite_look(&bad, tensor->name, values + piece.local, piece.count);
+      if (!status) seer_not_finite_look(&bad, fit->weights[i], values + piece.local, piece.count);
     }
   }
   return status ? status : seer_not_finite_tell(&bad, file->path.text);

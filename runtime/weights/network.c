@@ -107,6 +107,18 @@ bool seer_network_infer(const SeerMeant *meant, int count, SeerNetwork *network)
   return sound && network->se_ratio >= 0 && network->se_ratio <= 1;
 }
 
+bool seer_network_gap(const SeerNetwork *network, SeerWeightName *gap) {
+  *gap = (SeerWeightName){.part = SEER_PART_STEM_CONV, .leaf = SEER_LEAF_WEIGHT};
+  if (network->stage_count && !network->stem_width) return true;
+  for (int s = 0; s < network->stage_count; s++) {
+    const SeerNetworkStage *stage = &network->stages[s];
+    gap->stage = s + 1;
+    gap->part = stage->width ? SEER_PART_B_CONV : SEER_PART_C_CONV;
+    if (stage->depth && !(stage->width && stage->inner)) return true;
+  }
+  return false;
+}
+
 typedef struct Builder {
   SeerNetworkTensors *out;
   int capacity;

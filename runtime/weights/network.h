@@ -39,6 +39,9 @@ typedef struct SeerNetwork {
 // False: there is no whole outline of a network, such as a stage without a block.
 bool seer_network_infer(const SeerMeant *meant, int count, SeerNetwork *network);
 
+// Of an outline that is not whole: the tensor whose shape would tell what is not known. False: that is no one tensor.
+bool seer_network_gap(const SeerNetwork *network, SeerWeightName *gap);
+
 typedef struct SeerNetworkTensors {
   int count;
   SeerTensor *tensors;  // names, kinds (parameter or statistic) and shapes, in the order of the network

@@ -37,7 +37,7 @@ static SeerStatus entry_write(const SeerWeightFile *from, const SeerWritten *ent
     uint64_t floats = count - at < CHUNK_FLOATS ? count - at : CHUNK_FLOATS;
     status = seer_weight_read(from, entry->weight, at, floats, chunk);
     if (status) return status;
-    seer_not_finite_look(bad, entry->tensor->name, chunk, floats);
+    seer_not_finite_look(bad, entry->weight, chunk, floats);
     if (entry->turned) channels_turn(chunk, floats, (uint64_t)(entry->tensor->size[2] * entry->tensor->size[3]));
     status = seer_file_write(file, chunk, floats * sizeof *chunk);
   }

@@ -3,6 +3,9 @@
 // input. Exit status 0 when each is right to its rounding, pads are zero and no schedule changes a bit.
 #include "codegen/kernels/cuda/view.h"
 
+namespace statistics_pass {
+#include "codegen/kernels/cuda/batch_norm_statistics.cu"
+}
 namespace fold {
 #include "codegen/kernels/cuda/batch_norm_fold.cu"
 }
@@ -52,6 +55,31 @@ static bool pads_are_zero(const Buffer<Element> &images) {
   for (size_t at = 0; at < images.count; at++)
     if (at % GROUP_PITCH >= GROUP_CHANNELS && element_to_float(images.items[at]) != 0) return false;
   return true;
+}
+
+// Statistics of tiles, `each` of a channel.
+static bool pads_are_zero(const Buffer<float> &statistics, size_t each) {
+  for (size_t at = 0; at < statistics.count; at++)
+    if (at / each % GROUP_PITCH >= GROUP_CHANNELS && statistics.items[at] != 0) return false;
+  return true;
+}
+
+// Of what batch_norm_statistics.cu makes of x.
+static double passed_error(const Buffer<Element> &x, const Buffer<float> &passed) {
+  const size_t pixels = PIXELS, tile_pixels = statistics_pass::STATISTICS_PIXELS;
+  Error error;
+  for (size_t begin = 0; begin < pixels; begin += tile_pixels)
+    for (size_t c = 0; c < CHANNELS; c++) {
+      const size_t end = begin + tile_pixels < pixels ? begin + tile_pixels : pixels;
+      double sum = 0, squares = 0;
+      for (size_t p = begin; p < end; p++) sum += value(x, p * CHANNELS + c);
+      for (size_t p = begin; p < end; p++)
+        squares += std::pow(value(x, p * CHANNELS + c) - sum / (double)(end - begin), 2);
+      const float *const got = passed.items + (begin / tile_pixels * CHANNELS + c) * 2;
+      error.add((double)got[0], sum);
+      error.add((double)got[1], squares);
+    }
+  return error.relative();
 }
 
 // Of what x and the reference line of a channel give, before ReLU.
@@ -105,6 +133,15 @@ int main() {
   int pixels = PIXELS, tile_pixels = TILE_PIXELS, part_pixels = PART_PIXELS, part_count = PARTS, channels = CHANNELS;
   int group_channels = GROUP_CHANNELS, group_pitch = GROUP_PITCH;
   u64 chunks = all / CHUNK;
+  // Of x as a library leaves it, in tiles of the kernel's.
+  const unsigned pass_tiles = DIVIDE_UP(PIXELS, statistics_pass::STATISTICS_PIXELS);
+  Buffer<float> passed((size_t)pass_tiles * CHANNELS * 2);
+  void *pass_arguments[] = {&x.items, &passed.items, &channels, &pixels};
+  const bool same_passed =
+      run(statistics_pass::batch_norm_statistics_simulated, pass_arguments, {DIVIDE_UP(CHANNELS, 64), pass_tiles, 1},
+          statistics_pass::THREADS, statistics_pass::SHARED_BYTES, passed);
+  failed |= verdict("statistics of what a library made", passed_error(x, passed), SINGLE, pads_are_zero(passed, 2),
+                    same_passed);
   const simulated::Index by_32 = {DIVIDE_UP(CHANNELS, 32), 1, 1}, by_64 = {DIVIDE_UP(CHANNELS, 64), 1, 1};
   void *fold_arguments[] = {&statistics.items, &mean.items, &variance.items, &pixels,
                             &tile_pixels,      &channels,   &group_channels, &group_pitch};

@@ -3,7 +3,8 @@
 //   ops_test SPEC LIBRARY PRECISION ARCHITECTURE VIEWS FOLDER [KERNEL ARGUMENT]
 //   ops_test --kernels LIBRARY SPEC...      that their programs launch every kernel there is
 //
-// VIEWS: "always" or "never": what BatchNorm makes is seen by its readers, or written.
+// VIEWS: "always" or "never": what BatchNorm makes is seen by its readers, or written. "libraries": always, but where
+// libraries read it, which make all the layers that they can.
 // The spec's kernels are compiled for ARCHITECTURE ("simulated", or one of a GPU that is there), its step as it is
 // emitted; seer_launch_kernel, which that calls, is here. Before an op's first launch its operands are read from the
 // GPU's memory and the interpreter makes its results from them; after its last launch they are compared. So errors do
@@ -27,12 +28,16 @@
 #include "compiler/driver/modules_build.h"
 #include "runtime/device/device.h"
 #include "runtime/device/launch.h"
+#include "runtime/device/libraries.h"
 #include "tests/cuda/op_reference.h"
 #include "tests/graph/graph_tools.h"
 
 enum { POISON = 0xFF };          // of bytes: a NaN in fp16, bf16 and float
 enum { ALLOCATION_UNIT = 256 };  // of the GPU's memory
-enum { ACCESS_BYTES = 16 };      // that a thread takes at once: a value begins at a multiple
+enum {
+  ACCESS_BYTES = 16
+};  // that a thread takes at once: a value begins at a multiple; libraries are promised
+    // the plan's alignment
 enum { DEVIATIONS_TOLD = 20 };
 
 typedef struct Memory {
@@ -63,6 +68,8 @@ typedef struct Test {
   const Trainer *trainer;
   SeerDevice *device;
   SeerDeviceStream *stream;
+  SeerLibraries *libraries;
+  uint64_t alignment;
   SeerScalars values_of_scalars;
   Memory scalars;
   Tally tallies[OP_KIND_COUNT][MAX_RESULTS];
@@ -94,7 +101,7 @@ static Memory memory_make(Test *test, uint64_t bytes) {
   Memory memory = {.bytes = bytes};
   uint64_t whole = (bytes + ALLOCATION_UNIT - 1) / ALLOCATION_UNIT * ALLOCATION_UNIT;
   must(seer_device_alloc(test->device, whole, "a value", &memory.block));
-  memory.begin = memory.block + (whole - bytes) / ACCESS_BYTES * ACCESS_BYTES;
+  memory.begin = memory.block + (whole - bytes) / test->alignment * test->alignment;
   must(seer_device_fill(test->device, test->stream, memory.block, POISON, whole));
   return memory;
 }
@@ -256,6 +263,14 @@ static void tell(Test *test, const char *what) {
            run_variant_name(run->variant), span_label(run->arena, test->trainer->sources, run->op->span), what);
 }
 
+// Gradients of weights are rounded where a library makes them so.
+static double limit_of(const Test *test, ValueId value, int result) {
+  static const double rounding[] = {[DATA_BF16] = 2.4e-3, [DATA_F16] = 3e-4};
+  bool is_rounded = strcmp(writer_of(test, value), "conv2d_widen_weight") == 0;
+  return is_rounded ? rounding[test->program->graph->image_type]
+                    : reference_limit(test->program->graph, test->run.op, result);
+}
+
 static void compare(Test *test, ValueId value, int result, const double *got) {
   const OpRun *run = &test->run;
   const double *wanted = run->results[result];
@@ -268,7 +283,7 @@ static void compare(Test *test, ValueId value, int result, const double *got) {
     all += wanted[i] * wanted[i];
     if (!(difference <= furthest) && !isnan(furthest)) furthest = difference, at = i;
   }
-  double limit = reference_limit(test->program->graph, run->op, result), error = sqrt(apart / (all > 0 ? all : 1));
+  double limit = limit_of(test, value, result), error = sqrt(apart / (all > 0 ? all : 1));
   Tally *tally = &test->tallies[run->op->kind][result];
   tally->results++;
   tally->limit = limit;
@@ -392,34 +407,62 @@ static bool is_of_run(const Test *test, size_t launch) {
   return launch < launches->count && launches->items[launch].run == launches->items[test->next].run;
 }
 
+// The launch that is next.
+static const ProgramLaunch *launch_begin(Test *test, int number) {
+  if (number != test->first_number + (int)test->next) fail("launches do not come in the program's order");
+  const ProgramLaunch *launch = &test->program->launches.items[test->next];
+  if (!test->next || !is_of_run(test, test->next - 1)) run_begin(test, launch);
+  return launch;
+}
+
+static void launch_end(Test *test) {
+  bool is_last = !is_of_run(test, test->next + 1);
+  test->next++;
+  if (!is_last) return;
+  run_end(test);
+  if (test->is_planted && test->wrong) _Exit(1);  // there is memory left, of which the simulator would tell
+}
+
+// What takes the place of a pointer in the emitted text.
+static SeerAddress pointer_take(Test *test, const ProgramLaunch *launch, int i, const unsigned char *given) {
+  const KernelInfo *info = kernel_info(launch->kernel);
+  if (given != planned_address(test, &launch->operands[i]))
+    tell(test, arena_printf(test->run.arena, "argument '%s' of %s is not where the plan has it", info->pointers[i],
+                            info->name));
+  return own_address(test, &launch->operands[i]);
+}
+
+void seer_launch_library(SeerContext *context, int number, int call, const void *const *pointers) {
+  Test *test = (Test *)context;
+  const ProgramLaunch *launch = launch_begin(test, number);
+  const KernelInfo *info = kernel_info(launch->kernel);
+  if (call != cuda_modules_call(test->trainer->modules, launch)) fail("a launch is of another call");
+  const void *own[MAX_KERNEL_POINTERS];
+  for (int i = 0; i < info->pointer_count; i++)
+    own[i] = (const void *)(uintptr_t)pointer_take(test, launch, i, (const unsigned char *)pointers[i]);
+  must(seer_libraries_run(test->libraries, test->stream, call, own));
+  launch_end(test);
+}
+
 void seer_launch_kernel(SeerContext *context, int number, int kernel, unsigned x, unsigned y, unsigned z,
                         void **arguments) {
   Test *test = (Test *)context;
-  if (number != test->first_number + (int)test->next) fail("launches do not come in the program's order");
-  const ProgramLaunch *launch = &test->program->launches.items[test->next];
+  const ProgramLaunch *launch = launch_begin(test, number);
   const KernelInfo *info = kernel_info(launch->kernel);
   if (kernel != cuda_modules_kernel(test->trainer->modules, launch)) fail("a launch is of another kernel");
-  if (!test->next || !is_of_run(test, test->next - 1)) run_begin(test, launch);
   SeerAddress addresses[MAX_KERNEL_POINTERS];
   void *values[MAX_KERNEL_POINTERS + MAX_KERNEL_CONSTANTS];
   int count = info->pointer_count;
   for (int i = 0; i < info->constant_count; i++) count += info->constant_kinds[i] != CONSTANT_MACRO;
   memcpy(values, arguments, (size_t)count * sizeof *values);
   for (int i = 0; i < info->pointer_count; i++) {
-    if (*(const unsigned char *const *)arguments[i] != planned_address(test, &launch->operands[i]))
-      tell(test, arena_printf(test->run.arena, "argument '%s' of %s is not where the plan has it", info->pointers[i],
-                              info->name));
-    addresses[i] = own_address(test, &launch->operands[i]);
+    addresses[i] = pointer_take(test, launch, i, *(const unsigned char *const *)arguments[i]);
     values[i] = &addresses[i];
   }
   uint64_t spare = 0;
   if (test->wrong_kernel) plant(test, info, values, &spare);
   must(seer_device_launch(test->device, test->stream, kernel, x, y, z, values));
-  bool is_last = !is_of_run(test, test->next + 1);
-  test->next++;
-  if (!is_last) return;
-  run_end(test);
-  if (test->is_planted && test->wrong) _Exit(1);  // there is memory left, of which the simulator would tell
+  launch_end(test);
 }
 
 // ---- programs ----
@@ -511,19 +554,31 @@ static TuningSet tuning_of(const char *views) {
   return set;
 }
 
-static Compiled compile(Arena *arena, const char *path, const char *library, const char *precision,
-                        const char *const *architecture, const char *views) {
+// All layers that a library can make.
+static LayerChoices library_layers(Arena *arena, const Graph *graph, LayerChoices choices) {
+  LayerUses uses = layer_uses_list(arena, graph);
+  for (size_t i = 0; i < uses.count; i++) {
+    for (int maker = LAYER_BY_SEER + 1; maker < LAYER_MAKER_COUNT; maker++) {
+      LayerChoice choice = {uses.items[i].shape, (LayerMaker)maker};
+      if (layer_maker_takes(choice.maker, &choice.shape)) choices = layer_choices_with(arena, &choices, choice);
+    }
+  }
+  return choices;
+}
+
+static Compiled compile_tuned(Arena *arena, const char *path, const char *library, const char *precision,
+                              const char *const *architecture, const char *views, const TuningSet *tuning) {
   SourceMap *sources = source_map_make(arena);
   DiagList *diags = diag_list_make(arena, sources);
-  SpecDefine define = {arena_printf(arena, "train.precision=%s", precision)};
-  TuningSet tuning = tuning_of(views);
+  SpecDefine define = {.text = arena_printf(arena, "train.precision=%s", precision)};
   CompileOptions options = {.cpu = "native",
                             .architectures = architecture,
                             .architecture_count = 1,
-                            .normalize_on_read = strcmp(views, "always") == 0  ? NORMALIZE_ALWAYS
-                                                 : strcmp(views, "never") == 0 ? NORMALIZE_NEVER
-                                                                               : NORMALIZE_WHERE_IT_PAYS,
-                            .gpu_tuning = &tuning};
+                            .normalize_on_read = strcmp(views, "never") == 0 ? NORMALIZE_NEVER
+                                                 : strcmp(views, "always") == 0 || strcmp(views, "libraries") == 0
+                                                     ? NORMALIZE_ALWAYS
+                                                     : NORMALIZE_WHERE_IT_PAYS,
+                            .gpu_tuning = tuning};
   Compiled compiled = {0};
   const Spec *spec = spec_load(arena, sources, diags, path, library, &define, 1);
   if (!spec || !compile_spec(arena, sources, diags, spec, library, &options, &compiled)) {
@@ -534,6 +589,17 @@ static Compiled compile(Arena *arena, const char *path, const char *library, con
   return compiled;
 }
 
+static Compiled compile(Arena *arena, const char *path, const char *library, const char *precision,
+                        const char *const *architecture, const char *views) {
+  TuningSet *tuning = arena_new(arena, TuningSet);
+  *tuning = tuning_of(views);
+  Compiled compiled = compile_tuned(arena, path, library, precision, architecture, views, tuning);
+  if (strcmp(views, "libraries") != 0) return compiled;
+  tuning->layers = library_layers(arena, compiled.train_graph, tuning->layers);
+  tuning->layers = library_layers(arena, compiled.features_graph, tuning->layers);
+  return compile_tuned(arena, path, library, precision, architecture, views, tuning);
+}
+
 // ---- which kernels there are ----
 
 // Those that only several ranks launch, only the runtime, only an update of more than four million numbers.
@@ -542,7 +608,7 @@ static bool is_for_others(const KernelInfo *info) {
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     if (strcmp(names[i], info->name) == 0) return true;
   }
-  return strcmp(info->file, "ranks") == 0;
+  return info->file && strcmp(info->file, "ranks") == 0;
 }
 
 static void mark_launched(const Program *program, bool *is_launched) {
@@ -553,15 +619,18 @@ static int check_kernels(Arena *arena, const char *library, char **specs, int co
   static bool is_launched[KERNEL_KIND_COUNT];
   const char *architecture = "simulated";
   int missing = 0;
-  for (int i = 0; i < 2 * count; i++) {
-    Compiled compiled = compile(arena, specs[i / 2], library, "bf16", &architecture, i % 2 ? "always" : "never");
+  static const char *const views[] = {"always", "never", "libraries"};
+  enum { VIEWS = sizeof views / sizeof *views };
+  for (int i = 0; i < VIEWS * count; i++) {
+    Compiled compiled = compile(arena, specs[i / VIEWS], library, "bf16", &architecture, views[i % VIEWS]);
     mark_launched(compiled.trainer.worlds[0].train, is_launched);
     mark_launched(compiled.trainer.worlds[0].features, is_launched);
   }
   for (int kind = 0; kind < KERNEL_KIND_COUNT; kind++) {
     const KernelInfo *info = kernel_info((KernelKind)kind);
-    if (!info->file || is_launched[kind] || is_for_others(info)) continue;
-    printf("no program launches %s of %s.cu\n", info->name, info->file);
+    bool is_of_gpus = info->file || info->library != LAYER_BY_SEER;
+    if (!is_of_gpus || is_launched[kind] || is_for_others(info)) continue;
+    printf("no program launches %s of %s\n", info->name, info->file ? info->file : "a library");
     missing++;
   }
   return missing ? 1 : 0;
@@ -596,7 +665,7 @@ static const SeerKernels *kernels_load(Arena *arena, const CudaModules *modules,
 
 static void library_build(const char *folder) {
   static const char command[] =
-      "cd \"$0\" && ${CC:-cc} -std=c11 -D_GNU_SOURCE -I. -fPIC -shared step.c blocks/*.c -o step.so";
+      "cd \"$0\" && ${CC:-cc} -std=c11 -D_GNU_SOURCE -I. -fPIC -shared step.c libraries.c blocks/*.c -o step.so";
   pid_t child = fork();
   if (child == 0) {
     execl("/bin/sh", "sh", "-c", command, folder, (char *)NULL);
@@ -652,6 +721,7 @@ int main(int argc, char **argv) {
   bool scales = compiled.trainer.settings.scales_loss;
   *test = (Test){.context = {.state = no_memory(1), .arena = no_memory(2), .device_scalars = no_memory(3)},
                  .arena = arena,
+                 .alignment = compiled.trainer.modules->calls.count ? PLAN_ALIGNMENT : ACCESS_BYTES,
                  .trainer = &compiled.trainer,
                  .wrong_kernel = argc > 7 ? argv[7] : NULL,
                  .wrong_argument = argc > 7 ? argv[8] : NULL,
@@ -664,11 +734,15 @@ int main(int argc, char **argv) {
   for (int i = 0; i < SEER_MAX_SIZE_GROUPS; i++) test->context.images[i] = no_memory(5 + i);
   must(seer_device_open(kernels_load(arena, compiled.trainer.modules, folder), 0, &test->device));
   must(seer_device_stream_make(test->device, &test->stream));
+  const SeerLibraryCalls *calls = (const SeerLibraryCalls *)dlsym(step, "seer_gpu_calls");
+  if (!calls) fail(dlerror());
+  must(seer_libraries_open(calls, test->device, &test->libraries));
   test->scalars = memory_make(test, sizeof(SeerScalars));
   run_programs(test, step);
   if (test->wrong_kernel && !test->is_planted) fail("the fault's kernel has no such argument, or is not launched");
   int status = verdict(test, compiled.trainer.settings.name);
   memory_release(test, &test->scalars);
+  seer_libraries_close(test->libraries);
   seer_device_stream_release(test->device, test->stream);
   seer_device_close(test->device);
   arena_release(arena);

@@ -68,13 +68,31 @@ static int packs_test(const Shape &s, const Buffer<float> &w, bool turned) {
   return packed_check(turned ? "weights turned" : "weights", packed, packed_wanted(s, w, turned), same);
 }
 
+// As libraries read them.
+static int round_test(const Shape &s, const Buffer<float> &w) {
+  const int inputs = s.inputs_all / s.groups, columns = s.inputs() / s.groups;
+  const size_t count = (size_t)(s.outputs_all * s.taps() * inputs);
+  Buffer<Element> rounded(count);
+  const bool same = RUN(conv2d_round, grid_of(count / CHUNK, THREADS), rounded, w.items, rounded.items, SHAPE_OF(s));
+  std::vector<double> wanted(count);
+  for (int row = 0; row < s.outputs(); row++)
+    for (int column = 0; column < columns; column++)
+      for (int tap = 0; tap < s.taps(); tap++) {
+        const int group = row / (s.outputs() / s.groups), o = place_of(row, s.output_channels, s.output_pitch);
+        const int i = place_of(group * columns + column, s.input_channels, s.input_pitch) % inputs;
+        wanted[(size_t)((o * s.taps() + tap) * inputs + i)] =
+            (double)w.items[(row * columns + column) * s.taps() + tap];
+      }
+  return packed_check("weights for libraries", rounded, wanted, same);
+}
+
 static int test(const Shape &s) {
   const int inputs = s.inputs_all / s.groups, columns = s.inputs() / s.groups;
   const size_t part_count = (size_t)(s.outputs_all * s.taps() * inputs);
   Buffer<float> w((size_t)(s.outputs() * columns * s.taps())), dw(w.count), parts((size_t)s.splits * part_count);
   fill_floats(w, 2, 1);  // none is zero
   fill_floats(parts, 0, 1);
-  const int failed = packs_test(s, w, false) | packs_test(s, w, true);
+  const int failed = packs_test(s, w, false) | packs_test(s, w, true) | round_test(s, w);
   const bool same =
       RUN(conv2d_fold_weight, grid_of(w.count, THREADS), dw, parts.items, dw.items, s.splits, SHAPE_OF(s));
   return failed | compare("gradient of the weights", dw, SINGLE, same, [&](size_t at) {

@@ -580,8 +580,8 @@ FAULTS = {
         ("taps of a phase by columns, then rows", "pack.cu", "tap_row / stride * columns + tap_column / stride;",
          "tap_column / stride * columns + tap_row / stride;"),
         ("taps lie in the order of the kernel", "pack.cu", "number * width + first,", "tap * width + first,"),
-        ("splits begin where the first does", "pack.cu", "parts[split * split_elements + from]", "parts[from]"),
-        ("taps are stored as they are read", "pack.cu", "dw[((u64)row * columns + column) * taps + tap]", "dw[at]"),
+        ("splits begin where the first does", "pack.cu", "parts[split * split_elements + place.from]", "parts[place.from]"),
+        ("taps are stored as they are read", "pack.cu", "((u64)row * columns + column) * taps + tap};", "at};"),
     ],
 }
 

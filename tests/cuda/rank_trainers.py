@@ -21,10 +21,10 @@ data { pictures = "train-images-idx3-ubyte" }
 ONE_FAILS = 'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then export SEER_SIMULATED_FAIL="$0"; fi; exec "$@"'
 
 
-def pictures_make(folder):
+def pictures_make(folder, name="train", count=60):
     draw = random.Random(1)
-    (folder / "train-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, 60, 28, 28)
-                                                     + draw.randbytes(60 * 28 * 28))
+    (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 28, 28)
+                                                       + draw.randbytes(count * 28 * 28))
 
 
 def build(folder, name, *settings, target="--target=cuda:simulated_sm_90a", words=()):

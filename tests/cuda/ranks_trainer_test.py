@@ -5,28 +5,30 @@ usage: ranks_trainer_test.py SEERC LIBSIMULATED_CUDA [--all]
 
 A small RegNetX with groups that need pads and tensors that no number of ranks divides, trained by SwAV with a queue,
 its convolutions by products of warpgroups: parameters in parts give the bits of whole ones; what is sent and taken is
-what the plan says; one step is as near to fp32 as that of four ranks on processors; a rank that loses its GPU ends all.
+what the plan says; one step is as near to fp32 as that of four ranks on processors; a look at nearest neighbours
+changes no bit, and one without room is refused; a rank that loses its GPU ends all.
 --all: narrow gradients with accumulation, too, hybrid parts, and trainers that write all and nothing of what BatchNorm
 makes.
 """
 import json
 import pathlib
+import struct
 import sys
 import tempfile
 
 import numpy
 
 from rank_trainers import ONE_FAILS, RANKS, STEPS, build, pictures_make, snapshots, start, train, whole_state
-from trainers import apart, common, expect, failures, losses, metrics
+from trainers import DRIVER, apart, common, expect, failures, losses, metrics
 
 # How much further from fp32 than processors in bf16, at the median and at most: see trainer_test.py.
 MEDIAN, MOST = 2.0, 2.5
 
 
-def check_parts(folder, whole, parts, steps=STEPS):
+def check_parts(folder, whole, parts, steps=STEPS, words=()):
     outs = [folder / f"run-{trainer.name}" for trainer in (whole, parts)]
     train(whole, outs[0])
-    train(parts, outs[1], SEER_SIMULATED_SEED="3", SEER_SIMULATED_SCHEDULE="random", SEER_SIMULATED_STRICT="1")
+    train(parts, outs[1], *words, SEER_SIMULATED_SEED="3", SEER_SIMULATED_SCHEDULE="random", SEER_SIMULATED_STRICT="1")
     expect(f"{parts.name}: the bits of {whole.name} after {steps} steps on {RANKS} ranks; losses {losses(outs[0])}",
            losses(outs[0]) == losses(outs[1]) and len(losses(outs[0])) == steps
            and whole_state(whole, outs[0])[0] == whole_state(parts, outs[1])[0])
@@ -64,6 +66,27 @@ def check_views(folder, whole, bits):
         expect(f"{views}: the bits of {whole.name}", whole_state(trainer, out)[0] == bits)
 
 
+def looked_at(folder):
+    """Words for a look at other pictures, with labels."""
+    pictures_make(folder, "test", 16)
+    (folder / "test-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 16) + bytes(i % 3 for i in range(16)))
+    files = folder / "test-images-idx3-ubyte", folder / "test-labels-idx1-ubyte"
+    return files, ("--knn-every", STEPS, "--eval-data", files[0], "--eval-labels", files[1])
+
+
+def check_look(folder, trainer, out, files, words):
+    """What a run saw is what its snapshot shows, and where only the step has room it is refused."""
+    seen = metrics(out)[-1]["knn"][0]
+    done = common.run(trainer, "knn", "--weights", out, "--data", files[0], "--labels", files[1], "--neighbours",
+                      seen[0], "--temperature", seen[1], "--json", env={"SEER_LIBCUDA": DRIVER})
+    expect(f"a look {seen} is that of `knn`",
+           abs(json.loads(done.stdout)["trained"] - seen[2]) < 1e-6 and seen[0] == 15)
+    peak = json.loads(common.run(trainer, "plan", "--json", "--world", RANKS).stdout)["memory"]["peak_bytes"]
+    done = train(trainer, folder / "no-room", *words, code=3, SEER_SIMULATED_BYTES=str(-(-peak // 256) * 256 + 4096))
+    expect(f"a look without room is refused: {done.stderr.strip().splitlines()[:1]}",
+           "no room to look at nearest neighbours" in done.stderr and not (folder / "no-room/metrics.jsonl").exists())
+
+
 def check_lost(folder, trainer, whole_run):
     """The GPU of one rank disappears in a later step: all end, and what was saved goes on to the same end."""
     out = folder / "lost"
@@ -83,7 +106,9 @@ def main():
         pictures_make(folder)
         whole = build(folder, "whole", "shard.parameters=none")
         full = build(folder, "full", "shard.parameters=full")
-        check_parts(folder, whole, full)
+        files, words = looked_at(folder)
+        check_parts(folder, whole, full, words=words)
+        check_look(folder, full, folder / "run-full", files, words)
         check_step(folder, full)
         check_lost(folder, full, folder / "run-full")
         if "--all" in sys.argv:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """`seerc tune --target=cuda:...` on the simulated GPU, whose clock goes on with what is launched: the faster of two
 candidates is kept, what is refused when it is compiled is passed over, a search that is stopped goes on, and what it
-writes is what trainers are built with.
+writes is what trainers are built with. Layers are given to libraries where that is faster.
 
-usage: tune_test.py SEERC LIBSIMULATED_CUDA
+usage: tune_test.py SEERC LIBSIMULATED_CUDA LIBSIMULATED_CUBLASLT LIBSIMULATED_CUDNN
 """
 import json
 import os
@@ -55,7 +55,9 @@ class Runs:
     def __init__(self, folder):
         self.folder = folder
         # A block takes as long as a hundred launches, so fewer blocks are faster.
-        self.environment = {**os.environ, "SEER_LIBCUDA": DRIVER, "SEER_SIMULATED_CAPABILITY": "8.0",
+        self.environment = {**os.environ, "SEER_LIBCUDA": DRIVER, "SEER_LIBCUBLASLT": "/nowhere/libcublasLt.so",
+                            "SEER_LIBCUDNN": "/nowhere/libcudnn.so",
+                            "SEER_SIMULATED_CAPABILITY": "8.0",
                             "SEER_SIMULATED_CLOCK": "1e-7:1e-5", "CC": "ccache cc"}
 
     def __call__(self, *words, code=0, **environment):
@@ -120,6 +122,65 @@ def check_search(run):
     expect(f"another GPU: {done.stderr.strip().splitlines()[:1]}", "measured for another GPU" in done.stderr)
 
 
+LINEAR, CONVOLUTION = "linear 8x16 -> 4", "conv2d 8x8x8x16 -> 16 1x1/1 groups 1"
+GROUPED = "conv2d_backward_input 8x8x8x16 -> 16 3x3/2 groups 2"
+
+
+def can_make(shape):
+    """Libraries that make such layers."""
+    return ["cublaslt"] if shape.startswith("linear") or " 1x1/1 groups 1" in shape else ["cudnn"]
+
+
+def known():
+    """Lines that tell of BatchNorm's candidates."""
+    return "".join(f"measured norm_{name} = {old} -> {new}, 1.0 (0.9 to 1.1), not kept\n" for name, old, values in (
+        ("pixels", 256, (128, 192, 384, 512)), ("blocks", 1056, (528, 792, 1584, 2112))) for new in values)
+
+
+def check_libraries(run):
+    """A product that costs the clock nothing is kept, but where what it cannot do beside costs more: statistics, and
+    what is then written; one that costs much is not. What the library refuses is passed over."""
+    path = run.folder / "tiny.cuda.tune"
+    plan = json.loads(run("plan", "tiny.seer", TARGET, "--tuning=none", "--json").stdout)
+    shapes = [layer["shape"] for layer in plan["layers"]]
+    expect(f"the step has '{LINEAR}' and the others: {shapes}", {LINEAR, CONVOLUTION, GROUPED} <= set(shapes))
+
+    def begin(*layers):
+        path.write_text("architectures = simulated\n" + tried() + known() + "".join(
+            f"measured layer {shape} = seer -> {maker}, 1.0 (0.9 to 1.1), not kept\n" for shape in shapes
+            if shape not in layers for maker in can_make(shape)))
+
+    library = {"SEER_LIBCUBLASLT": sys.argv[3], "SEER_LIBCUDNN": sys.argv[4]}
+    for blocks, layers, kept in (("0", (LINEAR, CONVOLUTION, GROUPED), [GROUPED, LINEAR]), ("1000", (LINEAR,), [])):
+        begin(*layers)
+        done = run("tune", "tiny.seer", TARGET, "--minutes=60", SEER_SIMULATED_CUBLASLT_BLOCKS=blocks,
+                   SEER_SIMULATED_CUDNN_BLOCKS=blocks, **library)
+        text = path.read_text()
+        chosen = re.findall(r"^layer (.*) = \w+$", text, re.M)
+        expect(f"products of {blocks} blocks: {chosen} by libraries: {done.stdout.splitlines()[-3:]}",
+               chosen == kept and "\ncublaslt = 13.1.0\ncudnn = 9.19.0\n" in text)
+    expect("it is told what is not there", "cuBLASLt is not tried: cannot open cuBLASLt" in
+           run("tune", "tiny.seer", TARGET).stderr and path.read_text() == text)
+    begin(LINEAR)
+    done = run("tune", "tiny.seer", TARGET, "--minutes=60", SEER_SIMULATED_CUBLASLT_BLOCKS="0",
+               SEER_SIMULATED_CUBLASLT_FAIL="cublasLtMatmulAlgoGetHeuristic:1:15", **library)
+    refused = [line for line in done.stdout.splitlines() if ": refused: " in line]
+    expect(f"what the library does not know is passed over: {refused[:1]}",
+           len(refused) == 1 and "NOT_SUPPORTED" in refused[0] and "measured layer linear 8x16" not in
+           path.read_text())
+    done = run("tune", "tiny.seer", TARGET, code=1, SEER_SIMULATED_CUBLASLT_VERSION="130200", **library)
+    expect(f"another version: {done.stderr.strip().splitlines()[:1]}", "measured for another cuBLASLt" in done.stderr)
+    for line, words in (("layer linear 8x16 -> 4 = cudnn\n", "'cudnn' does not make such layers"),
+                        ("layer linear 8x16 -> 4 = mkl\n", "not 'mkl'"),
+                        ("layer pool 8x16 -> 4 = cublaslt\n", "a layer is written"),
+                        ("layer linear 8x16 -> 4 = cublaslt\n" * 2, "set twice"),
+                        ("cublaslt = new\n", "'13.1.0', not 'new'"),
+                        ("measured layer linear 8x16 -> 4 = seer -> cublaslt\n", "a layer's measurement is written")):
+        path.write_text("architectures = simulated\n" + line)
+        done = run("plan", "tiny.seer", TARGET, code=1)
+        expect(f"{line.strip()}: {done.stderr.strip().splitlines()[:1]}", words in done.stderr)
+
+
 def modules(folder):
     return {path.name: path.read_text() for path in sorted((folder / "modules").glob("*.cu"))}
 
@@ -175,6 +236,7 @@ def main():
         run = Runs(folder)
         check_starts(run)
         check_search(run)
+        check_libraries(run)
         check_use(run)
     print(f"{'failed' if failures else 'passed'}: {len(failures)} failures")
     return bool(failures)

@@ -11,7 +11,7 @@ import unittest
 import numpy
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from evaluate_common import features_write, root_make, run
+from evaluate_common import features_write, root_make, run, safetensors_read
 
 TRAINER = os.path.join(os.path.abspath(sys.argv[1]), "tiny")
 SIZES = {"train": 600, "dev": 200, "test": 150}
@@ -159,12 +159,43 @@ class HateSpeech(unittest.TestCase):
         script.features_write(out, [key for key, _ in items], rows, "an encoder")
         words = ["--seeds", 1, "--epochs", 2]
         self.assertEqual(self.result(*words, text_features=out), self.result(*words))
-        for text, message in (('{"id": 1}\n', "line 1: no JSON object"), ("\n", "no lines"),
-                              ('{"id": 1, "text": "a"}\n{"id": "1", "text": "b"}\n', "id '1' is there twice")):
+        for text, message in (('{"id": 1}\n', "line 1 of .* is no JSON object"), ("\n", "no lines"),
+                              ('{"id": 1, "text": "a"}\n{"id": "1", "text": "b"}\n',
+                               "line 2 .* id '1' is there twice")):
             with open(self.path("texts-wrong.jsonl"), "w") as file:
                 file.write(text)
             with self.assertRaisesRegex(SystemExit, message):
                 script.lines_read([self.path("texts-wrong.jsonl")])
+
+    def test_the_script_runs_an_encoder(self):
+        try:
+            import torch
+            import transformers
+        except ImportError:
+            self.skipTest("needs torch and transformers")
+        folder, out = self.path("bert"), self.path("bert.safetensors")
+        os.makedirs(folder)
+        letters = [chr(ord("a") + i) for i in range(26)] + list("0123456789")
+        with open(os.path.join(folder, "vocab.txt"), "w") as file:
+            file.write("\n".join("[PAD] [UNK] [CLS] [SEP] [MASK]".split() + letters + ["##" + c for c in letters]))
+        torch.manual_seed(1)
+        tokenizer = transformers.BertTokenizer(os.path.join(folder, "vocab.txt"))
+        model = transformers.BertModel(transformers.BertConfig(
+            vocab_size=5 + 2 * len(letters), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+            intermediate_size=32)).eval()
+        tokenizer.save_pretrained(folder)
+        model.save_pretrained(folder)
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts", "text_features")
+        run(sys.executable, script, *(self.files[part] for part in SIZES), "-o", out, "--model", folder)
+        tensors, _ = safetensors_read(out)
+        self.assertEqual(bytes(tensors["names"]).decode().split(), [str(item["id"]) for item in self.every])
+        for row in (0, 333, 949):  # alone, without pads
+            with torch.no_grad():
+                last = model(**tokenizer(self.every[row]["text"], return_tensors="pt")).last_hidden_state
+            self.assertLess(abs(last[0].mean(0).numpy() - tensors["features"][row]).max(), 1e-5)
+        self.hate("--epochs", 1, "--seeds", 1, text_features=out)
+        self.assertIn("cannot load", run(sys.executable, script, self.files["dev"], "-o", out, "--model",
+                                         self.path("memes"), expect=1).stderr)
 
     def test_damaged_npy_is_refused(self):
         rows = numpy.zeros((sum(SIZES.values()), 4), "<f4")
@@ -242,10 +273,10 @@ class HateSpeech(unittest.TestCase):
             self.assertIn(message, self.hate(expect=1, text_features=file).stderr)
         self.assertIn("gone.npy", self.hate(expect=1, text_features=self.path("gone.npy")).stderr)
         for change, part, role, message in (
-                (lambda items: items[4].pop("label"), "dev", "dev", "line 5: no 'label'"),
-                (lambda items: items[0].update(label=2), "train", "train", "line 1: 'label' is neither 0 nor 1"),
-                (lambda items: items[2].pop("img"), "test", "test", "line 3: no 'img'"),
-                (lambda items: items[2].update(id=1.5), "test", "test", "line 3: no 'id'"),
+                (lambda items: items[4].pop("label"), "dev", "dev", "wrong.jsonl' has no 'label'"),
+                (lambda items: items[0].update(label=2), "train", "train", "has a 'label' that is neither 0 nor 1"),
+                (lambda items: items[2].pop("img"), "test", "test", "has no 'img'"),
+                (lambda items: items[2].update(id=1.5), "test", "test", "has no 'id', a number or text"),
                 (lambda items: items[2].update(id=items[9]["id"]), "test", "test", "1 lines with an id"),
                 (lambda items: items[2].update(img="img/none.png"), "test", "test",
                  "of 150 items of '%s', 1 have no features in '%s', picture 'img/none.png'" %
@@ -255,8 +286,14 @@ class HateSpeech(unittest.TestCase):
                  "200 of 200 items have label 1")):
             done = self.hate("--epochs", 1, "--seeds", 1, expect=1, **{role: written(change, part)})
             self.assertIn(message, done.stderr)
-        open(self.path("wrong.jsonl"), "w").write('{"id": 1,\n')
-        self.assertIn("wrong.jsonl', line 1", self.hate(dev=self.path("wrong.jsonl"), expect=1).stderr)
+        for text, message in (('\n \n{"id": 1,\n', "line 3 of '%s' is no JSON object"),
+                              ("[1]\n", "line 1 of '%s' is no JSON object"),
+                              ('{"id": 1, "text": "%s"}\n' % ("a" * (1 << 20)),
+                               "line 1 of '%s' begins a row of more than 1,048,576 bytes")):
+            with open(self.path("wrong.jsonl"), "w") as file:
+                file.write(text)
+            done = self.hate(dev=self.path("wrong.jsonl"), expect=1)
+            self.assertIn(message % self.path("wrong.jsonl"), done.stderr)
         self.assertIn("are not in", self.hate(picture_features=None, weights=self.weights,
                                               pictures=self.path("run"), expect=1).stderr)
         for more, changed in ((["--dropout", "1"], {}), (["--near-texts", 2], {}), ([], dict(text_features=None)),

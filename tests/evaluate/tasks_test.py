@@ -94,6 +94,26 @@ class Tasks(unittest.TestCase):
         self.assertLess(result["tasks"][1]["value"], 0.6)  # always naming the larger class has 0.5, and 0.75 of top-1
         self.assertFalse(os.path.exists(self.path("r.json.features")))
 
+    def test_rows_may_say_how_their_heads_train(self):
+        row = dict(self.rows[2], epochs="3", schedule="cosine", learning_rates="0.05,0.1", weight_decay="0.02")
+        result = self.tasks([self.rows[2], dict(row, name="own")])
+        self.assertIn("40  epochs 3  schedule cosine  learning_rates 0.05,0.1  weight_decay 0.02\n", self.done.stdout)
+        words = ["--epochs", 3, "--schedule", "cosine", "--learning-rates", "0.05,0.1", "--weight-decay", 0.02]
+        rows = json.loads(run(TRAINER, "probe", *WORDS, *words, "--json", "--data", os.path.join(self.data, "noise"),
+                              "--test-data", os.path.join(self.data, "noise-test")).stdout)["rows"]
+        chosen = next(found for found in rows if found["chosen"])
+        numpy.testing.assert_allclose(result["tasks"][1]["seeds"], chosen["top1"]["seeds"], atol=1e-8)
+        self.assertEqual(result["tasks"][1]["learning_rate"], chosen["learning_rate"])
+        self.assertNotEqual(result["tasks"][0]["seeds"], result["tasks"][1]["seeds"])
+        with open(self.path("r.json")) as file:
+            before = file.read()
+        again = self.tasks([self.rows[2], dict(row, name="own", epochs="4")], out="r.json")
+        self.assertNotEqual(again["tasks"][1]["seeds"], result["tasks"][1]["seeds"])
+        with open(self.path("before.json"), "w") as file:
+            file.write(before)
+        done = run(TRAINER, "tasks", "--result", self.path("before.json"), "--result", self.path("r.json"), expect=1)
+        self.assertIn("'own' has the epochs '3'", done.stderr)
+
     def test_mean_per_class_is_the_saved_head_s(self):
         words = ["--data", os.path.join(self.data, "noise"), "--test-data", os.path.join(self.data, "noise-test")]
         head, scores = self.path("h.safetensors"), self.path("s.safetensors")
@@ -223,9 +243,12 @@ class Tasks(unittest.TestCase):
         fails("name,train,test\n,b,c\n", "has no name")
         fails("name,train,test\na,b\n", "has not as many fields")
         fails("name,train,test,name\na,b,c,d\n", "names a column twice")
-        fails("name,train,test,metric\na,b,c,map11\n", "pictures have one label each")
+        fails("name,train,test,metric\na,b,c,map11\n", "pictures have one label here")
         fails("name,train,test,metric\na,b,c,recall\n", "unknown metric")
         fails("name,train,test,view\na,b,c,round\n", "unknown view")
+        fails("name,train,test,epochs\na,b,c,many\n", "line 2 of '%s' has epochs or a" % self.path("list.csv"))
+        fails("name,train,test,schedule\na,b,c,linear\n", "asks for heads that cannot be")
+        fails("name,train,test,learning_rates\na,b,c,0.1;1\n", "asks for heads that cannot be")
         fails("name,train,test\n", "has no rows")
         fails("", "has no rows")
         listed = self.listed(self.rows)
@@ -238,7 +261,7 @@ class Tasks(unittest.TestCase):
     def test_the_list_that_is_shipped_is_one(self):
         shipped = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../specs/tasks/seer.csv")
         done = run(TRAINER, "tasks", "--tasks", shipped, "--out", self.path("x.json"), *WORDS, expect=1)
-        self.assertIn("0 of 29 tasks have a value; 'imagenet1k': no pictures are named to train on", done.stderr)
+        self.assertIn("0 of 30 tasks have a value; 'imagenet1k': no pictures are named to train on", done.stderr)
 
     def test_idx_files_have_their_labels_beside_them(self):
         random = numpy.random.default_rng(9)

@@ -111,7 +111,7 @@ static void units_and_arithmetic(void **state) {
 static void layers_override(void **state) {
   (void)state;
   Fixture fixture = fixture_make();
-  const SpecDefine defines[] = {{"train.batch=128"}, {"train.batch = 2 * 96"}, {"side=224px"}};
+  const SpecDefine defines[] = {{.text = "train.batch=128"}, {.text = "train.batch = 2 * 96"}, {.text = "side=224px"}};
   const char *text =
       "use \"recipes/long\"\nuse \"models/small.seer\"\ntrain { batch = 32 }\ntrain { steps = 100steps  batch = 48 }\n"
       "swav { freeze_prototypes = 0 }\n";
@@ -131,7 +131,7 @@ static void errors_give_no_spec(void **state) {
   Fixture fixture = fixture_make();
   assert_null(load(&fixture, "train { bach = 3  seed = 1.5 }\nuse \"models/smal\"\n", NULL, 0));
   assert_int_equal(fixture.diags->error_count, 3);
-  const SpecDefine bad[] = {{"train.batch"}, {"=3"}, {""}, {"train.nothing=1"}};
+  const SpecDefine bad[] = {{.text = "train.batch"}, {.text = "=3"}, {.text = ""}, {.text = "train.nothing=1"}};
   for (int i = 0; i < 4; i++) {
     Fixture one = fixture_make();
     assert_null(load(&one, "", &bad[i], 1));

@@ -5,6 +5,7 @@ Usage: slurm_test.py SEERC. Needs Debian's slurmctld, slurmd, slurm-client, mung
 Slurm that does not start is a failure with its logs, never a test that is passed over.
 """
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -175,6 +176,33 @@ class Jobs(unittest.TestCase):
         bits = {bits_of(self.folder / f"array-{task}", STEPS) for task in (1, 2, 3)}
         self.assertEqual(len(bits), 3)  # seeds differ
         self.whole("array-2", self.straight("seed-2", "--seed", 2))
+
+    def test_a_sweep(self):
+        """Variants are tasks of an array; one is stopped, and goes on in the queue."""
+        words = ["-D", "cluster.ranks_per_node=2", "-D", "cluster.worlds=[2]", "--steps", STEPS]
+        run([SEERC, "sweep", "small.seer", "--over", "schedule.peak=0.1,0.3", "--over", "train.seed=1,2", *words,
+             "--emit=sbatch"], folder=self.folder)
+        variants = self.collected()
+        job = self.slurm.submit("--partition=low", "small.sweep/sweep.sbatch", folder=self.folder)
+        while self.slurm.facts(f"{job}_1")["JobState"] == "PENDING":
+            time.sleep(0.2)
+        ranks = self.hold(self.slurm.facts(f"{job}_1")["JobId"], f"small.sweep/{variants[1]['folder']}/run")
+        self.assertEqual(self.collected()[1]["state"], "begun")
+        self.slurm.ask("scancel", "--signal=USR1", f"{job}_1")
+        self.resume_when_asked(ranks, signal.SIGUSR1)
+        for task in range(4):
+            facts = self.slurm.wait(f"{job}_{task}", "COMPLETED")
+            self.assertEqual(facts["Restarts"], "1" if task == 1 else "0")
+        variants = self.collected()
+        self.assertEqual([(variant["state"], variant["step"]) for variant in variants], [("done", STEPS)] * 4)
+        self.assertEqual(len({variant["loss"] for variant in variants}), 4)
+        for variant in variants:
+            self.assertEqual(steps_of(self.folder / "small.sweep" / variant["folder"] / "run"),
+                             list(range(1, STEPS + 1)))
+
+    def collected(self):
+        return json.loads(run([SEERC, "sweep", "--collect", "small.sweep", "--json"], folder=self.folder).stdout)[
+            "variants"]
 
     def kill(self, job, rank, name):
         ranks = self.hold(job, name)

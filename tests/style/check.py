@@ -45,9 +45,9 @@ BANNED = ("strcpy", "strncpy", "strcat", "strncat", "sprintf", "vsprintf", "strt
           "tmpnam", "mktemp", "system")
 FOLDERS = ("lang", "compiler/base", "compiler/graph", "compiler/passes", "compiler/plan", "compiler/simulate",
            "compiler/data", "compiler/driver", "codegen", "codegen/kernels/c", "runtime", "runtime/data",
-           "runtime/plan_page", "specs/models", "specs/recipes", "specs/machines", "examples", "docs", "scripts", "tests/lang",
-           "tests/graph", "tests/ops", "tests/plan", "tests/exact", "tests/page", "tests/emit", "tests/train",
-           "tests/cli", "tests/faults", "tests/fuzz", "tests/style", "tests/bench")
+           "runtime/plan_page", "specs/models", "specs/recipes", "specs/machines", "examples", "docs", "scripts",
+           "tests/lang", "tests/graph", "tests/ops", "tests/plan", "tests/exact", "tests/page", "tests/emit",
+           "tests/train", "tests/cli", "tests/faults", "tests/fuzz", "tests/style", "tests/bench")
 WITH_README = ("lang", "compiler", "codegen", "runtime", "specs", "examples", "docs", "scripts", "tests")
 
 

@@ -111,8 +111,11 @@ class Boxes(Case):
                                                  numpy.ones((50, 50, 1))).astype("uint8"))
             picture.save(self.path("%02d.jpg" % i), quality=95)
             decoded = Image.open(self.path("%02d.jpg" % i)).convert("RGB")
-            decoded.crop((25, 20, 225, 160)).resize((16, 16), Image.BILINEAR).save(self.path("square/%02d.png" % i))
-            lines.append("%02d,0.1,0.9,0.1,0.8,%s,Young" % (i, ["Feminine", "Masculine"][i % 2]))
+            # A wide box's middle, a high one's top; one that is nearly square is stretched.
+            box, taken = [("0.1,0.9,0.1,0.8", (55, 20, 195, 160)), ("0.1,0.6,0.1,0.9", (25, 20, 150, 145)),
+                          ("0.1,0.8,0.1,0.9", (25, 20, 200, 180))][i % 3]
+            decoded.crop(taken).resize((16, 16), Image.BILINEAR).save(self.path("square/%02d.png" % i))
+            lines.append("%02d,%s,%s,Young" % (i, box, ["Feminine", "Masculine"][i % 2]))
         open(self.path("m.csv"), "w").write("\n".join(lines) + "\n")
         result = self.fairness("labels", "--manifest", self.path("m.csv"), "--weights", self.path("run"), "--head",
                                self.path("head"), "--least", 5)

@@ -1,4 +1,5 @@
 # Hits by household and neighbours of the same group against numpy, on data sets laid out as they are distributed.
+import ast
 import collections
 import json
 import os
@@ -14,7 +15,7 @@ from fairness_common import TINY, Case, safetensors_write, scores_write, table_w
 
 class Geography(Case):
     def make(self):
-        concepts = {"Beds": ["bed", "bunk"], "Stoves": ["stove"], "Toilets": ["toilet seat"]}
+        concepts = {"Beds": ["bed", "bunk"], "Stoves": ["stove"], "Men's toilets": ["toilet seat"]}
         classes = ["bed", "Bunk", "stove", "toilet_seat", "tub"] + ["thing %d" % i for i in range(8)]
         rows, number = [], 0
         for house in range(160):
@@ -22,7 +23,7 @@ class Geography(Case):
             for _ in range(self.random.integers(1, 6)):
                 rows.append({"id": "x%d" % number, "country.name": "C", "country.id": "c", "region.id": region,
                              "type": "image", "imageRelPath": "assets/%d/%d.jpg" % (house, number),
-                             "topics": "['%s']" % self.random.choice(list(concepts)), "place": "h%d" % house,
+                             "topics": self.topics(concepts), "place": "h%d" % house,
                              "income": "%.2f" % income, "imagenet_synonyms": "[]"})
                 number += 1
         scores = self.random.normal(size=(len(rows), len(classes))).astype("f4")
@@ -30,7 +31,12 @@ class Geography(Case):
         with open(self.mapping, "w") as file:
             file.write("concept,label\n" + "".join("%s,%s\n" % (c, l) for c in concepts for l in concepts[c]))
         self.scores = scores_write(self.path("p"), scores, [row["imageRelPath"] for row in rows], classes)
-        return rows, scores, {"Beds": {0, 1}, "Stoves": {2}, "Toilets": {3}}
+        return rows, scores, {"Beds": {0, 1}, "Stoves": {2}, "Men's toilets": {3}}
+
+    def topics(self, concepts):
+        """One or two, as Python prints lists: one that holds an apostrophe is in double quotes."""
+        shown = list(self.random.choice(list(concepts), self.random.integers(1, 3), replace=False))
+        return repr([str(concept) for concept in shown])
 
     def test_dollarstreet(self):
         rows, scores, wanted = self.make()
@@ -43,7 +49,8 @@ class Geography(Case):
             top = set(numpy.argsort(-line, kind="stable")[:5])
             bucket = {1: "low", 2: "medium", 3: "high"}[round(numpy.log(float(row["income"])) / 3)]
             region = {"af": "africa", "as": "asia", "am": "americas", "eu": "europe"}[row["region.id"]]
-            houses[row["place"], bucket, region].append(bool(top & wanted[row["topics"][2:-2]]))
+            houses[row["place"], bucket, region].append(any(top & wanted[topic]
+                                                                   for topic in ast.literal_eval(row["topics"])))
         for by, at in (("income", 1), ("region", 2)):
             for group in {key[at] for key in houses}:
                 means = [numpy.mean(hits) for key, hits in houses.items() if key[at] == group]
@@ -52,10 +59,29 @@ class Geography(Case):
                 self.assertEqual((entry["units"], entry["cases"]), (len(means), len(means)))
         self.assertEqual([g["name"] for g in result["by"][1]["groups"]], ["low", "medium", "high"])
 
+    def test_pictures_named_once_for_each_concept(self):
+        rows, _, _ = self.make()
+        single, lists = [], []
+        for row in rows:
+            topics = ast.literal_eval(row["topics"])
+            common = {"path": row["imageRelPath"], "income": row["income"], "household": row["place"]}
+            single += [dict(common, concept=topic) for topic in topics]
+            lists.append(dict(common, concept=topics))
+        words = ["--predictions", self.scores, "--mapping", self.mapping]
+        several = self.fairness("geography", "--manifest", table_write(self.path("single.csv"), single), *words)
+        self.assertEqual((several["pictures"], several["pictures_used"]), (len(rows), len(rows)))
+        self.assertEqual(self.told(several, "with another concept: it shows both"), len(single) - len(rows))
+        together = self.fairness("geography", "--manifest", table_write(self.path("lists.jsonl"), lists), *words)
+        whole = self.fairness("geography", "--manifest", table_write(self.path("images_v2.csv"), rows), *words, "--by",
+                              "income")
+        self.assertEqual(several["by"], whole["by"])
+        self.assertEqual(together["by"], whole["by"])
+
     def test_what_is_wrong_is_named(self):
         rows, _, _ = self.make()
         first = [i for i, row in enumerate(rows) if row["place"] == rows[1]["place"]]
         rows[first[0]]["topics"], rows[-1]["income"], rows[-2]["place"] = "['Combs']", "1", "h0"
+        rows[5]["topics"] = "['Combs', 'Beds']"
         torn = [row for row in rows if row["place"] == "h0"]
         torn[0]["region.id"] = "eu" if torn[1]["region.id"] != "eu" else "af"
         with open(self.mapping, "a") as file:
@@ -63,7 +89,8 @@ class Geography(Case):
         manifest = table_write(self.path("m.csv"), rows)
         result = self.fairness("geography", "--manifest", manifest, "--predictions", self.scores, "--mapping",
                                self.mapping, expect=1)
-        self.assertEqual(self.told(result, "no labels for 'Combs'"), 1)
+        self.assertEqual(self.told(result, "no labels for 'Combs'"), 2)
+        self.assertEqual(self.told(result, "no labels for 'Combs', one of several concepts: the others count"), 1)
         self.assertEqual(self.told(result, "income is '1', which is none of its groups"), 1)
         self.assertEqual(self.told(result, "of more than one 'region'"), 1)
         self.assertEqual(self.told(result, "concept 'Stoves' that the classifier does not have"), 1)

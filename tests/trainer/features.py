@@ -111,6 +111,19 @@ class Features(unittest.TestCase):
         self.assertIn("1 could not be decoded", done.stdout)
         self.assertEqual(safetensors_read(path)[0]["features"].shape, (33, 16))
 
+    def test_label_names_that_are_no_utf8_keep_their_places(self):
+        data = os.fsencode(os.path.join(self.root, "no-utf8"))
+        shutil.copytree(os.fsencode(self.data), data)
+        shutil.copytree(os.path.join(data, b"blue"), os.path.join(data, b"c\xff\xe9"))
+        wanted = sorted([os.fsencode(label) for label in LABELS] + [b"c\xff\xe9"])
+        path = os.path.join(self.root, "no-utf8.safetensors")
+        run(TINY, "features", "--weights", self.done, "--data", os.fsdecode(data), "--out", path)
+        tensors, metadata = safetensors_read(path)
+        names = json.loads(metadata["label_names"])
+        self.assertEqual(names, [name.decode(errors="replace") for name in wanted])
+        for path, label in zip(bytes(tensors["names"]).split(b"\n"), tensors["labels"]):
+            self.assertIn(b"no-utf8/" + wanted[label] + b"/", path)
+
     def test_missing_arguments(self):
         self.assertIn("--weights", run(TINY, "knn", "--data", self.data, expect=2).stderr)
         self.assertIn("--data", run(TINY, "features", "--weights", self.done, expect=2).stderr)

@@ -182,5 +182,7 @@ def pycls_names(part, stage, block):
 
 
 def random_tensors(shapes, seed=1):
+    """Normal, but variances are not below zero."""
     random = np.random.default_rng(seed)
-    return {name: np.asarray(random.standard_normal(shape), "<f4") for name, shape in shapes.items()}
+    tensors = {name: np.asarray(random.standard_normal(shape), "<f4") for name, shape in shapes.items()}
+    return {name: np.abs(values) if name.endswith("running_var") else values for name, values in tensors.items()}

@@ -306,13 +306,36 @@ class Weights(unittest.TestCase):
         half = {name: value.astype("<f2") for name, value in bad.items()}
         self.refused(write(self.path("w"), half), "in 2 tensors", command=("import", "-o", self.path("never")))
 
+    def test_variances_below_zero(self):
+        name = "trunk_output.block2.block2-0.f.c.1.running_var"
+        bad = dict(self.tensors)
+        bad[name] = bad[name].copy()
+        bad[name][3] = -1e-3
+        self.refused(write(self.path("w"), bad), f"holds variances below zero, in 1 tensor: '{name}'",
+                     command=("import", "-o", self.path("never")))
+        bad["stem.1.bias"] = bad["stem.1.bias"] * np.nan
+        self.refused(write(self.path("w"), bad), "not finite, or variances below zero, in 2 tensors",
+                     command=("import", "-o", self.path("never")))
+
+    def test_a_stage_of_unknown_width(self):
+        """What only the missing tensors tell cannot be guessed, but one is named."""
+        for part in ("f.b.0", "f.c.0"):
+            names = [f"trunk_output.block1.block1-{block}.{part}.weight" for block in range(DEPTHS[0])]
+            rest = {name: tensor for name, tensor in self.tensors.items() if name not in names}
+            flat = {name: self.tensors[name].reshape(-1) for name in names}
+            for tensors in (rest, {**rest, **flat}):
+                path = write(self.path("w"), tensors)
+                for command in (("identify",), ("import", "-o", self.path("never"))):
+                    self.refused(path, "have names that 'torchvision' gives to a RegNet's", f"'{names[0]}' is missing",
+                                 command=command)
+
     def test_what_is_no_regnet(self):
         path = write(self.path("w"), {"layer1.0.conv1.weight": np.zeros((4, 4, 3, 3), "<f4")})
-        self.refused(path, "holds no RegNet: of 1 tensors, 0 have names", "'layer1.0.conv1.weight'",
+        self.refused(path, "holds no whole RegNet: of 1 tensors, 0 have names", "'layer1.0.conv1.weight'",
                      command=("identify",))
-        self.refused(path, "holds no RegNet")
+        self.refused(path, "holds no whole RegNet")
         empty = write(self.path("e"), {})
-        self.refused(empty, "holds no RegNet", command=("identify",))
+        self.refused(empty, "holds no whole RegNet", command=("identify",))
 
     def test_a_full_disk_leaves_no_file(self):
         path = write(self.path("w"), self.tensors)

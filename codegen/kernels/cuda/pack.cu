@@ -11,6 +11,10 @@
 //     for conv2d_forward.cu: a tile's channels are outputs, the depth inputs, and stride is 1; turned, for
 //     conv2d_backward_input.cu: the other way round. tile_depth as there. One chunk of what exists a thread:
 //     count = groups * tiles of a group * tile_channels * taps * (I, turned O) / CHUNK
+//   conv2d_round(w, rounded [outputs_all][taps][I], SHAPE)
+//     as libraries read them; one chunk a thread: count = outputs_all * taps * I / CHUNK
+//   conv2d_widen_weight(rounded [outputs_all][taps][I], dw like w, SHAPE)
+//     of a gradient that a library has rounded; one element of dw a thread
 //   conv2d_fold_weight(parts [splits][outputs_all][taps][I], dw like w, splits, SHAPE)
 //     the sum of what conv2d_backward_weight.cu leaves, splits in order; one element of dw a thread
 #include "channels.h"
@@ -91,22 +95,51 @@ DEVICE_KERNEL(conv2d_pack, THREADS, 1, 0,
     tile.store(channel % tile_channels, before * depth + rest, zeros);
 }
 
+// An element of dw: its place there, and in a gradient of every weight in memory [outputs_all][taps][I]. In the order
+// of the latter, which is read more often than dw is written.
+struct WeightPlace {
+  bool exists;
+  u64 from, to;
+};
+
+DEVICE WeightPlace weight_place(Weights s, u32 at) {
+  const int columns = group_inputs(s), column = at % columns, taps = s.kernel * s.kernel;
+  const int tap = at / columns % taps, row = at / columns / taps;
+  const int outputs = s.outputs_all / s.output_pitch * s.output_channels, width = s.inputs_all / s.groups;
+  const int group = row / (outputs / s.groups), input = group * columns + column;
+  const int output_place = row / s.output_channels * s.output_pitch + row % s.output_channels;
+  const int input_place = input / s.input_channels * s.input_pitch + input % s.input_channels - group * width;
+  return WeightPlace{row < outputs, ((u64)output_place * taps + tap) * width + input_place,
+                     ((u64)row * columns + column) * taps + tap};
+}
+
 DEVICE_KERNEL(conv2d_fold_weight, THREADS, 1, 0,
               (const float *__restrict__ parts, float *__restrict__ dw, int splits, SHAPE_PARAMETERS)) {
   const Weights s = {SHAPE};
-  const u32 at = (u32)grid_element();
-  // In the order of the parts, which are read more often than dw is written.
-  const int columns = group_inputs(s), column = at % columns, taps = kernel * kernel;
-  const int tap = at / columns % taps, row = at / columns / taps;
-  const int outputs = outputs_all / output_pitch * output_channels, width = inputs_all / groups;
-  if (row >= outputs) return;
-  const int group = row / (outputs / groups), input = group * columns + column;
-  const int output_place = row / output_channels * output_pitch + row % output_channels;
-  const int input_place = input / input_channels * input_pitch + input % input_channels - group * width;
-  const u64 from = ((u64)output_place * taps + tap) * width + input_place,
-            split_elements = (u64)outputs_all * taps * width;
+  const WeightPlace place = weight_place(s, (u32)grid_element());
+  if (!place.exists) return;
+  const u64 split_elements = (u64)outputs_all * kernel * kernel * (inputs_all / groups);
   float sum = 0;
 #pragma unroll 1
-  for (int split = 0; split < splits; split++) sum += parts[split * split_elements + from];
-  dw[((u64)row * columns + column) * taps + tap] = sum;
+  for (int split = 0; split < splits; split++) sum += parts[split * split_elements + place.from];
+  dw[place.to] = sum;
+}
+
+DEVICE_KERNEL(conv2d_widen_weight, THREADS, 1, 0,
+              (const Element *__restrict__ rounded, float *__restrict__ dw, SHAPE_PARAMETERS)) {
+  const Weights s = {SHAPE};
+  const WeightPlace place = weight_place(s, (u32)grid_element());
+  if (place.exists) dw[place.to] = element_to_float(rounded[place.from]);
+}
+
+// One chunk of inputs a thread, of every weight in memory.
+DEVICE_KERNEL(conv2d_round, THREADS, 1, 0,
+              (const float *__restrict__ w, Element *__restrict__ rounded, SHAPE_PARAMETERS)) {
+  const Weights s = {SHAPE};
+  const int width = inputs_all / groups, chunks = width / CHUNK, taps = kernel * kernel;
+  const u32 at = (u32)grid_element();
+  const int output = at / chunks / taps, tap = at / chunks % taps, first = at % chunks * CHUNK;
+  if (output >= outputs_all) return;
+  const int group = output / (outputs_all / groups);
+  chunk_store(rounded + (u64)at * CHUNK, weights_round(w, s, output, group * width + first, tap, false));
 }
