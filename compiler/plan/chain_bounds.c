@@ -438,11 +438,19 @@ static int64_t useful_bytes(const ChainIndex *index) {
 
 static Grid grid_make(int64_t covered_bytes, int slots) { return (Grid){covered_bytes / (slots - 1) + 1, slots}; }
 
-ChainBounds *chain_bounds_make(const ChainIndex *index, int64_t budget_bytes) {
+ChainBounds *chain_bounds_make_needs(const ChainIndex *index) {
   ChainBounds *bounds = calloc(1, sizeof *bounds);
   if (!bounds) BUG("out of memory for the planner's bounds");
   int count = index->chain->block_count;
   bounds->index = index;
+  bounds->least_need = allocate((size_t)count * (size_t)count);
+  fill_needs(bounds);
+  return bounds;
+}
+
+ChainBounds *chain_bounds_make(const ChainIndex *index, int64_t budget_bytes) {
+  ChainBounds *bounds = chain_bounds_make_needs(index);
+  int count = index->chain->block_count;
   bounds->without_holes = *index;
   bounds->without_holes.class.holes = false;
   bounds->covered_bytes = chain_smaller(budget_bytes, useful_bytes(index)) + 1;
@@ -457,8 +465,6 @@ ChainBounds *chain_bounds_make(const ChainIndex *index, int64_t budget_bytes) {
   bounds->over_hole[1] = allocate(outer * (size_t)bounds->exits);
   bounds->under[0] = allocate(inner * (size_t)bounds->exits);
   bounds->under_hole[0] = allocate(inner * (size_t)bounds->exits);
-  bounds->least_need = allocate((size_t)count * (size_t)count);
-  fill_needs(bounds);
   fill_tables(bounds);
   return bounds;
 }
