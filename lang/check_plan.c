@@ -152,8 +152,8 @@ void check_shard_ranks(CheckContext *context) {
   NEEDS(context, KEY_shard_parameters, KEY_cluster_nodes, KEY_cluster_ranks_per_node);
   const Resolver *resolver = context->resolver;
   bool own = resolver->keys[KEY_shard_parameters].layer >= resolver->main_layer;
-  bool shares = spec_is(context->spec, KEY_shard_parameters, "full") ||
-                spec_is(context->spec, KEY_shard_parameters, "hybrid");
+  bool shares =
+      spec_is(context->spec, KEY_shard_parameters, "full") || spec_is(context->spec, KEY_shard_parameters, "hybrid");
   if (!own || !shares || ranks_of(context) > 1) return;
   check_warning(context, check_span(context, KEY_shard_parameters), "one rank has nobody to share parameters with");
   check_note(context, span_none(), "set 'cluster.nodes' or 'cluster.ranks_per_node', or remove it");

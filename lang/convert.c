@@ -241,8 +241,8 @@ static bool convert_call(Resolver *resolver, const SchemaField *field, const Eva
   if (value->kind != SPEC_CALL) return type_error(resolver, field, value);
   if (strcmp(value->text, field->names) != 0) {
     bool known = schema_find_call(value->text) >= 0;
-    diag_error(resolver->diags, value->span, "unknown-call", known ? "'%s(...)' is for another key" : "unknown call '%s(...)'",
-               value->text);
+    diag_error(resolver->diags, value->span, "unknown-call",
+               known ? "'%s(...)' is for another key" : "unknown call '%s(...)'", value->text);
     Suggestion suggestion = suggestion_make(value->text);
     suggestion_offer(&suggestion, field->names);
     const char *best = suggestion_best(&suggestion);

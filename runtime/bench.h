@@ -1,6 +1,6 @@
 // What `bench` finds out of a step: how long it takes, how long each op of it does, and what the machine could do.
-// bench.c measures, bench_gather.c sums up, bench_report.c prints, bench_ranks.c joins ranks, bench_exchange.c times what they send, bench_json.c makes JSON of it, bench_against.c
-// compares two, roofline.c draws.
+// bench.c measures, bench_gather.c sums up, bench_report.c prints, bench_json.c makes JSON of it, bench_against.c
+// compares two, roofline.c draws; bench_ranks.c joins ranks, bench_exchange.c times what they send each other.
 #ifndef SEER_RUNTIME_BENCH_H
 #define SEER_RUNTIME_BENCH_H
 
@@ -60,7 +60,7 @@ typedef struct SeerBench {
   SeerPeak peak;
   SeerExchange exchanges[SEER_EXCHANGE_KINDS * SEER_EXCHANGE_SIZES];
   int exchange_count;  // 0: one rank
-  SeerBenchOp *ops;  // in the order of the step
+  SeerBenchOp *ops;    // in the order of the step
   int op_count;
   SeerBenchGroups kinds, blocks;  // kinds by time, the most first; blocks in the order of the step
 } SeerBench;

@@ -1,5 +1,5 @@
-// From timed runs to the rates of their kinds: least squares with coefficients that are not negative, in which runs that
-// something disturbed count less. Pure mathematics, of no machine.
+// From timed runs to the rates of their kinds: least squares with coefficients that are not negative, in which runs
+// that something disturbed count less. Pure mathematics, of no machine.
 #ifndef SEER_DRIVER_CALIBRATE_FIT_H
 #define SEER_DRIVER_CALIBRATE_FIT_H
 

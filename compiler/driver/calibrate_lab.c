@@ -138,7 +138,7 @@ bool calibrate_has_mpirun(void) {
   return false;
 }
 
-// Open MPI refuses root, and more ranks than it believes to have places for, unless it is told; MPICH reads none of this.
+// Open MPI refuses root, and more ranks than it believes to have places for, unless it is told; MPICH reads none of it.
 static void allow_ranks(void) {
   setenv("OMPI_MCA_rmaps_base_oversubscribe", "1", 0);
   if (geteuid() != 0) return;

@@ -1,5 +1,5 @@
 // seerc calibrate: measures what kernels and exchanges reach on this machine, and writes it as a machine's description,
-// which `cluster.machine` names. Small networks are built and benched in turn, round after round, until the time is over.
+// which `cluster.machine` names. Small networks are built and benched in turn, round after round, while there is time.
 #define _XOPEN_SOURCE 700
 #include <errno.h>
 #include <limits.h>

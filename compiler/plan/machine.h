@@ -30,8 +30,8 @@ typedef struct PlanMachine {
   double link_latency_seconds;   // and between nodes
   Exchange exchange;             // whose collectives run
   const Rates *rates;            // at the spec's precision; NULL: none were measured
-  int cores;        // of a node, shared by its ranks; 0: each has its own
-  int rated_cores;  // of these, those that flops, bandwidth and rates are of
+  int cores;                     // of a node, shared by its ranks; 0: each has its own
+  int rated_cores;               // of these, those that flops, bandwidth and rates are of
   int nodes, ranks_per_node, ranks;
   int norm_ranks;  // whose pictures BatchNorm takes together
   const PlanSource *sources;

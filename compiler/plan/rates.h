@@ -1,6 +1,6 @@
 // What kernels of each kind reach on a machine, as `seerc calibrate` measures it: a run takes its kind's start, its
-// operations and its bytes at the kind's rates, one after the other, and what of the bytes is beyond the cache once more
-// at the memory's. Two numbers or three for each kind, which are the same at all shapes.
+// operations and its bytes at the kind's rates, one after the other, and what of the bytes is beyond the cache once
+// more at the memory's. Two numbers or three for each kind, which are the same at all shapes.
 #ifndef SEER_PLAN_RATES_H
 #define SEER_PLAN_RATES_H
 
