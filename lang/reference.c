@@ -20,7 +20,7 @@ static void print_cell(const char *text, Writer *out) {
 static const char *takes(Arena *arena, const SchemaField *field) {
   SchemaField plain = *field;
   plain.default_text = "";
-  if (field->type == TYPE_LIST_CALL) return "a list of calls";
+  if (field->type == TYPE_LIST_CALL) return arena_printf(arena, "a list of `%s(...)` calls", field->names);
   return schema_describe(arena, &plain);
 }
 
