@@ -19,7 +19,7 @@ SEERC, FOLDER = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).resolve(
 SPEC = '''model { depths = [1, 3, 2]  widths = [64, 160, 400]  group_widths = [16] }
 data { pictures = "photos/"  count = 1000000 }
 train { batch = 512  precision = fp16  epochs = 1 }
-cluster { machine = "a100-40g"  nodes = 2  ranks_per_node = 8  memory = 1200MiB }
+cluster { machine = "a100-40g"  nodes = 2  ranks_per_node = 8  memory = 1200MiB  decode_rate = 1e6  read_bandwidth = 1e15 }
 shard { parameters = full  unit = block  reduce = fp16 }
 '''
 WORK = ["--vary", "cluster.nodes=1,2,4,16", "--vary", "train.batch=512,2048"]
