@@ -41,7 +41,7 @@ static const SeerProgram *program_of(SeerCommand command) {
 }
 
 // Training and features are the work of many: the others would each do the same, into the same files.
-static SeerStatus one_rank_check(SeerCommand command) {
+static SeerStatus one_rank_check(void) {
   SeerComm *comm = NULL;
   const SeerProgram *program = seer_world_declared();
   SeerStatus status = seer_comm_open(program->name, program->patience_seconds, &comm);
@@ -70,7 +70,7 @@ int main(int argc, char **argv) {
       status = seer_engine_check_cpu(program);
       if (!status && options.command != SEER_COMMAND_TRAIN && options.command != SEER_COMMAND_FEATURES &&
           options.command != SEER_COMMAND_BENCH)
-        status = one_rank_check(options.command);
+        status = one_rank_check();
     }
     if (!status) status = commands[options.command](program, &options);
   }
