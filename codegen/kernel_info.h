@@ -32,7 +32,7 @@ typedef enum ConstantKind {
 // One row of kernels.def, its lists split.
 typedef struct KernelInfo {
   const char *name;
-  const char *file;  // of a GPU's kernel, in codegen/kernels/cuda, without its suffix; NULL: a function of target c, or:
+  const char *file;  // of a GPU's kernel, in codegen/kernels/cuda, without its suffix; NULL: of target c, or:
   LayerMaker library;  // whose call it is; LAYER_BY_SEER: none
   bool collective;   // of the runtime: ranks take part, or the host
   int constant_count, pointer_count;

@@ -1,6 +1,6 @@
 // A target's named parameters of kernels as a table, and sets of their values, for who reads, checks, tries and prints
-// them. The tables are kernels/c/tuning.def and cuda/tuning.def. Of target cuda a set has the layers that libraries make,
-// too.
+// them. The tables are kernels/c/tuning.def and cuda/tuning.def. Of target cuda a set has the layers that libraries
+// make, too.
 #ifndef SEER_CODEGEN_TUNING_H
 #define SEER_CODEGEN_TUNING_H
 

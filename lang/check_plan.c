@@ -32,6 +32,32 @@ void check_known_machine(CheckContext *context) {
   writer_release(&all);
 }
 
+static bool is_same_rate(const SpecValue *a, const SpecValue *b) {
+  return strcmp(a->items[ARGUMENT_rate_kernel].text, b->items[ARGUMENT_rate_kernel].text) == 0 &&
+         strcmp(a->items[ARGUMENT_rate_precision].text, b->items[ARGUMENT_rate_precision].text) == 0;
+}
+
+void check_kernel_rates(CheckContext *context) {
+  NEEDS(context, KEY_cluster_rates);
+  const SpecValue *rates = spec_value(context->spec, KEY_cluster_rates);
+  for (int i = 0; i < rates->item_count; i++) {
+    const SpecValue *rate = &rates->items[i];
+    if (rate->items[ARGUMENT_rate_start].number + rate->items[ARGUMENT_rate_flops].number +
+            rate->items[ARGUMENT_rate_bandwidth].number <=
+        0) {
+      check_error(context, rate->span, "'%s' would take no time", rate->items[ARGUMENT_rate_kernel].text);
+      check_note(context, span_none(), "give 'start', 'flops' or 'bandwidth'");
+    }
+    for (int j = 0; j < i; j++) {
+      if (!is_same_rate(&rates->items[j], rate)) continue;
+      check_error(context, rate->span, "'rates' has '%s' in %s twice", rate->items[ARGUMENT_rate_kernel].text,
+                  rate->items[ARGUMENT_rate_precision].text);
+      check_note(context, rates->items[j].span, "the first time is here");
+      break;
+    }
+  }
+}
+
 static void check_source(CheckContext *context, const SpecValue *source) {
   SourceText text;
   if (!source_text_parse(context->arena, source->text, &text) || !text.kind) {
@@ -126,8 +152,8 @@ void check_shard_ranks(CheckContext *context) {
   NEEDS(context, KEY_shard_parameters, KEY_cluster_nodes, KEY_cluster_ranks_per_node);
   const Resolver *resolver = context->resolver;
   bool own = resolver->keys[KEY_shard_parameters].layer >= resolver->main_layer;
-  bool shares = spec_is(context->spec, KEY_shard_parameters, "full") ||
-                spec_is(context->spec, KEY_shard_parameters, "hybrid");
+  bool shares =
+      spec_is(context->spec, KEY_shard_parameters, "full") || spec_is(context->spec, KEY_shard_parameters, "hybrid");
   if (!own || !shares || ranks_of(context) > 1) return;
   check_warning(context, check_span(context, KEY_shard_parameters), "one rank has nobody to share parameters with");
   check_note(context, span_none(), "set 'cluster.nodes' or 'cluster.ranks_per_node', or remove it");

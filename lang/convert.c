@@ -239,10 +239,12 @@ static EvalValue default_of(Resolver *resolver, const SchemaField *field) {
 static bool convert_call(Resolver *resolver, const SchemaField *field, const EvalValue *value, SpecValue *result) {
   if (!value->ok) return false;
   if (value->kind != SPEC_CALL) return type_error(resolver, field, value);
-  if (schema_find_call(value->text) < 0) {
-    diag_error(resolver->diags, value->span, "unknown-call", "unknown call '%s(...)'", value->text);
+  if (strcmp(value->text, field->names) != 0) {
+    bool known = schema_find_call(value->text) >= 0;
+    diag_error(resolver->diags, value->span, "unknown-call",
+               known ? "'%s(...)' is for another key" : "unknown call '%s(...)'", value->text);
     Suggestion suggestion = suggestion_make(value->text);
-    for (int i = 0; i < schema_call_count; i++) suggestion_offer(&suggestion, schema_calls[i].name);
+    suggestion_offer(&suggestion, field->names);
     const char *best = suggestion_best(&suggestion);
     if (best)
       diag_note(resolver->diags, span_none(), "did you mean '%s'?", best);

@@ -304,16 +304,21 @@ static EvalValue evaluate_range(Resolver *resolver, const AstNode *node) {
       .ok = true, .kind = SPEC_RANGE, .span = node->span, .low = low.number, .high = high.number, .unit = unit};
 }
 
-// Of a list, each element may be what the target takes by itself.
+// Of a list, each element may be what the target takes by itself; of a call, what its argument takes.
+static const SchemaField *target_of(const AstNode *node, const AstItem *child, const SchemaField *target) {
+  if (node->kind == AST_LIST) return target && target->type == TYPE_NAMES ? target : NULL;
+  int argument = child->name ? schema_find_argument(node->text, child->name) : -1;
+  return argument < 0 ? NULL : &schema_arguments[argument];
+}
+
 static EvalValue evaluate_sequence(Resolver *resolver, const AstNode *node, const SchemaField *target) {
-  const SchemaField *of_element = target && target->type == TYPE_NAMES && node->kind == AST_LIST ? target : NULL;
   EvalItem *items = arena_array(resolver->arena, EvalItem, node->children.count);
   bool ok = true;
   for (size_t i = 0; i < node->children.count; i++) {
     const AstItem *child = &node->children.items[i];
     items[i] = (EvalItem){.name = child->name,
                           .name_span = child->name_span,
-                          .value = evaluate(resolver, child->value, of_element)};
+                          .value = evaluate(resolver, child->value, target_of(node, child, target))};
     ok = ok && items[i].value.ok;
   }
   bool is_call = node->kind == AST_CALL;

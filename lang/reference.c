@@ -20,7 +20,7 @@ static void print_cell(const char *text, Writer *out) {
 static const char *takes(Arena *arena, const SchemaField *field) {
   SchemaField plain = *field;
   plain.default_text = "";
-  if (field->type == TYPE_LIST_CALL) return "a list of calls";
+  if (field->type == TYPE_LIST_CALL) return arena_printf(arena, "a list of `%s(...)` calls", field->names);
   return schema_describe(arena, &plain);
 }
 
@@ -60,8 +60,8 @@ static const char introduction[] =
     "```\n\n"
     "- **Layers.** A file overrides what it uses, a later section an earlier one, `-D section.key=value` on the "
     "command line\n"
-    "  everything. Of two ways to say one thing (`steps` and `epochs`, the generator's numbers and explicit stages, "
-    "`warmup` and\n"
+    "  everything (there a text needs no quotes: `-D cluster.machine=a100-40g`). Of two ways to say one thing\n"
+    "  (`steps` and `epochs`, the generator's numbers and explicit stages, `warmup` and\n"
     "  `warmup_fraction`, `base` and `peak`) the one in the higher layer holds.\n"
     "- **Values.** Numbers with or without a unit (`160px`, `40GiB`, `0.15`, `1e-5`), strings in double quotes, names "
     "(`cosine`,\n"

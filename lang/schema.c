@@ -19,7 +19,7 @@
 #define BOUNDS_STRING(low, high) .names = NULL
 #define BOUNDS_PATHS BOUNDS_STRING
 #define BOUNDS_NAMES BOUNDS_STRING
-#define BOUNDS_LIST_CALL BOUNDS_STRING
+#define BOUNDS_LIST_CALL(call, sample) .names = (call), .example = (sample)
 
 #define FIELD(owner_name, field_name, type_name, unit_name, default_value, low, high, help_text) \
   {.section = #owner_name,                                                                       \
@@ -232,7 +232,7 @@ static const char *describe_type(Arena *arena, const SchemaField *field) {
                           schema_quantity(arena, field->maximum, field->unit));
     case TYPE_LIST_INTEGER: return describe_number(arena, field, "a list of whole numbers");
     case TYPE_LIST_NUMBER: return describe_number(arena, field, "a list of numbers");
-    case TYPE_LIST_CALL: return "a list of crop(...) calls";
+    case TYPE_LIST_CALL: return arena_printf(arena, "a list of %s(...) calls", field->names);
     case TYPE_PATHS: return "a string, or a list of strings";
     case TYPE_NAMES: return "a name of yours, or a list of them; in double quotes where it is more than a word";
     case TYPE_AUTO_INTEGER:
@@ -253,6 +253,6 @@ const char *schema_describe(Arena *arena, const SchemaField *field) {
                      field->type != TYPE_LIST_CALL && field->type != TYPE_CONDITION &&
                      strcmp(field->default_text, "auto") != 0;
   if (has_example) return arena_printf(arena, "%s, such as %s", type, field->default_text);
-  if (field->type == TYPE_LIST_CALL) return arena_printf(arena, "%s, such as [crop(count = 2, size = 160px)]", type);
+  if (field->type == TYPE_LIST_CALL) return arena_printf(arena, "%s, such as [%s]", type, field->example);
   return type;
 }

@@ -46,7 +46,9 @@ typedef struct SchemaField {
   const char *default_text;  // "" when there is none
   const char *help;
   double minimum, maximum;  // of numbers
-  const char *names;        // "a|b" for TYPE_NAME, TYPE_FLAG and, besides conditions, TYPE_CONDITION
+  const char *names;        // "a|b" for TYPE_NAME, TYPE_FLAG and, besides conditions, TYPE_CONDITION; of TYPE_LIST_CALL
+                            // the call
+  const char *example;      // of it; NULL for other types
 } SchemaField;
 
 typedef struct SchemaSection {

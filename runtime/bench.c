@@ -1,10 +1,12 @@
 // Runs the training step on synthetic pictures, without decoding and without a data set: what the step and each of its
-// ops cost, beside what the processor could do; and with --poison, what of its arena it touches.
+// ops cost, beside what the processor could do; and with --poison, what of its arena it touches. Of several ranks each
+// takes its part, and rank 0 tells what it saw.
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "runtime/bench.h"
+#include "runtime/bench_ranks.h"
 #include "runtime/commands.h"
 #include "runtime/engine.h"
 #include "runtime/init.h"
@@ -63,14 +65,24 @@ static SeerStatus step_time(Timing *timing, double *seconds) {
   return status;
 }
 
+// Whether another step is run: all ranks, or none.
+static SeerStatus go_on(const Timing *timing, bool mine, bool *all) {
+  int wanted = mine;
+  SeerStatus status = seer_comm_largest(timing->engine->context.comm, &wanted);
+  *all = wanted != 0;
+  return status;
+}
+
 // Until SETTLED_STEPS steps in a row are none of them faster than the best before by more than a fiftieth; `most` steps
 // at most.
 static SeerStatus warm_up(Timing *timing, int most, int *steps) {
   double best = 0, seconds, spent = 0;
   SeerStatus status = SEER_OK;
   int settled = 0;
-  for (*steps = 0; settled < SETTLED_STEPS && *steps < most && !status; ++*steps) {
-    if (*steps >= 2 && spent > warmup_seconds) break;
+  bool more = true;
+  for (*steps = 0; *steps < most && !status; ++*steps) {
+    status = go_on(timing, settled < SETTLED_STEPS && (*steps < 2 || spent <= warmup_seconds), &more);
+    if (status || !more) break;
     status = step_time(timing, &seconds);
     spent += seconds;
     settled = *steps && seconds > 0.98 * best ? settled + 1 : 0;
@@ -84,8 +96,10 @@ static SeerStatus steps_time(Timing *timing, int wanted, SeerSample *sample) {
   double *seconds = calloc(TIMED_MAX, sizeof *seconds), spent = 0;
   SeerStatus status = seconds ? SEER_OK : seer_fail(SEER_MACHINE, "no memory for %d timings", TIMED_MAX);
   int steps = 0;
+  bool more = true;
   while (!status && steps < (wanted ? wanted : TIMED_MAX)) {
-    if (!wanted && steps >= DEFAULT_STEPS && spent >= timed_seconds) break;
+    if (!wanted) status = go_on(timing, steps < DEFAULT_STEPS || spent < timed_seconds, &more);
+    if (status || !more) break;
     status = step_time(timing, &seconds[steps]);
     spent += seconds[steps++];
   }
@@ -102,7 +116,10 @@ static SeerStatus steps_profile(Timing *timing, SeerBench *bench) {
   if (status) return status;
   timing->engine->context.profile = &profile;
   int steps = 0;
-  while (!status && steps < PROFILED_STEPS && (steps < 2 || spent < profile_seconds)) {
+  bool more = true;
+  while (!status && steps < PROFILED_STEPS) {
+    status = go_on(timing, steps < 2 || spent < profile_seconds, &more);
+    if (status || !more) break;
     seer_profile_next_step(&profile);
     status = step_time(timing, &seconds[steps]);
     rest[steps] = seconds[steps] - seer_profile_step_seconds(&profile);
@@ -111,7 +128,9 @@ static SeerStatus steps_profile(Timing *timing, SeerBench *bench) {
   timing->engine->context.profile = NULL;
   bench->profiled_steps = steps;
   bench->profiled_median = seer_sample_summarize(seconds, steps).median;
-  bench->rest_seconds = seer_sample_summarize(rest, steps).median;
+  SeerSample rests = seer_sample_summarize(rest, steps);
+  bench->rest_seconds = rests.median;
+  bench->rest_least = rests.least;
   if (!status) status = seer_bench_gather(bench, &profile);
   seer_profile_release(&profile);
   return status;
@@ -198,10 +217,26 @@ static SeerStatus result_write(const SeerBench *bench, const SeerOptions *option
   return status;
 }
 
+// After the steps: what the processor could do, what ranks send each other, alone.
+static SeerStatus machine_measure(SeerEngine *engine, SeerBench *bench) {
+  SeerComm *comm = engine->context.comm;
+  if (engine->accelerator) return SEER_OK;
+  SeerStatus status = seer_comm_agree(comm, seer_peak_measure(engine->context.pool, &bench->peak));
+  if (status || !comm) return status;
+  bench->exchange_count = SEER_EXCHANGE_KINDS * SEER_EXCHANGE_SIZES;
+  return seer_exchange_measure(comm, bench->exchanges);
+}
+
 static SeerStatus timing_bench(SeerEngine *engine, SeerSynthetic *pictures, const SeerOptions *options, uint64_t seed) {
   json_t *old = NULL;
+  SeerComm *comm = engine->context.comm;
+  int rank = seer_comm_rank(comm);
   SeerStatus status = options->against ? seer_against_load(options->against, &old) : SEER_OK;
-  if (status) return status;
+  status = seer_comm_agree(comm, status);
+  if (status) {
+    json_decref(old);
+    return status;
+  }
   int wanted = options->steps > 0 ? (int)(options->steps < TIMED_MAX ? options->steps : TIMED_MAX) : 0;
   SeerBench bench = {.program = engine->program, .threads = seer_pool_threads(engine->context.pool)};
   Timing timing = {.engine = engine, .pictures = pictures};
@@ -209,7 +244,7 @@ static SeerStatus timing_bench(SeerEngine *engine, SeerSynthetic *pictures, cons
     snprintf(bench.machine, sizeof bench.machine, "%s", engine->program->accelerator->name(engine->accelerator));
   else
     seer_cpu_name(bench.machine, sizeof bench.machine);
-  seer_state_init(engine->program, seed, 0, engine->context.pool, engine->context.state);
+  seer_state_init(engine->program, seed, rank, engine->context.pool, engine->context.state);
   // A GPU's clock rises, and its step is captured, in the first ones.
   status = warm_up(&timing, !options->no_ops ? WARMUP_MAX : engine->accelerator ? 3 : 1, &bench.warmup_steps);
   if (!status && options->no_ops) {
@@ -220,11 +255,27 @@ static SeerStatus timing_bench(SeerEngine *engine, SeerSynthetic *pictures, cons
     if (!status) status = steps_profile(&timing, &bench);
   }
   bench.resident_bytes = seer_memory_resident_peak();
-  if (!status && !options->no_ops && !engine->accelerator)
-    status = seer_peak_measure(engine->context.pool, &bench.peak);
-  if (!status) status = result_write(&bench, options, old);
+  if (!status && !options->no_ops) status = machine_measure(engine, &bench);
+  if (!status && rank == 0) status = result_write(&bench, options, old);
   seer_bench_release(&bench);
   json_decref(old);
+  return status;
+}
+
+static SeerStatus bench_run(const SeerProgram *program, const SeerOptions *options, SeerBenchRanks *ranks,
+                            uint64_t seed) {
+  int share = seer_cpu_share(seer_comm_local_size(ranks->comm));
+  int threads = options->threads > 0 ? (int)options->threads : share;
+  SeerEngine engine;
+  SeerSynthetic pictures = {.program = program};
+  SeerStatus status = seer_comm_agree(ranks->comm, seer_engine_make(program, ranks->comm, threads, false, &engine));
+  if (!status) status = seer_bench_ranks_attach(ranks, &engine, options);
+  if (!status) status = seer_comm_agree(ranks->comm, seer_synthetic_make(program, seed, &pictures));
+  if (!status)
+    status = options->poison ? poison_bench(&engine, &pictures, options, seed)
+                             : timing_bench(&engine, &pictures, options, seed);
+  seer_synthetic_release(&pictures);
+  seer_engine_release(&engine);
   return status;
 }
 
@@ -237,16 +288,14 @@ SeerStatus seer_command_bench(const SeerProgram *program, const SeerOptions *opt
   if (program->accelerator && (options->svg || options->poison))
     return seer_fail(SEER_USAGE, "'--%s' is for trainers whose step runs on the processor",
                      options->svg ? "svg" : "poison");
-  int threads = options->threads > 0 ? (int)options->threads : seer_cpu_count();
+  SeerBenchRanks ranks;
+  SeerStatus status = seer_bench_ranks_join(&program, options, &ranks);
+  if (!status && ranks.comm && options->poison)
+    status = seer_fail(SEER_INPUT, "'--poison' is for one rank, and %d were started\nnote: start it without a launcher",
+                       seer_comm_size(ranks.comm));
   uint64_t seed = options->seed >= 0 ? (uint64_t)options->seed : program->seed;
-  SeerEngine engine;
-  SeerSynthetic pictures = {.images = NULL};
-  SeerStatus status = seer_engine_make(program, NULL, threads, false, &engine);
-  if (!status) status = seer_synthetic_make(program, seed, &pictures);
-  if (!status)
-    status = options->poison ? poison_bench(&engine, &pictures, options, seed)
-                             : timing_bench(&engine, &pictures, options, seed);
-  seer_synthetic_release(&pictures);
-  seer_engine_release(&engine);
+  if (!status) status = bench_run(program, options, &ranks, seed);
+  if (ranks.comm) seer_error_print(program->name);
+  seer_bench_ranks_release(&ranks);
   return status;
 }

@@ -1,12 +1,13 @@
 // What `bench` finds out of a step: how long it takes, how long each op of it does, and what the machine could do.
 // bench.c measures, bench_gather.c sums up, bench_report.c prints, bench_json.c makes JSON of it, bench_against.c
-// compares two, roofline.c draws.
+// compares two, roofline.c draws; bench_ranks.c joins ranks, bench_exchange.c times what they send each other.
 #ifndef SEER_RUNTIME_BENCH_H
 #define SEER_RUNTIME_BENCH_H
 
 #include <jansson.h>
 #include <stdio.h>
 
+#include "runtime/bench_ranks.h"
 #include "runtime/peak.h"
 #include "runtime/profile.h"
 #include "runtime/program.h"
@@ -17,6 +18,7 @@ typedef struct SeerBenchOp {
   const SeerLaunch *launch;  // its first, for names
   int calls;                 // runs in a step
   double seconds, flops, bytes;
+  double least;  // seconds: of each launch the fastest, which nothing interrupted
 } SeerBenchOp;
 
 // How its time is told apart: what is computed again counts as recompute, whatever pass it is in.
@@ -50,12 +52,15 @@ typedef struct SeerBench {
   double quiet_step;              // without ops: a step of the fastest that was seen of each launch; a GPU's own time
   double profiled_median;         // seconds: of the steps that were profiled
   double rest_seconds;            // in no launch: median of them
+  double rest_least;              // the shortest of them
   double ops_seconds;             // in launches: the sum of their medians
   double profiled_step;           // both together: a step that nothing interrupts
   double flops, recompute_flops;  // of a step, the first with the second
   uint64_t resident_bytes;
   SeerPeak peak;
-  SeerBenchOp *ops;  // in the order of the step
+  SeerExchange exchanges[SEER_EXCHANGE_KINDS * SEER_EXCHANGE_SIZES];
+  int exchange_count;  // 0: one rank
+  SeerBenchOp *ops;    // in the order of the step
   int op_count;
   SeerBenchGroups kinds, blocks;  // kinds by time, the most first; blocks in the order of the step
 } SeerBench;

@@ -43,6 +43,7 @@ static void ops_gather(SeerBench *bench, const SeerProfile *profile) {
     SeerBenchOp *op = &bench->ops[bench->op_count - 1];
     if (profile->calls[i] > op->calls) op->calls = profile->calls[i];
     op->seconds += seer_profile_median(profile, i);
+    op->least += seer_profile_least(profile, i);
     op->flops += (double)launch->flops * profile->calls[i];
     op->bytes += (double)launch->bytes * profile->calls[i];
   }

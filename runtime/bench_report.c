@@ -6,11 +6,13 @@ static double over(double a, double b) { return b > 0 ? a / b : 0; }
 void seer_bench_step_print(const SeerBench *bench, FILE *out) {
   const SeerProgram *program = bench->program;
   const SeerSample *step = &bench->step;
+  char ranks[32] = "";
+  if (program->ranks > 1) snprintf(ranks, sizeof ranks, "%d ranks, here ", program->ranks);
   fprintf(out,
-          "%s: %.2f images/s, step %.4f s (median of %d; best %.4f s), batch %d, %d threads, %.1f MiB, %.1f MiB "
+          "%s: %.2f images/s, step %.4f s (median of %d; best %.4f s), batch %d, %s%d threads, %.1f MiB, %.1f MiB "
           "resident\n",
           program->name, over(program->batch, step->median), step->median, step->count, step->least, program->batch,
-          bench->threads, (double)(program->state_bytes + program->arena_bytes) / 1048576,
+          ranks, bench->threads, (double)(program->state_bytes + program->arena_bytes) / 1048576,
           (double)bench->resident_bytes / 1048576);
   fprintf(out, "the median lies in %.4f to %.4f s with %.1f %% confidence; %d steps of warm-up\n", step->low,
           step->high, 100 * step->coverage, bench->warmup_steps);
@@ -61,11 +63,22 @@ static void blocks_print(const SeerBench *bench, FILE *out) {
   }
 }
 
+static void exchanges_print(const SeerBench *bench, FILE *out) {
+  if (!bench->exchange_count) return;
+  fprintf(out, "\n%-32s %12s %10s %10s\n", "between ranks, alone", "bytes", "us", "GB/s");
+  for (int i = 0; i < bench->exchange_count; i++) {
+    const SeerExchange *exchange = &bench->exchanges[i];
+    fprintf(out, "  %-30s %12lld %10.1f %10.2f\n", seer_exchange_names[exchange->kind], (long long)exchange->bytes,
+            1e6 * exchange->median, over((double)exchange->bytes, exchange->median) / 1e9);
+  }
+}
+
 void seer_bench_print(const SeerBench *bench, FILE *out) {
   seer_bench_step_print(bench, out);
   peak_print(bench, out);
   kinds_print(bench, out);
   blocks_print(bench, out);
+  exchanges_print(bench, out);
   fprintf(out,
           "\nTimes of ops are medians of %d further steps, together %.4f s; those steps took %.4f s. An op's bytes are "
           "its\noperands and results, each once; more than memory gives: they came from a cache.\n",

@@ -16,7 +16,7 @@ typedef struct SeerRankFacts {
   char program[SEER_NAME_BYTES];    // hash of the running file, or ""
   char folder[SEER_MESSAGE_BYTES];  // why rank 0's file in the run's folder is not to be seen, or ""
   char data[SEER_MESSAGE_BYTES];    // why pictures cannot be read, or ""
-  char gpu[2 * SEER_NAME_BYTES];    // what it would run on, or ""
+  char gpu[4 * SEER_NAME_BYTES];    // what it would run on, or ""
   char no_gpu[SEER_MESSAGE_BYTES];  // why it has none, or ""
   int64_t pictures;                 // -1: none are named
   int32_t cores, threads;

@@ -35,13 +35,13 @@ static bool computes(SeerCommand command) {
 
 // The others evaluate, each rank by itself; doctor and plan look at the program of the ranks they are asked about.
 static const SeerProgram *program_of(SeerCommand command) {
-  bool many = command == SEER_COMMAND_TRAIN || command == SEER_COMMAND_PLAN || command == SEER_COMMAND_DOCTOR;
+  bool many = command == SEER_COMMAND_TRAIN || command == SEER_COMMAND_PLAN || command == SEER_COMMAND_DOCTOR ||
+              command == SEER_COMMAND_BENCH;
   return many ? seer_world_declared() : seer_world_evaluation();
 }
 
 // Training and features are the work of many: the others would each do the same, into the same files.
 static SeerStatus one_rank_check(SeerCommand command) {
-  if (command == SEER_COMMAND_BENCH && !seer_world_find(1)) return seer_world_missing(1);
   SeerComm *comm = NULL;
   const SeerProgram *program = seer_world_declared();
   SeerStatus status = seer_comm_open(program->name, program->patience_seconds, &comm);
@@ -68,7 +68,8 @@ int main(int argc, char **argv) {
     if (options.processor && program->accelerator) status = seer_carried_start(program, argv);
     if (!status && computes(options.command)) {
       status = seer_engine_check_cpu(program);
-      if (!status && options.command != SEER_COMMAND_TRAIN && options.command != SEER_COMMAND_FEATURES)
+      if (!status && options.command != SEER_COMMAND_TRAIN && options.command != SEER_COMMAND_FEATURES &&
+          options.command != SEER_COMMAND_BENCH)
         status = one_rank_check(options.command);
     }
     if (!status) status = commands[options.command](program, &options);

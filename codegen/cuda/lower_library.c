@@ -1,8 +1,8 @@
-// Lowers layers to calls of libraries, where a tuning chose them by shape (layer.h). cuBLASLt multiplies plain matrices,
-// cuDNN convolves images as they lie: weights are rounded to 16 bits, with the pads of both sides (pack.cu), which are
-// zero, and so are those of what comes out. Gradients of weights come out of cuDNN rounded to 16 bits. A library knows
-// nothing of BatchNorm, whose statistics then take a pass of their own, and reads tensors as they lie: views were not
-// made of them (normalize_on_read.c).
+// Lowers layers to calls of libraries, where a tuning chose them by shape (layer.h). cuBLASLt multiplies plain
+// matrices, cuDNN convolves images as they lie: weights are rounded to 16 bits, with the pads of both sides (pack.cu),
+// which are zero, and so are those of what comes out. Gradients of weights come out of cuDNN rounded to 16 bits. A
+// library knows nothing of BatchNorm, whose statistics then take a pass of their own, and reads tensors as they lie:
+// views were not made of them (normalize_on_read.c).
 #include "codegen/cuda/lower_cuda.h"
 #include "codegen/lowerings.h"
 #include "compiler/base/bug.h"
@@ -22,7 +22,8 @@ static SeerFormat image_format(const Lower *lower) {
   return lower->graph->image_type == DATA_F16 ? SEER_FP16 : SEER_BF16;
 }
 
-// y [rows][columns] = a [rows][depth] * b [depth][columns], + addend; turned, a is [depth][rows] and b [columns][depth].
+// y [rows][columns] = a [rows][depth] * b [depth][columns], + addend; turned, a is [depth][rows] and b
+// [columns][depth].
 typedef struct Product {
   int64_t rows, columns, depth;
   bool a_turned, b_turned;

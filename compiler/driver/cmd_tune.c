@@ -14,6 +14,7 @@
 
 #include "codegen/c/tuning.h"
 #include "codegen/cuda/tuning.h"
+#include "compiler/driver/bench_run.h"
 #include "compiler/driver/run_make.h"
 #include "compiler/driver/trainer_build.h"
 #include "compiler/driver/tune_gpu.h"
@@ -39,14 +40,6 @@ typedef struct Tune {
   TuneCandidate refused[MOST_REFUSED];
   int refused_count, measured;
 } Tune;
-
-static void remember_signal(int number) { tune_signal = number; }
-
-static void catch_signals(void) {
-  const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
-  struct sigaction action = {.sa_handler = remember_signal, .sa_flags = SA_RESTART};
-  for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, NULL);
-}
 
 static double minutes_left(const Tune *tune) { return tune->minutes - (seer_seconds_now() - tune->began) / 60; }
 
@@ -194,15 +187,15 @@ static int run(Tune *tune) {
 static int run_in_folder(Tune *tune) {
   int code;
   char absolute[PATH_MAX];
-  catch_signals();
+  bench_catch_signals();
   const char *folder = trainer_folder_make(tune->lab.invocation, &code);
   if (!folder) return code;
   tune->lab.folder = realpath(folder, absolute) ? absolute : folder;
   code = run(tune);
   remove_folder(folder);
-  if (!tune_signal) return code;
-  signal(tune_signal, SIG_DFL);
-  raise(tune_signal);
+  if (!bench_signal) return code;
+  signal(bench_signal, SIG_DFL);
+  raise(bench_signal);
   return EXIT_MACHINE;
 }
 

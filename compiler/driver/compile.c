@@ -212,7 +212,7 @@ static bool plan_world(const Compilation *compilation, const World *world, PassW
                        Planning *planning) {
   Arena *arena = compilation->arena;
   const Spec *spec = world->spec;
-  BuildTarget target = target_of(compilation->options, spec);
+  BuildTarget target = target_of(compilation->options, spec, &compilation->machine);
   *planning = (Planning){.arena = arena, .spec = spec, .world = world, .target = target, .report = report};
   planning->machine = compilation->machine;
   planning->cluster = compilation->cluster;
@@ -316,12 +316,12 @@ bool compile_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec 
                   const CompileOptions *options, Compiled *compiled) {
   *compiled = (Compiled){.spec = spec};
   Compilation compilation = {.arena = arena, .sources = sources, .diags = diags, .options = options};
-  BuildTarget target = target_of(options, spec);
+  if (!machine_from_spec(arena, sources, diags, spec, library, &compilation.machine, &compilation.cluster))
+    return false;
+  BuildTarget target = target_of(options, spec, &compilation.machine);
   Worlds worlds = worlds_from_spec(arena, spec, options->plan_only && target == TARGET_NONE);
   bool checked = !options->plan_only || target == TARGET_CUDA;
   if (checked && !check_limits(diags, target, worlds_largest(&worlds)->spec)) return false;
-  if (!machine_from_spec(arena, sources, diags, spec, library, &compilation.machine, &compilation.cluster))
-    return false;
   compilation.cpu = cpu_of_options(options);
   // Only what computes in bf16 needs a processor that does.
   bool narrow = target == TARGET_C && graph_target(options, target, spec).images == DATA_BF16;

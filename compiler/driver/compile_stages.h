@@ -49,7 +49,7 @@ bool world_trains(const Planning *planning);
 
 // ---- compile_target.c ----
 
-BuildTarget target_of(const CompileOptions *options, const Spec *spec);
+BuildTarget target_of(const CompileOptions *options, const Spec *spec, const PlanMachine *machine);
 GraphTarget graph_target(const CompileOptions *options, BuildTarget target, const Spec *spec);
 // What the target cannot do yet: false after an error.
 bool check_limits(DiagList *diags, BuildTarget target, const Spec *spec);

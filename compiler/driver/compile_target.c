@@ -41,15 +41,16 @@ const char *architectures_join(Arena *arena, const CompileOptions *options) {
   return list;
 }
 
-// Target c trains in fp32, and in bf16 where the machine is the one at hand. Anything else can be planned, not built.
-static bool is_for_c(const Spec *spec) {
+// Target c trains in fp32, and in bf16 where the machine computes with its processors. Anything else can be planned,
+// not built.
+static bool is_for_c(const Spec *spec, const PlanMachine *machine) {
   return spec_is(spec, KEY_train_precision, "fp32") ||
-         (spec_is(spec, KEY_train_precision, "bf16") && strcmp(spec_text(spec, KEY_cluster_machine), "this") == 0);
+         (spec_is(spec, KEY_train_precision, "bf16") && machine->has_processors);
 }
 
-BuildTarget target_of(const CompileOptions *options, const Spec *spec) {
+BuildTarget target_of(const CompileOptions *options, const Spec *spec, const PlanMachine *machine) {
   if (options->architectures) return TARGET_CUDA;
-  return is_for_c(spec) ? TARGET_C : TARGET_NONE;
+  return is_for_c(spec, machine) ? TARGET_C : TARGET_NONE;
 }
 
 // What a GPU writes and does not write is by bytes, unless `options` say otherwise. Target c has all views.

@@ -50,8 +50,8 @@ int launch_files_check(const Invocation *invocation) {
 
 // Of one rank; 0 where the machine is described and not this one.
 static int threads_of(const PlanMachine *machine) {
-  if (strcmp(machine->name, "this") != 0) return 0;
-  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  if (!machine->has_processors) return 0;
+  long cores = machine->cores ? machine->cores : sysconf(_SC_NPROCESSORS_ONLN);
   int threads = (int)(cores > 0 ? cores : 1) / machine->ranks_per_node;
   return threads > 0 ? threads : 1;
 }

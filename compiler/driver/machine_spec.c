@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "compiler/driver/rates_spec.h"
 #include "compiler/passes/build_model.h"
 #include "lang/files.h"
 #include "lang/source_text.h"
@@ -60,20 +61,21 @@ static void override_machine(const Spec *spec, PlanMachine *machine, Cluster *cl
 }
 
 // This machine, guessed from its cores: 16 multiply-adds a cycle at 2.5 GHz, 20 GB/s a core. Its memory is the host's,
-// so nothing is copied there; between ranks, MPI over shared memory and 10 Gbit/s Ethernet.
-static PlanMachine this_machine(void) {
+// so nothing is copied there; between ranks, which share the cores, MPI over shared memory and 10 Gbit/s Ethernet.
+static PlanMachine this_machine(int ranks_per_node) {
   long cores = sysconf(_SC_NPROCESSORS_ONLN), pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-  if (cores < 1) cores = 1;
+  double own = cores < 1 ? 1 : (double)cores / ranks_per_node;
   PlanMachine machine = {.name = "this",
-                         .flops_per_second = (double)cores * 2 * 16 * 2.5e9,
+                         .flops_per_second = own * 2 * 16 * 2.5e9,
                          .efficiency = 0.7,
-                         .bytes_per_second = (double)cores * 20e9,
+                         .bytes_per_second = own * 20e9,
                          .link_bytes_per_second = 1.25e9,
                          .node_bytes_per_second = 10e9,
                          .latency_seconds = 5e-6,
                          .node_latency_seconds = 2e-6,
                          .link_latency_seconds = 25e-6,
-                         .exchange = EXCHANGE_MPI};
+                         .exchange = EXCHANGE_MPI,
+                         .has_processors = true};
   machine.memory_bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
   return machine;
 }
@@ -137,6 +139,12 @@ static const Spec *described_machine(Arena *arena, SourceMap *sources, DiagList 
   return spec_load(arena, sources, diags, path, library, NULL, 0);
 }
 
+// As `seerc calibrate` writes it: of a machine like this one, whose other numbers are guessed as for this one.
+static bool describes_processors(const Spec *described) {
+  return spec_value(described, KEY_cluster_machine)->by_user &&
+         strcmp(spec_text(described, KEY_cluster_machine), "this") == 0;
+}
+
 // ---- what is said of it ----
 
 // Of every number that is known; `described` is NULL for this machine, which is guessed where the spec sets nothing.
@@ -157,7 +165,9 @@ static void list_sources(Arena *arena, const Spec *spec, const Spec *described, 
       if (numbers[i].need == NEED_NEVER) continue;
       source = (PlanSource){key, "guessed", "from the cores and the memory of this machine"};
     } else {
-      if (spec_value(described, numbers[i].key)->kind != SPEC_NUMBER) continue;
+      bool given = spec_value(described, numbers[i].key)->kind == SPEC_NUMBER;
+      if (!given && (!machine->has_processors || numbers[i].need == NEED_NEVER)) continue;
+      if (!given) source = (PlanSource){key, "guessed", "from the cores and the memory of this machine"};
       if (source_text_find(arena, described, key, &found)) source = (PlanSource){key, found.kind, found.rest};
     }
     sources[machine->source_count++] = source;
@@ -179,7 +189,7 @@ static void check_failures(DiagList *diags, const Spec *spec, const PlanMachine 
 
 bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const Spec *spec, const char *library,
                        PlanMachine *machine, Cluster *cluster) {
-  *machine = this_machine();
+  *machine = this_machine((int)spec_integer(spec, KEY_cluster_ranks_per_node));
   *cluster = usual_cluster();
   machine_set_ranks(spec, machine);
   const Spec *described = NULL;
@@ -187,10 +197,13 @@ bool machine_from_spec(Arena *arena, SourceMap *sources, DiagList *diags, const 
     described = described_machine(arena, sources, diags, spec, library);
     if (!described) return false;
     machine->name = spec_text(spec, KEY_cluster_machine);
-    if (!has_all(diags, spec, described, machine, cluster)) return false;
+    machine->has_processors = describes_processors(described);
+    if (!machine->has_processors && !has_all(diags, spec, described, machine, cluster)) return false;
     override_machine(described, machine, cluster);
+    rates_from_spec(arena, described, spec, machine);
   }
   override_machine(spec, machine, cluster);
+  rates_from_spec(arena, spec, spec, machine);
   list_sources(arena, spec, described, machine, cluster);
   check_failures(diags, spec, machine, cluster);
   return true;

@@ -3,8 +3,6 @@
 #ifndef SEER_DRIVER_TUNE_LAB_H
 #define SEER_DRIVER_TUNE_LAB_H
 
-#include <signal.h>
-
 #include "compiler/driver/compile.h"
 #include "compiler/driver/driver.h"
 #include "compiler/driver/tuning_file.h"
@@ -25,9 +23,6 @@ typedef enum TuneOutcome {
   TUNE_STOPPED,  // by the user
   TUNE_FAILED    // it has said why
 } TuneOutcome;
-
-// Set by a signal that asks to end; what runs then ends soon.
-extern volatile sig_atomic_t tune_signal;
 
 // Compiles what has changed since the last time; `name` is the trainer's, in the folder. TUNE_REFUSED tells why in
 // `arena`.

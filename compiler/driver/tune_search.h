@@ -1,6 +1,6 @@
 // What is to be tried next: coordinate descent over the parameters of the kernels that matter, one at a time, by steps
-// that become smaller; between two of them, the layers that libraries could make, dearest first. Everything follows from
-// what a TuningFile holds, so a search goes on where it was left.
+// that become smaller; between two of them, the layers that libraries could make, dearest first. Everything follows
+// from what a TuningFile holds, so a search goes on where it was left.
 #ifndef SEER_DRIVER_TUNE_SEARCH_H
 #define SEER_DRIVER_TUNE_SEARCH_H
 

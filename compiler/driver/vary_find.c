@@ -137,6 +137,31 @@ static void find_traffic_of_all(Finder *finder) {
   add(finder, &out);
 }
 
+// ---- pictures ----
+
+// More ranks do not help where the loader sets the pace.
+static void find_loading(Finder *finder) {
+  const Varied *varied = finder->varied;
+  int planned = 0, late = 0, worst = -1;
+  double most = 0;
+  for (int v = 0; v < varied->variants->count; v++) {
+    const VaryPlan *plan = plan_of(varied, v);
+    if (plan->outcome != VARY_PLANNED) continue;
+    double share = (double)plan->simulation.data_ns / (double)plan->simulation.step_ns;
+    planned++;
+    late += share > 0;
+    if (share <= most) continue;
+    most = share;
+    worst = v;
+  }
+  if (!late) return;
+  Writer out = {0};
+  writer_printf(&out,
+                "in %d of %d the step waits for its pictures, with '%s' %.0f %% of it: there loading sets the speed",
+                late, planned, varied->variants->items[worst].name, 100 * most);
+  add(finder, &out);
+}
+
 // ---- choices ----
 
 static void write_cost(const Varied *varied, int variant, Writer *out) {
@@ -198,6 +223,7 @@ VaryFindings vary_find(const Varied *varied) {
     for (int i = 0; i < finder.lines.count; i++) find_scaling(&finder, &finder.lines.items[i]);
     for (int i = 0; i < finder.lines.count; i++) find_traffic(&finder, &finder.lines.items[i]);
     if (finder.lines.axis < 0) find_traffic_of_all(&finder);
+    find_loading(&finder);
     find_choices(&finder);
   }
   find_misfits(&finder);

@@ -55,7 +55,8 @@ static void add_numbers(const Varied *varied, int v, TextTable *table) {
   Writer step = {0}, seconds = {0};
   report_write_time(&step, (double)simulation->step_ns);
   text_table_take(table, &step);
-  text_table_cell(table, "%.4g", simulation->images_per_second);
+  double speed = simulation->images_per_second;
+  text_table_cell(table, speed >= 1000 ? "%.0f" : "%.4g", speed);
   text_table_cell(table, "%.1f %%", 100 * vary_efficiency(varied, v));
   text_table_cell(table, "%.1f %%", 100 * (double)plan->exposed_ns / (double)simulation->step_ns);
   add_bytes(table, plan->peak_bytes);

@@ -86,6 +86,7 @@ typedef struct ChainClass {
   bool holes, offload, residency;
   int only_modes;         // bit mask over modes, 0: all
   uint64_t option_limit;  // gives up proving after so many options, 0: never
+  bool coarse;            // blunter bounds, made in a quarter of the time: where any schedule that fits will do
 } ChainClass;
 extern const ChainClass chain_full_class;
 

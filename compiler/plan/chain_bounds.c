@@ -438,16 +438,25 @@ static int64_t useful_bytes(const ChainIndex *index) {
 
 static Grid grid_make(int64_t covered_bytes, int slots) { return (Grid){covered_bytes / (slots - 1) + 1, slots}; }
 
-ChainBounds *chain_bounds_make(const ChainIndex *index, int64_t budget_bytes) {
+ChainBounds *chain_bounds_make_needs(const ChainIndex *index) {
   ChainBounds *bounds = calloc(1, sizeof *bounds);
   if (!bounds) BUG("out of memory for the planner's bounds");
   int count = index->chain->block_count;
   bounds->index = index;
+  bounds->least_need = allocate((size_t)count * (size_t)count);
+  fill_needs(bounds);
+  return bounds;
+}
+
+ChainBounds *chain_bounds_make(const ChainIndex *index, int64_t budget_bytes) {
+  ChainBounds *bounds = chain_bounds_make_needs(index);
+  int count = index->chain->block_count;
   bounds->without_holes = *index;
   bounds->without_holes.class.holes = false;
   bounds->covered_bytes = chain_smaller(budget_bytes, useful_bytes(index)) + 1;
-  bounds->inner = grid_make(bounds->covered_bytes, count <= 40 ? 1024 : count <= 160 ? 384 : 128);
-  bounds->outer = grid_make(bounds->covered_bytes, count <= 40 ? 8192 : count <= 160 ? 12288 : 4096);
+  int part = index->class.coarse ? 4 : 1;
+  bounds->inner = grid_make(bounds->covered_bytes, (count <= 40 ? 1024 : count <= 160 ? 384 : 128) / part);
+  bounds->outer = grid_make(bounds->covered_bytes, (count <= 40 ? 8192 : count <= 160 ? 12288 : 4096) / part);
   bounds->exits = index->gather_count > 1 ? EXIT_COUNT : 1;
   size_t inner = pair_of(0, count) * (size_t)bounds->inner.slots;
   size_t outer = (size_t)count * (size_t)bounds->outer.slots;
@@ -457,8 +466,6 @@ ChainBounds *chain_bounds_make(const ChainIndex *index, int64_t budget_bytes) {
   bounds->over_hole[1] = allocate(outer * (size_t)bounds->exits);
   bounds->under[0] = allocate(inner * (size_t)bounds->exits);
   bounds->under_hole[0] = allocate(inner * (size_t)bounds->exits);
-  bounds->least_need = allocate((size_t)count * (size_t)count);
-  fill_needs(bounds);
   fill_tables(bounds);
   return bounds;
 }

@@ -426,7 +426,6 @@ static void try_plain(ChainSolver *solver, Arena *arena, int64_t budget_bytes, C
   class.holes = class.offload = false;
   class.option_limit /= 5;
   if (!solver->plain) solver->plain = chain_solver_make(solver->chain, &class);
-  prepare_bounds(solver->plain, budget_bytes);  // or the minimum would prepare others, for all bytes
   if (chain_minimum_budget(solver->plain, NULL) > budget_bytes) return;
   ChainSolution plain = chain_solve(solver->plain, arena, budget_bytes);
   solution->states += plain.states;
@@ -578,7 +577,7 @@ static int64_t least_need(ChainSolver *solver, ChainState state, int64_t limit, 
 }
 
 int64_t chain_minimum_budget(ChainSolver *solver, ChainOp *set_by) {
-  if (!solver->bounds) prepare_bounds(solver, solver->chain->budget_bytes);
+  if (!solver->bounds) solver->bounds = chain_bounds_make_needs(solver->index);
   ChainOp op;
   int64_t least = least_need(solver, root_state(solver->chain), CHAIN_NEVER, &op);
   if (set_by) *set_by = op;

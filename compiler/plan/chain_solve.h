@@ -72,6 +72,8 @@ typedef void TakeOption(void *data, const ChainOption *option);
 void chain_options(const ChainIndex *index, const ChainState *state, TakeOption *take, void *data);
 
 ChainBounds *chain_bounds_make(const ChainIndex *index, int64_t budget_bytes);
+// For chain_bounds_need alone: serves no budget, and takes no time.
+ChainBounds *chain_bounds_make_needs(const ChainIndex *index);
 void chain_bounds_release(ChainBounds *bounds);
 // Is the grid fine and wide enough for this budget?
 bool chain_bounds_serve(const ChainBounds *bounds, int64_t budget_bytes);

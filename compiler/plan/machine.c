@@ -30,15 +30,29 @@ int64_t plan_run_macs(const Graph *graph, OpId op, RunVariant variant) {
   return variant == RUN_MASK ? 0 : op_macs(graph, graph_op(graph, op));
 }
 
-static int64_t run_time_ns(const Graph *graph, OpId id, RunVariant variant, const uint64_t *value_bytes,
-                           const PlanMachine *machine) {
-  double moved = plan_run_bytes(graph, id, variant, value_bytes), macs = (double)plan_run_macs(graph, id, variant);
-  double seconds =
-      larger(2 * macs / (machine->flops_per_second * machine->efficiency), moved / machine->bytes_per_second);
-  return (int64_t)(seconds * 1e9 + 0.5);
+// Cores that a rank has, for each of those that rates are of.
+static double core_share(const PlanMachine *machine) {
+  if (!machine->cores) return 1;
+  int threads = machine->cores / machine->ranks_per_node;
+  double own = threads ? threads : (double)machine->cores / machine->ranks_per_node;
+  return own / machine->rated_cores;
 }
 
-static bool is_optimizer(OpKind kind) { return kind == OP_sgd_update || kind == OP_larc_update; }
+static double work_seconds(const PlanMachine *machine, RateWork work, double share) {
+  if (machine->rates && machine->rates->items[work.kind].known) return rate_seconds(machine->rates, work, share);
+  double computing = work.flops / (machine->flops_per_second * machine->efficiency);
+  return larger(computing, work.bytes / machine->bytes_per_second) / share;
+}
+
+static int64_t run_time_ns(const Graph *graph, OpId id, RunVariant variant, const uint64_t *value_bytes,
+                           const PlanMachine *machine) {
+  double share = core_share(machine);
+  double seconds = work_seconds(machine, rate_work(graph, id, variant, value_bytes), share);
+  const RateWork look = rate_look(graph, id, value_bytes);
+  if (look.bytes > 0 && machine->rates && machine->rates->items[look.kind].known)
+    seconds += rate_seconds(machine->rates, look, share);
+  return (int64_t)(seconds * 1e9 + 0.5);
+}
 
 static bool normalizes(OpKind kind) {
   return kind == OP_conv2d_statistics || kind == OP_batch_norm || kind == OP_batch_norm_backward ||
@@ -97,7 +111,7 @@ int plan_op_traffic(const Graph *graph, OpId id, const PlanMachine *machine, Pla
   uint64_t elements = op->operand_count ? (uint64_t)shape_elements(graph_value(graph, op->operands[0])->shape) : 0;
   if (op->kind == OP_running_update && machine->norm_ranks < machine->ranks)
     return average_traffic(machine, elements, sizeof(float), traffic);
-  if (is_optimizer(op->kind) && !plan_shards_any(shards))
+  if (rate_is_update(op->kind) && !plan_shards_any(shards))
     return average_traffic(machine, elements, precision.reduce_bytes, traffic);
   return 0;
 }

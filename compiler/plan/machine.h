@@ -5,6 +5,7 @@
 
 #include "compiler/plan/blocks.h"
 #include "compiler/plan/collective.h"
+#include "compiler/plan/rates.h"
 #include "compiler/plan/shard.h"
 
 // Where a number of the machine comes from.
@@ -16,6 +17,7 @@ typedef struct PlanSource {
 
 typedef struct PlanMachine {
   const char *name;
+  bool has_processors;           // and no GPUs: ranks compute with them
   uint64_t memory_bytes;         // of one rank
   double flops_per_second;       // peak, at the spec's precision
   double efficiency;             // share of the peak that convolutions reach
@@ -27,6 +29,9 @@ typedef struct PlanMachine {
   double node_latency_seconds;   // of a small message within a node
   double link_latency_seconds;   // and between nodes
   Exchange exchange;             // whose collectives run
+  const Rates *rates;            // at the spec's precision; NULL: none were measured
+  int cores;                     // of a node, shared by its ranks; 0: each has its own
+  int rated_cores;               // of these, those that flops, bandwidth and rates are of
   int nodes, ranks_per_node, ranks;
   int norm_ranks;  // whose pictures BatchNorm takes together
   const PlanSource *sources;
@@ -61,9 +66,9 @@ int plan_op_traffic(const Graph *graph, OpId op, const PlanMachine *machine, Pla
 double plan_op_sent_bytes(const OpTraffic *traffic);
 Network plan_network(const PlanMachine *machine);
 
-// Fills costs->time_ns from the machine for every op and variant: multiply-adds take two operations at the machine's
-// rate, every run moves its operands and results once. And costs->sync_ns: what an op waits for other ranks, of its
-// plan_op_traffic and of reading what has come.
+// Fills costs->time_ns from the machine for every op and variant: by the rate of its kind, where that was measured;
+// else multiply-adds take two operations at the machine's rate, or the run moves its operands and results once. And
+// costs->sync_ns: what an op waits for other ranks, of its plan_op_traffic and of reading what has come.
 void plan_costs_time(Arena *arena, const Graph *graph, const PlanMachine *machine, PlanPrecision precision,
                      const PlanShards *shards, PlanCosts *costs);
 // Bytes on an accelerator: dense tensors, images in compute precision, the rest in f32.

@@ -99,8 +99,8 @@ typedef enum PlanStream {
   STREAM_COUNT
 } PlanStream;
 PlanStream report_stream(StepKind kind);
-// Of a step that is no computation: how many ranks it brings together, and the bytes that one of them sends, or that are
-// copied to the host or back.
+// Of a step that is no computation: how many ranks it brings together, and the bytes that one of them sends, or that
+// are copied to the host or back.
 int report_step_ranks(const PlanReport *report, const PlanStep *step);
 double report_step_bytes(const PlanReport *report, const PlanStep *step);
 // What a computation waits for other ranks to send: how many entries of `traffic` are set.

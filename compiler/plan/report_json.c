@@ -278,7 +278,14 @@ static void print_layers(const PlanReport *report, Writer *out) {
     const LayerUse *use = &report->layers.items[i];
     writer_printf(out, "%s\n{\"shape\":\"", i ? "," : "");
     layer_shape_print(&use->shape, out);
-    writer_printf(out, "\",\"count\":%d,", use->count);
+    writer_printf(out, "\",\"count\":%d,\"libraries\":[", use->count);
+    bool comma = false;
+    for (int maker = LAYER_BY_SEER + 1; maker < LAYER_MAKER_COUNT; maker++) {
+      if (!layer_maker_takes((LayerMaker)maker, &use->shape)) continue;
+      writer_printf(out, "%s\"%s\"", comma ? "," : "", layer_maker_names[maker]);
+      comma = true;
+    }
+    writer_text(out, "],");
     print_string(out, "first", use->first);
     writer_printf(out, ",\"by\":\"%s\"}",
                   layer_maker_names[layer_choices_find(&report->layer_choices, &use->shape)]);

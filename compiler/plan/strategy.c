@@ -350,11 +350,12 @@ static PlanAnswer with_room(PlanProblem *problem, const PlanAnswer *placed, uint
 
 // The least account of the class, placed. How long that step takes is of no matter: the solver may soon give up.
 static const PlanAnswer *smallest_step(PlanProblem *problem) {
-  enum { OPTION_LIMIT = 3000000 };
+  enum { OPTION_LIMIT = 500000 };
   if (problem->smallest) return problem->smallest;
   PlanPolicy optimal = {.placement = PLACEMENT_OPTIMAL};
   PlanProblem hasty = *problem;
   hasty.class.option_limit = OPTION_LIMIT;
+  hasty.class.coarse = true;
   hasty.solver = chain_solver_make(&hasty.chain, &hasty.class);
   uint64_t least = plan_problem_least(problem);
   PlanAnswer answer = solve_and_place(&hasty, &optimal, least);

@@ -1,6 +1,6 @@
 // cuDNN's binary interface, as far as the runtime uses it: that of its convolutions by descriptors. Nothing of it is
-// linked in, and no header of it is used. The numbers are those of cudnn_graph.h, cudnn_ops.h and cudnn_cnn.h of cuDNN 9
-// (cuDNN, "API reference"); tests/cuda/library_numbers_test.c holds them against the headers where those are there.
+// linked in, and no header of it is used. The numbers are those of cudnn_graph.h, cudnn_ops.h and cudnn_cnn.h of cuDNN
+// 9 (cuDNN, "API reference"); tests/cuda/library_numbers_test.c holds them against the headers where those are there.
 #ifndef SEER_RUNTIME_DEVICE_CUDNN_H
 #define SEER_RUNTIME_DEVICE_CUDNN_H
 

@@ -22,11 +22,15 @@ struct SeerLibraries {
 
 // ---- opening ----
 
-static void version_print(int64_t version, char *text, size_t bytes) {
-  snprintf(text, bytes, "%d.%d.%d", (int)(version / 10000), (int)(version / 100 % 100), (int)(version % 100));
-}
+// cuDNN before 9 had one digit less.
+static int64_t unit_of(int64_t version) { return version < 10000 ? 1000 : 10000; }
 
-static int major_of(int64_t version) { return (int)(version / 10000); }
+static int major_of(int64_t version) { return (int)(version / unit_of(version)); }
+
+static void version_print(int64_t version, char *text, size_t bytes) {
+  int rest = (int)(version % unit_of(version));
+  snprintf(text, bytes, "%d.%d.%d", major_of(version), rest / 100, rest % 100);
+}
 
 // Of `type`, by the name in the environment alone, or by the usual ones.
 static SeerStatus file_open(const SeerLibraryType *type, int64_t tuned, void **library, char *file, size_t bytes) {

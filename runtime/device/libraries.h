@@ -70,7 +70,8 @@ void seer_libraries_close(SeerLibraries *libraries);
 // Sends one to a stream. A failure is told with the call's name, not the layer's.
 SeerStatus seer_libraries_run(SeerLibraries *libraries, SeerDeviceStream *stream, int call,
                               const void *const *pointers);
-// "12 products by cuBLASLt 13.1.0", each as often as layers need it; and what the tuning was measured with, where that is another.
+// "12 products by cuBLASLt 13.1.0", each as often as layers need it; and what the tuning was measured with, where that
+// is another.
 const char *seer_libraries_told(const SeerLibraries *libraries);
 
 #endif

@@ -132,8 +132,8 @@ function shortName(item) {
 const COLOURS = {
   activation: "#4477aa", gradient: "#ee6677", gathered: "#228833", update: "#aa3377", workspace: "#a9adb5",
   statistics: "#ccbb44", forward: "#4477aa", reforward: "#ccbb44", backward: "#ee6677", network: "#228833",
-  sent: "#b8860b", message: "#8f7fbf", host: "#66ccee", parameters: "#66ccee", velocities: "#8f7fbf", loader: "#7c8696", snapshot: "#b08968",
-  other: "#7c8696",
+  sent: "#b8860b", message: "#8f7fbf", host: "#66ccee", parameters: "#66ccee", velocities: "#8f7fbf",
+  loader: "#7c8696", snapshot: "#b08968", other: "#7c8696",
 };
 const PHASES = [["forward", "forward"], ["reforward", "forward again"], ["backward", "backward"], ["update", "update"]];
 const kindKey = (kind) => (kind === "activations" ? "activation" : kind === "gradients" ? "gradient" : kind);

@@ -63,8 +63,8 @@ function copiesAdd(stream, kinds, name, colour, height) {
     const label = String(s.label ?? name), among = s.ranks > 1 ? [["among", plural(s.ranks, "rank")]] : [];
     const often = s.times > 1 ? [["messages", grouped(s.times)]] : [];
     const bytes = known(s.bytes) ? [[s.ranks > 1 ? "sent by each" : "copied", both(Math.round(s.bytes))]] : [];
-    spanAdd(lane, s, colourOfTraffic(label, colour), label, [["block", blockName(s.block)], ...among, ...often, ...bytes],
-            {text: label});
+    const rows = [["block", blockName(s.block)], ...among, ...often, ...bytes];
+    spanAdd(lane, s, colourOfTraffic(label, colour), label, rows, {text: label});
   }
 }
 

@@ -2,7 +2,8 @@
 // ---- the run: where a step goes, and what the whole run takes
 
 const TRAFFIC = {gather: ["waits for parameters", COLOURS.network], reduce: ["waits for gradients", COLOURS.sent],
-  batch_norm: ["waits for BatchNorm's sums", COLOURS.message], sinkhorn: ["waits for Sinkhorn's sums", COLOURS.statistics],
+  batch_norm: ["waits for BatchNorm's sums", COLOURS.message],
+  sinkhorn: ["waits for Sinkhorn's sums", COLOURS.statistics],
   update_numbers: ["waits for update numbers", COLOURS.loader], to_host: ["waits for copies to the host", COLOURS.host],
   from_host: ["waits for copies back", COLOURS.host]};
 
@@ -12,9 +13,10 @@ function partsOfStep(told) {
   const computed = [["forward", told.forward_seconds, COLOURS.forward],
     ["backward", told.backward_seconds, COLOURS.backward], ["computed again", told.again_seconds, COLOURS.reforward],
     ["update", told.update_seconds, COLOURS.update]].map(([name, seconds, colour]) => ({name, seconds, colour}));
-  const travels = (Array.isArray(told.traffic) ? told.traffic : []).map((t) => ({
-    name: TRAFFIC[t.kind]?.[0] ?? String(t.kind), seconds: t.exposed_seconds, colour: TRAFFIC[t.kind]?.[1] ?? COLOURS.other,
-    hidden: t.busy_seconds - t.exposed_seconds, count: t.count, bytes: t.sent_bytes}));
+  const travels = (Array.isArray(told.traffic) ? told.traffic.filter(Boolean) : []).map((t) => ({
+    name: TRAFFIC[t.kind]?.[0] ?? String(t.kind), seconds: t.exposed_seconds,
+    colour: TRAFFIC[t.kind]?.[1] ?? COLOURS.other, hidden: t.busy_seconds - t.exposed_seconds, count: t.count,
+    bytes: t.sent_bytes}));
   const late = [{name: "slowest ranks", seconds: told.straggler_seconds, colour: "var(--warn)"},
     {name: "pictures come late", seconds: told.data_seconds, colour: COLOURS.snapshot}];
   return [...computed, ...travels, ...late].filter((part) => part.seconds > 0 || part.count > 0);
@@ -28,25 +30,29 @@ function stepTable(told) {
   return table(["part", "", "#time", "#share", "#hidden", "#messages", "#sent by a rank"], parts.map(row));
 }
 
+// A row for each figure that the plan tells.
 const perhaps = (name, value, text) => (known(value) ? [[name, text(value)]] : []);
 
 function runRows(told) {
-  const save = told.save_every, pause = told.snapshot_pause_seconds, write = told.snapshot_write_seconds;
+  const share = (value) => `${percent(value)} of a step`, steps = (count) => `every ${grouped(count)} steps`;
   return [
     ...perhaps("pictures a second", told.images_per_second, (rate) => (rate < 100 ? rate.toFixed(1) : grouped(rate))),
     ...perhaps("share of the ranks' peak", told.peak_share, percent),
-    ...perhaps("decoding", told.decode_share, (share) => `${percent(share)} of a step`),
-    ...perhaps("reading", told.read_share, (share) => `${percent(share)} of a step`),
-    ...perhaps("a snapshot", told.snapshot_bytes, (bytes) => `every ${grouped(save)} steps, ${bytesText(bytes)} a rank; ` +
-      `holds the step up for ${timeText(pause)}${write > 0 ? `, written in ${timeText(write)}` : ""}`),
-    ...perhaps("failures", told.failure_seconds, (seconds) => `one in ${durationText(seconds)}`),
-    ...(known(told.failure_seconds) ? [["progress", `${percent(told.effective_share)} of the time`],
-      ["best snapshots", `every ${grouped(told.best_save_steps)} steps`]] : []),
-    ...perhaps("the whole run", told.days, (days) => `${durationText(days * 86400)}, ${grouped(told.steps)} steps`),
+    ...perhaps("decoding", told.decode_share, share),
+    ...perhaps("reading", told.read_share, share),
+    ...perhaps("snapshots", told.save_every, steps),
+    ...perhaps("a rank's share of one", told.snapshot_bytes, bytesText),
+    ...perhaps("the step waits for it", told.snapshot_pause_seconds, timeText),
+    ...perhaps("it is written in", told.snapshot_write_seconds || undefined, durationText),
+    ...perhaps("a failure", told.failure_seconds, (seconds) => `in ${durationText(seconds)}`),
+    ...perhaps("progress", told.effective_share, (value) => `${percent(value)} of the time`),
+    ...perhaps("best snapshots", told.best_save_steps, steps),
+    ...perhaps("steps", told.steps, grouped),
+    ...perhaps("the whole run", told.days, (days) => durationText(days * 86400)),
     ...perhaps("without failures", told.days_without_failures, (days) => durationText(days * 86400)),
     ...perhaps("power", told.watts, (watts) => `${grouped(watts / 1e3)} kW`),
     ...perhaps("energy", told.joules, (joules) => `${(joules / 3.6e9).toPrecision(4)} MWh`),
-    ...perhaps("cost", told.cost, (cost) => grouped(cost)),
+    ...perhaps("cost", told.cost, grouped),
   ];
 }
 

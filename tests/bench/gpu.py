@@ -11,7 +11,9 @@ loss and optimizer, each in a process of its own, median of the steps that fit i
 compiled and max-autotune, channels last and not, fp16 and bf16. The ratio is the fastest peer's step by ours.
 convolutions: our kernels one by one as `bench` times them, of RegNetY-128GF and RG-10B, against PyTorch's same
 convolution (cuDNN, benchmark mode, channels last); of 1 x 1 with the statistics of BatchNorm behind it, which ours
-has in it. PyTorch's pictures lie normalised in memory; ours are bytes.
+has in it; and as cuBLASLt and cuDNN make them in our own step, with what they cannot do beside (docs/gpu.md). PyTorch's
+pictures lie normalised in memory; ours are bytes. Trainers whose layers libraries make (NAME_libraries) are checked and
+timed like the others, and left out where the machine has no such libraries.
 """
 import argparse
 import array
@@ -83,7 +85,13 @@ def attempt(found, what, work, *arguments):
     """What work gives; None where it fails, which is told and kept."""
     try:
         return work(*arguments)
-    except (Failure, OSError, ValueError, LookupError, subprocess.TimeoutExpired) as failure:
+    except Failure as failure:
+        # The trainer's own words, of runtime/device/libraries.c.
+        left_out = "is to make layers of this trainer" in str(failure)
+        found.setdefault("left_out" if left_out else "failures", {})[what] = str(failure)
+        print(f"{what}: {'left out' if left_out else 'FAILED'}: {failure}", flush=True)
+        return None
+    except (OSError, ValueError, LookupError, subprocess.TimeoutExpired) as failure:
         found.setdefault("failures", {})[what] = f"{type(failure).__name__}: {failure}"
         print(f"{what}: FAILED: {failure}", flush=True)
         return None
@@ -101,6 +109,16 @@ def build(options, name, text, target, *words):
     return options.folder / name
 
 
+def build_by_libraries(options, name, text, target):
+    """The same, of which libraries make all layers that they can."""
+    spec, tuning = options.folder / f"{name}.seer", options.folder / f"{name}.tune"
+    spec.write_text(text)
+    plan = json.loads(run([options.seerc, "plan", spec, f"--target={target}", "--json"], cwd=options.folder).stdout)
+    lines = [f"layer {layer['shape']} = {layer['libraries'][0]}\n" for layer in plan["layers"] if layer["libraries"]]
+    tuning.write_text(f"architectures = {target.split(':')[1]}\n" + "".join(lines))
+    return build(options, name, text, target, f"--tuning={tuning}")
+
+
 def pictures_make(folder):
     draw = random.Random(7)
     (folder / "images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, 32, 28, 28) + draw.randbytes(32 * 28 * 28))
@@ -114,6 +132,7 @@ def check_prepare(options):
         train(simulated, options.folder / f"{name}_wanted", {"SEER_LIBCUDA": options.simulator})
         for target in [options.target] if options.target else CHECKED:
             build(options, f"{name}_on_{target.split(':')[1]}", text, target)
+            build_by_libraries(options, f"{name}_on_{target.split(':')[1]}_libraries", text, target)
         simulated.unlink()
 
 
@@ -129,6 +148,8 @@ def step_prepare(options, part):
         if views:
             name, words = f"{name}_{views}", [f"--normalize-on-read={views}"]
         trainer = build(options, name, text, options.target or CHECKED[0], *words)
+    text = STEP.format(model=model, batch=batch, precision="bf16", size=size, evaluated=min(batch, 16))
+    build_by_libraries(options, f"{part}_bf16_libraries", text, options.target or CHECKED[0])
     plan = json.loads(run([trainer, "plan", "--json"]).stdout)["model"]
     (options.folder / f"{part}.json").write_text(json.dumps({"batch": batch, "size": size, **plan}))
 
@@ -270,21 +291,29 @@ KINDS = {"forward": "conv2d_statistics", "backward_input": "conv2d_backward_inpu
          "backward_weight": "conv2d_backward_weight"}
 
 
+def mean_of(ops, name, kind):
+    """Seconds and operations of one run of an op, as bench tells of it."""
+    mine = [op for op in ops if op["name"].endswith(f".{name}") and op["kind"] == kind and not op["again"]]
+    if not mine:
+        raise Failure(f"bench tells of no {kind} of {name}")
+    calls = sum(op["calls"] for op in mine)
+    return [sum(op[key] for op in mine) / calls for key in ("seconds", "flops")]
+
+
 def convolutions_of_part(options, found, part):
     case = json.loads((HERE / f"{part}.json").read_text())
     ops = bench(HERE / f"{part}_bf16")["ops"]
+    by_libraries = attempt(found, f"{part}_bf16_libraries", bench, HERE / f"{part}_bf16_libraries")
     for name, shape in convolutions_of(case):
         theirs = peer(options, "convolution", {**shape, "precision": "bf16"}, options.limit / 20)
         for way, kind in KINDS.items():
-            mine = [op for op in ops if op["name"].endswith(f".{name}") and op["kind"] == kind and not op["again"]]
-            if not mine:
-                raise Failure(f"bench tells of no {kind} of {name}")
-            calls = sum(op["calls"] for op in mine)
-            seconds, flops = (sum(op[key] for op in mine) / calls for key in ("seconds", "flops"))
-            line = {"ours": seconds, "flops": flops, "theirs": theirs.get(way), "shape": shape,
+            seconds, flops = mean_of(ops, name, kind)
+            library = mean_of(by_libraries["ops"], name, kind)[0] if by_libraries else None
+            line = {"ours": seconds, "flops": flops, "theirs": theirs.get(way), "library": library, "shape": shape,
                     "error": theirs.get("error")}
             found[f"{part} {name} {way}"] = line
             ratio = f"{line['theirs'] / seconds:.2f} of PyTorch's" if line["theirs"] else theirs
+            ratio = f"{ratio}, {library / seconds:.2f} of the library's" if library else ratio
             print(f"{part} {name} {way}: {seconds * 1e3:.3f} ms, {flops / seconds / 1e12:.0f} TFLOP/s, {ratio}",
                   flush=True)
 

@@ -86,13 +86,28 @@ static int round_test(const Shape &s, const Buffer<float> &w) {
   return packed_check("weights for libraries", rounded, wanted, same);
 }
 
+// Of a gradient of every weight in memory.
+static int widen_test(const Shape &s) {
+  const int inputs = s.inputs_all / s.groups, columns = s.inputs() / s.groups;
+  Buffer<Element> rounded((size_t)(s.outputs_all * s.taps() * inputs));
+  Buffer<float> dw((size_t)(s.outputs() * columns * s.taps()));
+  fill(rounded, 1, 1);
+  const bool same = RUN(conv2d_widen_weight, grid_of(dw.count, THREADS), dw, rounded.items, dw.items, SHAPE_OF(s));
+  return compare("gradient of a library", dw, 0, same, [&](size_t at) {
+    const int tap = (int)at % s.taps(), column = (int)at / s.taps() % columns, row = (int)at / s.taps() / columns;
+    const int o = place_of(row, s.output_channels, s.output_pitch);
+    const int i = place_of(row / (s.outputs() / s.groups) * columns + column, s.input_channels, s.input_pitch) % inputs;
+    return (double)element_to_float(rounded.items[(o * s.taps() + tap) * inputs + i]);
+  });
+}
+
 static int test(const Shape &s) {
   const int inputs = s.inputs_all / s.groups, columns = s.inputs() / s.groups;
   const size_t part_count = (size_t)(s.outputs_all * s.taps() * inputs);
   Buffer<float> w((size_t)(s.outputs() * columns * s.taps())), dw(w.count), parts((size_t)s.splits * part_count);
   fill_floats(w, 2, 1);  // none is zero
   fill_floats(parts, 0, 1);
-  const int failed = packs_test(s, w, false) | packs_test(s, w, true) | round_test(s, w);
+  const int failed = packs_test(s, w, false) | packs_test(s, w, true) | round_test(s, w) | widen_test(s);
   const bool same =
       RUN(conv2d_fold_weight, grid_of(w.count, THREADS), dw, parts.items, dw.items, s.splits, SHAPE_OF(s));
   return failed | compare("gradient of the weights", dw, SINGLE, same, [&](size_t at) {

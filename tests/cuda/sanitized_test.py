@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
 """Trainers for GPUs under AddressSanitizer and UndefinedBehaviorSanitizer, on simulated GPUs.
 
-usage: sanitized_test.py SEERC LIBSIMULATED_CUDA LIBSIMULATED_NCCL
+usage: sanitized_test.py SEERC LIBSIMULATED_CUDA LIBSIMULATED_NCCL LIBSIMULATED_CUBLASLT LIBSIMULATED_CUDNN
 
 A small network with a queue, accumulation and groups that need pads, in fp16: trained, stopped and resumed, its
-features, on one rank; on two, whose parameters lie in parts, by way of the host and by NCCL, to the same bits. A fault
-ends the trainer.
+features, on one rank; on two, whose parameters lie in parts and whose layers libraries make, by way of the host and by
+NCCL, to the same bits. A fault ends the trainer.
 """
 import pathlib
 import sys
 import tempfile
 
 import rank_trainers
-from trainers import DRIVER, build_spec, common, expect, failures, state
+from trainers import DRIVER, build_spec, common, expect, failures, libraries_tuning, state
 
-NCCL = sys.argv[3]
+NCCL, CUBLASLT, CUDNN = sys.argv[3:6]
 RANKS = 2
 SPEC = """model { family = regnety depths = [1] widths = [24] group_widths = [12] stem_width = 8 }
 swav { prototypes = 9 head = [12, 10] freeze_prototypes = 0 queue = 8 }
@@ -26,7 +26,8 @@ evaluate { size = 8px resize = 8px batch = 4 }
 save { every = 1 keep = 2 }
 data { pictures = "train-images-idx3-ubyte" }
 """
-SANITIZED = {"ASAN_OPTIONS": "detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+SANITIZED = {"ASAN_OPTIONS": "detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1",
+             "SEER_LIBCUBLASLT": CUBLASLT, "SEER_LIBCUDNN": CUDNN}
 
 
 def tensors(out, step):
@@ -65,6 +66,8 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         rank_trainers.pictures_make(folder)
+        (folder / "sanitized.seer").write_text(SPEC)
+        libraries_tuning(folder / "sanitized.seer", folder / "sanitized.cuda.tune")
         trainer = build_spec(folder, "sanitized", SPEC, "--sanitize", "--target=cuda:simulated")
         code = trainer.read_bytes()
         expect("the trainer is sanitized", b"__asan_init" in code and b"__ubsan" in code)

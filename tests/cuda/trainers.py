@@ -42,6 +42,16 @@ def build_spec(folder, name, text, *words):
     return folder / name
 
 
+def libraries_tuning(spec, path, *words, target="simulated"):
+    """A tuning by which libraries make all layers of the spec; they, as the plan lists them."""
+    done = subprocess.run([SEERC, "plan", spec, f"--target=cuda:{target}", "--json", "--tuning=none", *words],
+                          cwd=path.parent, capture_output=True, text=True, check=True)
+    layers = json.loads(done.stdout)["layers"]
+    path.write_text(f"architectures = {target}\ncublaslt = 13.1.0\ncudnn = 9.19.0\n" + "".join(
+        f"layer {layer['shape']} = {layer['libraries'][0]}\n" for layer in layers))
+    return layers
+
+
 def metrics(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 

@@ -126,11 +126,6 @@ LINEAR, CONVOLUTION = "linear 8x16 -> 4", "conv2d 8x8x8x16 -> 16 1x1/1 groups 1"
 GROUPED = "conv2d_backward_input 8x8x8x16 -> 16 3x3/2 groups 2"
 
 
-def can_make(shape):
-    """Libraries that make such layers."""
-    return ["cublaslt"] if shape.startswith("linear") or " 1x1/1 groups 1" in shape else ["cudnn"]
-
-
 def known():
     """Lines that tell of BatchNorm's candidates."""
     return "".join(f"measured norm_{name} = {old} -> {new}, 1.0 (0.9 to 1.1), not kept\n" for name, old, values in (
@@ -142,13 +137,13 @@ def check_libraries(run):
     what is then written; one that costs much is not. What the library refuses is passed over."""
     path = run.folder / "tiny.cuda.tune"
     plan = json.loads(run("plan", "tiny.seer", TARGET, "--tuning=none", "--json").stdout)
-    shapes = [layer["shape"] for layer in plan["layers"]]
-    expect(f"the step has '{LINEAR}' and the others: {shapes}", {LINEAR, CONVOLUTION, GROUPED} <= set(shapes))
+    shapes = {layer["shape"]: layer["libraries"] for layer in plan["layers"]}
+    expect(f"the step has '{LINEAR}' and the others: {list(shapes)}", {LINEAR, CONVOLUTION, GROUPED} <= shapes.keys())
 
     def begin(*layers):
         path.write_text("architectures = simulated\n" + tried() + known() + "".join(
-            f"measured layer {shape} = seer -> {maker}, 1.0 (0.9 to 1.1), not kept\n" for shape in shapes
-            if shape not in layers for maker in can_make(shape)))
+            f"measured layer {shape} = seer -> {maker}, 1.0 (0.9 to 1.1), not kept\n"
+            for shape, makers in shapes.items() if shape not in layers for maker in makers))
 
     library = {"SEER_LIBCUBLASLT": sys.argv[3], "SEER_LIBCUDNN": sys.argv[4]}
     for blocks, layers, kept in (("0", (LINEAR, CONVOLUTION, GROUPED), [GROUPED, LINEAR]), ("1000", (LINEAR,), [])):

@@ -362,6 +362,24 @@ class Others(PageTest):
         total = sum(wait["to"] - wait["from"] for wait in waits) / 1e9
         self.assertAlmostEqual(total, plan["step"]["exposed_communication_seconds"], 6)
 
+    def test_run(self):
+        plan = self.plans["rg10b"]
+        self.show(plan)
+        told, shown = plan["simulation"], self.text("#run")
+        for part in ("forward", "backward", "update"):
+            self.assertIn(time_text(told["step"][f"{part}_seconds"]), shown)
+        for kind in told["step"]["traffic"]:
+            if kind["count"]:
+                self.assertIn(f"{kind['count']}{bytes_text(kind['sent_bytes'])}", shown)
+        for text in ("126,008", "443 kW", "44.44 MWh", "76,420", "cluster.flops", "of the vendor"):
+            self.assertIn(text, shown)
+        del plan["simulation"]
+        try:
+            self.show(plan)
+            self.assertTrue(self.js("document.querySelector('#run').hidden"))
+        finally:
+            plan["simulation"] = told
+
     def test_curve(self):
         plan = self.plans["rg10b"]
         self.show(plan)
@@ -395,6 +413,9 @@ class Robustness(PageTest):
         plan["memory"].update(minimum_set_by=name(0), outside=[{"name": name(1), "bytes": 1, "why": name(0)}])
         plan["memory"]["by_kind"][name(0)] = 64
         plan["checkpoint"]["proof"] = name(0) + name(1)
+        plan["machine"]["sources"] = {name(0): {"kind": name(1), "text": name(2)}}
+        for i, kind in enumerate(plan["simulation"]["step"]["traffic"]):
+            kind["kind"] = name(i)
         for i, block in enumerate(plan["checkpoint"]["blocks"]):
             block.update(name=name(i), mode=name(i + 1), stage=name(i + 2), residency=name(i + 4), offload=True)
             for j, mode in enumerate(block["modes"]):

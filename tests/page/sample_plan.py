@@ -386,7 +386,8 @@ def plan_make(size):
                   "group_widths": [net["group"]] * len(net["depths"]), "macs_by_size": net["macs"]},
         "machine": {"name": net["machine"], "ranks": net["ranks"], "nodes": net["nodes"], "memory_bytes": net["memory"],
                     "flops_per_second": net["flops"], "bytes_per_second": net["bytes"],
-                    "link_bytes_per_second": net["link"], "host_bytes_per_second": net["host"]},
+                    "link_bytes_per_second": net["link"], "host_bytes_per_second": net["host"],
+                    "sources": {"flops": {"kind": "datasheet", "text": "of the vendor"}}},
         "step": {"images": images, "time_seconds": seconds, "images_per_second": images / seconds, "flops": work,
                  "recompute_flops": int(work * phases.get("reforward", 0) / compute),
                  "exposed_communication_seconds": max(0, round(seconds - compute - phases["update"], 9)),
@@ -406,8 +407,25 @@ def plan_make(size):
                   "gather_bytes": sum(block.parameter_bytes for block in simulation.blocks) * 2,
                   "reduce_bytes": sum(block.parameter_bytes for block in simulation.blocks)},
         "operations": simulation.operations, "schedule": simulation.steps, "streams": simulation.streams,
-        "buffers": simulation.buffers,
+        "buffers": simulation.buffers, "simulation": run_make(net, seconds, compute, phases, network),
     }
+
+
+def run_make(net, seconds, compute, phases, network):
+    """The run as the simulator tells it: every kind of traffic, a failure now and then, a known length."""
+    exposed = max(0, round(seconds - compute - phases["update"], 9))
+    kinds = ("gather", "reduce", "batch_norm", "sinkhorn", "update_numbers", "to_host", "from_host")
+    traffic = [{"kind": kind, "count": 100 * i, "busy_seconds": (exposed if i == 0 else network) if i < 2 else 0,
+                "exposed_seconds": exposed if i == 0 else 0, "sent_bytes": 1000000 * i} for i, kind in enumerate(kinds)]
+    step = {"time_seconds": seconds, "plan_seconds": seconds, "forward_seconds": phases.get("forward", 0),
+            "backward_seconds": phases.get("backward", 0), "again_seconds": phases.get("reforward", 0),
+            "update_seconds": phases["update"], "straggler_seconds": 0, "data_seconds": 0, "traffic": traffic}
+    return {"step": step, "images_per_second": 16 * net["ranks"] / seconds, "peak_share": 0.34, "decode_share": 0.01,
+            "read_share": None, "save_every": 1000, "snapshot_bytes": 150 << 20, "snapshot_pause_seconds": 0.006,
+            "snapshot_write_seconds": 1.2, "mean_step_seconds": seconds, "failure_seconds": 367000.0,
+            "effective_share": 0.99, "best_save_steps": 25, "daly_save_steps": 26, "steps": 126008,
+            "days": 126008 * seconds / 0.99 / 86400, "days_without_failures": 126008 * seconds / 86400,
+            "failures": 1.1, "watts": 443e3, "joules": 1.6e11, "cost": 76420.0}
 
 
 def page_make(template, plan):

@@ -20,6 +20,7 @@ SPEC = '''model { depths = [1, 3, 2]  widths = [64, 160, 400]  group_widths = [1
 data { pictures = "photos/"  count = 1000000 }
 train { batch = 512  precision = fp16  epochs = 1 }
 cluster { machine = "a100-40g"  nodes = 2  ranks_per_node = 8  memory = 1200MiB }
+cluster { decode_rate = 1e6  read_bandwidth = 1e15 }
 shard { parameters = full  unit = block  reduce = fp16 }
 '''
 WORK = ["--vary", "cluster.nodes=1,2,4,16", "--vary", "train.batch=512,2048"]
@@ -106,6 +107,14 @@ class Rows(unittest.TestCase):
                       "train.batch=16*cluster.nodes*cluster.ranks_per_node")
         self.assertEqual([v["images_per_step"] for v in weak["variants"]], [128, 256, 512])
         self.assertTrue(any(f.startswith("weak scaling, 16 pictures on each rank: 32 ranks") for f in weak["findings"]))
+
+    def test_late_pictures_are_told(self):
+        self.assertFalse(any("waits for its pictures" in f for f in self.found["findings"]))
+        slow = varied(*WORK, "-Dcluster.decode_rate=300")
+        planned = [v for v in slow["variants"] if v["outcome"] == "planned"]
+        late = [v for v in planned if v["simulation"]["step"]["data_seconds"] > 0]
+        self.assertTrue(any(f.startswith(f"in {len(late)} of {len(planned)} the step waits for its pictures")
+                            for f in slow["findings"]), slow["findings"])
 
     def test_side_by_side_changes_nothing(self):
         one, four = (seerc("plan", "spec.seer", "--json", *WORK, "--jobs", n).stdout for n in ("1", "4"))
