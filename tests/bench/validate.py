@@ -164,7 +164,8 @@ def measure(options):
                          "measured_seconds": measured, "rounds_seconds": seconds,
                          "level": benches[0]["machine"]["level"],
                          "fastest_seconds": min(b["step_seconds_min"] for b in benches),
-                         "simulated_seconds": simulated, "error": simulated / measured - 1, "predicted_bytes": predicted, "allocated_bytes": benches[0]["peak_bytes"]})
+                         "simulated_seconds": simulated, "error": simulated / measured - 1,
+                         "predicted_bytes": predicted, "allocated_bytes": benches[0]["peak_bytes"]})
         print(f"{name_of(c)}: measured {1e3 * measured:.1f} ms, simulated {1e3 * simulated:.1f} ms, "
               f"{100 * rows[-1]['error']:+.1f} %; memory {predicted - benches[0]['peak_bytes']} B", flush=True)
     return rows
@@ -187,8 +188,8 @@ def simulate_again(seerc, folder, found):
 
 
 def table(found):
-    lines = ["| network | task, pictures a step | precision | memory | ranks x threads | measured | simulated | error | "
-             "bytes off |", "|---|---|---|---|---|---|---|---|---|"]
+    lines = ["| network | task, pictures a step | precision | memory | ranks x threads | measured | simulated | "
+             "error | bytes off |", "|---|---|---|---|---|---|---|---|---|"]
     for row in found["rows"]:
         sizes = f"2 x {row['size']} + 4 x {row['small']} px" if row["task"] == "swav" else f"{row['size']} px"
         ranks = f"{row['ranks']} x {row['threads']}" + (", sharded" if row["shard"] != "none" else "")
@@ -225,8 +226,8 @@ def main():
         processor = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
         found = {"date": datetime.date.today().isoformat(), "processor": processor, "cores": os.cpu_count(),
                  "threads": options.threads,
-                 "command": f"tests/bench/validate.py --threads {options.threads or 'all'} --minutes {options.minutes:g} "
-                            f"--rounds {options.rounds} --steps {options.steps}",
+                 "command": f"tests/bench/validate.py --threads {options.threads or 'all'} "
+                            f"--minutes {options.minutes:g} --rounds {options.rounds} --steps {options.steps}",
                  "machine": (options.folder / MACHINE).read_text(), "rows": measure(options)}
         print(f"mean error {100 * mean_error(found['rows']):.1f} %")
         if options.out:

@@ -27,7 +27,8 @@ def main():
         if again["simulated_seconds"] != row["simulated_seconds"]:
             wrong.append(f"{name}: the plan says {again['simulated_seconds']} s now, not {row['simulated_seconds']} s")
         if again["predicted_bytes"] != row["allocated_bytes"]:
-            wrong.append(f"{name}: the plan says {again['predicted_bytes']} bytes, {row['allocated_bytes']} were allocated")
+            wrong.append(f"{name}: the plan says {again['predicted_bytes']} bytes, "
+                         f"{row['allocated_bytes']} were allocated")
         if abs(again["error"]) > MOST:
             wrong.append(f"{name}: off by {100 * again['error']:+.1f} %")
         if row["measured_seconds"] != min(row["rounds_seconds"]):
