@@ -1,7 +1,8 @@
 // Times of collectives; see collective.h.
 //
 // Sources: Hockney (1994) for alpha and beta; Thakur, Rabenseifner, Gropp (2005) for rings, doubling and Bruck's
-// algorithm in MPI; NCCL's src/graph/tuning.cc for its rings, trees and the ratios of its protocols.
+// algorithm in MPI; NCCL's src/graph/tuning.cc for its rings and trees; ratios near those of its
+// protocols.
 #include "compiler/plan/collective.h"
 
 #include <math.h>

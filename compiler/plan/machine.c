@@ -30,8 +30,7 @@ int64_t plan_run_macs(const Graph *graph, OpId op, RunVariant variant) {
   return variant == RUN_MASK ? 0 : op_macs(graph, graph_op(graph, op));
 }
 
-// Cores that a rank has, for each of those that rates are of.
-static double core_share(const PlanMachine *machine) {
+double plan_core_share(const PlanMachine *machine) {
   if (!machine->cores) return 1;
   int threads = machine->cores / machine->ranks_per_node;
   double own = threads ? threads : (double)machine->cores / machine->ranks_per_node;
@@ -46,7 +45,7 @@ static double work_seconds(const PlanMachine *machine, RateWork work, double sha
 
 static int64_t run_time_ns(const Graph *graph, OpId id, RunVariant variant, const uint64_t *value_bytes,
                            const PlanMachine *machine) {
-  double share = core_share(machine);
+  double share = plan_core_share(machine);
   double seconds = work_seconds(machine, rate_work(graph, id, variant, value_bytes), share);
   const RateWork look = rate_look(graph, id, value_bytes);
   if (look.bytes > 0 && machine->rates && machine->rates->items[look.kind].known)

@@ -44,6 +44,9 @@ typedef struct PlanPrecision {
   int reduce_bytes;    // and on its way
 } PlanPrecision;
 
+// Cores that a rank has, for each of those that the machine's rates are of.
+double plan_core_share(const PlanMachine *machine);
+
 // What a run of an op moves and computes: each operand and result once, in `value_bytes` by ValueId; multiply-adds.
 double plan_run_bytes(const Graph *graph, OpId op, RunVariant variant, const uint64_t *value_bytes);
 int64_t plan_run_macs(const Graph *graph, OpId op, RunVariant variant);

@@ -39,7 +39,7 @@ static void simulate_loading(const PlanReport *report, const Cluster *cluster, S
 static double executed_share_of_peak(const PlanReport *report, double step_seconds) {
   StepTimes times = report_times(report);
   double done = 2 * (double)(times.macs - times.macs_again);
-  return done / (step_seconds * report->machine.flops_per_second);
+  return done / (step_seconds * report->machine.flops_per_second * plan_core_share(&report->machine));
 }
 
 // A copy of the rank's share, over its path to the host where it has one, else through its memory: read and written.
