@@ -473,12 +473,23 @@ typedef struct Conv2dPortion {
   int rows, columns, channels;
 } Conv2dPortion;
 
+// Input rows that any region of so many rows meets at most: it may begin anywhere, columns begin at whole strides.
+KERNEL int conv2d_most_rows(const Conv2dGeometry *g, int rows) {
+  int most = 0;
+  for (int row = 0, from; row < (g->backward ? g->stride : 1); row++) {
+    const int reach = conv2d_reach(g, row, row + rows, &from);
+    if (reach > most) most = reach;
+  }
+  return most;
+}
+
 KERNEL Conv2dPortion conv2d_portion(const Conv2dGeometry *g, int rows, int columns) {
   Conv2dPortion s = {rows, columns, g->inputs};
   for (;;) {
     const Conv2dPlane p = conv2d_plane(g, 0, s.rows, 0, s.columns, s.channels);
     const int in_portions = s.channels < g->inputs, runs = in_portions ? g->k * g->k : g->k;
-    const int fits = (int64_t)p.rows * p.columns * view_depth(p.channels) <= TUNED_conv_plane_floats / LANES;
+    const int64_t pixels = (int64_t)conv2d_most_rows(g, s.rows) * p.columns;
+    const int fits = pixels * view_depth(p.channels) <= TUNED_conv_plane_floats / LANES;
     const int kept_fit = !in_portions || s.rows * s.columns * g->tile <= TUNED_conv_plane_floats / LANES;
     if ((fits && kept_fit && runs <= CONV_RUNS) || (s.rows == 1 && s.columns <= 8 * g->stride && s.channels <= DEPTH))
       return s;
