@@ -1,6 +1,7 @@
 // Columns of several indices under one numbering; see columns.h.
 #include "runtime/data/columns.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,7 +347,7 @@ SeerStatus seer_columns_look(const SeerColumns *columns, int64_t picture, uint64
 
 const char *seer_number_text(double number, char room[SEER_NUMBER_BYTES]) {
   if (number == floor(number) && fabs(number) < 9007199254740992.0) {
-    snprintf(room, SEER_NUMBER_BYTES, "%.0f", number);
+    snprintf(room, SEER_NUMBER_BYTES, "%" PRId64, (int64_t)number);
     return room;
   }
   for (int digits = 1; digits <= 17; digits++) {
