@@ -6,21 +6,37 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "compiler/driver/driver.h"
+#include "compiler/driver/run_make.h"
+#include "compiler/driver/trainer_build.h"
 #include "lang/files.h"
 
 volatile sig_atomic_t bench_signal;
 
 static void remember_signal(int number) { bench_signal = number; }
 
-void bench_catch_signals(void) {
+static void catch_signals(void) {
   const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
   struct sigaction action = {.sa_handler = remember_signal, .sa_flags = SA_RESTART};
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, NULL);
+}
+
+int bench_in_folder(Invocation *invocation, BenchWork *work, void *data) {
+  int code;
+  char absolute[PATH_MAX];
+  catch_signals();
+  const char *folder = trainer_folder_make(invocation, &code);
+  if (!folder) return code;
+  code = work(data, realpath(folder, absolute) ? absolute : folder);
+  remove_folder(folder);
+  if (!bench_signal) return code;
+  signal(bench_signal, SIG_DFL);
+  raise(bench_signal);
+  return EXIT_MACHINE;
 }
 
 static BenchOutcome failed(const char *what, const char *reason) {

@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <signal.h>
 
-#include "compiler/base/arena.h"
+#include "compiler/driver/driver.h"
 
 typedef enum BenchOutcome {
   BENCH_DONE,
@@ -16,8 +16,10 @@ typedef enum BenchOutcome {
 
 // Set by a signal that asks to end; what runs then ends soon.
 extern volatile sig_atomic_t bench_signal;
-// From here on SIGINT, SIGTERM, SIGHUP and SIGPIPE set it.
-void bench_catch_signals(void);
+// Gives `work` a folder of its own, by an absolute name, and removes it behind. SIGINT, SIGTERM, SIGHUP and SIGPIPE set
+// bench_signal meanwhile, and end the program behind it. An exit code.
+typedef int BenchWork(void *data, const char *folder);
+int bench_in_folder(Invocation *invocation, BenchWork *work, void *data);
 
 // Runs `arguments`, NULL behind the last; what it writes is kept in `folder`. Says nothing of a bench that fails, but
 // of one that cannot be started.

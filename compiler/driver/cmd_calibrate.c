@@ -165,9 +165,10 @@ static void fit_exchange(Calibration *calibration) {
     double half = gather ? 1 : 0.5;
     samples[count++] = (ExchangeSample){half * exchange->bytes, half * exchange->seconds};
   }
+  if (!count) return;
   double start, byte;
   line_fit(calibration->arena, samples, count, &start, &byte);
-  if (!count || !(byte > 0)) return;
+  if (!(byte > 0)) return;
   calibration->machine.has_exchange = true;
   calibration->machine.node_latency_seconds = start;
   calibration->machine.node_bandwidth = 1 / byte;
@@ -243,7 +244,9 @@ static void choose_precisions(Calibration *calibration) {
     calibration->precisions[calibration->precision_count++] = "bf16";
 }
 
-static int run(Calibration *calibration) {
+static int run(void *data, const char *folder) {
+  Calibration *calibration = data;
+  calibration->lab.folder = folder;
   int code = build_all(calibration);
   if (code == EXIT_DONE) code = measure(calibration);
   if (code != EXIT_DONE) return code;
@@ -254,7 +257,6 @@ static int run(Calibration *calibration) {
 }
 
 int command_calibrate(Invocation *invocation) {
-  char absolute[PATH_MAX];
   if (!invocation_needs_files(invocation, 0)) return EXIT_USAGE;
   Calibration *calibration = arena_new(invocation->arena, Calibration);
   *calibration = (Calibration){.arena = invocation->arena, .began = seer_seconds_now()};
@@ -264,14 +266,5 @@ int command_calibrate(Invocation *invocation) {
   if (code == EXIT_DONE) code = cpu_check(invocation);
   if (code != EXIT_DONE) return code;
   choose_precisions(calibration);
-  const char *folder = trainer_folder_make(invocation, &code);
-  if (!folder) return code;
-  bench_catch_signals();
-  calibration->lab.folder = realpath(folder, absolute) ? absolute : folder;
-  code = run(calibration);
-  remove_folder(folder);
-  if (!bench_signal) return code;
-  signal(bench_signal, SIG_DFL);
-  raise(bench_signal);
-  return EXIT_MACHINE;
+  return bench_in_folder(invocation, run, calibration);
 }

@@ -165,8 +165,10 @@ static void print_result(const Tune *tune, bool finished) {
   printf(finished ? "\n" : "; not every candidate was tried: the same command goes on\n");
 }
 
-static int run(Tune *tune) {
+static int run(void *data, const char *folder) {
+  Tune *tune = data;
   TuneCandidate next;
+  tune->lab.folder = folder;
   bool finished = !tune_search_next(&tune->file, &tune->layers, NULL, 0, &next);
   TuneOutcome outcome = TUNE_DONE;
   if (!finished || (tuning_changes(&tune->file.values) && tune->file.total.median <= 0)) {
@@ -182,21 +184,6 @@ static int run(Tune *tune) {
   if (outcome == TUNE_DONE) print_result(tune, finished);
   bool input = outcome == TUNE_UNFIT || outcome == TUNE_REFUSED;
   return outcome == TUNE_DONE ? EXIT_DONE : input ? EXIT_INPUT : EXIT_MACHINE;
-}
-
-static int run_in_folder(Tune *tune) {
-  int code;
-  char absolute[PATH_MAX];
-  bench_catch_signals();
-  const char *folder = trainer_folder_make(tune->lab.invocation, &code);
-  if (!folder) return code;
-  tune->lab.folder = realpath(folder, absolute) ? absolute : folder;
-  code = run(tune);
-  remove_folder(folder);
-  if (!bench_signal) return code;
-  signal(bench_signal, SIG_DFL);
-  raise(bench_signal);
-  return EXIT_MACHINE;
 }
 
 // ---- the file ----
@@ -341,5 +328,5 @@ int command_tune(Invocation *invocation) {
   if (code != EXIT_DONE) return code;
   LoadedSpec loaded = driver_load(invocation, invocation->files[0]);
   code = prepare(invocation, &loaded, tune);
-  return code == EXIT_DONE ? run_in_folder(tune) : code;
+  return code == EXIT_DONE ? bench_in_folder(tune->lab.invocation, run, tune) : code;
 }

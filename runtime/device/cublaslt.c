@@ -36,27 +36,19 @@ static SeerStatus check(int result, const char *what) {
                    text && name && strcmp(name, text) ? text : "");
 }
 
-static SeerStatus cublaslt_load(void *library, const char *file, int64_t *version) {
+static const char *cublaslt_load(void *library, int64_t *version) {
   const char *missing = NULL;
 #define FUNCTION(type, field, symbol, parameters) \
   if (!seer_symbol_find(library, symbol, &lt.field, sizeof lt.field) && !missing) missing = symbol;
 #include "runtime/device/cublaslt.def"
-  if (missing)
-    return seer_fail(
-        SEER_MACHINE,
-        "'%s' is no cuBLASLt, or too old a one: it has no '%s'\nnote: name another in SEER_LIBCUBLASLT, or "
-        "build the trainer with --tuning=none",
-        file, missing);
-  *version = (int64_t)lt.get_version();
-  return SEER_OK;
+  if (!missing) *version = (int64_t)lt.get_version();
+  return missing;
 }
 
-static SeerStatus cublaslt_open(SeerDevice *device, SeerLibraryHandle **handle) {
-  (void)device;
+static SeerStatus cublaslt_open(SeerLibraryHandle **handle) {
   SeerLibraryHandle *made = calloc(1, sizeof *made);
   if (!made) return seer_fail(SEER_MACHINE, "no memory for cuBLASLt's handle");
   SeerStatus status = check(lt.create(&made->lt), "cublasLtCreate");
-  if (status) seer_note(status, "is it made for this GPU and its driver? --tuning=none builds a trainer without it");
   if (status)
     free(made);
   else

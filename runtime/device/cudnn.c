@@ -34,27 +34,19 @@ static SeerStatus check(int result, const char *what) {
                    text ? text : "an unknown status", result);
 }
 
-static SeerStatus cudnn_load(void *library, const char *file, int64_t *version) {
+static const char *cudnn_load(void *library, int64_t *version) {
   const char *missing = NULL;
 #define FUNCTION(type, field, symbol, parameters) \
   if (!seer_symbol_find(library, symbol, &dnn.field, sizeof dnn.field) && !missing) missing = symbol;
 #include "runtime/device/cudnn.def"
-  if (missing)
-    return seer_fail(
-        SEER_MACHINE,
-        "'%s' is no cuDNN, or too old a one: it has no '%s'\nnote: name another in SEER_LIBCUDNN, or build "
-        "the trainer with --tuning=none",
-        file, missing);
-  *version = (int64_t)dnn.get_version();
-  return SEER_OK;
+  if (!missing) *version = (int64_t)dnn.get_version();
+  return missing;
 }
 
-static SeerStatus cudnn_open(SeerDevice *device, SeerLibraryHandle **handle) {
-  (void)device;
+static SeerStatus cudnn_open(SeerLibraryHandle **handle) {
   SeerLibraryHandle *made = calloc(1, sizeof *made);
   if (!made) return seer_fail(SEER_MACHINE, "no memory for cuDNN's handle");
   SeerStatus status = check(dnn.create(&made->dnn), "cudnnCreate");
-  if (status) seer_note(status, "is it made for this GPU and its driver? --tuning=none builds a trainer without it");
   if (status)
     free(made);
   else

@@ -70,6 +70,16 @@ static SeerStatus version_check(const SeerLibraryType *type, const char *file, i
                    type->title, file, there, wanted, type->variable);
 }
 
+static SeerStatus functions_find(const SeerLibraryType *type, void *opened, const char *file, int64_t *version) {
+  const char *missing = type->load(opened, version);
+  if (!missing) return SEER_OK;
+  return seer_fail(
+      SEER_MACHINE,
+      "'%s' is no %s, or too old a one: it has no '%s'\nnote: name another in %s, or build the trainer with "
+      "--tuning=none",
+      file, type->title, missing, type->variable);
+}
+
 // It stays open: libraries of CUDA are not made to be closed.
 static SeerStatus handle_open(SeerLibrary library, int64_t tuned, SeerDevice *device, SeerLibraryHandle **handle,
                               int64_t *version) {
@@ -77,10 +87,13 @@ static SeerStatus handle_open(SeerLibrary library, int64_t tuned, SeerDevice *de
   void *opened = NULL;
   char file[512] = "";
   SeerStatus status = file_open(type, tuned, &opened, file, sizeof file);
-  if (!status) status = type->load(opened, file, version);
+  if (!status) status = functions_find(type, opened, file, version);
   if (!status) status = version_check(type, file, *version, tuned);
   if (!status) status = seer_device_use(device);
-  return status ? status : type->open(device, handle);
+  if (status) return status;
+  status = type->open(handle);
+  if (status) seer_note(status, "is it made for this GPU and its driver? --tuning=none builds a trainer without it");
+  return status;
 }
 
 SeerStatus seer_library_look(SeerLibrary library, SeerDevice *device, int64_t *version) {

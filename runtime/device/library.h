@@ -13,9 +13,9 @@ typedef struct SeerLibraryType {
   const char *file;      // "libcublasLt.so.", before its major version
   int newest, oldest;    // major versions, tried in this order
   const char *package;   // what brings it
-  // Finds the functions, and the version, in an opened library. A missing one is told.
-  SeerStatus (*load)(void *library, const char *file, int64_t *version);
-  SeerStatus (*open)(SeerDevice *device, SeerLibraryHandle **handle);
+  // Finds the functions, and the version, in an opened library: NULL, or the first that it lacks.
+  const char *(*load)(void *library, int64_t *version);
+  SeerStatus (*open)(SeerLibraryHandle **handle);
   void (*close)(SeerLibraryHandle *handle);
   SeerStatus (*prepare)(SeerLibraryHandle *handle, const SeerLibraryCall *call, SeerPreparedCall **prepared);
   void (*release)(SeerLibraryHandle *handle, SeerPreparedCall *prepared);
