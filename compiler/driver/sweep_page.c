@@ -3,10 +3,8 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "compiler/base/bug.h"
+#include "compiler/driver/streams.h"
 #include "runtime/page.h"
 #include "runtime/plot.h"
 
@@ -290,15 +288,12 @@ static void print_page(const Page *page) {
 }
 
 static void print_into(const SweepResults *results, Writer *out, void (*print)(const Page *)) {
-  char *text = NULL;
-  size_t size = 0;
-  Page page = {arena_make("page"), open_memstream(&text, &size), results};
-  if (!page.out) BUG("no memory for the page");
+  WriterStream stream;
+  stream_begin(&stream, out);
+  Page page = {arena_make("page"), stream.file, results};
   print(&page);
-  if (fclose(page.out) != 0) BUG("no memory for the page");
-  writer_bytes(out, text, size);
-  free(text);
   arena_release(page.arena);
+  stream_end(&stream);
 }
 
 static void print_picture(const Page *page) { print_trade(page, COST_SIZE, false); }

@@ -1,31 +1,14 @@
 // The results of a sweep as a table and as JSON; see sweep_results.h.
 #include <math.h>
-#include <string.h>
 
 #include "compiler/driver/sweep_results.h"
+#include "compiler/driver/text_table.h"
 #include "compiler/plan/report.h"
 
-enum { FIXED_COLUMNS = 8 };
-
-typedef struct Table {
-  Arena *arena;
-  int columns;
-  const char **cells;  // row by row
-  int rows;
-} Table;
-
-static const char *cell(Arena *arena, SweepFigure figure, double factor, int digits) {
+static const char *figure_text(Arena *arena, SweepFigure figure, double factor, int digits) {
   if (isnan(figure.mean)) return "-";
   if (isnan(figure.deviation)) return arena_printf(arena, "%.*f", digits, factor * figure.mean);
   return arena_printf(arena, "%.*f ± %.*f", digits, factor * figure.mean, digits, factor * figure.deviation);
-}
-
-static const char *bytes_text(Arena *arena, double bytes) {
-  Writer out = {0};
-  report_write_bytes(&out, bytes);
-  const char *text = arena_string(arena, out.text + strspn(out.text, " "), strlen(out.text + strspn(out.text, " ")));
-  writer_release(&out);
-  return text;
 }
 
 static const char *front_text(const SweepRow *row) {
@@ -46,64 +29,43 @@ static double bytes_of(const SweepVariant *variant) {
   return (double)(variant->peak_bytes ? variant->peak_bytes : variant->plan.peak_bytes);
 }
 
-static void row_add(Table *table, const SweepResults *results, const SweepRow *row) {
+static void add_columns(TextTable *table, const Sweep *sweep) {
+  static const char *const numbers[] = {"loss", "kNN %", "images/s", "memory", "trunk", "multiply-adds"};
+  text_table_column(table, "", true);
+  for (int i = 0; i < sweep->axis_count; i++) {
+    if (i != sweep->seed_axis) text_table_column(table, sweep->columns[i], false);
+  }
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) text_table_column(table, numbers[i], false);
+  text_table_column(table, "front", true);
+  text_table_column(table, "", true);
+}
+
+// What is known of a network once it is planned.
+static void add_plan(TextTable *table, const SweepVariant *variant) {
+  if (!variant->built) {
+    for (int i = 0; i < 3; i++) text_table_cell(table, "-");
+    return;
+  }
+  Writer memory = {0};
+  report_write_bytes(&memory, bytes_of(variant));
+  text_table_take(table, &memory);
+  text_table_cell(table, "%.3f M", (double)variant->plan.parameters_trunk / 1e6);
+  text_table_cell(table, "%.4g M", variant->plan.macs / 1e6);
+}
+
+static void add_row(TextTable *table, const SweepResults *results, const SweepRow *row) {
   Arena *arena = table->arena;
   const Sweep *sweep = results->sweep;
-  const SweepVariant *first = row->first;
-  const char **cells = table->cells + table->rows++ * table->columns;
-  int at = 0;
-  cells[at++] = row->best ? "*" : row->as_good ? "=" : "";
+  text_table_cell(table, "%s", row->best ? "*" : row->as_good ? "=" : "");
   for (int i = 0; i < sweep->axis_count; i++) {
-    if (i != sweep->seed_axis) cells[at++] = first->values[i];
+    if (i != sweep->seed_axis) text_table_cell(table, "%s", row->first->values[i]);
   }
-  cells[at++] = cell(arena, row->loss, 1, 4);
-  cells[at++] = cell(arena, row->knn, 100, 2);
-  cells[at++] = cell(arena, row->speed, 1, 1);
-  cells[at++] = first->built ? bytes_text(arena, bytes_of(first)) : "-";
-  cells[at++] = first->built ? arena_printf(arena, "%.3f M", (double)first->plan.parameters_trunk / 1e6) : "-";
-  cells[at++] = first->built ? arena_printf(arena, "%.4g M", first->plan.macs / 1e6) : "-";
-  cells[at++] = front_text(row);
-  cells[at++] = state_text(arena, row);
-}
-
-// Signs that a terminal shows.
-static int width_of(const char *text) {
-  int width = 0;
-  for (; *text; text++) width += ((unsigned char)*text & 0xC0) != 0x80;
-  return width;
-}
-
-static void table_write(const Table *table, Writer *out) {
-  int *widths = arena_array(table->arena, int, table->columns);
-  for (int i = 0; i < table->rows * table->columns; i++) {
-    int width = width_of(table->cells[i]);
-    if (width > widths[i % table->columns]) widths[i % table->columns] = width;
-  }
-  for (int row = 0; row < table->rows; row++) {
-    Writer line = {0};
-    for (int column = 0; column < table->columns; column++) {
-      const char *text = table->cells[row * table->columns + column];
-      bool words = column == 0 || column >= table->columns - 2;  // to the left
-      int pad = widths[column] - width_of(text);
-      if (column) writer_text(&line, column == 1 ? " " : "  ");
-      writer_printf(&line, "%*s%s%*s", words ? 0 : pad, "", text, words ? pad : 0, "");
-    }
-    while (line.size && line.text[line.size - 1] == ' ') line.size--;
-    writer_bytes(out, line.text, line.size);
-    writer_text(out, "\n");
-    writer_release(&line);
-  }
-}
-
-static void head_add(Table *table, const Sweep *sweep) {
-  const char *const names[] = {"loss", "kNN %", "images/s", "memory", "trunk", "multiply-adds", "front", ""};
-  int at = 0;
-  table->cells[at++] = "";
-  for (int i = 0; i < sweep->axis_count; i++) {
-    if (i != sweep->seed_axis) table->cells[at++] = sweep->columns[i];
-  }
-  for (int i = 0; i < FIXED_COLUMNS; i++) table->cells[at++] = names[i];
-  table->rows = 1;
+  text_table_cell(table, "%s", figure_text(arena, row->loss, 1, 4));
+  text_table_cell(table, "%s", figure_text(arena, row->knn, 100, 2));
+  text_table_cell(table, "%s", figure_text(arena, row->speed, 1, 1));
+  add_plan(table, row->first);
+  text_table_cell(table, "%s", front_text(row));
+  text_table_cell(table, "%s", state_text(arena, row));
 }
 
 static void print_best(Arena *arena, const SweepResults *results, Writer *out) {
@@ -134,11 +96,10 @@ static void print_failures(const Sweep *sweep, Writer *out) {
 void sweep_print_table(const SweepResults *results, Writer *out) {
   const Sweep *sweep = results->sweep;
   Arena *arena = arena_make("table");
-  Table table = {.arena = arena, .columns = 1 + sweep->axis_count - (sweep->seed_axis >= 0) + FIXED_COLUMNS};
-  table.cells = arena_array(arena, const char *, (results->row_count + 1) * table.columns);
-  head_add(&table, sweep);
-  for (int i = 0; i < results->row_count; i++) row_add(&table, results, &results->rows[i]);
-  table_write(&table, out);
+  TextTable table = {.arena = arena};
+  add_columns(&table, sweep);
+  for (int i = 0; i < results->row_count; i++) add_row(&table, results, &results->rows[i]);
+  text_table_print(&table, out);
   print_best(arena, results, out);
   print_failures(sweep, out);
   arena_release(arena);

@@ -8,19 +8,24 @@
 #include "compiler/base/arena.h"
 #include "compiler/base/writer.h"
 
-enum { TEXT_TABLE_COLUMNS = 32 };
+typedef struct TextColumn {
+  const char *head;
+  bool left;  // texts; numbers stand to the right
+} TextColumn;
 
 typedef struct TextTable {
   Arena *arena;
-  int column_count;
-  const char *heads[TEXT_TABLE_COLUMNS];
-  bool left[TEXT_TABLE_COLUMNS];  // texts; numbers stand to the right
+  struct {
+    TextColumn *items;
+    size_t count, capacity;
+  } columns;
   struct {
     const char **items;  // row by row
     size_t count, capacity;
   } cells;
 } TextTable;
 
+// A first column without a head is for marks: the next stands closer.
 void text_table_column(TextTable *table, const char *head, bool left);
 // The next cell, of the columns in order, row by row.
 void text_table_cell(TextTable *table, const char *format, ...) __attribute__((format(printf, 2, 3)));

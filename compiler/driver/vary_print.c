@@ -79,7 +79,7 @@ TextTable vary_table(const Varied *varied) {
   add_columns(varied, &table);
   for (int v = 0; v < variants->count; v++) {
     const VaryPlan *plan = &varied->plans[v];
-    size_t begin = table.cells.count, end = begin + (size_t)table.column_count;
+    size_t begin = table.cells.count, end = begin + table.columns.count;
     for (int axis = 0; axis < variants->axis_count; axis++) {
       if (variants->axes[axis].value_count > 1)
         text_table_cell(&table, "%s", variant_value(variants, &variants->items[v], axis));

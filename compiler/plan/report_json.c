@@ -47,23 +47,23 @@ static void print_machine(const PlanMachine *machine, Writer *out) {
   print_string(out, "name", machine->name);
   writer_printf(out, ",\"nodes\":%d,\"ranks\":%d,\"memory_bytes\":%" PRIu64 ",", machine->nodes, machine->ranks,
                 machine->memory_bytes);
-  print_number(out, "flops_per_second", machine->flops_per_second);
-  writer_text(out, ",");
-  print_number(out, "efficiency", machine->efficiency);
-  writer_text(out, ",");
-  print_number(out, "bytes_per_second", machine->bytes_per_second);
-  writer_text(out, ",");
-  print_number(out, "link_bytes_per_second", machine->link_bytes_per_second);
-  writer_text(out, ",");
-  print_number(out, "node_bytes_per_second", machine->node_bytes_per_second);
-  writer_text(out, ",");
-  print_number(out, "host_bytes_per_second", machine->host_bytes_per_second);
-  writer_printf(out, ",\"exchange\":\"%s\",", exchange_names[machine->exchange]);
-  print_number(out, "latency_seconds", machine->latency_seconds);
-  writer_text(out, ",");
-  print_number(out, "node_latency_seconds", machine->node_latency_seconds);
-  writer_text(out, ",");
-  print_number(out, "link_latency_seconds", machine->link_latency_seconds);
+  const struct {
+    const char *key;
+    double number;
+  } numbers[] = {{"flops_per_second", machine->flops_per_second},
+                 {"efficiency", machine->efficiency},
+                 {"bytes_per_second", machine->bytes_per_second},
+                 {"link_bytes_per_second", machine->link_bytes_per_second},
+                 {"node_bytes_per_second", machine->node_bytes_per_second},
+                 {"host_bytes_per_second", machine->host_bytes_per_second},
+                 {"latency_seconds", machine->latency_seconds},
+                 {"node_latency_seconds", machine->node_latency_seconds},
+                 {"link_latency_seconds", machine->link_latency_seconds}};
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    print_number(out, numbers[i].key, numbers[i].number);
+    writer_text(out, ",");
+  }
+  print_string(out, "exchange", exchange_names[machine->exchange]);
   writer_text(out, ",\"sources\":{");
   for (int i = 0; i < machine->source_count; i++) {
     writer_printf(out, "%s\"%s\":{", i ? "," : "", machine->sources[i].key);
@@ -287,8 +287,7 @@ static void print_layers(const PlanReport *report, Writer *out) {
     }
     writer_text(out, "],");
     print_string(out, "first", use->first);
-    writer_printf(out, ",\"by\":\"%s\"}",
-                  layer_maker_names[layer_choices_find(&report->layer_choices, &use->shape)]);
+    writer_printf(out, ",\"by\":\"%s\"}", layer_maker_names[layer_choices_find(&report->layer_choices, &use->shape)]);
   }
   writer_text(out, "]");
 }
@@ -348,8 +347,8 @@ typedef struct StreamItem {
 
 static void print_stream_item(const PlanReport *report, const PlanStep *step, const StreamItem *item, Writer *out) {
   writer_printf(out,
-                "\n{\"stream\":\"%s\",\"label\":\"%s of %s\",\"block\":%d,\"start_ns\":%" PRId64
-                ",\"time_ns\":%" PRId64 ",\"ranks\":%d,\"times\":%d,",
+                "\n{\"stream\":\"%s\",\"label\":\"%s of %s\",\"block\":%d,\"start_ns\":%" PRId64 ",\"time_ns\":%" PRId64
+                ",\"ranks\":%d,\"times\":%d,",
                 item->stream, item->what, report_block_name(report, step), step->block, item->start_ns, item->time_ns,
                 item->ranks, item->times);
   print_number(out, "bytes", item->bytes);
@@ -374,8 +373,13 @@ static StreamItem stream_item(const PlanReport *report, const PlanStep *step) {
   static const char *const names[STREAM_COUNT] = {"compute", "network", "to_host", "from_host", "statistics"};
   const Graph *graph = report->train->graph;
   if (step->kind != STEP_RUN)
-    return (StreamItem){names[report_stream(step->kind)], traffic_name(step, OP_add), step->start_ns, step->time_ns,
-                        report_step_ranks(report, step), 1, report_step_bytes(report, step)};
+    return (StreamItem){names[report_stream(step->kind)],
+                        traffic_name(step, OP_add),
+                        step->start_ns,
+                        step->time_ns,
+                        report_step_ranks(report, step),
+                        1,
+                        report_step_bytes(report, step)};
   OpTraffic traffic[MAX_OP_TRAFFIC];
   int count = report_step_traffic(report, step, traffic);
   StreamItem item = {.stream = names[STREAM_STATISTICS],
