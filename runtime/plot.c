@@ -336,13 +336,14 @@ static Frame frame_make(FILE *out, const SeerPlot *plot) {
   return frame;
 }
 
-int seer_plot_height(const SeerPlot *plot) { return (int)frame_make(NULL, plot).height; }
+// Legend included.
+static int height_of(const SeerPlot *plot) { return (int)frame_make(NULL, plot).height; }
 
 void seer_plots_print(FILE *out, const char *title, const SeerPlot *plots, int count) {
   enum { HEAD = 36, GAP = 24 };
   int width = 0, height = HEAD, row = 0;
   for (int i = 0; i < count; i++) {
-    int own = seer_plot_height(&plots[i]), own_width = plots[i].width ? plots[i].width : WIDTH;
+    int own = height_of(&plots[i]), own_width = plots[i].width ? plots[i].width : WIDTH;
     if (own_width > width) width = own_width;
     if (own > row || i % 2 == 0) row = own;
     if (i % 2 || i + 1 == count) height += row + GAP;
@@ -357,7 +358,7 @@ void seer_plots_print(FILE *out, const char *title, const SeerPlot *plots, int c
     plot.left = i % 2 ? width + GAP : 0;
     plot.top = top;
     seer_plot_print(out, &plot);
-    int own = seer_plot_height(&plots[i]);
+    int own = height_of(&plots[i]);
     if (own > row || i % 2 == 0) row = own;
     if (i % 2) top += row + GAP;
   }

@@ -45,8 +45,6 @@ typedef struct SeerPlot {
 
 // An <svg> element. Of series without a point the frame alone is drawn.
 void seer_plot_print(FILE *out, const SeerPlot *plot);
-// What it will be high, legend included.
-int seer_plot_height(const SeerPlot *plot);
 // Several in one picture that stands alone, two side by side, under a title.
 void seer_plots_print(FILE *out, const char *title, const SeerPlot *plots, int count);
 // Colours that readers of any colour vision tell apart, as far as ten can be, and then grey.

@@ -344,7 +344,8 @@ static void print_layers(const LayerChoices *layers, Writer *out) {
   }
 }
 
-void tuning_measure_print(const TuningFile *file, const TuningMeasure *m, Writer *out) {
+// "conv_pixels = 32 -> 48", "layer conv2d ... = seer -> cublaslt".
+static void print_measure(const TuningFile *file, const TuningMeasure *m, Writer *out) {
   if (m->row >= 0) {
     writer_printf(out, "%s = %" PRId64 " -> %" PRId64, file->values.table->rows[m->row].name, m->from, m->to);
     return;
@@ -375,7 +376,7 @@ void tuning_file_print(const TuningFile *file, Writer *out) {
   for (size_t i = 0; i < file->count; i++) {
     const TuningMeasure *m = &file->items[i];
     writer_text(out, "measured ");
-    tuning_measure_print(file, m, out);
+    print_measure(file, m, out);
     writer_text(out, ", ");
     print_ratio(m->ratio, out);
     writer_text(out, m->kept ? ", kept\n" : ", not kept\n");

@@ -56,8 +56,6 @@ typedef struct TuningFile {
 // False after an error.
 bool tuning_file_read(Arena *arena, SourceMap *sources, DiagList *diags, const char *path, TuningFile *file);
 void tuning_file_print(const TuningFile *file, Writer *out);
-// "conv_pixels = 32 -> 48", "layer conv2d ... = seer -> cublaslt".
-void tuning_measure_print(const TuningFile *file, const TuningMeasure *measure, Writer *out);
 // 16 with AVX-512, else 8.
 int lanes_of_cpu(const char *cpu);
 // What it is for, as messages call it: "x86-64-v4 and its 16 lanes", "sm_90a,sm_80".

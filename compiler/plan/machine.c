@@ -5,7 +5,7 @@
 
 static double larger(double a, double b) { return a > b ? a : b; }
 
-Network plan_network(const PlanMachine *machine) {
+static Network network_of(const PlanMachine *machine) {
   return (Network){.exchange = machine->exchange,
                    .start_seconds = machine->latency_seconds,
                    .node = {machine->node_bytes_per_second, machine->node_latency_seconds},
@@ -128,7 +128,7 @@ static double folded_bytes(const OpTraffic *traffic) {
 static int64_t sync_time_ns(const Graph *graph, OpId op, const PlanMachine *machine, PlanPrecision precision,
                             const PlanShards *shards) {
   OpTraffic traffic[MAX_OP_TRAFFIC];
-  Network network = plan_network(machine);
+  Network network = network_of(machine);
   int64_t time_ns = 0;
   int count = plan_op_traffic(graph, op, machine, precision, shards, traffic);
   for (int i = 0; i < count; i++) {
@@ -140,7 +140,7 @@ static int64_t sync_time_ns(const Graph *graph, OpId op, const PlanMachine *mach
 }
 
 int64_t plan_norms_ns(const Graph *graph, const PlanMachine *machine) {
-  Network network = plan_network(machine);
+  Network network = network_of(machine);
   return collective_ns(&network, all_ranks(machine), COLLECTIVE_GATHER, plan_norms_bytes(graph), NULL);
 }
 
@@ -227,14 +227,14 @@ static void list_parameters(Arena *arena, PlanUnits *units, const PlanBlocks *bl
 
 // Parts of one copy of the parameters, or of what its ranks have updated. MPI sends them to each rank that wants them.
 static int64_t gather_ns(const PlanMachine *machine, Circle circle, uint64_t part_bytes) {
-  Network network = plan_network(machine);
+  Network network = network_of(machine);
   CollectiveKind kind = machine->exchange == EXCHANGE_MPI ? COLLECTIVE_EXCHANGE : COLLECTIVE_GATHER;
   return collective_ns(&network, circle, kind, part_bytes, NULL);
 }
 
 // Trainers send each rank its part of every gradient, to be summed in the order of ranks; at best sums travel.
 static int64_t reduce_ns(const PlanMachine *machine, uint64_t part_bytes) {
-  Network network = plan_network(machine);
+  Network network = network_of(machine);
   CollectiveKind kind = machine->exchange == EXCHANGE_BEST ? COLLECTIVE_SCATTER : COLLECTIVE_EXCHANGE;
   return collective_ns(&network, all_ranks(machine), kind, part_bytes, NULL);
 }

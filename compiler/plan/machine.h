@@ -67,7 +67,6 @@ int plan_op_traffic(const Graph *graph, OpId op, const PlanMachine *machine, Pla
                     const PlanShards *shards, OpTraffic traffic[MAX_OP_TRAFFIC]);
 // Bytes that one rank sends in all of an entry.
 double plan_op_sent_bytes(const OpTraffic *traffic);
-Network plan_network(const PlanMachine *machine);
 
 // Fills costs->time_ns from the machine for every op and variant: by the rate of its kind, where that was measured;
 // else multiply-adds take two operations at the machine's rate, or the run moves its operands and results once. And

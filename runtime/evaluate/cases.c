@@ -104,8 +104,6 @@ static const Layout layouts[] = {
 };
 enum { LAYOUT_COUNT = sizeof layouts / sizeof *layouts, LAYOUT_UTKFACE = 4, LAYOUT_CONVERSATIONS = 5 };
 
-const char *seer_cases_layout(int index) { return index < LAYOUT_COUNT ? layouts[index].name : NULL; }
-
 int seer_cases_attribute(const SeerCases *cases, const char *name) {
   for (int i = 0; i < cases->attribute_count; i++) {
     if (strcmp(cases->attributes[i], name) == 0) return i;

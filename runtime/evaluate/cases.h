@@ -82,8 +82,6 @@ typedef struct SeerCasesRequest {
 SeerStatus seer_cases_load(const SeerCasesRequest *request, SeerTold *told, SeerCases *cases);
 void seer_cases_release(SeerCases *cases);
 int seer_cases_attribute(const SeerCases *cases, const char *name);  // -1: there is none
-// The layouts by name, NULL behind the last.
-const char *seer_cases_layout(int index);
 
 // For the readers of layouts: adds a case; `values` [attribute_count] as they are written, NULL or "": unknown.
 typedef struct SeerCaseRow {
